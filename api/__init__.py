@@ -1,0 +1,1 @@
+"""The receiver: sessions, uploads, durable commit, registration in a live Scipion project."""

@@ -1,0 +1,66 @@
+"""What a movie is, whatever file it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[Any]
+"""One frame, shape (height, width), in the movie's own number type, in RELION's orientation."""
+
+
+class Movie(Protocol):
+    """A movie's frames, handed out one by one; whoever iterates decides what to keep.
+
+    Frames come in RELION's orientation (TIFF flipped in Y, MRC and EER as stored) and in the file's own number type
+    (`uint8`, `int8`, `int16`, `uint16`, `float16`, `float32`). A frame handed out belongs to the caller.
+    """
+
+    @property
+    def path(self) -> Path:
+        """Return the movie's file."""
+
+    @property
+    def format(self) -> str:
+        """Return `mrc`, `tiff` or `eer`."""
+
+    @property
+    def frame_count(self) -> int:
+        """Return the number of frames that `frames` hands out (EER: groups of hardware frames)."""
+
+    @property
+    def height(self) -> int:
+        """Return a frame's number of rows."""
+
+    @property
+    def width(self) -> int:
+        """Return a frame's number of columns."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the frames' number type."""
+
+    @property
+    def header_pixel_size_angstrom(self) -> float | None:
+        """Return the header's pixel size; None if it says nothing (0, 1.0 Å and 72 dpi mean nothing)."""
+
+    @property
+    def header_total_dose_e_per_a2(self) -> float | None:
+        """Return the whole movie's dose, where the header knows it (EER)."""
+
+    @property
+    def hardware_frames_per_frame(self) -> int:
+        """Return how many hardware frames make one frame (1 except for EER)."""
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Yield frames `start` (from 0) to `stop` (not included) in order.
+
+        Raises
+        ------
+        UnreadableMovie
+            A frame cannot be decoded; the text names the frame.
+        """

@@ -1,0 +1,44 @@
+"""What a user may decide about alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainSettings:
+    """A gain reference and how it lies. `operation` auto: RELION's rule (multiply; EER divides unless `.gain`)."""
+
+    path: Path | None = None
+    rotate_degrees: Literal[0, 90, 180, 270] = 0
+    flip: Literal["none", "x", "y"] = "none"
+    operation: Literal["auto", "multiply", "divide"] = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EerSettings:
+    """How hardware frames make frames: by count, or by dose (needs a known total dose)."""
+
+    hardware_frames_per_frame: int | None = None
+    dose_per_frame_e_per_a2: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignmentSettings:
+    """Everything that decides an alignment's result, apart from the movie and its acquisition.
+
+    Two runs with equal settings, movie, acquisition and software give the same bytes.
+    """
+
+    gain: GainSettings = GainSettings()
+    eer: EerSettings = EerSettings()
+    bin_factor: int = 1
+    patches: tuple[int, int] | None = (1, 1)  # (x, y); (1, 1): whole-frame alignment alone
+    dose_weighting: bool = True
+    unweighted: bool = False
+    even_odd: bool = False
+    float32: bool = False
+    device: str = "auto"
+    threads: int = 0  # 0: all cores that this process may use

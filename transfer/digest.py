@@ -1,0 +1,104 @@
+"""Digests: a file's identity, and what guards its bytes on the wire.
+
+A file's identity (its *root digest*) is BLAKE3 over the ordered BLAKE3 digests of its chunks of `CHUNK_BYTES`, so that
+several processes can compute it in parallel and a receiver can check it without reading the file again. On the wire
+every body carries `Content-Digest` (RFC 9530) with blake3 or the registered sha-256.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Iterable
+from typing import Protocol
+
+from blake3 import blake3
+
+from transfer.chunks import split
+from transfer.errors import BadRequest
+
+READ_BYTES = 1 << 20
+
+
+class Hasher(Protocol):
+    """What hashlib and blake3 have in common."""
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> object:
+        """Add bytes."""
+
+    def digest(self) -> bytes:
+        """Return the digest of all bytes added so far."""
+
+
+def new_hasher(algorithm: str) -> Hasher:
+    """Return a fresh hasher for a Content-Digest algorithm (`blake3` or `sha-256`)."""
+    if algorithm == "blake3":
+        return blake3()
+    if algorithm == "sha-256":
+        return hashlib.sha256()
+    raise BadRequest(f"Content-Digest algorithm {algorithm!r} is not supported", hint="Use blake3 or sha-256.")
+
+
+def chunk_digest(data: bytes | bytearray | memoryview) -> bytes:
+    """Return the BLAKE3 digest (32 bytes) of one chunk."""
+    return blake3(data).digest()
+
+
+def root_digest(chunk_digests: Iterable[bytes]) -> str:
+    """Return a file's identity, in hex, from the digests of its chunks in their order (an empty file has none)."""
+    root = blake3()
+    for digest in chunk_digests:
+        root.update(digest)
+    return root.hexdigest()
+
+
+def file_digest(fd: int, size_bytes: int) -> str:
+    """Return the root digest, in hex, of the first `size_bytes` of an open file.
+
+    Raises
+    ------
+    EOFError
+        The file is shorter than `size_bytes`.
+    """
+    digests = []
+    for chunk in split(size_bytes):
+        hasher, offset = blake3(), chunk.start
+        while offset < chunk.stop:
+            block = os.pread(fd, min(READ_BYTES, chunk.stop - offset), offset)
+            if not block:
+                raise EOFError(f"file ends at byte {offset}, expected {size_bytes}")
+            hasher.update(block)
+            offset += len(block)
+        digests.append(hasher.digest())
+    return root_digest(digests)
+
+
+def format_content_digest(algorithm: str, digest: bytes) -> str:
+    """Return a Content-Digest field value, RFC 9530: `blake3=:base64:`."""
+    return f"{algorithm}=:{base64.b64encode(digest).decode()}:"
+
+
+def parse_content_digest(value: str) -> tuple[str, bytes]:
+    """Return (algorithm, digest) of the strongest digest in a Content-Digest field that we know.
+
+    Raises
+    ------
+    BadRequest
+        No member is well formed and of a known algorithm.
+    """
+    known = {}
+    for member in value.split(","):
+        name, _, encoded = member.strip().partition("=")
+        if len(encoded) > 2 and encoded.startswith(":") and encoded.endswith(":"):
+            try:
+                known[name.lower()] = base64.b64decode(encoded[1:-1], validate=True)
+            except binascii.Error:
+                continue
+    for algorithm in ("blake3", "sha-256"):
+        if len(known.get(algorithm, b"")) == 32:
+            return algorithm, known[algorithm]
+    raise BadRequest(
+        "Content-Digest holds no blake3 or sha-256 digest", hint="Send `Content-Digest: sha-256=:BASE64:`."
+    )

@@ -1,0 +1,259 @@
+"""The wire contract that both sides import: routes, headers, bodies, and the table of errors.
+
+HTTP/1.1, parts in parallel. An upload is declared (`PUT /v1/uploads/{id}`, the client makes the UUID), filled by any
+number of `PUT …/content` with `Content-Range` and `Content-Digest`, and committed by `POST …/commit` with the file's
+root digest. Whatever is repeated gives the same answer. Every answer that is not 2xx is RFC 9457 problem JSON, whose
+`type` is `PROBLEM_TYPE + slug` of one class of `transfer.errors`.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from transfer.chunks import CHUNK_BYTES
+from transfer.errors import BY_SLUG, BadRequest, ProtocolMismatch, TemporaryError, TransferError
+from transfer.records import ExposureRecord, Receipt, Record
+
+UPLOAD = "/v1/uploads/{upload_id}"
+UPLOAD_CONTENT = "/v1/uploads/{upload_id}/content"
+UPLOAD_RANGES = "/v1/uploads/{upload_id}/ranges"
+UPLOAD_COMMIT = "/v1/uploads/{upload_id}/commit"
+FILE = "/v1/files/{session}/{path:path}"
+SESSIONS = "/v1/sessions"
+SESSION = "/v1/sessions/{session}"
+SESSION_END = "/v1/sessions/{session}/end"
+SESSION_REOPEN = "/v1/sessions/{session}/reopen"
+SESSION_FILES = "/v1/sessions/{session}/files"
+SESSION_EVENTS = "/v1/sessions/{session}/events"
+EXPOSURES = "/v1/sessions/{session}/exposures"
+EXPOSURE = "/v1/sessions/{session}/exposures/{exposure_id}"
+SERVICE = "/v1/service"
+HEALTH = "/healthz"
+READY = "/readyz"
+
+H_CONTENT_DIGEST = "Content-Digest"
+H_CONTENT_RANGE = "Content-Range"
+H_UPLOAD_OFFSET = "Upload-Offset"
+H_UPLOAD_COMPLETE = "Upload-Complete"
+H_UPLOAD_LIMIT = "Upload-Limit"
+H_RETRY_AFTER = "Retry-After"
+
+PROBLEM_JSON = "application/problem+json"
+PROBLEM_TYPE = "https://cryoferry.invalid/problems/"
+
+SMALL_FILE_BYTES = CHUNK_BYTES
+"""A file up to this size goes in one request (`PUT /v1/files/{session}/{path}`)."""
+
+
+class UploadDeclaration(Record):
+    """What a client wants to send."""
+
+    session: str
+    path: str = Field(description="relative to the session's files, / between folders")
+    revision: int = Field(default=1, ge=1, description="1, or one more than the newest to replace a file's content")
+    size_bytes: int = Field(ge=0)
+    chunk_bytes: int = Field(default=CHUNK_BYTES, description="fixed by the protocol: the unit of the root digest")
+
+
+class UploadState(StrEnum):
+    """Where an upload stands."""
+
+    RECEIVING = "receiving"
+    COMMITTED = "committed"
+
+
+class UploadStatus(UploadDeclaration):
+    """What the receiver has of an upload."""
+
+    upload_id: UUID
+    state: UploadState
+    received_bytes: int = Field(ge=0)
+
+
+class ByteRange(Record):
+    """Bytes `first` to `last`, both included."""
+
+    first: int = Field(ge=0)
+    last: int = Field(ge=0)
+
+
+class MissingRanges(Record):
+    """What has not arrived."""
+
+    missing: tuple[ByteRange, ...]
+
+
+class CommitRequest(Record):
+    """The client's word on what the file is."""
+
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="root digest, see Receipt")
+
+
+class FileList(Record):
+    """The newest revision of every committed file of a session, by path; `next` continues after the last."""
+
+    files: tuple[Receipt, ...]
+    next: str | None = None
+
+
+class SessionState(StrEnum):
+    """Whether a session expects more exposures."""
+
+    OPEN = "open"
+    ENDED = "ended"
+
+
+class Session(Record):
+    """One sitting at the microscope; one project for each registrar."""
+
+    name: str
+    state: SessionState
+    created_at: AwareDatetime
+    exposure_count: int
+    registrars: tuple[str, ...]
+    registered_count: dict[str, int] = Field(description="exposures that each registrar shows")
+    projects: dict[str, str] = Field(description="where each registrar's project lies on the receiver")
+
+
+class SessionList(Record):
+    """All sessions that the token may see."""
+
+    sessions: tuple[Session, ...]
+
+
+class RegistrationState(StrEnum):
+    """Where an exposure stands with one registrar."""
+
+    PENDING = "pending"
+    REGISTERED = "registered"
+    FAILED = "failed"
+
+
+class Registration(Record):
+    """One registrar's word on one exposure."""
+
+    registrar: str
+    state: RegistrationState
+    detail: str = ""
+
+
+class Exposure(Record):
+    """A published exposure and what became of it."""
+
+    record: ExposureRecord
+    micrograph_name: str = Field(description="unique in the session; what registrars call it")
+    registrations: tuple[Registration, ...]
+
+
+class ExposureList(Record):
+    """Published exposures in the order of their publication; `next` continues after the last."""
+
+    exposures: tuple[Exposure, ...]
+    next: str | None = None
+
+
+class Event(Record):
+    """Something that happened in a session."""
+
+    number: int
+    at: AwareDatetime
+    kind: str
+    subject: str
+    detail: str = ""
+
+
+class EventList(Record):
+    """Events with a number above the one asked for, oldest first."""
+
+    events: tuple[Event, ...]
+
+
+class Service(Record):
+    """What this receiver is and allows."""
+
+    name: str = "cryoferry"
+    version: str
+    protocol: int = 1
+    chunk_bytes: int = CHUNK_BYTES
+    max_file_bytes: int
+    free_bytes: int
+    registrars: tuple[str, ...]
+
+
+class Health(Record):
+    """Whether the receiver can do its work, by part."""
+
+    ok: bool
+    checks: dict[str, str]
+
+
+class Problem(BaseModel):
+    """RFC 9457: every answer that is not 2xx."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    hint: str = ""
+
+
+def problem_of(error: TransferError, status: int | None = None) -> Problem:
+    """Return the problem that tells of an error."""
+    return Problem(
+        type=PROBLEM_TYPE + error.slug,
+        title=error.title(),
+        status=status or error.status or 500,
+        detail=error.detail,
+        hint=error.hint,
+        **error.extra,  # extension members, RFC 9457 section 3.2
+    )
+
+
+def error_of(status: int, body: bytes, retry_after: str | None = None) -> TransferError:
+    """Return the error that an answer tells of; one without a problem of ours is judged by its status alone."""
+    try:
+        error = _error_of_problem(Problem.model_validate_json(body))
+    except ValueError:
+        kind = TemporaryError if status in (408, 429) or status >= 500 else ProtocolMismatch
+        error = kind(f"HTTP {status}: {body[:200].decode(errors='replace')}")
+    if isinstance(error, TemporaryError) and retry_after and retry_after.isdigit():
+        error.retry_after_s = float(retry_after)
+    return error
+
+
+def _error_of_problem(problem: Problem) -> TransferError:
+    cls = BY_SLUG.get(problem.type.removeprefix(PROBLEM_TYPE))
+    if cls is None:
+        raise ValueError(f"unknown problem type {problem.type}")
+    return cls(problem.detail, hint=problem.hint or None, **(problem.model_extra or {}))
+
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+
+
+def format_content_range(chunk: range, size_bytes: int) -> str:
+    """Return a Content-Range field value for a non-empty range."""
+    return f"bytes {chunk.start}-{chunk.stop - 1}/{size_bytes}"
+
+
+def parse_content_range(value: str) -> tuple[range, int]:
+    """Return (bytes, total size) of a Content-Range field.
+
+    Raises
+    ------
+    BadRequest
+        Malformed, or its end lies before its beginning or beyond the total.
+    """
+    match = _CONTENT_RANGE.fullmatch(value.strip())
+    if not match:
+        raise BadRequest(f"Content-Range {value!r} is not `bytes FIRST-LAST/TOTAL`")
+    first, last, total = map(int, match.groups())
+    if not first <= last < total:
+        raise BadRequest(f"Content-Range {value!r} contradicts itself")
+    return range(first, last + 1), total
