@@ -1,0 +1,70 @@
+# cryoferry's workshop. `make demo` and `make test` set up whatever they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The first Python from 3.11 to 3.13 that really runs (a shim may be there and fail).
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' >/dev/null 2>&1 && echo $$p && break; done)
+BIN := .venv/bin
+SCIPION ?= 1
+
+.PHONY: help
+help:  ## show this page
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+# ---- environments
+
+.PHONY: install
+install: .venv/installed  ## make .venv with everything a developer needs
+
+.venv/installed: requirements-dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "cryoferry needs Python 3.11, 3.12 or 3.13: install one, or say make PYTHON=/path/to/python" >&2; exit 2; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: scipion
+scipion: install  ## install Scipion into .scipion, an environment of its own (Python 3.8 to 3.12)
+	@$(BIN)/python deploy/scipion-plugin/install.py --to .scipion
+
+.PHONY: scipion-if-wanted
+scipion-if-wanted: install
+ifneq ($(SCIPION),0)
+	@$(BIN)/python deploy/scipion-plugin/install.py --to .scipion || \
+		{ status=$$?; [ $$status -eq 3 ] && echo "continuing without Scipion: RELION's star file will be the registry" >&2; [ $$status -eq 3 ]; }
+endif
+
+.PHONY: lock
+lock:  ## resolve the dependencies anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --group dev -o requirements-dev.lock
+
+# ---- use
+
+.PHONY: demo
+demo: scipion-if-wanted  ## see the whole path work: microscope to Scipion (SCIPION=0: without Scipion)
+	@$(BIN)/cryoferry demo $(if $(filter 0,$(SCIPION)),--no-scipion,) $(DEMO_FLAGS)
+
+# ---- checks
+
+.PHONY: check
+check: install  ## ruff and mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/ruff check --config deploy/scipion-plugin/pyproject.toml deploy/scipion-plugin
+
+.PHONY: test
+test: scipion-if-wanted  ## all tests; says what it skips and how to get it
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+.PHONY: campaign
+campaign: scipion-if-wanted  ## the long form of the fault campaigns
+	CRYOFERRY_CAMPAIGN=1 $(BIN)/python -m pytest --timeout 3600 tests/faults $(PYTEST_FLAGS)
+
+.PHONY: clean
+clean:  ## remove what the checks and the demo left, not the environments
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist *.egg-info cryoferry-demo
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.scipion/*' -prune -exec rm -rf {} +
