@@ -1,0 +1,33 @@
+"""What an operator decides about registration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrarSettings:
+    """Which registrars run, and where they put what they make.
+
+    Attributes
+    ----------
+    scipion
+        The Scipion to register in: a folder made by `deploy/scipion-plugin/install.py`, or the Python interpreter of
+        an existing Scipion in which the plugin is installed. None: no Scipion.
+    projects
+        Folder in which Scipion projects are made, one a session. None: `scipion-projects` in the data folder.
+    relion
+        Whether each session gets a RELION STAR file.
+    float16
+        Whether the readers of registered micrographs can read MRC mode 12. If not, they get float32 copies (mode 2).
+    """
+
+    scipion: Path | None = None
+    projects: Path | None = None
+    relion: bool = True
+    float16: bool = False
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the registrars that run, as they stand in the `registrations` table."""
+        return (("scipion",) if self.scipion else ()) + (("relion",) if self.relion else ())
