@@ -4,6 +4,23 @@ HTTP/1.1, parts in parallel. An upload is declared (`PUT /v1/uploads/{id}`, the 
 number of `PUT …/content` with `Content-Range` and `Content-Digest`, and committed by `POST …/commit` with the file's
 root digest. Whatever is repeated gives the same answer. Every answer that is not 2xx is RFC 9457 problem JSON, whose
 `type` is `PROBLEM_TYPE + slug` of one class of `transfer.errors`.
+
+| request | answer |
+| --- | --- |
+| `PUT /v1/uploads/{id}`, an `UploadDeclaration` | 201 `UploadStatus`; the same again 200 |
+| … (session, path, revision) reserved by another upload of that size | 409 upload-conflict, its `upload_id` a member |
+| … committed already, with that size | 200, `state` committed and the `upload_id` to commit; nothing need be sent |
+| … committed already, with another size | 409 name-taken |
+| `PUT …/content`, one or more whole chunks | 204; a replay 204; other bytes replace the earlier ones until commit |
+| … bytes that do not match Content-Digest | 400 chunk-corrupt; the chunk is not marked present |
+| `GET …/ranges` | 200 `MissingRanges` (none missing once committed) |
+| `POST …/commit`, a `CommitRequest` | 201 `Receipt`; the same again 200 |
+| … chunks missing | 409 upload-incomplete |
+| … not the digest of what arrived | 422 file-corrupt; the upload stays open, chunks may be sent again |
+| … committed already with another digest | 409 name-taken |
+| `DELETE /v1/uploads/{id}` | 204, the reservation is free again; whatever comes later for it 410 upload-gone |
+| `PUT /v1/files/{session}/{path}?revision=N` with Content-Digest | 201 `Receipt`; the same content again 200 |
+| … another content has that (session, path, revision) | 409 name-taken |
 """
 
 from __future__ import annotations
