@@ -1,0 +1,192 @@
+"""The alignment options of the command line, shared by every command that aligns.
+
+A command takes them all through one parameter:
+
+    @takes_alignment_options
+    def align(movies: Annotated[list[Path], typer.Argument()], alignment: ChosenAlignment) -> None: ...
+
+`alignment.settings` then says how to align, `alignment.flags` and `alignment.configured` what the command line and the
+configuration (file or environment) say about the acquisition.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import typer
+
+from preprocess.acquisition import Acquisition
+from preprocess.settings import AlignmentSettings, EerSettings, GainSettings
+
+ACQUISITION, CORRECTION, ALIGNMENT, OUTPUTS = "Acquisition", "Gain and frames", "Alignment", "Outputs"
+
+PixelSize = Annotated[
+    float | None,
+    typer.Option(metavar="Å", min=0.01, help="Pixel size of the movie as recorded.", rich_help_panel=ACQUISITION),
+]
+Voltage = Annotated[float | None, typer.Option(metavar="kV", min=10, help="Voltage.", rich_help_panel=ACQUISITION)]
+Cs = Annotated[
+    float | None, typer.Option(metavar="mm", min=0, help="Spherical aberration.", rich_help_panel=ACQUISITION)
+]
+AmplitudeContrast = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Amplitude contrast, such as 0.1.", rich_help_panel=ACQUISITION)
+]
+DosePerFrame = Annotated[
+    float | None, typer.Option(metavar="e/Å²", min=0, help="Dose of one frame.", rich_help_panel=ACQUISITION)
+]
+TotalDose = Annotated[
+    float | None, typer.Option(metavar="e/Å²", min=0, help="Dose of the whole movie.", rich_help_panel=ACQUISITION)
+]
+PreExposure = Annotated[
+    float | None,
+    typer.Option(metavar="e/Å²", min=0, help="Dose before the first frame.", rich_help_panel=ACQUISITION),
+]
+Gain = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Gain reference: MRC, TIFF or .gain.", rich_help_panel=CORRECTION),
+]
+GainRotate = Annotated[
+    Literal["0", "90", "180", "270"],
+    typer.Option(help="Turn the gain reference, in degrees, counter-clockwise.", rich_help_panel=CORRECTION),
+]
+GainFlip = Annotated[
+    Literal["none", "x", "y"],
+    typer.Option(help="Then mirror it: y turns it upside down, x left to right.", rich_help_panel=CORRECTION),
+]
+GainOperation = Annotated[
+    Literal["auto", "multiply", "divide"],
+    typer.Option(help="auto: multiply, but divide EER unless by a .gain file.", rich_help_panel=CORRECTION),
+]
+EerFrames = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="EER: hardware frames in one frame.", rich_help_panel=CORRECTION),
+]
+EerDosePerFrame = Annotated[
+    float | None,
+    typer.Option(
+        metavar="e/Å²", min=0.001, help="EER: group hardware frames to this dose.", rich_help_panel=CORRECTION
+    ),
+]
+Bin = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, max=8, help="Bin the micrograph, in Fourier space.", rich_help_panel=ALIGNMENT),
+]
+DoseWeighting = Annotated[
+    bool, typer.Option(help="Weight each frame's frequencies by its dose.", rich_help_panel=ALIGNMENT)
+]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda:N", help="Where to compute.", rich_help_panel=ALIGNMENT)]
+Threads = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Threads; 0: every core it may use.", rich_help_panel=ALIGNMENT)
+]
+Unweighted = Annotated[
+    bool, typer.Option("--unweighted", help="Also write the plain sum, STEM_noDW.mrc.", rich_help_panel=OUTPUTS)
+]
+EvenOdd = Annotated[
+    bool,
+    typer.Option("--even-odd", help="Also write the sums of even and odd frames.", rich_help_panel=OUTPUTS),
+]
+Float32 = Annotated[
+    bool, typer.Option("--float32", help="Write float32 instead of float16 micrographs.", rich_help_panel=OUTPUTS)
+]
+
+ROTATIONS: dict[str, Literal[0, 90, 180, 270]] = {"0": 0, "90": 90, "180": 180, "270": 270}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenAlignment:
+    """What a user chose: how to align, and what flags and configuration say about the acquisition."""
+
+    settings: AlignmentSettings
+    flags: Acquisition
+    configured: Acquisition
+
+
+def chosen_alignment(
+    *,
+    on_command_line: Callable[[str], bool] = lambda _name: True,
+    pixel_size: PixelSize = None,
+    voltage: Voltage = None,
+    cs: Cs = None,
+    amplitude_contrast: AmplitudeContrast = None,
+    dose_per_frame: DosePerFrame = None,
+    total_dose: TotalDose = None,
+    pre_exposure: PreExposure = None,
+    gain: Gain = None,
+    gain_rotate: GainRotate = "0",
+    gain_flip: GainFlip = "none",
+    gain_operation: GainOperation = "auto",
+    eer_frames: EerFrames = None,
+    eer_dose_per_frame: EerDosePerFrame = None,
+    bin: Bin = 1,  # noqa: A002  # the option is --bin
+    dose_weighting: DoseWeighting = True,
+    device: Device = "auto",
+    threads: Threads = 0,
+    unweighted: Unweighted = False,
+    even_odd: EvenOdd = False,
+    float32: Float32 = False,
+) -> ChosenAlignment:
+    """Turn the options' values into settings; `on_command_line` tells a flag from a configured value by its name."""
+    said: dict[str, tuple[str, Any]] = {
+        "pixel_size": ("pixel_size_angstrom", pixel_size),
+        "voltage": ("voltage_kv", voltage),
+        "cs": ("cs_mm", cs),
+        "amplitude_contrast": ("amplitude_contrast", amplitude_contrast),
+        "dose_per_frame": ("dose_per_frame_e_per_a2", dose_per_frame),
+        "total_dose": ("total_dose_e_per_a2", total_dose),
+        "pre_exposure": ("pre_exposure_e_per_a2", pre_exposure),
+    }
+    flags = {name: value for option, (name, value) in said.items() if on_command_line(option)}
+    configured = {name: value for option, (name, value) in said.items() if not on_command_line(option)}
+    return ChosenAlignment(
+        settings=AlignmentSettings(
+            gain=GainSettings(
+                path=gain, rotate_degrees=ROTATIONS[gain_rotate], flip=gain_flip, operation=gain_operation
+            ),
+            eer=EerSettings(hardware_frames_per_frame=eer_frames, dose_per_frame_e_per_a2=eer_dose_per_frame),
+            bin_factor=bin,
+            dose_weighting=dose_weighting,
+            unweighted=unweighted,
+            even_odd=even_odd,
+            float32=float32,
+            device=device,
+            threads=threads,
+        ),
+        flags=Acquisition(**flags),
+        configured=Acquisition(**configured),
+    )
+
+
+def _options() -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(chosen_alignment, eval_str=True).parameters
+    return {name: parameter for name, parameter in parameters.items() if name != "on_command_line"}
+
+
+def takes_alignment_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command every alignment option, handed to it as one `ChosenAlignment` named `alignment`."""
+    options = _options()
+    hints = get_type_hints(command, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(command).parameters.items()
+        if name != "alignment"
+    ]
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+
+    @functools.wraps(command)
+    def with_options(ctx: typer.Context, **values: Any) -> None:
+        def on_command_line(name: str) -> bool:
+            source = ctx.get_parameter_source(name)
+            return source is not None and source.name == "COMMANDLINE"
+
+        chosen = chosen_alignment(
+            on_command_line=on_command_line, **{name: values.pop(name) for name in options if name in values}
+        )
+        command(**values, alignment=chosen)
+
+    with_options.__dict__["__signature__"] = inspect.Signature([context, *own, *options.values()])
+    return with_options
