@@ -1,0 +1,193 @@
+"""The configuration: one TOML file, a section for each command, and environment variables that win over it.
+
+    [align]
+    pixel_size = 0.822
+
+    [watch]                      # inherits what it knows from [align] and [send]
+    session = "lysozyme-3"
+
+    [session.start]              # a command inside a group: a nested table
+
+`CRYOFERRY_WATCH__SESSION=…` says the same as `session` in `[watch]`, `CRYOFERRY_SESSION__START__…` as a key in
+`[session.start]`. An unknown section or key is an error that names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+INHERITS: Mapping[str, tuple[str, ...]] = {"watch": ("align", "send")}
+"""A section that takes the keys which it knows from others where it says nothing itself."""
+
+_PREFIX = "CRYOFERRY_"
+_SECRET_KEY = re.compile(r"(token|secret|password)$")
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
+
+
+class ConfigError(Exception):
+    """The configuration is wrong."""
+
+    exit_code: ClassVar[int] = 2
+    hint: str = "Correct it; `cryoferry config show` lists every value and where it comes from."
+
+    def __init__(self, detail: str, *, hint: str | None = None) -> None:
+        super().__init__(detail)
+        if hint is not None:
+            self.hint = hint
+
+
+class Setting(NamedTuple):
+    """A configured value (TOML's own type, or the environment's string) and the file or variable that says it."""
+
+    value: Any
+    source: str
+
+    def shown(self, key: str) -> Any:
+        """Return the value as it may be printed: a secret is `***`."""
+        if _SECRET_KEY.search(key):
+            return "***"
+        return _URL_PASSWORD.sub(r"\1:***@", self.value) if isinstance(self.value, str) else self.value
+
+
+Sections = dict[str, dict[str, Setting]]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Every configured value, by section (`watch`, `session.start`) and key (the option's parameter name)."""
+
+    path: Path | None
+    sections: Sections
+
+    def sources(self) -> Sections:
+        """Return {section: {key: (value, source)}}."""
+        return self.sections
+
+    def default_map(self) -> dict[str, Any]:
+        """Return click's `default_map`: {command: {parameter: value}}, nested for commands inside a group."""
+        tree: dict[str, Any] = {}
+        for section, settings in self.sections.items():
+            branch = tree
+            for part in section.split("."):
+                branch = branch.setdefault(part, {})
+            branch.update({key: setting.value for key, setting in settings.items()})
+        return tree
+
+
+def load_configuration(
+    path: Path | None, environ: Mapping[str, str], known: Mapping[str, Collection[str]]
+) -> Configuration:
+    """Read the configuration file and the environment.
+
+    Parameters
+    ----------
+    path
+        The TOML file; None: $CRYOFERRY_CONFIG, else ./cryoferry.toml, else ~/.config/cryoferry/config.toml, if there.
+    environ
+        Environment variables; those named `CRYOFERRY_SECTION__KEY` are read.
+    known
+        The keys that each section may hold.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read or parsed, or a section or key is unknown.
+    """
+    file = _find(path, environ)
+    of_file = _read(file, known) if file else {}
+    of_environment = _from_environment(environ, known)
+    sections: Sections = {}
+    for section in known:
+        merged: dict[str, Setting] = {}
+        for layer in (of_file, of_environment):  # the environment wins over the file, inherited or not
+            for origin in (*reversed(INHERITS.get(section, ())), section):
+                merged |= {key: value for key, value in layer.get(origin, {}).items() if key in known[section]}
+        if merged:
+            sections[section] = merged
+    return Configuration(file, sections)
+
+
+def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if path is None and environ.get("CRYOFERRY_CONFIG"):
+        path = Path(environ["CRYOFERRY_CONFIG"])
+    if path is not None:
+        return path
+    home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "~").expanduser() / ".config")
+    candidates = (Path("cryoferry.toml"), home / "cryoferry" / "config.toml")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _read(file: Path, known: Mapping[str, Collection[str]]) -> Sections:
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:  # its text ends in "(at line 3, column 7)"
+        raise ConfigError(f"{file}: {error}", hint="Correct the file; strings stand in quotes in TOML.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 text: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+    sections: Sections = {}
+    for section, key, value in _walk(tables, (), file):
+        name = _known_section(section, known, f"[{section}] in {file}")
+        option = _known_key(name, key, known, f"`{key}` in [{section}] of {file}")
+        sections.setdefault(name, {})[option] = Setting(value, str(file))
+    return sections
+
+
+def _walk(table: Mapping[str, Any], above: tuple[str, ...], file: Path) -> Iterator[tuple[str, str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            if not value:
+                continue
+            yield from _walk(value, (*above, key), file)
+        elif not above:
+            raise ConfigError(f"`{key}` in {file} stands outside of a section", hint="Put it under [align], [watch], …")
+        else:
+            yield ".".join(above), key, value
+
+
+def _from_environment(environ: Mapping[str, str], known: Mapping[str, Collection[str]]) -> Sections:
+    sections: Sections = {}
+    for variable, value in environ.items():
+        *section, key = variable.removeprefix(_PREFIX).lower().split("__")
+        if variable.startswith(_PREFIX) and section:
+            where = f"the environment's {variable}"
+            name = _known_section(".".join(section), known, where)
+            key = _known_key(name, key, known, where)
+            sections.setdefault(name, {})[key] = Setting(value, f"${variable}")
+    return sections
+
+
+def _known_section(name: str, known: Mapping[str, Collection[str]], where: str) -> str:
+    if name in known:
+        return name
+    raise ConfigError(f"{where}: no section {name!r} is known", hint=_nearest(name, known))
+
+
+def _known_key(section: str, key: str, known: Mapping[str, Collection[str]], where: str) -> str:
+    name = key.replace("-", "_")
+    if name in known[section]:
+        return name
+    raise ConfigError(f"{where}: [{section}] has no key {name!r}", hint=_nearest(name, known[section]))
+
+
+def _nearest(name: str, names: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    listed = ", ".join(sorted(names)) or "none"
+    return f"Did you mean {near[0]!r}?" if near else f"Known: {listed}."
+
+
+def state_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder where this user's agents keep their work folders by default."""
+    environ = os.environ if environ is None else environ
+    home = Path(environ.get("HOME") or "~").expanduser()
+    if local := environ.get("LOCALAPPDATA"):  # Windows
+        return Path(local) / "cryoferry"
+    return Path(environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "cryoferry"
