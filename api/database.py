@@ -1,0 +1,291 @@
+"""The receiver's database: its tables, and the two ways to use it.
+
+Everything that the receiver knows and that is not a committed file's bytes lives here. SQLite by default, PostgreSQL by
+URL; nothing in the statements is for one of them alone. `read()` and `write()` hand out a connection inside one
+transaction; on SQLite a writer holds the write lock from its first statement on, so that two never deadlock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+    create_engine,
+    event,
+    insert,
+    text,
+)
+from sqlalchemy.engine import make_url
+
+BUSY_TIMEOUT_S = 30
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, always aware and in UTC (SQLite forgets the zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy passes it
+        """Store UTC."""
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy passes it
+        """Return UTC."""
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts INTEGER primary keys only
+
+
+def _session_column(**options: Any) -> Column[int]:
+    return Column("session_id", ForeignKey("sessions.id"), nullable=False, **options)
+
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),  # SessionState
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(8), primary_key=True),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("scope", String(16), nullable=False),
+    Column("session", String(100)),  # a session's name, which need not exist yet; NULL: all sessions
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _session_column(),
+    Column("path", String(1024), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),  # UploadState
+    Column("generation", Integer, nullable=False),  # of the part file: one that may have lost bytes is made anew
+    Column("one_request", Boolean, nullable=False),  # lives only as long as the request that made it
+    Column("touched_at", UtcDateTime, nullable=False),
+    UniqueConstraint("session_id", "path", "revision"),  # the reservation
+)
+
+upload_chunks = Table(
+    "upload_chunks",
+    metadata,
+    Column("upload_id", ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True),
+    Column("chunk", Integer, primary_key=True, autoincrement=False),  # from 0
+    Column("digest", LargeBinary(32), nullable=False),  # BLAKE3
+    Column("run_id", String(32), nullable=False),  # the receiver's run that wrote it: an earlier run's is checked again
+)
+
+withdrawn_uploads = Table(
+    "withdrawn_uploads",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("session_id", ForeignKey("sessions.id"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    _session_column(),
+    Column("path", String(1024), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),  # root digest, hex
+    Column("location", Text, nullable=False),  # relative to the data folder
+    Column("committed_at", UtcDateTime, nullable=False),
+    UniqueConstraint("session_id", "path", "revision"),
+)
+
+exposures = Table(
+    "exposures",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),  # also the order of publication
+    _session_column(),
+    Column("exposure_id", Uuid, nullable=False),
+    Column("revision", Integer, nullable=False),  # the newest
+    Column("micrograph_name", String(300), nullable=False),
+    UniqueConstraint("session_id", "exposure_id"),
+    UniqueConstraint("session_id", "micrograph_name"),
+)
+
+exposure_records = Table(
+    "exposure_records",
+    metadata,
+    Column("exposure", ForeignKey("exposures.id"), primary_key=True, autoincrement=False),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("record", Text, nullable=False),  # ExposureRecord as JSON
+    Column("published_at", UtcDateTime, nullable=False),
+)
+
+registrations = Table(
+    "registrations",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),  # the outbox's order
+    Column("exposure", ForeignKey("exposures.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("registrar", String(32), nullable=False),
+    Column("state", String(16), nullable=False),  # RegistrationState
+    Column("detail", Text, nullable=False, default=""),
+    Column("attempts", Integer, nullable=False, default=0),
+    UniqueConstraint("exposure", "revision", "registrar"),
+    Index(None, "registrar", "state"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    _session_column(primary_key=True),
+    Column("registrar", String(32), primary_key=True),
+    Column("location", Text, nullable=False),  # where the registrar's project lies
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),  # the event's number
+    _session_column(index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+    sqlite_autoincrement=True,
+)
+
+
+def now() -> datetime:
+    """Return this moment in UTC."""
+    return datetime.now(UTC)
+
+
+def add_event(connection: Connection, session_id: int, kind: str, subject: str, detail: str = "") -> None:
+    """Tell those who follow a session what happened, in the transaction that makes it true."""
+    connection.execute(
+        insert(events).values(session_id=session_id, at=now(), kind=kind, subject=subject, detail=detail)
+    )
+
+
+class Database:
+    """One engine, used from many threads."""
+
+    def __init__(self, url: str) -> None:
+        self.engine: Engine = create_engine(make_url(url), pool_pre_ping=not url.startswith("sqlite"))
+        self._one_writer = threading.Lock()
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Hand out a connection that sees one moment of the database."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Hand out a connection whose changes are durable, all or none, when the block ends."""
+        if self.engine.dialect.name != "sqlite":
+            with self.engine.begin() as connection:
+                yield connection
+            return
+        with self._one_writer, self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
+    # Not WAL: most Pythons link an SQLite whose WAL reset can corrupt (3.7.0 to 3.51.2), and this is as fast here.
+    for pragma in ("journal_mode=TRUNCATE", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def exclusive_lock(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold a file's lock across processes; it falls with the process, however that ends.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process holds it and `wait` is false.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(fd)
+
+
+def upgrade(database: Database, data: Path) -> None:
+    """Bring the schema to this version, one process at a time."""
+    from alembic import command  # noqa: PLC0415 - half a second that only a start needs
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    with exclusive_lock(data / "migration.lock", wait=True), database.write() as connection:
+        if connection.dialect.name == "postgresql":  # other hosts do not see the file lock
+            connection.execute(text("SELECT pg_advisory_xact_lock(7212953)"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,8 @@
+"""Runs the migrations on the connection that `api.database.upgrade` hands over."""
+
+from alembic import context
+
+from api.database import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()
