@@ -21,6 +21,9 @@
     - SourceChanged
     - SourceUnreadable
     - ProtocolMismatch
+    - BadUrl
+    - CertificateRejected
+  + TransferStopped           the caller asked for it
   + IntegrityError            bytes arrived that are not the bytes that were sent
     - ChunkCorrupt            400
     - FileCorrupt             422
@@ -215,6 +218,33 @@ class ProtocolMismatch(PermanentError):
     slug = "protocol-mismatch"
     status: ClassVar[int | None] = None
     hint = "Check the URL; agent and receiver need the same major version."
+
+
+class BadUrl(PermanentError):
+    """This URL cannot be used for a receiver."""
+
+    slug = "bad-url"
+    status: ClassVar[int | None] = None
+    exit_code = 2
+    hint = "Give it as https://HOST[:PORT]; http:// is for this machine alone (127.0.0.1, ::1, localhost)."
+
+
+class CertificateRejected(PermanentError):
+    """The receiver's certificate cannot be verified."""
+
+    slug = "certificate-rejected"
+    status: ClassVar[int | None] = None
+    exit_code = 7
+    hint = "Give the certificate (or its authority's) that you expect with --ca FILE."
+
+
+class TransferStopped(TransferError):
+    """The transfer was stopped; what was received is kept."""
+
+    slug = "transfer-stopped"
+    status: ClassVar[int | None] = None
+    exit_code = 130
+    hint = "Send it again; it continues where it stopped."
 
 
 class IntegrityError(TransferError):

@@ -1,0 +1,325 @@
+"""One method for each request of `transfer.protocol`, over httpx; whatever is not the expected answer is raised.
+
+A client may be used by many threads at once: it keeps one pool of connections. It repeats nothing by itself; that is
+`transfer.sender`'s duty.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote
+from uuid import UUID
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from transfer import protocol
+from transfer.digest import format_content_digest
+from transfer.errors import AuthRejected, BadUrl, CertificateRejected, LinkLost, ProtocolMismatch, SourceUnreadable
+from transfer.protocol import (
+    CommitRequest,
+    Exposure,
+    ExposureList,
+    FileList,
+    MissingRanges,
+    Service,
+    Session,
+    UploadDeclaration,
+    UploadStatus,
+)
+from transfer.records import ExposureRecord, Receipt
+
+CONNECT_TIMEOUT_S = 10.0
+KEEPALIVE_S = 4.0  # below uvicorn's own 5 s, so that a request rarely meets a connection that is just being closed
+SEND_BYTES = 1 << 19  # a body goes out in pieces of this size: httpcore copies what one send() did not take
+
+Model = TypeVar("Model", bound=BaseModel)
+Buffer = bytes | bytearray | memoryview
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address means this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_url(url: str) -> httpx.URL:
+    """Return the receiver's URL if a token may be sent there: https, or http on this machine.
+
+    Raises
+    ------
+    BadUrl
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise BadUrl(f"{url!r}: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise BadUrl(f"{url!r} is not a receiver's URL")
+    if parsed.userinfo or parsed.query or parsed.fragment:
+        raise BadUrl("a receiver's URL has no user, password, ? or #")
+    if parsed.scheme == "http" and not is_loopback(parsed.host):
+        raise BadUrl(
+            f"http://{parsed.host}: the token would cross the network in clear text",
+            hint=f"Use https://{parsed.host}.",
+        )
+    return parsed
+
+
+def check_token(token: str) -> str:
+    """Return the token without surrounding white space if it may stand in an HTTP header; never show it in an error.
+
+    Raises
+    ------
+    AuthRejected
+    """
+    token = token.strip()
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
+        raise AuthRejected("the token is empty or holds characters that no token has")
+    return token
+
+
+def _tls_context(ca: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise SourceUnreadable(f"{ca}: not a readable file of PEM certificates ({error})") from error
+
+
+class ReceiverClient:
+    """A receiver, as seen from here.
+
+    Parameters
+    ----------
+    url
+        The receiver's address: https, or http on this machine.
+    token
+        The bearer token; None for what needs none (`service`, health).
+    ca
+        PEM file of the authority to trust instead of the system's.
+    timeout_s
+        How long the receiver may stay silent, in s, before the link counts as lost.
+
+    Attributes
+    ----------
+    congestion_control
+        The TCP congestion control that the kernel uses towards the receiver; None before the first answer, and where
+        nobody can tell.
+
+    Raises
+    ------
+    BadUrl, AuthRejected
+        Before anything is sent: the URL would carry the token in clear text, the token cannot be one.
+    """
+
+    def __init__(self, url: str, token: str | None, *, ca: Path | None = None, timeout_s: float = 60.0) -> None:
+        self.url = check_url(url)
+        secure = self.url.scheme == "https"
+        headers = {"User-Agent": "cryoferry"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {check_token(token)}"
+        self.congestion_control: str | None = None
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            verify=_tls_context(ca) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s), pool=None),
+            limits=httpx.Limits(
+                max_connections=None, max_keepalive_connections=None, keepalive_expiry=min(KEEPALIVE_S, timeout_s)
+            ),
+            trust_env=secure,  # a proxy from the environment would see a token that is not encrypted
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._http.close()
+
+    # The receiver and its sessions
+
+    def service(self) -> Service:
+        """Return what the receiver is and allows."""
+        return self._ask(Service, "GET", protocol.SERVICE)
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Return the sessions that the token may see."""
+        return self._ask(protocol.SessionList, "GET", protocol.SESSIONS).sessions
+
+    def open_session(self, name: str) -> Session:
+        """Start a session; one that runs already is returned as it is."""
+        return self._ask(Session, "PUT", _route(protocol.SESSION, session=name))
+
+    def session(self, name: str) -> Session:
+        """Return a session."""
+        return self._ask(Session, "GET", _route(protocol.SESSION, session=name))
+
+    def end_session(self, name: str) -> Session:
+        """End a session: no more exposures are expected."""
+        return self._ask(Session, "POST", _route(protocol.SESSION_END, session=name))
+
+    def reopen_session(self, name: str) -> Session:
+        """Open an ended session again for late exposures."""
+        return self._ask(Session, "POST", _route(protocol.SESSION_REOPEN, session=name))
+
+    def files(self, session: str) -> Iterator[Receipt]:
+        """Yield the newest revision of every committed file of a session, by path."""
+        route, params = _route(protocol.SESSION_FILES, session=session), dict[str, str]()
+        while True:
+            page = self._ask(FileList, "GET", route, params=params)
+            yield from page.files
+            if page.next is None:
+                return
+            params = {"after": page.next}
+
+    # Exposures
+
+    def publish(self, session: str, record: ExposureRecord) -> Exposure:
+        """Publish an exposure, all of whose files are committed; the same record again changes nothing."""
+        route = _route(protocol.EXPOSURE, session=session, exposure_id=str(record.exposure_id))
+        return self._ask(Exposure, "PUT", route, body=record)
+
+    def exposures(self, session: str, after: str | None = None) -> ExposureList:
+        """Return one page of a session's exposures; give its `next` as `after` for the following page."""
+        params = {} if after is None else {"after": after}
+        return self._ask(ExposureList, "GET", _route(protocol.EXPOSURES, session=session), params=params)
+
+    # Files
+
+    def declare(self, upload_id: UUID, declaration: UploadDeclaration) -> UploadStatus:
+        """Reserve a name and say what will be sent under it.
+
+        Raises
+        ------
+        UploadConflict
+            The name is reserved by another upload of that size: its id is the error's `extra["upload_id"]`.
+        NameTaken
+            Another file has this name.
+        """
+        return self._ask(UploadStatus, "PUT", _route(protocol.UPLOAD, upload_id=str(upload_id)), body=declaration)
+
+    def put_range(self, upload_id: UUID, chunk: range, size_bytes: int, data: Buffer, digest: bytes) -> None:
+        """Send one chunk (`data`, whose BLAKE3 digest is `digest`) of a file of `size_bytes`."""
+        headers = {
+            protocol.H_CONTENT_RANGE: protocol.format_content_range(chunk, size_bytes),
+            **_body_headers(data, digest),
+        }
+        route = _route(protocol.UPLOAD_CONTENT, upload_id=str(upload_id))
+        self._request("PUT", route, content=_pieces(data), headers=headers)
+
+    def missing(self, upload_id: UUID) -> list[range]:
+        """Return which bytes of an upload have not arrived."""
+        answer = self._ask(MissingRanges, "GET", _route(protocol.UPLOAD_RANGES, upload_id=str(upload_id)))
+        return [range(part.first, part.last + 1) for part in answer.missing]
+
+    def commit(self, upload_id: UUID, digest: str) -> Receipt:
+        """Ask for the file to be made durable and visible; `digest` is its root digest in hex."""
+        route = _route(protocol.UPLOAD_COMMIT, upload_id=str(upload_id))
+        return self._ask(Receipt, "POST", route, body=CommitRequest(digest=digest))
+
+    def withdraw(self, upload_id: UUID) -> None:
+        """Give up an upload; its name is free again."""
+        self._request("DELETE", _route(protocol.UPLOAD, upload_id=str(upload_id)))
+
+    def put_file(self, session: str, path: str, revision: int, data: Buffer, digest: bytes) -> Receipt:
+        """Send a file of at most `SMALL_FILE_BYTES` in one request; `digest` is the BLAKE3 digest of its bytes."""
+        answer = self._request(
+            "PUT",
+            _route(protocol.FILE, session=session, path=path),
+            params={"revision": str(revision)},
+            content=_pieces(data),
+            headers=_body_headers(data, digest),
+        )
+        return _parsed(Receipt, answer)
+
+    # Underneath
+
+    def _ask(
+        self,
+        model: type[Model],
+        method: str,
+        route: str,
+        *,
+        body: BaseModel | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Model:
+        content = None if body is None else body.model_dump_json().encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        return _parsed(model, self._request(method, route, content=content, headers=headers, params=params))
+
+    def _request(
+        self,
+        method: str,
+        route: str,
+        *,
+        content: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        try:
+            answer = self._http.request(method, route, content=content, headers=headers, params=params)
+        except httpx.RequestError as error:
+            if isinstance(error.__context__, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise CertificateRejected(f"{self.url.host}: {error}") from error
+            raise LinkLost(f"{method} {self.url.host}{route}: {error or type(error).__name__}") from error
+        if self.congestion_control is None:
+            self.congestion_control = _congestion_control(answer)
+        if not answer.is_success:
+            raise protocol.error_of(answer.status_code, answer.content, answer.headers.get(protocol.H_RETRY_AFTER))
+        return answer
+
+
+def _congestion_control(answer: httpx.Response) -> str | None:
+    stream, option = answer.extensions.get("network_stream"), getattr(socket, "TCP_CONGESTION", None)
+    if stream is None or option is None:
+        return None
+    try:
+        name: bytes = stream.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, option, 16)
+    except OSError:
+        return None
+    return name.rstrip(b"\0").decode()
+
+
+def _route(template: str, **values: str) -> str:
+    quoted = {key: quote(value, safe="/" if key == "path" else "") for key, value in values.items()}
+    return template.replace("{path:path}", "{path}").format(**quoted)
+
+
+def _body_headers(data: Buffer, digest: bytes) -> dict[str, str]:
+    return {
+        "Content-Length": str(len(data)),
+        "Content-Type": "application/octet-stream",
+        protocol.H_CONTENT_DIGEST: format_content_digest("blake3", digest),
+    }
+
+
+def _pieces(data: Buffer) -> Iterator[bytes]:
+    view = memoryview(data)
+    for start in range(0, len(view), SEND_BYTES):
+        yield bytes(view[start : start + SEND_BYTES])
+
+
+def _parsed(model: type[Model], answer: httpx.Response) -> Model:
+    try:
+        return model.model_validate_json(answer.content)
+    except ValidationError as error:
+        raise ProtocolMismatch(
+            f"{answer.request.method} {answer.url.path}: no {model.__name__} in the answer"
+        ) from error

@@ -1,0 +1,93 @@
+"""A file opened for sending, and whether it is still the file that was opened."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from transfer.errors import SourceChanged, SourceUnreadable
+
+
+class Identity(NamedTuple):
+    """What changes when a file is replaced or written to."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class Source:
+    """A regular file, open for reading with `pread`: never mapped, since a mapped file that shrinks kills the process.
+
+    Raises
+    ------
+    SourceUnreadable
+        It cannot be opened, or is not a regular file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            # O_NONBLOCK: opening a pipe must not wait for its writer
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise SourceUnreadable(f"{path}: {error.strerror}") from error
+        status = os.fstat(self._fd)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(self._fd)
+            raise SourceUnreadable(f"{path} is not a regular file", hint="Give files, or a folder of files.")
+        self.identity = _identity(status)
+
+    @property
+    def size_bytes(self) -> int:
+        """The file's size when it was opened."""
+        return self.identity.size_bytes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._fd)
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        """Fill the buffer with the file's bytes from `offset` on.
+
+        Raises
+        ------
+        SourceChanged
+            The file ends before the buffer is full.
+        SourceUnreadable
+        """
+        filled = 0
+        while filled < len(buffer):
+            try:
+                count = os.preadv(self._fd, [buffer[filled:]], offset + filled)
+            except OSError as error:
+                raise SourceUnreadable(f"{self.path}: {error.strerror} at byte {offset + filled}") from error
+            if count == 0:
+                raise SourceChanged(f"{self.path} ends at byte {offset + filled}; it had {self.size_bytes} bytes")
+            filled += count
+
+    def check_unchanged(self) -> None:
+        """Make sure that this is still the file that lies under its path, and that nobody wrote to it.
+
+        Raises
+        ------
+        SourceChanged
+        """
+        try:
+            now = {_identity(os.fstat(self._fd)), _identity(self.path.stat())}
+        except OSError as error:
+            raise SourceChanged(f"{self.path}: {error.strerror}") from error
+        if now != {self.identity}:
+            raise SourceChanged(f"{self.path} was written to or replaced while it was being sent")
