@@ -1,0 +1,412 @@
+"""The agent's journal: what became of every exposure, durable in `WORK/journal.sqlite`.
+
+The one truth of a restart. Rollback journal in TRUNCATE mode with synchronous FULL: a row that was committed survives
+a power cut. Other processes (`status`, `retry`) read and write it while the agent runs.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
+
+from agents.settle import FileIdentity
+from agents.states import TRANSITIONS, State
+from transfer.records import ExposureRecord, Receipt
+
+SCHEMA_VERSION = 1
+NAME = "journal.sqlite"
+_SCHEMA = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE exposures (
+    number INTEGER PRIMARY KEY,
+    exposure_id TEXT NOT NULL UNIQUE,
+    movie TEXT NOT NULL UNIQUE,          -- relative to the source
+    remote_stem TEXT NOT NULL UNIQUE,    -- its files' name on the receiver, without suffix
+    label TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL DEFAULT '',
+    hint TEXT NOT NULL DEFAULT '',
+    revision INTEGER NOT NULL DEFAULT 1,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    changes TEXT NOT NULL DEFAULT '{}',  -- what `retry` changes in the agent's settings
+    settings TEXT,                       -- what this revision was aligned with
+    size_bytes INTEGER, mtime_ns INTEGER, device INTEGER, inode INTEGER,
+    motion_angstrom REAL,
+    warnings TEXT NOT NULL DEFAULT '[]',
+    record TEXT,                         -- the exposure's record, as it is published
+    found_at REAL NOT NULL,
+    changed_at REAL NOT NULL
+);
+CREATE INDEX exposures_by_state ON exposures (state, number);
+CREATE TABLE outputs (
+    exposure_id TEXT NOT NULL REFERENCES exposures (exposure_id),
+    revision INTEGER NOT NULL,
+    role TEXT NOT NULL,
+    local_path TEXT NOT NULL,            -- relative to the work folder
+    remote_path TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    receipt TEXT,
+    PRIMARY KEY (exposure_id, revision, role)
+) WITHOUT ROWID;
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    exposure_id TEXT,
+    kind TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+"""
+
+
+class JournalError(Exception):
+    """The journal cannot be used."""
+
+    exit_code: ClassVar[int] = 1
+    hint: str = "Look at the work folder; `cryoferry status --work DIR` reads its journal."
+
+
+class WrongTransition(JournalError):
+    """An exposure cannot go from that state to this one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """One row of the journal: a movie that was found, and what became of it."""
+
+    exposure_id: UUID
+    movie: str
+    remote_stem: str
+    label: str
+    state: State
+    reason: str
+    hint: str
+    revision: int
+    attempts: int
+    changes: dict[str, Any]
+    settings: dict[str, Any] | None
+    identity: FileIdentity | None
+    motion_angstrom: float | None
+    warnings: tuple[str, ...]
+    record: ExposureRecord | None
+    found_at: float
+    changed_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One file that an exposure's alignment made; `receipt` is None until the receiver committed it."""
+
+    role: str
+    local_path: str
+    remote_path: str
+    digest: str
+    size_bytes: int
+    receipt: Receipt | None = None
+
+
+class Journal:
+    """The journal of one work folder; safe to use from several threads and processes."""
+
+    def __init__(self, work: Path, *, create: bool = True) -> None:
+        path = work / NAME
+        if not create and not path.is_file():
+            raise JournalError(f"there is no journal in {work}")
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        try:
+            self._db.execute("PRAGMA journal_mode = TRUNCATE")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            with self.transaction():
+                self._make_or_check_schema(path)
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise JournalError(f"{path} is not a journal that can be used: {error}") from error
+        except JournalError:
+            self._db.close()
+            raise
+
+    def _make_or_check_schema(self, path: Path) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            for statement in _SCHEMA.split(";\n"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            raise JournalError(f"{path} was written by another version of cryoferry (schema {version})")
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do everything inside, or nothing of it."""
+        with self._lock:
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    # ---- what the work folder belongs to
+
+    def about(self, key: str) -> str | None:
+        """Return what was noted under that key."""
+        with self._lock:
+            row = self._db.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row["value"])
+
+    def note(self, **values: str | None) -> None:
+        """Note values that `about` returns; None forgets one."""
+        with self.transaction():
+            for key, value in values.items():
+                if value is None:
+                    self._db.execute("DELETE FROM about WHERE key = ?", (key,))
+                else:
+                    self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
+
+    # ---- exposures
+
+    def find(self, movie: str, label: str, remote_stem: str) -> Exposure:
+        """Enter a movie that was found; `remote_stem` gets a number where another exposure has that name."""
+        with self.transaction():
+            now = time.time()
+            taken, number = remote_stem, 1
+            while self._db.execute("SELECT 1 FROM exposures WHERE remote_stem = ?", (taken,)).fetchone():
+                number += 1
+                taken = f"{remote_stem}-{number}"
+            self._db.execute(
+                "INSERT INTO exposures (exposure_id, movie, remote_stem, label, state, found_at, changed_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (str(uuid4()), movie, taken, label, State.FOUND, now, now),
+            )
+            return self._one("movie = ?", movie)
+
+    def exposure(self, exposure_id: UUID) -> Exposure:
+        """Return an exposure."""
+        return self._one("exposure_id = ?", str(exposure_id))
+
+    def exposures(self, states: Iterable[State] | None = None) -> list[Exposure]:
+        """Return the exposures in these states (None: all), the one found first coming first."""
+        wanted = list(State if states is None else states)
+        marks = ", ".join("?" * len(wanted))
+        with self._lock:
+            rows = self._db.execute(f"SELECT * FROM exposures WHERE state IN ({marks}) ORDER BY number", wanted)  # noqa: S608  # marks alone
+            return [_exposure(row) for row in rows]
+
+    def standing(self) -> dict[str, tuple[UUID, State, FileIdentity | None]]:
+        """Return, cheaply, (id, state, identity when last settled) of every movie."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT movie, exposure_id, state, size_bytes, mtime_ns, device, inode FROM exposures"
+            ).fetchall()
+        return {row["movie"]: (UUID(row["exposure_id"]), State(row["state"]), _identity(row)) for row in rows}
+
+    def counts(self) -> dict[State, int]:
+        """Return how many exposures are in each state."""
+        with self._lock:
+            rows = self._db.execute("SELECT state, count(*) AS n FROM exposures GROUP BY state").fetchall()
+        found = {row["state"]: row["n"] for row in rows}
+        return {state: found.get(state, 0) for state in State}
+
+    def change(self, exposure_id: UUID, to: State, reason: str = "", hint: str = "", **columns: Any) -> Exposure:
+        """Take an exposure to another state: the only place where a state changes.
+
+        Parameters
+        ----------
+        columns
+            Further columns of its row that change in the same transaction.
+
+        Raises
+        ------
+        WrongTransition
+            `TRANSITIONS` does not permit it.
+        """
+        with self.transaction():
+            before = self.exposure(exposure_id)
+            if to not in TRANSITIONS[before.state]:
+                raise WrongTransition(f"{before.movie} is {before.state}; it cannot become {to}")
+            columns |= {"state": to, "reason": reason, "hint": hint, "changed_at": time.time()}
+            self._set(exposure_id, columns)
+            self._event(exposure_id, to, reason)
+            return self.exposure(exposure_id)
+
+    def settle(self, exposure_id: UUID, identity: FileIdentity) -> Exposure:
+        """Take an exposure to `settled`, with the identity of its finished movie."""
+        return self.change(exposure_id, State.SETTLED, **_columns(identity))
+
+    def set_aside(self, exposure_id: UUID, identity: FileIdentity | None, reason: str, hint: str) -> Exposure:
+        """Fail an exposure whose movie stays broken or is gone (identity None); a change of it begins again."""
+        columns = _columns(identity) if identity else dict.fromkeys(("size_bytes", "mtime_ns", "device", "inode"))
+        return self.change(exposure_id, State.FAILED, reason, hint, **columns)
+
+    def seal(
+        self,
+        exposure_id: UUID,
+        *,
+        settings: dict[str, Any],
+        outputs: Iterable[Output],
+        record: ExposureRecord,
+        warnings: Iterable[str],
+    ) -> Exposure:
+        """Take an exposure to `aligned`: from now on exactly these bytes are sent."""
+        with self.transaction():
+            revision = self.exposure(exposure_id).revision
+            for output in outputs:
+                self._db.execute(
+                    "INSERT INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+                    (str(exposure_id), revision, output.role, output.local_path, output.remote_path, output.digest,
+                     output.size_bytes),
+                )  # fmt: skip
+            return self.change(
+                exposure_id,
+                State.ALIGNED,
+                settings=json.dumps(settings, sort_keys=True),
+                record=record.model_dump_json(),
+                motion_angstrom=record.motion.total_angstrom,
+                warnings=json.dumps(list(warnings)),
+                attempts=0,
+            )
+
+    def begin_again(self, exposure_id: UUID, why: str, changes: dict[str, Any] | None = None) -> Exposure:
+        """Take a finished or set aside exposure to `found`; as its next revision, if bytes of this one may have left.
+
+        Parameters
+        ----------
+        changes
+            What to change in the agent's settings for it; None: as before.
+        """
+        with self.transaction():
+            before = self.exposure(exposure_id)
+            columns: dict[str, Any] = {"attempts": 0}
+            if changes is not None:
+                columns["changes"] = json.dumps(changes, sort_keys=True)
+            if self.outputs(exposure_id, before.revision):
+                columns["revision"] = before.revision + 1
+            return self.change(exposure_id, State.FOUND, why, **columns)
+
+    def count_attempt(self, exposure_id: UUID) -> int:
+        """Count one more attempt to align, and return how many that makes."""
+        with self.transaction():
+            attempts = self.exposure(exposure_id).attempts + 1
+            self._set(exposure_id, {"attempts": attempts})
+            return attempts
+
+    # ---- outputs and events
+
+    def outputs(self, exposure_id: UUID, revision: int) -> list[Output]:
+        """Return the sealed outputs of one revision, by role."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT * FROM outputs WHERE exposure_id = ? AND revision = ? ORDER BY role",
+                (str(exposure_id), revision),
+            ).fetchall()
+        return [
+            Output(
+                role=row["role"],
+                local_path=row["local_path"],
+                remote_path=row["remote_path"],
+                digest=row["digest"],
+                size_bytes=row["size_bytes"],
+                receipt=None if row["receipt"] is None else Receipt.model_validate_json(row["receipt"]),
+            )
+            for row in rows
+        ]
+
+    def keep_receipt(self, exposure_id: UUID, revision: int, role: str, receipt: Receipt) -> None:
+        """Keep the receiver's word on one output."""
+        with self.transaction():
+            self._db.execute(
+                "UPDATE outputs SET receipt = ? WHERE exposure_id = ? AND revision = ? AND role = ?",
+                (receipt.model_dump_json(), str(exposure_id), revision, role),
+            )
+
+    def event(self, kind: str, detail: str, exposure_id: UUID | None = None) -> None:
+        """Note something that happened."""
+        with self.transaction():
+            self._event(exposure_id, kind, detail)
+
+    def events(self, exposure_id: UUID | None = None) -> list[tuple[str, str]]:
+        """Return (kind, detail) of what happened (to one exposure), oldest first."""
+        where, values = ("WHERE exposure_id = ?", (str(exposure_id),)) if exposure_id else ("", ())
+        with self._lock:
+            rows = self._db.execute(f"SELECT kind, detail FROM events {where} ORDER BY number", values).fetchall()  # noqa: S608  # fixed text
+        return [(row["kind"], row["detail"]) for row in rows]
+
+    # ---- inside
+
+    def _one(self, where: str, value: str) -> Exposure:
+        with self._lock:
+            row = self._db.execute(f"SELECT * FROM exposures WHERE {where}", (value,)).fetchone()  # noqa: S608  # fixed text
+        if row is None:
+            raise JournalError(f"the journal knows no exposure {value!r}")
+        return _exposure(row)
+
+    def _set(self, exposure_id: UUID, columns: dict[str, Any]) -> None:
+        names = ", ".join(f"{name} = ?" for name in columns)
+        self._db.execute(
+            f"UPDATE exposures SET {names} WHERE exposure_id = ?",  # noqa: S608  # our own columns' names
+            (*columns.values(), str(exposure_id)),
+        )
+
+    def _event(self, exposure_id: UUID | None, kind: str, detail: str) -> None:
+        subject = None if exposure_id is None else str(exposure_id)
+        self._db.execute(
+            "INSERT INTO events (at, exposure_id, kind, detail) VALUES (?, ?, ?, ?)",
+            (time.time(), subject, kind, detail),
+        )
+
+
+def _columns(identity: FileIdentity) -> dict[str, Any]:
+    # SQLite holds signed 64-bit integers, devices and inodes of some file systems are unsigned
+    return {
+        "size_bytes": identity.size_bytes,
+        "mtime_ns": identity.mtime_ns,
+        "device": identity.device & 0x7FFFFFFFFFFFFFFF,
+        "inode": identity.inode & 0x7FFFFFFFFFFFFFFF,
+    }
+
+
+def _identity(row: sqlite3.Row) -> FileIdentity | None:
+    if row["size_bytes"] is None:
+        return None
+    return FileIdentity(row["size_bytes"], row["mtime_ns"], row["device"], row["inode"])
+
+
+def _exposure(row: sqlite3.Row) -> Exposure:
+    return Exposure(
+        exposure_id=UUID(row["exposure_id"]),
+        movie=row["movie"],
+        remote_stem=row["remote_stem"],
+        label=row["label"],
+        state=State(row["state"]),
+        reason=row["reason"],
+        hint=row["hint"],
+        revision=row["revision"],
+        attempts=row["attempts"],
+        changes=json.loads(row["changes"]),
+        settings=None if row["settings"] is None else json.loads(row["settings"]),
+        identity=_identity(row),
+        motion_angstrom=row["motion_angstrom"],
+        warnings=tuple(json.loads(row["warnings"])),
+        record=None if row["record"] is None else ExposureRecord.model_validate_json(row["record"]),
+        found_at=row["found_at"],
+        changed_at=row["changed_at"],
+    )

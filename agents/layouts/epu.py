@@ -1,0 +1,49 @@
+"""EPU (Thermo Fisher): `FoilHole_…_Data_…_fractions.tiff` with `…_gain.tiff` beside it, or `…_EER.eer` and a `.gain`.
+
+EPU also writes a sum image (`….mrc` of the movie's stem), pictures of foil holes, grid squares and atlases: no movies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path, PurePath
+
+from agents.layouts.layout import MOVIE, Layout, Recognised
+
+_EPU_NAME = re.compile(r"^(FoilHole|GridSquare|Position|Tile|Atlas)_", re.IGNORECASE)
+_OVERVIEW = re.compile(r"^(FoilHole_(?!.*_Data_)|GridSquare_|Tile_|Atlas_)", re.IGNORECASE)
+_FRACTIONS = re.compile(r"_fractions$", re.IGNORECASE)
+
+
+def is_epu_name(name: str) -> bool:
+    """Return whether EPU names files like this."""
+    return bool(_EPU_NAME.match(name))
+
+
+def judge(name: str, _siblings: Collection[str]) -> Recognised:
+    """Take a `.mrc` for a movie only if it says fractions, an overview image never."""
+    path = PurePath(name)
+    if _OVERVIEW.match(name):
+        return Recognised("an overview image of EPU")
+    if path.suffix.lower() == ".mrc" and not _FRACTIONS.search(path.stem):
+        return Recognised("EPU's own sum image")
+    return MOVIE
+
+
+def gain(movie: Path, source: Path) -> Path | None:
+    """Return `…_gain.tiff` beside a K3 movie; for EER the only `.gain` of the nearest folder up to the source."""
+    if movie.suffix.lower() != ".eer":
+        stem = _FRACTIONS.sub("", movie.stem)
+        beside = (movie.with_name(f"{stem}_gain{suffix}") for suffix in (".tiff", ".tif", ".mrc"))
+        return next((path for path in beside if path.is_file()), None)
+    for folder in movie.parents:
+        found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".gain")
+        if found:
+            return found[0] if len(found) == 1 else None  # two: nobody but the user knows which
+        if folder == source:
+            break
+    return None
+
+
+EPU = Layout("epu", judge, gain)

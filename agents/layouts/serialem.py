@@ -1,0 +1,42 @@
+"""SerialEM: `name.tif` with `name.tif.mdoc` beside it; maps are `.mrc` or `.st`, references `CountRef_…`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path, PurePath
+
+from agents.layouts.layout import MOVIE, Layout, Recognised
+
+_REFERENCE_SUFFIXES = (".mrc", ".tif", ".tiff")
+
+
+def judge(name: str, siblings: Collection[str]) -> Recognised:
+    """Take a `.mrc` beside a TIFF or EER of its stem for a sum, and one without an mdoc of its own for a map."""
+    path = PurePath(name)
+    if path.suffix.lower() == ".mrc":
+        if any(path.stem + suffix in siblings for suffix in (".tif", ".tiff", ".eer", ".mrcs")):
+            return Recognised("the sum image of a movie")
+        if f"{name}.mdoc" not in siblings and f"{path.stem}.mdoc" not in siblings:
+            return Recognised("a map, since it has no mdoc")
+    return MOVIE
+
+
+def gain(movie: Path, _source: Path) -> Path | None:
+    """Return the reference that the movie's mdoc names, or `CountRef_STEM`, if it lies beside it as MRC or TIFF."""
+    named = _named_reference(movie)
+    candidates = [movie.with_name(named)] if named else []
+    candidates += [movie.with_name(f"CountRef_{movie.stem}{suffix}") for suffix in _REFERENCE_SUFFIXES]
+    return next((path for path in candidates if path.suffix.lower() in _REFERENCE_SUFFIXES and path.is_file()), None)
+
+
+def _named_reference(movie: Path) -> str | None:
+    for mdoc in (movie.with_name(f"{movie.name}.mdoc"), movie.with_suffix(".mdoc")):
+        if mdoc.is_file():
+            for line in mdoc.read_text("utf-8", errors="replace").splitlines():
+                key, _, value = line.partition("=")
+                if key.strip() == "GainReference" and value.strip():
+                    return value.strip().replace("\\", "/").rpartition("/")[2]  # a Windows path: its base name
+    return None
+
+
+SERIALEM = Layout("serialem", judge, gain)

@@ -1,0 +1,107 @@
+"""Is a movie finished? Unchanged for the settle time on this machine's own monotonic clock, and whole inside.
+
+An mtime is compared with an earlier mtime of the same file, never with now: microscopes' clocks run ahead.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+
+class FileIdentity(NamedTuple):
+    """What a file was when somebody looked at it."""
+
+    size_bytes: int
+    mtime_ns: int
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileIdentity:
+        """Return the identity that a stat tells."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino)
+
+    def same_content(self, other: FileIdentity) -> bool:
+        """Return whether nothing says that the content changed; a share mounted anew has other device and inode."""
+        return self[:2] == other[:2]
+
+
+class Verdict(Enum):
+    """What settling says of a movie."""
+
+    WAITING = "waiting"
+    FINISHED = "finished"
+    BROKEN = "broken"  # unchanged for the give-up time, and not whole
+
+
+@dataclass(slots=True)
+class _Seen:
+    identity: FileIdentity
+    since_s: float
+    looked_inside_s: float = -1.0
+    missing: str = ""
+
+
+class Settling:
+    """Watches movies until they are finished.
+
+    Parameters
+    ----------
+    settle_s, give_up_s
+        How long a movie must be unchanged to be finished, and to be given up when it is not whole, in seconds.
+    missing_structure
+        Says what is missing of a movie's structure; None when it is whole.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        settle_s: float,
+        give_up_s: float,
+        missing_structure: Callable[[Path], str | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settle_s, self._give_up_s = settle_s, max(give_up_s, settle_s)
+        self._missing_structure, self._clock = missing_structure, clock
+        self._seen: dict[str, _Seen] = {}
+
+    def observe(self, movie: str, path: Path, identity: FileIdentity) -> tuple[Verdict, str]:
+        """Take in how a movie looks now; return the verdict, and what is missing as long as something is."""
+        now = self._clock()
+        seen = self._seen.get(movie)
+        if seen is None or seen.identity != identity:
+            self._seen[movie] = _Seen(identity, now)
+            return Verdict.WAITING, ""
+        unchanged_s = now - seen.since_s
+        if unchanged_s < self._settle_s:
+            return Verdict.WAITING, ""
+        if seen.looked_inside_s < 0 or now - seen.looked_inside_s >= self._settle_s:
+            seen.looked_inside_s = now
+            seen.missing = self._look_inside(path)
+        if not seen.missing:
+            return Verdict.FINISHED, ""
+        return (Verdict.BROKEN if unchanged_s >= self._give_up_s else Verdict.WAITING), seen.missing
+
+    def _look_inside(self, path: Path) -> str:
+        try:
+            return self._missing_structure(path) or ""
+        except OSError as error:
+            return f"it cannot be read: {error.strerror or error}"
+
+    def forget(self, movie: str) -> None:
+        """Stop watching a movie."""
+        self._seen.pop(movie, None)
+
+    def next_look_s(self) -> float | None:
+        """Return in how many seconds a movie can be finished at the earliest; None if none is watched."""
+        now = self._clock()
+        times = [max(seen.since_s, seen.looked_inside_s) + self._settle_s - now for seen in self._seen.values()]
+        return max(0.0, min(times)) if times else None
