@@ -8,7 +8,7 @@ import unicodedata
 from transfer.errors import BadName
 
 _SEGMENT = re.compile(r"[\w .+=@#(),-]+")  # \w: letters and digits of every script
-_DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
+_DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"}
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -46,7 +46,7 @@ def check_path(path: str) -> str:
             or part[0] in " ."
             or part[-1] in " ."
             or len(part.encode()) > 255
-            or part.split(".")[0].lower() in _DEVICES
+            or part.split(".")[0].rstrip(" ").lower() in _DEVICES
         ):
             raise BadName(f"{path!r}: {part!r} cannot be part of a file's path")
     return path

@@ -239,7 +239,7 @@ def error_of(status: int, body: bytes, retry_after: str | None = None) -> Transf
     except ValueError:
         kind = TemporaryError if status in (408, 429) or status >= 500 else ProtocolMismatch
         error = kind(f"HTTP {status}: {body[:200].decode(errors='replace')}")
-    if isinstance(error, TemporaryError) and retry_after and retry_after.isdigit():
+    if isinstance(error, TemporaryError) and retry_after and retry_after.isdecimal():
         error.retry_after_s = float(retry_after)
     return error
 
@@ -251,7 +251,7 @@ def _error_of_problem(problem: Problem) -> TransferError:
     return cls(problem.detail, hint=problem.hint or None, **(problem.model_extra or {}))
 
 
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 
 
 def format_content_range(chunk: range, size_bytes: int) -> str:
