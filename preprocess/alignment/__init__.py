@@ -1,0 +1,1 @@
+"""Finds how the content of a movie moves from frame to frame."""

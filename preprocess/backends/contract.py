@@ -1,0 +1,137 @@
+"""The one contract of the kernels that must be fast; `cpu.py` and `gpu.py` fulfil it, one test-suite proves both.
+
+A backend holds a movie's frames where it computes. Images that come out (`DeviceImage`) stay there until they are
+asked for as NumPy arrays; who calls hands them back and never looks inside. Every result is the same, bit for bit,
+whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.alignment.field import DisplacementField
+
+RING_COUNT = 256
+"""Rings of spatial frequency from 0 to Nyquist (0.5 / px), by which spectra are weighted and measured."""
+
+Image = NDArray[np.float32]
+DeviceImage = Any
+"""An image of a backend, shape (height, width), float32, wherever that backend computes."""
+
+
+class Spectra(Protocol):
+    """The Fourier transforms of a movie's binned frames, on the device.
+
+    Shifts are the content's displacements in binned px, shape (frames, 2), (y, x). Spectra are compared after these
+    displacements are undone, each with the sum of all others (leave one out).
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the height and width of the binned frames."""
+
+    @property
+    def frame_count(self) -> int:
+        """Return the number of frames."""
+
+    def ring_powers(self, shifts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return, for each ring, the power of the sum of all frames and the sum of the frames' powers.
+
+        Both are sums over the ring's Fourier components (Hermitian pairs counted twice). The sum of spectra is kept
+        for the two calls below.
+        """
+
+    def ring_sizes(self) -> NDArray[np.float64]:
+        """Return the number of Fourier components of each ring."""
+
+    def correlations(
+        self, shifts: NDArray[np.float64], weights: NDArray[np.float64], shape: tuple[int, int], radius: int
+    ) -> NDArray[np.float32]:
+        """Return each frame's weighted cross-correlation with the sum of the others, around zero shift.
+
+        Only the lowest frequencies, a box that fits an image of `shape`, take part, so that one step is
+        height / shape[0] binned px in y, width / shape[1] in x.
+
+        Parameters
+        ----------
+        weights : NDArray[np.float64]
+            Weight of each ring.
+        radius : int
+            Half-width of the window; the result has shape (frames, 2 radius + 1, 2 radius + 1).
+        """
+
+    def derivatives(
+        self, shifts: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return gradient (frames, 2) and Hessian (frames, 3: yy, xx, yx) of that cross-correlation at zero shift."""
+
+
+class FrameStack(Protocol):
+    """A movie's frames in their own number type, on the device."""
+
+    def put(self, index: int, frame: NDArray[Any]) -> None:
+        """Copy in one frame, shape (height, width)."""
+
+    def set_gain(self, gain: Image | None) -> None:
+        """Multiply frames by this, shape (height, width), whenever they are used from now on."""
+
+    def raw_sum(self) -> NDArray[np.float32]:
+        """Return the plain sum of all frames as they are, without gain, unaligned."""
+
+    def replace_pixels(self, targets: NDArray[np.int64], sources: NDArray[np.int64]) -> None:
+        """Replace defect pixels: `targets` (n,) are flat indices; `sources` (frames, n) the ones copied from."""
+
+    def spectra(self, bin_factor: int) -> Spectra:
+        """Return the transforms of the frames, gain applied, box-binned, mean removed, edges tapered."""
+
+    def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
+        """Return weighted sums of the frames with the displacements undone, by Lanczos-3 interpolation.
+
+        Beyond the frame's edge its content is mirrored.
+
+        Parameters
+        ----------
+        weights : NDArray[np.float32]
+            Shape (sums, frames).
+        """
+
+    def release(self) -> None:
+        """Give back the memory of the frames; the stack is of no use afterwards."""
+
+
+class Backend(Protocol):
+    """Where images are computed."""
+
+    @property
+    def name(self) -> str:
+        """Return `cpu` or `cuda:N`."""
+
+    def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> FrameStack:
+        """Return an empty stack for that many frames.
+
+        Raises
+        ------
+        DeviceOutOfMemory
+            The device has not enough memory (this and every other call of stack and spectra can say so).
+        """
+
+    def filtered_sum(
+        self,
+        images: Sequence[DeviceImage],
+        filters: NDArray[np.float32],
+        output_shape: tuple[int, int],
+    ) -> Image:
+        """Return the sum of the images, each filtered radially, Fourier-cropped to `output_shape`.
+
+        Pixel values keep their mean: cropping averages, as RELION does.
+
+        Parameters
+        ----------
+        filters : NDArray[np.float32]
+            Shape (images, n): factors at n equally spaced frequencies from 0 to sqrt(2) / 2 per px (the corner of
+            the spectrum, with 1 px = one pixel of the input), interpolated linearly.
+        """

@@ -1,0 +1,232 @@
+"""The CPU's backend: numba-compiled kernels and scipy.fft.
+
+Kernels run in parallel over rows or blocks of rows, and each row is computed by one thread in one order, so that
+results do not depend on the number of threads. Compiled code is cached on disk (numba's `cache=True`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numba
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from preprocess.alignment.field import DisplacementField
+from preprocess.backends import cpu_kernels as kernels
+from preprocess.backends.contract import RING_COUNT, DeviceImage, Image
+from preprocess.errors import DeviceOutOfMemory
+
+CORNER_FREQUENCY = float(np.sqrt(0.5))
+
+
+def usable_threads(wanted: int) -> int:
+    """Return the number of threads to use; 0 wanted: every core that this process may use."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(wanted or available, vars(numba.config)["NUMBA_NUM_THREADS"])
+
+
+class CpuSpectra:
+    """Transforms of binned frames in memory, complex64, shape (frames, height, width // 2 + 1)."""
+
+    def __init__(self, transforms: NDArray[np.complex64], shape: tuple[int, int], threads: int) -> None:
+        self.transforms = transforms
+        self.shape = shape
+        self.frame_count = len(transforms)
+        self.threads = threads
+        self.rings = _ring_indices(shape)
+        self.total = np.zeros(transforms.shape[1:], np.complex64)
+
+    def ring_sizes(self) -> NDArray[np.float64]:
+        """Return the number of Fourier components of each ring."""
+        counts = np.bincount(self.rings.ravel(), _multiplicity(self.shape).ravel(), RING_COUNT + 1)
+        return counts[:RING_COUNT].astype(np.float64)
+
+    def ring_powers(self, shifts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return, for each ring, the power of the sum and the sum of powers."""
+        rows, columns = self._phases(shifts)
+        by_row = np.zeros((2, self.shape[0], RING_COUNT + 1))
+        kernels.sum_spectra(self.transforms, rows, columns, self.rings, self.shape[1], self.total, by_row)
+        powers = by_row.sum(1)[:, :RING_COUNT]
+        return powers[0], powers[1]
+
+    def correlations(
+        self, shifts: NDArray[np.float64], weights: NDArray[np.float64], shape: tuple[int, int], radius: int
+    ) -> NDArray[np.float32]:
+        """Return windows of the weighted leave-one-out cross-correlations."""
+        rows, columns = self._phases(shifts)
+        ring_weights = _with_outside(weights)
+        windows = np.empty((len(self.transforms), 2 * radius + 1, 2 * radius + 1), np.float32)
+        product = np.empty((shape[0], shape[1] // 2 + 1), np.complex64)
+        window = np.arange(-radius, radius + 1)
+        for index, transform in enumerate(self.transforms):
+            kernels.cross_spectrum(
+                transform, self.total, rows[index], columns[index], self.rings, ring_weights, product
+            )
+            correlation = scipy.fft.irfft2(product, s=shape, workers=self.threads)
+            windows[index] = correlation[np.ix_(window % shape[0], window % shape[1])]
+        return windows
+
+    def derivatives(
+        self, shifts: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return gradient and Hessian of the weighted leave-one-out cross-correlations."""
+        rows, columns = self._phases(shifts)
+        by_row = np.zeros((self.shape[0], len(self.transforms), 5))
+        ring_weights = _with_outside(weights)
+        kernels.derivatives(self.transforms, self.total, rows, columns, self.rings, ring_weights, self.shape[1], by_row)
+        sums = by_row.sum(0)
+        return sums[:, :2], sums[:, 2:]
+
+    def _phases(self, shifts: NDArray[np.float64]) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+        """Return the phase factors that undo shifts: for rows (frames, height), columns (frames, width // 2 + 1)."""
+        rows = np.exp(2j * np.pi * shifts[:, :1] * scipy.fft.fftfreq(self.shape[0]))
+        columns = np.exp(2j * np.pi * shifts[:, 1:] * scipy.fft.rfftfreq(self.shape[1]))
+        return rows.astype(np.complex64), columns.astype(np.complex64)
+
+
+class CpuFrameStack:
+    """Frames in memory, shape (frames, height, width); float16 frames are held as float32."""
+
+    def __init__(self, frames: NDArray[Any], threads: int) -> None:
+        self.frames = frames
+        self.gain = np.ones((1, 1), np.float32)
+        self.has_gain = False
+        self.threads = threads
+
+    def put(self, index: int, frame: NDArray[Any]) -> None:
+        """Copy in one frame."""
+        self.frames[index] = frame
+
+    def set_gain(self, gain: Image | None) -> None:
+        """Multiply frames by this whenever they are used."""
+        self.has_gain = gain is not None
+        self.gain = np.ones((1, 1), np.float32) if gain is None else np.ascontiguousarray(gain, np.float32)
+
+    def raw_sum(self) -> NDArray[np.float32]:
+        """Return the plain sum of all frames."""
+        total = np.empty(self.frames.shape[1:], np.float32)
+        kernels.raw_sum(self.frames, total)
+        return total
+
+    def replace_pixels(self, targets: NDArray[np.int64], sources: NDArray[np.int64]) -> None:
+        """Replace defect pixels by others of the same frame."""
+        for frame, source in zip(self.frames, sources, strict=True):
+            flat = frame.reshape(-1)
+            flat[targets] = flat[source]
+
+    def spectra(self, bin_factor: int) -> CpuSpectra:
+        """Return the transforms of the binned frames."""
+        count, height, width = self.frames.shape
+        shape = (height // bin_factor, width // bin_factor)
+        taper = (_taper(shape[0]), _taper(shape[1]))
+        try:
+            transforms = np.empty((count, shape[0], shape[1] // 2 + 1), np.complex64)
+        except MemoryError as error:
+            raise DeviceOutOfMemory from error
+        binned = np.empty(shape, np.float32)
+        for index in range(count):
+            kernels.bin_frame(self.frames[index], self.gain, self.has_gain, bin_factor, binned)
+            kernels.taper_frame(binned, binned.mean(dtype=np.float64), *taper)
+            transforms[index] = scipy.fft.rfft2(binned, workers=self.threads)
+        return CpuSpectra(transforms, shape, self.threads)
+
+    def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
+        """Return weighted sums of the frames with the displacements undone."""
+        try:
+            sums = np.zeros((len(weights), *self.frames.shape[1:]), np.float32)
+        except MemoryError as error:
+            raise DeviceOutOfMemory from error
+        kernels.warp_and_sum(
+            self.frames,
+            self.gain,
+            self.has_gain,
+            field.y,
+            field.x,
+            np.ascontiguousarray(weights.T, np.float32),
+            lanczos_taps(),
+            sums,
+        )
+        return list(sums)
+
+    def release(self) -> None:
+        """Give back the memory of the frames."""
+        self.frames = self.frames[:0].copy()
+        self.set_gain(None)
+
+
+class CpuBackend:
+    """All cores of this machine that the process may use, or as many as wanted."""
+
+    name = "cpu"
+
+    def __init__(self, threads: int = 0) -> None:
+        self.threads = usable_threads(threads)
+        numba.set_num_threads(self.threads)
+
+    def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CpuFrameStack:
+        """Return an empty stack for that many frames."""
+        held = np.dtype(np.float32) if dtype == np.float16 else dtype
+        try:
+            return CpuFrameStack(np.empty((frame_count, height, width), held), self.threads)
+        except MemoryError as error:
+            raise DeviceOutOfMemory from error
+
+    def filtered_sum(
+        self, images: Sequence[DeviceImage], filters: NDArray[np.float32], output_shape: tuple[int, int]
+    ) -> Image:
+        """Return the sum of the images, each filtered radially, Fourier-cropped."""
+        height, width = images[0].shape
+        total = np.zeros((output_shape[0], output_shape[1] // 2 + 1), np.complex64)
+        for image, factors in zip(images, filters, strict=True):
+            transform = scipy.fft.rfft2(image, workers=self.threads)
+            kernels.add_filtered(
+                transform,
+                height,
+                width,
+                np.ascontiguousarray(factors, np.float32),
+                CORNER_FREQUENCY,
+                output_shape[0],
+                total,
+            )
+        total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
+        return scipy.fft.irfft2(total, s=output_shape, workers=self.threads)
+
+
+def lanczos_taps(count: int = 2048) -> NDArray[np.float32]:
+    """Return the six Lanczos-3 weights for `count` fractions of a pixel from 0, shape (count, 6), each row's sum 1."""
+    distance = np.arange(count)[:, None] / count - np.arange(-2, 4)
+    taps = np.sinc(distance) * np.sinc(distance / 3)
+    normalised: NDArray[np.float32] = (taps / taps.sum(1, keepdims=True)).astype(np.float32)
+    return normalised
+
+
+def _taper(size: int) -> NDArray[np.float32]:
+    """Return a window of ones that falls to zero as a cosine over 1/32 of its length at either end."""
+    depth = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / max(size / 32, 1)
+    window: NDArray[np.float32] = (0.5 - 0.5 * np.cos(np.pi * np.clip(depth, 0, 1))).astype(np.float32)
+    return window
+
+
+def _ring_indices(shape: tuple[int, int]) -> NDArray[np.int16]:
+    """Return the ring of each Fourier component; those beyond Nyquist get RING_COUNT."""
+    ky, kx = scipy.fft.fftfreq(shape[0])[:, None], scipy.fft.rfftfreq(shape[1])[None]
+    rings = np.sqrt(ky**2 + kx**2) * 2 * RING_COUNT
+    clipped: NDArray[np.int16] = np.minimum(rings, RING_COUNT).astype(np.int16)
+    return clipped
+
+
+def _multiplicity(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return how many components of the full spectrum each one of the half spectrum stands for."""
+    twice = np.full((shape[0], shape[1] // 2 + 1), 2.0)
+    twice[:, 0] = 1
+    if shape[1] % 2 == 0:
+        twice[:, -1] = 1
+    return twice
+
+
+def _with_outside(weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.append(weights, 0.0).astype(np.float32)
