@@ -7,7 +7,6 @@ A client may be used by many threads at once: it keeps one pool of connections. 
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,8 +20,9 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from transfer import protocol
+from transfer.credentials import check_token
 from transfer.digest import format_content_digest
-from transfer.errors import AuthRejected, BadUrl, CertificateRejected, LinkLost, ProtocolMismatch, SourceUnreadable
+from transfer.errors import BadUrl, CertificateRejected, LinkLost, ProtocolMismatch, SourceUnreadable
 from transfer.protocol import (
     CommitRequest,
     Exposure,
@@ -75,19 +75,6 @@ def check_url(url: str) -> httpx.URL:
             hint=f"Use https://{parsed.host}.",
         )
     return parsed
-
-
-def check_token(token: str) -> str:
-    """Return the token without surrounding white space if it may stand in an HTTP header; never show it in an error.
-
-    Raises
-    ------
-    AuthRejected
-    """
-    token = token.strip()
-    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
-        raise AuthRejected("the token is empty or holds characters that no token has")
-    return token
 
 
 def _tls_context(ca: Path | None) -> ssl.SSLContext:

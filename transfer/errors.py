@@ -5,6 +5,8 @@
     - ReceiverBusy            503
     - RateLimited             429
     - ReceiverFull            507
+    - StorageFailed           500
+    - ClientStalled           408
     - LinkLost
   + PermanentError            trying again changes nothing
     - AuthRejected            401
@@ -23,6 +25,7 @@
     - ProtocolMismatch
     - BadUrl
     - CertificateRejected
+    - TokenMissing
   + TransferStopped           the caller asked for it
   + IntegrityError            bytes arrived that are not the bytes that were sent
     - ChunkCorrupt            400
@@ -88,6 +91,22 @@ class ReceiverFull(TemporaryError):
     slug = "receiver-full"
     status: ClassVar[int | None] = 507
     hint = "Free space on the receiver; the transfer continues by itself."
+
+
+class StorageFailed(TemporaryError):
+    """The receiver's disk reported an error; nothing was published."""
+
+    slug = "storage-failed"
+    status: ClassVar[int | None] = 500
+    hint = "Check the receiver's disk and its log; the transfer continues once it works again."
+
+
+class ClientStalled(TemporaryError):
+    """The receiver waited too long for the next bytes."""
+
+    slug = "client-stalled"
+    status: ClassVar[int | None] = 408
+    hint = "Check the network; the transfer continues where it stopped."
 
 
 class LinkLost(TemporaryError):
@@ -236,6 +255,15 @@ class CertificateRejected(PermanentError):
     status: ClassVar[int | None] = None
     exit_code = 7
     hint = "Give the certificate (or its authority's) that you expect with --ca FILE."
+
+
+class TokenMissing(PermanentError):
+    """There is no token to show to the receiver."""
+
+    slug = "token-missing"
+    status: ClassVar[int | None] = None
+    exit_code = 2
+    hint = "Give --token-file FILE, or set CRYOFERRY_TOKEN; `cryoferry token create` on the receiver makes one."
 
 
 class TransferStopped(TransferError):

@@ -1,0 +1,272 @@
+"""The commands `cryoferry send` and `cryoferry session`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from json import dumps
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from transfer.errors import AuthRejected, CertificateRejected, ScopeRejected, TemporaryError, TransferError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+    from transfer.client import ReceiverClient
+    from transfer.protocol import Session
+    from transfer.sender import FileToSend, Outcome, Sender
+
+To = Annotated[str, typer.Option("--to", metavar="URL", help="The receiver: https://…, or http:// on this machine.")]
+TokenFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="File that holds the token; otherwise CRYOFERRY_TOKEN.")
+]
+Ca = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="PEM file of the authority that signed the receiver's certificate.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+SessionName = Annotated[str, typer.Argument(metavar="NAME", help="The session's name.")]
+
+ENDS_ALL = (AuthRejected, ScopeRejected, CertificateRejected, TemporaryError)
+"""What would meet every other file as well."""
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def send(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE…", help="Files, or folders: a folder goes with all below it, under its own name."),
+    ],
+    to: To,
+    session: Annotated[str, typer.Option(metavar="NAME", help="The session that the files belong to.")],
+    token_file: TokenFile = None,
+    ca: Ca = None,
+    path_prefix: Annotated[str, typer.Option(metavar="FOLDER", help="Folder in the session for the files.")] = "",
+    revision: Annotated[int, typer.Option(min=1, help="Next revision of files that are there already.")] = 1,
+    connections: Annotated[int, typer.Option(min=1, max=128, help="Connections, over all files.")] = 8,
+    give_up_after: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="How long to try again while the receiver cannot be reached."),
+    ] = 60.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent.")] = False,
+    json: Json = False,
+) -> None:
+    """Send files to a receiver in parallel, checksummed chunks; what was interrupted continues."""
+    from transfer.client import check_url
+    from transfer.names import check_session_name
+
+    check_url(to)
+    check_session_name(session)
+    planned = plan(files, session, path_prefix, revision)
+    if dry_run:
+        _show_plan(planned, json)
+        return
+    with _client(to, token_file, ca) as client:
+        raise typer.Exit(_send(client, planned, connections=connections, give_up_after_s=give_up_after, json=json))
+
+
+def plan(sources: list[Path], session: str, prefix: str, revision: int) -> list[FileToSend]:
+    """Return what to send under which names; files below a folder keep their paths, hidden ones stay behind.
+
+    Raises
+    ------
+    SourceUnreadable
+        Something that was named is not there.
+    BadName
+        A name that cannot travel, or two files of one name.
+    """
+    from transfer.errors import BadName
+    from transfer.names import check_path
+    from transfer.sender import FileToSend
+
+    planned: dict[str, FileToSend] = {}
+    for source, relative in _files(sources):
+        path = check_path(f"{prefix.strip('/')}/{relative}" if prefix.strip("/") else relative)
+        if path in planned:
+            raise BadName(
+                f"{planned[path].source} and {source} would both be named {path}",
+                hint="Send them apart, each with a --path-prefix of its own.",
+            )
+        planned[path] = FileToSend(source, session, path, revision)
+    return list(planned.values())
+
+
+def _files(sources: list[Path]) -> Iterator[tuple[Path, str]]:
+    from transfer.errors import SourceUnreadable
+
+    for source in sources:
+        if not source.exists():
+            raise SourceUnreadable(f"{source}: there is no such file or folder")
+        if not source.is_dir():
+            yield source, source.name
+            continue
+        top = source.resolve()
+        for file in sorted(top.rglob("*")):
+            relative = file.relative_to(top)
+            if not file.is_dir() and not any(part.startswith(".") for part in relative.parts):
+                yield file, f"{top.name}/{relative.as_posix()}"
+
+
+def _show_plan(planned: list[FileToSend], json: bool) -> None:
+    console = _console()
+    for file in planned:
+        size_bytes = file.source.stat().st_size
+        if json:
+            typer.echo(
+                dumps(
+                    {
+                        "source": str(file.source),
+                        "session": file.session,
+                        "path": file.path,
+                        "revision": file.revision,
+                        "size_bytes": size_bytes,
+                    }
+                )
+            )
+        else:
+            console.print(
+                f"would send {file.source} as {file.session}/{file.path} ({size_bytes:,} bytes)", markup=False
+            )
+
+
+def _client(to: str, token_file: Path | None, ca: Path | None) -> ReceiverClient:
+    from transfer.client import ReceiverClient
+    from transfer.credentials import read_token
+
+    return ReceiverClient(to, read_token(token_file), ca=ca)
+
+
+def _send(
+    client: ReceiverClient, planned: list[FileToSend], *, connections: int, give_up_after_s: float, json: bool
+) -> int:
+    """Send what is planned, tell of each file and of all, and return the exit code."""
+    from transfer.patience import Patience
+    from transfer.sender import Sender
+
+    console = _console()
+    if planned:
+        patience = Patience(give_up_after_s, lambda: False)
+        patience.repeat(lambda: client.open_session(planned[0].session))
+    began = ended = time.monotonic()
+    outcomes: list[Outcome] = []
+    with Sender(client, connections=connections, give_up_after_s=give_up_after_s) as sender:
+        with _progress(console, planned) as advance:
+            for outcome in _until_hopeless(sender, planned, advance):
+                outcomes.append(outcome)
+                if outcome.receipt:
+                    ended = time.monotonic()
+                _tell(outcome, console, json)
+        _sum_up(outcomes, sender, ended - began, console, json)
+    return _exit_code(outcomes)
+
+
+def _until_hopeless(sender: Sender, planned: list[FileToSend], advance: Callable[[int], None]) -> Iterator[Outcome]:
+    """Yield each file's outcome; after an error that would meet every other file too, the others are given up."""
+    hopeless = Event()
+    for outcome in sender.send_many(planned, on_progress=advance, should_stop=hopeless.is_set):
+        if isinstance(outcome.error, ENDS_ALL):
+            hopeless.set()
+        yield outcome
+
+
+@contextmanager
+def _progress(console: Console, planned: list[FileToSend]) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal; yields what advances it by a number of bytes."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("sending"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        sizes = [file.source.stat().st_size for file in planned]
+        task = bars.add_task("sending", total=sum(sizes))
+        yield lambda count: bars.advance(task, count)
+
+
+def _tell(outcome: Outcome, console: Console, json: bool) -> None:
+    file, receipt, error = outcome.file, outcome.receipt, outcome.error
+    if error:
+        console.print(f"failed: {file.source}: {error}", style="red", markup=False)
+        console.print(f"what to do: {error.hint}", markup=False)
+    elif receipt:
+        console.print(
+            f"received: {receipt.path} revision {receipt.revision} ({receipt.size_bytes:,} bytes)", markup=False
+        )
+    if json and receipt:
+        typer.echo(dumps({"source": str(file.source), **receipt.model_dump()}))
+    elif json and error:
+        told = {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
+        typer.echo(dumps({"source": str(file.source), "path": file.path, "error": told}))
+
+
+def _sum_up(outcomes: list[Outcome], sender: Sender, seconds: float, console: Console, json: bool) -> None:
+    receipts = [outcome.receipt for outcome in outcomes if outcome.receipt]
+    size_bytes = sum(receipt.size_bytes for receipt in receipts)
+    rate = sender.sent_bytes / seconds if seconds else 0.0
+    console.print(
+        f"{len(receipts)} of {len(outcomes)} files, {size_bytes / 1e6:,.1f} MB"
+        f" ({sender.sent_bytes / 1e6:,.1f} MB sent) in {seconds:.1f} s: {rate / 1e6:,.1f} MB/s"
+    )
+    if json:
+        total = {
+            "files": len(receipts),
+            "failed": len(outcomes) - len(receipts),
+            "bytes": size_bytes,
+            "sent_bytes": sender.sent_bytes,
+            "seconds": seconds,
+            "rate_bytes_per_s": rate,
+            "congestion_control": sender.client.congestion_control,
+        }
+        typer.echo(dumps(total))
+
+
+def _exit_code(outcomes: list[Outcome]) -> int:
+    errors: list[TransferError] = [outcome.error for outcome in outcomes if outcome.error]
+    if not errors:
+        return 0
+    for error in errors:
+        if isinstance(error, ENDS_ALL):
+            return error.exit_code
+    return errors[0].exit_code if len(errors) == len(outcomes) else 3
+
+
+session = typer.Typer(no_args_is_help=True, add_completion=False, help="Start, end or reopen a session on a receiver.")
+
+
+@session.command()
+def start(name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, json: Json = False) -> None:
+    """Start a session; one that runs already stays as it is."""
+    with _client(to, token_file, ca) as client:
+        _tell_session(client.open_session(name), json)
+
+
+@session.command()
+def end(name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, json: Json = False) -> None:
+    """End a session: its projects are closed once everything is registered."""
+    with _client(to, token_file, ca) as client:
+        _tell_session(client.end_session(name), json)
+
+
+@session.command()
+def reopen(name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, json: Json = False) -> None:
+    """Open an ended session again, for late data."""
+    with _client(to, token_file, ca) as client:
+        _tell_session(client.reopen_session(name), json)
+
+
+def _tell_session(told: Session, json: bool) -> None:
+    if json:
+        typer.echo(told.model_dump_json())
+    console = _console()
+    console.print(f"session {told.name}: {told.state}, {told.exposure_count} exposures", markup=False)
+    for registrar, project in told.projects.items():
+        shown = told.registered_count.get(registrar, 0)
+        console.print(f"  {registrar}: {shown} registered, {project}", markup=False)

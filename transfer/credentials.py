@@ -1,0 +1,44 @@
+"""Where the token comes from; it is never shown, in no message and no log."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from transfer.errors import AuthRejected, TokenMissing
+
+TOKEN_VARIABLE = "CRYOFERRY_TOKEN"  # noqa: S105 - the variable's name, not a token
+
+
+def check_token(token: str) -> str:
+    """Return the token without surrounding white space if it may stand in an HTTP header.
+
+    Raises
+    ------
+    AuthRejected
+    """
+    token = token.strip()
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
+        raise AuthRejected("the token is empty or holds characters that no token has")
+    return token
+
+
+def read_token(token_file: Path | None) -> str:
+    """Return the token in a file, or the one in CRYOFERRY_TOKEN when no file is named.
+
+    Raises
+    ------
+    TokenMissing
+        Neither is there, or the file cannot be read.
+    AuthRejected
+        What is there cannot be a token.
+    """
+    if token_file is not None:
+        try:
+            return check_token(token_file.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise TokenMissing(f"{token_file}: {error}") from error
+    if not (token := os.environ.get(TOKEN_VARIABLE, "")):
+        raise TokenMissing
+    return check_token(token)
