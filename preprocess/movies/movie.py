@@ -56,6 +56,10 @@ class Movie(Protocol):
     def hardware_frames_per_frame(self) -> int:
         """Return how many hardware frames make one frame (1 except for EER)."""
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return what a user should know about how the file is read (EER: hardware frames left out)."""
+
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames `start` (from 0) to `stop` (not included) in order.
 
