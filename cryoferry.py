@@ -30,7 +30,7 @@ class Mounted(NamedTuple):
 START, MICROSCOPE, RECEIVER, ANYWHERE = "Begin here", "Beside the microscope", "On the cloud VM", "Anywhere"
 
 COMMANDS: dict[str, Mounted] = {
-    "demo": Mounted("agents.demo", "demo", START),
+    "demo": Mounted("agents.demo.commands", "demo", START),
     "doctor": Mounted("agents.commands", "doctor", START),
     "config": Mounted("agents.commands", "config", START),
     "watch": Mounted("agents.commands", "watch", MICROSCOPE),

@@ -129,6 +129,7 @@ class Session(Record):
 
     name: str
     state: SessionState
+    closed: bool = Field(description="ended, and every registrar has registered everything and closed its sets")
     created_at: AwareDatetime
     exposure_count: int
     registrars: tuple[str, ...]

@@ -1,0 +1,278 @@
+"""One run of the demo: starts the processes, follows the exposures, ends the session, says where to look."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from agents.demo import summary
+from agents.demo.errors import DemoFailed, DemoFolderTaken
+from agents.demo.microscope import Microscope, Shot, plan_session
+from agents.demo.processes import Command, run
+from agents.demo.summary import DemoExposure
+from transfer.client import ReceiverClient
+from transfer.protocol import Exposure, RegistrationState, Session
+
+SESSION = "demo"
+_MARKER = ".cryoferry-demo"
+_START_SECONDS, _END_SECONDS = 60.0, 90.0
+_STALL_SECONDS = 150.0
+"""Without any news for so long the demo gives up: something is broken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoPlan:
+    """What to show. `scipion` is an environment made by the plugin's install.py, or None to do without."""
+
+    out: Path
+    exposures: int
+    size_px: int
+    seed: int
+    scipion: Path | None
+    keep: bool
+    as_json: bool
+
+    @property
+    def microscope(self) -> Path:
+        """Return the session's folder at the microscope."""
+        return self.out / "microscope" / "mysession"
+
+    @property
+    def receiver(self) -> Path:
+        """Return the receiver's data folder."""
+        return self.out / "receiver"
+
+    @property
+    def agent(self) -> Path:
+        """Return the agent's work folder."""
+        return self.out / "agent"
+
+    @property
+    def token_file(self) -> Path:
+        """Return the file that holds the agent's token."""
+        return self.out / "agent.token"
+
+    @property
+    def scipion_description(self) -> dict[str, Any] | None:
+        """Return what the Scipion environment says of itself; None where there is none."""
+        description = self.scipion / "cryoferry-scipion.json" if self.scipion else None
+        return json.loads(description.read_text("utf-8")) if description and description.is_file() else None
+
+
+class Demo:
+    """One run of the demo."""
+
+    def __init__(self, plan: DemoPlan) -> None:
+        self._plan = plan
+        self._console = Console(stderr=True, highlight=False)
+        self._exposures = {
+            shot.movie: DemoExposure(shot) for shot in plan_session(plan.exposures, plan.size_px, plan.seed)
+        }
+        self._began = self._last_news = time.monotonic()
+        self._session: Session | None = None
+
+    def run(self) -> bool:
+        """Run it; return whether every exposure went the whole way."""
+        plan = self._plan
+        self._prepare_folder()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        with ExitStack() as running:
+            serve, url = self._start_receiver(running)
+            watch = self._start_agent(running, url)
+            microscope = self._start_microscope(running)
+            with ReceiverClient(url, plan.token_file.read_text("utf-8").strip()) as client:
+                self._follow(client, watch, microscope)
+                self._end_session(client)
+            if plan.keep:
+                running.pop_all()
+        self._tell(url, serve, watch)
+        return all(exposure.good for exposure in self._exposures.values())
+
+    # ---- beginning
+
+    def _prepare_folder(self) -> None:
+        out = self._plan.out
+        if out.exists() and not (out / _MARKER).is_file() and (not out.is_dir() or any(out.iterdir())):
+            raise DemoFolderTaken(f"{out} is there and was not made by a demo")
+        shutil.rmtree(out, ignore_errors=True)
+        for folder in (self._plan.microscope.parent, self._plan.agent, out / "staging", out / "logs"):
+            folder.mkdir(parents=True)
+        (out / _MARKER).touch()
+
+    def _start_receiver(self, running: ExitStack) -> tuple[Command, str]:
+        plan = self._plan
+        token = run(["token", "create", "--data", str(plan.receiver), "--scope", "agent", "--session", SESSION])
+        plan.token_file.touch(mode=0o600)
+        plan.token_file.write_text(token, "utf-8")
+        registrars = []
+        if plan.scipion_description:
+            registrars = ["--scipion", str(plan.scipion)]
+        else:
+            self._console.print(
+                "Scipion is not installed here: registering in RELION's star file alone.", style="yellow"
+            )
+        serve = Command(
+            ["serve", "--data", str(plan.receiver), "--port", "0", "--json", *registrars],
+            log=plan.out / "logs" / "serve.log",
+        )
+        running.callback(serve.stop)
+        return serve, str(serve.next_line(_START_SECONDS)["url"])
+
+    def _start_agent(self, running: ExitStack, url: str) -> Command:
+        plan = self._plan
+        plan.microscope.mkdir()
+        watch = Command(
+            [
+                *("watch", str(plan.microscope), "--work", str(plan.agent), "--json"),
+                *("--to", url, "--session", SESSION, "--token-file", str(plan.token_file)),
+                *("--settle-seconds", "3", "--scan-seconds", "1"),
+            ],
+            log=plan.out / "logs" / "watch.log",
+        )
+        running.callback(watch.stop)
+        return watch
+
+    def _start_microscope(self, running: ExitStack) -> Microscope:
+        shots = [exposure.shot for exposure in self._exposures.values()]
+        microscope = Microscope(shots, self._plan.microscope, self._plan.out / "staging", on_written=self._note_written)
+        running.callback(microscope.stop)
+        microscope.start()
+        return microscope
+
+    # ---- following
+
+    def _note_written(self, shot: Shot, movie_bytes: int) -> None:
+        exposure = self._exposures[shot.movie]
+        exposure.movie_bytes = movie_bytes
+        self._reach(exposure, "written")
+
+    def _reach(self, exposure: DemoExposure, state: str, reason: str = "") -> None:
+        if state in exposure.reached_at_s:
+            return
+        now = time.monotonic()
+        exposure.reach(state, now - self._began)
+        exposure.reason = reason
+        self._last_news = now
+        if self._plan.as_json:
+            line = {
+                "movie": exposure.shot.movie,
+                "state": state,
+                "seconds": round(now - self._began, 2),
+                "reason": reason,
+            }
+            print(json.dumps(line), flush=True)  # noqa: T201  # stdout is the command's contract
+
+    def _follow(self, client: ReceiverClient, watch: Command, microscope: Microscope) -> None:
+        """Follow the exposures until each is registered everywhere or set aside."""
+        with self._progress() as show:
+            while not all(self._is_over(exposure) for exposure in self._exposures.values()):
+                for line in watch.waiting_lines():
+                    if exposure := self._exposures.get(line.get("movie", "")):
+                        self._reach(exposure, line["state"], line.get("reason", ""))
+                for published in client.exposures(SESSION).exposures:
+                    self._note_published(published)
+                if microscope.failure:
+                    raise DemoFailed(f"the simulated microscope cannot write: {microscope.failure}")
+                if time.monotonic() - self._last_news > _STALL_SECONDS:
+                    raise DemoFailed(f"nothing has moved for {_STALL_SECONDS:.0f} s")
+                show()
+                time.sleep(0.25)
+            show()
+
+    def _note_published(self, published: Exposure) -> None:
+        exposure = self._exposures[published.record.movie]
+        states = [entry.state for entry in published.registrations]
+        if exposure.digests_verified is None or "registered" not in exposure.reached_at_s:
+            exposure.take_published(published, self._plan.receiver / "sessions" / SESSION / "files")
+        if states and all(state == RegistrationState.REGISTERED for state in states):
+            self._reach(exposure, "registered")
+        elif RegistrationState.FAILED in states:
+            self._reach(exposure, "unregistered", "; ".join(entry.detail for entry in published.registrations))
+
+    def _is_over(self, exposure: DemoExposure) -> bool:
+        reached = exposure.reached_at_s.keys()
+        return bool(reached & {"rejected", "failed", "unregistered"}) or {"registered", "released"} <= reached
+
+    @contextmanager
+    def _progress(self) -> Iterator[Any]:
+        """Give a function that brings one bar for each step up to date (shown on a terminal alone)."""
+        columns = (TextColumn("{task.description:<12}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
+        bars = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
+        steps = {"written": "written", "settled": "noticed", "aligned": "aligned", "committed": "committed"}
+        steps["registered"] = "registered"
+        with bars:
+            tasks = {state: bars.add_task(words, total=len(self._exposures)) for state, words in steps.items()}
+
+            def show() -> None:
+                for state, task in tasks.items():
+                    done = sum(state in exposure.reached_at_s for exposure in self._exposures.values())
+                    bars.update(task, completed=done)
+
+            yield show
+
+    # ---- ending
+
+    def _end_session(self, client: ReceiverClient) -> None:
+        """End the session, which closes its sets, and wait until every registrar has closed."""
+        self._session = client.end_session(SESSION)
+        deadline = time.monotonic() + _END_SECONDS
+        while not self._session.closed and time.monotonic() < deadline:
+            time.sleep(0.5)
+            self._session = client.session(SESSION)
+
+    def _tell(self, url: str, serve: Command, watch: Command) -> None:
+        plan, exposures = self._plan, list(self._exposures.values())
+        seconds = round(time.monotonic() - self._began, 1)
+        projects = self._session.projects if self._session else {}
+        description = plan.scipion_description or {}
+        if plan.as_json:
+            final = {
+                "exposures": [exposure.as_json() for exposure in exposures],
+                "scipion_project": projects.get("scipion"),
+                "scipion_python": description.get("python"),
+                "relion_star": projects.get("relion"),
+                "receiver_url": url,
+                "session_closed": bool(self._session and self._session.closed),
+                "seconds": seconds,
+                "kept_pids": {"serve": serve.pid, "watch": watch.pid} if plan.keep else {},
+            }
+            print(json.dumps(final), flush=True)  # noqa: T201  # stdout is the command's contract
+        self._console.print(summary.table(exposures))
+        for line in self._where_to_look(url, projects, seconds):
+            self._console.print(line, soft_wrap=True)
+
+    def _where_to_look(self, url: str, projects: dict[str, str], seconds: float) -> Iterator[str]:
+        plan = self._plan
+        good = sum(exposure.good for exposure in self._exposures.values())
+        yield f"\n[bold]{good} of {len(self._exposures)} exposures went the whole way[/bold] in {seconds:.0f} s."
+        pictures = plan.receiver / "sessions" / SESSION / "files" / "Images-Disc1"
+        if "scipion" in projects:
+            yield f"\n[bold]Scipion project[/bold]    {projects['scipion']}"
+            yield f"  open it          {plan.scipion}/open {SESSION}"
+        if "relion" in projects:
+            yield f"[bold]RELION star file[/bold]   {projects['relion']}"
+        yield f"[bold]Pictures[/bold]           {pictures}"
+        yield f"  look at one      xdg-open '{next(iter(sorted(pictures.rglob('*_motion.png'))), pictures)}'"
+        yield f"[bold]Logs[/bold]               {plan.out / 'logs'}"
+        yield "\n[bold]Watch a folder of your own[/bold]"
+        if plan.keep:
+            yield f"  The receiver still runs at {url}; `pkill -f {plan.out}` stops it and the agent."
+        else:
+            yield (
+                f"  cryoferry serve --data {plan.receiver} --scipion {plan.scipion} &"
+                if plan.scipion
+                else (f"  cryoferry serve --data {plan.receiver} &")
+            )
+        yield f"  cryoferry token create --data {plan.receiver} --scope agent --session mysession > mysession.token"
+        yield "  cryoferry watch MOVIES --to http://127.0.0.1:8642 --session mysession --token-file mysession.token"

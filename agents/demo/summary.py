@@ -1,0 +1,150 @@
+"""What became of each exposure of a demo: estimated against true motion, time by stage, digests, registries."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from agents.demo.microscope import Shot
+from transfer.digest import file_digest
+from transfer.protocol import Exposure, RegistrationState
+from transfer.records import ExposureRecord, FileRole
+
+STAGES = {"written": "settled", "settled": "aligned", "aligned": "committed", "committed": "registered"}
+"""Stages by the states that begin and end them."""
+_HEADINGS = {"written": "settle", "settled": "align", "aligned": "send", "committed": "register"}
+
+
+@dataclass(slots=True)
+class DemoExposure:
+    """One exposure of the demo; `reached_at_s` maps each state to seconds since the demo began."""
+
+    shot: Shot
+    movie_bytes: int = 0
+    micrograph_bytes: int = 0
+    reached_at_s: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+    motion_px: float = 0.0
+    motion_error_px: float | None = None
+    digests_verified: bool | None = None
+    registrations: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """Return the last state that it reached."""
+        return max(self.reached_at_s, key=self.reached_at_s.__getitem__, default="waiting")
+
+    @property
+    def good(self) -> bool:
+        """Return whether it went the whole way."""
+        return bool(
+            self.digests_verified
+            and self.registrations
+            and all(state == RegistrationState.REGISTERED for state in self.registrations.values())
+        )
+
+    def seconds(self, begin: str) -> float | None:
+        """Return how long the stage took that begins with a state."""
+        end = STAGES[begin]
+        if begin not in self.reached_at_s or end not in self.reached_at_s:
+            return None
+        return max(0.0, self.reached_at_s[end] - self.reached_at_s[begin])
+
+    def reach(self, state: str, at_s: float) -> None:
+        """Note the first time that it reached a state."""
+        self.reached_at_s.setdefault(state, at_s)
+
+    def take_published(self, exposure: Exposure, files: Path) -> None:
+        """Compare what the receiver publishes with the truth, and its files with their digests."""
+        record = exposure.record
+        self.registrations = {entry.registrar: str(entry.state) for entry in exposure.registrations}
+        self.motion_px, self.motion_error_px = motion_and_error_px(self.shot.true_shifts_yx_px, record)
+        micrograph = record.file(FileRole.MICROGRAPH)
+        self.micrograph_bytes = micrograph.size_bytes if micrograph else 0
+        self.digests_verified = _digests_hold(record, files)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "movie": self.shot.movie,
+            "format": self.shot.format,
+            "movie_bytes": self.movie_bytes,
+            "micrograph_bytes": self.micrograph_bytes,
+            "motion_px": self.motion_px,
+            "motion_error_px": self.motion_error_px,
+            "state": self.state,
+            "reason": self.reason,
+            "states": {state: round(at_s, 2) for state, at_s in self.reached_at_s.items()},
+            "seconds": {_HEADINGS[begin]: self.seconds(begin) for begin in STAGES},
+            "digests_verified": self.digests_verified,
+            "registrations": self.registrations,
+            "settings": asdict(self.shot.settings),
+        }
+
+
+def motion_and_error_px(true_yx_px: NDArray[np.float64], record: ExposureRecord) -> tuple[float, float]:
+    """Return the true drift from first to last frame and the estimate's error (RMS per axis), in px.
+
+    Frames that were grouped are compared with the mean of their group; each axis' mean over time is removed first,
+    since a constant offset blurs nothing.
+    """
+    estimate = np.stack([record.shifts.y_px, record.shifts.x_px], axis=1)
+    group = len(true_yx_px) // len(estimate)
+    truth = true_yx_px[: group * len(estimate)].reshape(len(estimate), group, 2).mean(axis=1)
+    error = (estimate - estimate.mean(axis=0)) - (truth - truth.mean(axis=0))
+    drift = float(np.hypot(*(true_yx_px[-1] - true_yx_px[0])))
+    return round(drift, 2), round(float(np.sqrt((error**2).mean())), 3)
+
+
+def _digests_hold(record: ExposureRecord, files: Path) -> bool:
+    for reference in record.files:
+        with (files / reference.path).open("rb") as file:
+            if os.fstat(file.fileno()).st_size != reference.size_bytes:
+                return False
+            if file_digest(file.fileno(), reference.size_bytes) != reference.digest:
+                return False
+    return True
+
+
+def table(exposures: list[DemoExposure]) -> Table:
+    """Return the table that people see at the end."""
+    registrars = sorted({name for exposure in exposures for name in exposure.registrations})
+    shown = Table(title="What became of each exposure", title_justify="left", header_style="bold")
+    shown.add_column("exposure", no_wrap=True)
+    for heading in ("movie", "micrograph", "true drift", "error", *(f"{_HEADINGS[begin]} s" for begin in STAGES)):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("digests", *registrars):
+        shown.add_column(heading, justify="center", no_wrap=True)
+    for exposure in exposures:
+        shown.add_row(*_row(exposure, registrars))
+    return shown
+
+
+def _row(exposure: DemoExposure, registrars: list[str]) -> list[str]:
+    if exposure.reason:
+        return [_short_name(exposure), f"[red]{exposure.state}: {exposure.reason}"]
+    error = exposure.motion_error_px
+    return [
+        _short_name(exposure),
+        f"{exposure.shot.format} {exposure.movie_bytes / 1e6:.1f} MB",
+        f"{exposure.micrograph_bytes / 1e6:.1f} MB",
+        f"{exposure.motion_px:.1f} px",
+        "–" if error is None else f"{error:.3f} px",
+        *("–" if (seconds := exposure.seconds(begin)) is None else f"{seconds:.1f}" for begin in STAGES),
+        _mark(exposure.digests_verified),
+        *(_mark(exposure.registrations.get(name) == RegistrationState.REGISTERED) for name in registrars),
+    ]
+
+
+def _short_name(exposure: DemoExposure) -> str:
+    return "_".join(Path(exposure.shot.movie).name.split("_")[:2])
+
+
+def _mark(good: bool | None) -> str:
+    return "[green]✓" if good else "[red]✗"
