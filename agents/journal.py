@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,13 @@ class JournalError(Exception):
     hint: str = "Look at the work folder; `cryoferry status --work DIR` reads its journal."
 
 
+class JournalFull(JournalError):
+    """The disk of the work folder is full."""
+
+    exit_code = 7
+    hint = "Free space on the work folder's disk, then start the same command again; nothing is lost."
+
+
 class WrongTransition(JournalError):
     """An exposure cannot go from that state to this one."""
 
@@ -114,13 +121,21 @@ class Output:
 
 
 class Journal:
-    """The journal of one work folder; safe to use from several threads and processes."""
+    """The journal of one work folder; safe to use from several threads and processes.
+
+    Attributes
+    ----------
+    on_change
+        Called with each exposure that was found or changed its state, once that is durable.
+    """
 
     def __init__(self, work: Path, *, create: bool = True) -> None:
         path = work / NAME
         if not create and not path.is_file():
             raise JournalError(f"there is no journal in {work}")
         self._lock = threading.RLock()
+        self._changed: list[Exposure] = []
+        self.on_change: Callable[[Exposure], None] = lambda _exposure: None
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         try:
@@ -157,13 +172,28 @@ class Journal:
             if self._db.in_transaction:
                 yield
                 return
-            self._db.execute("BEGIN IMMEDIATE")
+            self._changed.clear()
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
+                self._db.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                    raise JournalFull(str(error)) from error
                 raise
-            self._db.execute("COMMIT")
+            finally:
+                if self._rolls_back():
+                    self._changed.clear()
+            changed = tuple(self._changed)
+            for exposure in changed:
+                self.on_change(exposure)
+
+    def _rolls_back(self) -> bool:
+        """Roll back what was not committed; return whether there was something."""
+        if not self._db.in_transaction:
+            return False
+        self._db.execute("ROLLBACK")
+        return True
 
     # ---- what the work folder belongs to
 
@@ -197,7 +227,9 @@ class Journal:
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (str(uuid4()), movie, taken, label, State.FOUND, now, now),
             )
-            return self._one("movie = ?", movie)
+            found = self._one("movie = ?", movie)
+            self._changed.append(found)
+            return found
 
     def exposure(self, exposure_id: UUID) -> Exposure:
         """Return an exposure."""
@@ -210,6 +242,15 @@ class Journal:
         with self._lock:
             rows = self._db.execute(f"SELECT * FROM exposures WHERE state IN ({marks}) ORDER BY number", wanted)  # noqa: S608  # marks alone
             return [_exposure(row) for row in rows]
+
+    def next_in(self, states: Iterable[State], not_these: Collection[UUID]) -> Exposure | None:
+        """Return the exposure in these states that was found first, apart from `not_these`."""
+        wanted = list(states)
+        marks = ", ".join("?" * len(wanted))
+        query = f"SELECT * FROM exposures WHERE state IN ({marks}) ORDER BY number LIMIT ?"  # noqa: S608  # marks alone
+        with self._lock:
+            rows = self._db.execute(query, (*wanted, len(not_these) + 1)).fetchall()
+        return next((_exposure(row) for row in rows if UUID(row["exposure_id"]) not in not_these), None)
 
     def standing(self) -> dict[str, tuple[UUID, State, FileIdentity | None]]:
         """Return, cheaply, (id, state, identity when last settled) of every movie."""
@@ -246,7 +287,9 @@ class Journal:
             columns |= {"state": to, "reason": reason, "hint": hint, "changed_at": time.time()}
             self._set(exposure_id, columns)
             self._event(exposure_id, to, reason)
-            return self.exposure(exposure_id)
+            after = self.exposure(exposure_id)
+            self._changed.append(after)
+            return after
 
     def settle(self, exposure_id: UUID, identity: FileIdentity) -> Exposure:
         """Take an exposure to `settled`, with the identity of its finished movie."""

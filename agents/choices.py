@@ -1,0 +1,74 @@
+"""A user's alignment choices as plain JSON: handed to workers, kept in the journal, changed by `retry`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from preprocess.acquisition import Acquisition
+from preprocess.options import ChosenAlignment
+from preprocess.results import ProcessedMovie
+from preprocess.settings import AlignmentSettings
+
+_CHOSEN = TypeAdapter(ChosenAlignment)
+_PROCESSED = TypeAdapter(ProcessedMovie)
+_NOTHING_CHOSEN = ChosenAlignment(settings=AlignmentSettings(), flags=Acquisition(), configured=Acquisition())
+_SAME_RESULT = ("device", "threads")
+
+
+def to_json(chosen: ChosenAlignment) -> dict[str, Any]:
+    """Return the choices as JSON values."""
+    values: dict[str, Any] = _CHOSEN.dump_python(chosen, mode="json")
+    return values
+
+
+def from_json(values: Mapping[str, Any]) -> ChosenAlignment:
+    """Return the choices that JSON values tell."""
+    return _CHOSEN.validate_python(dict(values))
+
+
+def processed_to_json(processed: ProcessedMovie) -> dict[str, Any]:
+    """Return a result as JSON values."""
+    values: dict[str, Any] = _PROCESSED.dump_python(processed, mode="json")
+    return values
+
+
+def processed_from_json(values: Mapping[str, Any]) -> ProcessedMovie:
+    """Return the result that JSON values tell."""
+    return _PROCESSED.validate_python(dict(values))
+
+
+def changes(chosen: ChosenAlignment) -> dict[str, Any]:
+    """Return, nested, what of the choices differs from choosing nothing."""
+    return _difference(to_json(chosen), to_json(_NOTHING_CHOSEN))
+
+
+def with_changes(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON choices with nested changes laid over them."""
+    merged = dict(values)
+    for key, value in changed.items():
+        below = merged.get(key)
+        merged[key] = with_changes(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+    return merged
+
+
+def same_result(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two JSON choices make the same outputs: where they are computed decides nothing."""
+    return _without_device(one) == _without_device(other)
+
+
+def _without_device(values: Mapping[str, Any]) -> dict[str, Any]:
+    return with_changes(values, {"settings": dict.fromkeys(_SAME_RESULT)})
+
+
+def _difference(values: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and isinstance(reference.get(key), Mapping):
+            if below := _difference(value, reference[key]):
+                found[key] = below
+        elif value != reference.get(key):
+            found[key] = value
+    return found

@@ -1,0 +1,322 @@
+"""The agent: finds movies, has them aligned, sends what came out, and can be killed at any instant.
+
+One thread scans and settles, one for each worker has movies aligned, a few send. They meet in the journal alone: what
+each does next is what the journal says, so that a restart simply continues.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+from agents.choices import from_json, to_json, with_changes
+from agents.compute import (
+    AlignmentError,
+    AlignmentPostponed,
+    AlignmentRefused,
+    AlignmentStopped,
+    Worker,
+    WorkerDied,
+    WorkerHung,
+)
+from agents.discovery import Discovery
+from agents.journal import Exposure, Journal, JournalError
+from agents.layouts import Layout
+from agents.link import Link, LinkStopped
+from agents.publish import exposure_record, outputs_folder, publish_record, seal_outputs, send_outputs
+from agents.settle import FileIdentity
+from agents.states import UNFINISHED, State
+from agents.watcher import Hints
+from agents.work_folder import free_bytes
+from preprocess.options import ChosenAlignment
+from transfer.client import ReceiverClient
+from transfer.errors import TransferError, TransferStopped
+from transfer.sender import Sender
+
+log = logging.getLogger(__name__)
+
+SENDERS = 2
+MAX_ATTEMPTS = 3
+_POLL_S = 1.0
+_POSTPONE_S = 5.0
+_STATUS_S = 0.2
+_SHORTEST_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSettings:
+    """Everything that an agent is told."""
+
+    source: Path
+    work: Path
+    session: str
+    layout: Layout
+    chosen: ChosenAlignment
+    settle_s: float = 30.0
+    give_up_s: float = 600.0
+    scan_s: float = 5.0
+    workers: tuple[dict[str, str], ...] = ({},)  # each worker's own environment variables
+    align_timeout_s: float = 1800.0
+    keep_outputs: bool = False
+    work_reserve_bytes: int = 5 << 30
+    connections: int = 8
+    exit_when_idle_s: float | None = None
+
+
+class Agent:
+    """One session's agent.
+
+    Parameters
+    ----------
+    stop
+        Set by a signal handler or by whoever runs the agent: everything ends, nothing half done stays.
+    """
+
+    def __init__(
+        self, settings: WatchSettings, journal: Journal, client: ReceiverClient, stop: threading.Event
+    ) -> None:
+        self.settings, self.journal, self.client, self.stop = settings, journal, client, stop
+        self.link = Link(journal, stop)
+        self.discovery = Discovery(
+            journal,
+            settings.source,
+            settings.layout,
+            settle_s=settings.settle_s,
+            give_up_s=settings.give_up_s,
+        )
+        self._wake_scan = threading.Event()
+        self._work = threading.Condition()
+        self._in_hand: set[UUID] = set()
+        self._not_before: dict[UUID, float] = {}
+        self._last_unfinished_s = time.monotonic()
+
+    # ---- the whole
+
+    def run(self) -> None:
+        """Work until `stop` is set, or until nothing was left to do for `exit_when_idle_s`.
+
+        Raises
+        ------
+        TransferError
+            The receiver's first answer is a refusal, such as a wrong token's.
+        """
+        hints = Hints(self.settings.source, self._wake_scan.set)
+        hints.start()
+        count = len(self.settings.workers) + SENDERS
+        # Sending gives up a request soon, so that the link can tell; `Link.persist` never does.
+        with ThreadPoolExecutor(count, thread_name_prefix="agent") as threads, self._sender() as sender:
+            running = [threads.submit(self._align_all, Worker(environment)) for environment in self.settings.workers]
+            running += [threads.submit(self._send_all, sender) for _ in range(SENDERS)]
+            try:
+                self._scan_until_done(running)
+            finally:
+                self.stop.set()
+                self._nudge()
+                hints.stop()
+        for future in running:
+            future.result()
+
+    def _sender(self) -> Sender:
+        return Sender(self.client, connections=self.settings.connections, give_up_after_s=1.0)
+
+    def _scan_until_done(self, running: Iterable[Future[None]]) -> None:
+        next_scan_s = earliest_scan_s = 0.0
+        while not self.stop.is_set() and not any(future.done() for future in running):
+            begin_s = time.monotonic()
+            if begin_s >= next_scan_s or (self._wake_scan.is_set() and begin_s >= earliest_scan_s):
+                self._wake_scan.clear()
+                if self.discovery.scan_once():
+                    self._nudge()
+                end_s = time.monotonic()
+                # a movie that grows wakes the scan all the time: at most a tenth of it is spent on scans
+                earliest_scan_s = end_s + max(_SHORTEST_PAUSE_S, 10 * (end_s - begin_s))
+                next_scan_s = end_s + self.discovery.pause_s(self.settings.scan_s)
+            if self._is_idle():
+                return
+            self.stop.wait(_STATUS_S)
+
+    def _is_idle(self) -> bool:
+        counts = self.journal.counts()
+        if self.discovery.source_missing or any(counts[state] for state in UNFINISHED):
+            self._last_unfinished_s = time.monotonic()
+        limit_s = self.settings.exit_when_idle_s
+        return limit_s is not None and time.monotonic() - self._last_unfinished_s >= limit_s
+
+    def _nudge(self) -> None:
+        with self._work:
+            self._work.notify_all()
+
+    # ---- whose turn it is
+
+    def _take(self, states: Iterable[State], *, only_if: Callable[[], bool] = lambda: True) -> Exposure | None:
+        """Return the next exposure in these states that nobody has in hand; None when the agent is ending."""
+        wanted = tuple(states)
+        while not self.stop.is_set():
+            with self._work:
+                now = time.monotonic()
+                self._not_before = {key: until for key, until in self._not_before.items() if until > now}
+                exposure = self.journal.next_in(wanted, self._in_hand | self._not_before.keys()) if only_if() else None
+                if exposure is not None:
+                    self._in_hand.add(exposure.exposure_id)
+                    return exposure
+                self._work.wait(_POLL_S)
+        return None
+
+    def _put_back(self, exposure: Exposure) -> None:
+        with self._work:
+            self._in_hand.discard(exposure.exposure_id)
+            self._work.notify_all()
+
+    def _postpone(self, exposure: Exposure) -> None:
+        with self._work:
+            self._not_before[exposure.exposure_id] = time.monotonic() + _POSTPONE_S
+
+    def _guarded(self, exposure: Exposure, step: Callable[[Exposure], None]) -> None:
+        """Do one step for one exposure; whatever goes wrong concerns this exposure alone."""
+        try:
+            step(exposure)
+        except (LinkStopped, TransferStopped, AlignmentStopped):
+            return
+        except JournalError:
+            raise  # without its journal the agent cannot go on
+        except Exception as error:
+            log.exception("%s (%s): unexpected", exposure.movie, exposure.exposure_id)
+            self._fail(exposure, f"unexpected {type(error).__name__}: {error}", "See the agent's log.")
+        finally:
+            self._put_back(exposure)
+
+    def _fail(self, exposure: Exposure, reason: str, hint: str, *, to: State = State.FAILED) -> None:
+        log.warning("%s: %s", exposure.movie, reason)
+        if self.journal.exposure(exposure.exposure_id).state == State.COMMITTED:
+            self._postpone(exposure)  # it has arrived; only its outputs are not cleared away yet
+            return
+        self.journal.change(exposure.exposure_id, to, reason, hint)
+
+    # ---- aligning
+
+    def _align_all(self, worker: Worker) -> None:
+        try:
+            while exposure := self._take([State.SETTLED], only_if=self._has_space):
+                self._guarded(exposure, partial(self._align, worker=worker))
+        finally:
+            worker.end()
+            self.stop.set()
+
+    def _has_space(self) -> bool:
+        enough = free_bytes(self.settings.work) >= self.settings.work_reserve_bytes
+        if enough != (self.journal.about("work_full") is None):
+            log.warning("work folder: %s", "space again" if enough else "too little space left; alignment waits")
+            self.journal.note(work_full=None if enough else "too little space is left in the work folder")
+        return enough
+
+    def _align(self, exposure: Exposure, worker: Worker) -> None:
+        settings = self.settings
+        movie, out = settings.source / exposure.movie, outputs_folder(settings.work, exposure)
+        if not self._is_unchanged(exposure, movie):
+            return
+        shutil.rmtree(out, ignore_errors=True)  # what an agent or worker that died left half done
+        out.mkdir(parents=True)
+        base = with_changes(to_json(settings.chosen), exposure.changes)
+        try:
+            processed = worker.align(
+                movie,
+                out,
+                self._with_gain(from_json(base), movie),
+                timeout_s=settings.align_timeout_s,
+                should_stop=self.stop.is_set,
+            )
+        except AlignmentError as error:
+            shutil.rmtree(out, ignore_errors=True)
+            if not isinstance(error, AlignmentStopped) and self._is_unchanged(exposure, movie):
+                self._not_aligned(exposure, error)
+            return
+        if not self._is_unchanged(exposure, movie):
+            shutil.rmtree(out, ignore_errors=True)
+            return
+        outputs = seal_outputs(settings.work, exposure, processed)
+        record = exposure_record(exposure, processed, outputs)
+        self.journal.seal(
+            exposure.exposure_id, settings=base, outputs=outputs, record=record, warnings=processed.warnings
+        )
+
+    def _is_unchanged(self, exposure: Exposure, movie: Path) -> bool:
+        """Return whether the movie is still the one that settled; otherwise it has to settle again."""
+        try:
+            now = FileIdentity.of(movie.stat())
+        except FileNotFoundError:
+            now = None
+        except OSError as error:  # the share dropped out; the scan tells
+            self._postpone(exposure)
+            log.warning("%s cannot be read now: %s", exposure.movie, error.strerror)
+            return False
+        if now is not None and exposure.identity is not None and now.same_content(exposure.identity):
+            return True
+        self.journal.change(exposure.exposure_id, State.FOUND, "it changed after it had settled")
+        return False
+
+    def _with_gain(self, chosen: ChosenAlignment, movie: Path) -> ChosenAlignment:
+        if chosen.settings.gain.path is not None:
+            return chosen
+        gain = replace(chosen.settings.gain, path=self.settings.layout.gain(movie, self.settings.source))
+        return replace(chosen, settings=replace(chosen.settings, gain=gain))
+
+    def _not_aligned(self, exposure: Exposure, error: AlignmentError) -> None:
+        match error:
+            case AlignmentPostponed():
+                self._postpone(exposure)
+                log.warning("%s: %s; it is tried again", exposure.movie, error)
+            case WorkerDied() | WorkerHung():
+                if self.journal.count_attempt(exposure.exposure_id) >= MAX_ATTEMPTS:
+                    self._fail(exposure, f"{error}, {MAX_ATTEMPTS} times", error.hint)
+                else:
+                    log.warning("%s: %s; it is tried again", exposure.movie, error)
+            case AlignmentRefused(held_back=True):
+                self._fail(exposure, str(error), error.hint, to=State.REJECTED)
+            case _:
+                self._fail(exposure, str(error), error.hint)
+
+    # ---- sending
+
+    def _send_all(self, sender: Sender) -> None:
+        try:
+            self._open_session()
+            while exposure := self._take([State.COMMITTED, State.SENDING, State.ALIGNED]):
+                self._guarded(exposure, partial(self._send, sender=sender))
+        except LinkStopped:
+            return
+        finally:
+            self.stop.set()
+
+    def _open_session(self) -> None:
+        self.link.persist(lambda: self.client.open_session(self.settings.session))
+
+    def _send(self, exposure: Exposure, sender: Sender) -> None:
+        exposure_id, settings = exposure.exposure_id, self.settings
+        if exposure.state == State.ALIGNED:
+            exposure = self.journal.change(exposure_id, State.SENDING)
+        try:
+            if exposure.state == State.SENDING:
+                self.link.persist(
+                    lambda: send_outputs(
+                        self.journal, settings.work, settings.session, exposure, sender, self.stop.is_set
+                    )
+                )
+                self.link.persist(lambda: publish_record(self.client, settings.session, exposure))
+                self.journal.change(exposure_id, State.COMMITTED)
+        except TransferStopped:
+            return
+        except TransferError as error:
+            self._fail(exposure, f"{type(error).__name__}: {error}", error.hint)
+            return
+        outputs = outputs_folder(settings.work, exposure).parent
+        if not settings.keep_outputs and outputs.exists():
+            shutil.rmtree(outputs)
+        self.journal.change(exposure_id, State.RELEASED)

@@ -1,0 +1,142 @@
+"""What the scan finds becomes the journal's: new movies, finished ones, broken, overwritten and deleted ones."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+from agents.journal import Journal
+from agents.layouts import Layout
+from agents.remote_names import remote_path
+from agents.settle import FileIdentity, Settling, Verdict
+from agents.states import State
+from agents.watcher import Scan, scan
+from preprocess.movies.structure import missing_structure
+
+log = logging.getLogger(__name__)
+
+_SHORTEST_PAUSE_S = 0.2
+_BROKEN_HINT = "Copy it from the microscope again; when it changes it is taken up again by itself."
+_GONE_HINT = "When it comes back it is taken up again by itself."
+_Standing = dict[str, tuple[UUID, State, FileIdentity | None]]
+
+
+class Discovery:
+    """Scans the source and enters what it finds.
+
+    Attributes
+    ----------
+    source_missing
+        Why the source as a whole cannot be read; empty when it can.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        source: Path,
+        layout: Layout,
+        *,
+        settle_s: float,
+        give_up_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal, self._source, self._layout = journal, source, layout
+        self._settling = Settling(
+            settle_s=settle_s, give_up_s=give_up_s, missing_structure=missing_structure, clock=clock
+        )
+        self.source_missing = ""
+        self._unreadable: dict[str, str] = {}
+
+    def scan_once(self) -> bool:
+        """Scan, and enter what was found; return whether the journal changed."""
+        found = scan(self._source, self._layout)
+        self._report(found)
+        if found.missing_root:
+            return False
+        standing = self._journal.standing()
+        steps = self._new(found, standing) + self._known(found, standing) + self._gone(found, standing)
+        if steps:
+            with self._journal.transaction():  # one fsync for all
+                for step in steps:
+                    step()
+        return bool(steps)
+
+    def pause_s(self, scan_s: float) -> float:
+        """Return how long to wait for the next scan: `scan_s`, or less when a movie can be finished earlier."""
+        next_look_s = self._settling.next_look_s()
+        return scan_s if next_look_s is None else max(_SHORTEST_PAUSE_S, min(scan_s, next_look_s))
+
+    def _new(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
+        steps: list[Callable[[], object]] = []
+        for movie, identity in found.movies.items():
+            if movie not in standing:
+                self._settling.observe(movie, self._source / movie, identity)
+                steps.append(partial(self._enter, movie))
+        return steps
+
+    def _enter(self, movie: str) -> None:
+        self._journal.find(movie, self._layout.label(movie), remote_path(_without_suffix(movie)))
+
+    def _known(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
+        steps: list[Callable[[], object]] = []
+        for movie, identity in found.movies.items():
+            if movie not in standing:
+                continue
+            exposure_id, state, before = standing[movie]
+            step: Callable[[], object] | None = None
+            if state == State.FOUND:
+                step = self._judge(movie, exposure_id, identity)
+            elif state in (State.RELEASED, State.REJECTED, State.FAILED) and not (
+                before and identity.same_content(before)
+            ):
+                step = partial(self._begin_again, movie, exposure_id)
+            if step:
+                steps.append(step)
+        return steps
+
+    def _judge(self, movie: str, exposure_id: UUID, identity: FileIdentity) -> Callable[[], object] | None:
+        verdict, missing = self._settling.observe(movie, self._source / movie, identity)
+        if verdict == Verdict.WAITING:
+            return None
+        self._settling.forget(movie)
+        if verdict == Verdict.FINISHED:
+            return partial(self._journal.settle, exposure_id, identity)
+        reason = f"the movie is not whole, and nothing writes to it any more: {missing}"
+        log.warning("%s: %s", movie, reason)
+        return partial(self._journal.set_aside, exposure_id, identity, reason, _BROKEN_HINT)
+
+    def _begin_again(self, movie: str, exposure_id: UUID) -> None:
+        exposure = self._journal.begin_again(exposure_id, "the movie changed after it had been processed")
+        log.warning("%s changed after it had been processed; now revision %d", movie, exposure.revision)
+
+    def _gone(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
+        steps: list[Callable[[], object]] = []
+        for movie, (exposure_id, state, _) in standing.items():
+            if state == State.FOUND and found.is_gone(movie):
+                self._settling.forget(movie)
+                log.warning("%s is gone before it was processed", movie)
+                steps.append(partial(self._journal.set_aside, exposure_id, None, "the movie is gone", _GONE_HINT))
+        return steps
+
+    def _report(self, found: Scan) -> None:
+        """Tell of what cannot be read, once for each change."""
+        if found.missing_root != self.source_missing:
+            self.source_missing = found.missing_root
+            if found.missing_root:
+                log.warning("source: %s; waiting for it, nothing counts as deleted", found.missing_root)
+            else:
+                log.info("source: %s can be read again", self._source)
+            self._journal.note(source_trouble=found.missing_root or None)
+        if not found.missing_root and found.unreadable != self._unreadable:
+            for path, why in found.unreadable.items() - self._unreadable.items():
+                log.warning("%s cannot be read: %s", path, why)
+            self._unreadable = found.unreadable
+
+
+def _without_suffix(movie: str) -> str:
+    folder, slash, name = movie.rpartition("/")
+    return f"{folder}{slash}{Path(name).stem}"

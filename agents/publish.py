@@ -1,0 +1,133 @@
+"""From aligned files to a published exposure: seal their bytes, send them, publish the record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from agents.journal import Exposure, Journal, Output
+from preprocess.results import ProcessedMovie
+from transfer.client import ReceiverClient
+from transfer.digest import file_digest
+from transfer.errors import FileCorrupt
+from transfer.records import (
+    AcquisitionRecord,
+    ExposureRecord,
+    FileReference,
+    FileRole,
+    MotionRecord,
+    ShiftsRecord,
+)
+from transfer.sender import FileToSend, Sender
+
+
+def outputs_folder(work: Path, exposure: Exposure) -> Path:
+    """Return where the outputs of an exposure's present revision lie."""
+    return work / "exposures" / str(exposure.exposure_id) / f"r{exposure.revision}"
+
+
+def seal_outputs(work: Path, exposure: Exposure, processed: ProcessedMovie) -> list[Output]:
+    """Make the outputs durable, files and folders, and return them with their digests and names on the receiver."""
+    outputs = [_sealed(work, exposure, processed.movie.stem, file.role, file.path) for file in processed.files]
+    folder = outputs_folder(work, exposure)
+    for made in (folder, folder.parent, folder.parent.parent, work):
+        _fsync_folder(made)
+    return outputs
+
+
+def _sealed(work: Path, exposure: Exposure, stem: str, role: str, path: Path) -> Output:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+        size_bytes = os.fstat(descriptor).st_size
+        digest = file_digest(descriptor, size_bytes)
+    finally:
+        os.close(descriptor)
+    return Output(
+        role=role,
+        local_path=str(path.relative_to(work)),
+        remote_path=exposure.remote_stem + path.name.removeprefix(stem),
+        digest=digest,
+        size_bytes=size_bytes,
+    )
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def exposure_record(exposure: Exposure, processed: ProcessedMovie, outputs: list[Output]) -> ExposureRecord:
+    """Return the record that is published once all outputs are committed."""
+    acquisition = processed.acquisition
+    return ExposureRecord(
+        exposure_id=exposure.exposure_id,
+        revision=exposure.revision,
+        movie=exposure.movie,
+        label=exposure.label,
+        micrograph_pixel_size_angstrom=processed.micrograph_pixel_size_angstrom,
+        micrograph_width_px=processed.micrograph_width_px,
+        micrograph_height_px=processed.micrograph_height_px,
+        acquisition=AcquisitionRecord.model_validate(
+            {
+                "voltage_kv": acquisition.voltage_kv,
+                "cs_mm": acquisition.cs_mm,
+                "amplitude_contrast": acquisition.amplitude_contrast,
+                "movie_pixel_size_angstrom": acquisition.pixel_size_angstrom,
+                "magnification": acquisition.magnification,
+                "dose_per_frame_e_per_a2": acquisition.dose_per_frame_e_per_a2,
+                "pre_exposure_e_per_a2": acquisition.pre_exposure_e_per_a2 or 0.0,
+                "frame_count": processed.frame_count,
+            }
+        ),
+        shifts=ShiftsRecord(first_frame=processed.first_frame, y_px=processed.shifts_y_px, x_px=processed.shifts_x_px),
+        motion=MotionRecord(
+            total_angstrom=processed.motion_total_angstrom,
+            early_angstrom=processed.motion_early_angstrom,
+            late_angstrom=processed.motion_late_angstrom,
+        ),
+        files=tuple(
+            FileReference(
+                role=FileRole(output.role),
+                path=output.remote_path,
+                revision=exposure.revision,
+                size_bytes=output.size_bytes,
+                digest=output.digest,
+            )
+            for output in outputs
+        ),
+    )
+
+
+def send_outputs(
+    journal: Journal, work: Path, session: str, exposure: Exposure, sender: Sender, should_stop: Callable[[], bool]
+) -> None:
+    """Send what has no receipt yet, keeping each receipt as it comes.
+
+    Raises
+    ------
+    TransferError
+    """
+    for output in journal.outputs(exposure.exposure_id, exposure.revision):
+        if output.receipt is None:
+            file = FileToSend(
+                work / output.local_path, session, output.remote_path, exposure.revision, digest=output.digest
+            )
+            receipt = sender.send(file, should_stop=should_stop)
+            journal.keep_receipt(exposure.exposure_id, exposure.revision, output.role, receipt)
+
+
+def publish_record(client: ReceiverClient, session: str, exposure: Exposure) -> None:
+    """Publish the record of an exposure whose files are all committed.
+
+    Raises
+    ------
+    TransferError
+    """
+    if exposure.record is None:
+        raise FileCorrupt(f"{exposure.movie}: the journal holds no record of it")
+    client.publish(session, exposure.record)
