@@ -265,7 +265,9 @@ class ReceiverClient:
         except httpx.RequestError as error:
             if isinstance(error.__context__, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise CertificateRejected(f"{self.url.host}: {error}") from error
-            raise LinkLost(f"{method} {self.url.host}{route}: {error or type(error).__name__}") from error
+            raise LinkLost(
+                f"{method} {str(self.url).rstrip('/')}{route}: {str(error) or type(error).__name__}"
+            ) from error
         if self.congestion_control is None:
             self.congestion_control = _congestion_control(answer)
         if not answer.is_success:

@@ -45,7 +45,7 @@ def _console() -> Console:
 def send(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE…", help="Files, or folders: a folder goes with all below it, under its own name."),
+        typer.Argument(metavar="FILE", help="Files, or folders: a folder goes with all below it, under its own name."),
     ],
     to: To,
     session: Annotated[str, typer.Option(metavar="NAME", help="The session that the files belong to.")],

@@ -1,0 +1,297 @@
+"""The client against real sockets: what it refuses to send, and what it makes of odd answers."""
+
+import contextlib
+import json
+import logging
+import socket
+import ssl
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+import pytest
+import trustme
+
+from transfer.client import ReceiverClient
+from transfer.credentials import read_token
+from transfer.digest import chunk_digest
+from transfer.errors import (
+    AuthRejected,
+    BadUrl,
+    CertificateRejected,
+    LinkLost,
+    ProtocolMismatch,
+    ReceiverBusy,
+    TemporaryError,
+    TokenMissing,
+)
+from transfer.protocol import problem_of
+from transfer.records import Receipt
+
+TOKEN = "secret-token-0123456789"
+
+
+@contextlib.contextmanager
+def scripted(answer, *, tls=None):
+    """A real HTTP server that answers each request by `answer(request) -> (status, headers, body) | None`."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            seen.append((self.command, self.path, dict(self.headers), body))
+            told = answer(seen[-1])
+            if told is None:
+                self.close_connection = True
+                return
+            status, headers, content = told
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args):
+            pass
+
+    for method in ("GET", "PUT", "POST", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler.handle_any)
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request, client_address):
+            pass  # a client that breaks off is part of the test
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        scheme = "https" if tls else "http"
+        try:
+            yield f"{scheme}://127.0.0.1:{server.server_address[1]}", seen
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def service_json():
+    return json.dumps({"version": "1", "max_file_bytes": 1, "free_bytes": 1, "registrars": []}).encode()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org",
+        "http://192.0.2.1:8000",
+        "http://localhost.example.org",
+        "http://127.0.0.1.example.org",
+        "http://0.0.0.0:8000",
+        "http://[2001:db8::1]:80",
+        "ftp://localhost",
+        "localhost:8000",
+        "http://",
+        "https://",
+        "",
+        "https://user:password@example.org",
+        "https://example.org/?a=b",
+        "http://[::1",
+    ],
+)
+def test_a_url_that_would_give_the_token_away_is_refused(url):
+    with pytest.raises(BadUrl) as caught:
+        ReceiverClient(url, TOKEN)
+    assert caught.value.exit_code == 2
+    assert TOKEN not in str(caught.value)
+
+
+def test_the_hint_says_what_to_write_instead():
+    with pytest.raises(BadUrl) as caught:
+        ReceiverClient("http://example.org", TOKEN)
+    assert "https://example.org" in caught.value.hint
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://127.9.9.9", "http://[::1]:9", "http://LOCALHOST:9/x"])
+def test_this_machine_may_be_asked_in_clear_text(url):
+    ReceiverClient(url, TOKEN).close()
+
+
+@pytest.mark.parametrize("token", ["", "  \n", "two words", "line\nbreak", "ünicode"])
+def test_a_token_that_cannot_be_one_is_refused_without_showing_it(token):
+    with pytest.raises(AuthRejected) as caught:
+        ReceiverClient("http://127.0.0.1:9", token)
+    assert caught.value.exit_code == 7
+    assert not token.strip() or token.strip() not in str(caught.value)
+
+
+def test_the_token_comes_from_a_file_or_the_environment(tmp_path, monkeypatch):
+    monkeypatch.delenv("CRYOFERRY_TOKEN", raising=False)
+    with pytest.raises(TokenMissing):
+        read_token(None)
+    with pytest.raises(TokenMissing, match="no-such-file"):
+        read_token(tmp_path / "no-such-file")
+    monkeypatch.setenv("CRYOFERRY_TOKEN", "from-environment")
+    assert read_token(None) == "from-environment"
+    (tmp_path / "token").write_text("from-file\n")
+    assert read_token(tmp_path / "token") == "from-file"
+
+
+def test_the_token_is_sent_and_never_told(caplog):
+    caplog.set_level(logging.DEBUG)
+    error = problem_of(AuthRejected("no")).model_dump_json().encode()
+    with scripted(lambda _: (401, {}, error)) as (url, seen), ReceiverClient(url, TOKEN + "\n") as client:
+        with pytest.raises(AuthRejected) as caught:
+            client.service()
+        assert seen[0][2]["Authorization"] == f"Bearer {TOKEN}"
+        told = [caplog.text, repr(client), str(caught.value), repr(caught.value), caught.value.hint]
+    assert not [text for text in told if TOKEN in text]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ((200, {}, b"<html>a captive portal</html>"), ProtocolMismatch),
+        ((200, {}, b'{"unexpected": 1}'), ProtocolMismatch),
+        ((204, {}, b""), ProtocolMismatch),
+        ((404, {}, b"<html>nginx</html>"), ProtocolMismatch),
+        ((502, {}, b"<html>nginx</html>"), TemporaryError),
+        (None, LinkLost),
+    ],
+)
+def test_odd_answers_become_errors_of_ours(answer, error):
+    with scripted(lambda _: answer) as (url, _), ReceiverClient(url, TOKEN) as client:
+        with pytest.raises(error) as caught:
+            client.service()
+        assert type(caught.value) is error
+
+
+def test_retry_after_is_read():
+    busy = problem_of(ReceiverBusy()).model_dump_json().encode()
+    with scripted(lambda _: (503, {"Retry-After": "7"}, busy)) as (url, _), ReceiverClient(url, TOKEN) as client:
+        with pytest.raises(ReceiverBusy) as caught:
+            client.service()
+        assert caught.value.retry_after_s == 7
+
+
+def test_a_redirection_does_not_carry_the_token_elsewhere():
+    with scripted(lambda _: (200, {}, service_json())) as (elsewhere, seen_elsewhere):
+        moved = (307, {"Location": elsewhere}, b"")
+        with scripted(lambda _: moved) as (url, _), ReceiverClient(url, TOKEN) as client:
+            with pytest.raises(ProtocolMismatch):
+                client.service()
+            assert not seen_elsewhere
+
+
+def test_a_proxy_of_the_environment_never_sees_a_clear_token(monkeypatch):
+    with scripted(lambda _: (200, {}, service_json())) as (proxy, seen_by_proxy):
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy)
+        with scripted(lambda _: (200, {}, service_json())) as (url, seen), ReceiverClient(url, TOKEN) as client:
+            client.service()
+        assert len(seen) == 1
+        assert not seen_by_proxy
+
+
+def test_nobody_listening_and_silence_are_a_lost_link():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        with ReceiverClient(url, TOKEN, timeout_s=0.3) as client, pytest.raises(LinkLost, match="timed out"):
+            client.service()
+        assert time.monotonic() - began < 5
+    with ReceiverClient(url, TOKEN) as client, pytest.raises(LinkLost, match="refused"):
+        client.service()
+
+
+def test_names_arrive_as_they_are_and_bodies_with_their_digest():
+    path = "Zürich 1/a+b#c,(d)=e@f.mrc"
+
+    def answer(request):
+        _, target, _, body = request
+        session, *parts = unquote(urlsplit(target).path).removeprefix("/prefix/v1/files/").split("/")
+        receipt = Receipt(session=session, path="/".join(parts), revision=3, size_bytes=len(body), digest="0" * 64)
+        return 201, {}, receipt.model_dump_json().encode()
+
+    with scripted(answer) as (url, seen), ReceiverClient(url + "/prefix/", TOKEN) as client:
+        data = bytearray(3_000_001)
+        assert client.put_file("s", path, 3, data, chunk_digest(data)).path == path
+        _, target, headers, body = seen[0]
+    assert target.startswith("/prefix/v1/files/s/Z%C3%BCrich%201/")
+    assert target.endswith("?revision=3")
+    assert unquote(urlsplit(target).path).removeprefix("/prefix/v1/files/s/") == path
+    assert headers["Content-Length"] == "3000001"
+    assert "Transfer-Encoding" not in headers
+    assert headers["Content-Digest"].startswith("blake3=:")
+    assert body == bytes(data)
+
+
+def test_lists_are_read_page_by_page():
+    receipts = [Receipt(session="s", path=f"f{n}", revision=1, size_bytes=n, digest="0" * 64) for n in range(5)]
+
+    def answer(request):
+        after = int((urlsplit(request[1]).query or "after=0").removeprefix("after="))
+        page = [receipt.model_dump() for receipt in receipts[after : after + 2]]
+        return 200, {}, json.dumps({"files": page, "next": str(after + 2) if after + 2 < 5 else None}).encode()
+
+    with scripted(answer) as (url, seen), ReceiverClient(url, TOKEN) as client:
+        assert list(client.files("s")) == receipts
+        assert len(seen) == 3
+
+
+def test_a_route_takes_no_name_for_a_folder():
+    with scripted(lambda _: (204, {}, b"")) as (url, seen), ReceiverClient(url, TOKEN) as client:
+        with pytest.raises(ProtocolMismatch):
+            client.session("../service")
+        client.withdraw(uuid4())
+        assert seen[0][1] == "/v1/sessions/..%2Fservice"
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@contextlib.contextmanager
+def tls_server(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with scripted(lambda _: (200, {}, service_json()), tls=context) as (url, seen):
+        yield url, seen
+
+
+def test_a_certificate_of_the_named_authority_is_trusted(authority, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with tls_server(authority) as (url, _), ReceiverClient(url, TOKEN, ca=tmp_path / "ca.pem") as client:
+        assert client.service().version == "1"
+
+
+def test_another_certificate_is_refused_for_good_and_sees_no_token(authority, tmp_path):
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    with tls_server(authority) as (url, seen):
+        for ca in (None, tmp_path / "other.pem"):
+            with ReceiverClient(url, TOKEN, ca=ca) as client, pytest.raises(CertificateRejected) as caught:
+                client.service()
+            assert caught.value.exit_code == 7
+        assert not seen
+
+
+def test_a_ca_file_that_is_none_is_named(tmp_path):
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    for name in ("ca.pem", "missing.pem"):
+        with pytest.raises(BadUrl.__base__, match=name):
+            ReceiverClient("https://127.0.0.1", TOKEN, ca=tmp_path / name)
+
+
+def test_the_kernel_says_which_congestion_control_it_uses():
+    with scripted(lambda _: (200, {}, service_json())) as (url, _), ReceiverClient(url, TOKEN) as client:
+        assert client.congestion_control is None
+        client.service()
+        if hasattr(socket, "TCP_CONGESTION"):
+            with socket.socket() as own:
+                default = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
+            assert client.congestion_control == default

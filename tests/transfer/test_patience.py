@@ -1,0 +1,113 @@
+"""Waiting: temporary errors only, no longer than told, as long as the receiver asks, and never past a stop."""
+
+import threading
+import time
+from itertools import pairwise
+
+import pytest
+
+from transfer import patience
+from transfer.errors import AuthRejected, LinkLost, NameTaken, RateLimited, TransferStopped
+from transfer.patience import Patience, jittered
+
+
+class Failing:
+    """A request that raises the given errors one after the other, then answers."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+        self.calls = []
+
+    def __call__(self):
+        self.calls.append(time.monotonic())
+        if self.errors:
+            raise self.errors.pop(0)
+        return "answer"
+
+
+def never():
+    return False
+
+
+def test_temporary_errors_are_borne_with_growing_waits():
+    request = Failing(LinkLost(), LinkLost(), LinkLost())
+    assert Patience(30, never).repeat(request) == "answer"
+    waits = [after - before for before, after in pairwise(request.calls)]
+    for wait, least in zip(waits, [0.1, 0.2, 0.4], strict=True):
+        assert wait >= least
+
+
+@pytest.mark.parametrize("error", [AuthRejected(), NameTaken()])
+def test_permanent_errors_are_raised_at_once(error):
+    request = Failing(error)
+    with pytest.raises(type(error)):
+        Patience(None, never).repeat(request)
+    assert len(request.calls) == 1
+
+
+def test_it_gives_up_in_time_with_the_last_error():
+    request = Failing(*(LinkLost(f"failure {number}") for number in range(1000)))
+    began = time.monotonic()
+    with pytest.raises(LinkLost, match=r"failure [1-9]"):
+        Patience(0.5, never).repeat(request)
+    assert time.monotonic() - began < 2
+
+
+def test_the_time_runs_from_the_first_failure_not_from_the_request():
+    def slow():
+        if not request.calls:
+            time.sleep(0.5)
+        return request()
+
+    request = Failing(LinkLost())
+    assert Patience(0.4, never).repeat(slow) == "answer"
+
+
+def test_without_patience_the_first_error_is_raised():
+    request = Failing(LinkLost())
+    with pytest.raises(LinkLost):
+        Patience(0, never).repeat(request)
+
+
+def asked_to_wait(seconds):
+    error = RateLimited()
+    error.retry_after_s = seconds
+    return error
+
+
+def test_retry_after_is_obeyed():
+    request = Failing(asked_to_wait(0.7))
+    assert Patience(30, never).repeat(request) == "answer"
+    assert request.calls[1] - request.calls[0] >= 0.7
+
+
+def test_a_wait_longer_than_the_patience_is_not_begun():
+    began = time.monotonic()
+    with pytest.raises(RateLimited):
+        Patience(5, never).repeat(Failing(asked_to_wait(3600)))
+    assert time.monotonic() - began < 1
+
+
+def test_a_stop_ends_the_longest_wait_soon():
+    stop = threading.Event()
+    timer = threading.Timer(0.3, stop.set)
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(TransferStopped):
+        Patience(None, stop.is_set).repeat(Failing(asked_to_wait(3600)))
+    timer.join()
+    assert 0.25 < time.monotonic() - began < 2
+
+
+def test_nothing_is_asked_after_a_stop():
+    request = Failing()
+    with pytest.raises(TransferStopped):
+        Patience(None, lambda: True).repeat(request)
+    assert not request.calls
+
+
+def test_jitter_spreads_those_who_wait():
+    waits = {jittered(1, 2) for _ in range(50)}
+    assert len(waits) > 40
+    assert all(1 <= wait <= 2 for wait in waits)
+    assert patience.LONGEST_WAIT_S <= 30
