@@ -1,17 +1,49 @@
-"""The outbox's worker: one thread of one process a data folder hands pending exposures to the registrars."""
+"""The outbox's worker: one process a data folder hands pending exposures to the registrars, a thread for each.
+
+Several receivers may run on one data folder (uvicorn's workers): the one that holds the lock works, the others wait
+for it. Nothing is remembered here that a restart would miss.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.database import Database
+from api.registrars import Outcome, Registrar, RegistrarUnavailable
 from api.registrars.leader import LeaderLock
+from api.registrars.outbox import Batch, Outbox
+from api.registrars.relion import RelionRegistrar
+from api.registrars.scipion import ScipionRegistrar
 from api.registrars.settings import RegistrarSettings
+from transfer.protocol import RegistrationState
 
 log = logging.getLogger(__name__)
 
-TICK_S = 1.0
+TICK_S = 0.5
+TEND_EVERY_S = 1.0
+BATCH = 200
+LONGEST_DELAY_S = 300.0
+OK = "ok"
+
+
+def make_registrars(settings: RegistrarSettings, data: Path) -> list[Registrar]:
+    """Return the registrars that run."""
+    chosen: list[Registrar] = []
+    if settings.scipion:
+        chosen.append(ScipionRegistrar(settings, settings.projects or data / "scipion-projects"))
+    if settings.relion:
+        chosen.append(RelionRegistrar(settings))
+    return chosen
+
+
+def delay_s(attempts: int) -> float:
+    """Return how long to wait after so many failed attempts: 1, 2, 4, … s, at most five minutes."""
+    return float(min(LONGEST_DELAY_S, 2.0 ** min(attempts, 20)))
 
 
 class RegistrarRunner:
@@ -22,38 +54,125 @@ class RegistrarRunner:
     settings
         Which registrars run.
     database
-        The receiver's database, with the tables `sessions`, `exposures` and `registrations`.
+        The receiver's database.
     data
         The receiver's data folder.
     """
 
-    def __init__(self, settings: RegistrarSettings, database: object, data: Path) -> None:
+    def __init__(self, settings: RegistrarSettings, database: Database, data: Path) -> None:
         self._settings = settings
         self._database = database
+        self._data = data
         self._leader = LeaderLock(data / "registrars.lock")
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._workers: list[Worker] = []
 
     @property
     def alive(self) -> bool:
-        """Whether the worker's thread runs."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether every registrar's thread runs."""
+        return bool(self._workers) and all(worker.thread.is_alive() for worker in self._workers)
+
+    def health(self) -> dict[str, str]:
+        """Return `ok`, or what is wrong, by registrar; a process that waits for the lead knows nothing wrong."""
+        return {worker.registrar.name: worker.trouble or OK for worker in self._workers}
 
     def start(self) -> None:
-        """Begin to work in a thread of its own."""
+        """Begin to work, in threads."""
         self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="registrars", daemon=True)
-        self._thread.start()
+        for registrar in make_registrars(self._settings, self._data):
+            worker = Worker(registrar, Outbox(self._database, self._data, registrar.name), self._leader, self._stopping)
+            self._workers.append(worker)
+            worker.thread.start()
 
     def stop(self) -> None:
-        """Finish the batch at hand, release the lead, end the thread."""
+        """Finish what is at hand, end the threads, let another process lead. Scipion's followers go on."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        for worker in self._workers:
+            worker.thread.join()
+        self._workers = []
         self._leader.release()
+
+
+class Worker:
+    """One registrar's thread."""
+
+    def __init__(self, registrar: Registrar, outbox: Outbox, leader: LeaderLock, stopping: threading.Event) -> None:
+        self.registrar = registrar
+        self.trouble = ""
+        self.thread = threading.Thread(target=self._run, name=f"registrar-{registrar.name}", daemon=True)
+        self._outbox = outbox
+        self._leader = leader
+        self._stopping = stopping
+        self._failures = 0
+        self._checked = False
+        self._retry_at: dict[int, float] = {}  # number of a failed row -> when it is tried again
+        self._tended_at = float("-inf")
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            pause_s = TICK_S
             if self._leader.try_acquire():
-                log.debug("this process leads the registrars")
-            self._stopping.wait(TICK_S)
+                try:
+                    self._turn()
+                except RegistrarUnavailable as error:
+                    pause_s = self._trouble(str(error))
+                except (OSError, SQLAlchemyError) as error:
+                    log.exception("registrar %s", self.registrar.name)
+                    pause_s = self._trouble(f"{type(error).__name__}: {error}")
+                else:
+                    self._failures, self.trouble = 0, ""
+            self._stopping.wait(pause_s)
+
+    def _trouble(self, reason: str) -> float:
+        if reason != self.trouble:
+            log.warning("registrar %s: %s", self.registrar.name, reason)
+        self.trouble = reason
+        pause_s = min(delay_s(self._failures), 60.0)
+        self._failures += 1
+        return pause_s
+
+    def _turn(self) -> None:
+        if not self._checked:
+            self._check()
+        unavailable: RegistrarUnavailable | None = None
+        waiting = self._waiting()
+        for batch in self._outbox.batches(BATCH, waiting):
+            self._outbox.note_project(batch.session_id, self.registrar.project(batch.place))
+            try:
+                outcomes = self.registrar.register(batch.place, batch.exposures)
+            except (RegistrarUnavailable, OSError) as error:
+                self._outbox.explain(batch, str(error))
+                unavailable = RegistrarUnavailable(str(error))
+                continue
+            self._settle(batch, outcomes)
+        if unavailable:
+            raise unavailable
+        self._tend()
+
+    def _check(self) -> None:
+        try:
+            self.registrar.check()
+        except RegistrarUnavailable as error:
+            for batch in self._outbox.batches(BATCH, ()):
+                self._outbox.explain(batch, str(error))
+            raise
+        self._checked = True
+
+    def _waiting(self) -> list[int]:
+        now = time.monotonic()
+        return [number for number, moment in self._retry_at.items() if moment > now]
+
+    def _settle(self, batch: Batch, outcomes: dict[int, Outcome]) -> None:
+        for number, outcome in outcomes.items():
+            if outcome.state is RegistrationState.FAILED:
+                self._retry_at[number] = time.monotonic() + delay_s(batch.attempts[number])
+            else:
+                self._retry_at.pop(number, None)
+        self._outbox.settle(batch, outcomes)
+
+    def _tend(self) -> None:
+        if time.monotonic() - self._tended_at < TEND_EVERY_S:
+            return
+        self._tended_at = time.monotonic()
+        for session in self._outbox.tended():
+            self.registrar.tend(session.place, ended=session.ended)

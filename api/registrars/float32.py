@@ -1,0 +1,66 @@
+"""Micrographs in a form that every reader can read: RELION before 4 and several CTF programs abort on float16."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+
+from api.registrars import PublishedExposure, SessionPlace
+from api.registrars.durable import make_file
+from transfer.records import FileRole
+
+FLOAT16_MODE = 12
+
+
+def registered_path(place: SessionPlace, exposure: PublishedExposure) -> Path:
+    """Return where an exposure's registered micrograph lies: a revision never takes an older one's place."""
+    folder = place.folder / "registered"
+    if exposure.record.revision > 1:
+        folder /= f"revision-{exposure.record.revision}"
+    return folder / exposure.micrograph_name
+
+
+def registered_micrograph(place: SessionPlace, exposure: PublishedExposure, *, float16: bool) -> Path:
+    """Return the micrograph that registrars hand out, made once: a hard link, or a float32 copy of a float16 one.
+
+    Parameters
+    ----------
+    place, exposure
+        Whose micrograph.
+    float16
+        Whether the readers can read MRC mode 12, so that no copy is needed.
+
+    Raises
+    ------
+    FileNotFoundError
+        The exposure has no committed micrograph.
+    ValueError
+        The committed micrograph is not a whole MRC file.
+    """
+    target = registered_path(place, exposure)
+    if target.exists():
+        return target
+    committed = exposure.files.get(FileRole.MICROGRAPH)
+    if committed is None:
+        raise FileNotFoundError("the exposure has no micrograph")
+    if float16 or not _is_float16(committed):
+        make_file(target, lambda temporary: os.link(committed, temporary))
+    else:
+        make_file(target, lambda temporary: _write_float32(committed, temporary))
+    return target
+
+
+def _is_float16(path: Path) -> bool:
+    with mrcfile.open(path, header_only=True) as mrc:
+        return int(mrc.header.mode) == FLOAT16_MODE
+
+
+def _write_float32(source: Path, target: Path) -> None:
+    """Write `source` (height, width) as mode 2; header, labels and pixel size stay as they are, to the byte."""
+    with mrcfile.open(source) as half, mrcfile.new(target) as full:
+        full.set_data(half.data.astype(np.float32))
+        for field in ("cella", "cellb", "origin", "nxstart", "nystart", "nzstart", "ispg", "nlabl", "label"):
+            full.header[field] = half.header[field]

@@ -1,0 +1,211 @@
+"""The outbox: which exposures a registrar has yet to show, and what became of them.
+
+A row of `registrations` is written in the transaction that publishes the exposure, and leaves `pending` here alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, and_, exists, insert, select, update
+
+from api.database import (
+    Database,
+    add_event,
+    exposure_records,
+    exposures,
+    files,
+    projects,
+    registrations,
+    sessions,
+)
+from api.registrars import Outcome, PublishedExposure, SessionPlace
+from transfer.protocol import RegistrationState, SessionState
+from transfer.records import ExposureRecord, FileRole
+
+UNSETTLED = (RegistrationState.PENDING, RegistrationState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Exposures of one session, in the order of their publication."""
+
+    session_id: int
+    place: SessionPlace
+    exposures: tuple[PublishedExposure, ...]
+    attempts: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tended:
+    """A session that a registrar has a project for, and whether nothing more is to come."""
+
+    place: SessionPlace
+    ended: bool
+
+
+class Outbox:
+    """One registrar's part of the outbox.
+
+    Parameters
+    ----------
+    database
+        The receiver's database.
+    data
+        The receiver's data folder, which files' locations are relative to.
+    registrar
+        The registrar's name.
+    """
+
+    def __init__(self, database: Database, data: Path, registrar: str) -> None:
+        self._database = database
+        self._data = data
+        self._registrar = registrar
+
+    def batches(self, limit: int, without: Collection[int]) -> list[Batch]:
+        """Return up to `limit` unsettled exposures, oldest first, by session, without the rows that must wait."""
+        self._settle_superseded()
+        query = (
+            select(
+                registrations.c.id,
+                registrations.c.attempts,
+                exposures.c.micrograph_name,
+                exposure_records.c.record,
+                sessions.c.id.label("session_id"),
+                sessions.c.name,
+            )
+            .join_from(registrations, exposures, registrations.c.exposure == exposures.c.id)
+            .join(
+                exposure_records,
+                and_(
+                    exposure_records.c.exposure == registrations.c.exposure,
+                    exposure_records.c.revision == registrations.c.revision,
+                ),
+            )
+            .join(sessions, sessions.c.id == exposures.c.session_id)
+            .where(registrations.c.registrar == self._registrar, registrations.c.state.in_(UNSETTLED))
+            .where(registrations.c.id.not_in(tuple(without)))
+            .order_by(registrations.c.id)
+            .limit(limit)
+        )
+        found: dict[int, list[PublishedExposure]] = {}
+        attempts: dict[int, dict[int, int]] = {}
+        places: dict[int, SessionPlace] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                record = ExposureRecord.model_validate_json(row.record)
+                exposure = PublishedExposure(
+                    number=row.id,
+                    micrograph_name=row.micrograph_name,
+                    record=record,
+                    files=self._files(connection, row.session_id, record),
+                )
+                found.setdefault(row.session_id, []).append(exposure)
+                attempts.setdefault(row.session_id, {})[row.id] = row.attempts
+                places[row.session_id] = self._place(row.name)
+        return [
+            Batch(session_id, places[session_id], tuple(group), attempts[session_id])
+            for session_id, group in found.items()
+        ]
+
+    def settle(self, batch: Batch, outcomes: Mapping[int, Outcome]) -> None:
+        """Write down what became of a batch."""
+        by_number = {exposure.number: exposure for exposure in batch.exposures}
+        settled = {n: outcome for n, outcome in outcomes.items() if outcome.state is not RegistrationState.PENDING}
+        if not settled:
+            return
+        with self._database.write() as connection:
+            for number, outcome in settled.items():
+                connection.execute(
+                    update(registrations)
+                    .where(registrations.c.id == number)
+                    .values(state=outcome.state, detail=outcome.detail, attempts=registrations.c.attempts + 1)
+                )
+                add_event(
+                    connection,
+                    batch.session_id,
+                    f"registration.{outcome.state}",
+                    by_number[number].micrograph_name,
+                    f"{self._registrar}: {outcome.detail}" if outcome.detail else self._registrar,
+                )
+
+    def explain(self, batch: Batch, reason: str) -> None:
+        """Say why a batch is still pending."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(registrations)
+                .where(registrations.c.id.in_([exposure.number for exposure in batch.exposures]))
+                .where(registrations.c.detail != reason)
+                .values(detail=reason)
+            )
+
+    def note_project(self, session_id: int, location: Path) -> None:
+        """Write down where a session's project lies, before anything is put there."""
+        here = and_(projects.c.session_id == session_id, projects.c.registrar == self._registrar)
+        with self._database.read() as connection:
+            known = connection.execute(select(projects.c.location).where(here)).scalar_one_or_none()
+        if known == str(location):
+            return
+        with self._database.write() as connection:
+            if known is None:
+                connection.execute(
+                    insert(projects).values(session_id=session_id, registrar=self._registrar, location=str(location))
+                )
+            else:
+                connection.execute(update(projects).where(here).values(location=str(location)))
+
+    def tended(self) -> list[Tended]:
+        """Return the sessions that this registrar has a project for."""
+        pending = exists(
+            select(registrations.c.id)
+            .join_from(registrations, exposures, registrations.c.exposure == exposures.c.id)
+            .where(registrations.c.registrar == self._registrar, registrations.c.state == RegistrationState.PENDING)
+            .where(exposures.c.session_id == sessions.c.id)
+            .correlate(sessions)
+        )
+        query = (
+            select(sessions.c.name, sessions.c.state, pending.label("pending"))
+            .join_from(projects, sessions, projects.c.session_id == sessions.c.id)
+            .where(projects.c.registrar == self._registrar)
+        )
+        with self._database.read() as connection:
+            return [
+                Tended(self._place(row.name), row.state == SessionState.ENDED and not row.pending)
+                for row in connection.execute(query)
+            ]
+
+    def _place(self, session: str) -> SessionPlace:
+        return SessionPlace(session, self._data / "sessions" / session)
+
+    def _files(self, connection: Connection, session_id: int, record: ExposureRecord) -> dict[FileRole, Path]:
+        query = select(files.c.path, files.c.revision, files.c.location).where(
+            files.c.session_id == session_id, files.c.path.in_([file.path for file in record.files])
+        )
+        located = {(row.path, row.revision): self._data / row.location for row in connection.execute(query)}
+        return {
+            file.role: located[file.path, file.revision]
+            for file in record.files
+            if (file.path, file.revision) in located
+        }
+
+    def _settle_superseded(self) -> None:
+        """Give up revisions that were overtaken before they were shown."""
+        newer = (
+            select(exposures.c.revision)
+            .where(exposures.c.id == registrations.c.exposure, exposures.c.revision > registrations.c.revision)
+            .correlate(registrations)
+        )
+        overtaken = select(registrations.c.id).where(
+            registrations.c.registrar == self._registrar, registrations.c.state.in_(UNSETTLED), exists(newer)
+        )
+        with self._database.read() as connection:
+            numbers = connection.execute(overtaken).scalars().all()
+        if numbers:
+            with self._database.write() as connection:
+                connection.execute(
+                    update(registrations)
+                    .where(registrations.c.id.in_(numbers))
+                    .values(state=RegistrationState.REGISTERED, detail="superseded by a newer revision")
+                )

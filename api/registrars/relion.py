@@ -1,0 +1,135 @@
+"""Shows each session as a folder that RELION can be run in.
+
+`DATA/sessions/NAME/relion/corrected_micrographs.star` lists the micrographs as RELION's own motion correction does
+(RELION 3.1 and later: optics groups), with the STAR file of each movie's motion. What it names lies under
+`micrographs/` and `motion/` in the same folder, as links, so that RELION's output names stay below its job's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from api.registrars import Outcome, PublishedExposure, SessionPlace
+from api.registrars.durable import make_file, make_link
+from api.registrars.float32 import registered_micrograph
+from api.registrars.settings import RegistrarSettings
+from api.registrars.star import read_star, write_star
+from transfer.protocol import RegistrationState
+from transfer.records import ExposureRecord, FileRole
+
+STAR = "corrected_micrographs.star"
+OPTICS, MICROGRAPHS = "optics", "micrographs"
+NO_METADATA = "None"
+
+Row = dict[str, str]
+
+
+@dataclass(slots=True)
+class Listing:
+    """What a session's STAR file holds: optics groups and micrographs, each by what identifies it."""
+
+    optics: dict[tuple[str, ...], Row] = field(default_factory=dict)
+    micrographs: dict[str, Row] = field(default_factory=dict)
+
+
+class RelionRegistrar:
+    """The registrar `relion`; its project is a folder in the session's own."""
+
+    name = "relion"
+
+    def __init__(self, settings: RegistrarSettings) -> None:
+        self._float16 = settings.float16
+        self._listings: dict[str, Listing] = {}
+
+    def project(self, place: SessionPlace) -> Path:
+        """Return the folder to run RELION in."""
+        return place.folder / "relion"
+
+    def check(self) -> None:
+        """Return: files are all it needs."""
+
+    def tend(self, place: SessionPlace, *, ended: bool) -> None:
+        """Leave the STAR file as it is: it is complete after every batch."""
+
+    def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, Outcome]:
+        """List exposures in the session's STAR file, which is replaced in one step."""
+        listing = self._listing(place)
+        outcomes: dict[int, Outcome] = {}
+        for exposure in exposures:
+            try:
+                row = self._row(place, exposure)
+            except (FileNotFoundError, ValueError) as error:
+                outcomes[exposure.number] = Outcome(RegistrationState.FAILED, str(error))
+                continue
+            row["rlnOpticsGroup"] = _optics_group(listing, exposure.record)
+            listing.micrographs[Path(row["rlnMicrographName"]).name] = row
+            outcomes[exposure.number] = Outcome(RegistrationState.REGISTERED)
+        tables = {OPTICS: list(listing.optics.values()), MICROGRAPHS: list(listing.micrographs.values())}
+        make_file(self.project(place) / STAR, lambda temporary: write_star(temporary, tables))
+        return outcomes
+
+    def _listing(self, place: SessionPlace) -> Listing:
+        listing = self._listings.get(place.name)
+        if listing is None:
+            listing = self._listings[place.name] = Listing()
+            path = self.project(place) / STAR
+            tables = read_star(path) if path.exists() else {}
+            for row in tables.get(OPTICS, []):
+                listing.optics[_optics_key(row)] = row
+            for row in tables.get(MICROGRAPHS, []):
+                listing.micrographs[Path(row["rlnMicrographName"]).name] = row
+        return listing
+
+    def _row(self, place: SessionPlace, exposure: PublishedExposure) -> Row:
+        project, record = self.project(place), exposure.record
+        revision = Path() if record.revision == 1 else Path(f"revision-{record.revision}")
+        micrograph = "micrographs" / revision / relion_name(exposure.micrograph_name)
+        make_link(project / micrograph, registered_micrograph(place, exposure, float16=self._float16))
+        metadata = NO_METADATA
+        motion_star = exposure.files.get(FileRole.MOTION_STAR)
+        if motion_star:
+            link = ("motion" / revision / micrograph.name).with_suffix(".star")
+            make_link(project / link, motion_star)
+            metadata = str(link)
+        return {
+            "rlnMicrographName": str(micrograph),
+            "rlnMicrographMetadata": metadata,
+            "rlnOpticsGroup": "",
+            "rlnAccumMotionTotal": f"{record.motion.total_angstrom:.6f}",
+            "rlnAccumMotionEarly": f"{record.motion.early_angstrom:.6f}",
+            "rlnAccumMotionLate": f"{record.motion.late_angstrom:.6f}",
+        }
+
+
+def relion_name(name: str) -> str:
+    """Return a name that RELION, and the shell that it calls, can read: no spaces, no @; no two names become one."""
+    return quote(name, safe="")
+
+
+def _optics(record: ExposureRecord) -> Row:
+    acquisition = record.acquisition
+    return {
+        "rlnMicrographOriginalPixelSize": f"{acquisition.movie_pixel_size_angstrom:.6f}",
+        "rlnMicrographPixelSize": f"{record.micrograph_pixel_size_angstrom:.6f}",
+        "rlnVoltage": f"{acquisition.voltage_kv:.6f}",
+        "rlnSphericalAberration": f"{acquisition.cs_mm:.6f}",
+        "rlnAmplitudeContrast": f"{acquisition.amplitude_contrast:.6f}",
+    }
+
+
+def _optics_key(row: Row) -> tuple[str, ...]:
+    return tuple(value for name, value in row.items() if name not in ("rlnOpticsGroup", "rlnOpticsGroupName"))
+
+
+def _optics_group(listing: Listing, record: ExposureRecord) -> str:
+    """Return the number of the optics group that fits; groups keep their numbers for good."""
+    optics = _optics(record)
+    row = listing.optics.get(_optics_key(optics))
+    if row is None:
+        number = str(len(listing.optics) + 1)
+        row = {"rlnOpticsGroupName": f"opticsGroup{number}", "rlnOpticsGroup": number, **optics}
+        listing.optics[_optics_key(optics)] = row
+    return row["rlnOpticsGroup"]

@@ -1,0 +1,176 @@
+"""Shows each session as a live Scipion project.
+
+The receiver writes the session's journal; a follower, a Scipion protocol that Scipion itself runs, registers from it
+and answers. An exposure is registered when the follower has answered, which it does after its set is committed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from api.registrars import Outcome, PublishedExposure, RegistrarUnavailable, SessionPlace
+from api.registrars.float32 import registered_micrograph
+from api.registrars.scipion_bridge import ask, find_installation
+from api.registrars.scipion_journal import SessionJournal
+from api.registrars.settings import RegistrarSettings
+from transfer.protocol import RegistrationState
+from transfer.records import FileRole
+
+ENSURE_TIMEOUT_S = 180.0
+CHECK_TIMEOUT_S = 60.0
+ENSURE_EVERY_S = 3.0
+
+
+class ScipionRegistrar:
+    """The registrar `scipion`.
+
+    Parameters
+    ----------
+    settings
+        Where Scipion is, and whether it reads float16.
+    projects
+        Folder in which a project is made for each session.
+    """
+
+    name = "scipion"
+
+    def __init__(self, settings: RegistrarSettings, projects: Path) -> None:
+        self._scipion = settings.scipion or Path()
+        self._float16 = settings.float16
+        self._projects = projects
+        self._journals: dict[str, SessionJournal] = {}
+        self._ensured_at: dict[str, float] = {}
+
+    def project(self, place: SessionPlace) -> Path:
+        """Return the project's folder."""
+        return self._projects / place.name
+
+    def check(self) -> None:
+        """Return if Scipion and the plugin answer.
+
+        Raises
+        ------
+        RegistrarUnavailable
+            They do not.
+        """
+        self._projects.mkdir(parents=True, exist_ok=True)
+        installation = find_installation(self._scipion)
+        ask(installation, {"do": "check"}, log=self._projects / "bridge.log", timeout_s=CHECK_TIMEOUT_S)
+
+    def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, Outcome]:
+        """Tell the follower of exposures it has not been told of; return what it has answered.
+
+        Raises
+        ------
+        RegistrarUnavailable
+            No follower can be started; what it was told stays told.
+        """
+        journal = self._journal(place)
+        journal.read_answers()
+        outcomes: dict[int, Outcome] = {}
+        entries = []
+        for exposure in exposures:
+            if not _must_be_told(journal, exposure):
+                continue
+            try:
+                entries.append(self._entry(place, exposure))
+            except (FileNotFoundError, ValueError) as error:
+                outcomes[exposure.number] = Outcome(RegistrationState.FAILED, str(error))
+        journal.tell(entries)
+        told = [exposure for exposure in exposures if exposure.number not in outcomes]
+        outcomes |= {exposure.number: _outcome(journal, exposure) for exposure in told}
+        if any(outcomes[exposure.number].state is RegistrationState.PENDING for exposure in told):
+            self._see_to_follower(place, journal)
+        return outcomes
+
+    def tend(self, place: SessionPlace, *, ended: bool) -> None:
+        """Keep a follower at work while the session runs; let it close its sets when the session has ended.
+
+        Raises
+        ------
+        RegistrarUnavailable
+            No follower can be started.
+        """
+        journal = self._journal(place)
+        if ended:
+            journal.end()
+        else:
+            journal.reopen()
+        journal.read_answers()
+        if not journal.closed:
+            self._see_to_follower(place, journal)
+
+    def _journal(self, place: SessionPlace) -> SessionJournal:
+        journal = self._journals.get(place.name)
+        if journal is None:
+            journal = self._journals[place.name] = SessionJournal(place.folder / "scipion", place.name)
+        return journal
+
+    def _see_to_follower(self, place: SessionPlace, journal: SessionJournal) -> None:
+        since = time.monotonic() - self._ensured_at.get(place.name, float("-inf"))
+        if journal.is_followed() or since < ENSURE_EVERY_S:
+            return
+        project = self.project(place)
+        project.parent.mkdir(parents=True, exist_ok=True)
+        request = {"do": "ensure", "project": str(project), "session": place.name, "journal": str(journal.path)}
+        try:
+            answer = ask(
+                find_installation(self._scipion),
+                request,
+                log=journal.path.with_name("bridge.log"),
+                timeout_s=ENSURE_TIMEOUT_S,
+            )
+        finally:
+            self._ensured_at[place.name] = time.monotonic()
+        if not answer["alive"] and not answer.get("status") == "finished":
+            raise RegistrarUnavailable(_why_not_alive(answer))
+
+    def _entry(self, place: SessionPlace, exposure: PublishedExposure) -> dict[str, Any]:
+        record = exposure.record
+        micrograph = registered_micrograph(place, exposure, float16=self._float16)
+        thumbnail = exposure.files.get(FileRole.THUMBNAIL)
+        committed = record.file(FileRole.MICROGRAPH)
+        return {
+            "name": exposure.micrograph_name,
+            "revision": record.revision,
+            "exposure_id": str(record.exposure_id),
+            "movie": record.movie,
+            "digest": committed.digest if committed else "",
+            "file": os.path.relpath(micrograph, place.folder),
+            "thumbnail": os.path.relpath(thumbnail, place.folder) if thumbnail else None,
+            "pixel_size_angstrom": record.micrograph_pixel_size_angstrom,
+            "acquisition": record.acquisition.model_dump(),
+            "shifts": _relative_to_first_frame(record.shifts.model_dump()),
+            "motion": record.motion.model_dump(),
+            "ctf": record.ctf.model_dump() if record.ctf else None,
+        }
+
+
+def _relative_to_first_frame(shifts: dict[str, Any]) -> dict[str, Any]:
+    return shifts | {axis: [value - shifts[axis][0] for value in shifts[axis]] for axis in ("x_px", "y_px")}
+
+
+def _must_be_told(journal: SessionJournal, exposure: PublishedExposure) -> bool:
+    key = exposure.micrograph_name, exposure.record.revision
+    told, answer = journal.told(*key), journal.answer(*key)
+    return told is None or (answer is not None and bool(answer.error) and answer.seq >= told)
+
+
+def _outcome(journal: SessionJournal, exposure: PublishedExposure) -> Outcome:
+    key = exposure.micrograph_name, exposure.record.revision
+    told, answer = journal.told(*key), journal.answer(*key)
+    if answer is not None and not answer.error:
+        return Outcome(RegistrationState.REGISTERED)
+    if answer is not None and told is not None and answer.seq >= told:
+        return Outcome(RegistrationState.FAILED, answer.error)
+    return Outcome(RegistrationState.PENDING, answer.error if answer else "")
+
+
+def _why_not_alive(answer: dict[str, Any]) -> str:
+    if answer.get("acted") == "stopped by its user":
+        return "the follower was stopped in Scipion; choose Continue there to go on"
+    return f"the follower does not run ({answer.get('status')}): {answer.get('message') or 'see its log in Scipion'}"

@@ -1,0 +1,159 @@
+"""The receiver's side of a session's journal, which the Scipion plugin's follower reads.
+
+`DATA/sessions/NAME/scipion/journal.jsonl` is appended to by the one process that leads the registrars, synced before
+anybody relies on it; `acknowledged.jsonl` beside it is written by the follower alone. The format is told in
+`deploy/scipion-plugin/cryoferry_scipion/journal.py`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from api.registrars.durable import sync_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The follower's answer to one micrograph's entry; `error` is empty where it is registered."""
+
+    seq: int
+    error: str = ""
+
+
+class SessionJournal:
+    """One session's journal and the answers to it. Opening it cuts off a tail that a crash has torn."""
+
+    def __init__(self, folder: Path, session: str) -> None:
+        self.path = folder / "journal.jsonl"
+        self._answers_path = folder / "acknowledged.jsonl"
+        self._lock_path = folder / "follower.lock"
+        self._session = session
+        self._seq = 0
+        self._told: dict[tuple[str, int], int] = {}
+        self._end: int | None = None
+        self._answers: dict[tuple[str, int], Answer] = {}
+        self._answered_end = 0
+        self._answers_offset = 0
+        self._load()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last word on the session is that it has ended."""
+        return self._end is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the follower has closed its sets at that word."""
+        return self._end is not None and self._answered_end >= self._end
+
+    def told(self, name: str, revision: int) -> int | None:
+        """Return the number of the newest entry for a micrograph's revision, if there is one."""
+        return self._told.get((name, revision))
+
+    def answer(self, name: str, revision: int) -> Answer | None:
+        """Return the newest answer for a micrograph's revision, if there is one."""
+        return self._answers.get((name, revision))
+
+    def tell(self, micrographs: Iterable[dict[str, Any]]) -> None:
+        """Append a `micrograph` entry for each; they are on the disk on return."""
+        entries = [{"type": "micrograph", **micrograph} for micrograph in micrographs]
+        if entries and self.ended:
+            entries.insert(0, {"type": "reopen"})
+        self._append(entries)
+
+    def end(self) -> None:
+        """Say that no more is expected."""
+        if not self.ended:
+            self._append([{"type": "end"}])
+
+    def reopen(self) -> None:
+        """Say that more is expected after all."""
+        if self.ended:
+            self._append([{"type": "reopen"}])
+
+    def read_answers(self) -> None:
+        """Take in what the follower has answered since the last call."""
+        if not self._answers_path.exists():
+            return
+        with self._answers_path.open("rb") as stream:
+            if stream.seek(0, os.SEEK_END) < self._answers_offset:
+                self._answers_offset = 0
+            stream.seek(self._answers_offset)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                self._answers_offset += len(line)
+                self._take_answer(json.loads(line))
+
+    def is_followed(self) -> bool:
+        """Return whether a follower lives: it holds a lock that falls with it."""
+        try:
+            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        else:
+            return False
+        finally:
+            os.close(descriptor)
+
+    def _load(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            for entry in self._healed():
+                self._take_entry(entry)
+        if self._seq == 0:
+            self._append([{"type": "session", "session": self._session, "format": 1}])
+            sync_folder(self.path.parent)
+        self.read_answers()
+
+    def _healed(self) -> Iterator[dict[str, Any]]:
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with self.path.open("r+b") as stream:
+                stream.truncate(whole)
+                os.fsync(stream.fileno())
+        return (json.loads(line) for line in content[:whole].splitlines())
+
+    def _append(self, entries: list[dict[str, Any]]) -> None:
+        if not entries:
+            return
+        numbered = [{"seq": seq, **entry} for seq, entry in enumerate(entries, self._seq + 1)]
+        lines = b"".join(json.dumps(entry).encode() + b"\n" for entry in numbered)
+        with self.path.open("ab") as stream:
+            whole = stream.tell()
+            try:
+                stream.write(lines)
+                stream.flush()
+                os.fsync(stream.fileno())
+            except OSError:
+                os.ftruncate(stream.fileno(), whole)  # a full disk leaves half a line
+                raise
+        for entry in numbered:
+            self._take_entry(entry)
+
+    def _take_entry(self, entry: dict[str, Any]) -> None:
+        self._seq = entry["seq"]
+        if entry["type"] == "micrograph":
+            self._told[entry["name"], entry["revision"]] = self._seq
+        elif entry["type"] in ("end", "reopen"):
+            self._end = self._seq if entry["type"] == "end" else None
+
+    def _take_answer(self, answer: dict[str, Any]) -> None:
+        if answer.get("type") == "end":
+            self._answered_end = max(self._answered_end, answer["seq"])
+            return
+        key = (answer["name"], answer["revision"])
+        known = self._answers.get(key)
+        if known is None or known.error:
+            self._answers[key] = Answer(answer["seq"], answer.get("error", ""))

@@ -1,0 +1,243 @@
+"""One request to Scipion, run by Scipion's interpreter: `python -m cryoferry_scipion.bridge`.
+
+A JSON object on stdin, a JSON object as the last line on stdout. Every request may be repeated.
+
+* `{"do": "check"}`: is this Scipion usable? Answers with its versions.
+* `{"do": "ensure", "project": DIR, "session": NAME, "journal": PATH, "force": false}`: make the project if there is
+  none, and see to it that a follower of that journal runs in it. One that its user stopped stays stopped unless forced.
+* `{"do": "status", …}`: the same answer, with nothing changed.
+* `{"do": "stop", …}`: ask the follower to close its sets and finish.
+
+The answer has `ok`; then `project`, `protocol` (its id), `status`, `alive`, `outputs`, `acted`; or `error`.
+"""
+
+import fcntl
+import json
+import os
+import sys
+import time
+import traceback
+
+START_PATIENCE_S = 60.0
+
+
+def take_streams():
+    """Return (request, reply stream), and keep Scipion, and what it launches, away from the caller's pipes."""
+    reply = os.fdopen(os.dup(1), "w")
+    os.set_inheritable(reply.fileno(), False)
+    request = json.loads(sys.stdin.read())
+    log = os.open(os.environ.get("CRYOFERRY_BRIDGE_LOG") or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    return request, reply
+
+
+def lock(path):
+    """Hold a lock until this process ends: one bridge a project."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def is_locked(path):
+    """Return whether a process holds that lock."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+class Bridge:
+    """One project, one session's follower in it."""
+
+    def __init__(self, project, session, journal):
+        import pwem
+        import pyworkflow
+        from pyworkflow.project import Project
+
+        self._path = os.path.abspath(project)
+        self._session = session
+        self._journal = journal
+        self._domain = pyworkflow.Config.getDomain() or pwem.Domain
+        self._project_class = Project
+        self._follow = self._domain.findClass("ProtCryoferryFollow")
+
+    def ensure(self, force):
+        """Make what is missing, start or continue what does not run; return what was done."""
+        os.makedirs(os.path.dirname(self._path), exist_ok=True)
+        lock(self._path + ".cryoferry.lock")
+        project = self._open(make=True)
+        protocol = self._find(project)
+        if protocol is None:
+            protocol = project.newProtocol(self._follow, journal=self._journal, sessionName=self._session)
+            protocol.setObjLabel(f"cryoferry {self._session}")  # newProtocol ignores objLabel
+            project.saveProtocol(protocol)
+        if protocol.isSaved():
+            return self._start(project, protocol, "started", lambda: project.launchProtocol(protocol, wait=False))
+        if self._is_alive(self._newest(project, protocol)):
+            return self._describe(project, protocol, "nothing")
+        if self._newest(project, protocol).isAborted() and not force:
+            return self._describe(project, protocol, "stopped by its user")
+        return self._start(project, protocol, "continued", lambda: self._continue(project, protocol))
+
+    def status(self):
+        """Return how the follower stands."""
+        project = self._open(make=False)
+        protocol = self._find(project)
+        if protocol is None:
+            return {"ok": True, "project": self._path, "protocol": None, "alive": False, "acted": "nothing"}
+        return self._describe(project, protocol, "nothing")
+
+    def stop(self):
+        """Ask the follower to finish."""
+        project = self._open(make=False)
+        protocol = self._find(project)
+        with open(os.path.join(protocol._getExtraPath(), "STOP_STREAMING.TXT"), "w"):
+            pass
+        return self._describe(project, protocol, "asked to stop")
+
+    def _open(self, make):
+        made = os.path.join(self._path, ".cryoferry-made")
+        project = self._project_class(self._domain, self._path)
+        if make and not os.path.exists(made):
+            # a project.sqlite without the mark: its making was cut short, and nothing is in it yet
+            project.create(comment=f"cryoferry session {self._session}")
+            os.chdir(self._path)
+            with open(made, "w"):
+                pass
+            self._offer_to_desktop()
+            project = self._project_class(self._domain, self._path)
+        project.load(chdir=True)  # Scipion's paths are relative to the project
+        return project
+
+    def _offer_to_desktop(self):
+        """Let Scipion's list of projects show this one, unless one of its name is there already."""
+        from pyworkflow.project import Manager
+
+        link = Manager().getProjectPath(os.path.basename(self._path))
+        if not os.path.lexists(link):
+            os.makedirs(os.path.dirname(link), exist_ok=True)
+            os.symlink(self._path, link)
+
+    def _find(self, project):
+        found = project.mapper.selectAllBatch(objectFilter=lambda item: isinstance(item, self._follow))
+        for protocol in found:
+            if protocol.sessionName.get() == self._session:
+                project._setProtocolMapper(protocol)
+                protocol.setProject(project)
+                return protocol
+        return None
+
+    def _newest(self, project, protocol):
+        """Return what the run itself says: project.sqlite lags behind its run.db."""
+        from pyworkflow.protocol import getProtocolFromDb
+
+        if not os.path.exists(protocol.getDbPath()):
+            return protocol
+        return getProtocolFromDb(project.path, protocol.getDbPath(), protocol.getObjId())
+
+    def _follows(self):
+        from .journal import follower_lock
+
+        return is_locked(follower_lock(self._journal))
+
+    def _is_alive(self, protocol):
+        """Return whether the follower lives: it holds its lock, or its process is on the way there."""
+        import psutil
+
+        if self._follows():
+            return True
+        try:
+            command = " ".join(psutil.Process(protocol.getPid() or 0).cmdline())
+        except psutil.Error:
+            return False
+        return protocol.isActive() and "pw_protocol_run" in command and self._path in command  # PIDs come again
+
+    def _start(self, project, protocol, acted, launch):
+        launch()
+        patience = time.monotonic() + START_PATIENCE_S
+        while not self._follows() and time.monotonic() < patience:
+            if self._newest(project, protocol).isFailed():
+                break
+            time.sleep(0.25)
+        return self._describe(project, protocol, acted)
+
+    def _continue(self, project, protocol):
+        from pyworkflow.protocol import MODE_RESUME
+
+        # Launching copies project.sqlite over run.db: bring the run's outputs there first. Without the check whether it
+        # lives, which would mark it failed.
+        project.checkIsAlive = lambda _: True
+        project._updateProtocol(protocol)
+        workflow, _ = project._getSubworkflow(protocol)
+        if protocol.isFinished() and len(workflow) > 1:
+            errors = project.launchWorkflow(workflow, mode=MODE_RESUME)  # what is downstream has finished too
+            if errors:
+                raise RuntimeError("; ".join(errors))
+            return
+        protocol.runMode.set(MODE_RESUME)
+        project.launchProtocol(protocol, wait=False, force=True)
+
+    def _describe(self, project, protocol, acted):
+        newest = self._newest(project, protocol)
+        return {
+            "ok": True,
+            "project": self._path,
+            "protocol": protocol.getObjId(),
+            "status": newest.getStatus(),
+            "alive": self._is_alive(newest),
+            "message": newest.getErrorMessage() or "",
+            "acted": acted,
+            "outputs": {
+                name: {"size": output.getSize(), "open": output.isStreamOpen()}
+                for name, output in newest.iterOutputAttributes()
+            },
+        }
+
+
+def check():
+    """Return the versions of what is installed."""
+    import pwem
+    import pyworkflow
+
+    from . import __version__
+
+    return {"ok": True, "pyworkflow": pyworkflow.__version__, "pwem": pwem.__version__, "plugin": __version__}
+
+
+def answer(request):
+    """Do what a request asks."""
+    if request["do"] == "check":
+        return check()
+    bridge = Bridge(request["project"], request["session"], request["journal"])
+    if request["do"] == "ensure":
+        return bridge.ensure(request.get("force", False))
+    return {"status": bridge.status, "stop": bridge.stop}[request["do"]]()
+
+
+def main():
+    """Answer one request; exit 0 where the answer is `ok`, else 1."""
+    request, reply = take_streams()
+    os.environ.setdefault("SCIPION_DOMAIN", "pwem")
+    os.environ["SCIPION_PYTHON"] = sys.executable
+    os.environ["SCIPION_NOTIFY"] = "False"
+    try:
+        result = answer(request)
+    except Exception as error:  # noqa: BLE001 - whatever Scipion raises, the receiver must learn of it
+        traceback.print_exc()
+        result = {"ok": False, "error": f"{type(error).__name__}: {error}"}
+    reply.write(json.dumps(result) + "\n")
+    reply.flush()
+    os._exit(0 if result["ok"] else 1)  # Scipion leaves threads behind
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Turns journal entries into Scipion's objects.
+
+The columns of a set are fixed by the first item ever written to it: every item carries the same attributes, in the
+same order, whatever its entry knows.
+"""
+
+import os
+import shutil
+
+from pwem.objects import Acquisition, CTFModel, Image, Micrograph, MovieAlignment
+from pyworkflow.object import Float, Integer, String
+
+
+class EntryRejected(Exception):
+    """This journal entry cannot be registered."""
+
+
+def link_into(source, target):
+    """Make `target` a symbolic link to `source`; a reader sees the old one or the new one."""
+    if not os.path.exists(source):
+        raise EntryRejected(f"{source} does not exist")
+    if os.path.islink(target) and os.readlink(target) == source:
+        return target
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    temporary = target + ".new"
+    if os.path.lexists(temporary):
+        os.remove(temporary)
+    os.symlink(source, temporary)
+    os.replace(temporary, target)
+    return target
+
+
+def copy_into(source, target):
+    """Copy a picture into the project: Scipion's viewers and its export do not follow links (I2PC/scipion 1443)."""
+    if not source or not os.path.exists(source):
+        return None
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    temporary = target + ".new"
+    shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+    return target
+
+
+def make_acquisition(entry):
+    """Return how the exposure was taken (kV, mm, e/Å²). An unknown magnification is 0, an unknown dose None."""
+    known = entry["acquisition"]
+    return Acquisition(
+        voltage=known["voltage_kv"],
+        sphericalAberration=known["cs_mm"],
+        amplitudeContrast=known["amplitude_contrast"],
+        # None would make Scipion believe that the set has no acquisition at all
+        magnification=known.get("magnification") or 0.0,
+        doseInitial=known.get("pre_exposure_e_per_a2") or 0.0,
+        dosePerFrame=known.get("dose_per_frame_e_per_a2"),
+    )
+
+
+def make_micrograph(entry, folder, extra):
+    """Return the `Micrograph` of an entry.
+
+    Parameters
+    ----------
+    entry
+        A `micrograph` entry of the journal.
+    folder
+        Folder that the entry's paths are relative to.
+    extra
+        The protocol's `extra` folder, relative to the project.
+
+    Raises
+    ------
+    EntryRejected
+        The micrograph's file is missing.
+    """
+    name, revision = entry["name"], entry["revision"]
+    place = extra if revision == 1 else os.path.join(extra, f"revision-{revision}")
+    micrograph = Micrograph(location=link_into(os.path.join(folder, entry["file"]), os.path.join(place, name)))
+    micrograph.setMicName(name)
+    micrograph.setSamplingRate(entry["pixel_size_angstrom"])
+    micrograph.setAcquisition(make_acquisition(entry))
+    motion = entry["motion"]
+    micrograph._rlnAccumMotionTotal = Float(motion["total_angstrom"])
+    micrograph._rlnAccumMotionEarly = Float(motion["early_angstrom"])
+    micrograph._rlnAccumMotionLate = Float(motion["late_angstrom"])
+    shifts = entry["shifts"]
+    first = shifts["first_frame"]
+    micrograph._alignment = MovieAlignment(
+        first=first, last=first + len(shifts["x_px"]) - 1, xshifts=shifts["x_px"], yshifts=shifts["y_px"]
+    )
+    micrograph._alignment.setRoi([0, 0, 0, 0])
+    picture = entry.get("thumbnail")
+    picture_name = os.path.splitext(name)[0] + "_thumbnail" + os.path.splitext(picture or "")[1]
+    picture = copy_into(picture and os.path.join(folder, picture), os.path.join(place, picture_name))
+    micrograph.thumbnail = Image(location=picture)
+    micrograph._cryoferryMovie = String(entry["movie"])
+    micrograph._cryoferryExposure = String(entry["exposure_id"])
+    micrograph._cryoferryRevision = Integer(revision)
+    micrograph._cryoferryDigest = String(entry["digest"])
+    return micrograph
+
+
+def make_ctf(entry, micrograph):
+    """Return the `CTFModel` (Å, degrees) of an entry that has one; it carries its micrograph's id."""
+    known = entry["ctf"]
+    ctf = CTFModel()
+    ctf.setObjId(micrograph.getObjId())
+    ctf.setStandardDefocus(known["defocus_u_angstrom"], known["defocus_v_angstrom"], known["astigmatism_angle_degrees"])
+    ctf.setResolution(known.get("resolution_angstrom"))
+    ctf.setFitQuality(known.get("fit_quality"))
+    ctf.setPhaseShift(known.get("phase_shift_degrees") or 0.0)
+    ctf.setMicrograph(micrograph)
+    return ctf

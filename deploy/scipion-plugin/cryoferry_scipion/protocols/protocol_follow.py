@@ -1,0 +1,187 @@
+"""The protocol that follows a receiver's journal, for as long as its session runs."""
+
+import enum
+import fcntl
+import os
+import time
+
+from pwem.objects import SetOfCTF, SetOfMicrographs
+from pwem.protocols import ProtImport
+from pyworkflow.object import Set
+from pyworkflow.protocol import params
+from pyworkflow.protocol.constants import STEPS_SERIAL
+
+from ..journal import Acknowledgements, JournalReader, follower_lock
+from ..sets import OutputSets
+
+HEARTBEAT_FRESH_S = 120.0
+LOCK_PATIENCE_S = 15.0
+JOURNAL_PATIENCE_S = 60.0
+
+
+class FollowerOutputs(enum.Enum):
+    """What the protocol makes; sets of further pixel sizes are numbered from 2."""
+
+    outputMicrographs = SetOfMicrographs
+    outputCTF = SetOfCTF
+
+
+class ProtCryoferryFollow(ProtImport):
+    """Registers, live, the motion-corrected micrographs that a cryoferry receiver commits.
+
+    The receiver starts it. Stop and Continue work as for any other protocol: what is registered stays, what is missing
+    is taken from the journal. It ends, and closes its sets, when the session ends.
+    """
+
+    _label = "follow cryoferry session"
+    _possibleOutputs = FollowerOutputs
+    stepsExecutionMode = STEPS_SERIAL
+
+    def _defineParams(self, form):
+        form.addSection("Session")
+        form.addParam("journal", params.FileParam, label="Journal", help="The journal.jsonl that the receiver writes.")
+        form.addParam("sessionName", params.StringParam, default="", label="Session")
+        form.addParam("pollSeconds", params.FloatParam, default=1.0, label="Look for new micrographs every (s)")
+        form.addParam("batchSize", params.IntParam, default=200, label="Micrographs per commit, at most")
+
+    @classmethod
+    def worksInStreaming(cls):
+        """Return True: its sets grow."""
+        return True
+
+    def isInStreaming(self):
+        """Return whether it may be continued, not only restarted."""
+        return not self.isFinished()
+
+    def _validate(self):
+        return [] if self.journal.get() else ["Give the journal of a receiver's session."]
+
+    def _summary(self):
+        return [self.summaryVar.get("Nothing is registered yet.")]
+
+    def _insertAllSteps(self):
+        # the time makes the step a new one whenever the protocol is continued
+        self._insertFunctionStep(self.followStep, str(time.time()), needsGPU=False)
+
+    def followStep(self, _started):
+        """Register what the journal tells until it says that the session has ended, or until told to stop."""
+        self._is_follower = True
+        lock = self._lock()
+        try:
+            self._follow()
+        finally:
+            os.close(lock)
+
+    def _lock(self):
+        """Hold the session's lock: a set has one writer, two would block each other."""
+        descriptor = os.open(follower_lock(self.journal.get()), os.O_RDWR | os.O_CREAT, 0o644)
+        patience = time.monotonic() + LOCK_PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > patience:
+                    os.close(descriptor)
+                    raise RuntimeError("another process follows this session already") from None
+                time.sleep(0.2)
+            else:
+                return descriptor
+
+    def _follow(self):
+        journal = self.journal.get()
+        if os.path.exists(self._stop_file()):
+            os.remove(self._stop_file())
+        reader = JournalReader(journal)
+        answers = Acknowledgements(os.path.join(os.path.dirname(journal), "acknowledged.jsonl"))
+        sets = OutputSets(self)
+        sets.set_stream(Set.STREAM_OPEN)
+        self._tell(sets)
+        end, seen = None, time.monotonic()
+        while True:
+            self._beat()
+            entries = reader.read(self.batchSize.get())
+            for entry in entries:
+                if entry["type"] in ("end", "reopen"):
+                    end = entry if entry["type"] == "end" else None
+            self._register([entry for entry in entries if entry["type"] == "micrograph"], sets, answers)
+            if entries or os.path.exists(journal):
+                seen = time.monotonic()
+            if time.monotonic() - seen > JOURNAL_PATIENCE_S:
+                raise RuntimeError(f"the journal {journal} is gone")
+            if not entries and (end or os.path.exists(self._stop_file())):
+                break
+            if not entries:
+                time.sleep(self.pollSeconds.get())
+        sets.set_stream(Set.STREAM_CLOSED)
+        if end:
+            answers.add([{"seq": end["seq"], "type": "end"}])
+
+    def _register(self, entries, sets, answers):
+        if not entries:
+            return
+        newest = {}
+        for entry in entries:
+            if not sets.holds(entry):
+                older = newest.get(entry["name"])
+                if older is None or older["revision"] <= entry["revision"]:
+                    newest[entry["name"]] = entry
+        rejected = sets.register(list(newest.values()), os.path.dirname(os.path.dirname(self.journal.get())))
+        if newest:
+            self._tell(sets)
+        answers.add([self._answer(entry, newest, rejected) for entry in entries])
+
+    @staticmethod
+    def _answer(entry, newest, rejected):
+        answer = {"seq": entry["seq"], "name": entry["name"], "revision": entry["revision"]}
+        tried = newest.get(entry["name"])
+        if tried is not None and tried["seq"] in rejected:
+            answer["error"] = rejected[tried["seq"]]
+        return answer
+
+    def _tell(self, sets):
+        self.summaryVar.set(f"{len(sets)} micrographs of session {self.sessionName.get()}")
+        self._store(self.summaryVar)
+        self.info(self.summaryVar.get())
+
+    # A project is looked at from other machines and containers too. There, Scipion does not find this process, calls
+    # setFailed() and closes the sets, so that everything downstream ends early. The class is loaded there as well:
+    # a fresh heartbeat says that the follower lives elsewhere.
+
+    def _beat(self):
+        with open(self._in_project(self._getExtraPath("HEARTBEAT")), "w") as stream:
+            stream.write(f"{self.getHostFullName()} {os.getpid()}\n")
+
+    def _lives_elsewhere(self):
+        try:
+            age_s = time.time() - os.path.getmtime(self._in_project(self._getExtraPath("HEARTBEAT")))
+        except OSError:
+            return False
+        return age_s < HEARTBEAT_FRESH_S
+
+    def _in_project(self, path):
+        project = self.getProject()
+        return path if os.path.isabs(path) or project is None else os.path.join(project.path, path)
+
+    def setFailed(self, msg):
+        """Take down a failure, but leave the sets open: the receiver resumes the follower, and downstream waits."""
+        mine = getattr(self, "_is_follower", False)
+        if not mine and "not found running" in str(msg) and self._lives_elsewhere():
+            return
+        self._keeps_sets_open = True
+        try:
+            super().setFailed(msg)
+        finally:
+            self._keeps_sets_open = False
+
+    def _closeOutputSet(self):
+        if not getattr(self, "_keeps_sets_open", False):
+            super()._closeOutputSet()
+
+    def _stop_file(self):
+        return self._in_project(self._getExtraPath("STOP_STREAMING.TXT"))
+
+    def getActions(self):
+        """Offer a clean stop, which closes the sets."""
+        if not self.isRunning():
+            return []
+        return [("STOP STREAMING", lambda _: open(self._stop_file(), "w").close())]
