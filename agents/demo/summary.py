@@ -91,15 +91,24 @@ class DemoExposure:
 def motion_and_error_px(true_yx_px: NDArray[np.float64], record: ExposureRecord) -> tuple[float, float]:
     """Return the true drift from first to last frame and the estimate's error (RMS per axis), in px.
 
-    Frames that were grouped are compared with the mean of their group; each axis' mean over time is removed first,
-    since a constant offset blurs nothing.
+    The true frames are averaged over the time that each estimated one spans (EER's hardware frames are grouped anew);
+    each axis' mean over time is removed first, since a constant offset blurs nothing.
     """
     estimate = np.stack([record.shifts.y_px, record.shifts.x_px], axis=1)
-    group = len(true_yx_px) // len(estimate)
-    truth = true_yx_px[: group * len(estimate)].reshape(len(estimate), group, 2).mean(axis=1)
+    truth = _shared_time(len(estimate), len(true_yx_px)) @ true_yx_px
     error = (estimate - estimate.mean(axis=0)) - (truth - truth.mean(axis=0))
     drift = float(np.hypot(*(true_yx_px[-1] - true_yx_px[0])))
     return round(drift, 2), round(float(np.sqrt((error**2).mean())), 3)
+
+
+def _shared_time(estimated: int, true: int) -> NDArray[np.float64]:
+    """Return, shape (estimated, true), which part of each estimated frame's time each true frame fills."""
+    begins, ends = np.arange(estimated) / estimated, np.arange(1, estimated + 1) / estimated
+    shared = np.minimum(ends[:, None], np.arange(1, true + 1) / true) - np.maximum(
+        begins[:, None], np.arange(true) / true
+    )
+    parts: NDArray[np.float64] = np.clip(shared, 0, None) * estimated
+    return parts
 
 
 def _digests_hold(record: ExposureRecord, files: Path) -> bool:

@@ -1,0 +1,82 @@
+"""The demo as a user runs it: real processes, real Scipion where it is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCIPION = Path(os.environ.get("CRYOFERRY_TEST_SCIPION", ROOT / ".scipion"))
+
+
+def run_demo(folder: Path, *flags: str) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-m", "cryoferry", "demo", "--out", str(folder), "--json", *flags],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        cwd=folder.parent,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    final: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return final
+
+
+def check(final: dict[str, object], registrars: set[str], count: int) -> None:
+    exposures = final["exposures"]
+    assert isinstance(exposures, list)
+    assert len(exposures) == count
+    assert {exposure["format"] for exposure in exposures} == {"tiff", "mrc", "eer"}
+    for exposure in exposures:
+        assert set(exposure["registrations"]) == registrars
+        assert set(exposure["registrations"].values()) == {"registered"}
+        assert exposure["digests_verified"] is True
+        assert exposure["motion_error_px"] < 0.3
+        assert {"written", "settled", "aligned", "committed", "released", "registered"} <= set(exposure["states"])
+    assert final["session_closed"] is True
+    assert Path(str(final["relion_star"])).is_file()
+
+
+def test_demo_without_scipion(tmp_path: Path) -> None:
+    final = run_demo(tmp_path / "demo", "--no-scipion", "--exposures", "3", "--size", "512")
+    check(final, {"relion"}, 3)
+    assert final["scipion_project"] is None
+
+
+@pytest.mark.scipion
+@pytest.mark.skipif(not (SCIPION / "cryoferry-scipion.json").is_file(), reason="no Scipion here: `make scipion`")
+def test_demo_with_scipion(tmp_path: Path) -> None:
+    final = run_demo(tmp_path / "demo", "--scipion", str(SCIPION), "--size", "512")
+    check(final, {"relion", "scipion"}, 8)
+    inspected = subprocess.run(
+        [
+            str(final["scipion_python"]),
+            str(ROOT / "tests/integration/scipion_inspector.py"),
+            str(final["scipion_project"]),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert inspected.stdout
+
+
+def test_a_folder_of_ones_own_is_never_replaced(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work", "utf-8")
+    refused = subprocess.run(
+        [sys.executable, "-m", "cryoferry", "demo", "--out", str(mine), "--no-scipion"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert (mine / "thesis.tex").read_text("utf-8") == "years of work"
