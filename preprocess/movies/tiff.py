@@ -19,6 +19,7 @@ from preprocess.movies.tiff_layout import TiffPage, tiff_pages
 _NONE, _LZW = 1, 5
 _DEFLATE = frozenset({8, 32946})
 _DTYPES = {(8, 1): "u1", (8, 2): "i1", (16, 1): "u2", (16, 2): "i2", (16, 3): "f2", (32, 3): "f4"}
+_GAIN_DTYPES = _DTYPES | {(32, 1): "u4", (32, 2): "i4", (64, 3): "f8"}  # gain references, no movies
 
 
 class TiffMovie:
@@ -35,7 +36,7 @@ class TiffMovie:
             self._pages = list(tiff_pages(file, path.stat().st_size))
         first = self._pages[0]
         self.frame_count, self.height, self.width = len(self._pages), first.height, first.width
-        self._stored_dtype = supported_dtype(path, first)
+        self._stored_dtype = _movie_dtype(path, first)
         self.dtype: np.dtype[Any] = self._stored_dtype.newbyteorder("=")
         self.header_pixel_size_angstrom = known_pixel_size(first.pixel_size_angstrom)
         for page in self._pages:
@@ -55,20 +56,27 @@ class TiffMovie:
                 f"{self.path}: frame {page.number} is {page.height} x {page.width} px,"
                 f" frame 1 is {self.height} x {self.width} px"
             )
-        if supported_dtype(self.path, page) != self._stored_dtype:
+        if _movie_dtype(self.path, page) != self._stored_dtype:
             raise UnreadableMovie(f"{self.path}: frame {page.number} has another number type than frame 1")
 
 
-def supported_dtype(path: Path, page: TiffPage) -> np.dtype[Any]:
+def _movie_dtype(path: Path, page: TiffPage) -> np.dtype[Any]:
+    dtype = _page_dtype(path, page)
+    if (page.bits, page.sample_format) not in _DTYPES:
+        raise UnsupportedFormat(f"{path}: frame {page.number} has numbers of type {dtype.name}, which no movie has")
+    return dtype
+
+
+def _page_dtype(path: Path, page: TiffPage) -> np.dtype[Any]:
     """Return a page's number type in the file's byte order, or raise UnsupportedFormat with the reason."""
     where = f"{path}: frame {page.number}"
     if page.tiled or page.samples_per_pixel != 1 or page.fill_order != 1:
         raise UnsupportedFormat(f"{where} is tiled, in colour or bit-reversed, which no camera writes")
     if page.compression not in {_NONE, _LZW} | _DEFLATE:
         raise UnsupportedFormat(f"{where} has TIFF compression {page.compression}; none, LZW and deflate are read")
-    if (page.bits, page.sample_format) not in _DTYPES:
+    if (page.bits, page.sample_format) not in _GAIN_DTYPES:
         raise UnsupportedFormat(f"{where} has {page.bits} bits of sample format {page.sample_format}")
-    dtype = np.dtype(page.byte_order + _DTYPES[page.bits, page.sample_format])
+    dtype = np.dtype(page.byte_order + _GAIN_DTYPES[page.bits, page.sample_format])
     if page.predictor not in {1, 2} or (page.predictor == 2 and dtype.kind == "f"):
         raise UnsupportedFormat(f"{where} has TIFF predictor {page.predictor}")
     return dtype
@@ -82,7 +90,7 @@ def read_page(path: Path, file: BinaryIO, page: TiffPage) -> NDArray[Any]:
     UnreadableMovie
         A strip cannot be decoded or holds too little; the text names frame and strip.
     """
-    stored_dtype = supported_dtype(path, page)
+    stored_dtype = _page_dtype(path, page)
     image: NDArray[Any] = np.empty((page.height, page.width), stored_dtype)
     decode = _decoder(page)
     begin, block = _page_bytes(file, page)

@@ -1,0 +1,136 @@
+"""The gain reference: what each pixel's counts are multiplied by.
+
+RELION's rules, found by comparing with RELION 3.1.3 pixel by pixel (`tests/preprocess/test_orientation.py`):
+
+* MRC gains are taken as they lie, TIFF gains upside down (as TIFF movies are), for movies of every format;
+* TIFF and MRC movies are multiplied by the gain;
+* EER movies are multiplied by a `.gain` file (a TIFF; its first page, as it lies); any other gain divides, scaled by
+  its mean over all pixels, zeros included;
+* zero means a defect;
+* rotation first, clockwise as seen with row 0 at the top, then the flip: y upside down, x left to right.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.errors import GainMismatch, UnreadableMovie, UnsupportedFormat
+from preprocess.movies.movie import Movie
+from preprocess.movies.mrc import MrcMovie
+from preprocess.movies.structure import missing_structure
+from preprocess.movies.tiff import read_page
+from preprocess.movies.tiff_layout import LayoutIncompleteError, is_tiff, tiff_pages
+from preprocess.settings import GainSettings
+
+_MRC, _TIFF, _FALCON = frozenset({".mrc", ".mrcs"}), frozenset({".tif", ".tiff"}), ".gain"
+
+
+def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | None:
+    """Return what a movie's frames are multiplied by.
+
+    Parameters
+    ----------
+    settings
+        The gain's file and how it lies; `operation` auto follows RELION's rules above. `divide` scales as they do.
+    movie
+        The movie that it must fit.
+
+    Returns
+    -------
+    ndarray or None
+        Shape (height, width) in the movie's orientation; zero = defect. None when the settings name no file.
+
+    Raises
+    ------
+    GainMismatch
+        The file cannot be read, its values are none of a gain's, or its shape is not the movie's.
+    UnsupportedFormat
+        A gain reference that is neither MRC, TIFF nor `.gain`.
+    """
+    if settings.path is None:
+        return None
+    stored = _read(settings.path, movie.format)
+    _check_values(settings.path, stored)
+    if _divides(settings, movie):
+        stored = np.divide(stored.mean(dtype=np.float64), stored, out=np.zeros_like(stored), where=stored > 0)
+    gain = _turned(stored, settings)
+    if gain.shape != (movie.height, movie.width):
+        raise _shape_mismatch(settings, gain.shape, movie)
+    return np.ascontiguousarray(gain, np.float32)
+
+
+def _divides(settings: GainSettings, movie: Movie) -> bool:
+    if settings.operation != "auto" or settings.path is None:
+        return settings.operation == "divide"
+    return movie.format == "eer" and settings.path.suffix.lower() != _FALCON
+
+
+def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
+    """Return the first image of a gain's file in the movie's orientation."""
+    extension = path.suffix.lower()
+    if extension not in _MRC | _TIFF | {_FALCON}:
+        raise UnsupportedFormat(
+            f"{path}: gain references are read as MRC, TIFF or .gain",
+            hint="Convert it first, for example with IMOD's dm2mrc; DM4 gains lie upside down.",
+        )
+    try:
+        image = _first_tiff_page(path) if extension not in _MRC else _first_mrc_section(path)
+    except OSError as error:
+        raise GainMismatch(f"gain reference {path}: {error.strerror or error}") from error
+    except (LayoutIncompleteError, UnreadableMovie) as error:
+        raise GainMismatch(f"gain reference {path} cannot be read: {error}") from error
+    upside_down = extension in _TIFF or (extension == _FALCON and movie_format != "eer")
+    return (image[::-1] if upside_down else image).astype(np.float64)
+
+
+def _first_tiff_page(path: Path) -> NDArray[Any]:
+    size = path.stat().st_size
+    with path.open("rb", buffering=0) as file:
+        if not is_tiff(file.read(8)):
+            raise LayoutIncompleteError("it is no TIFF")
+        return read_page(path, file, next(tiff_pages(file, size)))
+
+
+def _first_mrc_section(path: Path) -> NDArray[Any]:
+    path.stat()
+    missing = missing_structure(path)
+    if missing is not None:
+        raise UnreadableMovie(missing)
+    return next(MrcMovie(path, threads=1).frames(0, 1))
+
+
+def _check_values(path: Path, stored: NDArray[np.float64]) -> None:
+    not_numbers = int(np.count_nonzero(~np.isfinite(stored)))
+    if not_numbers:
+        raise GainMismatch(f"gain reference {path} has {not_numbers} pixels that are no finite number")
+    negative = int(np.count_nonzero(stored < 0))
+    if negative:
+        raise GainMismatch(f"gain reference {path} has {negative} negative pixels")
+    if not stored.any():
+        raise GainMismatch(f"gain reference {path} is zero everywhere")
+
+
+def _turned(stored: NDArray[np.float64], settings: GainSettings) -> NDArray[np.float64]:
+    turned = np.rot90(stored, -(settings.rotate_degrees // 90))
+    if settings.flip == "y":
+        return turned[::-1]
+    return turned[:, ::-1] if settings.flip == "x" else turned
+
+
+def _shape_mismatch(settings: GainSettings, shape: tuple[int, ...], movie: Movie) -> GainMismatch:
+    rotated = f" after rotation by {settings.rotate_degrees} degrees" if settings.rotate_degrees else ""
+    wanted = (movie.height, movie.width)
+    hint = None
+    if shape == wanted[::-1]:
+        hint = "It would fit with --gain-rotate 90 or 270 (or without, where it is given)."
+    elif shape in {(2 * wanted[0], 2 * wanted[1]), (wanted[0] // 2, wanted[1] // 2)}:
+        hint = "One of the two is super-resolution: give the gain reference that was made for this movie."
+    return GainMismatch(
+        f"gain reference {settings.path} is {shape[0]} x {shape[1]} px (height x width){rotated},"
+        f" the movie {movie.path.name} is {wanted[0]} x {wanted[1]} px",
+        hint=hint,
+    )
