@@ -1,0 +1,195 @@
+"""Checks what a machine needs: device, disk, clock, receiver, token, Scipion; each with what to do."""
+
+from __future__ import annotations
+
+import email.utils
+import importlib
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from transfer import protocol
+from transfer.client import ReceiverClient, check_url
+from transfer.credentials import read_token
+from transfer.errors import TransferError
+
+LITTLE_SPACE_BYTES = 20 << 30
+MUCH_SKEW_S = 60.0
+_TIMEOUT_S = 5.0
+_SCIPION_DESCRIPTION = "cryoferry-scipion.json"  # written by the plugin's installer
+_GPU_PROGRAM = """
+import cupy
+for number in range(cupy.cuda.runtime.getDeviceCount()):
+    properties = cupy.cuda.runtime.getDeviceProperties(number)
+    print(properties["name"].decode(), f"{properties['totalGlobalMem'] / 1e9:.0f} GB", sep=", ")
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check says."""
+
+    check: str
+    verdict: Literal["ok", "warn", "fail"]
+    told: str
+    what_to_do: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """What is to be checked; None: not asked for."""
+
+    work: Path
+    url: str | None = None
+    session: str | None = None
+    token_file: Path | None = None
+    ca: Path | None = None
+    scipion: Path | None = None
+
+
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Yield the findings, one check after the other."""
+    yield from _device()
+    yield from _disk(patient.work)
+    if patient.url is None:
+        yield Finding(
+            "receiver", "warn", "not checked: no URL", "Give --to URL, or `to` in [send] of the configuration."
+        )
+    else:
+        yield from _receiver(patient, patient.url)
+    if patient.scipion is not None:
+        yield from _scipion(patient.scipion)
+
+
+def _device() -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        numba = importlib.import_module("numba").__version__
+    except ImportError as error:
+        yield Finding("cpu", "fail", f"numba cannot be loaded: {error}", "Install cryoferry again (`make install`).")
+    else:
+        yield Finding("cpu", "ok", f"{cores} cores, numba {numba}")
+    told = subprocess.run([sys.executable, "-c", _GPU_PROGRAM], capture_output=True, text=True, check=False)
+    gpus = told.stdout.strip().splitlines()
+    if told.returncode == 0 and gpus:
+        yield Finding("gpu", "ok", "; ".join(gpus))
+    elif "No module named 'cupy'" in told.stderr:
+        what = "For a GPU install CuPy: pip install 'cryoferry[cuda12]' (or cuda13, by the driver)."
+        yield Finding("gpu", "warn", "no CuPy; movies are aligned on the CPU", what)
+    else:
+        last = (told.stderr.strip().splitlines() or ["no device"])[-1]
+        yield Finding("gpu", "warn", f"CuPy finds no GPU: {last}", "Check the driver with nvidia-smi.")
+
+
+def _disk(work: Path) -> Iterator[Finding]:
+    folder = next(path for path in (work, *work.absolute().parents) if path.is_dir())
+    try:
+        began = time.monotonic()
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            file.write(b"cryoferry")
+            file.flush()
+            os.fsync(file.fileno())
+        fsync_ms = 1e3 * (time.monotonic() - began)
+    except OSError as error:
+        yield Finding("work folder", "fail", f"{folder} cannot be written: {error.strerror}", "Give another --work.")
+        return
+    yield Finding("work folder", "ok", f"{work}, writes and fsyncs ({fsync_ms:.0f} ms)")
+    free = shutil.disk_usage(folder).free
+    told = f"{free / 1e9:.0f} GB free"
+    if free < LITTLE_SPACE_BYTES:
+        what = "Outputs wait here while the receiver is away; a K3 micrograph takes 50 to 150 MB."
+        yield Finding("disk", "warn", told, what)
+    else:
+        yield Finding("disk", "ok", told)
+
+
+def _receiver(patient: Patient, url: str) -> Iterator[Finding]:
+    try:
+        check_url(url)
+        with ReceiverClient(url, None, ca=patient.ca, timeout_s=_TIMEOUT_S) as client:
+            service = client.service()
+    except TransferError as error:
+        yield Finding("receiver", "fail", str(error), error.hint)
+        return
+    secure = "TLS" if url.startswith("https") else "no TLS, on this machine"
+    told = f"{url}: cryoferry {service.version}, protocol {service.protocol}, {secure}"
+    if service.protocol == 1:
+        yield Finding("receiver", "ok", f"{told}, {service.free_bytes / 1e9:.0f} GB free there")
+    else:
+        yield Finding("receiver", "fail", told, "Install the same major version of cryoferry on both hosts.")
+    yield from _clock(url, patient.ca)
+    yield _token(patient, url)
+
+
+def _clock(url: str, ca: Path | None) -> Iterator[Finding]:
+    verify = ssl.create_default_context(cafile=ca) if url.startswith("https") else True
+    try:
+        began = time.time()
+        answer = httpx.get(url.rstrip("/") + protocol.SERVICE, verify=verify, timeout=_TIMEOUT_S, trust_env=False)
+        here = (began + time.time()) / 2
+        there = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    except (httpx.HTTPError, KeyError, ValueError) as error:
+        yield Finding("clock", "warn", f"not compared: {type(error).__name__}", "The receiver's answer has no Date.")
+        return
+    skew_s = there - here  # Date has whole seconds
+    told = f"the receiver's clock is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
+    if abs(skew_s) > MUCH_SKEW_S:
+        yield Finding("clock", "warn", told, "Nothing depends on it but logs and tokens' expiry; let NTP set both.")
+    else:
+        yield Finding("clock", "ok", told)
+
+
+def _token(patient: Patient, url: str) -> Finding:
+    try:
+        with ReceiverClient(url, read_token(patient.token_file), ca=patient.ca, timeout_s=_TIMEOUT_S) as client:
+            names = [session.name for session in client.sessions()]
+    except TransferError as error:
+        return Finding("token", "fail", str(error), error.hint)
+    if patient.session is not None and patient.session not in names:
+        what = "`cryoferry watch` starts it, if the token is for it."
+        return Finding("token", "warn", f"accepted; session {patient.session} is not there yet", what)
+    return Finding("token", "ok", f"accepted; sessions: {', '.join(names) or 'none yet'}")
+
+
+def _scipion(place: Path) -> Iterator[Finding]:
+    install = "Make one with `make scipion`, or install deploy/scipion-plugin into an existing Scipion."
+    python, environment = place, dict[str, str]()
+    if place.is_dir():
+        try:
+            description = json.loads((place / _SCIPION_DESCRIPTION).read_text("utf-8"))
+            python, environment = Path(description["python"]), dict(description["environment"])
+        except (OSError, ValueError, KeyError) as error:
+            yield Finding("scipion", "fail", f"{place} holds no finished Scipion ({error})", install)
+            return
+    for module in ("pwem", "cryoferry_scipion"):
+        verdict = _run_python(python, environment, f"import {module}; print(getattr({module}, '__version__', ''))")
+        if verdict is None:
+            yield Finding("scipion", "ok", f"{python} loads {module}")
+        else:
+            yield Finding("scipion", "fail", f"{python} cannot load {module}: {verdict}", install)
+            return
+
+
+def _run_python(python: Path, environment: dict[str, str], program: str) -> str | None:
+    """Return what went wrong, or None."""
+    # what this process was started with for itself must not lead Scipion's interpreter astray
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    variables = inherited | environment
+    try:
+        done = subprocess.run(
+            [str(python), "-c", program], capture_output=True, text=True, env=variables, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it failed"])[-1]

@@ -1,0 +1,163 @@
+"""Runs an agent in this process: checks what it was told, holds the work folder, listens to signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from agents.choices import to_json
+from agents.config import ConfigError
+from agents.daemon import Agent, WatchSettings
+from agents.journal import Journal
+from agents.layouts import Layout
+from agents.remote_names import remote_path
+from agents.report import Report
+from agents.states import SET_ASIDE
+from agents.watcher import scan
+from agents.work_folder import WorkLock, check_apart
+from preprocess.movies.structure import missing_structure
+from transfer.client import ReceiverClient
+from transfer.errors import SourceUnreadable
+
+SOME_FAILED, INTERRUPTED = 3, 130
+_COUNT_DEVICES = "import cupy; print(cupy.cuda.runtime.getDeviceCount())"
+
+
+def worker_environments(workers: int, device: str) -> tuple[dict[str, str], ...]:
+    """Return each worker's own environment: one worker for each GPU by default, one in all without.
+
+    With several workers and `--device auto` they share the GPUs evenly.
+    """
+    gpus = _gpu_count() if device == "auto" else 0
+    count = workers or max(1, gpus)
+    return tuple({"CUDA_VISIBLE_DEVICES": str(number % gpus)} if gpus > 1 else {} for number in range(count))
+
+
+def _gpu_count() -> int:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return 0
+    told = subprocess.run([sys.executable, "-c", _COUNT_DEVICES], capture_output=True, text=True, check=False)
+    return int(told.stdout) if told.returncode == 0 and told.stdout.strip().isdigit() else 0
+
+
+def check_source(source: Path) -> None:
+    """Make sure that the source can be read.
+
+    Raises
+    ------
+    SourceUnreadable
+    """
+    try:
+        next(os.scandir(source), None)
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{source}: {error.strerror}", hint="Mount the microscope's share, or check the path and its permissions."
+        ) from error
+
+
+def run_agent(settings: WatchSettings, client: ReceiverClient, *, token_file: Path | None, as_json: bool) -> int:
+    """Run an agent until it is stopped or idle; return the command's exit code.
+
+    Raises
+    ------
+    ConfigError, SourceUnreadable, TransferError, JournalError
+    """
+    check_source(settings.source)
+    check_apart(settings.work, settings.source)
+    console = Console(stderr=True)
+    began_s = time.monotonic()
+    with WorkLock(settings.work):
+        journal = Journal(settings.work)
+        try:
+            _claim(journal, settings, str(client.url), token_file)
+            report = Report(journal, console, as_json_lines=as_json)
+            stop = threading.Event()
+            with _listening(stop) as received, report.live():
+                Agent(settings, journal, client, stop).run()
+            report.sum_up(time.monotonic() - began_s)
+            if signal.SIGINT in received:
+                return INTERRUPTED
+            counts = journal.counts()
+            return SOME_FAILED if not received and any(counts[state] for state in SET_ASIDE) else 0
+        finally:
+            journal.close()
+
+
+def _claim(journal: Journal, settings: WatchSettings, url: str, token_file: Path | None) -> None:
+    """Note what the work folder belongs to, and refuse another's."""
+    for key, value in (("source", str(settings.source.resolve())), ("session", settings.session)):
+        noted = journal.about(key)
+        if noted not in (None, value):
+            raise ConfigError(
+                f"the work folder {settings.work} belongs to {key} {noted}, not {value}",
+                hint="Give each session a work folder of its own with --work.",
+            )
+    journal.note(
+        source=str(settings.source.resolve()),
+        session=settings.session,
+        url=url,
+        token_file=None if token_file is None else str(token_file.resolve()),
+        settings=json.dumps(to_json(settings.chosen), sort_keys=True),
+    )
+
+
+@contextmanager
+def _listening(stop: threading.Event) -> Iterator[list[int]]:
+    """Set `stop` at SIGINT and SIGTERM, and yield the list of those received; a second SIGINT ends at once."""
+    received: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and number in received:
+            raise KeyboardInterrupt
+        received.append(number)
+        stop.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def dry_run(source: Path, layout: Layout, *, gain: Path | None, as_json: bool) -> None:
+    """Tell what would be done with each file that lies in the source now."""
+    check_source(source)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    found = scan(source, layout)
+    for movie, identity in sorted(found.movies.items()):
+        missing = missing_structure(source / movie)
+        chosen_gain = gain or layout.gain(source / movie, source)
+        plan: dict[str, object] = {
+            "movie": movie,
+            "would": "wait" if missing else "align and send",
+            "reason": missing or "",
+            "size_bytes": identity.size_bytes,
+            "gain": None if chosen_gain is None else str(chosen_gain),
+            "remote_stem": remote_path(str(Path(movie).with_suffix(""))),
+        }
+        _tell(plan, console, as_json=as_json)
+    for path, why in sorted({**found.skipped, **found.unreadable}.items()):
+        if as_json:
+            _tell({"movie": path, "would": "skip", "reason": why}, console, as_json=True)
+    console.print(f"{len(found.movies)} movies, {len(found.skipped)} other files; nothing was done", markup=False)
+
+
+def _tell(plan: dict[str, object], console: Console, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(plan) + "\n")
+        return
+    gain = f", gain {plan['gain']}" if plan.get("gain") else ""
+    reason = f" ({plan['reason']})" if plan["reason"] else ""
+    console.print(f"would {plan['would']}{reason}: {plan['movie']}{gain}", markup=False)
