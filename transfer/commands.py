@@ -154,9 +154,8 @@ def _send(
     from transfer.sender import Sender
 
     console = _console()
-    if planned:
-        patience = Patience(give_up_after_s, lambda: False)
-        patience.repeat(lambda: client.open_session(planned[0].session))
+    patience = Patience(give_up_after_s, lambda: False)
+    planned = patience.repeat(lambda: _with_listed(client, planned))
     began = ended = time.monotonic()
     outcomes: list[Outcome] = []
     with Sender(client, connections=connections, give_up_after_s=give_up_after_s) as sender:
@@ -168,6 +167,17 @@ def _send(
                 _tell(outcome, console, json)
         _sum_up(outcomes, sender, ended - began, console, json)
     return _exit_code(outcomes)
+
+
+def _with_listed(client: ReceiverClient, planned: list[FileToSend]) -> list[FileToSend]:
+    """Start the session if it is new, and return the files with what the receiver has under their names."""
+    from dataclasses import replace
+
+    if not planned:
+        return planned
+    client.open_session(planned[0].session)
+    listed = {receipt.path: receipt for receipt in client.files(planned[0].session)}
+    return [replace(file, listed=listed.get(file.path)) for file in planned]
 
 
 def _until_hopeless(sender: Sender, planned: list[FileToSend], advance: Callable[[int], None]) -> Iterator[Outcome]:

@@ -18,6 +18,8 @@
     - NameTaken               409
     - UploadIncomplete        409
     - UploadConflict          409
+    - ExposureConflict        409
+    - FilesMissing            409
     - TooLarge                413
     - BadRange                416
     - SourceChanged
@@ -196,6 +198,22 @@ class UploadIncomplete(PermanentError):
     slug = "upload-incomplete"
     status: ClassVar[int | None] = 409
     hint = "Send the missing ranges, then commit again."
+
+
+class ExposureConflict(PermanentError):
+    """This exposure was published differently before."""
+
+    slug = "exposure-conflict"
+    status: ClassVar[int | None] = 409
+    hint = "A reprocessed exposure is published as the next revision."
+
+
+class FilesMissing(PermanentError):
+    """Files that this exposure names are not committed."""
+
+    slug = "files-missing"
+    status: ClassVar[int | None] = 409
+    hint = "Send the files first; publish the exposure when there is a receipt for each."
 
 
 class TooLarge(PermanentError):

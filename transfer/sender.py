@@ -54,7 +54,9 @@ OnProgress = Callable[[int], None]
 class FileToSend:
     """A file and the name that it gets on the receiver.
 
-    `digest` is the root digest that the file must have (from a journal); None: whatever is found.
+    `digest` is the root digest that the file must have (from a journal); None: whatever is found. `listed` is what the
+    receiver listed under that name, if the caller asked: a small file that is already there is then not sent again
+    (a larger one never is).
     """
 
     source: Path
@@ -62,6 +64,7 @@ class FileToSend:
     path: str
     revision: int = 1
     digest: str | None = None
+    listed: Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +229,11 @@ class _Sending:
     # In one request
 
     def whole(self) -> Receipt:
-        """Send a small file in one request."""
-        (receipt,) = self.sender.run([self._whole], self.abort)
+        """Send a small file in one request; where the name is reserved by another upload, see what becomes of that."""
+        try:
+            (receipt,) = self.sender.run([self._whole], self.abort)
+        except UploadConflict:
+            return self.parts()
         self.on_progress(self.source.size_bytes)
         return self._believed(receipt)
 
@@ -239,13 +245,15 @@ class _Sending:
             self.source.read_into(data, 0)
             digest = chunk_digest(data)
             self._settle([digest] if data else [])
-            return self.patience.repeat(
+            if file.listed == self._expected():
+                return file.listed
+            receipt = self.patience.repeat(
                 lambda: self.client.put_file(file.session, file.path, file.revision, data, digest)
             )
+            self.sender.count(len(data))
+            return receipt
 
-        receipt = _again_if_corrupt(attempt)
-        self.sender.count(len(data))
-        return receipt
+        return _again_if_corrupt(attempt)
 
     # In parts
 
@@ -359,17 +367,15 @@ class _Sending:
 
     def _believed(self, receipt: Receipt) -> Receipt:
         """Return the receipt if it is for the file that was sent."""
-        file = self.file
-        expected = Receipt(
-            session=file.session,
-            path=file.path,
-            revision=file.revision,
-            size_bytes=self.source.size_bytes,
-            digest=self.digest,
-        )
-        if receipt != expected:
-            raise FileCorrupt(f"{file.path}: the receipt is for {receipt}, sent was {expected}")
+        if receipt != self._expected():
+            raise FileCorrupt(f"{self.file.path}: the receipt is for {receipt}, sent was {self._expected()}")
         return receipt
+
+    def _expected(self) -> Receipt:
+        file, size_bytes = self.file, self.source.size_bytes
+        return Receipt(
+            session=file.session, path=file.path, revision=file.revision, size_bytes=size_bytes, digest=self.digest
+        )
 
 
 def _again_if_corrupt(attempt: Callable[[], T]) -> T:
