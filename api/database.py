@@ -189,6 +189,7 @@ projects = Table(
     _session_column(primary_key=True),
     Column("registrar", String(32), primary_key=True),
     Column("location", Text, nullable=False),  # where the registrar's project lies
+    Column("closed", Boolean, nullable=False, default=False),  # the session ended and the registrar closed its sets
 )
 
 events = Table(
@@ -261,7 +262,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def exclusive_lock(path: Path, *, wait: bool) -> Iterator[None]:
+def file_lock(path: Path, *, wait: bool, shared: bool = False) -> Iterator[None]:
     """Hold a file's lock across processes; it falls with the process, however that ends.
 
     Raises
@@ -271,7 +272,7 @@ def exclusive_lock(path: Path, *, wait: bool) -> Iterator[None]:
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(fd)
@@ -284,7 +285,7 @@ def upgrade(database: Database, data: Path) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    with exclusive_lock(data / "migration.lock", wait=True), database.write() as connection:
+    with file_lock(data / "migration.lock", wait=True), database.write() as connection:
         if connection.dialect.name == "postgresql":  # other hosts do not see the file lock
             connection.execute(text("SELECT pg_advisory_xact_lock(7212953)"))
         config.attributes["connection"] = connection

@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.Column("session_id", NUMBER, nullable=False),
         sa.Column("registrar", sa.String(length=32), nullable=False),
         sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("closed", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name=op.f("fk_projects_session_id")),
         sa.PrimaryKeyConstraint("session_id", "registrar", name=op.f("pk_projects")),
     )

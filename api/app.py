@@ -1,0 +1,120 @@
+"""Puts the receiver together: `create_app(settings)`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import DBAPIError
+
+from api import events, exposures, files, health, openapi, problems, sessions, uploads
+from api.commit import recover, sweep
+from api.control_bodies import ControlBodies
+from api.database import file_lock, now, upgrade
+from api.errors import DataFolderInUse
+from api.receiver import Receiver
+from api.settings import ReceiverSettings
+from api.storage import Storage
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY_S = 600.0
+ONE_REQUEST_EXPIRY_S = 600.0
+
+
+@contextmanager
+def prepared(settings: ReceiverSettings) -> Iterator[None]:
+    """Hold the data folder for one run of the receiver: made, migrated, and recovered from the run before.
+
+    Raises
+    ------
+    DataFolderUnusable, DataFolderInUse
+    """
+    Storage(settings.data, settings.reserve_bytes).prepare()
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(file_lock(settings.data / "receiver.lock", wait=False))
+            with file_lock(settings.data / "workers.lock", wait=False):
+                pass  # no worker has outlived another run's main process
+        except BlockingIOError as error:
+            raise DataFolderInUse(f"another receiver is using {settings.data}") from error
+        receiver = Receiver(settings)
+        try:
+            upgrade(receiver.database, settings.data)
+            recover(receiver.uploads, receiver.storage)
+        finally:
+            receiver.database.close()
+        yield
+
+
+async def _sweep_for_ever(receiver: Receiver) -> None:
+    while True:
+        try:
+            count = await run_in_threadpool(_sweep, receiver)
+            if count:
+                log.info("withdrew %d uploads that were given up", count)
+        except (OSError, DBAPIError) as error:
+            log.warning("could not sweep the uploads: %s", error)
+        await asyncio.sleep(min(SWEEP_EVERY_S, receiver.settings.upload_expiry_s / 2))
+
+
+def _sweep(receiver: Receiver) -> int:
+    book, moment = receiver.uploads, now()
+    expired = book.untouched_since(moment - timedelta(seconds=receiver.settings.upload_expiry_s))
+    requests = book.untouched_since(moment - timedelta(seconds=ONE_REQUEST_EXPIRY_S))
+    given_up = {upload.id: upload for upload in expired + [upload for upload in requests if upload.one_request]}
+    return sweep(book, receiver.storage, list(given_up.values()))
+
+
+def _joined(settings: ReceiverSettings) -> contextlib.AbstractContextManager[None]:
+    """Take part, as a worker, in a run whose main process has prepared the data folder."""
+    return file_lock(settings.data / "workers.lock", wait=True, shared=True)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    receiver: Receiver = app.state.receiver
+    with _joined(receiver.settings) if receiver.settings.prepared else prepared(receiver.settings):
+        receiver.registrars.start()
+        sweeping = asyncio.create_task(_sweep_for_ever(receiver))
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sweeping
+            await run_in_threadpool(receiver.registrars.stop)
+            receiver.database.close()
+
+
+def create_app(settings: ReceiverSettings) -> FastAPI:
+    """Return the receiver as an ASGI application; it prepares the data folder when it starts."""
+    app = FastAPI(
+        title="cryoferry",
+        version=importlib.metadata.version("cryoferry"),
+        description="Receives files of cryo-EM sessions, verified and durable, and hands them to registrars.",
+        lifespan=_lifespan,
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        redirect_slashes=False,
+    )
+    app.state.receiver = Receiver(settings)
+    for module in (sessions, exposures, events, uploads, files, health):
+        app.include_router(module.router)
+    problems.install(app)
+    openapi.describe(app)
+    app.add_middleware(ControlBodies, timeout_s=settings.body_timeout_s)
+    return app
+
+
+def app_of_worker() -> FastAPI:
+    """Return the application of one of several worker processes, told by its environment what to do."""
+    return create_app(ReceiverSettings.from_environment())

@@ -1,0 +1,174 @@
+"""Bearer tokens: made, hashed at rest, checked, and what each permits."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import insert, select, update
+
+from api.database import Database, now, tokens
+from api.receiver import receiver_of
+from transfer.errors import AuthRejected, NotFound, ScopeRejected
+
+_TOKEN = re.compile(r"cf_([a-z0-9]{8})_([A-Za-z0-9_-]{43})")
+_ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class Scope(StrEnum):
+    """What a token is for: agents send, readers look, admins do everything."""
+
+    AGENT = "agent"
+    READER = "reader"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it is kept: without its secret.
+
+    Attributes
+    ----------
+    session
+        The one session that it is for; None: all.
+    """
+
+    id: str
+    scope: Scope
+    session: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    @property
+    def valid(self) -> bool:
+        """Whether it is neither expired nor revoked."""
+        return self.revoked_at is None and (self.expires_at is None or now() < self.expires_at)
+
+    def permit(self, session: str | None, *, write: bool) -> None:
+        """Refuse what the token is not for.
+
+        Parameters
+        ----------
+        session
+            The session that is touched; None: none in particular.
+
+        Raises
+        ------
+        ScopeRejected
+        """
+        if write and self.scope == Scope.READER:
+            raise ScopeRejected("a reader's token changes nothing")
+        if session is not None and self.session not in (None, session):
+            raise ScopeRejected(f"this token is for session {self.session!r} alone")
+
+
+_COLUMNS = (tokens.c.id, tokens.c.scope, tokens.c.session, tokens.c.created_at, tokens.c.expires_at)
+_TOKENS = select(*_COLUMNS, tokens.c.revoked_at)
+
+
+def _token(
+    token_id: str,
+    scope: str,
+    session: str | None,
+    created_at: datetime,
+    expires_at: datetime | None,
+    revoked_at: datetime | None,
+) -> Token:
+    return Token(token_id, Scope(scope), session, created_at, expires_at, revoked_at)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def create_token(
+    database: Database, scope: Scope, session: str | None, expires_at: datetime | None
+) -> tuple[Token, str]:
+    """Make a token; return it and the text that its bearer needs, which is kept nowhere."""
+    token_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(8))
+    secret = secrets.token_urlsafe(32)  # 256 bits
+    token = Token(token_id, scope, session, now(), expires_at, None)
+    with database.write() as connection:
+        connection.execute(
+            insert(tokens).values(
+                id=token.id,
+                secret_sha256=_hash(secret),
+                scope=scope.value,
+                session=session,
+                created_at=token.created_at,
+                expires_at=expires_at,
+            )
+        )
+    return token, f"cf_{token_id}_{secret}"
+
+
+def list_tokens(database: Database) -> list[Token]:
+    """Return all tokens, oldest first."""
+    with database.read() as connection:
+        rows = connection.execute(_TOKENS.order_by(tokens.c.created_at, tokens.c.id)).all()
+    return [_token(*row) for row in rows]
+
+
+def revoke_token(database: Database, token_id: str) -> Token:
+    """Make a token worthless from now on.
+
+    Raises
+    ------
+    NotFound
+    """
+    with database.write() as connection:
+        connection.execute(
+            update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None)).values(revoked_at=now())
+        )
+        row = connection.execute(_TOKENS.where(tokens.c.id == token_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no token {token_id!r}", hint="`cryoferry token list` shows them.")
+    return _token(*row)
+
+
+def check_token(database: Database, text: str) -> Token:
+    """Return the token that a bearer shows.
+
+    Raises
+    ------
+    AuthRejected
+    """
+    match = _TOKEN.fullmatch(text)
+    if match is None:
+        raise AuthRejected("this is not a token of cryoferry")
+    token_id, secret = match.groups()
+    with database.read() as connection:
+        row = connection.execute(
+            _TOKENS.add_columns(tokens.c.secret_sha256).where(tokens.c.id == token_id)
+        ).one_or_none()
+    kept: str = row[-1] if row else _hash("")
+    if not hmac.compare_digest(kept, _hash(secret)) or row is None:
+        raise AuthRejected("the receiver does not know this token")
+    token = _token(*row[:-1])
+    if not token.valid:
+        raise AuthRejected("this token has expired" if token.revoked_at is None else "this token was revoked")
+    return token
+
+
+_bearer = HTTPBearer(auto_error=False, description="Made by `cryoferry token create` on the receiver.")
+
+
+def _bearer_of(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+) -> Token:
+    if credentials is None:
+        raise AuthRejected("the request has no `Authorization: Bearer` token")
+    return check_token(receiver_of(request).database, credentials.credentials)
+
+
+Bearer = Annotated[Token, Depends(_bearer_of)]
+"""A route's parameter: who asks, already authenticated."""

@@ -1,0 +1,177 @@
+"""Request bodies: from the socket through the digests onto the disk, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import struct
+import time
+from collections.abc import AsyncIterable
+
+from anyio import to_thread
+
+from transfer.chunks import CHUNK_BYTES
+from transfer.digest import Hasher, new_hasher
+from transfer.errors import BadRequest, ChunkCorrupt, ClientStalled, ReceiverBusy
+
+BATCH_BYTES = 1 << 20
+LOCK_WAIT_S = 5.0
+_LOCK_POLL_S = 0.02
+
+
+class ChunkSink:
+    """Takes a run of whole chunks in order: hashes each, and writes it at its place.
+
+    Parameters
+    ----------
+    fd
+        The part file; None: hash only.
+    span
+        The bytes of the file that will come; begins on a chunk's first byte.
+    algorithm
+        Of the digest that the sender computed over the whole span (`blake3` or `sha-256`); None: the sender gave none.
+    """
+
+    def __init__(self, fd: int | None, span: range, algorithm: str | None) -> None:
+        self._fd = fd
+        self._span = span
+        self._offset = span.start
+        # One chunk under blake3: the sender's digest is the chunk's own, hashed once.
+        self._whole = None if algorithm is None or self._is_chunk(algorithm) else new_hasher(algorithm)
+        self._sent_as_chunk = algorithm is not None and self._whole is None
+        self._chunk: Hasher = new_hasher("blake3")
+        self.digests: list[bytes] = []
+
+    def _is_chunk(self, algorithm: str) -> bool:
+        return algorithm == "blake3" and len(self._span) <= CHUNK_BYTES
+
+    def add(self, blocks: list[bytes]) -> None:
+        """Hash and write the next bytes.
+
+        Raises
+        ------
+        BadRequest
+            More bytes than announced.
+        OSError
+        """
+        if self._offset + sum(map(len, blocks)) > self._span.stop:
+            raise BadRequest(f"the body is longer than its range of {len(self._span)} bytes")
+        for block in blocks:
+            if self._whole is not None:
+                self._whole.update(block)
+            if self._fd is not None:
+                _write_all(self._fd, block, self._offset)
+            self._hash_chunks(memoryview(block))
+
+    def _hash_chunks(self, block: memoryview) -> None:
+        while block:
+            chunk_stop = min(self._offset - self._offset % CHUNK_BYTES + CHUNK_BYTES, self._span.stop)
+            part = block[: chunk_stop - self._offset]
+            self._chunk.update(part)
+            self._offset += len(part)
+            block = block[len(part) :]
+            if self._offset == chunk_stop:
+                self.digests.append(self._chunk.digest())
+                self._chunk = new_hasher("blake3")
+
+    def finish(self, sent: bytes | None) -> None:
+        """Check that everything came, as it was sent.
+
+        Raises
+        ------
+        BadRequest
+            Fewer bytes than announced.
+        ChunkCorrupt
+            Other bytes than announced.
+        """
+        if self._offset != self._span.stop:
+            raise BadRequest(f"the body has {self._offset - self._span.start} bytes, its range {len(self._span)}")
+        if self._sent_as_chunk:
+            arrived = self.digests[0] if self.digests else new_hasher("blake3").digest()
+        elif self._whole is not None:
+            arrived = self._whole.digest()
+        else:
+            return
+        if arrived != sent:
+            raise ChunkCorrupt(f"bytes {self._span.start} to {self._span.stop} do not match their Content-Digest")
+
+
+def _write_all(fd: int, block: bytes, offset: int) -> None:
+    rest = memoryview(block)
+    while rest:
+        written = os.pwrite(fd, rest, offset)
+        if written == 0:
+            raise OSError("the disk took no bytes")
+        rest = rest[written:]
+        offset += written
+
+
+async def pour(stream: AsyncIterable[bytes], sink: ChunkSink, timeout_s: float) -> None:
+    """Hand a body's blocks to a sink, batch by batch, in a worker thread.
+
+    Raises
+    ------
+    ClientStalled
+        Nothing came for `timeout_s`.
+    """
+    blocks: list[bytes] = []
+    size = 0
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout_s) as deadline:
+            async for block in stream:
+                blocks.append(block)
+                size += len(block)
+                if size >= BATCH_BYTES:
+                    deadline.reschedule(None)  # the disk may be slow; only the client is timed
+                    await to_thread.run_sync(sink.add, blocks)
+                    blocks, size = [], 0
+                deadline.reschedule(loop.time() + timeout_s)
+    except TimeoutError as error:
+        raise ClientStalled(f"nothing came for {timeout_s:g} s in the middle of a body") from error
+    await to_thread.run_sync(sink.add, blocks)
+
+
+def _try_lock(fd: int, span: range | None) -> bool:
+    """Take the lock of a part file's bytes (None: of all), whoever else of whatever process may want it."""
+    start, length = (span.start, len(span)) if span else (0, 0)
+    wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, wanted)
+    except BlockingIOError:
+        return False
+    return True
+
+
+_BUSY = "another request is writing the same bytes"
+
+
+async def lock_span(fd: int, span: range | None) -> None:
+    """Wait for the lock of some bytes of a part file; closing the descriptor releases it.
+
+    Raises
+    ------
+    ReceiverBusy
+        Another request keeps it.
+    """
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while not _try_lock(fd, span):
+        if time.monotonic() > deadline:
+            raise ReceiverBusy(_BUSY)
+        await asyncio.sleep(_LOCK_POLL_S)
+
+
+def lock_whole(fd: int, *, wait_s: float = LOCK_WAIT_S) -> None:
+    """Wait, in a thread, for the lock of a whole part file; closing the descriptor releases it.
+
+    Raises
+    ------
+    ReceiverBusy
+        Another request keeps it.
+    """
+    deadline = time.monotonic() + wait_s
+    while not _try_lock(fd, None):
+        if time.monotonic() >= deadline:
+            raise ReceiverBusy(_BUSY)
+        time.sleep(_LOCK_POLL_S)

@@ -1,0 +1,203 @@
+"""The commit path: what happens between "all chunks are here" and the receipt, in one fixed order.
+
+chunks complete → their bytes checked where the disk may have lost them → root digest → fsync of the file → `link()` to
+its name → fsync of every folder on the way → database row → receipt. Whatever is interrupted is finished by the next
+try: every step finds out whether it was done.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+
+from api.bodies import lock_whole
+from api.storage import Storage
+from api.upload_book import StoredChunk, Upload, UploadBook
+from transfer.chunks import missing_ranges, split
+from transfer.digest import chunk_digest, root_digest
+from transfer.errors import FileCorrupt, NameTaken, ReceiverBusy, UploadGone, UploadIncomplete
+from transfer.protocol import ByteRange
+from transfer.records import Receipt
+
+log = logging.getLogger(__name__)
+
+
+def commit(book: UploadBook, storage: Storage, upload: Upload, wanted: str | None) -> tuple[Receipt, bool]:
+    """Make an upload's file durable and visible; return its receipt and whether this call made it.
+
+    Parameters
+    ----------
+    wanted
+        The root digest that the client computed; None: whatever arrived, chunk by chunk verified.
+
+    Raises
+    ------
+    UploadIncomplete
+        Chunks are missing (`missing` among the error's members), perhaps because the disk lost them.
+    FileCorrupt
+        The chunks are not those of the file that the client means.
+    NameTaken
+        The name has another content already.
+    """
+    if not upload.committed:
+        try:
+            fd = storage.open_part(upload.id, upload.generation, create=upload.size_bytes == 0)
+        except FileNotFoundError:
+            upload = _after_loss(book, upload)
+        else:
+            try:
+                lock_whole(fd)  # from here on nobody writes in the part file
+                upload = book.require(upload.id)
+                if not upload.committed:
+                    return _commit_locked(book, storage, upload, fd, wanted), True
+                storage.discard_part(upload.id, upload.generation)
+            finally:
+                os.close(fd)
+    receipt = book.receipt(upload)
+    if wanted not in (None, receipt.digest):
+        raise NameTaken(f"{upload.name} is committed with another content")
+    return receipt, False
+
+
+def _after_loss(book: UploadBook, upload: Upload) -> Upload:
+    """Return an upload whose part file is not there: either it is committed, or all of it must be sent again."""
+    upload = book.require(upload.id)
+    if upload.committed:
+        return upload
+    if book.chunks(upload.id):
+        log.warning("the part file of %s (upload %s) is gone; it is received anew", upload.name, upload.id)
+        book.restart(upload)
+    raise _incomplete(upload, {})
+
+
+def _commit_locked(book: UploadBook, storage: Storage, upload: Upload, fd: int, wanted: str | None) -> Receipt:
+    chunks = book.chunks(upload.id)
+    if len(chunks) < len(split(upload.size_bytes)):
+        raise _incomplete(upload, chunks)
+    _check_disk(book, upload, fd, chunks)
+    root = root_digest(chunks[number].digest for number in sorted(chunks))
+    if wanted not in (None, root):
+        raise FileCorrupt(f"{upload.name}: {root} arrived, {wanted} was sent")
+    _sync(book, storage, upload, fd)
+    storage.publish(fd, storage.part_path(upload.id, upload.generation), upload.location, root, upload.size_bytes)
+    receipt = _record(book, storage, upload, fd, root)
+    storage.discard_part(upload.id, upload.generation)
+    return receipt
+
+
+def _check_disk(book: UploadBook, upload: Upload, fd: int, chunks: dict[int, StoredChunk]) -> None:
+    """Read again what the disk may not have: chunks of an earlier run, or all when the file is short or has holes."""
+    spans = split(upload.size_bytes)
+    size = os.fstat(fd).st_size
+    if size > upload.size_bytes:
+        raise OSError(errno.EIO, f"the part file of {upload.name} has {size} bytes, expected {upload.size_bytes}")
+    whole = size == upload.size_bytes and (size == 0 or os.lseek(fd, 0, os.SEEK_HOLE) == size)
+    doubtful = [number for number, chunk in chunks.items() if not whole or chunk.run_id != book.run_id]
+    lost = [number for number in doubtful if not _holds(fd, spans[number], chunks[number].digest)]
+    if lost:
+        log.warning("%s: %d chunks on the disk are not what arrived; they are asked for again", upload.name, len(lost))
+        book.unmark(upload, lost)
+        raise _incomplete(upload, {number: chunk for number, chunk in chunks.items() if number not in set(lost)})
+
+
+def _holds(fd: int, span: range, digest: bytes) -> bool:
+    return chunk_digest(os.pread(fd, len(span), span.start)) == digest
+
+
+def _sync(book: UploadBook, storage: Storage, upload: Upload, fd: int) -> None:
+    try:
+        os.fsync(fd)
+    except OSError:
+        # The kernel reports a lost write once and then calls the page clean: a second fsync would lie.
+        book.restart(upload)
+        storage.discard_part(upload.id, upload.generation)
+        raise
+
+
+def _record(book: UploadBook, storage: Storage, upload: Upload, fd: int, root: str) -> Receipt:
+    try:
+        return book.record_commit(upload, root)
+    except UploadGone:
+        storage.unpublish(fd, upload.location)
+        raise
+
+
+def _incomplete(upload: Upload, chunks: dict[int, StoredChunk]) -> UploadIncomplete:
+    missing = missing_ranges(chunks, upload.size_bytes)
+    return UploadIncomplete(
+        f"{sum(map(len, missing))} of {upload.size_bytes} bytes of {upload.name} are missing",
+        missing=[ByteRange(first=span.start, last=span.stop - 1).model_dump() for span in missing],
+    )
+
+
+def withdraw(book: UploadBook, storage: Storage, upload: Upload, *, wait_s: float) -> None:
+    """Free an upload's name and its disk space, once no request is busy with it.
+
+    Raises
+    ------
+    ReceiverBusy
+        A request is still writing after `wait_s`.
+    """
+    try:
+        fd = storage.open_part(upload.id, upload.generation, create=False)
+    except FileNotFoundError:
+        book.withdraw(upload)
+        return
+    try:
+        lock_whole(fd, wait_s=wait_s)
+        book.withdraw(upload)
+        if book.find(upload.id) is None:  # not committed meanwhile
+            storage.unpublish(fd, upload.location)
+            storage.discard_part(upload.id, upload.generation)
+    finally:
+        os.close(fd)
+
+
+def recover(book: UploadBook, storage: Storage) -> None:
+    """Put right, before the first request, what an interrupted run left behind."""
+    for upload in book.receiving():
+        _heal(book, storage, upload)
+    parts = {storage.part_path(upload.id, upload.generation) for upload in book.receiving()}
+    for leftover in set(storage.incoming.iterdir()) - parts:
+        leftover.unlink()
+
+
+def _heal(book: UploadBook, storage: Storage, upload: Upload) -> None:
+    """Finish a commit that was interrupted between the name and the row; forget what cannot be continued."""
+    try:
+        fd = storage.open_part(upload.id, upload.generation, create=False)
+    except FileNotFoundError:
+        if upload.one_request:
+            book.withdraw(upload)
+        elif book.chunks(upload.id):
+            book.restart(upload)
+        return
+    try:
+        if storage.is_published(fd, upload.location):
+            _finish(book, storage, upload, fd)
+        elif upload.one_request:  # its client waits no longer, and begins anew
+            withdraw(book, storage, upload, wait_s=0)
+    finally:
+        os.close(fd)
+
+
+def _finish(book: UploadBook, storage: Storage, upload: Upload, fd: int) -> None:
+    try:
+        receipt, _ = commit(book, storage, upload, None)
+        log.info("finished the interrupted commit of %s, %s", upload.name, receipt.digest)
+    except UploadIncomplete as lost:
+        storage.unpublish(fd, upload.location)
+        log.warning("took back the name of %s, which nobody was told of: %s", upload.name, lost)
+
+
+def sweep(book: UploadBook, storage: Storage, untouched: list[Upload]) -> int:
+    """Withdraw uploads that were given up by their clients; return how many."""
+    count = 0
+    for upload in untouched:
+        try:
+            withdraw(book, storage, upload, wait_s=0)
+            count += 1
+        except ReceiverBusy:
+            log.debug("%s is still being received", upload.name)
+    return count

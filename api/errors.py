@@ -1,0 +1,64 @@
+"""What can keep the receiver from starting.
+
+* ReceiverError
+  + UnsafeAddress           tokens would cross a network in clear text
+  + BadOption               options that contradict each other
+  + DataFolderUnusable      cannot be written, or its file system lacks what the commit needs
+  + DataFolderInUse         another receiver has it
+  + PortTaken
+
+A class's docstring is the sentence that the user reads; `exit_code` and `hint` are its command's. What goes wrong in a
+request is told by `transfer.errors`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ReceiverError(Exception):
+    """The receiver cannot start."""
+
+    exit_code: ClassVar[int] = 1
+    hint: str = ""
+
+    def __init__(self, detail: str = "", *, hint: str | None = None) -> None:
+        super().__init__(detail or (type(self).__doc__ or "").strip().splitlines()[0])
+        if hint is not None:
+            self.hint = hint
+
+
+class UnsafeAddress(ReceiverError):
+    """Tokens would cross the network in clear text."""
+
+    exit_code = 2
+    hint = (
+        "Give --tls-cert and --tls-key, or --behind-proxy when a proxy on this machine does TLS, or a loopback --host."
+    )
+
+
+class BadOption(ReceiverError):
+    """These options do not go together."""
+
+    exit_code = 2
+
+
+class DataFolderUnusable(ReceiverError):
+    """The receiver cannot keep its data in this folder."""
+
+    exit_code = 7
+    hint = (
+        "Give --data a folder that this user may write, on a local file system with hard links (ext4, XFS, Btrfs, ZFS)."
+    )
+
+
+class DataFolderInUse(ReceiverError):
+    """Another receiver is using this data folder."""
+
+    hint = "Stop it first (one `cryoferry serve` a data folder), or give another --data."
+
+
+class PortTaken(ReceiverError):
+    """Another program listens on this port."""
+
+    hint = "Stop it, or give another --port (0 takes a free one)."

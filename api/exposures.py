@@ -1,0 +1,214 @@
+"""Published exposures: the record of each, checked against what is committed, handed to the registrars' outbox."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
+
+from api.auth import Bearer
+from api.database import add_event, exposure_records, exposures, files, now, registrations
+from api.openapi import problems
+from api.receiver import Receiver, receiver_of
+from api.sessions import open_projects, session_id_of
+from transfer import protocol
+from transfer.errors import BadName, BadRequest, ExposureConflict, FilesMissing, NotFound, ReceiverBusy, ScopeRejected
+from transfer.names import check_session_name
+from transfer.protocol import Exposure, ExposureList, Registration, RegistrationState
+from transfer.records import ExposureRecord
+
+router = APIRouter(tags=["exposures"])
+
+PAGE = 500
+_UNSAFE_IN_A_NAME = re.compile(r"[^\w.+=@#,()-]|^[.-]")
+
+
+@router.put(
+    protocol.EXPOSURE,
+    status_code=201,
+    response_model=Exposure,
+    responses={
+        200: {"model": Exposure, "description": "The same record was published before."},
+        **problems(ScopeRejected, NotFound, BadName, ExposureConflict, FilesMissing),
+    },
+)
+def publish_exposure(
+    session: str, exposure_id: UUID, record: ExposureRecord, request: Request, response: Response, token: Bearer
+) -> Exposure:
+    """Publish an exposure all of whose files are committed, or a new revision of it."""
+    check_session_name(session)
+    token.permit(session, write=True)
+    if record.exposure_id != exposure_id:
+        raise BadRequest("the record's exposure_id is not the one in the URL")
+    receiver = receiver_of(request)
+    try:
+        with receiver.database.write() as connection:
+            session_id = session_id_of(connection, session)
+            is_new = _publish(connection, receiver, session_id, record)
+            response.status_code = 201 if is_new else 200
+            return _exposures(connection, exposures.c.session_id == session_id, exposures.c.exposure_id == exposure_id)[
+                0
+            ][1]
+    except IntegrityError as error:  # another process published it, or took its name, in this very moment
+        raise ReceiverBusy("the same exposure or name is being published by another request") from error
+
+
+def _publish(connection: Connection, receiver: Receiver, session_id: int, record: ExposureRecord) -> bool:
+    row = connection.execute(
+        select(exposures.c.id, exposures.c.revision).where(
+            exposures.c.session_id == session_id, exposures.c.exposure_id == record.exposure_id
+        )
+    ).one_or_none()
+    newest = row.revision if row else 0
+    if row and record.revision <= newest and _record(connection, row.id, record.revision) == record:
+        return False
+    if record.revision != newest + 1:
+        raise ExposureConflict(
+            f"exposure {record.exposure_id} has revision {newest} already; a different record needs {newest + 1}"
+            if row
+            else f"the first record of an exposure has revision 1, not {record.revision}"
+        )
+    _require_files(connection, session_id, record)
+    exposure = row.id if row else _insert(connection, session_id, record)
+    connection.execute(update(exposures).where(exposures.c.id == exposure).values(revision=record.revision))
+    connection.execute(
+        insert(exposure_records).values(
+            exposure=exposure, revision=record.revision, record=record.model_dump_json(), published_at=now()
+        )
+    )
+    for registrar in receiver.registrar_names:
+        connection.execute(
+            insert(registrations).values(
+                exposure=exposure,
+                revision=record.revision,
+                registrar=registrar,
+                state=RegistrationState.PENDING.value,
+            )
+        )
+    open_projects(connection, session_id)
+    add_event(connection, session_id, "exposure-published", str(record.exposure_id), f"revision {record.revision}")
+    return True
+
+
+def _record(connection: Connection, exposure: int, revision: int) -> ExposureRecord:
+    kept = connection.execute(
+        select(exposure_records.c.record).where(
+            exposure_records.c.exposure == exposure, exposure_records.c.revision == revision
+        )
+    ).scalar_one()
+    return ExposureRecord.model_validate_json(kept)
+
+
+def _require_files(connection: Connection, session_id: int, record: ExposureRecord) -> None:
+    """Refuse a record that names what is not committed exactly so."""
+    wanted = {(file.path, file.revision): (file.size_bytes, file.digest) for file in record.files}
+    rows = connection.execute(
+        select(files.c.path, files.c.revision, files.c.size_bytes, files.c.digest).where(
+            files.c.session_id == session_id, tuple_(files.c.path, files.c.revision).in_(list(wanted))
+        )
+    )
+    committed = {(path, revision): (size, digest) for path, revision, size, digest in rows}
+    missing = [
+        {"path": path, "revision": revision}
+        for (path, revision), identity in wanted.items()
+        if committed.get((path, revision)) != identity
+    ]
+    if missing:
+        raise FilesMissing(f"{len(missing)} of {len(wanted)} files are not committed as the record says", files=missing)
+
+
+def _insert(connection: Connection, session_id: int, record: ExposureRecord) -> int:
+    label = _UNSAFE_IN_A_NAME.sub("_", record.label)[:200] or "micrograph"
+    hexadecimal = record.exposure_id.hex
+    for name in (f"{label}.mrc", f"{label}_{hexadecimal[:8]}.mrc", f"{label}_{hexadecimal}.mrc"):
+        taken = connection.scalar(
+            select(exposures.c.id).where(exposures.c.session_id == session_id, exposures.c.micrograph_name == name)
+        )
+        if taken is None:
+            break
+    made: int = connection.execute(
+        insert(exposures)
+        .values(
+            session_id=session_id,
+            exposure_id=record.exposure_id,
+            revision=record.revision,
+            micrograph_name=name,
+        )
+        .returning(exposures.c.id)
+    ).scalar_one()
+    return made
+
+
+def _exposures(connection: Connection, *conditions: object, limit: int | None = None) -> list[tuple[int, Exposure]]:
+    """Return exposures in the order of publication, each after its key."""
+    rows = connection.execute(
+        select(exposures.c.id, exposures.c.revision, exposures.c.micrograph_name, exposure_records.c.record)
+        .join(
+            exposure_records,
+            (exposure_records.c.exposure == exposures.c.id) & (exposure_records.c.revision == exposures.c.revision),
+        )
+        .where(*conditions)  # type: ignore[arg-type]
+        .order_by(exposures.c.id)
+        .limit(limit)
+    ).all()
+    words: dict[int, list[Registration]] = {}
+    for row in connection.execute(
+        select(registrations)
+        .join(exposures, exposures.c.id == registrations.c.exposure)
+        .where(registrations.c.exposure.in_([row.id for row in rows]), registrations.c.revision == exposures.c.revision)
+        .order_by(registrations.c.id)
+    ):
+        word = Registration(registrar=row.registrar, state=RegistrationState(row.state), detail=row.detail)
+        words.setdefault(row.exposure, []).append(word)
+    return [
+        (
+            row.id,
+            Exposure(
+                record=ExposureRecord.model_validate_json(row.record),
+                micrograph_name=row.micrograph_name,
+                registrations=tuple(words.get(row.id, ())),
+            ),
+        )
+        for row in rows
+    ]
+
+
+@router.get(protocol.EXPOSURE, responses=problems(ScopeRejected, NotFound, BadName))
+def get_exposure(session: str, exposure_id: UUID, request: Request, token: Bearer) -> Exposure:
+    """Look at the newest revision of an exposure, and at what the registrars made of it."""
+    check_session_name(session)
+    token.permit(session, write=False)
+    with receiver_of(request).database.read() as connection:
+        session_id = session_id_of(connection, session)
+        found = _exposures(connection, exposures.c.session_id == session_id, exposures.c.exposure_id == exposure_id)
+    if not found:
+        raise NotFound(f"there is no exposure {exposure_id} in session {session!r}")
+    return found[0][1]
+
+
+@router.get(protocol.EXPOSURES, responses=problems(ScopeRejected, NotFound, BadName))
+def list_exposures(
+    session: str,
+    request: Request,
+    token: Bearer,
+    after: Annotated[str, Query(pattern="^[0-9]{1,18}$", description="`next` of the page before")] = "0",
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
+) -> ExposureList:
+    """List the published exposures in the order of their publication."""
+    check_session_name(session)
+    token.permit(session, write=False)
+    with receiver_of(request).database.read() as connection:
+        found = _exposures(
+            connection,
+            exposures.c.session_id == session_id_of(connection, session),
+            exposures.c.id > int(after),
+            limit=limit + 1,
+        )
+    page = found[:limit]
+    return ExposureList(
+        exposures=tuple(exposure for _, exposure in page), next=str(page[-1][0]) if len(found) > limit else None
+    )

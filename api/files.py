@@ -1,0 +1,225 @@
+"""Committed files: send a whole file in one request, list them, read them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from typing import Annotated
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+
+from api.auth import Bearer
+from api.commit import commit, withdraw
+from api.database import files
+from api.openapi import OCTETS, problems
+from api.receiver import Receiver, receiver_of
+from api.receiving import ContentDigest, receive
+from api.sessions import session_id_of
+from api.upload_book import Upload
+from transfer import protocol
+from transfer.digest import parse_content_digest, root_digest
+from transfer.errors import (
+    BadName,
+    BadRequest,
+    ChunkCorrupt,
+    ClientStalled,
+    NameTaken,
+    NotFound,
+    ReceiverBusy,
+    ReceiverFull,
+    ScopeRejected,
+    TooLarge,
+    UploadConflict,
+)
+from transfer.names import check_path, check_session_name
+from transfer.protocol import FileList, UploadDeclaration
+from transfer.records import Receipt
+
+router = APIRouter(tags=["files"])
+
+log = logging.getLogger(__name__)
+
+PAGE = 1000
+MAX_REVISION = 2**31 - 1
+_BLOCK_BYTES = 1 << 20
+
+
+def committed_url(receipt: Receipt) -> str:
+    """Return where a committed file can be read."""
+    path = protocol.FILE.replace("{session}", receipt.session).replace("{path:path}", quote(receipt.path))
+    return f"{path}?revision={receipt.revision}"
+
+
+@router.put(
+    protocol.FILE,
+    status_code=201,
+    response_model=Receipt,
+    responses={
+        200: {"model": Receipt, "description": "The same content was committed before."},
+        **problems(
+            ScopeRejected,
+            NotFound,
+            NameTaken,
+            UploadConflict,
+            TooLarge,
+            BadName,
+            ChunkCorrupt,
+            ClientStalled,
+            ReceiverFull,
+        ),
+    },
+    openapi_extra=OCTETS,
+)
+async def put_file(
+    session: str,
+    path: str,
+    request: Request,
+    response: Response,
+    token: Bearer,
+    revision: Annotated[int, Query(ge=1, le=MAX_REVISION)] = 1,
+    content_digest: Annotated[
+        str | None, Header(description="RFC 9530, of the body; a body without is taken as it is")
+    ] = None,
+) -> Receipt:
+    """Send a whole file in one request (`curl -T` does it). The receipt is given when it is durable and visible."""
+    receiver = receiver_of(request)
+    check_session_name(session)
+    check_path(path)
+    token.permit(session, write=True)
+    sent = ContentDigest(*parse_content_digest(content_digest)) if content_digest else None
+    size = _length(request, receiver.settings.max_file_bytes)
+    declaration = UploadDeclaration(session=session, path=path, revision=revision, size_bytes=size)
+    upload, is_own = await run_in_threadpool(_reserve, receiver, declaration)
+    receipt = None
+    try:
+        digests = await receive(receiver, upload, range(size), sent, request.stream())
+        wanted = root_digest(digests)
+        receipt, made = await run_in_threadpool(commit, receiver.uploads, receiver.storage, upload, wanted)
+    finally:
+        if receipt is None and is_own:  # nobody can continue this upload: give its name back
+            _withdraw(receiver, upload)
+    response.status_code = 201 if made else 200
+    response.headers["Location"] = committed_url(receipt)
+    return receipt
+
+
+def _length(request: Request, max_bytes: int) -> int:
+    length = request.headers.get("content-length", "")
+    if not length.isdigit():
+        raise BadRequest("a file in one request needs its Content-Length")
+    if int(length) > max_bytes:
+        raise TooLarge(f"{length} bytes; at most {max_bytes} are accepted")
+    return int(length)
+
+
+def _reserve(receiver: Receiver, declaration: UploadDeclaration) -> tuple[Upload, bool]:
+    """Return the upload that takes the body, and whether this request made it; one of the same size is joined."""
+    try:
+        upload, is_new = receiver.uploads.declare(uuid4(), declaration, one_request=True)
+    except UploadConflict as conflict:
+        other = receiver.uploads.find(UUID(str(conflict.extra["upload_id"])))
+        if other is None:
+            raise ReceiverBusy("another request for this name just ended") from conflict
+        return other, False
+    try:
+        if is_new:
+            receiver.storage.require_space(declaration.size_bytes)
+    except ReceiverFull:
+        _withdraw(receiver, upload)
+        raise
+    return upload, is_new
+
+
+def _withdraw(receiver: Receiver, upload: Upload) -> None:
+    try:
+        withdraw(receiver.uploads, receiver.storage, upload, wait_s=0)
+    except (ReceiverBusy, OSError, DBAPIError) as error:
+        log.warning("%s stays reserved until the next sweep: %s", upload.name, error)
+
+
+@router.get(protocol.SESSION_FILES, responses=problems(ScopeRejected, NotFound, BadName))
+def list_files(
+    session: str,
+    request: Request,
+    token: Bearer,
+    after: Annotated[str, Query(description="`next` of the page before")] = "",
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
+) -> FileList:
+    """List the newest revision of every committed file, by path."""
+    check_session_name(session)
+    token.permit(session, write=False)
+    with receiver_of(request).database.read() as connection:
+        session_id = session_id_of(connection, session)
+        newest = (
+            select(files.c.path, func.max(files.c.revision).label("revision"))
+            .where(files.c.session_id == session_id, files.c.path > after)
+            .group_by(files.c.path)
+            .order_by(files.c.path)
+            .limit(limit + 1)
+            .subquery()
+        )
+        rows = connection.execute(
+            select(files.c.path, files.c.revision, files.c.size_bytes, files.c.digest)
+            .join(newest, (files.c.path == newest.c.path) & (files.c.revision == newest.c.revision))
+            .where(files.c.session_id == session_id)
+            .order_by(files.c.path)
+        ).all()
+    page = tuple(
+        Receipt(session=session, path=path, revision=revision, size_bytes=size, digest=digest)
+        for path, revision, size, digest in rows[:limit]
+    )
+    return FileList(files=page, next=page[-1].path if len(rows) > limit else None)
+
+
+@router.get(
+    protocol.FILE,
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "The file's bytes.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **problems(ScopeRejected, NotFound, BadName),
+    },
+)
+def get_file(
+    session: str,
+    path: str,
+    request: Request,
+    token: Bearer,
+    revision: Annotated[int | None, Query(ge=1, le=MAX_REVISION, description="default: the newest")] = None,
+) -> StreamingResponse:
+    """Read a committed file."""
+    check_session_name(session)
+    check_path(path)
+    token.permit(session, write=False)
+    receiver = receiver_of(request)
+    with receiver.database.read() as connection:
+        wanted = (
+            select(files.c.location, files.c.size_bytes)
+            .where(files.c.session_id == session_id_of(connection, session), files.c.path == path)
+            .order_by(files.c.revision.desc())
+        )
+        if revision is not None:
+            wanted = wanted.where(files.c.revision == revision)
+        row = connection.execute(wanted.limit(1)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no committed file {path!r} in session {session!r}")
+    fd = receiver.storage.open_committed(row.location)
+    headers = {"Content-Length": str(row.size_bytes), "X-Content-Type-Options": "nosniff"}
+    return StreamingResponse(_blocks(fd, row.size_bytes), headers=headers, media_type="application/octet-stream")
+
+
+def _blocks(fd: int, size_bytes: int) -> Iterator[bytes]:
+    with os.fdopen(fd, "rb", buffering=0) as file:
+        rest = size_bytes
+        while rest and (block := file.read(min(rest, _BLOCK_BYTES))):
+            rest -= len(block)
+            yield block

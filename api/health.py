@@ -1,0 +1,73 @@
+"""What the receiver is, whether it lives, whether it can work."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from api.auth import Bearer
+from api.openapi import problems
+from api.receiver import Receiver, receiver_of
+from transfer import protocol
+from transfer.protocol import Health, Service
+
+router = APIRouter(tags=["service"])
+
+OK = "ok"
+
+
+@router.get(protocol.SERVICE, responses=problems())
+def get_service(request: Request, token: Bearer) -> Service:  # noqa: ARG001 - any valid token will do
+    """Tell what this receiver is and allows."""
+    receiver = receiver_of(request)
+    return Service(
+        version=importlib.metadata.version("cryoferry"),
+        max_file_bytes=receiver.settings.max_file_bytes,
+        free_bytes=receiver.storage.free_bytes(),
+        registrars=receiver.registrar_names,
+    )
+
+
+@router.get(protocol.HEALTH)
+async def get_health() -> Health:
+    """Tell that the process lives."""
+    return Health(ok=True, checks={})
+
+
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "Something does not work."}}
+
+
+@router.get(protocol.READY, responses={**problems(public=True), **_NOT_READY})
+def get_readiness(request: Request, response: Response) -> Health:
+    """Tell whether the receiver can do its work, by part."""
+    receiver = receiver_of(request)
+    checks = {
+        "database": _database(receiver),
+        "disk": _disk(receiver),
+        "space": OK if receiver.storage.free_bytes() > 0 else "no space left for uploads",
+        "registrars": OK if receiver.registrars.alive or not receiver.registrar_names else "a thread has stopped",
+    }
+    health = Health(ok=all(check == OK for check in checks.values()), checks=checks)
+    response.status_code = 200 if health.ok else 503
+    return health
+
+
+def _database(receiver: Receiver) -> str:
+    try:
+        with receiver.database.read() as connection:
+            connection.execute(text("SELECT 1"))
+    except DBAPIError as error:
+        return str(error.orig)
+    return OK
+
+
+def _disk(receiver: Receiver) -> str:
+    try:
+        receiver.storage.check_writable()
+    except OSError as error:
+        return str(error.strerror)
+    return OK

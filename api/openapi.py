@@ -1,0 +1,61 @@
+"""Makes the OpenAPI description complete and true: problems for errors, octets for bodies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from transfer.errors import AuthRejected, BadRequest, ReceiverBusy, ReceiverFull, StorageFailed, TransferError
+from transfer.protocol import PROBLEM_JSON, Problem
+
+Responses = dict[int | str, dict[str, Any]]
+
+OCTETS: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""`openapi_extra` of a route whose body is a file's bytes."""
+
+
+def problems(*errors: type[TransferError], public: bool = False) -> Responses:
+    """Return the `responses` of a route that may fail in these ways, and in those that all share."""
+    shared: tuple[type[TransferError], ...] = (BadRequest, ReceiverBusy, ReceiverFull, StorageFailed)
+    by_status: dict[int, list[str]] = {}
+    for error in (*errors, *shared, *(() if public else (AuthRejected,))):
+        titles = by_status.setdefault(error.status or 500, [])
+        if error.title() not in titles:
+            titles.append(error.title())
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {
+        status: {"description": " Or: ".join(titles), "content": {PROBLEM_JSON: schema}}
+        for status, titles in sorted(by_status.items())
+    }
+
+
+def describe(app: FastAPI) -> None:
+    """Let an app tell its routes without what FastAPI assumes of validation errors."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            for operations in schema["paths"].values():
+                for operation in operations.values():
+                    _drop_default_validation_answer(operation)
+            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            components.pop("HTTPValidationError", None)
+            components.pop("ValidationError", None)
+            components["Problem"] = Problem.model_json_schema()
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _drop_default_validation_answer(operation: dict[str, Any]) -> None:
+    answer = operation["responses"].get("422", {})
+    if "HTTPValidationError" in str(answer):
+        del operation["responses"]["422"]  # such requests are answered by 400

@@ -1,0 +1,112 @@
+"""Every answer that is not 2xx: RFC 9457 problem JSON, whatever went wrong where."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from api.storage import is_full
+from transfer.errors import (
+    AuthRejected,
+    BadRequest,
+    ClientStalled,
+    NotFound,
+    PermanentError,
+    ReceiverBusy,
+    ReceiverFull,
+    StorageFailed,
+    TemporaryError,
+    TooLarge,
+    TransferError,
+)
+from transfer.protocol import H_RETRY_AFTER, PROBLEM_JSON, problem_of
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = {ReceiverBusy: 1, ReceiverFull: 10, StorageFailed: 10}
+
+
+def answer_of(error: TransferError, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
+    """Return the answer that tells of an error."""
+    problem = problem_of(error, status)
+    headers = dict(headers or {})
+    if isinstance(error, TemporaryError):
+        headers[H_RETRY_AFTER] = str(RETRY_AFTER_S.get(type(error), 1))
+    if isinstance(error, AuthRejected):
+        headers["WWW-Authenticate"] = 'Bearer realm="cryoferry"'
+    if isinstance(error, TooLarge | ClientStalled):
+        headers["Connection"] = "close"  # the rest of the body is not read
+    return JSONResponse(problem.model_dump(), problem.status, headers, PROBLEM_JSON)
+
+
+def disk_error(error: OSError) -> TransferError:
+    """Return what an error of the disk means to the client."""
+    if is_full(error):
+        return ReceiverFull()
+    return StorageFailed(f"the receiver's disk reported: {error.strerror or error}")
+
+
+def database_error(error: DBAPIError) -> TransferError:
+    """Return what an error of the database means to the client."""
+    told = str(error.orig).lower()
+    if "disk is full" in told or "no space left" in told or "disk full" in told:
+        return ReceiverFull("the receiver's database has no space left")
+    if "locked" in told or "connect" in told:
+        return ReceiverBusy("the receiver's database is busy")
+    return StorageFailed("the receiver's database reported an error")
+
+
+async def _transfer_error(_request: Request, error: TransferError) -> Response:
+    return answer_of(error)
+
+
+async def _disk_error(request: Request, error: OSError) -> Response:
+    log.error("%s %s: %s", request.method, request.url.path, error)
+    return answer_of(disk_error(error))
+
+
+async def _database_error(request: Request, error: DBAPIError) -> Response:
+    log.error("%s %s: %s", request.method, request.url.path, error.orig)
+    return answer_of(database_error(error))
+
+
+async def _invalid(_request: Request, error: RequestValidationError) -> Response:
+    wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    return answer_of(BadRequest(wrong))
+
+
+async def _http_error(_request: Request, error: HTTPException) -> Response:
+    kind = NotFound if error.status_code == 404 else BadRequest if error.status_code < 500 else TemporaryError
+    return answer_of(kind(str(error.detail)), error.status_code, dict(error.headers or {}))
+
+
+async def _client_left(_request: Request, _error: ClientDisconnect) -> Response:
+    return answer_of(PermanentError("the client left"), 499)  # nobody reads it
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return answer_of(TransferError("the receiver failed unexpectedly; its log tells where"))
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of an app be answered by a problem."""
+    handlers: Iterable[tuple[type[Exception], Any]] = (
+        (TransferError, _transfer_error),
+        (OSError, _disk_error),
+        (DBAPIError, _database_error),
+        (RequestValidationError, _invalid),
+        (HTTPException, _http_error),
+        (ClientDisconnect, _client_left),
+        (Exception, _unexpected),
+    )
+    for kind, handler in handlers:
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,33 @@
+"""What every route shares: the settings, the database and the disk of one receiver."""
+
+from __future__ import annotations
+
+from fastapi import Request
+
+from api.database import Database
+from api.registrars.runner import RegistrarRunner
+from api.settings import ReceiverSettings
+from api.storage import Storage
+from api.upload_book import UploadBook
+
+
+class Receiver:
+    """One receiver in one process."""
+
+    def __init__(self, settings: ReceiverSettings) -> None:
+        self.settings = settings
+        self.storage = Storage(settings.data, settings.reserve_bytes)
+        self.database = Database(settings.database_url)
+        self.uploads = UploadBook(self.database, settings.run_id)
+        self.registrars = RegistrarRunner(settings.registrars, self.database, settings.data)
+
+    @property
+    def registrar_names(self) -> tuple[str, ...]:
+        """The registrars that run."""
+        return self.settings.registrars.names()
+
+
+def receiver_of(request: Request) -> Receiver:
+    """Return the receiver that a request is for."""
+    receiver: Receiver = request.app.state.receiver
+    return receiver

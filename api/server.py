@@ -1,0 +1,175 @@
+"""Runs the receiver under uvicorn: one socket, one or several processes, an orderly end."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from api.app import create_app, prepared
+from api.errors import BadOption, PortTaken, ReceiverError, UnsafeAddress
+from api.settings import ReceiverSettings
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 30
+IDLE_CONNECTION_S = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where the receiver listens, and what protects the way there.
+
+    Attributes
+    ----------
+    port
+        0: any free one.
+    behind_proxy
+        A proxy on this machine or network does TLS.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8642
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    behind_proxy: bool = False
+
+    def check(self) -> None:
+        """Refuse what would carry tokens in clear text.
+
+        Raises
+        ------
+        BadOption, UnsafeAddress
+        """
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise BadOption("--tls-cert and --tls-key belong together")
+        if self.tls_cert and self.behind_proxy:
+            raise BadOption("either this process does TLS (--tls-cert) or the proxy does (--behind-proxy)")
+        for file in (self.tls_cert, self.tls_key):
+            if file and not file.is_file():
+                raise BadOption(f"{file}: no such file")
+        if not (self.tls_cert or self.behind_proxy or is_loopback(self.host)):
+            raise UnsafeAddress(
+                f"{self.host} can be reached from other machines, and a token never travels in clear text"
+            )
+
+    def url(self, port: int) -> str:
+        """Return the URL under which this machine reaches the receiver."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def listen(address: Address) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises
+    ------
+    PortTaken, ReceiverError
+    """
+    try:
+        family, *_, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(where)
+        listening.listen(2048)
+    except OSError as error:
+        where_to = f"{address.host} port {address.port}"
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(f"another program listens on {where_to}") from error
+        raise ReceiverError(f"cannot listen on {where_to}: {error}", hint="Check --host and --port.") from error
+    return listening
+
+
+def run(settings: ReceiverSettings, address: Address, *, workers: int, on_listening: Callable[[str], None]) -> None:
+    """Serve until a signal ends it; requests under way are answered first.
+
+    Parameters
+    ----------
+    on_listening
+        Called with the URL once requests are taken.
+
+    Raises
+    ------
+    ReceiverError
+    """
+    address.check()
+    listening = listen(address)
+    url = address.url(listening.getsockname()[1])
+    with listening, prepared(settings):
+        settings = replace(settings, prepared=True)
+        if workers == 1:
+            _run_here(settings, address, listening, lambda: on_listening(url))
+        else:
+            _run_workers(settings, address, listening, workers, lambda: on_listening(url))
+
+
+def _options(address: Address) -> dict[str, object]:
+    return {
+        "http": "httptools",
+        "loop": "uvloop",
+        "access_log": False,
+        "log_config": None,
+        "server_header": False,
+        "proxy_headers": address.behind_proxy,
+        "ssl_certfile": address.tls_cert,
+        "ssl_keyfile": address.tls_key,
+        "timeout_keep_alive": IDLE_CONNECTION_S,
+        "timeout_graceful_shutdown": DRAIN_S,
+        "lifespan": "on",
+        "ws": "none",
+    }
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+
+def _run_here(
+    settings: ReceiverSettings, address: Address, listening: socket.socket, on_started: Callable[[], None]
+) -> None:
+    config = uvicorn.Config(create_app(settings), **_options(address))  # type: ignore[arg-type]  # options by name
+    # uvicorn raises the signal again after an orderly end; SIGTERM is how a service is meant to end, with exit code 0.
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
+    _Server(config, on_started).run(sockets=[listening])
+
+
+def _run_workers(
+    settings: ReceiverSettings,
+    address: Address,
+    listening: socket.socket,
+    workers: int,
+    on_started: Callable[[], None],
+) -> None:
+    settings.to_environment()
+    config = uvicorn.Config(
+        "api.app:app_of_worker",
+        factory=True,
+        workers=workers,
+        **_options(address),  # type: ignore[arg-type]  # options by name
+    )
+    on_started()  # the socket listens: whoever comes before the workers waits
+    Multiprocess(config, sockets=[listening]).run()

@@ -1,0 +1,182 @@
+"""Sessions: start, end, reopen, look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import Connection, distinct, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.auth import Bearer
+from api.database import Database, add_event, exposures, now, projects, registrations, sessions
+from api.openapi import problems
+from api.receiver import receiver_of
+from transfer import protocol
+from transfer.errors import BadName, NotFound, ScopeRejected
+from transfer.names import check_session_name
+from transfer.protocol import RegistrationState, Session, SessionList, SessionState
+
+router = APIRouter(tags=["sessions"])
+
+
+def session_id_of(connection: Connection, name: str) -> int:
+    """Return a session's key in the database.
+
+    Raises
+    ------
+    NotFound
+    """
+    session_id: int | None = connection.scalar(select(sessions.c.id).where(sessions.c.name == name))
+    if session_id is None:
+        raise NotFound(f"there is no session {name!r}")
+    return session_id
+
+
+def _sessions(connection: Connection, names: Sequence[str] | None, registrars: tuple[str, ...]) -> list[Session]:
+    """Return sessions as the wire shows them, oldest first; all of them when no names are given."""
+    wanted = select(sessions).order_by(sessions.c.id)
+    if names is not None:
+        wanted = wanted.where(sessions.c.name.in_(names))
+    rows = connection.execute(wanted).all()
+    ids = [row.id for row in rows]
+    published = _counted(connection, ids)
+    registered: dict[int, dict[str, int]] = {}
+    for session_id, registrar, count in connection.execute(
+        select(exposures.c.session_id, registrations.c.registrar, func.count(distinct(registrations.c.exposure)))
+        .join_from(registrations, exposures)
+        .where(exposures.c.session_id.in_(ids), registrations.c.state == RegistrationState.REGISTERED.value)
+        .group_by(exposures.c.session_id, registrations.c.registrar)
+    ):
+        registered.setdefault(session_id, {})[registrar] = count
+    located: dict[int, dict[str, str]] = {}
+    unfinished = _unsettled(connection, ids)
+    for row in connection.execute(select(projects).where(projects.c.session_id.in_(ids))):
+        located.setdefault(row.session_id, {})[row.registrar] = row.location
+        if not row.closed:
+            unfinished.add(row.session_id)
+    return [
+        Session(
+            name=row.name,
+            state=SessionState(row.state),
+            closed=row.state == SessionState.ENDED.value and row.id not in unfinished,
+            created_at=row.created_at,
+            exposure_count=published.get(row.id, 0),
+            registrars=registrars,
+            registered_count=dict.fromkeys(registrars, 0) | registered.get(row.id, {}),
+            projects=located.get(row.id, {}),
+        )
+        for row in rows
+    ]
+
+
+def _counted(connection: Connection, ids: list[int]) -> dict[int, int]:
+    rows = connection.execute(
+        select(exposures.c.session_id, func.count())
+        .where(exposures.c.session_id.in_(ids))
+        .group_by(exposures.c.session_id)
+    )
+    return {session_id: count for session_id, count in rows}  # noqa: C416 - rows are not the pairs that dict() is typed for
+
+
+def _unsettled(connection: Connection, ids: list[int]) -> set[int]:
+    """Return the sessions of which a registrar does not show every exposure."""
+    return set(
+        connection.scalars(
+            select(exposures.c.session_id)
+            .join_from(registrations, exposures)
+            .where(
+                exposures.c.session_id.in_(ids),
+                registrations.c.revision == exposures.c.revision,
+                registrations.c.state != RegistrationState.REGISTERED.value,
+            )
+        )
+    )
+
+
+def open_projects(connection: Connection, session_id: int) -> None:
+    """Note that the registrars have more to do in a session than when they closed its projects."""
+    connection.execute(update(projects).where(projects.c.session_id == session_id).values(closed=False))
+
+
+def _create(database: Database, name: str) -> bool:
+    """Make a session; return False if there is one already."""
+    try:
+        with database.write() as connection:
+            if connection.scalar(select(sessions.c.id).where(sessions.c.name == name)) is not None:
+                return False
+            made = connection.execute(
+                insert(sessions)
+                .values(name=name, state=SessionState.OPEN.value, created_at=now())
+                .returning(sessions.c.id)
+            )
+            add_event(connection, made.scalar_one(), "session-started", name)
+    except IntegrityError:  # another process was quicker
+        return False
+    return True
+
+
+def _change(request: Request, name: str, token: Bearer, state: SessionState, kind: str) -> Session:
+    check_session_name(name)
+    token.permit(name, write=True)
+    receiver = receiver_of(request)
+    ended_at = now() if state == SessionState.ENDED else None
+    with receiver.database.write() as connection:
+        session_id = session_id_of(connection, name)
+        changed = connection.execute(
+            update(sessions)
+            .where(sessions.c.id == session_id, sessions.c.state != state.value)
+            .values(state=state.value, ended_at=ended_at)
+        )
+        if changed.rowcount:
+            open_projects(connection, session_id)
+            add_event(connection, session_id, kind, name)
+        return _sessions(connection, [name], receiver.registrar_names)[0]
+
+
+@router.put(
+    protocol.SESSION,
+    status_code=201,
+    response_model=Session,
+    responses={200: {"model": Session, "description": "It was there."}, **problems(ScopeRejected, BadName)},
+)
+def start_session(session: str, request: Request, response: Response, token: Bearer) -> Session:
+    """Start a session; one that is there is returned as it is."""
+    check_session_name(session)
+    token.permit(session, write=True)
+    receiver = receiver_of(request)
+    response.status_code = 201 if _create(receiver.database, session) else 200
+    with receiver.database.read() as connection:
+        return _sessions(connection, [session], receiver.registrar_names)[0]
+
+
+@router.get(protocol.SESSIONS, responses=problems())
+def list_sessions(request: Request, token: Bearer) -> SessionList:
+    """List all sessions that the token may see."""
+    receiver = receiver_of(request)
+    names = None if token.session is None else [token.session]
+    with receiver.database.read() as connection:
+        return SessionList(sessions=tuple(_sessions(connection, names, receiver.registrar_names)))
+
+
+@router.get(protocol.SESSION, responses=problems(ScopeRejected, NotFound, BadName))
+def get_session(session: str, request: Request, token: Bearer) -> Session:
+    """Look at a session."""
+    check_session_name(session)
+    token.permit(session, write=False)
+    receiver = receiver_of(request)
+    with receiver.database.read() as connection:
+        session_id_of(connection, session)
+        return _sessions(connection, [session], receiver.registrar_names)[0]
+
+
+@router.post(protocol.SESSION_END, responses=problems(ScopeRejected, NotFound, BadName))
+def end_session(session: str, request: Request, token: Bearer) -> Session:
+    """Say that no more exposures are expected; what arrives late is accepted all the same."""
+    return _change(request, session, token, SessionState.ENDED, "session-ended")
+
+
+@router.post(protocol.SESSION_REOPEN, responses=problems(ScopeRejected, NotFound, BadName))
+def reopen_session(session: str, request: Request, token: Bearer) -> Session:
+    """Open an ended session again."""
+    return _change(request, session, token, SessionState.OPEN, "session-reopened")

@@ -1,0 +1,396 @@
+"""The uploads as the database knows them: reservations, the chunks that arrived, receipts.
+
+A row of `uploads` is the reservation of its (session, path, revision): the unique constraint decides between racing
+clients, before the first byte. Every change is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.database import Database, add_event, files, now, sessions, upload_chunks, uploads, withdrawn_uploads
+from api.storage import location_of
+from transfer.chunks import CHUNK_BYTES, missing_ranges
+from transfer.errors import NameTaken, NotFound, ReceiverBusy, UploadConflict, UploadGone
+from transfer.protocol import UploadDeclaration, UploadState, UploadStatus
+from transfer.records import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One row of `uploads`, with its session's name."""
+
+    id: UUID
+    session_id: int
+    session: str
+    path: str
+    revision: int
+    size_bytes: int
+    state: UploadState
+    generation: int
+    one_request: bool
+
+    @property
+    def committed(self) -> bool:
+        """Whether the file is on the disk under its name, durable, and recorded."""
+        return self.state == UploadState.COMMITTED
+
+    @property
+    def location(self) -> str:
+        """Where the file lies once committed, relative to the data folder."""
+        return location_of(self.session, self.path, self.revision)
+
+    @property
+    def name(self) -> str:
+        """The file's name for people."""
+        return f"{self.session}/{self.path}" + (f" revision {self.revision}" if self.revision > 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """One chunk that arrived: its BLAKE3 digest and the receiver's run that wrote it."""
+
+    digest: bytes
+    run_id: str
+
+
+_UPLOAD = select(
+    uploads.c.id,
+    uploads.c.session_id,
+    sessions.c.name,
+    uploads.c.path,
+    uploads.c.revision,
+    uploads.c.size_bytes,
+    uploads.c.state,
+    uploads.c.generation,
+    uploads.c.one_request,
+).join_from(uploads, sessions)
+
+
+def _find(connection: Connection, *conditions: ColumnElement[bool]) -> Upload | None:
+    row = connection.execute(_UPLOAD.where(*conditions)).one_or_none()
+    if row is None:
+        return None
+    upload_id, session_id, session, path, revision, size_bytes, state, generation, one_request = row
+    return Upload(
+        upload_id, session_id, session, path, revision, size_bytes, UploadState(state), generation, one_request
+    )
+
+
+def chunk_numbers(span: range) -> range:
+    """Return the numbers of the chunks that a range of bytes consists of."""
+    return range(span.start // CHUNK_BYTES, -(-span.stop // CHUNK_BYTES))
+
+
+class UploadBook:
+    """Reads and changes the uploads.
+
+    Parameters
+    ----------
+    database
+        The receiver's database.
+    run_id
+        This run of the receiver, noted with every chunk.
+    """
+
+    def __init__(self, database: Database, run_id: str) -> None:
+        self._database = database
+        self.run_id = run_id
+
+    # reservation
+
+    def declare(
+        self, upload_id: UUID, declaration: UploadDeclaration, *, one_request: bool = False
+    ) -> tuple[Upload, bool]:
+        """Reserve a file's name for an upload; return the upload and whether it is new.
+
+        The same declaration again, and that of a file of this size that is committed already, give what is there.
+
+        Raises
+        ------
+        NotFound
+            No such session.
+        UploadConflict
+            The name is reserved by another upload of this size (`upload_id` among the error's members), or this upload
+            was declared differently.
+        NameTaken
+            Another file has the name, or the revision does not follow the newest one.
+        UploadGone
+            The upload was withdrawn.
+        """
+        try:
+            with self._database.write() as connection:
+                found = self._declared_before(connection, upload_id, declaration)
+                if found:
+                    return found, False
+                self._insert(connection, upload_id, declaration, one_request=one_request)
+        except IntegrityError:  # another process was quicker; where SQLite is used alone, the write lock prevents it
+            return self.declare(upload_id, declaration, one_request=one_request)
+        return self.require(upload_id), True
+
+    def _declared_before(
+        self, connection: Connection, upload_id: UUID, declaration: UploadDeclaration
+    ) -> Upload | None:
+        own = _find(connection, uploads.c.id == upload_id)
+        if own:
+            if (own.session, own.path, own.revision, own.size_bytes) != _identity(declaration):
+                raise UploadConflict(f"upload {upload_id} was declared for {own.name} with {own.size_bytes} bytes")
+            return own
+        if connection.execute(select(withdrawn_uploads.c.id).where(withdrawn_uploads.c.id == upload_id)).first():
+            raise UploadGone
+        other = _find(
+            connection,
+            sessions.c.name == declaration.session,
+            uploads.c.path == declaration.path,
+            uploads.c.revision == declaration.revision,
+        )
+        if other is None:
+            return None
+        if other.size_bytes != declaration.size_bytes:
+            what = "is committed" if other.committed else "is being received"
+            raise NameTaken(f"{other.name} {what} with {other.size_bytes} bytes")
+        if other.committed:
+            return other
+        raise UploadConflict(
+            f"{other.name} is reserved by upload {other.id}",
+            hint="Continue that upload: ask which ranges it lacks, send them, commit.",
+            upload_id=str(other.id),
+            state=other.state.value,
+        )
+
+    def _insert(
+        self, connection: Connection, upload_id: UUID, declaration: UploadDeclaration, *, one_request: bool
+    ) -> None:
+        session_id = connection.scalar(select(sessions.c.id).where(sessions.c.name == declaration.session))
+        if session_id is None:
+            raise NotFound(f"there is no session {declaration.session!r}")
+        newest = connection.scalar(
+            select(func.max(files.c.revision)).where(files.c.session_id == session_id, files.c.path == declaration.path)
+        )
+        if declaration.revision != (newest or 0) + 1:
+            raise NameTaken(
+                f"{declaration.path} has {newest or 'no'} committed revision{'s' if newest else ''}; "
+                f"the next is {(newest or 0) + 1}, not {declaration.revision}"
+            )
+        connection.execute(
+            insert(uploads).values(
+                id=upload_id,
+                session_id=session_id,
+                path=declaration.path,
+                revision=declaration.revision,
+                size_bytes=declaration.size_bytes,
+                state=UploadState.RECEIVING.value,
+                generation=1,
+                one_request=one_request,
+                touched_at=now(),
+            )
+        )
+
+    # what is there
+
+    def find(self, upload_id: UUID) -> Upload | None:
+        """Return an upload; None where there is none (any more)."""
+        with self._database.read() as connection:
+            return _find(connection, uploads.c.id == upload_id)
+
+    def require(self, upload_id: UUID) -> Upload:
+        """Return an upload.
+
+        Raises
+        ------
+        UploadGone, NotFound
+        """
+        upload = self.find(upload_id)
+        if upload is None:
+            self.withdrawn_session(upload_id)
+            raise UploadGone
+        return upload
+
+    def withdrawn_session(self, upload_id: UUID) -> str:
+        """Return the session of an upload that was withdrawn.
+
+        Raises
+        ------
+        NotFound
+            It never was, or is not withdrawn.
+        """
+        with self._database.read() as connection:
+            session: str | None = connection.scalar(
+                select(sessions.c.name)
+                .join_from(withdrawn_uploads, sessions)
+                .where(withdrawn_uploads.c.id == upload_id)
+            )
+        if session is None:
+            raise NotFound(f"there is no upload {upload_id}")
+        return session
+
+    def chunks(self, upload_id: UUID, numbers: range | None = None) -> dict[int, StoredChunk]:
+        """Return the chunks that arrived, by their number; of all, or of `numbers` only."""
+        wanted = select(upload_chunks.c.chunk, upload_chunks.c.digest, upload_chunks.c.run_id).where(
+            upload_chunks.c.upload_id == upload_id
+        )
+        if numbers is not None:
+            wanted = wanted.where(upload_chunks.c.chunk >= numbers.start, upload_chunks.c.chunk < numbers.stop)
+        with self._database.read() as connection:
+            rows = connection.execute(wanted).all()
+        return {chunk: StoredChunk(digest, run_id) for chunk, digest, run_id in rows}
+
+    def missing(self, upload: Upload) -> list[range]:
+        """Return the ranges of bytes that have not arrived."""
+        return missing_ranges(self.chunks(upload.id), upload.size_bytes)
+
+    def status(self, upload: Upload) -> UploadStatus:
+        """Return what the client may know of an upload."""
+        missing_bytes = 0 if upload.committed else sum(map(len, self.missing(upload)))
+        return UploadStatus(
+            session=upload.session,
+            path=upload.path,
+            revision=upload.revision,
+            size_bytes=upload.size_bytes,
+            upload_id=upload.id,
+            state=upload.state,
+            received_bytes=upload.size_bytes - missing_bytes,
+        )
+
+    def receipt(self, upload: Upload) -> Receipt:
+        """Return the receipt of a committed upload."""
+        with self._database.read() as connection:
+            digest: str = connection.scalars(
+                select(files.c.digest).where(
+                    files.c.session_id == upload.session_id,
+                    files.c.path == upload.path,
+                    files.c.revision == upload.revision,
+                )
+            ).one()
+        return receipt_of(upload, digest)
+
+    # what arrives
+
+    def mark(self, upload: Upload, arrived: Mapping[int, bytes]) -> None:
+        """Note chunks that are in the part file, by number and BLAKE3 digest.
+
+        Raises
+        ------
+        ReceiverBusy
+            The part file was given up meanwhile: they must be sent again.
+        """
+        with self._database.write() as connection:
+            self._require_generation(connection, upload)
+            if not arrived:
+                return
+            connection.execute(
+                insert(upload_chunks),
+                [
+                    {"upload_id": upload.id, "chunk": number, "digest": digest, "run_id": self.run_id}
+                    for number, digest in arrived.items()
+                ],
+            )
+
+    def unmark(self, upload: Upload, numbers: list[int]) -> None:
+        """Forget chunks, because they are about to be overwritten or are not what they were."""
+        with self._database.write() as connection:
+            self._require_generation(connection, upload)
+            connection.execute(
+                delete(upload_chunks).where(upload_chunks.c.upload_id == upload.id, upload_chunks.c.chunk.in_(numbers))
+            )
+
+    def _require_generation(self, connection: Connection, upload: Upload) -> None:
+        same = connection.execute(
+            update(uploads)
+            .where(
+                uploads.c.id == upload.id,
+                uploads.c.generation == upload.generation,
+                uploads.c.state == UploadState.RECEIVING.value,
+            )
+            .values(touched_at=now())
+        )
+        if not same.rowcount:
+            raise ReceiverBusy("the upload changed while this was received; send it again")
+
+    def restart(self, upload: Upload) -> None:
+        """Forget all that arrived of an upload: its part file may have lost bytes, the next one starts empty."""
+        with self._database.write() as connection:
+            self._require_generation(connection, upload)
+            connection.execute(delete(upload_chunks).where(upload_chunks.c.upload_id == upload.id))
+            connection.execute(
+                update(uploads).where(uploads.c.id == upload.id).values(generation=upload.generation + 1)
+            )
+
+    # its end
+
+    def record_commit(self, upload: Upload, root_digest: str) -> Receipt:
+        """Record a published file; the receipt may be given when this returns.
+
+        Raises
+        ------
+        UploadGone
+            It was withdrawn meanwhile.
+        """
+        with self._database.write() as connection:
+            changed = connection.execute(
+                update(uploads)
+                .where(uploads.c.id == upload.id, uploads.c.state == UploadState.RECEIVING.value)
+                .values(state=UploadState.COMMITTED.value, touched_at=now())
+            )
+            if not changed.rowcount:
+                raise UploadGone
+            connection.execute(
+                insert(files).values(
+                    session_id=upload.session_id,
+                    path=upload.path,
+                    revision=upload.revision,
+                    size_bytes=upload.size_bytes,
+                    digest=root_digest,
+                    location=upload.location,
+                    committed_at=now(),
+                )
+            )
+            detail = f"revision {upload.revision}, {upload.size_bytes} bytes"
+            add_event(connection, upload.session_id, "file-committed", upload.path, detail)
+        return receipt_of(upload, root_digest)
+
+    def withdraw(self, upload: Upload) -> None:
+        """Free an upload's reservation, unless it is committed."""
+        with self._database.write() as connection:
+            gone = connection.execute(
+                delete(uploads).where(uploads.c.id == upload.id, uploads.c.state == UploadState.RECEIVING.value)
+            )
+            if gone.rowcount:
+                connection.execute(
+                    insert(withdrawn_uploads).values(id=upload.id, session_id=upload.session_id, at=now())
+                )
+
+    def untouched_since(self, moment: datetime) -> list[Upload]:
+        """Return the uncommitted uploads to which nothing was added since then."""
+        return self._receiving(uploads.c.touched_at < moment)
+
+    def receiving(self) -> list[Upload]:
+        """Return all uncommitted uploads."""
+        return self._receiving()
+
+    def _receiving(self, *conditions: ColumnElement[bool]) -> list[Upload]:
+        with self._database.read() as connection:
+            wanted = select(uploads.c.id).where(uploads.c.state == UploadState.RECEIVING.value, *conditions)
+            found = [_find(connection, uploads.c.id == upload_id) for upload_id in connection.scalars(wanted)]
+        return [upload for upload in found if upload]
+
+
+def receipt_of(upload: Upload, digest: str) -> Receipt:
+    """Return the receipt for an upload's file."""
+    return Receipt(
+        session=upload.session,
+        path=upload.path,
+        revision=upload.revision,
+        size_bytes=upload.size_bytes,
+        digest=digest,
+    )
+
+
+def _identity(declaration: UploadDeclaration) -> tuple[str, str, int, int]:
+    return declaration.session, declaration.path, declaration.revision, declaration.size_bytes

@@ -1,0 +1,206 @@
+"""Uploads in parts: declare, send chunks in parallel, ask what is missing, commit or withdraw."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from api.auth import Bearer, Token
+from api.bodies import LOCK_WAIT_S
+from api.commit import commit, withdraw
+from api.files import committed_url
+from api.openapi import OCTETS, problems
+from api.receiver import Receiver, receiver_of
+from api.receiving import ContentDigest, receive, require_whole_chunks
+from api.upload_book import Upload
+from transfer import protocol
+from transfer.chunks import CHUNK_BYTES
+from transfer.digest import parse_content_digest
+from transfer.errors import (
+    BadName,
+    BadRange,
+    BadRequest,
+    ChunkCorrupt,
+    ClientStalled,
+    FileCorrupt,
+    NameTaken,
+    NotFound,
+    ReceiverFull,
+    ScopeRejected,
+    TooLarge,
+    UploadConflict,
+    UploadGone,
+    UploadIncomplete,
+)
+from transfer.names import check_path, check_session_name
+from transfer.protocol import ByteRange, CommitRequest, MissingRanges, UploadDeclaration, UploadStatus
+from transfer.records import Receipt
+
+router = APIRouter(tags=["uploads"])
+
+
+def _upload(receiver: Receiver, token: Token, upload_id: UUID, *, write: bool) -> Upload:
+    """Return an upload that the token may touch."""
+    upload = receiver.uploads.find(upload_id)
+    session = upload.session if upload else receiver.uploads.withdrawn_session(upload_id)
+    token.permit(session, write=write)
+    if upload is None:
+        raise UploadGone
+    return upload
+
+
+def check_declaration(receiver: Receiver, declaration: UploadDeclaration) -> None:
+    """Refuse what can never be received, and what does not fit now."""
+    check_session_name(declaration.session)
+    check_path(declaration.path)
+    if declaration.chunk_bytes != CHUNK_BYTES:
+        raise BadRequest(f"chunk_bytes is {CHUNK_BYTES} in this version of the protocol")
+    if declaration.size_bytes > receiver.settings.max_file_bytes:
+        raise TooLarge(f"{declaration.size_bytes} bytes; at most {receiver.settings.max_file_bytes} are accepted")
+
+
+@router.put(
+    protocol.UPLOAD,
+    status_code=201,
+    response_model=UploadStatus,
+    responses={
+        200: {"model": UploadStatus, "description": "Declared before, or committed already with that size."},
+        **problems(ScopeRejected, NotFound, UploadConflict, NameTaken, UploadGone, TooLarge, BadName, ReceiverFull),
+    },
+)
+def declare_upload(
+    upload_id: UUID, declaration: UploadDeclaration, request: Request, response: Response, token: Bearer
+) -> UploadStatus:
+    """Reserve a name and say what will be sent under it."""
+    receiver = receiver_of(request)
+    check_declaration(receiver, declaration)
+    token.permit(declaration.session, write=True)
+    if receiver.uploads.find(upload_id) is None:
+        receiver.storage.require_space(declaration.size_bytes)
+    upload, is_new = receiver.uploads.declare(upload_id, declaration)
+    response.status_code = 201 if is_new else 200
+    response.headers[protocol.H_UPLOAD_LIMIT] = f"max-size={receiver.settings.max_file_bytes}"
+    return receiver.uploads.status(upload)
+
+
+@router.put(
+    protocol.UPLOAD_CONTENT,
+    status_code=204,
+    response_class=Response,
+    responses=problems(
+        ScopeRejected, NotFound, NameTaken, UploadGone, BadRange, BadRequest, ChunkCorrupt, ClientStalled
+    ),
+    openapi_extra=OCTETS,
+)
+async def put_content(
+    upload_id: UUID,
+    request: Request,
+    token: Bearer,
+    content_range: Annotated[str, Header(description="`bytes FIRST-LAST/TOTAL`, whole chunks")],
+    content_digest: Annotated[str, Header(description="RFC 9530: `blake3=:BASE64:` or `sha-256=:BASE64:`")],
+) -> Response:
+    """Send one or more whole chunks. 204: received and verified, not yet durable."""
+    receiver = receiver_of(request)
+    upload = await run_in_threadpool(_upload, receiver, token, upload_id, write=True)
+    span, total = protocol.parse_content_range(content_range)
+    sent = ContentDigest(*parse_content_digest(content_digest))
+    if total != upload.size_bytes:
+        raise BadRange(f"the upload was declared with {upload.size_bytes} bytes, not {total}")
+    require_whole_chunks(span, total)
+    length = request.headers.get("content-length")
+    if length is not None and length != str(len(span)):
+        raise BadRequest(f"Content-Length is {length}, the range has {len(span)} bytes")
+    await receive(receiver, upload, span, sent, request.stream())
+    return Response(status_code=204)
+
+
+@router.head(
+    protocol.UPLOAD,
+    response_class=Response,
+    responses={
+        200: {
+            "description": "How much has arrived.",
+            "headers": {
+                protocol.H_UPLOAD_OFFSET: {
+                    "description": "Bytes without a gap from the beginning.",
+                    "schema": {"type": "integer"},
+                },
+                protocol.H_UPLOAD_COMPLETE: {
+                    "description": "`?1` once the file is committed.",
+                    "schema": {"type": "string"},
+                },
+            },
+        },
+        **problems(ScopeRejected, NotFound, UploadGone),
+    },
+)
+def head_upload(upload_id: UUID, request: Request, token: Bearer) -> Response:
+    """Ask how far an upload is."""
+    receiver = receiver_of(request)
+    upload = _upload(receiver, token, upload_id, write=False)
+    missing = [] if upload.committed else receiver.uploads.missing(upload)
+    headers = {
+        protocol.H_UPLOAD_OFFSET: str(missing[0].start if missing else upload.size_bytes),
+        protocol.H_UPLOAD_COMPLETE: "?1" if upload.committed else "?0",
+    }
+    return Response(headers=headers)
+
+
+@router.get(protocol.UPLOAD, responses=problems(ScopeRejected, NotFound, UploadGone))
+def get_upload(upload_id: UUID, request: Request, token: Bearer) -> UploadStatus:
+    """Ask what the receiver has of an upload."""
+    receiver = receiver_of(request)
+    return receiver.uploads.status(_upload(receiver, token, upload_id, write=False))
+
+
+@router.get(protocol.UPLOAD_RANGES, responses=problems(ScopeRejected, NotFound, UploadGone))
+def get_missing_ranges(upload_id: UUID, request: Request, token: Bearer) -> MissingRanges:
+    """Ask what has not arrived; nothing is missing of a committed upload."""
+    receiver = receiver_of(request)
+    upload = _upload(receiver, token, upload_id, write=False)
+    missing = [] if upload.committed else receiver.uploads.missing(upload)
+    return MissingRanges(missing=tuple(ByteRange(first=span.start, last=span.stop - 1) for span in missing))
+
+
+@router.post(
+    protocol.UPLOAD_COMMIT,
+    status_code=201,
+    response_model=Receipt,
+    responses={
+        200: {"model": Receipt, "description": "Committed before."},
+        **problems(ScopeRejected, NotFound, UploadIncomplete, NameTaken, UploadGone, FileCorrupt),
+    },
+)
+def commit_upload(
+    upload_id: UUID, wanted: CommitRequest, request: Request, response: Response, token: Bearer
+) -> Receipt:
+    """Make the file durable and visible. The receipt is given when both are true."""
+    receiver = receiver_of(request)
+    upload = _upload(receiver, token, upload_id, write=True)
+    receipt, made = commit(receiver.uploads, receiver.storage, upload, wanted.digest)
+    response.status_code = 201 if made else 200
+    response.headers["Location"] = committed_url(receipt)
+    return receipt
+
+
+@router.delete(
+    protocol.UPLOAD,
+    status_code=204,
+    response_class=Response,
+    responses=problems(ScopeRejected, NotFound, UploadConflict),
+)
+def withdraw_upload(upload_id: UUID, request: Request, token: Bearer) -> Response:
+    """Give up an upload: its name is free again."""
+    receiver = receiver_of(request)
+    try:
+        upload = _upload(receiver, token, upload_id, write=True)
+    except UploadGone:
+        return Response(status_code=204)
+    withdraw(receiver.uploads, receiver.storage, upload, wait_s=LOCK_WAIT_S)
+    left = receiver.uploads.find(upload_id)
+    if left is not None:
+        raise UploadConflict(f"{left.name} is committed; it cannot be withdrawn", hint="Committed files stay.")
+    return Response(status_code=204)
