@@ -1,7 +1,8 @@
 """Dose weighting: each frame's frequencies count as much as radiation has left of them.
 
 Grant & Grigorieff 2015 (eLife 4:e06980): at frequency k (1/Å) and 300 kV the critical dose is
-0.245 k^-1.665 + 2.81 e/Å², and a frame's weight exp(-dose / (2 critical dose)), where the dose is what the specimen has received when the frame
+0.245 k^-1.665 + 2.81 e/Å², and the weight of a frame exp(-dose / (2 critical dose)); the dose is what the specimen has
+received when the frame
 ends. As RELION does, weights are divided by the root of the sum of their squares over the frames, which keeps the
 noise white. At 200 kV the critical dose is 0.8, at 100 kV 0.64 times as large.
 """

@@ -52,7 +52,7 @@ Gain = Annotated[
 ]
 GainRotate = Annotated[
     Literal["0", "90", "180", "270"],
-    typer.Option(help="Turn the gain reference, in degrees, counter-clockwise.", rich_help_panel=CORRECTION),
+    typer.Option(help="Turn the gain reference clockwise, in degrees.", rich_help_panel=CORRECTION),
 ]
 GainFlip = Annotated[
     Literal["none", "x", "y"],

@@ -54,6 +54,12 @@ def estimation_bin(height: int, width: int) -> int:
     return max(1, -(-max(height, width) // 3072))
 
 
+def no_motion(frame_count: int) -> WholeFrameMotion:
+    """Return the motion of frames that lie where they are."""
+    nowhere = np.zeros((frame_count, 2))
+    return WholeFrameMotion(nowhere, nowhere.copy(), 0, converged=True, has_signal=False)
+
+
 def estimate_motion(spectra: Spectra, bin_factor: int) -> WholeFrameMotion:
     """Find each frame's shift.
 
@@ -83,13 +89,18 @@ def _coarse(spectra: Spectra, weights: NDArray[np.float64], bin_factor: int) -> 
     for _ in range(COARSE_STEPS):
         spectra.ring_powers(shifts)
         reach = max(2, min(radius, min(shape) // 4))
-        change = _peaks(spectra.correlations(shifts, weights, shape, reach)) * step
+        change = _peaks(spectra.correlations(shifts, weights, shape, reach)) * step * _share_of_others(len(shifts))
         change -= change.mean(0)
         shifts += change
         if np.abs(change).max() * bin_factor < 0.5:
             break
         radius = max(6, radius // 2)
     return shifts
+
+
+def _share_of_others(frame_count: int) -> float:
+    """Return the part of its distance to the others that a frame goes, since the others come towards it as well."""
+    return (frame_count - 1) / frame_count
 
 
 def _peaks(windows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -156,7 +167,7 @@ def _fine(
         if not weights.any():
             return WholeFrameMotion(shifts * bin_factor, errors, step, converged=False, has_signal=False)
         gradient, hessian = spectra.derivatives(shifts, weights)
-        change = newton_steps(gradient, hessian, largest=0.75)
+        change = newton_steps(gradient, hessian, largest=0.75) * _share_of_others(count)
         change -= change.mean(0)
         shifts = shifts + change
         errors = bin_factor * np.sqrt((count - 1) / np.maximum(-hessian[:, :2], 1e-30))

@@ -26,7 +26,7 @@ CORNER_FREQUENCY = float(np.sqrt(0.5))
 def usable_threads(wanted: int) -> int:
     """Return the number of threads to use; 0 wanted: every core that this process may use."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(wanted or available, vars(numba.config)["NUMBA_NUM_THREADS"])
+    return min(wanted or available, int(vars(numba.config)["NUMBA_NUM_THREADS"]))
 
 
 class CpuSpectra:
@@ -180,6 +180,9 @@ class CpuBackend:
     ) -> Image:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
         height, width = images[0].shape
+        if output_shape == (height, width) and np.all(filters == 1):
+            plain: Image = np.sum(images, axis=0, dtype=np.float32)
+            return plain
         total = np.zeros((output_shape[0], output_shape[1] // 2 + 1), np.complex64)
         for image, factors in zip(images, filters, strict=True):
             transform = scipy.fft.rfft2(image, workers=self.threads)

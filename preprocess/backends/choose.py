@@ -1,0 +1,51 @@
+"""Chooses where to compute."""
+
+from __future__ import annotations
+
+import re
+
+from preprocess.backends.contract import Backend
+from preprocess.errors import DeviceError
+
+
+def choose_backend(device: str, threads: int = 0) -> Backend:
+    """Return the backend for `auto`, `cpu` or `cuda:N`.
+
+    Parameters
+    ----------
+    device : str
+        `auto` takes the first CUDA device when CuPy is installed and a device answers, else the CPU.
+    threads : int
+        Threads of the CPU's backend; 0: every core that this process may use.
+
+    Raises
+    ------
+    DeviceError
+        The device's name is not understood, CuPy is missing, or the device does not answer.
+    """
+    if device == "cpu":
+        return _cpu(threads)
+    number = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if device != "auto" and number is None:
+        raise DeviceError(f"{device!r} is no device", hint="Devices are auto, cpu, cuda:0, cuda:1, …")
+    try:
+        from preprocess.backends.gpu import GpuBackend  # noqa: PLC0415 - CuPy is an extra, and slow to import
+
+        return GpuBackend(int(number[1] or 0) if number else 0)
+    except ImportError as error:
+        if device == "auto":
+            return _cpu(threads)
+        raise DeviceError(
+            f"{device}: CuPy is not installed",
+            hint="Install cryoferry[cuda12] or cryoferry[cuda13], whichever fits the driver; or use --device cpu.",
+        ) from error
+    except DeviceError:
+        if device == "auto":
+            return _cpu(threads)
+        raise
+
+
+def _cpu(threads: int) -> Backend:
+    from preprocess.backends.cpu import CpuBackend  # noqa: PLC0415 - numba is slow to import
+
+    return CpuBackend(threads)

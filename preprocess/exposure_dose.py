@@ -1,0 +1,66 @@
+"""What an alignment must know about the exposure, or says that it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.acquisition import Acquisition
+from preprocess.errors import AcquisitionUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureDose:
+    """How the dose was spread over the frames. `after_frame`: what the specimen has received when each frame ends."""
+
+    per_frame_e_per_a2: float
+    pre_exposure_e_per_a2: float
+    after_frame: NDArray[np.float64]
+
+
+def exposure_dose(acquisition: Acquisition, frame_count: int) -> ExposureDose | None:
+    """Return the dose of each frame; None when nobody knows it."""
+    per_frame = acquisition.dose_per_frame_e_per_a2
+    if per_frame is None and acquisition.total_dose_e_per_a2 is not None:
+        per_frame = acquisition.total_dose_e_per_a2 / frame_count
+    if not per_frame:
+        return None
+    before = acquisition.pre_exposure_e_per_a2 or 0.0
+    return ExposureDose(per_frame, before, before + per_frame * np.arange(1, frame_count + 1, dtype=np.float64))
+
+
+def require_pixel_size(acquisition: Acquisition) -> float:
+    """Return the pixel size in Å.
+
+    Raises
+    ------
+    AcquisitionUnknown
+        Nobody knows it.
+    """
+    if not acquisition.pixel_size_angstrom:
+        raise AcquisitionUnknown(
+            "the pixel size is unknown: no flag, configuration, sidecar or header says it", hint="Give --pixel-size."
+        )
+    return acquisition.pixel_size_angstrom
+
+
+def require_for_weighting(acquisition: Acquisition, dose: ExposureDose | None) -> tuple[ExposureDose, float]:
+    """Return dose and voltage in kV.
+
+    Raises
+    ------
+    AcquisitionUnknown
+        Nobody knows one of them.
+    """
+    if dose is None:
+        raise AcquisitionUnknown(
+            "the dose is unknown, and dose weighting needs it",
+            hint="Give --dose-per-frame or --total-dose, or --no-dose-weighting.",
+        )
+    if not acquisition.voltage_kv:
+        raise AcquisitionUnknown(
+            "the voltage is unknown, and dose weighting needs it", hint="Give --voltage, or --no-dose-weighting."
+        )
+    return dose, acquisition.voltage_kv

@@ -1,0 +1,89 @@
+"""RELION's per-micrograph motion STAR file, as RELION 3.1 to 5 write and read it.
+
+RELION's shifts are what moves a frame back onto the first one, the negative of its content's displacement; X and Y
+count in px of the movie as recorded, in RELION's orientation, which is the movies' own here. Coordinates count from 0.
+The movie is named without its folder, so that the file is the same wherever the movie lay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_LOCAL_MODEL = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionStar:
+    """What the file tells; `shifts` are the content's displacements in px (frames, 2), hot pixels (n, 2): (y, x)."""
+
+    movie_name: str
+    gain_name: str | None
+    width: int
+    height: int
+    frame_count: int
+    bin_factor: int
+    pixel_size_angstrom: float
+    dose_per_frame_e_per_a2: float | None
+    pre_exposure_e_per_a2: float
+    voltage_kv: float | None
+    hardware_frames_per_frame: int | None
+    shifts: NDArray[np.float64]
+    hot_pixels: NDArray[np.int64]
+
+
+def motion_star(content: MotionStar) -> str:
+    """Return the text of the file."""
+    blocks = [_general(content), _global_shift(content.shifts), _hot_pixels(content.hot_pixels)]
+    return "".join(f"\n# version 30001\n\n{block}\n" for block in blocks if block)
+
+
+def _general(content: MotionStar) -> str:
+    entries: list[tuple[str, str | None]] = [
+        ("rlnImageSizeX", f"{content.width}"),
+        ("rlnImageSizeY", f"{content.height}"),
+        ("rlnImageSizeZ", f"{content.frame_count}"),
+        ("rlnMicrographMovieName", _quoted(content.movie_name)),
+        ("rlnMicrographGainName", None if content.gain_name is None else _quoted(content.gain_name)),
+        ("rlnMicrographBinning", f"{content.bin_factor:.6f}"),
+        ("rlnMicrographOriginalPixelSize", f"{content.pixel_size_angstrom:.6f}"),
+        ("rlnMicrographDoseRate", _decimal(content.dose_per_frame_e_per_a2)),
+        ("rlnMicrographPreExposure", f"{content.pre_exposure_e_per_a2:.6f}"),
+        ("rlnVoltage", _decimal(content.voltage_kv)),
+        ("rlnMicrographStartFrame", "1"),
+        ("rlnEERUpsampling", None if content.hardware_frames_per_frame is None else "1"),
+        (
+            "rlnEERGrouping",
+            None if content.hardware_frames_per_frame is None else f"{content.hardware_frames_per_frame}",
+        ),
+        ("rlnMotionModelVersion", f"{NO_LOCAL_MODEL}"),
+    ]
+    lines = [f"_{name:<42} {value:>12}" for name, value in entries if value is not None]
+    return "\n".join(["data_general", "", *lines, ""])
+
+
+def _global_shift(shifts: NDArray[np.float64]) -> str:
+    lines = ["data_global_shift", "", "loop_ "]
+    lines += ["_rlnMicrographFrameNumber #1 ", "_rlnMicrographShiftX #2 ", "_rlnMicrographShiftY #3 "]
+    back = shifts[0] - shifts  # relative to the first frame, and RELION's sign
+    lines += [f"{number:12d} {x:12.6f} {y:12.6f} " for number, (y, x) in enumerate(back + 0.0, start=1)]
+    return "\n".join([*lines, ""])
+
+
+def _hot_pixels(pixels: NDArray[np.int64]) -> str:
+    if len(pixels) == 0:
+        return ""
+    lines = ["data_hot_pixels", "", "loop_ ", "_rlnCoordinateX #1 ", "_rlnCoordinateY #2 "]
+    lines += [f"{x:12.6f} {y:12.6f} " for y, x in pixels.astype(np.float64)]
+    return "\n".join([*lines, ""])
+
+
+def _decimal(value: float | None) -> str | None:
+    return None if value is None else f"{value:.6f}"
+
+
+def _quoted(name: str) -> str:
+    """Return a name as one STAR value: in quotes if it holds a blank."""
+    return f'"{name}"' if any(character.isspace() for character in name) else name

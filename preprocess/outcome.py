@@ -1,0 +1,232 @@
+"""Everything that came of a movie, and how it is written: each file whole, the results' JSON last."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from preprocess import report
+from preprocess.acquisition import Acquisition
+from preprocess.alignment.accumulated import AccumulatedMotion
+from preprocess.alignment.whole_frame import WholeFrameMotion
+from preprocess.backends.contract import Image
+from preprocess.defects import Defects
+from preprocess.dose import DoseWeights, critical_dose_scale
+from preprocess.errors import OutputRefused
+from preprocess.exposure_dose import ExposureDose
+from preprocess.motion_plot import motion_png
+from preprocess.motion_star import MotionStar, motion_star
+from preprocess.movies import Movie
+from preprocess.outputs import remove_partial_files, write_bytes, write_micrograph
+from preprocess.pictures import power_spectrum, spectrum_png, thumbnail_png
+from preprocess.quality import GainFit
+from preprocess.results import OutputFile, ProcessedMovie
+from preprocess.settings import AlignmentSettings
+
+ENDINGS = {
+    "micrograph": ".mrc",
+    "micrograph_unweighted": "_noDW.mrc",
+    "micrograph_even": "_EVN.mrc",
+    "micrograph_odd": "_ODD.mrc",
+    "motion_star": ".star",
+    "thumbnail": ".png",
+    "spectrum": "_spectrum.png",
+    "motion_plot": "_motion.png",
+    "results": ".json",
+}
+"""What follows the movie's stem in the name of each output, by role, in the order in which they are written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A movie's images and figures. `images` has the micrographs by role; `device` is `cpu` or `cuda:N`."""
+
+    movie: Movie
+    settings: AlignmentSettings
+    acquisition: Acquisition
+    dose: ExposureDose | None
+    pixel_size_angstrom: float
+    weights: DoseWeights
+    motion: WholeFrameMotion
+    accumulated: AccumulatedMotion
+    defects: Defects
+    gain_fit: GainFit | None
+    mean_counts: float
+    images: dict[str, Image]
+    device: str
+    warnings: tuple[str, ...]
+
+    @property
+    def micrograph_pixel_size_angstrom(self) -> float:
+        """Return the pixel size of the micrographs."""
+        return self.pixel_size_angstrom * self.settings.bin_factor
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The files that were written, and all warnings, those of writing among them."""
+
+    files: tuple[OutputFile, ...]
+    warnings: tuple[str, ...]
+
+
+def output_paths(movie_path: Path, out_dir: Path) -> dict[str, Path]:
+    """Return where each output of a movie goes, by role, whether it will be written or not."""
+    return {role: out_dir / f"{movie_path.stem}{ending}" for role, ending in ENDINGS.items()}
+
+
+def write_outcome(outcome: Outcome, out_dir: Path) -> Written:
+    """Write all outputs.
+
+    Outputs that an earlier run left and this one does not make are removed.
+
+    Raises
+    ------
+    OutputRefused
+        The folder cannot be made.
+    """
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputRefused(f"{out_dir} is no folder and cannot become one") from error
+    remove_partial_files(out_dir, outcome.movie.path.stem)
+    paths = output_paths(outcome.movie.path, out_dir)
+    too_large = [
+        role
+        for role, image in outcome.images.items()
+        if write_micrograph(
+            paths[role],
+            image,
+            outcome.micrograph_pixel_size_angstrom,
+            f"{report.software_label()}: aligned sum",
+            float32=outcome.settings.float32,
+        )
+    ]
+    warnings = outcome.warnings
+    if too_large:
+        names = ", ".join(paths[role].name for role in too_large)
+        warnings = (*warnings, f"values beyond float16's range: {names} written as float32")
+    drawn = _texts_and_pictures(outcome)
+    drawn["results"] = report.report_text(_sections(outcome, warnings, too_large)).encode("utf-8")
+    for role, content in drawn.items():
+        write_bytes(paths[role], content)
+    for role in ENDINGS.keys() - outcome.images.keys() - drawn.keys():
+        paths[role].unlink(missing_ok=True)
+    files = tuple(OutputFile(role=role, path=paths[role]) for role in [*outcome.images, *drawn])
+    return Written(files, warnings)
+
+
+def _texts_and_pictures(outcome: Outcome) -> dict[str, bytes]:
+    """Return the content of the other files by role."""
+    micrograph = outcome.images["micrograph"]
+    power = power_spectrum(outcome.images.get("micrograph_unweighted", micrograph))
+    return {
+        "motion_star": motion_star(_star_content(outcome)).encode("utf-8"),
+        "thumbnail": thumbnail_png(micrograph),
+        "spectrum": spectrum_png(power, outcome.micrograph_pixel_size_angstrom),
+        "motion_plot": motion_png(
+            outcome.motion.shifts, outcome.pixel_size_angstrom, outcome.accumulated, dose_known=outcome.dose is not None
+        ),
+    }
+
+
+def _star_content(outcome: Outcome) -> MotionStar:
+    movie, dose, gain = outcome.movie, outcome.dose, outcome.settings.gain
+    as_it_lies = gain.path is not None and gain.rotate_degrees == 0 and gain.flip == "none"
+    return MotionStar(
+        movie_name=movie.path.name,
+        gain_name=gain.path.name if gain.path is not None and as_it_lies else None,
+        width=movie.width,
+        height=movie.height,
+        frame_count=movie.frame_count,
+        bin_factor=outcome.settings.bin_factor,
+        pixel_size_angstrom=outcome.pixel_size_angstrom,
+        dose_per_frame_e_per_a2=None if dose is None else dose.per_frame_e_per_a2,
+        pre_exposure_e_per_a2=0.0 if dose is None else dose.pre_exposure_e_per_a2,
+        voltage_kv=outcome.acquisition.voltage_kv,
+        hardware_frames_per_frame=movie.hardware_frames_per_frame if movie.format == "eer" else None,
+        shifts=outcome.motion.shifts,
+        hot_pixels=np.stack(np.divmod(outcome.defects.hot, movie.width), 1),
+    )
+
+
+def _sections(outcome: Outcome, warnings: tuple[str, ...], too_large: list[str]) -> dict[str, Any]:
+    height, width = outcome.images["micrograph"].shape
+    shifts = outcome.motion.shifts - outcome.motion.shifts[0]
+    fit = outcome.gain_fit
+    return {
+        "software": report.software_label(),
+        "movie": report.movie_section(outcome.movie),
+        "parameters": report.parameters_section(outcome.settings),
+        "device": outcome.device.split(":")[0],
+        "acquisition": report.acquisition_section(outcome.acquisition),
+        "micrograph": {
+            "width_px": width,
+            "height_px": height,
+            "pixel_size_angstrom": outcome.micrograph_pixel_size_angstrom,
+            "number_type": "float32" if outcome.settings.float32 or "micrograph" in too_large else "float16",
+            "dose_weighting": _weighting_section(outcome),
+        },
+        "motion": {
+            "first_frame": 1,
+            "shifts_y_px": shifts[:, 0].tolist(),
+            "shifts_x_px": shifts[:, 1].tolist(),
+            "standard_error_px": float(np.median(outcome.motion.standard_errors)),
+            "steps": outcome.motion.steps,
+            "converged": outcome.motion.converged,
+            **asdict(outcome.accumulated),
+        },
+        "quality": {
+            "mean_counts_per_px_per_frame": outcome.mean_counts,
+            "hot_pixels": len(outcome.defects.hot),
+            "defect_pixels": len(outcome.defects.pixels),
+            "residual_gain_correlation": None if fit is None else fit.residual_gain_correlation,
+            "gain_fit": None if fit is None else asdict(fit),
+        },
+        "warnings": list(warnings),
+    }
+
+
+def _weighting_section(outcome: Outcome) -> dict[str, Any] | None:
+    if not outcome.settings.dose_weighting or outcome.dose is None or outcome.acquisition.voltage_kv is None:
+        return None
+    scale, interpolated = critical_dose_scale(outcome.acquisition.voltage_kv)
+    return {
+        "critical_dose": "Grant & Grigorieff 2015: 0.245 k^-1.665 + 2.81 e/Å²",
+        "critical_dose_scale": scale,
+        "critical_dose_scale_interpolated": interpolated,
+        "dose_per_frame_e_per_a2": outcome.dose.per_frame_e_per_a2,
+        "pre_exposure_e_per_a2": outcome.dose.pre_exposure_e_per_a2,
+        "total_dose_e_per_a2": float(outcome.dose.after_frame[-1]),
+        "weight_matrix_rank": len(outcome.weights.frame_weights),
+        "weight_matrix_largest_error": outcome.weights.largest_error,
+    }
+
+
+def processed_movie(outcome: Outcome, written: Written, seconds: dict[str, float]) -> ProcessedMovie:
+    """Return what a caller is told; `seconds` is the wall time of each stage."""
+    height, width = outcome.images["micrograph"].shape
+    shifts = outcome.motion.shifts - outcome.motion.shifts[0]
+    return ProcessedMovie(
+        movie=outcome.movie.path,
+        acquisition=outcome.acquisition,
+        frame_count=outcome.movie.frame_count,
+        movie_width_px=outcome.movie.width,
+        movie_height_px=outcome.movie.height,
+        micrograph_width_px=width,
+        micrograph_height_px=height,
+        micrograph_pixel_size_angstrom=outcome.micrograph_pixel_size_angstrom,
+        first_frame=1,
+        shifts_y_px=tuple(shifts[:, 0].tolist()),
+        shifts_x_px=tuple(shifts[:, 1].tolist()),
+        motion_total_angstrom=outcome.accumulated.total_angstrom,
+        motion_early_angstrom=outcome.accumulated.early_angstrom,
+        motion_late_angstrom=outcome.accumulated.late_angstrom,
+        files=written.files,
+        seconds=dict(seconds),
+        device=outcome.device,
+        warnings=written.warnings,
+    )

@@ -1,0 +1,95 @@
+"""Writes files that are whole or not there, and MRC micrographs that are the same bytes when made again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+from numpy.typing import NDArray
+
+PARTIAL = ".partial"
+FLOAT16_LARGEST = float(np.finfo(np.float16).max)
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Have `write` make a file under a temporary name beside `path`; make it durable; give it its name.
+
+    Whoever looks at the folder sees the file whole or not at all, and so does whoever looks after a power cut.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        write(temporary)
+        _sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_whole(path, write)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def remove_partial_files(folder: Path, stem: str) -> None:
+    """Remove what a killed process left of the outputs of `stem`; those of a process that runs are left alone."""
+    for path in folder.glob(f".{stem}*{PARTIAL}"):
+        process = path.name.removesuffix(PARTIAL).rpartition(".")[2]
+        if process.isdigit() and not _runs(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def write_micrograph(
+    path: Path, image: NDArray[np.float32], pixel_size_angstrom: float | None, label: str, *, float32: bool
+) -> bool:
+    """Write an image as MRC, float16 (mode 12) unless `float32` is wanted or a value is beyond float16's range.
+
+    Returns
+    -------
+    bool
+        Whether it became float32 for its values' sake.
+    """
+    too_large = not float32 and bool(np.abs(image).max() > FLOAT16_LARGEST)
+    data = image if float32 or too_large else image.astype(np.float16)
+    write_whole(path, lambda temporary: _write_mrc(temporary, data, pixel_size_angstrom, label))
+    return too_large
+
+
+def _write_mrc(path: Path, data: NDArray[np.float16] | NDArray[np.float32], pixel: float | None, label: str) -> None:
+    with mrcfile.new(path, data=data) as file:
+        file.voxel_size = (pixel or 1.0, pixel or 1.0, pixel or 1.0)
+        exact = data.astype(np.float32)
+        file.header.dmin, file.header.dmax = exact.min(), exact.max()
+        file.header.dmean, file.header.rms = exact.mean(dtype=np.float64), exact.std(dtype=np.float64)
+        file.header.nlabl = 1
+        file.header.label[0] = label.encode("ascii")  # instead of mrcfile's, which holds the time
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,136 @@
+"""Pictures of a micrograph for people: a thumbnail and its power spectrum, as PNG.
+
+Drawn with Pillow; the same image gives the same bytes (no times, no versions in the file).
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import scipy.fft
+import scipy.ndimage
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+SIDE_PX = 512
+FINEST_SHOWN_ANGSTROM = 3.0
+RING_RESOLUTIONS_ANGSTROM = (30, 20, 15, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2)
+RING_DISTANCE_PX = 26
+AMBER = (255, 196, 84)
+
+
+def thumbnail_png(image: NDArray[np.float32]) -> bytes:
+    """Return a micrograph, longer side 512 px, contrast stretched so that particles are seen.
+
+    Parameters
+    ----------
+    image : NDArray[np.float32]
+        Shape (height, width); row 0 comes on top.
+    """
+    height, width = image.shape
+    scale = SIDE_PX / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+    smooth = scipy.ndimage.gaussian_filter(small, 0.7)
+    return png(Image.fromarray(_stretched(smooth, 0.3, 99.7)))
+
+
+def power_spectrum(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean power spectrum of tiles of an image, zero frequency in the middle, shape (n, n).
+
+    Tiles are 1024, 512 or 256 px wide, whichever gives a dozen, Hann-windowed, spread over the whole image.
+    """
+    height, width = image.shape
+    side = next((n for n in (1024, 512, 256, 128) if min(height, width) >= 3 * n), 2 * (min(height, width, 128) // 2))
+    hann = (0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(side) + 0.5) / side)).astype(np.float32)
+    window = hann[:, None] * hann
+    tops = np.linspace(0, height - side, max(1, round(height / side))).astype(int)
+    lefts = np.linspace(0, width - side, max(1, round(width / side))).astype(int)
+    total = np.zeros((side, side // 2 + 1), np.float32)
+    for top in tops:
+        for left in lefts:
+            tile = image[top : top + side, left : left + side]
+            transform = scipy.fft.rfft2((tile - tile.mean(dtype=np.float64).astype(np.float32)) * window)
+            total += transform.real**2 + transform.imag**2
+    half = scipy.fft.fftshift(total, axes=0) / np.float32(len(tops) * len(lefts))
+    left_half = np.roll(half[::-1], 1, axis=0)[:, -1:0:-1]  # the Hermitian mirror image, Nyquist first
+    return np.concatenate([left_half, half[:, :-1]], axis=1)
+
+
+def spectrum_png(power: NDArray[np.float32], pixel_size_angstrom: float) -> bytes:
+    """Return a power spectrum as a picture, 512 px wide, to 3 Å or Nyquist, with rings labelled in Å.
+
+    Parameters
+    ----------
+    power : NDArray[np.float32]
+        Shape (n, n), zero frequency in the middle, as `power_spectrum` returns it.
+    pixel_size_angstrom : float
+        Pixel size of the micrograph.
+    """
+    side = len(power)
+    finest = max(2 * pixel_size_angstrom, FINEST_SHOWN_ANGSTROM)
+    half = max(16, round(side * pixel_size_angstrom / finest))
+    shown = _without_background(power)[side // 2 - half : side // 2 + half, side // 2 - half : side // 2 + half]
+    resized = Image.fromarray(shown).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
+    picture = Image.fromarray(_stretched(np.asarray(resized), 1.0, 99.6)).convert("RGB")
+    pixels_per_inverse_angstrom = SIDE_PX / 2 * finest
+    return png(_with_rings(picture, pixels_per_inverse_angstrom))
+
+
+def _without_background(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return log power less its smooth radial course, in units of its spread: Thon rings, and nothing else."""
+    side = len(power)
+    y, x = np.indices(power.shape) - side // 2
+    ring = np.minimum(np.hypot(y, x), side // 2).astype(np.intp)
+    log = np.log(np.maximum(power, power.max() * 1e-12)).astype(np.float64)
+    counts = np.maximum(np.bincount(ring.ravel()), 1)
+    mean = np.bincount(ring.ravel(), log.ravel()) / counts
+    course = scipy.ndimage.gaussian_filter1d(mean, side / 20, mode="nearest")
+    flat = log - course[ring]
+    flat[ring < side / 64] = flat[ring >= side / 64].mean()  # ice and illumination outshine everything there
+    return scipy.ndimage.gaussian_filter(flat, side / 700).astype(np.float32)
+
+
+def _with_rings(picture: Image.Image, pixels_per_inverse_angstrom: float) -> Image.Image:
+    """Return the picture with thin rings, drawn at four times the size so that they are smooth."""
+    overlay = Image.new("L", (SIDE_PX * 4, SIDE_PX * 4), 0)
+    draw = ImageDraw.Draw(overlay)
+    centre, last = SIDE_PX * 2, 30.0
+    labels: list[tuple[float, str]] = []
+    for resolution in RING_RESOLUTIONS_ANGSTROM:
+        radius = pixels_per_inverse_angstrom / resolution
+        if last + RING_DISTANCE_PX <= radius < SIDE_PX / 2 - 6:
+            r = radius * 4
+            draw.ellipse((centre - r, centre - r, centre + r, centre + r), outline=150, width=4)
+            labels.append((radius, f"{resolution:g} Å"))
+            last = radius
+    smooth = overlay.resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
+    picture.paste(Image.new("RGB", picture.size, AMBER), mask=smooth)
+    draw = ImageDraw.Draw(picture)
+    for radius, text in labels:
+        place = SIDE_PX / 2 + radius * np.sqrt(0.5)
+        draw.text(
+            (place, SIDE_PX - place), text, AMBER, font(13), anchor="mm", stroke_width=3, stroke_fill=(20, 20, 20)
+        )
+    return picture
+
+
+def _stretched(image: NDArray[Any], low_percent: float, high_percent: float) -> NDArray[np.uint8]:
+    low, high = np.percentile(image, [low_percent, high_percent])
+    scaled = (image - low) / max(float(high - low), 1e-12)
+    stretched: NDArray[np.uint8] = np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    return stretched
+
+
+def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return Pillow's own font, which is the same on every machine."""
+    return ImageFont.load_default(size)
+
+
+def png(picture: Image.Image) -> bytes:
+    """Return a picture as PNG, without any metadata."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=False, compress_level=6)
+    return buffer.getvalue()

@@ -1,0 +1,159 @@
+"""Does the gain reference fit the movie? A wrong rotation or mirroring is seen in the sum of its frames.
+
+A camera's raw sum is the specimen divided by the (multiplicative) gain reference, pixel by pixel. So the raw sum
+correlates with the inverse of the gain reference in its right orientation, and in no other; and the gain-corrected sum
+correlates with a gain reference that should not have been applied that way. Everything slower than 16 px is removed
+first: specimen and illumination vary slowly, pixels' sensitivities do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+
+from preprocess.settings import GainSettings
+
+SMOOTHING_PX = 16
+LARGEST_SIDE_PX = 2048
+MARGIN = 0.02
+"""How much better another orientation must correlate before it is believed."""
+RESIDUAL_LIMIT = 0.1
+"""A gain-corrected sum that correlates more than this with its gain reference still shows it."""
+
+Figure = NDArray[Any]
+Operation = Literal["auto", "multiply", "divide"]
+Rotation = Literal[0, 90, 180, 270]
+Flip = Literal["none", "x", "y"]
+ORIENTATIONS: tuple[tuple[Rotation, Flip], ...] = (
+    (0, "none"),
+    (90, "none"),
+    (180, "none"),
+    (270, "none"),
+    (0, "y"),
+    (90, "y"),
+    (0, "x"),
+    (90, "x"),
+)
+"""All eight, each once; the first leaves the image as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainFit:
+    """How the gain reference fits.
+
+    Attributes
+    ----------
+    residual_gain_correlation : float
+        Correlation of the gain-corrected sum with the gain reference; near 0 when it fits.
+    raw_correlation : float
+        Correlation of the raw sum with the inverse of the gain reference; clearly above 0 when it fits.
+    best : GainSettings
+        The settings under which the raw sum correlates best.
+    best_raw_correlation : float
+        That correlation.
+    warning : str | None
+        What a person should know, if anything.
+    """
+
+    residual_gain_correlation: float
+    raw_correlation: float
+    best: GainSettings
+    best_raw_correlation: float
+    warning: str | None
+
+
+def check_gain(
+    raw_sum: NDArray[np.float32], gain: NDArray[np.float32], defects: NDArray[np.int64], settings: GainSettings
+) -> GainFit:
+    """Compare the sum of the raw, unaligned frames with the gain reference in all its orientations.
+
+    Parameters
+    ----------
+    raw_sum, gain : NDArray[np.float32]
+        Shape (height, width); `gain` as it was applied, multiplicative.
+    defects : NDArray[np.int64]
+        Flat indices of pixels to leave out.
+    settings : GainSettings
+        How the gain reference was turned, so that the warning can name the flags to give instead.
+    """
+    good = gain > 0
+    good.reshape(-1)[defects] = False
+    good, raw_sum, gain = _centre(good), _centre(raw_sum), _centre(gain)
+    inverse = _fast(np.divide(1, gain, out=np.ones_like(gain), where=good), good)
+    raw, corrected = _fast(raw_sum, good), _fast(raw_sum * gain, good)
+    used = _correlation(raw, inverse)
+    residual = _correlation(corrected, _fast(gain, good))
+    best, turn = used, ORIENTATIONS[0]
+    for orientation in ORIENTATIONS[1:]:
+        turned = oriented(inverse, *orientation)
+        correlation = _correlation(raw, turned) if turned.shape == raw.shape else 0.0
+        if abs(correlation) > abs(best):
+            best, turn = correlation, orientation
+    settings_of_best = _composed(settings, turn, inverted=best < 0)
+    warning = None
+    if abs(best) > used + MARGIN:
+        warning = (
+            f"gain reference seems wrongly oriented: the raw sum fits it best with {_flags(settings_of_best)} "
+            f"(correlation {abs(best):.3f}, as given {used:.3f})"
+        )
+    elif residual > RESIDUAL_LIMIT:
+        warning = (
+            f"the gain-corrected sum still shows the gain reference (correlation {residual:.3f}): "
+            "it may be another session's, or the movie may be gain-corrected already"
+        )
+    return GainFit(
+        residual_gain_correlation=residual,
+        raw_correlation=used,
+        best=settings_of_best,
+        best_raw_correlation=abs(best),
+        warning=warning,
+    )
+
+
+def _centre(image: Figure) -> Figure:
+    """Return the image's middle, at most 2048 px wide and high: its own centre, whichever way it is turned."""
+    height, width = image.shape
+    trim_y, trim_x = max(0, (height - LARGEST_SIDE_PX + 1) // 2), max(0, (width - LARGEST_SIDE_PX + 1) // 2)
+    return image[trim_y : height - trim_y, trim_x : width - trim_x]
+
+
+def _fast(image: Figure, good: NDArray[np.bool_]) -> Figure:
+    """Return the image less its local mean; defects and pixels beyond 6 standard deviations become 0."""
+    filled = np.where(good, image, image[good].mean(dtype=np.float64) if good.any() else 0).astype(np.float32)
+    filled -= scipy.ndimage.uniform_filter(filled, SMOOTHING_PX, mode="reflect")
+    filled[~good] = 0
+    limit = 6 * filled.std(dtype=np.float64)
+    return np.where(np.abs(filled) > limit, 0, filled).astype(np.float32)
+
+
+def _correlation(one: Figure, other: Figure) -> float:
+    norm = np.sqrt(np.vdot(one, one).astype(np.float64) * np.vdot(other, other).astype(np.float64))
+    return float(np.sum(one * other, dtype=np.float64) / norm) if norm > 0 else 0.0
+
+
+def oriented(image: Figure, rotation: Rotation, flip: Flip) -> Figure:
+    """Return an image turned as a gain reference is: clockwise with row 0 on top, then mirrored."""
+    turned = np.rot90(image, -(rotation // 90))
+    if flip == "y":
+        return turned[::-1]
+    return turned[:, ::-1] if flip == "x" else turned
+
+
+def _composed(settings: GainSettings, turn: tuple[Rotation, Flip], *, inverted: bool) -> GainSettings:
+    """Return the settings that do what `settings` do and then turn further."""
+    probe = np.arange(4, dtype=np.float32).reshape(2, 2)
+    wanted = oriented(oriented(probe, settings.rotate_degrees, settings.flip), *turn)
+    for total_rotation, total_flip in ORIENTATIONS:
+        if np.array_equal(oriented(probe, total_rotation, total_flip), wanted):
+            settings = replace(settings, rotate_degrees=total_rotation, flip=total_flip)
+    other: dict[Operation, Operation] = {"multiply": "divide", "divide": "multiply", "auto": "divide"}
+    return replace(settings, operation=other[settings.operation]) if inverted else settings
+
+
+def _flags(settings: GainSettings) -> str:
+    operation = "" if settings.operation == "auto" else f" --gain-operation {settings.operation}"
+    return f"--gain-rotate {settings.rotate_degrees} --gain-flip {settings.flip}{operation}"
