@@ -1,0 +1,159 @@
+"""Real receivers for tests: in a thread of this process, or as a process that can be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+START_TIMEOUT_S = 60
+
+
+def make_token(data: Path, scope: str = "agent", session: str | None = None) -> str:
+    """Make a token in a receiver's database, whether or not it runs."""
+    from api.auth import Scope, create_token
+    from api.database import Database, upgrade
+    from api.settings import ReceiverSettings
+
+    data.mkdir(parents=True, exist_ok=True)
+    database = Database(ReceiverSettings(data=data).database_url)
+    try:
+        upgrade(database, data)
+        return create_token(database, Scope(scope), session, None)[1]
+    finally:
+        database.close()
+
+
+class ThreadReceiver:
+    """A receiver under uvicorn in a thread."""
+
+    def __init__(self, data: Path, **settings: Any) -> None:
+        import uvicorn
+
+        from api.app import create_app
+        from api.settings import ReceiverSettings
+
+        self.data = data
+        self.settings = ReceiverSettings(**{"data": data, "reserve_bytes": 0, **settings})
+        self.app = create_app(self.settings)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = uvicorn.Config(self.app, http="httptools", loop="uvloop", ws="none", log_config=None, access_log=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._server.started:
+            assert self._thread.is_alive(), "the receiver did not start; its log tells why"
+            assert time.monotonic() < deadline, "the receiver did not start in time"
+            time.sleep(0.005)
+
+    def token(self, scope: str = "agent", session: str | None = None) -> str:
+        return make_token(self.data, scope, session)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(START_TIMEOUT_S)
+        self._socket.close()
+        assert not self._thread.is_alive(), "the receiver did not stop"
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@dataclass
+class ProcessReceiver:
+    """`cryoferry serve` as a process; kill it and start it again on the same data and port."""
+
+    data: Path
+    log: Path
+    options: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
+    """A command that runs the receiver, such as strace with its options."""
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def token(self, scope: str = "agent", session: str | None = None) -> str:
+        return make_token(self.data, scope, session)
+
+    def start(self) -> None:
+        serve = [sys.executable, "-m", "cryoferry", "serve", "--json", "--data", str(self.data), "--reserve-bytes", "0"]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [*self.prefix, *serve, "--port", str(self.port), *self.options],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"the receiver did not start:\n{self.log.read_text()}"
+        assert json.loads(line)["url"] == self.url, line
+
+    def kill(self) -> None:
+        """End it as a power switch would end the process: SIGKILL, no farewell."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """End it as an operator would, and return its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> int:
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        os.killpg(process.pid, number)
+        assert process.stdout is not None
+        process.stdout.close()
+        return process.wait(START_TIMEOUT_S)
+
+
+MakeReceiver = Callable[..., ThreadReceiver]
+
+
+@pytest.fixture
+def make_receiver(tmp_path: Path) -> Iterator[MakeReceiver]:
+    """Return a function that starts a receiver with given settings (`data` among them) in a thread."""
+    running: list[ThreadReceiver] = []
+
+    def make(**settings: Any) -> ThreadReceiver:
+        running.append(ThreadReceiver(settings.pop("data", tmp_path / "receiver"), **settings))
+        return running[-1]
+
+    yield make
+    for receiver in running:
+        receiver.stop()
+
+
+@pytest.fixture
+def receiver(make_receiver: MakeReceiver) -> ThreadReceiver:
+    """Return a running receiver: `.url`, `.data`, `.token(scope, session)`."""
+    return make_receiver()
+
+
+@pytest.fixture
+def receiver_process(tmp_path: Path) -> Iterator[ProcessReceiver]:
+    """Return a receiver that runs as a process: `.start()`, `.kill()`, `.stop()`, `.url`, `.data`, `.token()`."""
+    receiver = ProcessReceiver(tmp_path / "receiver", tmp_path / "receiver.log")
+    yield receiver
+    receiver.kill()
