@@ -10,6 +10,7 @@ import numpy as np
 
 from api.registrars import PublishedExposure, SessionPlace
 from api.registrars.durable import make_file
+from api.registrars.reader_names import reader_name
 from transfer.records import FileRole
 
 FLOAT16_MODE = 12
@@ -20,7 +21,7 @@ def registered_path(place: SessionPlace, exposure: PublishedExposure) -> Path:
     folder = place.folder / "registered"
     if exposure.record.revision > 1:
         folder /= f"revision-{exposure.record.revision}"
-    return folder / exposure.micrograph_name
+    return folder / reader_name(exposure.micrograph_name)
 
 
 def registered_micrograph(place: SessionPlace, exposure: PublishedExposure, *, float16: bool) -> Path:

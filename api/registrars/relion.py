@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 from api.registrars import Outcome, PublishedExposure, SessionPlace
 from api.registrars.durable import make_file, make_link
@@ -86,8 +85,9 @@ class RelionRegistrar:
     def _row(self, place: SessionPlace, exposure: PublishedExposure) -> Row:
         project, record = self.project(place), exposure.record
         revision = Path() if record.revision == 1 else Path(f"revision-{record.revision}")
-        micrograph = "micrographs" / revision / relion_name(exposure.micrograph_name)
-        make_link(project / micrograph, registered_micrograph(place, exposure, float16=self._float16))
+        registered = registered_micrograph(place, exposure, float16=self._float16)
+        micrograph = "micrographs" / revision / registered.name
+        make_link(project / micrograph, registered)
         metadata = NO_METADATA
         motion_star = exposure.files.get(FileRole.MOTION_STAR)
         if motion_star:
@@ -102,11 +102,6 @@ class RelionRegistrar:
             "rlnAccumMotionEarly": f"{record.motion.early_angstrom:.6f}",
             "rlnAccumMotionLate": f"{record.motion.late_angstrom:.6f}",
         }
-
-
-def relion_name(name: str) -> str:
-    """Return a name that RELION, and the shell that it calls, can read: no spaces, no @; no two names become one."""
-    return quote(name, safe="")
 
 
 def _optics(record: ExposureRecord) -> Row:

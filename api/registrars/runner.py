@@ -62,7 +62,7 @@ class RegistrarRunner:
     def __init__(self, settings: RegistrarSettings, database: Database, data: Path) -> None:
         self._settings = settings
         self._database = database
-        self._data = data
+        self._data = data.absolute()
         self._leader = LeaderLock(data / "registrars.lock")
         self._stopping = threading.Event()
         self._workers: list[Worker] = []

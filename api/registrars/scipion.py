@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from api.registrars import Outcome, PublishedExposure, RegistrarUnavailable, SessionPlace
 from api.registrars.float32 import registered_micrograph
+from api.registrars.reader_names import reader_name
 from api.registrars.scipion_bridge import ask, find_installation
 from api.registrars.scipion_journal import SessionJournal
 from api.registrars.settings import RegistrarSettings
@@ -23,6 +25,16 @@ from transfer.records import FileRole
 ENSURE_TIMEOUT_S = 180.0
 CHECK_TIMEOUT_S = 60.0
 ENSURE_EVERY_S = 3.0
+LONGEST_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The last attempt to start a session's follower: when the next one is due, and how many have failed in a row."""
+
+    next_at: float = float("-inf")
+    failures: int = 0
+    failure: str = ""
 
 
 class ScipionRegistrar:
@@ -43,7 +55,7 @@ class ScipionRegistrar:
         self._float16 = settings.float16
         self._projects = projects
         self._journals: dict[str, SessionJournal] = {}
-        self._ensured_at: dict[str, float] = {}
+        self._attempts: dict[str, Attempt] = {}
 
     def project(self, place: SessionPlace) -> Path:
         """Return the project's folder."""
@@ -111,21 +123,28 @@ class ScipionRegistrar:
         return journal
 
     def _see_to_follower(self, place: SessionPlace, journal: SessionJournal) -> None:
-        since = time.monotonic() - self._ensured_at.get(place.name, float("-inf"))
-        if journal.is_followed() or since < ENSURE_EVERY_S:
+        if journal.is_followed():
+            self._attempts.pop(place.name, None)
             return
+        last = self._attempts.get(place.name, Attempt())
+        if time.monotonic() < last.next_at:
+            if last.failure:
+                raise RegistrarUnavailable(last.failure)
+            return
+        try:
+            self._ensure(place, journal)
+        except RegistrarUnavailable as error:
+            pause_s = min(ENSURE_EVERY_S * 2**last.failures, LONGEST_PAUSE_S)
+            self._attempts[place.name] = Attempt(time.monotonic() + pause_s, last.failures + 1, str(error))
+            raise
+        self._attempts[place.name] = Attempt(time.monotonic() + ENSURE_EVERY_S)
+
+    def _ensure(self, place: SessionPlace, journal: SessionJournal) -> None:
         project = self.project(place)
         project.parent.mkdir(parents=True, exist_ok=True)
         request = {"do": "ensure", "project": str(project), "session": place.name, "journal": str(journal.path)}
-        try:
-            answer = ask(
-                find_installation(self._scipion),
-                request,
-                log=journal.path.with_name("bridge.log"),
-                timeout_s=ENSURE_TIMEOUT_S,
-            )
-        finally:
-            self._ensured_at[place.name] = time.monotonic()
+        log = journal.path.with_name("bridge.log")
+        answer = ask(find_installation(self._scipion), request, log=log, timeout_s=ENSURE_TIMEOUT_S)
         if not answer["alive"] and not answer.get("status") == "finished":
             raise RegistrarUnavailable(_why_not_alive(answer))
 
@@ -135,7 +154,7 @@ class ScipionRegistrar:
         thumbnail = exposure.files.get(FileRole.THUMBNAIL)
         committed = record.file(FileRole.MICROGRAPH)
         return {
-            "name": exposure.micrograph_name,
+            "name": micrograph.name,
             "revision": record.revision,
             "exposure_id": str(record.exposure_id),
             "movie": record.movie,
@@ -155,13 +174,13 @@ def _relative_to_first_frame(shifts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _must_be_told(journal: SessionJournal, exposure: PublishedExposure) -> bool:
-    key = exposure.micrograph_name, exposure.record.revision
+    key = reader_name(exposure.micrograph_name), exposure.record.revision
     told, answer = journal.told(*key), journal.answer(*key)
     return told is None or (answer is not None and bool(answer.error) and answer.seq >= told)
 
 
 def _outcome(journal: SessionJournal, exposure: PublishedExposure) -> Outcome:
-    key = exposure.micrograph_name, exposure.record.revision
+    key = reader_name(exposure.micrograph_name), exposure.record.revision
     told, answer = journal.told(*key), journal.answer(*key)
     if answer is not None and not answer.error:
         return Outcome(RegistrationState.REGISTERED)

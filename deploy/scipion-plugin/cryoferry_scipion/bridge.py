@@ -14,6 +14,7 @@ The answer has `ok`; then `project`, `protocol` (its id), `status`, `alive`, `ou
 import fcntl
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -194,7 +195,7 @@ class Bridge:
             "protocol": protocol.getObjId(),
             "status": newest.getStatus(),
             "alive": self._is_alive(newest),
-            "message": newest.getErrorMessage() or "",
+            "message": re.sub(r"\x1b\[[0-9;]*m", "", newest.getErrorMessage() or ""),  # Scipion colours its errors
             "acted": acted,
             "outputs": {
                 name: {"size": output.getSize(), "open": output.isStreamOpen()}

@@ -34,9 +34,10 @@ def reopened(set_class, path):
 def put(target, item):
     """Add an item to a set, or replace the one that has its id."""
     mapper = target._getMapper()
-    if not mapper.doCreateTables:
+    has_tables = not mapper.doCreateTables
+    if has_tables:
         mapper.db.setupCommands(item.getObjDict(includeClass=True))
-    if item.hasObjId() and mapper.exists(item.getObjId()):
+    if has_tables and item.hasObjId() and mapper.exists(item.getObjId()):
         target.update(item)
     else:
         target.append(item)

@@ -66,13 +66,13 @@ class ProtCryoferryFollow(ProtImport):
     def followStep(self, _started):
         """Register what the journal tells until it says that the session has ended, or until told to stop."""
         self._is_follower = True
-        lock = self._lock()
+        lock = self._hold_session()
         try:
             self._follow()
         finally:
             os.close(lock)
 
-    def _lock(self):
+    def _hold_session(self):
         """Hold the session's lock: a set has one writer, two would block each other."""
         descriptor = os.open(follower_lock(self.journal.get()), os.O_RDWR | os.O_CREAT, 0o644)
         patience = time.monotonic() + LOCK_PATIENCE_S
@@ -95,7 +95,7 @@ class ProtCryoferryFollow(ProtImport):
         answers = Acknowledgements(os.path.join(os.path.dirname(journal), "acknowledged.jsonl"))
         sets = OutputSets(self)
         sets.set_stream(Set.STREAM_OPEN)
-        self._tell(sets)
+        self._report(sets)
         end, seen = None, time.monotonic()
         while True:
             self._beat()
@@ -103,7 +103,7 @@ class ProtCryoferryFollow(ProtImport):
             for entry in entries:
                 if entry["type"] in ("end", "reopen"):
                     end = entry if entry["type"] == "end" else None
-            self._register([entry for entry in entries if entry["type"] == "micrograph"], sets, answers)
+            self._take([entry for entry in entries if entry["type"] == "micrograph"], sets, answers)
             if entries or os.path.exists(journal):
                 seen = time.monotonic()
             if time.monotonic() - seen > JOURNAL_PATIENCE_S:
@@ -116,7 +116,7 @@ class ProtCryoferryFollow(ProtImport):
         if end:
             answers.add([{"seq": end["seq"], "type": "end"}])
 
-    def _register(self, entries, sets, answers):
+    def _take(self, entries, sets, answers):
         if not entries:
             return
         newest = {}
@@ -127,7 +127,7 @@ class ProtCryoferryFollow(ProtImport):
                     newest[entry["name"]] = entry
         rejected = sets.register(list(newest.values()), os.path.dirname(os.path.dirname(self.journal.get())))
         if newest:
-            self._tell(sets)
+            self._report(sets)
         answers.add([self._answer(entry, newest, rejected) for entry in entries])
 
     @staticmethod
@@ -138,7 +138,7 @@ class ProtCryoferryFollow(ProtImport):
             answer["error"] = rejected[tried["seq"]]
         return answer
 
-    def _tell(self, sets):
+    def _report(self, sets):
         self.summaryVar.set(f"{len(sets)} micrographs of session {self.sessionName.get()}")
         self._store(self.summaryVar)
         self.info(self.summaryVar.get())

@@ -1,0 +1,19 @@
+"""Names that every program downstream can read: spaces break RELION, brackets the shells that it calls."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import PurePosixPath
+
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_UNSAFE_CHARACTER = re.compile(r"[^A-Za-z0-9_.+-]")
+
+
+def reader_name(name: str) -> str:
+    """Return the file name that readers see: `name` itself where it is safe, else one that no other name becomes."""
+    if _SAFE.fullmatch(name):
+        return name
+    path = PurePosixPath(_UNSAFE_CHARACTER.sub("_", name))
+    distinction = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{path.stem.lstrip('.+-') or '_'}-{distinction}{path.suffix}"

@@ -1,0 +1,206 @@
+"""Publishes exposures as the receiver does: committed files on the disk, rows in its database."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+from PIL import Image
+from sqlalchemy import func, insert, select, update
+
+from api.database import Database, exposure_records, exposures, files, now, projects, registrations, sessions, upgrade
+from transfer.records import (
+    AcquisitionRecord,
+    CtfRecord,
+    ExposureRecord,
+    FileReference,
+    FileRole,
+    MotionRecord,
+    ShiftsRecord,
+)
+
+MOTION_STAR = """data_general
+
+_rlnImageSizeX 96
+_rlnImageSizeY 64
+_rlnImageSizeZ 3
+_rlnMicrographMovieName {movie}
+_rlnMicrographBinning 1.000000
+_rlnMicrographOriginalPixelSize {pixel}
+_rlnMicrographDoseRate 1.000000
+_rlnMicrographPreExposure 0.000000
+_rlnVoltage 300.000000
+_rlnMicrographStartFrame 1
+_rlnMotionModelVersion 0
+
+data_global_shift
+
+loop_
+_rlnMicrographFrameNumber #1
+_rlnMicrographShiftX #2
+_rlnMicrographShiftY #3
+1 0.0 0.0
+2 1.5 -0.5
+3 2.5 -1.0
+"""
+
+
+class Publisher:
+    """A receiver's data folder with one session."""
+
+    def __init__(self, data: Path, session: str = "grid1", registrars: tuple[str, ...] = ("scipion", "relion")) -> None:
+        self.data = data
+        self.session = session
+        self.registrars = registrars
+        self.folder = data / "sessions" / session
+        data.mkdir(parents=True, exist_ok=True)
+        self.database = Database(f"sqlite:///{data / 'receiver.sqlite'}")
+        upgrade(self.database, data)
+        with self.database.write() as connection:
+            row = connection.execute(
+                insert(sessions).values(name=session, state="open", created_at=now()).returning(sessions.c.id)
+            )
+            self.session_id = row.scalar_one()
+
+    def publish(
+        self,
+        label: str,
+        *,
+        revision: int = 1,
+        pixel_size: float = 1.06,
+        shape: tuple[int, int] = (64, 96),
+        dtype: type = np.float16,
+        image: np.ndarray | None = None,
+        ctf: bool = False,
+        seed: int = 1,
+    ) -> ExposureRecord:
+        """Commit an exposure's files and publish its record; a higher revision supersedes."""
+        stem = label if revision == 1 else f"{label}.r{revision}"
+        committed = self.folder / "files"
+        committed.mkdir(parents=True, exist_ok=True)
+        if image is None:
+            image = np.random.default_rng(seed).normal(100, 10, shape)
+        with mrcfile.new(committed / f"{stem}.mrc") as mrc:
+            mrc.set_data(image.astype(dtype))
+            mrc.voxel_size = pixel_size
+        picture = np.clip(image, 0, 255).astype(np.uint8)
+        Image.fromarray(picture).save(committed / f"{stem}.png")
+        (committed / f"{stem}.star").write_text(MOTION_STAR.format(movie=f"{label}.tiff", pixel=pixel_size))
+        references = tuple(
+            self._commit(role, committed / f"{stem}{suffix}", revision)
+            for role, suffix in (
+                (FileRole.MICROGRAPH, ".mrc"),
+                (FileRole.THUMBNAIL, ".png"),
+                (FileRole.MOTION_STAR, ".star"),
+            )
+        )
+        record = ExposureRecord(
+            exposure_id=uuid.uuid5(uuid.NAMESPACE_URL, f"{self.session}/{label}"),
+            revision=revision,
+            movie=f"Images-Disc1/{label}.tiff",
+            label=label,
+            micrograph_pixel_size_angstrom=pixel_size,
+            micrograph_width_px=image.shape[1],
+            micrograph_height_px=image.shape[0],
+            acquisition=AcquisitionRecord(
+                voltage_kv=300,
+                cs_mm=2.7,
+                amplitude_contrast=0.1,
+                movie_pixel_size_angstrom=pixel_size,
+                magnification=None if seed % 2 else 105000,
+                dose_per_frame_e_per_a2=None if seed % 3 else 1.25,
+                pre_exposure_e_per_a2=0.5,
+                frame_count=3,
+            ),
+            shifts=ShiftsRecord(first_frame=1, y_px=(0.25, -0.25, -0.75), x_px=(0.5, 2.0, 3.0)),
+            motion=MotionRecord(total_angstrom=2.7, early_angstrom=2.0, late_angstrom=0.7),
+            ctf=CtfRecord(defocus_u_angstrom=12000, defocus_v_angstrom=11000, astigmatism_angle_degrees=30)
+            if ctf
+            else None,
+            files=references,
+        )
+        self._publish(record, f"{label}.mrc")
+        return record
+
+    def _commit(self, role: FileRole, path: Path, revision: int) -> FileReference:
+        content = path.read_bytes()
+        reference = FileReference(
+            role=role,
+            path=path.name,
+            revision=revision,
+            size_bytes=len(content),
+            digest=hashlib.sha256(content).hexdigest(),
+        )
+        with self.database.write() as connection:
+            connection.execute(
+                insert(files).values(
+                    session_id=self.session_id,
+                    path=path.name,
+                    revision=revision,
+                    size_bytes=len(content),
+                    digest=reference.digest,
+                    location=str(path.relative_to(self.data)),
+                    committed_at=now(),
+                )
+            )
+        return reference
+
+    def _publish(self, record: ExposureRecord, name: str) -> None:
+        with self.database.write() as connection:
+            if record.revision == 1:
+                row = connection.execute(
+                    insert(exposures)
+                    .values(
+                        session_id=self.session_id,
+                        exposure_id=record.exposure_id,
+                        revision=1,
+                        micrograph_name=name,
+                    )
+                    .returning(exposures.c.id)
+                ).scalar_one()
+            else:
+                row = connection.execute(
+                    select(exposures.c.id).where(exposures.c.exposure_id == record.exposure_id)
+                ).scalar_one()
+                connection.execute(update(exposures).where(exposures.c.id == row).values(revision=record.revision))
+            connection.execute(
+                insert(exposure_records).values(
+                    exposure=row, revision=record.revision, record=record.model_dump_json(), published_at=now()
+                )
+            )
+            for registrar in self.registrars:
+                connection.execute(
+                    insert(registrations).values(
+                        exposure=row, revision=record.revision, registrar=registrar, state="pending"
+                    )
+                )
+
+    def set_session_state(self, state: str) -> None:
+        """`open` or `ended`."""
+        with self.database.write() as connection:
+            connection.execute(update(sessions).where(sessions.c.id == self.session_id).values(state=state))
+
+    def count(self, registrar: str, state: str) -> int:
+        """How many of the registrar's rows are in that state."""
+        query = select(func.count()).where(registrations.c.registrar == registrar, registrations.c.state == state)
+        with self.database.read() as connection:
+            return connection.execute(query).scalar_one()
+
+    def details(self, registrar: str) -> set[str]:
+        """What the registrar says of its rows."""
+        with self.database.read() as connection:
+            return set(
+                connection.execute(
+                    select(registrations.c.detail).where(registrations.c.registrar == registrar)
+                ).scalars()
+            )
+
+    def project(self, registrar: str) -> str | None:
+        """Where the registrar's project lies."""
+        with self.database.read() as connection:
+            return connection.execute(
+                select(projects.c.location).where(projects.c.registrar == registrar)
+            ).scalar_one_or_none()
