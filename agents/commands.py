@@ -15,7 +15,8 @@ from preprocess.options import ChosenAlignment, takes_alignment_options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from agents.journal import Exposure, Journal
+    from agents.journal import Journal
+    from agents.journal_rows import Exposure
 
 WATCHING, WORKING = "What is watched", "How it works"
 

@@ -28,7 +28,8 @@ from agents.compute import (
     WorkerHung,
 )
 from agents.discovery import Discovery
-from agents.journal import Exposure, Journal, JournalError
+from agents.journal import Journal, JournalError
+from agents.journal_rows import Exposure
 from agents.layouts import Layout
 from agents.link import Link, LinkStopped
 from agents.publish import exposure_record, outputs_folder, publish_record, seal_outputs, send_outputs
@@ -241,7 +242,7 @@ class Agent:
         if not self._is_unchanged(exposure, movie):
             shutil.rmtree(out, ignore_errors=True)
             return
-        outputs = seal_outputs(settings.work, exposure, processed)
+        outputs = seal_outputs(self.journal, settings.work, exposure, processed)
         record = exposure_record(exposure, processed, outputs)
         self.journal.seal(
             exposure.exposure_id, settings=base, outputs=outputs, record=record, warnings=processed.warnings

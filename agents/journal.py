@@ -12,59 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
+from agents.journal_rows import Exposure, Output, exposure_of, identity_columns, identity_of, output_of
+from agents.journal_schema import SCHEMA, SCHEMA_VERSION
 from agents.settle import FileIdentity
 from agents.states import TRANSITIONS, State
 from transfer.records import ExposureRecord, Receipt
 
-SCHEMA_VERSION = 1
 NAME = "journal.sqlite"
-_SCHEMA = """
-CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE exposures (
-    number INTEGER PRIMARY KEY,
-    exposure_id TEXT NOT NULL UNIQUE,
-    movie TEXT NOT NULL UNIQUE,          -- relative to the source
-    remote_stem TEXT NOT NULL UNIQUE,    -- its files' name on the receiver, without suffix
-    label TEXT NOT NULL,
-    state TEXT NOT NULL,
-    reason TEXT NOT NULL DEFAULT '',
-    hint TEXT NOT NULL DEFAULT '',
-    revision INTEGER NOT NULL DEFAULT 1,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    changes TEXT NOT NULL DEFAULT '{}',  -- what `retry` changes in the agent's settings
-    settings TEXT,                       -- what this revision was aligned with
-    size_bytes INTEGER, mtime_ns INTEGER, device INTEGER, inode INTEGER,
-    motion_angstrom REAL,
-    warnings TEXT NOT NULL DEFAULT '[]',
-    record TEXT,                         -- the exposure's record, as it is published
-    found_at REAL NOT NULL,
-    changed_at REAL NOT NULL
-);
-CREATE INDEX exposures_by_state ON exposures (state, number);
-CREATE TABLE outputs (
-    exposure_id TEXT NOT NULL REFERENCES exposures (exposure_id),
-    revision INTEGER NOT NULL,
-    role TEXT NOT NULL,
-    local_path TEXT NOT NULL,            -- relative to the work folder
-    remote_path TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    receipt TEXT,
-    PRIMARY KEY (exposure_id, revision, role)
-) WITHOUT ROWID;
-CREATE TABLE events (
-    number INTEGER PRIMARY KEY,
-    at REAL NOT NULL,
-    exposure_id TEXT,
-    kind TEXT NOT NULL,
-    detail TEXT NOT NULL
-);
-"""
 
 
 class JournalError(Exception):
@@ -83,41 +41,6 @@ class JournalFull(JournalError):
 
 class WrongTransition(JournalError):
     """An exposure cannot go from that state to this one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
-    """One row of the journal: a movie that was found, and what became of it."""
-
-    exposure_id: UUID
-    movie: str
-    remote_stem: str
-    label: str
-    state: State
-    reason: str
-    hint: str
-    revision: int
-    attempts: int
-    changes: dict[str, Any]
-    settings: dict[str, Any] | None
-    identity: FileIdentity | None
-    motion_angstrom: float | None
-    warnings: tuple[str, ...]
-    record: ExposureRecord | None
-    found_at: float
-    changed_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """One file that an exposure's alignment made; `receipt` is None until the receiver committed it."""
-
-    role: str
-    local_path: str
-    remote_path: str
-    digest: str
-    size_bytes: int
-    receipt: Receipt | None = None
 
 
 class Journal:
@@ -154,7 +77,7 @@ class Journal:
     def _make_or_check_schema(self, path: Path) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            for statement in _SCHEMA.split(";\n"):
+            for statement in SCHEMA.split(";\n"):
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         elif version != SCHEMA_VERSION:
@@ -241,7 +164,7 @@ class Journal:
         marks = ", ".join("?" * len(wanted))
         with self._lock:
             rows = self._db.execute(f"SELECT * FROM exposures WHERE state IN ({marks}) ORDER BY number", wanted)  # noqa: S608  # marks alone
-            return [_exposure(row) for row in rows]
+            return [exposure_of(row) for row in rows]
 
     def next_in(self, states: Iterable[State], not_these: Collection[UUID]) -> Exposure | None:
         """Return the exposure in these states that was found first, apart from `not_these`."""
@@ -250,7 +173,7 @@ class Journal:
         query = f"SELECT * FROM exposures WHERE state IN ({marks}) ORDER BY number LIMIT ?"  # noqa: S608  # marks alone
         with self._lock:
             rows = self._db.execute(query, (*wanted, len(not_these) + 1)).fetchall()
-        return next((_exposure(row) for row in rows if UUID(row["exposure_id"]) not in not_these), None)
+        return next((exposure_of(row) for row in rows if UUID(row["exposure_id"]) not in not_these), None)
 
     def standing(self) -> dict[str, tuple[UUID, State, FileIdentity | None]]:
         """Return, cheaply, (id, state, identity when last settled) of every movie."""
@@ -258,7 +181,7 @@ class Journal:
             rows = self._db.execute(
                 "SELECT movie, exposure_id, state, size_bytes, mtime_ns, device, inode FROM exposures"
             ).fetchall()
-        return {row["movie"]: (UUID(row["exposure_id"]), State(row["state"]), _identity(row)) for row in rows}
+        return {row["movie"]: (UUID(row["exposure_id"]), State(row["state"]), identity_of(row)) for row in rows}
 
     def counts(self) -> dict[State, int]:
         """Return how many exposures are in each state."""
@@ -293,11 +216,13 @@ class Journal:
 
     def settle(self, exposure_id: UUID, identity: FileIdentity) -> Exposure:
         """Take an exposure to `settled`, with the identity of its finished movie."""
-        return self.change(exposure_id, State.SETTLED, **_columns(identity))
+        return self.change(exposure_id, State.SETTLED, **identity_columns(identity))
 
     def set_aside(self, exposure_id: UUID, identity: FileIdentity | None, reason: str, hint: str) -> Exposure:
         """Fail an exposure whose movie stays broken or is gone (identity None); a change of it begins again."""
-        columns = _columns(identity) if identity else dict.fromkeys(("size_bytes", "mtime_ns", "device", "inode"))
+        columns = (
+            identity_columns(identity) if identity else dict.fromkeys(("size_bytes", "mtime_ns", "device", "inode"))
+        )
         return self.change(exposure_id, State.FAILED, reason, hint, **columns)
 
     def seal(
@@ -314,9 +239,9 @@ class Journal:
             revision = self.exposure(exposure_id).revision
             for output in outputs:
                 self._db.execute(
-                    "INSERT INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-                    (str(exposure_id), revision, output.role, output.local_path, output.remote_path, output.digest,
-                     output.size_bytes),
+                    "INSERT INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                    (str(exposure_id), revision, output.role, output.local_path, output.remote_path,
+                     output.file_revision, output.digest, output.size_bytes),
                 )  # fmt: skip
             return self.change(
                 exposure_id,
@@ -329,7 +254,9 @@ class Journal:
             )
 
     def begin_again(self, exposure_id: UUID, why: str, changes: dict[str, Any] | None = None) -> Exposure:
-        """Take a finished or set aside exposure to `found`; as its next revision, if bytes of this one may have left.
+        """Take a finished or set aside exposure to `found`: as its next revision, if this one was published.
+
+        What was sealed but not published is forgotten: other bytes will be sent.
 
         Parameters
         ----------
@@ -341,8 +268,12 @@ class Journal:
             columns: dict[str, Any] = {"attempts": 0}
             if changes is not None:
                 columns["changes"] = json.dumps(changes, sort_keys=True)
-            if self.outputs(exposure_id, before.revision):
+            if before.state == State.RELEASED:
                 columns["revision"] = before.revision + 1
+            else:
+                self._db.execute(
+                    "DELETE FROM outputs WHERE exposure_id = ? AND revision = ?", (str(exposure_id), before.revision)
+                )
             return self.change(exposure_id, State.FOUND, why, **columns)
 
     def count_attempt(self, exposure_id: UUID) -> int:
@@ -361,17 +292,7 @@ class Journal:
                 "SELECT * FROM outputs WHERE exposure_id = ? AND revision = ? ORDER BY role",
                 (str(exposure_id), revision),
             ).fetchall()
-        return [
-            Output(
-                role=row["role"],
-                local_path=row["local_path"],
-                remote_path=row["remote_path"],
-                digest=row["digest"],
-                size_bytes=row["size_bytes"],
-                receipt=None if row["receipt"] is None else Receipt.model_validate_json(row["receipt"]),
-            )
-            for row in rows
-        ]
+        return [output_of(row) for row in rows]
 
     def keep_receipt(self, exposure_id: UUID, revision: int, role: str, receipt: Receipt) -> None:
         """Keep the receiver's word on one output."""
@@ -380,6 +301,13 @@ class Journal:
                 "UPDATE outputs SET receipt = ? WHERE exposure_id = ? AND revision = ? AND role = ?",
                 (receipt.model_dump_json(), str(exposure_id), revision, role),
             )
+            self._db.execute("INSERT OR REPLACE INTO committed VALUES (?, ?)", (receipt.path, receipt.revision))
+
+    def next_revision(self, remote_path: str) -> int:
+        """Return the revision that a new file of that name gets on the receiver."""
+        with self._lock:
+            row = self._db.execute("SELECT revision FROM committed WHERE remote_path = ?", (remote_path,)).fetchone()
+        return 1 if row is None else int(row["revision"]) + 1
 
     def event(self, kind: str, detail: str, exposure_id: UUID | None = None) -> None:
         """Note something that happened."""
@@ -400,7 +328,7 @@ class Journal:
             row = self._db.execute(f"SELECT * FROM exposures WHERE {where}", (value,)).fetchone()  # noqa: S608  # fixed text
         if row is None:
             raise JournalError(f"the journal knows no exposure {value!r}")
-        return _exposure(row)
+        return exposure_of(row)
 
     def _set(self, exposure_id: UUID, columns: dict[str, Any]) -> None:
         names = ", ".join(f"{name} = ?" for name in columns)
@@ -415,41 +343,3 @@ class Journal:
             "INSERT INTO events (at, exposure_id, kind, detail) VALUES (?, ?, ?, ?)",
             (time.time(), subject, kind, detail),
         )
-
-
-def _columns(identity: FileIdentity) -> dict[str, Any]:
-    # SQLite holds signed 64-bit integers, devices and inodes of some file systems are unsigned
-    return {
-        "size_bytes": identity.size_bytes,
-        "mtime_ns": identity.mtime_ns,
-        "device": identity.device & 0x7FFFFFFFFFFFFFFF,
-        "inode": identity.inode & 0x7FFFFFFFFFFFFFFF,
-    }
-
-
-def _identity(row: sqlite3.Row) -> FileIdentity | None:
-    if row["size_bytes"] is None:
-        return None
-    return FileIdentity(row["size_bytes"], row["mtime_ns"], row["device"], row["inode"])
-
-
-def _exposure(row: sqlite3.Row) -> Exposure:
-    return Exposure(
-        exposure_id=UUID(row["exposure_id"]),
-        movie=row["movie"],
-        remote_stem=row["remote_stem"],
-        label=row["label"],
-        state=State(row["state"]),
-        reason=row["reason"],
-        hint=row["hint"],
-        revision=row["revision"],
-        attempts=row["attempts"],
-        changes=json.loads(row["changes"]),
-        settings=None if row["settings"] is None else json.loads(row["settings"]),
-        identity=_identity(row),
-        motion_angstrom=row["motion_angstrom"],
-        warnings=tuple(json.loads(row["warnings"])),
-        record=None if row["record"] is None else ExposureRecord.model_validate_json(row["record"]),
-        found_at=row["found_at"],
-        changed_at=row["changed_at"],
-    )

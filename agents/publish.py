@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from agents.journal import Exposure, Journal, Output
+from agents.journal import Journal
+from agents.journal_rows import Exposure, Output
 from preprocess.results import ProcessedMovie
 from transfer.client import ReceiverClient
 from transfer.digest import file_digest
@@ -27,16 +28,19 @@ def outputs_folder(work: Path, exposure: Exposure) -> Path:
     return work / "exposures" / str(exposure.exposure_id) / f"r{exposure.revision}"
 
 
-def seal_outputs(work: Path, exposure: Exposure, processed: ProcessedMovie) -> list[Output]:
+def seal_outputs(journal: Journal, work: Path, exposure: Exposure, processed: ProcessedMovie) -> list[Output]:
     """Make the outputs durable, files and folders, and return them with their digests and names on the receiver."""
-    outputs = [_sealed(work, exposure, processed.movie.stem, file.role, file.path) for file in processed.files]
+    outputs = []
+    for file in processed.files:
+        name = exposure.remote_stem + file.path.name.removeprefix(processed.movie.stem)
+        outputs.append(_sealed(work, file.path, role=file.role, name=name, revision=journal.next_revision(name)))
     folder = outputs_folder(work, exposure)
     for made in (folder, folder.parent, folder.parent.parent, work):
         _fsync_folder(made)
     return outputs
 
 
-def _sealed(work: Path, exposure: Exposure, stem: str, role: str, path: Path) -> Output:
+def _sealed(work: Path, path: Path, *, role: str, name: str, revision: int) -> Output:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -47,7 +51,8 @@ def _sealed(work: Path, exposure: Exposure, stem: str, role: str, path: Path) ->
     return Output(
         role=role,
         local_path=str(path.relative_to(work)),
-        remote_path=exposure.remote_stem + path.name.removeprefix(stem),
+        remote_path=name,
+        file_revision=revision,
         digest=digest,
         size_bytes=size_bytes,
     )
@@ -94,7 +99,7 @@ def exposure_record(exposure: Exposure, processed: ProcessedMovie, outputs: list
             FileReference(
                 role=FileRole(output.role),
                 path=output.remote_path,
-                revision=exposure.revision,
+                revision=output.file_revision,
                 size_bytes=output.size_bytes,
                 digest=output.digest,
             )
@@ -115,7 +120,7 @@ def send_outputs(
     for output in journal.outputs(exposure.exposure_id, exposure.revision):
         if output.receipt is None:
             file = FileToSend(
-                work / output.local_path, session, output.remote_path, exposure.revision, digest=output.digest
+                work / output.local_path, session, output.remote_path, output.file_revision, digest=output.digest
             )
             receipt = sender.send(file, should_stop=should_stop)
             journal.keep_receipt(exposure.exposure_id, exposure.revision, output.role, receipt)

@@ -17,7 +17,8 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from agents.journal import Exposure, Journal
+from agents.journal import Journal
+from agents.journal_rows import Exposure
 from agents.states import SET_ASIDE, State
 
 log = logging.getLogger("agents")

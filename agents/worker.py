@@ -18,12 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from preprocess.pipeline import process_movie
-
 from agents.choices import from_json, processed_to_json
 from preprocess.acquisition import resolve_acquisition
 from preprocess.errors import PreprocessError
 from preprocess.movies import open_movie
+from preprocess.pipeline import process_movie
 
 _PR_SET_PDEATHSIG = 1
 _SOURCE_GONE = frozenset({errno.ENOTCONN, errno.EIO, errno.ESTALE, errno.EHOSTDOWN, errno.ENODEV})

@@ -1,0 +1,103 @@
+"""What the journal's rows are in Python."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from agents.settle import FileIdentity
+from agents.states import State
+from transfer.records import ExposureRecord, Receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """One row of the journal: a movie that was found, and what became of it."""
+
+    exposure_id: UUID
+    movie: str
+    remote_stem: str
+    label: str
+    state: State
+    reason: str
+    hint: str
+    revision: int
+    attempts: int
+    changes: dict[str, Any]
+    settings: dict[str, Any] | None
+    identity: FileIdentity | None
+    motion_angstrom: float | None
+    warnings: tuple[str, ...]
+    record: ExposureRecord | None
+    found_at: float
+    changed_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One file that an exposure's alignment made; `receipt` is None until the receiver committed it."""
+
+    role: str
+    local_path: str
+    remote_path: str
+    file_revision: int
+    digest: str
+    size_bytes: int
+    receipt: Receipt | None = None
+
+
+def identity_columns(identity: FileIdentity) -> dict[str, Any]:
+    """Return the columns that hold an identity."""
+    # SQLite holds signed 64-bit integers, devices and inodes of some file systems are unsigned
+    return {
+        "size_bytes": identity.size_bytes,
+        "mtime_ns": identity.mtime_ns,
+        "device": identity.device & 0x7FFFFFFFFFFFFFFF,
+        "inode": identity.inode & 0x7FFFFFFFFFFFFFFF,
+    }
+
+
+def identity_of(row: sqlite3.Row) -> FileIdentity | None:
+    """Return the identity that a row tells of; None if it tells of none."""
+    if row["size_bytes"] is None:
+        return None
+    return FileIdentity(row["size_bytes"], row["mtime_ns"], row["device"], row["inode"])
+
+
+def exposure_of(row: sqlite3.Row) -> Exposure:
+    """Return the exposure that a row tells of."""
+    return Exposure(
+        exposure_id=UUID(row["exposure_id"]),
+        movie=row["movie"],
+        remote_stem=row["remote_stem"],
+        label=row["label"],
+        state=State(row["state"]),
+        reason=row["reason"],
+        hint=row["hint"],
+        revision=row["revision"],
+        attempts=row["attempts"],
+        changes=json.loads(row["changes"]),
+        settings=None if row["settings"] is None else json.loads(row["settings"]),
+        identity=identity_of(row),
+        motion_angstrom=row["motion_angstrom"],
+        warnings=tuple(json.loads(row["warnings"])),
+        record=None if row["record"] is None else ExposureRecord.model_validate_json(row["record"]),
+        found_at=row["found_at"],
+        changed_at=row["changed_at"],
+    )
+
+
+def output_of(row: sqlite3.Row) -> Output:
+    """Return the output that a row tells of."""
+    return Output(
+        role=row["role"],
+        local_path=row["local_path"],
+        remote_path=row["remote_path"],
+        file_revision=row["file_revision"],
+        digest=row["digest"],
+        size_bytes=row["size_bytes"],
+        receipt=None if row["receipt"] is None else Receipt.model_validate_json(row["receipt"]),
+    )
