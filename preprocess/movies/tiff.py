@@ -92,19 +92,20 @@ def read_page(path: Path, file: BinaryIO, page: TiffPage) -> NDArray[Any]:
     """
     stored_dtype = _page_dtype(path, page)
     image: NDArray[Any] = np.empty((page.height, page.width), stored_dtype)
+    image_bytes = image.reshape(-1).view(np.uint8).data
+    strip_bytes = page.rows_per_strip * page.width * stored_dtype.itemsize
     decode = _decoder(page)
     begin, block = _page_bytes(file, page)
     places = zip(page.strip_offsets.tolist(), page.strip_byte_counts.tolist(), strict=True)
-    for number, (offset, count) in enumerate(places, 1):
-        rows = image[(number - 1) * page.rows_per_strip : number * page.rows_per_strip]
+    for index, (offset, count) in enumerate(places):
         if block is not None:
             encoded = block[offset - begin : offset - begin + count]
         else:
             file.seek(offset)
             encoded = file.read(count)
-        problem = decode(encoded, rows)
+        problem = decode(encoded, image_bytes[index * strip_bytes : (index + 1) * strip_bytes])
         if problem is not None:
-            raise UnreadableMovie(f"{path}: frame {page.number}, strip {number} is corrupt ({problem})")
+            raise UnreadableMovie(f"{path}: frame {page.number}, strip {index + 1} is corrupt ({problem})")
     if page.predictor == 2:
         image = np.add.accumulate(image, axis=1, dtype=stored_dtype)
     return image if stored_dtype.isnative else image.astype(stored_dtype.newbyteorder("="))
@@ -120,29 +121,27 @@ def _page_bytes(file: BinaryIO, page: TiffPage) -> tuple[int, bytes | None]:
     return begin, file.read(end - begin)
 
 
-Decoder = Callable[[bytes, NDArray[Any]], str | None]
+Decoder = Callable[[bytes, memoryview], str | None]
 
 
 def _decoder(page: TiffPage) -> Decoder:
-    """Return the function that decodes a strip into rows; it returns what is wrong, or None."""
+    """Return the function that decodes a strip into its place; it returns what is wrong, or None."""
     if page.compression == _NONE:
         return _copy_strip
     decode = imagecodecs.lzw_decode if page.compression == _LZW else imagecodecs.zlib_decode
 
-    def decode_strip(encoded: bytes, rows: NDArray[Any]) -> str | None:
+    def decode_strip(encoded: bytes, place: memoryview) -> str | None:
         try:
-            decoded = decode(encoded, out=rows.reshape(-1).view(np.uint8).data)
+            decoded = decode(encoded, out=place)
         except (imagecodecs.LzwError, imagecodecs.ZlibError) as error:
             return str(error)
-        if len(decoded) != rows.nbytes:
-            return f"{len(decoded)} of {rows.nbytes} bytes"
-        return None
+        return None if len(decoded) == len(place) else f"{len(decoded)} of {len(place)} bytes"
 
     return decode_strip
 
 
-def _copy_strip(encoded: bytes, rows: NDArray[Any]) -> str | None:
-    if len(encoded) < rows.nbytes:
-        return f"{len(encoded)} of {rows.nbytes} bytes"
-    rows[...] = np.frombuffer(encoded, rows.dtype, rows.size).reshape(rows.shape)
+def _copy_strip(encoded: bytes, place: memoryview) -> str | None:
+    if len(encoded) < len(place):
+        return f"{len(encoded)} of {len(place)} bytes"
+    place[:] = encoded[: len(place)]
     return None
