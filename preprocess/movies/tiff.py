@@ -106,9 +106,9 @@ def read_page(path: Path, file: BinaryIO, page: TiffPage) -> NDArray[Any]:
         problem = decode(encoded, image_bytes[index * strip_bytes : (index + 1) * strip_bytes])
         if problem is not None:
             raise UnreadableMovie(f"{path}: frame {page.number}, strip {index + 1} is corrupt ({problem})")
-    if page.predictor == 2:
-        image = np.add.accumulate(image, axis=1, dtype=stored_dtype)
-    return image if stored_dtype.isnative else image.astype(stored_dtype.newbyteorder("="))
+    if not stored_dtype.isnative:
+        image = image.astype(stored_dtype.newbyteorder("="))
+    return np.add.accumulate(image, axis=1, dtype=image.dtype) if page.predictor == 2 else image
 
 
 def _page_bytes(file: BinaryIO, page: TiffPage) -> tuple[int, bytes | None]:
