@@ -1,0 +1,234 @@
+"""The scan and what it makes of what it finds, on real folders."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents.discovery import Discovery
+from agents.journal import Journal
+from agents.layouts import AUTO, FLAT
+from agents.states import State
+from agents.watcher import Hints, scan
+from preprocess.simulation import write_mrc
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "source").mkdir()
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def journal(tmp_path: Path):
+    (tmp_path / "work").mkdir()
+    journal = Journal(tmp_path / "work")
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def discovery(journal: Journal, source: Path, clock: Clock) -> Discovery:
+    return Discovery(journal, source, AUTO, settle_s=10, give_up_s=100, clock=clock)
+
+
+def movie(path: Path, value: int = 1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_mrc(path, [np.full((8, 8), value, np.uint8)] * 2, frame_count=2, mode=0)
+    return path
+
+
+def states(journal: Journal) -> dict[str, State]:
+    return {exposure.movie: exposure.state for exposure in journal.exposures()}
+
+
+def pass_time(discovery: Discovery, clock: Clock, seconds: float = 10) -> None:
+    discovery.scan_once()
+    clock.now_s += seconds
+    discovery.scan_once()
+
+
+def finish(journal: Journal, state: State = State.RELEASED) -> None:
+    """Take every settled exposure to a final state by force: what comes between is tested elsewhere."""
+    journal._db.execute("UPDATE exposures SET state = ? WHERE state = 'settled'", (state,))
+
+
+def test_movies_are_found_and_settle(source: Path, journal: Journal, discovery: Discovery, clock: Clock) -> None:
+    movie(source / "a.mrcs")
+    movie(source / "grid/one/a.mrcs")
+    (source / "notes.txt").touch()
+    assert discovery.scan_once()
+    assert states(journal) == {"a.mrcs": State.FOUND, "grid/one/a.mrcs": State.FOUND}
+    assert discovery.pause_s(60) == pytest.approx(10)
+    assert not discovery.scan_once()
+    clock.now_s += 10
+    discovery.scan_once()
+    assert set(states(journal).values()) == {State.SETTLED}
+    assert discovery.pause_s(60) == 60
+    assert {exposure.remote_stem for exposure in journal.exposures()} == {"a", "grid/one/a"}
+
+
+def test_a_broken_movie_is_set_aside_and_taken_up_again_when_it_changes(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock
+) -> None:
+    whole = movie(source / "a.mrcs").read_bytes()
+    (source / "a.mrcs").write_bytes(whole[:-1])
+    (source / "empty.mrcs").touch()
+    for _ in range(11):
+        pass_time(discovery, clock)
+    assert set(states(journal).values()) == {State.FAILED}
+    reasons = {exposure.movie: exposure.reason for exposure in journal.exposures()}
+    assert "frame 2 of 2 is cut off" in reasons["a.mrcs"]
+    assert "empty" in reasons["empty.mrcs"]
+    pass_time(discovery, clock, 1000)
+    assert set(states(journal).values()) == {State.FAILED}
+    (source / "a.mrcs").write_bytes(whole)
+    pass_time(discovery, clock)
+    pass_time(discovery, clock)
+    assert states(journal) == {"a.mrcs": State.SETTLED, "empty.mrcs": State.FAILED}
+
+
+@pytest.mark.parametrize(("before", "revision"), [(State.RELEASED, 2), (State.REJECTED, 1), (State.FAILED, 1)])
+def test_an_overwritten_movie_begins_again(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock, before: State, revision: int
+) -> None:
+    path = movie(source / "a.mrcs")
+    pass_time(discovery, clock)
+    finish(journal, before)
+    pass_time(discovery, clock)
+    assert states(journal) == {"a.mrcs": before}
+    movie(path, value=2)
+    os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
+    discovery.scan_once()
+    (exposure,) = journal.exposures()
+    assert (exposure.state, exposure.revision) == (State.FOUND, revision)
+    assert ("found", "the movie changed after it had been processed") in journal.events(exposure.exposure_id)
+    pass_time(discovery, clock)
+    assert states(journal) == {"a.mrcs": State.SETTLED}
+
+
+def test_a_movie_that_moved_on_a_share_mounted_anew_is_the_same(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock
+) -> None:
+    path = movie(source / "a.mrcs")
+    pass_time(discovery, clock)
+    finish(journal)
+    status, content = path.stat(), path.read_bytes()
+    path.unlink()
+    (source / "other").write_bytes(b"takes the inode")
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert not discovery.scan_once()
+
+
+def test_a_deleted_movie_is_set_aside_and_comes_back(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock
+) -> None:
+    path = movie(source / "d/a.mrcs")
+    discovery.scan_once()
+    path.unlink()
+    discovery.scan_once()
+    assert states(journal) == {"d/a.mrcs": State.FAILED}
+    movie(path)
+    pass_time(discovery, clock)
+    pass_time(discovery, clock)
+    assert states(journal) == {"d/a.mrcs": State.SETTLED}
+
+
+def test_a_share_that_drops_out_deletes_nothing(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock
+) -> None:
+    movie(source / "a.mrcs")
+    discovery.scan_once()
+    source.rename(source.with_name("away"))
+    pass_time(discovery, clock, 1000)
+    assert states(journal) == {"a.mrcs": State.FOUND}
+    assert "No such file" in discovery.source_missing
+    assert "No such file" in (journal.about("source_trouble") or "")
+    source.with_name("away").rename(source)
+    pass_time(discovery, clock)
+    assert states(journal) == {"a.mrcs": State.SETTLED}
+    assert discovery.source_missing == ""
+    assert journal.about("source_trouble") is None
+
+
+def test_an_unreadable_folder_is_skipped_and_nothing_in_it_counts_as_deleted(
+    source: Path, journal: Journal, discovery: Discovery
+) -> None:
+    movie(source / "a.mrcs")
+    movie(source / "d/b.mrcs")
+    discovery.scan_once()
+    found = scan(source, AUTO)
+    found.movies.pop("d/b.mrcs")
+    assert found.is_gone("d/b.mrcs")
+    found.unreadable["d"] = "Permission denied"  # root may read everything, so the folder is declared unreadable
+    assert not found.is_gone("d/b.mrcs")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything: run the tests as another user")
+def test_a_folder_without_permission_is_reported(source: Path) -> None:
+    movie(source / "a.mrcs")
+    movie(source / "d/b.mrcs")
+    (source / "d").chmod(0)
+    try:
+        found = scan(source, AUTO)
+    finally:
+        (source / "d").chmod(0o700)
+    assert set(found.movies) == {"a.mrcs"}
+    assert found.unreadable == {"d": "Permission denied"}
+
+
+def test_loops_links_and_hidden_folders_are_harmless(source: Path, tmp_path: Path) -> None:
+    movie(source / "d/a.mrcs")
+    movie(tmp_path / "elsewhere/linked.mrcs")
+    (source / "d/up").symlink_to(source)
+    (source / "d/self").symlink_to(source / "d/self")
+    (source / "dangling.mrcs").symlink_to(source / "nothing")
+    (source / "b.mrcs").symlink_to(tmp_path / "elsewhere/linked.mrcs")
+    movie(source / ".trash/c.mrcs")
+    os.mkfifo(source / "pipe.mrcs")
+    assert set(scan(source, AUTO).movies) == {"d/a.mrcs", "b.mrcs"}
+
+
+def test_a_name_that_is_not_utf8_is_skipped_with_its_reason(source: Path) -> None:
+    movie(source / os.fsdecode(b"caf\xe9.mrcs"))
+    found = scan(source, FLAT)
+    assert not found.movies
+    assert list(found.skipped.values()) == ["its name is not UTF-8; rename it"]
+
+
+def test_a_large_session_is_scanned_in_a_moment(source: Path) -> None:
+    for number in range(4000):
+        (source / f"{number}.mrcs").touch()
+    began_s = time.process_time()
+    assert len(scan(source, AUTO).movies) == 4000
+    assert time.process_time() - began_s < 1.0  # 0.1 s on an idle machine
+
+
+def test_file_events_wake_the_scan(source: Path) -> None:
+    import threading
+
+    woken = threading.Event()
+    hints = Hints(source, woken.set)
+    hints.start()
+    try:
+        movie(source / "a.mrcs")
+        assert woken.wait(5)
+    finally:
+        hints.stop()

@@ -1,0 +1,243 @@
+"""The journal: which state may follow which, what survives, who may use it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from agents.config import ConfigError
+from agents.journal import Journal, JournalError, WrongTransition
+from agents.journal_rows import Exposure, Output
+from agents.settle import FileIdentity
+from agents.states import TRANSITIONS, State
+from agents.work_folder import WorkFolderTaken, WorkLock, check_apart, is_in_use
+from transfer.records import (
+    AcquisitionRecord,
+    ExposureRecord,
+    FileReference,
+    FileRole,
+    MotionRecord,
+    Receipt,
+    ShiftsRecord,
+)
+
+IDENTITY = FileIdentity(10, 2, 3, (1 << 64) - 1)
+WAY = [State.SETTLED, State.ALIGNED, State.SENDING, State.COMMITTED, State.RELEASED]
+
+
+@pytest.fixture
+def journal(tmp_path: Path):
+    journal = Journal(tmp_path)
+    yield journal
+    journal.close()
+
+
+def record_of(exposure: Exposure, output: Output) -> ExposureRecord:
+    return ExposureRecord(
+        exposure_id=exposure.exposure_id,
+        revision=exposure.revision,
+        movie=exposure.movie,
+        label=exposure.label,
+        micrograph_pixel_size_angstrom=1.0,
+        micrograph_width_px=2,
+        micrograph_height_px=2,
+        acquisition=AcquisitionRecord(
+            voltage_kv=300, cs_mm=2.7, amplitude_contrast=0.1, movie_pixel_size_angstrom=1.0, frame_count=1
+        ),
+        shifts=ShiftsRecord(first_frame=1, y_px=(0.0,), x_px=(0.0,)),
+        motion=MotionRecord(total_angstrom=1.5, early_angstrom=1, late_angstrom=0.5),
+        files=(
+            FileReference(
+                role=FileRole(output.role),
+                path=output.remote_path,
+                revision=output.file_revision,
+                size_bytes=output.size_bytes,
+                digest=output.digest,
+            ),
+        ),
+    )
+
+
+def seal(journal: Journal, exposure: Exposure) -> Output:
+    name = f"{exposure.remote_stem}.mrc"
+    output = Output(
+        role="micrograph",
+        local_path="x",
+        remote_path=name,
+        file_revision=journal.next_revision(name),
+        digest="0" * 64,
+        size_bytes=3,
+    )
+    journal.seal(
+        exposure.exposure_id, settings={}, outputs=[output], record=record_of(exposure, output), warnings=["look"]
+    )
+    return output
+
+
+def receive(journal: Journal, exposure: Exposure, output: Output) -> None:
+    receipt = Receipt(
+        session="s", path=output.remote_path, revision=output.file_revision, size_bytes=3, digest=output.digest
+    )
+    journal.keep_receipt(exposure.exposure_id, exposure.revision, output.role, receipt)
+
+
+def go(journal: Journal, exposure: Exposure, until: State) -> Exposure:
+    for state in WAY[: WAY.index(until) + 1]:
+        if state == State.SETTLED:
+            journal.settle(exposure.exposure_id, IDENTITY)
+        elif state == State.ALIGNED:
+            output = seal(journal, exposure)
+        else:
+            if state == State.COMMITTED:
+                receive(journal, exposure, output)
+            journal.change(exposure.exposure_id, state)
+    return journal.exposure(exposure.exposure_id)
+
+
+@pytest.mark.parametrize("start", State)
+@pytest.mark.parametrize("to", State)
+def test_only_the_table_decides_which_state_follows(journal: Journal, start: State, to: State) -> None:
+    exposure = journal.find("a.tif", "a", "a")
+    with sqlite3.connect(journal._db.execute("PRAGMA database_list").fetchone()["file"]) as other:
+        other.execute("UPDATE exposures SET state = ?", (start,))
+    other.close()
+    if to in TRANSITIONS[start]:
+        assert journal.change(exposure.exposure_id, to).state == to
+    else:
+        with pytest.raises(WrongTransition, match=rf"a\.tif is {start}"):
+            journal.change(exposure.exposure_id, to)
+        assert journal.exposure(exposure.exposure_id).state == start
+
+
+def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    exposure = go(journal, journal.find("d/a.tif", "a", "d/a"), State.SENDING)
+    journal.note(session="s")
+    journal.close()
+    journal = Journal(tmp_path)
+    assert journal.exposure(exposure.exposure_id) == exposure
+    assert exposure.motion_angstrom == 1.5
+    assert exposure.warnings == ("look",)
+    assert exposure.identity is not None
+    assert exposure.identity.same_content(IDENTITY)
+    assert [output.remote_path for output in journal.outputs(exposure.exposure_id, 1)] == ["d/a.mrc"]
+    assert journal.about("session") == "s"
+    assert [kind for kind, _ in journal.events(exposure.exposure_id)] == ["settled", "aligned", "sending"]
+    journal.close()
+
+
+def test_what_was_published_gets_the_next_revision(journal: Journal) -> None:
+    exposure = go(journal, journal.find("a.tif", "a", "a"), State.RELEASED)
+    again = journal.begin_again(exposure.exposure_id, "new gain", {"settings": {"bin_factor": 2}})
+    assert (again.state, again.revision, again.changes) == (State.FOUND, 2, {"settings": {"bin_factor": 2}})
+    journal.settle(again.exposure_id, IDENTITY)
+    assert seal(journal, again).file_revision == 2
+
+
+def test_what_was_sealed_but_not_published_keeps_its_revision(journal: Journal) -> None:
+    exposure = go(journal, journal.find("a.tif", "a", "a"), State.SENDING)
+    journal.change(exposure.exposure_id, State.FAILED, "refused")
+    again = journal.begin_again(exposure.exposure_id, "tried again")
+    assert again.revision == 1
+    journal.settle(again.exposure_id, IDENTITY)
+    assert seal(journal, again).file_revision == 1  # the receiver demands revisions without gaps
+
+
+def test_a_file_that_was_committed_without_its_record_gets_its_own_next_revision(journal: Journal) -> None:
+    exposure = go(journal, journal.find("a.tif", "a", "a"), State.SENDING)
+    receive(journal, exposure, journal.outputs(exposure.exposure_id, 1)[0])
+    journal.change(exposure.exposure_id, State.FAILED, "refused")
+    again = journal.begin_again(exposure.exposure_id, "tried again")
+    journal.settle(again.exposure_id, IDENTITY)
+    assert (again.revision, seal(journal, again).file_revision) == (1, 2)
+
+
+def test_two_movies_that_would_share_a_name_do_not(journal: Journal) -> None:
+    names = [journal.find(movie, "a", "a").remote_stem for movie in ("a.tif", "a.mrc", "a.eer")]
+    assert names == ["a", "a-2", "a-3"]
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.find("a.tif", "a", "a")
+
+
+def test_a_transaction_happens_whole_or_not_at_all_and_tells_only_then(journal: Journal) -> None:
+    told: list[str] = []
+    journal.on_change = lambda exposure: told.append(exposure.movie)
+
+    def half() -> None:
+        with journal.transaction():
+            journal.find("a.tif", "a", "a")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
+    assert journal.exposures() == []
+    with journal.transaction():
+        journal.find("b.tif", "b", "b")
+        assert told == []
+    assert told == ["b.tif"]
+
+
+def test_many_threads_and_two_connections_lose_nothing(tmp_path: Path) -> None:
+    journals = [Journal(tmp_path), Journal(tmp_path)]
+
+    def enter(number: int) -> None:
+        for n in range(10):
+            journals[number % 2].find(f"{number}-{n}.tif", "x", f"{number}-{n}")
+
+    threads = [threading.Thread(target=enter, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(journals[0].exposures()) == 40
+    for journal in journals:
+        journal.close()
+
+
+def test_the_next_one_is_the_one_found_first_that_nobody_has(journal: Journal) -> None:
+    first, second = (journal.find(movie, movie, movie) for movie in ("b", "a"))
+    assert journal.next_in([State.FOUND], set()) == first
+    assert journal.next_in([State.FOUND], {first.exposure_id, uuid4()}) == second
+    assert journal.next_in([State.SETTLED], set()) is None
+
+
+def test_durable_as_promised(journal: Journal) -> None:
+    assert journal._db.execute("PRAGMA journal_mode").fetchone()[0] == "truncate"
+    assert journal._db.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 20)
+    with pytest.raises(JournalError, match="not a journal"):
+        Journal(tmp_path)
+
+
+def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "journal.sqlite") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(JournalError, match="schema 99"):
+        Journal(tmp_path)
+
+
+def test_one_agent_for_each_work_folder(tmp_path: Path) -> None:
+    with WorkLock(tmp_path / "work"):
+        assert is_in_use(tmp_path / "work")
+        with pytest.raises(WorkFolderTaken, match="another agent"):
+            WorkLock(tmp_path / "work")
+    assert not is_in_use(tmp_path / "work")
+    with WorkLock(tmp_path / "work"):
+        pass
+
+
+def test_the_work_folder_never_lies_in_the_source(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "source")
+    for work in (tmp_path / "source", tmp_path / "source/work", tmp_path / "link/work"):
+        with pytest.raises(ConfigError, match="lies in the source"):
+            check_apart(work, tmp_path / "source")
+    check_apart(tmp_path / "source-work", tmp_path / "source")
