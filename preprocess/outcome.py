@@ -20,24 +20,12 @@ from preprocess.exposure_dose import ExposureDose
 from preprocess.motion_plot import motion_png
 from preprocess.motion_star import MotionStar, motion_star
 from preprocess.movies import Movie
+from preprocess.output_names import output_paths
 from preprocess.outputs import remove_partial_files, write_bytes, write_micrograph
 from preprocess.pictures import power_spectrum, spectrum_png, thumbnail_png
 from preprocess.quality import GainFit
 from preprocess.results import OutputFile, ProcessedMovie
 from preprocess.settings import AlignmentSettings
-
-ENDINGS = {
-    "micrograph": ".mrc",
-    "micrograph_unweighted": "_noDW.mrc",
-    "micrograph_even": "_EVN.mrc",
-    "micrograph_odd": "_ODD.mrc",
-    "motion_star": ".star",
-    "thumbnail": ".png",
-    "spectrum": "_spectrum.png",
-    "motion_plot": "_motion.png",
-    "results": ".json",
-}
-"""What follows the movie's stem in the name of each output, by role, in the order in which they are written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +59,6 @@ class Written:
 
     files: tuple[OutputFile, ...]
     warnings: tuple[str, ...]
-
-
-def output_paths(movie_path: Path, out_dir: Path) -> dict[str, Path]:
-    """Return where each output of a movie goes, by role, whether it will be written or not."""
-    return {role: out_dir / f"{movie_path.stem}{ending}" for role, ending in ENDINGS.items()}
 
 
 def write_outcome(outcome: Outcome, out_dir: Path) -> Written:
@@ -113,7 +96,7 @@ def write_outcome(outcome: Outcome, out_dir: Path) -> Written:
     drawn["results"] = report.report_text(_sections(outcome, warnings, too_large)).encode("utf-8")
     for role, content in drawn.items():
         write_bytes(paths[role], content)
-    for role in ENDINGS.keys() - outcome.images.keys() - drawn.keys():
+    for role in paths.keys() - outcome.images.keys() - drawn.keys():
         paths[role].unlink(missing_ok=True)
     files = tuple(OutputFile(role=role, path=paths[role]) for role in [*outcome.images, *drawn])
     return Written(files, warnings)

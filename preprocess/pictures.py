@@ -5,7 +5,10 @@ Drawn with Pillow; the same image gives the same bytes (no times, no versions in
 
 from __future__ import annotations
 
+import importlib.util
 import io
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,9 +127,14 @@ def _stretched(image: NDArray[Any], low_percent: float, high_percent: float) -> 
     return stretched
 
 
-def font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return Pillow's own font, which is the same on every machine."""
-    return ImageFont.load_default(size)
+@cache
+def font(size: float) -> ImageFont.FreeTypeFont:
+    """Return DejaVu Sans, which comes with matplotlib (found, not imported: that costs a second) and knows Å and ²."""
+    matplotlib = importlib.util.find_spec("matplotlib")
+    if matplotlib is None or matplotlib.origin is None:
+        raise ModuleNotFoundError("matplotlib, whose fonts are used, is not installed")
+    fonts = Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf"
+    return ImageFont.truetype(fonts / "DejaVuSans.ttf", size)
 
 
 def png(picture: Image.Image) -> bytes:

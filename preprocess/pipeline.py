@@ -19,6 +19,7 @@ from preprocess.exposure_dose import ExposureDose, exposure_dose, require_for_we
 from preprocess.frames import HeldMovie, hold_movie
 from preprocess.movies import Movie, open_movie
 from preprocess.outcome import Outcome, processed_movie, write_outcome
+from preprocess.output_names import output_paths, refuse_to_write_over
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
 from preprocess.sums import micrograph_shape, micrographs
@@ -87,6 +88,9 @@ def process_movie(
         One of its kinds says what is wrong with the movie, the gain reference, what is known, or the device.
     """
     stages = Stages(progress)
+    for source in (movie_path, settings.gain.path):
+        if source is not None:
+            refuse_to_write_over(source, output_paths(movie_path, out_dir).values())
     with stages.stage("read"):
         movie = open_movie(movie_path, settings.eer, threads=settings.threads)
         known = resolve_acquisition(movie, flags=acquisition, configured=configured)

@@ -1,0 +1,194 @@
+"""Aligns a list of movies for `cryoferry align`: what is refused beforehand, progress, and what is told in the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from preprocess.errors import OutputRefused, PreprocessError
+from preprocess.options import ChosenAlignment
+from preprocess.output_names import output_paths, refuse_to_write_over
+from preprocess.pipeline import process_movie
+from preprocess.results import ProcessedMovie
+
+SOME_FAILED = 3
+STAGES = ("read", "align", "sum", "write")
+
+
+def refuse_collisions(movies: Sequence[Path], out: Path) -> None:
+    """Refuse movies that would write the same outputs, or over a movie.
+
+    Raises
+    ------
+    OutputRefused
+        Two movies of one stem, or an output that is one of the movies; the text names both.
+    """
+    first: dict[Path, Path] = {}
+    for movie in movies:
+        for other in movies:
+            refuse_to_write_over(other, output_paths(movie, out).values())
+        for path in output_paths(movie, out).values():
+            other = first.setdefault(path, movie)
+            if other is not movie:
+                raise OutputRefused(
+                    f"{other} and {movie} would both write {path}", hint="Align them into different folders."
+                )
+
+
+def refuse_existing(movies: Sequence[Path], out: Path) -> None:
+    """Refuse to replace results.
+
+    Raises
+    ------
+    OutputRefused
+        An output is there already.
+    """
+    for movie in movies:
+        for path in output_paths(movie, out).values():
+            if path.exists():
+                raise OutputRefused(f"{path} is there already", hint="Give --overwrite, or another --out.")
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """What became of one movie: its results, or why there are none."""
+
+    movie: Path
+    result: ProcessedMovie | PreprocessError
+
+
+class AlignmentRun:
+    """Aligns movies one after the other, going on after a failed one."""
+
+    def __init__(self, alignment: ChosenAlignment, out: Path, *, json: bool) -> None:
+        self._alignment = alignment
+        self._out = out
+        self._json = json
+        self._console = Console(stderr=True, highlight=False)
+
+    def say_what_would_be_done(self, movies: Sequence[Path]) -> None:
+        """Tell what each movie would become."""
+        settings = self._alignment.settings
+        wanted = {
+            "micrograph_unweighted": settings.unweighted,
+            "micrograph_even": settings.even_odd,
+            "micrograph_odd": settings.even_odd,
+        }
+        for movie in movies:
+            outputs = [str(path) for role, path in output_paths(movie, self._out).items() if wanted.get(role, True)]
+            if self._json:
+                _print_object({"movie": str(movie), "would_write": outputs})
+            else:
+                self._console.print(f"{movie} would become {', '.join(outputs)}", markup=False, soft_wrap=True)
+
+    def align_all(self, movies: Sequence[Path]) -> int:
+        """Align all; return the exit code.
+
+        Raises
+        ------
+        PreprocessError
+            The only movie failed.
+        """
+        done: list[Aligned] = []
+        for number, movie in enumerate(movies, start=1):
+            done.append(self._align(movie, f"{number}/{len(movies)} {movie.name}"))
+            if self._json and not (len(movies) == 1 and isinstance(done[-1].result, PreprocessError)):
+                _print_object(_as_object(done[-1]))
+        failed = [item for item in done if isinstance(item.result, PreprocessError)]
+        if failed and len(movies) == 1 and isinstance(failed[0].result, PreprocessError):
+            raise failed[0].result
+        self._console.print(_table(done))
+        for item in done:
+            for line in _remarks(item):
+                self._console.print(f"{item.movie.name}: {line}", markup=False, soft_wrap=True)
+        return SOME_FAILED if failed else 0
+
+    def _align(self, movie: Path, label: str) -> Aligned:
+        with self._bar(label) as tell:
+            try:
+                result = process_movie(
+                    movie,
+                    self._out,
+                    settings=self._alignment.settings,
+                    acquisition=self._alignment.flags,
+                    configured=self._alignment.configured,
+                    progress=tell,
+                )
+            except PreprocessError as error:
+                return Aligned(movie, error)
+        return Aligned(movie, result)
+
+    @contextmanager
+    def _bar(self, label: str) -> Iterator[Any]:
+        """Show a progress bar on a terminal; hand out the function that moves it."""
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[stage]:5}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        with bar:
+            task = bar.add_task(label, total=len(STAGES), stage="")
+
+            def tell(stage: str, fraction: float) -> None:
+                bar.update(task, completed=STAGES.index(stage) + fraction, stage=stage)
+
+            yield tell
+
+
+def _print_object(item: dict[str, Any]) -> None:
+    typer.echo(json.dumps(item, ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def _as_object(item: Aligned) -> dict[str, Any]:
+    if isinstance(item.result, PreprocessError):
+        error = item.result
+        told = {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
+        return {"movie": str(item.movie), "error": told}
+    told = asdict(item.result)
+    told["movie"] = str(item.movie)
+    told["files"] = {file.role: str(file.path) for file in item.result.files}
+    told["seconds"] = {stage: round(seconds, 3) for stage, seconds in item.result.seconds.items()}
+    return told
+
+
+def _table(done: Sequence[Aligned]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("movie")
+    table.add_column("motion, Å", justify="right")
+    table.add_column("early", justify="right")
+    table.add_column("seconds", justify="right")
+    table.add_column("micrograph")
+    for item in done:
+        if isinstance(item.result, PreprocessError):
+            table.add_row(item.movie.name, "", "", "", "[red]failed[/red]")
+            continue
+        result = item.result
+        table.add_row(
+            item.movie.name,
+            f"{result.motion_total_angstrom:.1f}",
+            f"{result.motion_early_angstrom:.1f}",
+            f"{sum(result.seconds.values()):.1f}",
+            str(result.file("micrograph")),
+        )
+    return table
+
+
+def _remarks(item: Aligned) -> list[str]:
+    if isinstance(item.result, PreprocessError):
+        return [f"{item.result} {item.result.hint}"]
+    return [f"warning: {warning}" for warning in item.result.warnings]
