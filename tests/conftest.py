@@ -157,3 +157,83 @@ def receiver_process(tmp_path: Path) -> Iterator[ProcessReceiver]:
     receiver = ProcessReceiver(tmp_path / "receiver", tmp_path / "receiver.log")
     yield receiver
     receiver.kill()
+
+
+class Wire:
+    """Speaks the protocol by hand: one request a call, answers as they come."""
+
+    def __init__(self, url: str, token: str) -> None:
+        import httpx
+
+        self.http = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
+        )
+
+    def declare(self, upload_id: object, path: str, size_bytes: int, **more: Any) -> Any:
+        body = {"session": "s1", "path": path, "size_bytes": size_bytes, **more}
+        return self.http.put(f"/v1/uploads/{upload_id}", json=body)
+
+    def put(self, upload_id: object, data: bytes, first: int, total: int, digest: str | None = None) -> Any:
+        """Send `data` as the bytes from `first` on, with a true digest unless another is given."""
+        from transfer.digest import chunk_digest, format_content_digest
+
+        headers = {
+            "Content-Range": f"bytes {first}-{first + len(data) - 1}/{total}",
+            "Content-Digest": digest or format_content_digest("blake3", chunk_digest(data)),
+            "Content-Type": "application/octet-stream",
+        }
+        return self.http.put(f"/v1/uploads/{upload_id}/content", content=data, headers=headers)
+
+    def commit(self, upload_id: object, digest: str) -> Any:
+        return self.http.post(f"/v1/uploads/{upload_id}/commit", json={"digest": digest})
+
+    def send(self, upload_id: object, path: str, data: bytes, **more: Any) -> Any:
+        """Declare, send every chunk, commit; return the last answer."""
+        from transfer.chunks import split
+
+        answer = self.declare(upload_id, path, len(data), **more)
+        assert answer.status_code in (200, 201), answer.text
+        for chunk in split(len(data)):
+            answer = self.put(upload_id, data[chunk.start : chunk.stop], chunk.start, len(data))
+            assert answer.status_code == 204, answer.text
+        return self.commit(upload_id, root_of(data))
+
+    def put_file(self, path: str, data: bytes, **headers: str) -> Any:
+        return self.http.put(f"/v1/files/s1/{path}", content=data, headers=headers)
+
+
+def root_of(data: bytes) -> str:
+    """Return the root digest of some bytes."""
+    from transfer.chunks import split
+    from transfer.digest import chunk_digest, root_digest
+
+    return root_digest(chunk_digest(data[chunk.start : chunk.stop]) for chunk in split(len(data)))
+
+
+@pytest.fixture
+def wire_to() -> Iterator[Callable[..., Wire]]:
+    """Return a function that opens a connection to a receiver, by default as agent of session `s1`, which it starts."""
+    opened: list[Wire] = []
+
+    def connect(receiver: ThreadReceiver | ProcessReceiver, scope: str = "agent", session: str | None = "s1") -> Wire:
+        wire = Wire(receiver.url, receiver.token(scope, session))
+        opened.append(wire)
+        if scope != "reader":
+            assert wire.http.put("/v1/sessions/s1").status_code in (200, 201)
+        return wire
+
+    yield connect
+    for wire in opened:
+        wire.http.close()
+
+
+@pytest.fixture
+def wire(receiver: ThreadReceiver, wire_to: Callable[..., Wire]) -> Wire:
+    """Return a connection to a running receiver, as agent of its session `s1`."""
+    return wire_to(receiver)
+
+
+@pytest.fixture(scope="session")
+def root_digest_of() -> Callable[[bytes], str]:
+    """Return the function that gives some bytes' root digest."""
+    return root_of
