@@ -22,7 +22,7 @@ SMALL, LARGE = 1000, 2 * CHUNK_BYTES + 5
 
 @pytest.fixture
 def client(receiver):
-    with ReceiverClient(receiver.url, receiver.token) as client:
+    with ReceiverClient(receiver.url, receiver.token()) as client:
         client.open_session("grid1")
         yield client
 

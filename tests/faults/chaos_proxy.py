@@ -38,6 +38,8 @@ class ChaosProxy:
         The faults are spread over the first so many bytes that clients send.
     flips, cuts, stalls
         How many bits are flipped, connections reset, and connections held for `stall_s` s.
+    bytes_per_s
+        How fast each connection takes what clients send; None: as fast as it comes.
     lose_answers
         Which pieces of answers (counted from 1) are swallowed, and their connections reset.
 
@@ -59,6 +61,7 @@ class ChaosProxy:
         cuts: int = 0,
         stalls: int = 0,
         stall_s: float = 0.0,
+        bytes_per_s: float | None = None,
         lose_answers: Collection[int] = (),
     ) -> None:
         self.target_port = target_port
@@ -68,6 +71,7 @@ class ChaosProxy:
         kinds = ["flip"] * flips + ["cut"] * cuts + ["stall"] * stalls
         self._planned = sorted((self._random.randrange(within_bytes), kind) for kind in kinds)
         self._stall_s = stall_s
+        self._bytes_per_s = bytes_per_s
         self._lose_answers = set(lose_answers)
         self._answers = 0
         self._loop = asyncio.new_event_loop()
@@ -119,6 +123,8 @@ class ChaosProxy:
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while block := await reader.read(BLOCK_BYTES):
             self.sent_bytes += len(block)
+            if self._bytes_per_s:
+                await asyncio.sleep(len(block) / self._bytes_per_s)
             is_body = b" HTTP/1.1\r\n" not in block
             while is_body and self._planned and self._planned[0][0] <= self.sent_bytes:
                 kind = self._planned.pop(0)[1]

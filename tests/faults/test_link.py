@@ -1,0 +1,236 @@
+"""Links that flip, cut, stall and lose; receivers and senders that die: files arrive whole or do not appear."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from chaos_proxy import ChaosProxy
+
+from transfer.chunks import CHUNK_BYTES
+from transfer.client import ReceiverClient
+from transfer.errors import AuthRejected, ChunkCorrupt, LinkLost, TransferError, TransferStopped
+from transfer.sender import CORRUPT_TRIES, FileToSend, Sender
+
+ROOT = Path(__file__).parents[2]
+OVERHEAD_BYTES = 1 << 16  # headers and the small requests of one test
+
+
+def make(folder, name, size_bytes):
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_bytes(os.urandom(size_bytes))
+    return FileToSend(path, "grid1", name)
+
+
+def visible(data):
+    """What stands under its name in the session, name by name."""
+    top = data / "sessions" / "grid1" / "files"
+    return {str(path.relative_to(top)): path for path in top.rglob("*") if path.is_file()} if top.exists() else {}
+
+
+def assert_arrived(data, files):
+    assert {name: path.read_bytes() for name, path in visible(data).items()} == {
+        file.path: file.source.read_bytes() for file in files
+    }
+
+
+class Watching:
+    """Reads every file as soon as it is visible, again and again, and keeps what was not as it was sent."""
+
+    def __init__(self, data, files):
+        self.data, self.files = data, {file.path: file.source for file in files}
+        self.bad, self.looks = [], 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self):
+        while not self._over.wait(0.02):
+            for name, path in visible(self.data).items():
+                self.looks += 1
+                if name not in self.files or path.read_bytes() != self.files[name].read_bytes():
+                    self.bad.append(name)
+
+
+def start_session(receiver):
+    with ReceiverClient(receiver.url, receiver.token()) as client:
+        client.open_session("grid1")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_link_that_flips_cuts_stalls_and_loses_answers(receiver, tmp_path, seed):
+    start_session(receiver)
+    sizes = [0, 1, 100_000, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES]
+    files = [make(tmp_path / "source", f"file{n}.mrc", size) for n, size in enumerate(sizes)]
+    faults = {"flips": 6, "cuts": 6, "stalls": 4, "stall_s": 0.05, "lose_answers": {2, 5, 9, 12, 14}}
+    with (
+        ChaosProxy(receiver.port, seed=seed, within_bytes=sum(sizes), **faults) as proxy,
+        Watching(receiver.data, files) as watching,
+        ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver.token(), timeout_s=5) as client,
+        Sender(client, connections=3, quiet_s=0.1, give_up_after_s=60) as sender,
+    ):
+        outcomes = list(sender.send_many(files))
+    assert [outcome.error for outcome in outcomes if outcome.error] == []
+    assert_arrived(receiver.data, files)
+    assert watching.looks
+    assert watching.bad == []
+    assert proxy.happened == {"flip": 6, "cut": 6, "stall": 4, "lost answer": 5}
+
+
+def test_a_link_that_always_flips_is_given_up_and_nothing_appears(receiver, tmp_path):
+    start_session(receiver)
+    file = make(tmp_path / "source", "file.mrc", 2 * CHUNK_BYTES)
+    with (
+        ChaosProxy(receiver.port, flips=10_000, within_bytes=20 * CHUNK_BYTES) as proxy,
+        ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver.token()) as client,
+        Sender(client, connections=1) as sender,
+    ):
+        with pytest.raises(ChunkCorrupt) as caught:
+            sender.send(file)
+        assert caught.value.exit_code == 6
+        assert sender.sent_bytes == 0
+        assert CORRUPT_TRIES * CHUNK_BYTES <= proxy.sent_bytes < (CORRUPT_TRIES + 1) * CHUNK_BYTES
+    assert visible(receiver.data) == {}
+
+
+def test_a_connection_that_goes_silent_is_given_up_on_both_sides_and_made_anew(make_receiver, tmp_path):
+    receiver = make_receiver(body_timeout_s=1)
+    start_session(receiver)
+    file = make(tmp_path / "source", "file.mrc", 2 * CHUNK_BYTES)
+    with (
+        ChaosProxy(receiver.port, seed=3, stalls=1, stall_s=60, within_bytes=CHUNK_BYTES) as proxy,
+        ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver.token(), timeout_s=0.5) as client,
+        Sender(client, connections=2, quiet_s=0.1, give_up_after_s=60) as sender,
+    ):
+        sender.send(file)
+        assert proxy.happened["stall"] == 1
+    assert_arrived(receiver.data, [file])
+
+
+@pytest.mark.parametrize("size_bytes", [1000, CHUNK_BYTES, CHUNK_BYTES + 1])
+def test_a_wrong_token_is_told_at_once(receiver, tmp_path, size_bytes):
+    file = make(tmp_path / "source", "file.mrc", size_bytes)
+    with ReceiverClient(receiver.url, "cf_wrong000_" + "x" * 43) as client, Sender(client) as sender:
+        began = time.monotonic()
+        with pytest.raises(AuthRejected):
+            sender.send(file)
+        assert time.monotonic() - began < 10
+    assert visible(receiver.data) == {}
+
+
+def test_nobody_there_is_given_up_in_time_or_borne_until_told(tmp_path):
+    file = make(tmp_path / "source", "file.mrc", 1000)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with ReceiverClient(f"http://127.0.0.1:{port}", "token") as client:
+        with Sender(client, give_up_after_s=0.5) as sender, pytest.raises(LinkLost):
+            sender.send(file)
+        until = time.monotonic() + 1
+        with Sender(client, give_up_after_s=None) as sender, pytest.raises(TransferStopped):
+            sender.send(file, should_stop=lambda: time.monotonic() > until)
+        assert until < time.monotonic() < until + 5
+
+
+class Background:
+    """Sends in a thread; leaving the block waits for the receipt."""
+
+    def __init__(self, sender, file):
+        self.arrived = threading.Semaphore(0)
+        self.receipt = self.error = None
+        self._thread = threading.Thread(target=self._send, args=(sender, file))
+
+    def _send(self, sender, file):
+        try:
+            self.receipt = sender.send(file, on_progress=lambda _: self.arrived.release())
+        except TransferError as error:
+            self.error = error
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._thread.join()
+
+
+def test_a_receiver_that_is_down_for_a_while_is_waited_for(receiver_process, tmp_path):
+    receiver_process.start()
+    start_session(receiver_process)
+    token = receiver_process.token()
+    file = make(tmp_path / "source", "file.mrc", 2 * CHUNK_BYTES)
+    receiver_process.kill()
+    with (
+        ReceiverClient(receiver_process.url, token) as client,
+        Sender(client, give_up_after_s=None) as sender,
+        Background(sender, file) as sending,
+    ):
+        time.sleep(0.5)
+        receiver_process.start()
+    assert sending.error is None
+    assert_arrived(receiver_process.data, [file])
+
+
+def test_after_a_killed_receiver_only_what_was_in_flight_is_sent_again(receiver_process, tmp_path):
+    receiver_process.start()
+    start_session(receiver_process)
+    connections, size_bytes = 2, 8 * CHUNK_BYTES
+    file = make(tmp_path / "source", "file.mrc", size_bytes)
+    with (
+        ChaosProxy(receiver_process.port, bytes_per_s=20e6) as proxy,
+        ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver_process.token(), timeout_s=10) as client,
+        Sender(client, connections=connections, quiet_s=0.1, give_up_after_s=None) as sender,
+        Background(sender, file) as sending,
+    ):
+        for _ in range(3):
+            assert sending.arrived.acquire(timeout=60)
+        receiver_process.kill()
+        assert visible(receiver_process.data) == {}
+        receiver_process.start()
+    assert sending.error is None
+    assert_arrived(receiver_process.data, [file])
+    assert size_bytes < proxy.sent_bytes <= size_bytes + connections * CHUNK_BYTES + OVERHEAD_BYTES
+
+
+SENDING_PROGRAM = """
+import sys
+from pathlib import Path
+from transfer.client import ReceiverClient
+from transfer.sender import FileToSend, Sender
+url, token, source = sys.argv[1:]
+with ReceiverClient(url, token) as client, Sender(client, connections=2, quiet_s=0.1) as sender:
+    sender.send(FileToSend(Path(source), "grid1", Path(source).name))
+"""
+
+
+def test_after_a_killed_sender_only_what_was_in_flight_is_sent_again(receiver, tmp_path):
+    start_session(receiver)
+    size_bytes = 6 * CHUNK_BYTES
+    file = make(tmp_path / "source", "file.mrc", size_bytes)
+    with ChaosProxy(receiver.port, bytes_per_s=20e6) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        command = [sys.executable, "-c", SENDING_PROGRAM, url, receiver.token(), file.source]
+        first = subprocess.Popen(command, cwd=ROOT)
+        while proxy.sent_bytes < 3.5 * CHUNK_BYTES:
+            assert first.poll() is None
+            time.sleep(0.005)
+        first.kill()
+        assert first.wait() == -signal.SIGKILL
+        assert visible(receiver.data) == {}
+        subprocess.run(command, cwd=ROOT, check=True)
+        assert size_bytes < proxy.sent_bytes <= size_bytes + 2 * CHUNK_BYTES + OVERHEAD_BYTES
+    assert_arrived(receiver.data, [file])
