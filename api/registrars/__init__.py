@@ -76,8 +76,10 @@ class Registrar(Protocol):
             None can be shown at present.
         """
 
-    def tend(self, place: SessionPlace, *, ended: bool) -> None:
+    def tend(self, place: SessionPlace, *, ended: bool) -> bool:
         """Bring the session's project into the state that it should have: growing, or (`ended`) complete.
+
+        Returns whether it is complete, so that nothing is left to do.
 
         Raises
         ------

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, and_, exists, insert, select, update
+from sqlalchemy import Connection, Exists, and_, exists, insert, select, update
 
 from api.database import (
     Database,
@@ -40,8 +40,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Tended:
-    """A session that a registrar has a project for, and whether nothing more is to come."""
+    """A session whose project is not closed, and whether nothing more is to come."""
 
+    session_id: int
     place: SessionPlace
     ended: bool
 
@@ -126,8 +127,8 @@ class Outbox:
                 add_event(
                     connection,
                     batch.session_id,
-                    f"registration.{outcome.state}",
-                    by_number[number].micrograph_name,
+                    "exposure-registered" if outcome.state == RegistrationState.REGISTERED else "registration-failed",
+                    str(by_number[number].record.exposure_id),
                     f"{self._registrar}: {outcome.detail}" if outcome.detail else self._registrar,
                 )
 
@@ -151,30 +152,45 @@ class Outbox:
         with self._database.write() as connection:
             if known is None:
                 connection.execute(
-                    insert(projects).values(session_id=session_id, registrar=self._registrar, location=str(location))
+                    insert(projects).values(
+                        session_id=session_id, registrar=self._registrar, location=str(location), closed=False
+                    )
                 )
             else:
                 connection.execute(update(projects).where(here).values(location=str(location)))
 
     def tended(self) -> list[Tended]:
-        """Return the sessions that this registrar has a project for."""
-        pending = exists(
-            select(registrations.c.id)
-            .join_from(registrations, exposures, registrations.c.exposure == exposures.c.id)
-            .where(registrations.c.registrar == self._registrar, registrations.c.state == RegistrationState.PENDING)
-            .where(exposures.c.session_id == sessions.c.id)
-            .correlate(sessions)
-        )
+        """Return the sessions that have a project here which is not closed."""
         query = (
-            select(sessions.c.name, sessions.c.state, pending.label("pending"))
+            select(sessions.c.id, sessions.c.name, sessions.c.state, self._something_pending().label("pending"))
             .join_from(projects, sessions, projects.c.session_id == sessions.c.id)
-            .where(projects.c.registrar == self._registrar)
+            .where(projects.c.registrar == self._registrar, projects.c.closed.is_(False))
         )
         with self._database.read() as connection:
             return [
-                Tended(self._place(row.name), row.state == SessionState.ENDED and not row.pending)
+                Tended(row.id, self._place(row.name), row.state == SessionState.ENDED and not row.pending)
                 for row in connection.execute(query)
             ]
+
+    def note_closed(self, session_id: int) -> None:
+        """Write down that a session's project is complete, unless something came in meanwhile."""
+        over = exists().where(sessions.c.id == projects.c.session_id, sessions.c.state == SessionState.ENDED)
+        with self._database.write() as connection:
+            connection.execute(
+                update(projects)
+                .where(projects.c.session_id == session_id, projects.c.registrar == self._registrar)
+                .where(over.where(~self._something_pending()))
+                .values(closed=True)
+            )
+
+    def _something_pending(self) -> Exists:
+        """Return the condition that a row of `sessions` has exposures that this registrar has yet to show."""
+        return (
+            exists()
+            .where(registrations.c.exposure == exposures.c.id, exposures.c.session_id == sessions.c.id)
+            .where(registrations.c.registrar == self._registrar, registrations.c.state == RegistrationState.PENDING)
+            .correlate(sessions)
+        )
 
     def _place(self, session: str) -> SessionPlace:
         return SessionPlace(session, self._data / "sessions" / session)

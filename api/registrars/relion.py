@@ -50,8 +50,9 @@ class RelionRegistrar:
     def check(self) -> None:
         """Return: files are all it needs."""
 
-    def tend(self, place: SessionPlace, *, ended: bool) -> None:
-        """Leave the STAR file as it is: it is complete after every batch."""
+    def tend(self, place: SessionPlace, *, ended: bool) -> bool:  # noqa: ARG002 - every place is alike
+        """Leave the STAR file as it is, complete after every batch; return whether it will stay so."""
+        return ended
 
     def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, Outcome]:
         """List exposures in the session's STAR file, which is replaced in one step."""

@@ -175,4 +175,5 @@ class Worker:
             return
         self._tended_at = time.monotonic()
         for session in self._outbox.tended():
-            self.registrar.tend(session.place, ended=session.ended)
+            if self.registrar.tend(session.place, ended=session.ended):
+                self._outbox.note_closed(session.session_id)

@@ -99,8 +99,10 @@ class ScipionRegistrar:
             self._see_to_follower(place, journal)
         return outcomes
 
-    def tend(self, place: SessionPlace, *, ended: bool) -> None:
+    def tend(self, place: SessionPlace, *, ended: bool) -> bool:
         """Keep a follower at work while the session runs; let it close its sets when the session has ended.
+
+        Returns whether it has closed them.
 
         Raises
         ------
@@ -115,6 +117,7 @@ class ScipionRegistrar:
         journal.read_answers()
         if not journal.closed:
             self._see_to_follower(place, journal)
+        return journal.closed
 
     def _journal(self, place: SessionPlace) -> SessionJournal:
         journal = self._journals.get(place.name)

@@ -3,10 +3,8 @@
 A JSON object on stdin, a JSON object as the last line on stdout. Every request may be repeated.
 
 * `{"do": "check"}`: is this Scipion usable? Answers with its versions.
-* `{"do": "ensure", "project": DIR, "session": NAME, "journal": PATH, "force": false}`: make the project if there is
-  none, and see to it that a follower of that journal runs in it. One that its user stopped stays stopped unless forced.
-* `{"do": "status", …}`: the same answer, with nothing changed.
-* `{"do": "stop", …}`: ask the follower to close its sets and finish.
+* `{"do": "ensure", "project": DIR, "session": NAME, "journal": PATH}`: make the project if there is none, and see
+  to it that a follower of that journal runs in it. One that its user stopped in Scipion stays stopped.
 
 The answer has `ok`; then `project`, `protocol` (its id), `status`, `alive`, `outputs`, `acted`; or `error`.
 """
@@ -71,11 +69,11 @@ class Bridge:
         self._project_class = Project
         self._follow = self._domain.findClass("ProtCryoferryFollow")
 
-    def ensure(self, force):
+    def ensure(self):
         """Make what is missing, start or continue what does not run; return what was done."""
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
         lock(self._path + ".cryoferry.lock")
-        project = self._open(make=True)
+        project = self._open()
         protocol = self._find(project)
         if protocol is None:
             protocol = project.newProtocol(self._follow, journal=self._journal, sessionName=self._session)
@@ -85,30 +83,14 @@ class Bridge:
             return self._start(project, protocol, "started", lambda: project.launchProtocol(protocol, wait=False))
         if self._is_alive(self._newest(project, protocol)):
             return self._describe(project, protocol, "nothing")
-        if self._newest(project, protocol).isAborted() and not force:
+        if self._newest(project, protocol).isAborted():
             return self._describe(project, protocol, "stopped by its user")
         return self._start(project, protocol, "continued", lambda: self._continue(project, protocol))
 
-    def status(self):
-        """Return how the follower stands."""
-        project = self._open(make=False)
-        protocol = self._find(project)
-        if protocol is None:
-            return {"ok": True, "project": self._path, "protocol": None, "alive": False, "acted": "nothing"}
-        return self._describe(project, protocol, "nothing")
-
-    def stop(self):
-        """Ask the follower to finish."""
-        project = self._open(make=False)
-        protocol = self._find(project)
-        with open(os.path.join(protocol._getExtraPath(), "STOP_STREAMING.TXT"), "w"):
-            pass
-        return self._describe(project, protocol, "asked to stop")
-
-    def _open(self, make):
+    def _open(self):
         made = os.path.join(self._path, ".cryoferry-made")
         project = self._project_class(self._domain, self._path)
-        if make and not os.path.exists(made):
+        if not os.path.exists(made):
             # a project.sqlite without the mark: its making was cut short, and nothing is in it yet
             project.create(comment=f"cryoferry session {self._session}")
             os.chdir(self._path)
@@ -219,9 +201,7 @@ def answer(request):
     if request["do"] == "check":
         return check()
     bridge = Bridge(request["project"], request["session"], request["journal"])
-    if request["do"] == "ensure":
-        return bridge.ensure(request.get("force", False))
-    return {"status": bridge.status, "stop": bridge.stop}[request["do"]]()
+    return bridge.ensure()
 
 
 def main():

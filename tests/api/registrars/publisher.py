@@ -204,3 +204,13 @@ class Publisher:
             return connection.execute(
                 select(projects.c.location).where(projects.c.registrar == registrar)
             ).scalar_one_or_none()
+
+    def closed(self, registrar: str) -> bool:
+        """Whether the registrar has closed the session's project."""
+        with self.database.read() as connection:
+            return bool(connection.execute(select(projects.c.closed).where(projects.c.registrar == registrar)).scalar())
+
+    def reopen_project(self) -> None:
+        """What publishing does to a project that was closed."""
+        with self.database.write() as connection:
+            connection.execute(update(projects).values(closed=False))

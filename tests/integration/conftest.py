@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Iterator[Any]:
+    """A receiver's data folder with one session."""
+    path = ROOT / "tests" / "api" / "registrars" / "publisher.py"
+    spec = importlib.util.spec_from_file_location("registrars_publisher", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = module.Publisher(tmp_path / "data")
+    yield made
+    made.database.close()
+
+
+@pytest.fixture(scope="session")
+def scipion() -> Path:
+    """A folder that holds a Scipion made by the plugin's install.py."""
+    folder = Path(os.environ.get("CRYOFERRY_TEST_SCIPION") or ROOT / ".scipion")
+    if not (folder / "cryoferry-scipion.json").exists():
+        pytest.skip("needs a Scipion environment: make scipion")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_in_scipion(scipion: Path) -> Callable[..., str]:
+    """Run a script of this folder with Scipion's interpreter; return what it printed."""
+    description = json.loads((scipion / "cryoferry-scipion.json").read_text("utf-8"))
+
+    def run(script: str, *arguments: str, prefix: tuple[str, ...] = ()) -> str:
+        done = subprocess.run(
+            [*prefix, description["python"], str(HERE / script), *arguments],
+            env={**os.environ, **description["environment"]},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def inspect(run_in_scipion: Callable[..., str]) -> Callable[[Path], Any]:
+    """What a fresh process of Scipion sees in a project."""
+    return lambda project: json.loads(run_in_scipion("scipion_inspector.py", str(project)))
+
+
+@pytest.fixture
+def registrar_process(publisher: Any, scipion: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Start the registrars in a process of their own, as a receiver does; followers are ended with the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        script = (
+            "import sys, time; from pathlib import Path; from api.database import Database;"
+            "from api.registrars.runner import RegistrarRunner; from api.registrars.settings import RegistrarSettings;"
+            "data = Path(sys.argv[1]);"
+            "settings = RegistrarSettings(scipion=Path(sys.argv[2]), relion=False);"
+            "RegistrarRunner(settings, Database(f'sqlite:///{data}/receiver.sqlite'), data).start();"
+            "time.sleep(600)"
+        )
+        process = subprocess.Popen([sys.executable, "-c", script, str(publisher.data), str(scipion)])
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+    kill_follower(publisher)
+
+
+def kill_follower(publisher: Any) -> bool:
+    """Kill -9 the session's follower, if there is one."""
+    beats = list(publisher.data.glob("scipion-projects/*/Runs/*/extra/HEARTBEAT"))
+    for beat in beats:
+        pid = int(beat.read_text().split()[-1] or 0)
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"pw_protocol_run" in command and str(publisher.data).encode() in command:
+            os.kill(pid, 9)
+            return True
+    return False

@@ -1,0 +1,159 @@
+"""Real projects in a real Scipion, through the real outbox: what a fresh process of Scipion sees afterwards."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.scipion, pytest.mark.timeout(240)]
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+
+
+def follower_pid(publisher: Any) -> int | None:
+    """The process that holds the follower's lock and beats."""
+    for beat in publisher.data.glob("scipion-projects/*/Runs/*/extra/HEARTBEAT"):
+        words = beat.read_text().split()
+        if words and Path(f"/proc/{words[-1]}").exists():
+            return int(words[-1])
+    return None
+
+
+def project_of(publisher: Any) -> Path:
+    return Path(publisher.project("scipion"))
+
+
+def registered(publisher: Any) -> int:
+    return publisher.count("scipion", "registered")
+
+
+def end(publisher: Any) -> None:
+    publisher.set_session_state("ended")
+    wait_for(lambda: publisher.closed("scipion"), "the session's project is closed")
+
+
+def test_every_micrograph_exactly_once_whatever_is_killed(
+    publisher: Any, registrar_process: Callable[[], subprocess.Popen[bytes]], inspect: Callable[[Path], Any]
+) -> None:
+    chance = random.Random(20260102)
+    for number in range(3):
+        publisher.publish(f"first_{number}", seed=number)
+    receiver = registrar_process()
+    wait_for(lambda: registered(publisher) == 3, "the first micrographs are registered")
+
+    for number, victims in enumerate(("follower", "receiver", "both")):
+        for label in "abc":
+            publisher.publish(f"round{number}_{label}", seed=number)
+        time.sleep(chance.uniform(0.2, 1.5))  # somewhere between outbox, journal, set and answer
+        pid = follower_pid(publisher)
+        if victims != "receiver" and pid:
+            os.kill(pid, signal.SIGKILL)
+        if victims != "follower":
+            receiver.kill()
+            receiver.wait()
+            receiver = registrar_process()
+    wait_for(lambda: registered(publisher) == 12, "all are registered")
+    end(publisher)
+
+    (run,) = inspect(project_of(publisher))["runs"]
+    micrographs = run["outputs"]["outputMicrographs"]
+    names = [item["name"] for item in micrographs["items"]]
+    assert len(names) == 12
+    assert len(set(names)) == 12
+    assert micrographs["stream"] == "closed"
+    assert run["status"] == "finished"
+
+
+@pytest.fixture
+def live(publisher: Any, registrar_process: Callable[[], subprocess.Popen[bytes]]) -> Any:
+    """A session with two micrographs registered."""
+    publisher.publish("one", seed=6)
+    publisher.publish("two words", seed=1, dtype="float32", ctf=True)
+    registrar_process()
+    wait_for(lambda: registered(publisher) == 2, "two micrographs are registered")
+    return publisher
+
+
+def test_what_scipion_sees(live: Any, inspect: Callable[[Path], Any]) -> None:
+    (run,) = inspect(project_of(live))["runs"]
+    assert run["label"] == "cryoferry grid1"
+    assert run["status"] == "running"
+    assert run["summary"] == ["2 micrographs of session grid1"]
+    micrographs = run["outputs"]["outputMicrographs"]
+    assert micrographs["stream"] == "open"
+    assert (micrographs["size"], micrographs["size_in_project"]) == (2, 2)
+    assert micrographs["pixel_size"] == pytest.approx(1.06)
+    assert micrographs["dim"] == [96, 64, 1]
+    assert micrographs["has_acquisition"]
+    one, two = micrographs["items"]
+    assert one["name"] == "one.mrc"
+    assert " " not in two["name"]
+    for item in (one, two):
+        assert item["exists"]
+        assert item["dim"] == [96, 64, 1]
+        assert item["thumbnail_is_file"]
+        assert item["_samplingRate"] == pytest.approx(1.06)
+        assert item["_acquisition._voltage"] == 300
+        assert item["_acquisition._sphericalAberration"] == pytest.approx(2.7)
+        assert item["_acquisition._amplitudeContrast"] == pytest.approx(0.1)
+        assert item["_acquisition._doseInitial"] == pytest.approx(0.5)
+        assert item["shifts"] == [[0.0, 1.5, 2.5], [0.0, -0.5, -1.0]]
+        assert item["range"] == [1, 3]
+        assert item["_rlnAccumMotionTotal"] == pytest.approx(2.7)
+        assert item["_cryoferryRevision"] == 1
+    assert one["_acquisition._dosePerFrame"] == pytest.approx(1.25)
+    assert one["_acquisition._magnification"] == 105000
+    assert two["_acquisition._dosePerFrame"] is None
+    (ctf,) = run["outputs"]["outputCTF"]["items"]
+    assert ctf["_defocusU"] == 12000
+    assert ctf["_micObj._micName"] == two["name"]
+
+
+def test_late_data_revisions_and_other_pixel_sizes(live: Any, inspect: Callable[[Path], Any]) -> None:
+    end(live)
+    live.publish("late", seed=2)
+    live.publish("one", revision=2, seed=3, shape=(32, 48), pixel_size=2.12)
+    live.publish("two words", revision=2, seed=4)
+    live.reopen_project()
+    wait_for(lambda: registered(live) == 5, "late micrographs are registered")
+    wait_for(lambda: live.closed("scipion"), "the project is closed again")
+
+    (run,) = inspect(project_of(live))["runs"]
+    assert run["status"] == "finished"
+    first, second = run["outputs"]["outputMicrographs"], run["outputs"]["outputMicrographs2"]
+    assert {first["stream"], second["stream"], run["outputs"]["outputCTF"]["stream"]} == {"closed"}
+    assert {item["name"].split("-")[0]: item["_cryoferryRevision"] for item in first["items"]} == {
+        "two_words": 2,
+        "late.mrc": 1,
+    }
+    (moved,) = second["items"]
+    assert (moved["name"], moved["_cryoferryRevision"], moved["dim"]) == ("one.mrc", 2, [48, 32, 1])
+    assert second["pixel_size"] == pytest.approx(2.12)
+    assert (first["size"], first["size_in_project"]) == (2, 2)
+
+
+def test_a_look_from_another_pid_namespace_closes_nothing(
+    live: Any, run_in_scipion: Callable[..., str], inspect: Callable[[Path], Any]
+) -> None:
+    elsewhere = ("unshare", "--pid", "--fork", "--mount-proc")
+    if subprocess.run([*elsewhere, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to make a PID namespace: run as root")
+    said = run_in_scipion("scipion_refresh.py", str(project_of(live)), prefix=elsewhere)
+    assert said.split() == ["running"]
+    (run,) = inspect(project_of(live))["runs"]
+    assert run["outputs"]["outputMicrographs"]["stream"] == "open"
+    live.publish("three", seed=5)
+    wait_for(lambda: registered(live) == 3, "the follower goes on")
