@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from preprocess.alignment.field import DisplacementField
 from preprocess.backends import cpu_kernels as kernels
 from preprocess.backends.contract import RING_COUNT, DeviceImage, Image
+from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, edge_taper, lanczos_taps, multiplicity, ring_indices
 from preprocess.errors import DeviceOutOfMemory
-
-CORNER_FREQUENCY = float(np.sqrt(0.5))
 
 
 def usable_threads(wanted: int) -> int:
@@ -37,12 +36,12 @@ class CpuSpectra:
         self.shape = shape
         self.frame_count = len(transforms)
         self.threads = threads
-        self.rings = _ring_indices(shape)
+        self.rings = ring_indices(shape)
         self.total = np.zeros(transforms.shape[1:], np.complex64)
 
     def ring_sizes(self) -> NDArray[np.float64]:
         """Return the number of Fourier components of each ring."""
-        counts = np.bincount(self.rings.ravel(), _multiplicity(self.shape).ravel(), RING_COUNT + 1)
+        counts = np.bincount(self.rings.ravel(), multiplicity(self.shape).ravel(), RING_COUNT + 1)
         return counts[:RING_COUNT].astype(np.float64)
 
     def ring_powers(self, shifts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -122,7 +121,7 @@ class CpuFrameStack:
         """Return the transforms of the binned frames."""
         count, height, width = self.frames.shape
         shape = (height // bin_factor, width // bin_factor)
-        taper = (_taper(shape[0]), _taper(shape[1]))
+        taper = (edge_taper(shape[0]), edge_taper(shape[1]))
         try:
             transforms = np.empty((count, shape[0], shape[1] // 2 + 1), np.complex64)
         except MemoryError as error:
@@ -197,38 +196,6 @@ class CpuBackend:
             )
         total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
         return scipy.fft.irfft2(total, s=output_shape, workers=self.threads)
-
-
-def lanczos_taps(count: int = 2048) -> NDArray[np.float32]:
-    """Return the six Lanczos-3 weights for `count` fractions of a pixel from 0, shape (count, 6), each row's sum 1."""
-    distance = np.arange(count)[:, None] / count - np.arange(-2, 4)
-    taps = np.sinc(distance) * np.sinc(distance / 3)
-    normalised: NDArray[np.float32] = (taps / taps.sum(1, keepdims=True)).astype(np.float32)
-    return normalised
-
-
-def _taper(size: int) -> NDArray[np.float32]:
-    """Return a window of ones that falls to zero as a cosine over 1/32 of its length at either end."""
-    depth = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / max(size / 32, 1)
-    window: NDArray[np.float32] = (0.5 - 0.5 * np.cos(np.pi * np.clip(depth, 0, 1))).astype(np.float32)
-    return window
-
-
-def _ring_indices(shape: tuple[int, int]) -> NDArray[np.int16]:
-    """Return the ring of each Fourier component; those beyond Nyquist get RING_COUNT."""
-    ky, kx = scipy.fft.fftfreq(shape[0])[:, None], scipy.fft.rfftfreq(shape[1])[None]
-    rings = np.sqrt(ky**2 + kx**2) * 2 * RING_COUNT
-    clipped: NDArray[np.int16] = np.minimum(rings, RING_COUNT).astype(np.int16)
-    return clipped
-
-
-def _multiplicity(shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Return how many components of the full spectrum each one of the half spectrum stands for."""
-    twice = np.full((shape[0], shape[1] // 2 + 1), 2.0)
-    twice[:, 0] = 1
-    if shape[1] % 2 == 0:
-        twice[:, -1] = 1
-    return twice
 
 
 def _with_outside(weights: NDArray[np.float64]) -> NDArray[np.float32]:

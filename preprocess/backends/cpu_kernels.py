@@ -13,11 +13,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.backends.spectrum_layout import FIELD_COLUMNS
+
 Array = NDArray[Any]
 
 TILE_ROWS = 16  # rows that one thread computes together: their sums stay in its cache
 BLOCK_COLUMNS = 512  # columns of a tile that are converted and interpolated together
-FIELD_COLUMNS = 64  # columns for which the displacement field is evaluated once
 MARGIN = 24  # room around a block for the six taps and for the field's variation within it
 
 

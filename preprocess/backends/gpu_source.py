@@ -1,0 +1,77 @@
+"""CUDA source of the GPU's one kernel of its own, compiled by CuPy for each type of frame."""
+
+from __future__ import annotations
+
+from preprocess.backends.spectrum_layout import FIELD_COLUMNS
+
+MOST_SUMS = 16
+"""Sums that one launch accumulates; more take several launches."""
+
+WARP_AND_SUM = f"""
+#define FIELD_COLUMNS {FIELD_COLUMNS}
+#define MOST_SUMS {MOST_SUMS}
+
+__device__ int mirrored(int index, int size) {{
+    int period = 2 * size;
+    index %= period;
+    if (index < 0) index += period;
+    return index < size ? index : period - 1 - index;
+}}
+
+__device__ double displacement(const double* c, double y, double x) {{
+    return c[0] + x * (c[1] + c[2] * x + c[5] * y) + y * (c[3] + c[4] * y);
+}}
+
+/* One thread a pixel: every frame's value there, displacement undone, added to each sum in the order of frames.
+   frames (count, height, width); gain (height, width); field_y, field_x (count, 6); weights (count, sum_count);
+   taps (steps, 6); sums (sum_count, height, width). */
+extern "C" __global__ void warp_and_sum(
+    const FRAME* frames, const float* gain, int has_gain, const double* field_y, const double* field_x,
+    const float* weights, const float* taps, float* sums,
+    int count, int height, int width, int sum_count, int steps
+) {{
+    int x = blockIdx.x * blockDim.x + threadIdx.x;
+    int y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    int block = x / FIELD_COLUMNS * FIELD_COLUMNS;
+    int columns = min(FIELD_COLUMNS, width - block);
+    double at_y = (double)y / height - 0.5;
+    double at_x = (block + 0.5 * columns) / width - 0.5;
+    float total[MOST_SUMS];
+    for (int r = 0; r < sum_count; r++) total[r] = 0.0f;
+    for (int t = 0; t < count; t++) {{
+        double source_y = y + displacement(field_y + 6 * t, at_y, at_x);
+        double shift_x = displacement(field_x + 6 * t, at_y, at_x);
+        int iy = (int)floor(source_y), ix = (int)floor(shift_x);
+        const float* w = taps + 6 * min((int)((source_y - iy) * steps), steps - 1);
+        const float* v = taps + 6 * min((int)((shift_x - ix) * steps), steps - 1);
+        int from_x[6];
+        for (int i = 0; i < 6; i++) from_x[i] = mirrored(x + ix - 2 + i, width);
+        float value = 0.0f;
+        for (int j = 0; j < 6; j++) {{
+            size_t row = (size_t)mirrored(iy - 2 + j, height) * width;
+            const FRAME* line = frames + (size_t)t * height * width + row;
+            float along = 0.0f;
+            for (int i = 0; i < 6; i++) {{
+                float pixel = (float)line[from_x[i]];
+                if (has_gain) pixel *= gain[row + from_x[i]];
+                along += v[i] * pixel;
+            }}
+            value += w[j] * along;
+        }}
+        for (int r = 0; r < sum_count; r++) total[r] += weights[(size_t)t * sum_count + r] * value;
+    }}
+    for (int r = 0; r < sum_count; r++) sums[((size_t)r * height + y) * width + x] = total[r];
+}}
+"""
+
+FRAME_TYPES = {
+    "uint8": "unsigned char",
+    "int8": "signed char",
+    "uint16": "unsigned short",
+    "int16": "short",
+    "uint32": "unsigned int",
+    "int32": "int",
+    "float32": "float",
+}
+"""The kernel's name for each number type of frames."""
