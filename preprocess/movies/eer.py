@@ -55,6 +55,7 @@ class EerMovie:
             if (page.height, page.width) != (self.height, self.width):
                 raise UnreadableMovie(f"{path}: hardware frame {page.number} has another size than the first")
         self._pages = pages
+        self.hardware_frame_count = len(pages)
         metadata = _metadata(path, first.eer_metadata)
         self.header_pixel_size_angstrom = _header_pixel_size(metadata)
         self.header_total_dose_e_per_a2 = _header_total_dose(metadata, self.header_pixel_size_angstrom)

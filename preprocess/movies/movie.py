@@ -57,6 +57,10 @@ class Movie(Protocol):
         """Return how many hardware frames make one frame (1 except for EER)."""
 
     @property
+    def hardware_frame_count(self) -> int:
+        """Return how many hardware frames the file holds, left out ones included (`frame_count` except for EER)."""
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """Return what a user should know about how the file is read (EER: hardware frames left out)."""
 

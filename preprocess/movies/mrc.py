@@ -31,6 +31,7 @@ class MrcMovie:
             raise UnsupportedFormat(f"{path}: MRC mode {header.mode} is not read (modes 0, 1, 2, 6, 12 and 101 are)")
         self._stored_dtype = header.stored_dtype
         self.frame_count, self.height, self.width = header.frame_count, header.height, header.width
+        self.hardware_frame_count = self.frame_count
         self.dtype: np.dtype[Any] = self._stored_dtype.newbyteorder("=")
         self.header_pixel_size_angstrom = known_pixel_size(header.pixel_size_angstrom)
 

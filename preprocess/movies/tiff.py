@@ -36,6 +36,7 @@ class TiffMovie:
             self._pages = list(tiff_pages(file, path.stat().st_size))
         first = self._pages[0]
         self.frame_count, self.height, self.width = len(self._pages), first.height, first.width
+        self.hardware_frame_count = self.frame_count
         self._stored_dtype = _movie_dtype(path, first)
         self.dtype: np.dtype[Any] = self._stored_dtype.newbyteorder("=")
         self.header_pixel_size_angstrom = known_pixel_size(first.pixel_size_angstrom)

@@ -63,9 +63,7 @@ def test_tiff_written_as_one_contiguous_series(tmp_path, counts):
     assert same([frame[::-1] for frame in open_movie(path).frames()], counts)
 
 
-@pytest.mark.parametrize(
-    ("mode", "dtype"), [(0, "i1"), (1, "i2"), (2, "f4"), (6, "u2"), (12, "f2")], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("mode", "dtype"), [(0, "i1"), (1, "i2"), (2, "f4"), (6, "u2"), (12, "f2")], ids=str)
 def test_mrc_modes_as_mrcfile_reads_them(tmp_path, counts, mode, dtype):
     path = tmp_path / "movie.mrcs"
     sign = -1 if dtype != "u2" else 1

@@ -1,0 +1,76 @@
+"""EPU's XML beside a movie: SI units, namespaces that vary, custom data found by key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError, number, positive
+
+_CAMERA = "{*}microscopeData/{*}acquisition/{*}camera"
+
+
+def read_epu_xml(path: Path) -> Sidecar | None:
+    """Return what EPU says about an exposure, or None when the XML is not an image's.
+
+    Raises
+    ------
+    SidecarUnreadableError
+        The file is cut off or no XML.
+    """
+    try:
+        root = ET.fromstring(path.read_bytes())  # noqa: S314 - the facility's own file; expat bounds entity expansion
+    except (OSError, ET.ParseError) as error:
+        raise SidecarUnreadableError(f"{path}: {error}") from error
+    if root.tag.rpartition("}")[2] != "MicroscopeImage":
+        return None
+    custom = _entries(root.find("{*}CustomData"))
+    width, height = (positive(root.findtext(f"{_CAMERA}/{{*}}ReadoutArea/{{*}}{side}")) for side in ("width", "height"))
+    return Sidecar(
+        path=path,
+        source="epu-xml",
+        pixel_size_angstrom=positive(root.findtext("{*}SpatialScale/{*}pixelSize/{*}x/{*}numericValue"), scale=1e10),
+        image_height_px=int(height) if height and width else None,
+        image_width_px=int(width) if height and width else None,
+        voltage_kv=positive(root.findtext("{*}microscopeData/{*}gun/{*}AccelerationVoltage"), scale=1e-3),
+        magnification=positive(
+            root.findtext("{*}microscopeData/{*}optics/{*}TemMagnification/{*}NominalMagnification")
+        ),
+        total_dose_e_per_a2=_total_dose(custom),
+        defocus_angstrom=_underfocus_angstrom(custom),
+        frame_count=_frame_count(root),
+    )
+
+
+def _entries(dictionary: ET.Element | None) -> dict[str, str]:
+    """Return a serialised dictionary's plain values by key."""
+    if dictionary is None:
+        return {}
+    pairs = ((entry.findtext("{*}Key"), entry.findtext("{*}Value")) for entry in dictionary)
+    return {key: value for key, value in pairs if key and value}
+
+
+def _total_dose(custom: dict[str, str]) -> float | None:
+    """Return the dose in e⁻/Å²: `Dose` is in e⁻/m², a detector's `TotalDose` in e⁻/Å²."""
+    dose = positive(custom.get("Dose"), scale=1e-20)
+    if dose is not None:
+        return dose
+    totals = (positive(value) for key, value in custom.items() if key.startswith("Detectors[") and "TotalDose" in key)
+    return next((total for total in totals if total is not None), None)
+
+
+def _underfocus_angstrom(custom: dict[str, str]) -> float | None:
+    """Return the defocus as CTF programs count it: EPU's underfocus is negative, in metres."""
+    applied = number(custom.get("AppliedDefocus"))
+    return -applied * 1e10 if applied else None
+
+
+def _frame_count(root: ET.Element) -> int | None:
+    for element in root.iter():
+        name = element.tag.rpartition("}")[2]
+        if name == "NumberOffractions":
+            count = positive(element.text)
+            return int(count) if count else None
+        if name == "DoseFractions" and len(element):
+            return len(element)
+    return None

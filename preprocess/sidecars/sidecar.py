@@ -1,0 +1,48 @@
+"""What a sidecar says, in our units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+class SidecarUnreadableError(ValueError):
+    """The sidecar is cut off or corrupt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """What a sidecar says about an exposure. None: it says nothing.
+
+    `pixel_size_angstrom` is of an image of `image_height_px` by `image_width_px`; where these are known and the movie
+    has twice or half as many pixels, its pixel size is another one. `frame_count` counts the fractions.
+    """
+
+    path: Path
+    source: Literal["epu-xml", "mdoc"]
+    pixel_size_angstrom: float | None = None
+    image_height_px: int | None = None
+    image_width_px: int | None = None
+    voltage_kv: float | None = None
+    magnification: float | None = None
+    dose_per_frame_e_per_a2: float | None = None
+    total_dose_e_per_a2: float | None = None
+    defocus_angstrom: float | None = None
+    frame_count: int | None = None
+
+
+def positive(text: str | None, scale: float = 1.0) -> float | None:
+    """Return a text's number times `scale`; None where it is no finite number above zero: nobody filled it in."""
+    value = number(text)
+    return value * scale if value is not None and value > 0 else None
+
+
+def number(text: str | None) -> float | None:
+    """Return a text's finite number, or None."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
