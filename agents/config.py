@@ -4,7 +4,7 @@
     pixel_size = 0.822
 
     [watch]                      # inherits what it knows from [align] and [send]
-    session = "lysozyme-3"
+    session = "lysozyme-3"       # also for status, retry and doctor, like to, token_file, ca and work
 
     [session.start]              # a command inside a group: a nested table
 
@@ -23,8 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-INHERITS: Mapping[str, tuple[str, ...]] = {"watch": ("align", "send")}
-"""A section that takes the keys which it knows from others where it says nothing itself."""
+INHERITS: Mapping[str, tuple[str, ...]] = {
+    "watch": ("align", "send"),
+    "status": ("watch", "send"),
+    "retry": ("watch", "send"),
+    "doctor": ("watch", "send"),
+}
+"""Sections that take what they know from others, the first one first, where they say nothing themselves."""
+
+_WHERE = frozenset({"to", "session", "token_file", "ca", "work"})
+"""All that commands about an agent inherit: where it works and for whom, not how it aligns."""
 
 _PREFIX = "CRYOFERRY_"
 _SECRET_KEY = re.compile(r"(token|secret|password)$")
@@ -108,10 +116,17 @@ def load_configuration(
         merged: dict[str, Setting] = {}
         for layer in (of_file, of_environment):  # the environment wins over the file, inherited or not
             for origin in (*reversed(INHERITS.get(section, ())), section):
-                merged |= {key: value for key, value in layer.get(origin, {}).items() if key in known[section]}
+                merged |= {
+                    key: value for key, value in layer.get(origin, {}).items() if _passes(key, origin, section, known)
+                }
         if merged:
             sections[section] = merged
     return Configuration(file, sections)
+
+
+def _passes(key: str, origin: str, section: str, known: Mapping[str, Collection[str]]) -> bool:
+    """Return whether a key of one section also counts in another."""
+    return key in known[section] and (origin == section or section == "watch" or key in _WHERE)
 
 
 def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -19,9 +19,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from agents.choices import from_json, processed_to_json
-from preprocess.acquisition import resolve_acquisition
 from preprocess.errors import PreprocessError
-from preprocess.movies import open_movie
 from preprocess.pipeline import process_movie
 
 _PR_SET_PDEATHSIG = 1
@@ -32,10 +30,13 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 def _align(job: dict[str, Any]) -> dict[str, Any]:
     movie, chosen = Path(job["movie"]), from_json(job["chosen"])
     try:
-        acquisition = resolve_acquisition(
-            open_movie(movie, chosen.settings.eer), flags=chosen.flags, configured=chosen.configured
+        processed = process_movie(
+            movie,
+            Path(job["out"]),
+            settings=chosen.settings,
+            acquisition=chosen.flags,
+            configured=chosen.configured,
         )
-        processed = process_movie(movie, Path(job["out"]), settings=chosen.settings, acquisition=acquisition)
     except PreprocessError as error:
         return _failure(type(error).__name__, str(error), error.hint, error.exit_code)
     except MemoryError:

@@ -41,14 +41,14 @@ class Layout:
 
     def recognise(self, name: str, siblings: Collection[str]) -> Recognised:
         """Say what a file is, by its name and the names of all files in its folder."""
-        path = PurePath(name)
+        stem, _, suffix = name.rpartition(".")  # a large session asks this 20 000 times a scan, and this is quick
         if name.startswith("."):
             return Recognised("a hidden file")
-        if _IN_FLIGHT.search(name) or _IN_FLIGHT.search(path.stem):
+        if _IN_FLIGHT.search(name) or _IN_FLIGHT.search(stem):
             return Recognised("still being written, by its name")
-        if path.suffix.lower() not in MOVIE_SUFFIXES:
+        if f".{suffix.lower()}" not in MOVIE_SUFFIXES:
             return Recognised("not a movie's extension")
-        if _REFERENCE.search(path.stem):
+        if _REFERENCE.search(stem):
             return Recognised("a reference image, by its name")
         return self.judge(name, siblings)
 

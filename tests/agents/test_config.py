@@ -40,6 +40,18 @@ def test_environment_wins_over_the_file_and_watch_inherits(tmp_path: Path) -> No
     assert configuration.sources()["watch"]["voltage"] == Setting(200, str(file))
 
 
+def test_commands_about_an_agent_know_where_it_works_but_not_how_it_aligns(tmp_path: Path) -> None:
+    known = {**KNOWN, "retry": {"work", "session", "voltage"}, "status": {"to", "session"}}
+    file = write(tmp_path, '[align]\nvoltage = 300\n[send]\nto = "u"\n[watch]\nsession = "s"\nvoltage = 200\n')
+    assert load_configuration(file, {}, known).default_map() == {
+        "align": {"voltage": 300},
+        "send": {"to": "u"},
+        "watch": {"to": "u", "session": "s", "voltage": 200},
+        "retry": {"session": "s"},
+        "status": {"to": "u", "session": "s"},
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "environ", "where", "nearest"),
     [

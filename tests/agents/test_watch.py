@@ -1,0 +1,223 @@
+"""`cryoferry watch`, `status` and `retry` as real processes against a real receiver."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+import pytest
+
+from tests.agents.agent_process import ACQUISITION, StartAgent, cryoferry, lay, listing
+from transfer.client import ReceiverClient
+from transfer.digest import file_digest
+from transfer.protocol import Exposure
+
+SESSION = "s"
+
+
+def published(url: str, token: str) -> dict[str, Exposure]:
+    with ReceiverClient(url, token) as client:
+        return {exposure.record.movie: exposure for exposure in client.exposures(SESSION).exposures}
+
+
+def committed(data: Path) -> Path:
+    return data / "sessions" / SESSION / "files"
+
+
+def check_files(exposure: Exposure, data: Path) -> None:
+    """Every file that the record names is there, and is what it names."""
+    assert {str(file.role) for file in exposure.record.files} >= {"micrograph", "motion_star", "results", "thumbnail"}
+    for file in exposure.record.files:
+        if file.revision == 1:
+            with (committed(data) / file.path).open("rb") as content:
+                assert file_digest(content.fileno(), file.size_bytes) == file.digest
+
+
+def tell(result: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_the_whole_way_with_movies_of_one_stem_and_bad_ones_between(
+    source: Path, simulated: Path, tmp_path: Path, receiver: Any, start_agent: StartAgent
+) -> None:
+    token = receiver.token("agent", SESSION)
+    lay(simulated / "0.tiff", source / "one/a.tiff")
+    lay(simulated / "1.mrc", source / "two/a.mrc")
+    lay(simulated / "2.tiff", source / "odd name: 1*.tiff")
+    whole = (simulated / "3.tiff").read_bytes()
+    (source / "truncated.tiff").write_bytes(whole[: len(whole) // 2])
+    (source / "empty.mrc").touch()
+    strip = bytearray(whole)
+    strip[20_000:20_400] = bytes(400)
+    (source / "corrupt.tiff").write_bytes(strip)
+    (source / "notes.txt").write_text("not a movie")
+    before = listing(source)
+    agent = start_agent(receiver.url, token, "--give-up-seconds", "1", "--exit-when-idle", "1")
+    assert agent.wait() == 3
+    assert listing(source) == before
+
+    assert agent.states() == {
+        "one/a.tiff": ("released", 1),
+        "two/a.mrc": ("released", 1),
+        "odd name: 1*.tiff": ("released", 1),
+        "truncated.tiff": ("failed", 1),
+        "empty.mrc": ("failed", 1),
+        "corrupt.tiff": ("failed", 1),
+    }
+    assert "empty" in agent.line("empty.mrc", "failed")["reason"]
+    assert "UnreadableMovie" in agent.line("corrupt.tiff", "failed")["reason"]
+    assert agent.lines[-1]["summary"]["released"] == 3
+    exposures = published(receiver.url, token)
+    assert set(exposures) == {"one/a.tiff", "two/a.mrc", "odd name: 1*.tiff"}
+    for exposure in exposures.values():
+        check_files(exposure, receiver.data)
+    assert (committed(receiver.data) / "one/a.mrc").is_file()
+    assert (committed(receiver.data) / "two/a.mrc").is_file()
+    assert (committed(receiver.data) / "odd name=3A 1=2A.mrc").is_file()
+    assert not (tmp_path / "work/exposures").exists() or not any((tmp_path / "work/exposures").iterdir())
+
+    status = cryoferry("status", "--work", str(tmp_path / "work"), "--json", CRYOFERRY_TOKEN=token)
+    assert status.returncode == 0, status.stderr
+    *rows, last = tell(status)
+    assert {row["movie"]: row["state"] for row in rows} == {
+        movie: state for movie, (state, _) in agent.states().items()
+    }
+    assert last == {"agent_runs": False, "troubles": [], "receiver": "read"}
+    table = cryoferry("status", "--work", str(tmp_path / "work"), CRYOFERRY_TOKEN=token)
+    assert "one/a.tiff" in table.stderr
+    assert "UnreadableMovie" in table.stderr
+
+
+def test_an_overwritten_movie_and_a_retry_become_next_revisions(
+    source: Path, simulated: Path, tmp_path: Path, receiver: Any, start_agent: StartAgent
+) -> None:
+    token, work = receiver.token("agent", SESSION), str(tmp_path / "work")
+    lay(simulated / "0.tiff", source / "a.tiff")
+    agent = start_agent(receiver.url, token)
+    agent.wait_for(a_tiff="released")
+    first = published(receiver.url, token)["a.tiff"].record
+    lay(simulated / "2.tiff", source / "a.tiff")
+    agent.wait_for(a_tiff="released", revision=2)
+    second = published(receiver.url, token)["a.tiff"].record
+    assert (first.exposure_id, first.revision, second.revision) == (second.exposure_id, 1, 2)
+    assert {file.revision for file in second.files} == {2}
+    with mrcfile.open(committed(receiver.data) / "a.mrc", permissive=True) as kept:
+        assert kept.data.shape == (256, 256)  # the first one is still there under its name
+
+    same = cryoferry("retry", "--work", work, "a.tiff")
+    assert same.returncode == 2
+    assert "would come out the same" in same.stderr
+    unknown = cryoferry("retry", "--work", work, "b.tiff", "--bin", "2")
+    assert unknown.returncode == 2
+    assert "no exposure is named b.tiff" in unknown.stderr
+    would = cryoferry("retry", "--work", work, "a.tiff", "--bin", "2", "--even-odd", "--dry-run", "--json")
+    assert tell(would)[0]["done"] is False
+    retried = cryoferry("retry", "--work", work, "a", "--bin", "2", "--even-odd", "--json")
+    assert retried.returncode == 0, retried.stderr
+    assert tell(retried)[0]["revision"] == 3
+    agent.wait_for(a_tiff="released", revision=3)
+    third = published(receiver.url, token)["a.tiff"].record
+    assert third.revision == 3
+    assert third.micrograph_width_px == 128
+    revisions = {str(file.role): file.revision for file in third.files}
+    assert revisions["micrograph"] == 3
+    assert revisions["micrograph_even"] == 1  # the first file of that name
+    again = cryoferry("retry", "--work", work, "a", "--bin", "2", "--even-odd")
+    assert again.returncode == 2
+    assert agent.end(signal.SIGINT) == 130
+
+
+def test_what_was_held_back_goes_on_once_a_setting_decides(
+    source: Path, simulated: Path, tmp_path: Path, receiver: Any, start_agent: StartAgent
+) -> None:
+    token, work = receiver.token("agent", SESSION), str(tmp_path / "work")
+    gain = tmp_path / "gain.mrc"
+    with mrcfile.new(gain) as file:
+        file.set_data(np.ones((17, 17), np.float32))
+    lay(simulated / "0.tiff", source / "a.tiff")
+    agent = start_agent(receiver.url, token, "--gain", str(gain))
+    agent.wait_for(a_tiff="rejected")
+    assert "GainMismatch" in agent.line("a.tiff", "rejected")["reason"]
+    with mrcfile.new(gain, overwrite=True) as file:
+        file.set_data(np.ones((256, 256), np.float32))
+    assert cryoferry("retry", "--work", work, "--failed").returncode == 0
+    agent.wait_for(a_tiff="released")
+    assert published(receiver.url, token)["a.tiff"].record.revision == 1
+    assert agent.end(signal.SIGTERM) == 0
+
+
+def test_the_agent_starts_before_the_receiver_and_outlasts_its_absence(
+    source: Path, simulated: Path, tmp_path: Path, receiver_process: Any, start_agent: StartAgent
+) -> None:
+    token = receiver_process.token("agent", SESSION)
+    lay(simulated / "0.tiff", source / "a.tiff")
+    agent = start_agent(receiver_process.url, token)
+    agent.wait_for(a_tiff="aligned")
+    status = cryoferry("status", "--work", str(tmp_path / "work"), "--json", CRYOFERRY_TOKEN=token)
+    *_, last = tell(status)
+    assert last["agent_runs"]
+    assert "receiver: LinkLost" in last["troubles"][0]
+    assert "LinkLost" in last["receiver"]
+    receiver_process.start()
+    agent.wait_for(a_tiff="released")
+    receiver_process.kill()
+    lay(simulated / "1.mrc", source / "b.mrc")
+    agent.wait_for(b_mrc="sending")
+    receiver_process.start()
+    agent.wait_for(b_mrc="released")
+    assert set(published(receiver_process.url, token)) == {"a.tiff", "b.mrc"}
+
+
+def test_a_wrong_token_ends_at_once(source: Path, receiver: Any, start_agent: StartAgent) -> None:
+    began_s = time.monotonic()
+    agent = start_agent(receiver.url, "cf_wrong_token")
+    assert agent.wait() == 7
+    assert time.monotonic() - began_s < 20
+    assert "cryoferry token create" in agent.log.read_text()
+    assert "wrong_token" not in agent.log.read_text()
+
+
+@pytest.mark.parametrize("case", ["missing source", "work in source", "second agent", "other session"])
+def test_what_cannot_work_is_said_at_the_start(
+    case: str, source: Path, tmp_path: Path, receiver: Any, start_agent: StartAgent
+) -> None:
+    token, work, session = receiver.token(), tmp_path / "work", SESSION
+    expected = 2
+    if case == "missing source":
+        source, expected = tmp_path / "nothing", 4
+    elif case == "work in source":
+        work = source / "work"
+    elif case == "second agent":
+        agent = start_agent(receiver.url, token)
+        agent.until((work / "journal.sqlite").exists, "journal")
+    else:
+        assert start_agent(receiver.url, token, "--exit-when-idle", "0").wait() == 0
+        session = "t"
+    arguments = ("watch", str(source), "--work", str(work), "--to", receiver.url, "--session", session, *ACQUISITION)
+    refused = cryoferry(*arguments, CRYOFERRY_TOKEN=token)
+    assert refused.returncode == expected, refused.stderr
+    assert "what to do" in refused.stderr
+    assert not any(source.iterdir()) if source.exists() else True
+
+
+def test_a_dry_run_tells_and_does_nothing(source: Path, simulated: Path, tmp_path: Path) -> None:
+    lay(simulated / "0.tiff", source / "FoilHole_1_Data_2_fractions.tiff")
+    (source / "FoilHole_1_Data_2_gain.tiff").touch()
+    (source / "empty.mrc").touch()
+    work = tmp_path / "work"
+    told = cryoferry(
+        *("watch", str(source), "--work", str(work), "--to", "http://127.0.0.1:9", "--session", "s"),
+        *("--dry-run", "--json"),
+    )
+    assert told.returncode == 0, told.stderr
+    plans = {plan["movie"]: plan for plan in tell(told)}
+    assert plans["FoilHole_1_Data_2_fractions.tiff"]["would"] == "align and send"
+    assert plans["FoilHole_1_Data_2_fractions.tiff"]["gain"].endswith("_gain.tiff")
+    assert plans["empty.mrc"]["would"] == "wait"
+    assert plans["FoilHole_1_Data_2_gain.tiff"]["would"] == "skip"
+    assert not work.exists()

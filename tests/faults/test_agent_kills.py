@@ -1,0 +1,103 @@
+"""kill -9 of agent and worker at random points: nothing lost, nothing twice, the source untouched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.agents.agent_process import AgentProcess, lay, listing, make_movies
+from transfer.client import ReceiverClient
+from transfer.digest import file_digest
+
+SHORT_S, LONG_S = 12.0, 3600.0
+MOVIES = 8
+
+
+def kill_worker(agent: AgentProcess) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(agent.process.pid).children():
+            if "agents.worker" in child.cmdline():
+                child.kill()
+
+
+def kill_for_a_while(start: Any, seconds: float, chance: random.Random) -> Counter[str]:
+    """Start agents and kill them, now and then only their worker, until the time is over."""
+    kills: Counter[str] = Counter()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        agent = start()
+        time.sleep(chance.uniform(0.5, 4))
+        if chance.random() < 0.3:
+            kill_worker(agent)
+            kills["worker"] += 1
+            time.sleep(chance.uniform(0, 1))
+        agent.end(signal.SIGKILL)
+        kills["agent"] += 1
+    return kills
+
+
+def test_killed_at_random_points_nothing_is_lost_and_nothing_twice(tmp_path: Path, receiver: Any) -> None:
+    (tmp_path / "simulated").mkdir()
+    movies = sorted(make_movies(tmp_path / "simulated").iterdir())
+    source = tmp_path / "microscope"
+    for number in range(MOVIES):
+        movie = movies[number % len(movies)]
+        lay(movie, source / f"grid{number % 3}" / f"{number // 3}{movie.suffix}")
+    before, token = listing(source), receiver.token("agent", "s")
+
+    def start(*options: str) -> AgentProcess:
+        return AgentProcess(source, tmp_path / "work", receiver.url, token, *options)
+
+    long = os.environ.get("CRYOFERRY_CAMPAIGN") == "1"
+    kills = kill_for_a_while(start, LONG_S if long else SHORT_S, random.SystemRandom())
+    last = start("--exit-when-idle", "1")
+    assert last.wait() == 0, last.log.read_text()
+    assert last.lines[-1]["summary"]["released"] == MOVIES
+    assert kills["agent"] >= 2
+    assert listing(source) == before
+
+    with ReceiverClient(receiver.url, token) as client:
+        records = [exposure.record for exposure in client.exposures("s").exposures]
+    assert sorted(record.movie for record in records) == sorted(
+        str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()
+    )
+    assert {record.revision for record in records} == {1}
+    named = [file for record in records for file in record.files]
+    assert {file.revision for file in named} == {1}
+    assert len({file.path for file in named}) == len(named)
+    files = receiver.data / "sessions/s/files"
+    assert {str(path.relative_to(files)) for path in files.rglob("*") if path.is_file()} == {f.path for f in named}
+    for file in named:
+        with (files / file.path).open("rb") as content:
+            assert file_digest(content.fileno(), file.size_bytes) == file.digest
+
+
+@pytest.mark.parametrize("deaths", [1, 3])
+def test_a_worker_that_dies_is_replaced_until_three_times(tmp_path: Path, receiver: Any, deaths: int) -> None:
+    (tmp_path / "simulated").mkdir()
+    make_movies(tmp_path / "simulated")
+    source = tmp_path / "microscope"
+    lay(tmp_path / "simulated/0.tiff", source / "a.tiff")
+    agent = AgentProcess(source, tmp_path / "work", receiver.url, receiver.token("agent", "s"), "--exit-when-idle", "1")
+    killed: set[int] = set()
+    while len(killed) < deaths and agent.process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(agent.process.pid).children():
+                if child.pid not in killed and "agents.worker" in child.cmdline():
+                    child.kill()
+                    killed.add(child.pid)
+        time.sleep(0.01)
+    assert agent.wait() == (0 if deaths < 3 else 3), agent.log.read_text()
+    if deaths < 3:
+        assert agent.states() == {"a.tiff": ("released", 1)}
+    else:
+        assert "worker died: killed by signal 9" in agent.line("a.tiff", "failed")["reason"]
