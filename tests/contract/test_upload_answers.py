@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -259,25 +260,40 @@ def test_one_request_after_an_upload_in_parts_and_the_other_way_round(wire, root
     assert wire.commit(known["upload_id"], root_digest_of(b"hello")).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["../up", "a/../../up", "/etc/passwd", "a//b", "a/./b", ".hidden", "a/b.", "nul", "a\nb", "a\x00b", "a\x1bb",
-     "a\\b", "a:b", "e\u0301", "x" * 256, "/".join(["y" * 200] * 6), "", "a/", "<script>"],
-)  # fmt: skip
-def test_names_that_must_not_be(wire, receiver, path) -> None:
-    refused(wire.declare(uuid4(), path, 5), 422, "bad-name")
-    from urllib.parse import quote
+BAD_NAMES = [
+    "../up",
+    "a/../../up",
+    "/etc/passwd",
+    "a//b",
+    "a/./b",
+    ".hidden",
+    "a/b.",
+    "nul",
+    "a\nb",
+    "a\x00b",
+    "a\x1bb",
+    "a:b",
+    "a\\b",
+    "é",
+    "x" * 256,
+    "/".join(["y" * 200] * 6),
+    "",
+    "a/",
+    "<script>",
+]
 
-    answer = wire.http.put(f"/v1/files/s1/{quote(path, safe='')}", content=b"hello")
-    assert answer.status_code in (404, 422), answer.text  # the client library itself resolves some of them
-    assert not [file for file in receiver.data.rglob("*") if file.is_file() and file.parent.name == "files"]
+
+def test_names_that_must_not_be(wire, receiver) -> None:
+    for path in BAD_NAMES:
+        refused(wire.declare(uuid4(), path, 5), 422, "bad-name")
+        answer = wire.put_file(quote(path, safe=""), b"hello")
+        assert answer.status_code in (404, 422), answer.text  # 404: the client library itself resolved it
+    assert not (receiver.data / "sessions/s1").exists()
 
 
 def test_names_that_may_be(wire, receiver) -> None:
     for path in ("Grüße/日本.mrc", "FoilHole_1_Data_2 (3).mrc", "a,b@c#d=e+f/x"):
         assert wire.declare(uuid4(), path, 5).status_code == 201, path
-        from urllib.parse import quote
-
         assert wire.put_file(quote(f"one/{path}"), b"hello").status_code == 201
         assert (receiver.data / "sessions/s1/files/one" / path).read_bytes() == b"hello"
 
@@ -326,8 +342,8 @@ def test_a_silent_client_is_cut_off(make_receiver, wire_to) -> None:
     }
     for request, headers in requests.items():
         with socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as link:
-            headers = f"Host: x\r\nAuthorization: {authorization}\r\n{headers}Content-Length: 5\r\n"
-            link.sendall(f"{request} HTTP/1.1\r\n{headers}\r\nhe".encode())
+            head = f"Host: x\r\nAuthorization: {authorization}\r\n{headers}Content-Length: 5\r\n"
+            link.sendall(f"{request} HTTP/1.1\r\n{head}\r\nhe".encode())
             answer = b""
             while block := link.recv(65536):
                 answer += block  # until the receiver closes

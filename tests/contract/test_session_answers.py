@@ -1,0 +1,211 @@
+"""Sessions, exposures, events, tokens: request by request, against a real receiver."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from transfer.protocol import PROBLEM_TYPE, Exposure, ExposureList, Session
+
+DIGEST = "0" * 64
+
+
+def slug(answer) -> str:
+    return answer.json()["type"].removeprefix(PROBLEM_TYPE)
+
+
+def record(exposure_id: UUID, receipts: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """An exposure's record as it travels, naming these files."""
+    roles = ["micrograph", "results"]
+    return {
+        "exposure_id": str(exposure_id),
+        "revision": 1,
+        "movie": "Images-Disc1/x.tiff",
+        "label": "x",
+        "micrograph_pixel_size_angstrom": 0.83,
+        "micrograph_width_px": 64,
+        "micrograph_height_px": 64,
+        "acquisition": {
+            "voltage_kv": 300,
+            "cs_mm": 2.7,
+            "amplitude_contrast": 0.1,
+            "movie_pixel_size_angstrom": 0.83,
+            "frame_count": 2,
+        },
+        "shifts": {"first_frame": 1, "y_px": [0, 0.5], "x_px": [0, -0.25]},
+        "motion": {"total_angstrom": 0.5, "early_angstrom": 0.5, "late_angstrom": 0},
+        "files": [
+            {"role": role, **{key: value for key, value in receipt.items() if key != "session"}}
+            for role, receipt in zip(roles, receipts, strict=False)
+        ],
+        **more,
+    }
+
+
+@pytest.fixture
+def publish(wire):
+    """Return a function that publishes an exposure of session s1."""
+
+    def publish(body: dict[str, Any], exposure_id: Any = None) -> Any:
+        return wire.http.put(f"/v1/sessions/s1/exposures/{exposure_id or body['exposure_id']}", json=body)
+
+    return publish
+
+
+def test_a_session_is_started_ended_and_reopened(wire) -> None:
+    started = wire.http.put("/v1/sessions/s1")
+    assert started.status_code == 200  # the fixture has started it
+    session = Session.model_validate(started.json())
+    assert (session.name, session.state, session.exposure_count, session.closed) == ("s1", "open", 0, False)
+    assert wire.http.get("/v1/sessions").json() == {"sessions": [started.json()]}
+    for _ in range(2):
+        ended = Session.model_validate(wire.http.post("/v1/sessions/s1/end").json())
+        assert (ended.state, ended.closed) == ("ended", True)
+    assert wire.put_file("late", b"late data is never lost").status_code == 201
+    for _ in range(2):
+        assert wire.http.post("/v1/sessions/s1/reopen").json()["state"] == "open"
+    kinds = [event["kind"] for event in wire.http.get("/v1/sessions/s1/events").json()["events"]]
+    assert kinds == ["session-started", "session-ended", "file-committed", "session-reopened"]
+
+
+def test_events_continue_after_the_last_known(wire) -> None:
+    for number in range(3):
+        wire.put_file(f"f{number}", b"x")
+    events = wire.http.get("/v1/sessions/s1/events").json()["events"]
+    later = wire.http.get("/v1/sessions/s1/events", params={"after": events[1]["number"], "limit": 1}).json()["events"]
+    assert later == [events[2]]
+
+
+def test_files_come_in_pages(wire) -> None:
+    for name in "cab":
+        wire.put_file(f"f/{name}", name.encode())
+    first = wire.http.get("/v1/sessions/s1/files", params={"limit": 2}).json()
+    assert ([file["path"] for file in first["files"]], first["next"]) == (["f/a", "f/b"], "f/b")
+    rest = wire.http.get("/v1/sessions/s1/files", params={"after": first["next"]}).json()
+    assert ([file["path"] for file in rest["files"]], rest["next"]) == (["f/c"], None)
+
+
+def test_an_exposure_is_published_once(wire, publish) -> None:
+    receipts = [wire.put_file(name, name.encode()).json() for name in ("x.mrc", "x.json")]
+    body = record(uuid4(), receipts)
+    made = publish(body)
+    assert made.status_code == 201, made.text
+    exposure = Exposure.model_validate(made.json())
+    assert exposure.micrograph_name == "x.mrc"
+    assert [(word.registrar, word.state) for word in exposure.registrations] == [("relion", "pending")]
+    again = publish(body)
+    assert again.status_code == 200
+    assert again.json()["record"] == made.json()["record"]
+    different = {**body, "micrograph_pixel_size_angstrom": 0.9}
+    conflict = publish(different)
+    assert (conflict.status_code, slug(conflict)) == (409, "exposure-conflict")
+    assert slug(publish({**different, "revision": 3})) == "exposure-conflict"
+    assert publish({**different, "revision": 2}).status_code == 201
+    assert publish(body).status_code == 200  # the older record, sent again by an agent that lost the answer
+    read = Exposure.model_validate(wire.http.get(f"/v1/sessions/s1/exposures/{body['exposure_id']}").json())
+    assert (read.record.revision, read.micrograph_name) == (2, "x.mrc")
+    assert wire.http.get("/v1/sessions/s1").json()["exposure_count"] == 1
+    kinds = [event["kind"] for event in wire.http.get("/v1/sessions/s1/events").json()["events"]]
+    assert kinds.count("exposure-published") == 2
+
+
+def test_every_file_of_an_exposure_is_committed_exactly_so(wire, publish) -> None:
+    receipt = wire.put_file("x.mrc", b"x").json()
+    for wrong in ({"digest": DIGEST}, {"path": "y.mrc"}, {"revision": 2}, {"size_bytes": 2}):
+        answer = publish(record(uuid4(), [receipt, {**receipt, **wrong}]))
+        assert (answer.status_code, slug(answer)) == (409, "files-missing")
+        (missing,) = answer.json()["files"]
+        assert missing == {
+            "path": wrong.get("path", "x.mrc"),
+            "revision": wrong.get("revision", 1),
+        }
+    assert wire.http.get("/v1/sessions/s1/exposures").json()["exposures"] == []
+
+
+def test_two_exposures_of_one_label_have_two_names(wire, publish) -> None:
+    receipt = wire.put_file("x.mrc", b"x").json()
+    first, second, third = (record(uuid4(), [receipt], label=label) for label in ("a b", "a b", "../é\n;x"))
+    names = [publish(body).json()["micrograph_name"] for body in (first, second, third)]
+    assert names == ["a_b.mrc", f"a_b_{UUID(second['exposure_id']).hex[:8]}.mrc", "_._é__x.mrc"]
+    later = publish({**second, "revision": 2, "label": "other"})
+    assert later.json()["micrograph_name"] == names[1]
+
+
+def test_exposures_come_in_pages_in_their_order(wire, publish) -> None:
+    receipt = wire.put_file("x.mrc", b"x").json()
+    ids = [uuid4() for _ in range(3)]
+    for exposure_id in ids:
+        assert publish(record(exposure_id, [receipt])).status_code == 201
+    first = ExposureList.model_validate(wire.http.get("/v1/sessions/s1/exposures", params={"limit": 2}).json())
+    assert first.next is not None
+    rest = ExposureList.model_validate(wire.http.get("/v1/sessions/s1/exposures", params={"after": first.next}).json())
+    assert [exposure.record.exposure_id for exposure in (*first.exposures, *rest.exposures)] == ids
+    assert rest.next is None
+
+
+def test_records_that_make_no_sense(wire, publish) -> None:
+    receipt = wire.put_file("x.mrc", b"x").json()
+    body = record(uuid4(), [receipt])
+    assert slug(publish(body, uuid4())) == "bad-request"
+    assert slug(publish({**body, "surprise": 1})) == "bad-request"
+    assert slug(publish({**body, "revision": 2})) == "exposure-conflict"
+    assert slug(wire.http.get(f"/v1/sessions/s1/exposures/{uuid4()}")) == "not-found"
+
+
+def test_sessions_that_are_not_or_must_not_be(receiver, wire_to) -> None:
+    admin = wire_to(receiver, "admin", None).http
+    for method, tail in (("GET", ""), ("POST", "/end"), ("POST", "/reopen"), ("GET", "/files"), ("GET", "/events")):
+        assert slug(admin.request(method, f"/v1/sessions/none{tail}")) == "not-found"
+        assert slug(admin.request(method, f"/v1/sessions/.bad{tail}")) == "bad-name"
+    assert slug(admin.put("/v1/sessions/a b")) == "bad-name"
+    assert slug(admin.put("/v1/files/none/x", content=b"x")) == "not-found"
+
+
+def test_nobody_without_a_token(wire) -> None:
+    del wire.http.headers["Authorization"]
+    wrong = f"cf_{'a' * 8}_{'b' * 43}"
+    for headers in ({}, {"Authorization": "Basic eDp5"}, {"Authorization": f"Bearer {wrong}"}):
+        for method, path in (
+            ("GET", "/v1/sessions"),
+            ("PUT", "/v1/sessions/s1"),
+            ("GET", "/v1/service"),
+            ("PUT", f"/v1/uploads/{uuid4()}"),
+            ("PUT", f"/v1/uploads/{uuid4()}/content"),
+            ("PUT", "/v1/files/s1/x"),
+        ):
+            answer = wire.http.request(method, path, headers=headers, json={} if method == "PUT" else None)
+            assert (answer.status_code, slug(answer)) == (401, "auth-rejected"), (method, path)
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert wire.http.get("/healthz").json()["ok"]
+    ready = wire.http.get("/readyz").json()
+    assert ready == {"ok": True, "checks": dict.fromkeys(("database", "disk", "space", "registrars"), "ok")}
+
+
+def test_what_each_scope_permits(receiver, wire, wire_to) -> None:
+    upload = uuid4()
+    wire.declare(upload, "x", 5)
+    reader = wire_to(receiver, "reader", "s1").http
+    assert reader.get("/v1/sessions/s1").is_success
+    assert reader.get(f"/v1/uploads/{upload}").is_success
+    for method, path in (
+        ("PUT", "/v1/sessions/s1"),
+        ("POST", "/v1/sessions/s1/end"),
+        ("PUT", "/v1/files/s1/x"),
+        ("DELETE", f"/v1/uploads/{upload}"),
+    ):
+        assert slug(reader.request(method, path, content=b"x" if "files" in path else None)) == "scope-rejected"
+
+    admin = wire_to(receiver, "admin", None)
+    assert admin.http.put("/v1/sessions/s2").status_code == 201
+    assert [one["name"] for one in admin.http.get("/v1/sessions").json()["sessions"]] == ["s1", "s2"]
+    assert [one["name"] for one in wire.http.get("/v1/sessions").json()["sessions"]] == ["s1"]
+    for path in ("", "/files", "/events", "/exposures"):
+        assert slug(wire.http.get(f"/v1/sessions/s2{path}")) == "scope-rejected"
+    assert slug(wire.http.put("/v1/files/s2/x", content=b"x")) == "scope-rejected"
+    other = uuid4()
+    assert admin.declare(other, "y", 5, session="s2").status_code == 201
+    assert slug(wire.put(other, b"hello", 0, 5)) == "scope-rejected"
+    assert admin.http.delete(f"/v1/uploads/{other}").status_code == 204
+    assert slug(wire.http.get(f"/v1/uploads/{other}")) == "scope-rejected"
