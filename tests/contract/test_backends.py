@@ -1,0 +1,238 @@
+"""One contract, every backend: each result against a plain NumPy reference written from its definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.fft
+
+from preprocess.alignment.field import DisplacementField
+from preprocess.backends.choose import choose_backend
+from preprocess.backends.contract import RING_COUNT, Backend
+from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps
+from preprocess.errors import DeviceError
+
+COUNT, HEIGHT, WIDTH = 3, 70, 150  # neither is a multiple of a kernel's blocks
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda:0", marks=pytest.mark.gpu)])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    try:
+        return choose_backend(request.param, threads=2)
+    except DeviceError as error:
+        pytest.skip(f"{error} {error.hint}")
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+def hold(backend: Backend, frames: np.ndarray, gain: np.ndarray | None = None):
+    stack = backend.hold(*frames.shape, frames.dtype)
+    for index, frame in enumerate(frames):
+        stack.put(index, frame)
+    stack.set_gain(gain)
+    return stack
+
+
+def counts(random: np.random.Generator, dtype: str = "uint8") -> np.ndarray:
+    return random.poisson(20, (COUNT, HEIGHT, WIDTH)).astype(dtype)
+
+
+def transforms(frames: np.ndarray, gain: np.ndarray, factor: int) -> np.ndarray:
+    """What `spectra` holds, by its definition."""
+    height, width = HEIGHT // factor, WIDTH // factor
+    boxes = (frames * gain)[:, : height * factor, : width * factor].astype(np.float64)
+    binned = boxes.reshape(COUNT, height, factor, width, factor).sum((2, 4))
+    binned -= binned.mean((1, 2), keepdims=True)
+    return np.fft.fft2(binned * edge_taper(height)[:, None] * edge_taper(width))
+
+
+def aligned(spectra: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    ky, kx = np.fft.fftfreq(spectra.shape[1])[:, None], np.fft.fftfreq(spectra.shape[2])
+    phases = shifts[:, 0, None, None] * ky + shifts[:, 1, None, None] * kx
+    return spectra * np.exp(2j * np.pi * phases)
+
+
+def rings(shape: tuple[int, int]) -> np.ndarray:
+    k = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1]))
+    return np.minimum((k * 2 * RING_COUNT).astype(int), RING_COUNT)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "float32", "float16"])
+def test_raw_sum_is_exact_for_every_number_type(backend: Backend, random: np.random.Generator, dtype: str) -> None:
+    frames = counts(random, dtype)
+    stack = hold(backend, frames, np.full((HEIGHT, WIDTH), 2, np.float32))
+    np.testing.assert_array_equal(stack.raw_sum(), frames.astype(np.float64).sum(0))
+
+
+def test_defect_pixels_take_other_values_of_their_own_frame(backend: Backend, random: np.random.Generator) -> None:
+    frames = counts(random)
+    targets = np.array([5, 700, 1234])
+    sources = np.array([[6, 701, 1200], [7, 702, 1201], [8, 703, 1202]])
+    stack = hold(backend, frames)
+    stack.replace_pixels(targets, sources)
+    expected = frames.copy().reshape(COUNT, -1)
+    for frame, source in zip(expected, sources, strict=True):
+        frame[targets] = frame[source]
+    np.testing.assert_array_equal(stack.raw_sum().ravel(), expected.sum(0, dtype=np.float64))
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_ring_powers(backend: Backend, random: np.random.Generator, factor: int) -> None:
+    frames, gain = counts(random), random.uniform(0.8, 1.2, (HEIGHT, WIDTH)).astype(np.float32)
+    spectra = hold(backend, frames, gain).spectra(factor)
+    shifts = random.normal(0, 2, (COUNT, 2))
+    reference = aligned(transforms(frames, gain, factor), shifts)
+    ring = rings(spectra.shape).ravel()
+    of_sum = np.bincount(ring, (np.abs(reference.sum(0)) ** 2).ravel(), RING_COUNT + 1)[:RING_COUNT]
+    of_frames = np.bincount(ring, (np.abs(reference) ** 2).sum(0).ravel(), RING_COUNT + 1)[:RING_COUNT]
+    found_sum, found_frames = spectra.ring_powers(shifts)
+    np.testing.assert_allclose(found_frames, of_frames, rtol=1e-4, atol=1e-3 * of_frames.max())
+    np.testing.assert_allclose(found_sum, of_sum, rtol=1e-3, atol=1e-3 * of_sum.max())
+    np.testing.assert_array_equal(spectra.ring_sizes(), np.bincount(ring, minlength=RING_COUNT + 1)[:RING_COUNT])
+
+
+def test_correlations_leave_each_frame_out_of_its_own_reference(backend: Backend, random: np.random.Generator) -> None:
+    frames, gain = counts(random), np.ones((HEIGHT, WIDTH), np.float32)
+    spectra = hold(backend, frames).spectra(1)
+    shifts, weights = random.normal(0, 1, (COUNT, 2)), random.uniform(0, 1, RING_COUNT)
+    spectra.ring_powers(shifts)
+    windows = spectra.correlations(shifts, weights, (HEIGHT, WIDTH), 4)
+    reference = aligned(transforms(frames, gain, 1), shifts)
+    weight = np.append(weights, 0)[rings((HEIGHT, WIDTH))]
+    for index in range(COUNT):
+        others = reference.sum(0) - reference[index]
+        surface = np.fft.fftshift(np.fft.ifft2(weight * reference[index] * others.conj()).real)
+        middle = surface[HEIGHT // 2 - 4 : HEIGHT // 2 + 5, WIDTH // 2 - 4 : WIDTH // 2 + 5]
+        # an even size's Nyquist row and column are real in a half spectrum, which costs a little
+        np.testing.assert_allclose(windows[index], middle, atol=0.02 * np.abs(surface).max())
+
+
+def test_correlation_peaks_where_the_content_went(backend: Backend, random: np.random.Generator) -> None:
+    scene = random.normal(0, 1, (HEIGHT, WIDTH))
+    frames = np.stack([np.roll(scene, move, (0, 1)) for move in ((0, 0), (0, 0), (2, -3))]).astype(np.float32)
+    spectra = hold(backend, frames).spectra(1)
+    spectra.ring_powers(np.zeros((COUNT, 2)))
+    window = spectra.correlations(np.zeros((COUNT, 2)), np.ones(RING_COUNT), (HEIGHT, WIDTH), 5)[2]
+    assert np.unravel_index(window.argmax(), window.shape) == (5 + 2, 5 - 3)
+
+
+def test_derivatives_are_those_of_the_correlation(backend: Backend, random: np.random.Generator) -> None:
+    frames = counts(random)
+    spectra = hold(backend, frames).spectra(2)
+    shifts = random.normal(0, 0.5, (COUNT, 2))
+    weights = np.exp(-np.arange(RING_COUNT) / 60.0)
+    spectra.ring_powers(shifts)
+    gradient, hessian = spectra.derivatives(shifts, weights)
+    reference = transforms(frames, np.ones((HEIGHT, WIDTH)), 2)
+    weight = np.append(weights, 0)[rings(spectra.shape)]
+    total = aligned(reference, shifts).sum(0)
+
+    def correlation(index: int, dy: float, dx: float) -> float:
+        others = total - aligned(reference, shifts)[index]
+        moved = aligned(reference, shifts + np.array([dy, dx]))[index]
+        return float((weight * moved * others.conj()).real.sum())
+
+    h = 1e-3
+    for index in range(COUNT):
+        slope_y = (correlation(index, h, 0) - correlation(index, -h, 0)) / (2 * h)
+        slope_x = (correlation(index, 0, h) - correlation(index, 0, -h)) / (2 * h)
+        np.testing.assert_allclose(gradient[index], [slope_y, slope_x], rtol=2e-3, atol=2e-3 * np.abs(gradient).max())
+        middle = correlation(index, 0, 0)
+        curve_y = (correlation(index, h, 0) + correlation(index, -h, 0) - 2 * middle) / h**2
+        curve_x = (correlation(index, 0, h) + correlation(index, 0, -h) - 2 * middle) / h**2
+        mixed = (
+            correlation(index, h, h)
+            + correlation(index, -h, -h)
+            - correlation(index, h, -h)
+            - correlation(index, -h, h)
+        ) / (4 * h**2)
+        np.testing.assert_allclose(
+            hessian[index], [curve_y, curve_x, mixed], rtol=5e-3, atol=5e-3 * np.abs(hessian).max()
+        )
+
+
+def warped(frame: np.ndarray, field_y: np.ndarray, field_x: np.ndarray) -> np.ndarray:
+    """One frame with its displacement undone: Lanczos-3 of the mirrored image, the field sampled every 64 columns."""
+    y, x = np.indices(frame.shape)
+    block = x // 64 * 64
+    middle = (block + 0.5 * np.minimum(64, WIDTH - block)) / WIDTH - 0.5
+    row = y / HEIGHT - 0.5
+    terms = np.stack([np.ones_like(row), middle, middle**2, row, row**2, row * middle])
+    taps = lanczos_taps()
+    places = []
+    for start, coefficients in ((y, field_y), (x, field_x)):
+        shift = np.tensordot(coefficients, terms, 1)
+        whole = np.floor(shift).astype(int)
+        places.append((start + whole, taps[((shift - whole) * len(taps)).astype(int)]))
+    padded = np.pad(frame.astype(np.float64), 40, mode="symmetric")
+    (iy, wy), (ix, wx) = places
+    result = np.zeros(frame.shape)
+    for j in range(6):
+        for i in range(6):
+            result += wy[..., j] * wx[..., i] * padded[iy + 38 + j, ix + 38 + i]
+    return result
+
+
+@pytest.mark.parametrize("with_gain", [False, True])
+def test_warped_sums_follow_the_field_and_the_weights(
+    backend: Backend, random: np.random.Generator, with_gain: bool
+) -> None:
+    frames = counts(random)
+    gain = random.uniform(0.8, 1.2, (HEIGHT, WIDTH)).astype(np.float32)
+    field = DisplacementField(random.normal(0, 3, (COUNT, 6)), random.normal(0, 3, (COUNT, 6)))
+    weights = random.normal(0, 1, (19, COUNT)).astype(np.float32)
+    images = hold(backend, frames, gain if with_gain else None).warped_sums(field, weights)
+    each = np.stack(
+        [warped(frame * (gain if with_gain else 1), field.y[t], field.x[t]) for t, frame in enumerate(frames)]
+    )
+    passed_on = np.ones((1, 2), np.float32)
+    for weight, image in zip(weights, images, strict=True):
+        found = backend.filtered_sum([image], passed_on, (HEIGHT, WIDTH))
+        np.testing.assert_allclose(found, np.tensordot(weight, each, 1), atol=2e-3)
+
+
+def test_whole_pixel_shifts_move_pixels_unchanged(backend: Backend, random: np.random.Generator) -> None:
+    frames = counts(random)
+    field = DisplacementField.whole_frame(np.array([[0.0, 0.0], [3.0, -5.0], [-2.0, 7.0]]))
+    images = hold(backend, frames).warped_sums(field, np.eye(COUNT, dtype=np.float32))
+    inner = (slice(10, -10), slice(10, -10))
+    for t, (dy, dx) in enumerate([(0, 0), (3, -5), (-2, 7)]):
+        found = backend.filtered_sum([images[t]], np.ones((1, 2), np.float32), (HEIGHT, WIDTH))
+        np.testing.assert_allclose(found[inner], np.roll(frames[t], (-dy, -dx), (0, 1))[inner], atol=1e-4)
+
+
+def test_filtered_sum_filters_by_frequency_and_keeps_the_mean_when_binning(
+    backend: Backend, random: np.random.Generator
+) -> None:
+    frames = counts(random)
+    images = hold(backend, frames).warped_sums(
+        DisplacementField.whole_frame(np.zeros((COUNT, 2))), np.eye(COUNT, dtype=np.float32)
+    )
+    filters = np.stack([np.linspace(1, 0, 500), np.linspace(0.5, 2, 500), np.ones(500)]).astype(np.float32)
+    frequency = np.hypot(np.fft.fftfreq(HEIGHT)[:, None], np.fft.rfftfreq(WIDTH))
+    places = np.linspace(0, np.sqrt(0.5), 500)
+    expected = sum(
+        scipy.fft.rfft2(frame.astype(np.float64)) * np.interp(frequency, places, factors)
+        for frame, factors in zip(frames, filters, strict=True)
+    )
+    whole = backend.filtered_sum(images, filters, (HEIGHT, WIDTH))
+    np.testing.assert_allclose(whole, scipy.fft.irfft2(expected, s=(HEIGHT, WIDTH)), atol=1e-3)
+    assert whole.dtype == np.float32
+    small = backend.filtered_sum(images, filters, (34, 74))
+    assert small.shape == (34, 74)
+    assert small.mean() == pytest.approx(whole.mean(), rel=1e-5)
+    low = np.fft.rfft2(small)[:16, :36] / small.size
+    np.testing.assert_allclose(low, expected[:16, :36] / whole.size, atol=1e-4)
+    plain = backend.filtered_sum(images, np.ones((3, 2), np.float32), (HEIGHT, WIDTH))
+    np.testing.assert_array_equal(plain, frames.sum(0, dtype=np.float64))
+
+
+def test_a_released_stack_holds_no_frames(backend: Backend, random: np.random.Generator) -> None:
+    stack = hold(backend, counts(random))
+    images = stack.warped_sums(DisplacementField.whole_frame(np.zeros((COUNT, 2))), np.ones((1, COUNT), np.float32))
+    stack.release()
+    assert backend.filtered_sum(images, np.ones((1, 2), np.float32), (HEIGHT, WIDTH)).sum() > 0
+    assert stack.frames.nbytes == 0
