@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from agents.config import ConfigError, Configuration, state_folder
+from agents.config import ConfigError, Configuration, Setting, state_folder
 from preprocess.options import ChosenAlignment, takes_alignment_options
 
 if TYPE_CHECKING:
@@ -304,19 +304,36 @@ def _config() -> None:
 
 @config.command()
 def show(ctx: typer.Context, json: Json = False) -> None:
-    """Show every configured value and the file or variable that says it; secrets are not shown."""
-    configuration = ctx.find_root().obj
-    sections: dict[str, Any] = configuration.sources() if isinstance(configuration, Configuration) else {}
-    for section, settings in sections.items():
+    """Show every option's value and where it comes from, as a configuration file; secrets are not shown.
+
+    What nobody configured stands there as a comment, with its default.
+    """
+    root = ctx.find_root()
+    configured = root.obj.sources() if isinstance(root.obj, Configuration) else {}
+    for section, defaults in _options_of(root).items():
+        settings = configured.get(section, {})
         if not json:
             typer.echo(f"[{section}]")
-        for key, setting in settings.items():
+        for key in sorted(defaults, key=lambda name: name not in settings):
+            setting = settings.get(key, Setting(defaults[key], "default"))
             shown = setting.shown(key)
             if json:
-                typer.echo(
-                    dumps({"section": section, "key": key, "value": shown, "source": setting.source}, default=str)
-                )
-            else:
+                line = {"section": section, "key": key, "value": shown, "source": setting.source}
+                typer.echo(dumps(line, default=str))
+            elif key in settings:
                 typer.echo(f"{key} = {dumps(shown, default=str, ensure_ascii=False)}  # {setting.source}")
-    if not sections and not json:
-        _console().print("Nothing is configured; every option has its default. A file ./cryoferry.toml would be read.")
+            else:
+                typer.echo(f"# {key} = {'' if shown is None else dumps(shown, default=str, ensure_ascii=False)}")
+
+
+def _options_of(root: Any) -> dict[str, dict[str, Any]]:
+    """Return the default of every configurable option, by section."""
+    sections: dict[str, dict[str, Any]] = {}
+    for name in root.command.list_commands(root):
+        command = root.command.get_command(root, name)
+        leaves = {f"{name}.{sub}": leaf for sub, leaf in getattr(command, "commands", {}).items()} or {name: command}
+        for section, leaf in leaves.items():
+            options = {option.name: option.default for option in leaf.params if option.name not in ("help", "json")}
+            if options:
+                sections[section] = options
+    return sections

@@ -126,7 +126,7 @@ def load_configuration(
 
 def _passes(key: str, origin: str, section: str, known: Mapping[str, Collection[str]]) -> bool:
     """Return whether a key of one section also counts in another."""
-    return key in known[section] and (origin == section or section == "watch" or key in _WHERE)
+    return key in known[section] and (section in {origin, "watch"} or key in _WHERE)
 
 
 def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
