@@ -76,6 +76,8 @@ class Demo:
     def __init__(self, plan: DemoPlan) -> None:
         self._plan = plan
         self._console = Console(stderr=True, highlight=False)
+        if not self._console.is_terminal:
+            self._console.width = 100  # a log file has no width
         self._exposures = {
             shot.movie: DemoExposure(shot) for shot in plan_session(plan.exposures, plan.size_px, plan.seed)
         }
@@ -89,9 +91,10 @@ class Demo:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         with ExitStack() as running:
             serve, url = self._start_receiver(running)
-            watch = self._start_agent(running, url)
-            microscope = self._start_microscope(running)
             with ReceiverClient(url, plan.token_file.read_text("utf-8").strip()) as client:
+                client.open_session(SESSION)
+                watch = self._start_agent(running, url)
+                microscope = self._start_microscope(running)
                 self._follow(client, watch, microscope)
                 self._end_session(client)
             if plan.keep:
@@ -241,7 +244,7 @@ class Demo:
                 "exposures": [exposure.as_json() for exposure in exposures],
                 "scipion_project": projects.get("scipion"),
                 "scipion_python": description.get("python"),
-                "relion_star": projects.get("relion"),
+                "relion_star": _star_file(projects),
                 "receiver_url": url,
                 "session_closed": bool(self._session and self._session.closed),
                 "seconds": seconds,
@@ -260,8 +263,8 @@ class Demo:
         if "scipion" in projects:
             yield f"\n[bold]Scipion project[/bold]    {projects['scipion']}"
             yield f"  open it          {plan.scipion}/open {SESSION}"
-        if "relion" in projects:
-            yield f"[bold]RELION star file[/bold]   {projects['relion']}"
+        if star := _star_file(projects):
+            yield f"[bold]RELION star file[/bold]   {star}"
         yield f"[bold]Pictures[/bold]           {pictures}"
         yield f"  look at one      xdg-open '{next(iter(sorted(pictures.rglob('*_motion.png'))), pictures)}'"
         yield f"[bold]Logs[/bold]               {plan.out / 'logs'}"
@@ -276,3 +279,7 @@ class Demo:
             )
         yield f"  cryoferry token create --data {plan.receiver} --scope agent --session mysession > mysession.token"
         yield "  cryoferry watch MOVIES --to http://127.0.0.1:8642 --session mysession --token-file mysession.token"
+
+
+def _star_file(projects: dict[str, str]) -> str | None:
+    return f"{projects['relion']}/corrected_micrographs.star" if "relion" in projects else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
 from rich.table import Table
 
 from agents.demo.microscope import Shot
@@ -18,7 +19,7 @@ from transfer.records import ExposureRecord, FileRole
 
 STAGES = {"written": "settled", "settled": "aligned", "aligned": "committed", "committed": "registered"}
 """Stages by the states that begin and end them."""
-_HEADINGS = {"written": "settle", "settled": "align", "aligned": "send", "committed": "register"}
+_HEADINGS = {"written": "wait", "settled": "align", "aligned": "send", "committed": "show"}
 
 
 @dataclass(slots=True)
@@ -81,7 +82,7 @@ class DemoExposure:
             "state": self.state,
             "reason": self.reason,
             "states": {state: round(at_s, 2) for state, at_s in self.reached_at_s.items()},
-            "seconds": {_HEADINGS[begin]: self.seconds(begin) for begin in STAGES},
+            "seconds": {f"{begin}_to_{end}": self.seconds(begin) for begin, end in STAGES.items()},
             "digests_verified": self.digests_verified,
             "registrations": self.registrations,
             "settings": asdict(self.shot.settings),
@@ -122,29 +123,32 @@ def _digests_hold(record: ExposureRecord, files: Path) -> bool:
 
 
 def table(exposures: list[DemoExposure]) -> Table:
-    """Return the table that people see at the end."""
+    """Return the table that people see at the end; it fits 80 columns."""
     registrars = sorted({name for exposure in exposures for name in exposure.registrations})
-    shown = Table(title="What became of each exposure", title_justify="left", header_style="bold")
+    shown = Table(title="What became of each exposure", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("exposure", no_wrap=True)
-    for heading in ("movie", "micrograph", "true drift", "error", *(f"{_HEADINGS[begin]} s" for begin in STAGES)):
+    for heading in ("movie\nMB", "image\nMB", "drift\npx", "error\npx", *(f"{name}\ns" for name in _HEADINGS.values())):
         shown.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("digests", *registrars):
+    for heading in ("digest", *registrars):
         shown.add_column(heading, justify="center", no_wrap=True)
     for exposure in exposures:
+        if exposure.reason:
+            continue
         shown.add_row(*_row(exposure, registrars))
+    if set_aside := [exposure for exposure in exposures if exposure.reason]:
+        shown.caption = "\n".join(f"{_short_name(each)} {each.state}: {each.reason}" for each in set_aside)
+        shown.caption_justify = "left"
     return shown
 
 
 def _row(exposure: DemoExposure, registrars: list[str]) -> list[str]:
-    if exposure.reason:
-        return [_short_name(exposure), f"[red]{exposure.state}: {exposure.reason}"]
     error = exposure.motion_error_px
     return [
         _short_name(exposure),
-        f"{exposure.shot.format} {exposure.movie_bytes / 1e6:.1f} MB",
-        f"{exposure.micrograph_bytes / 1e6:.1f} MB",
-        f"{exposure.motion_px:.1f} px",
-        "–" if error is None else f"{error:.3f} px",
+        f"{exposure.shot.format} {exposure.movie_bytes / 1e6:.1f}",
+        f"{exposure.micrograph_bytes / 1e6:.1f}",
+        f"{exposure.motion_px:.1f}",
+        "–" if error is None else f"{error:.3f}",
         *("–" if (seconds := exposure.seconds(begin)) is None else f"{seconds:.1f}" for begin in STAGES),
         _mark(exposure.digests_verified),
         *(_mark(exposure.registrations.get(name) == RegistrationState.REGISTERED) for name in registrars),
@@ -152,7 +156,7 @@ def _row(exposure: DemoExposure, registrars: list[str]) -> list[str]:
 
 
 def _short_name(exposure: DemoExposure) -> str:
-    return "_".join(Path(exposure.shot.movie).name.split("_")[:2])
+    return Path(exposure.shot.movie).name.split("_")[1]
 
 
 def _mark(good: bool | None) -> str:
