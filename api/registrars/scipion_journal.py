@@ -130,11 +130,12 @@ class SessionJournal:
             return
         numbered = [{"seq": seq, **entry} for seq, entry in enumerate(entries, self._seq + 1)]
         lines = b"".join(json.dumps(entry).encode() + b"\n" for entry in numbered)
-        with self.path.open("ab") as stream:
+        with self.path.open("ab", buffering=0) as stream:  # a buffer would write the rest of a failed line later
             whole = stream.tell()
             try:
-                stream.write(lines)
-                stream.flush()
+                written = 0
+                while written < len(lines):
+                    written += stream.write(lines[written:])
                 os.fsync(stream.fileno())
             except OSError:
                 os.ftruncate(stream.fileno(), whole)  # a full disk leaves half a line

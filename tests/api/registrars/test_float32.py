@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+import pytest
+
+from api.registrars import PublishedExposure, SessionPlace
+from api.registrars.float32 import registered_micrograph
+from transfer.records import ExposureRecord, FileRole
+
+
+@pytest.fixture
+def place(publisher: Any) -> SessionPlace:
+    return SessionPlace("grid1", publisher.folder)
+
+
+def exposure(publisher: Any, record: ExposureRecord, name: str = "a.mrc") -> PublishedExposure:
+    micrograph = record.file(FileRole.MICROGRAPH)
+    assert micrograph is not None
+    return PublishedExposure(1, name, record, {FileRole.MICROGRAPH: publisher.folder / "files" / micrograph.path})
+
+
+def test_float16_becomes_float32_with_the_same_values_and_pixel_size(publisher: Any, place: SessionPlace) -> None:
+    published = exposure(publisher, publisher.publish("a", pixel_size=0.8345))
+    with mrcfile.open(published.files[FileRole.MICROGRAPH], mode="r+") as committed:
+        committed.header.nxstart = 7
+        committed.header.nlabl = 1
+        committed.header.label[0] = "cryoferry"
+    copy = registered_micrograph(place, published, float16=False)
+    assert copy == publisher.folder / "registered" / "a.mrc"
+    assert mrcfile.validate(copy)
+    with mrcfile.open(copy) as full, mrcfile.open(published.files[FileRole.MICROGRAPH]) as half:
+        assert int(half.header.mode) == 12
+        assert int(full.header.mode) == 2
+        assert full.data.dtype == np.float32
+        np.testing.assert_array_equal(full.data, half.data.astype(np.float32))
+        assert full.voxel_size.x == pytest.approx(0.8345)
+        assert full.header.cella == half.header.cella
+        assert full.header.nxstart == 7
+        assert list(full.header.label) == list(half.header.label)
+
+
+@pytest.mark.parametrize(("dtype", "float16"), [(np.float32, False), (np.float16, True)])
+def test_what_readers_can_read_is_not_copied(publisher: Any, place: SessionPlace, dtype: type, float16: bool) -> None:
+    published = exposure(publisher, publisher.publish("a", dtype=dtype))
+    handed_out = registered_micrograph(place, published, float16=float16)
+    assert handed_out.samefile(published.files[FileRole.MICROGRAPH])
+
+
+def test_a_copy_is_made_once_and_a_revision_has_its_own(publisher: Any, place: SessionPlace) -> None:
+    published = exposure(publisher, publisher.publish("a"))
+    first = registered_micrograph(place, published, float16=False)
+    inode = first.stat().st_ino
+    assert registered_micrograph(place, published, float16=False).stat().st_ino == inode
+    newer = exposure(publisher, publisher.publish("a", revision=2, seed=2))
+    second = registered_micrograph(place, newer, float16=False)
+    assert second == publisher.folder / "registered" / "revision-2" / "a.mrc"
+    assert first.stat().st_ino == inode
+    assert not list((publisher.folder / "registered").rglob(".*"))
+
+
+def test_names_are_made_readable(publisher: Any, place: SessionPlace) -> None:
+    published = exposure(publisher, publisher.publish("a"), name="Foil Hole (1).mrc")
+    name = registered_micrograph(place, published, float16=False).name
+    assert name.startswith("Foil_Hole__1_-")
+    assert name.endswith(".mrc")
+
+
+def test_a_cut_micrograph_is_refused_and_leaves_nothing(publisher: Any, place: SessionPlace) -> None:
+    published = exposure(publisher, publisher.publish("a"))
+    committed: Path = published.files[FileRole.MICROGRAPH]
+    committed.write_bytes(committed.read_bytes()[:2000])
+    with pytest.raises(ValueError, match=r"."):
+        registered_micrograph(place, published, float16=False)
+    assert not (publisher.folder / "registered" / "a.mrc").exists()
+
+
+def test_an_exposure_without_micrograph_is_refused(publisher: Any, place: SessionPlace) -> None:
+    record = publisher.publish("a").model_copy(update={"exposure_id": uuid.uuid4()})
+    with pytest.raises(FileNotFoundError, match="no micrograph"):
+        registered_micrograph(place, PublishedExposure(1, "a.mrc", record, {}), float16=False)

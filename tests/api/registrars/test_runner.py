@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from api.database import Database, events
+from api.registrars.leader import LeaderLock
+from api.registrars.runner import LONGEST_DELAY_S, RegistrarRunner, delay_s
+from api.registrars.settings import RegistrarSettings
+from api.registrars.star import read_star
+
+
+@pytest.fixture
+def start(publisher: Any) -> Iterator[Callable[..., RegistrarRunner]]:
+    """Start a runner as a receiver's process does, with a database of its own."""
+    started: list[tuple[RegistrarRunner, Database]] = []
+
+    def start_one(**settings: Any) -> RegistrarRunner:
+        database = Database(f"sqlite:///{publisher.data / 'receiver.sqlite'}")
+        runner = RegistrarRunner(RegistrarSettings(**settings), database, publisher.data)
+        runner.start()
+        started.append((runner, database))
+        return runner
+
+    yield start_one
+    for runner, database in started:
+        runner.stop()
+        database.close()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.02)
+
+
+def star(publisher: Any) -> dict[str, list[dict[str, str]]]:
+    return read_star(publisher.folder / "relion" / "corrected_micrographs.star")
+
+
+def test_names_of_registrars() -> None:
+    assert RegistrarSettings().names() == ("relion",)
+    assert RegistrarSettings(scipion=Path("/opt/scipion"), relion=False).names() == ("scipion",)
+
+
+def test_delays_grow_and_stay_bounded() -> None:
+    assert [delay_s(attempts) for attempts in range(4)] == [1, 2, 4, 8]
+    assert delay_s(10_000) == LONGEST_DELAY_S
+
+
+def test_each_exposure_once_in_its_newest_revision(publisher: Any, start: Callable[..., RegistrarRunner]) -> None:
+    publisher.registrars = ("relion",)
+    for label in "abc":
+        publisher.publish(label)
+    publisher.publish("b", revision=2, seed=2)  # overtakes the first before anybody saw it
+    runner = start()
+    wait_for(lambda: publisher.count("relion", "registered") == 4)
+    publisher.publish("c", revision=2, pixel_size=0.83)
+    wait_for(lambda: publisher.count("relion", "registered") == 5)
+    runner.stop()
+    assert not runner.alive
+
+    publisher.publish("d", pixel_size=0.83)
+    start()
+    wait_for(lambda: publisher.count("relion", "registered") == 6)
+    rows = star(publisher)["micrographs"]
+    assert {row["rlnMicrographName"]: row["rlnOpticsGroup"] for row in rows} == {
+        "micrographs/a.mrc": "1",
+        "micrographs/revision-2/b.mrc": "1",
+        "micrographs/revision-2/c.mrc": "2",
+        "micrographs/d.mrc": "2",
+    }
+    assert len(star(publisher)["optics"]) == 2
+    assert "superseded by a newer revision" in publisher.details("relion")
+    assert not (publisher.folder / "registered" / "b.mrc").exists()
+    for row in rows:
+        for name in (row["rlnMicrographName"], row["rlnMicrographMetadata"]):
+            assert (publisher.folder / "relion" / name).is_file()
+
+
+def test_a_broken_scipion_says_why_and_holds_nothing_else_up(
+    publisher: Any, start: Callable[..., RegistrarRunner], tmp_path: Path
+) -> None:
+    publisher.publish("a")
+    runner = start(scipion=tmp_path / "nowhere")
+    wait_for(lambda: publisher.count("relion", "registered") == 1)
+    wait_for(lambda: "there is no Scipion at" in "".join(publisher.details("scipion")))
+    assert publisher.count("scipion", "pending") == 1
+    assert runner.alive
+    assert runner.health()["relion"] == "ok"
+    assert "make scipion" in runner.health()["scipion"]
+
+
+@pytest.mark.parametrize("said", ["", "not json", '{"ok": false, "error": "no domain"}'])
+def test_an_interpreter_without_the_plugin(
+    publisher: Any, start: Callable[..., RegistrarRunner], tmp_path: Path, said: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{said}'\necho 'No module named cryoferry_scipion' >&2\nexit 1\n")
+    python.chmod(0o755)
+    publisher.publish("a")
+    runner = start(scipion=python, relion=False)
+    expected = "Scipion: no domain" if "error" in said else "No module named cryoferry_scipion"
+    wait_for(lambda: expected in "".join(publisher.details("scipion")))
+    assert expected in runner.health()["scipion"]
+
+
+def test_a_failed_exposure_is_tried_again_while_others_go_on(
+    publisher: Any, start: Callable[..., RegistrarRunner]
+) -> None:
+    publisher.registrars = ("relion",)
+    publisher.publish("a")
+    publisher.publish("b")
+    committed = publisher.folder / "files" / "a.mrc"
+    content = committed.read_bytes()
+    committed.write_bytes(content[:2000])
+    start()
+    wait_for(lambda: publisher.count("relion", "registered") == 1)
+    wait_for(lambda: publisher.count("relion", "failed") == 1)
+    assert [row["rlnMicrographName"] for row in star(publisher)["micrographs"]] == ["micrographs/b.mrc"]
+    committed.write_bytes(content)
+    wait_for(lambda: publisher.count("relion", "registered") == 2)
+    with publisher.database.read() as connection:
+        kinds = connection.execute(select(events.c.kind).order_by(events.c.id)).scalars().all()
+    assert kinds.count("exposure-registered") == 2
+    assert "registration-failed" in kinds
+
+
+def test_a_project_is_closed_when_its_session_has_ended(publisher: Any, start: Callable[..., RegistrarRunner]) -> None:
+    publisher.registrars = ("relion",)
+    publisher.publish("a")
+    start()
+    wait_for(lambda: publisher.count("relion", "registered") == 1)
+    assert Path(publisher.project("relion")) == publisher.folder / "relion"
+    time.sleep(1.2)  # longer than the runner takes to look after its projects
+    assert not publisher.closed("relion")
+    publisher.set_session_state("ended")
+    wait_for(lambda: publisher.closed("relion"))
+
+
+def test_one_process_works_and_another_takes_over(publisher: Any, start: Callable[..., RegistrarRunner]) -> None:
+    publisher.registrars = ("relion",)
+    first = LeaderLock(publisher.data / "registrars.lock")
+    assert first.try_acquire()
+    runner = start()
+    publisher.publish("a")
+    time.sleep(1.2)
+    assert runner.alive
+    assert publisher.count("relion", "pending") == 1
+    first.release()
+    wait_for(lambda: publisher.count("relion", "registered") == 1)

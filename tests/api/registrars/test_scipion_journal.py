@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.registrars.scipion_journal import SessionJournal
+
+
+def entries(journal: SessionJournal) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in journal.path.read_text().splitlines()]
+
+
+def told(name: str, revision: int = 1) -> dict[str, Any]:
+    return {"name": name, "revision": revision}
+
+
+def answer(folder: Path, *answers: dict[str, Any], tail: str = "") -> None:
+    with (folder / "acknowledged.jsonl").open("a") as stream:
+        stream.write("".join(json.dumps(one) + "\n" for one in answers) + tail)
+
+
+def test_entries_are_numbered_through_restarts(tmp_path: Path) -> None:
+    SessionJournal(tmp_path, "grid1").tell([told("a.mrc"), told("b.mrc")])
+    journal = SessionJournal(tmp_path, "grid1")
+    journal.tell([told("a.mrc", 2)])
+    journal.end()
+    assert [(entry["seq"], entry["type"]) for entry in entries(journal)] == [
+        (1, "session"), (2, "micrograph"), (3, "micrograph"), (4, "micrograph"), (5, "end"),
+    ]  # fmt: skip
+    assert journal.told("a.mrc", 1) == 2
+    assert journal.told("a.mrc", 2) == 4
+    assert journal.told("b.mrc", 2) is None
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_torn_tail_is_cut_off(tmp_path: Path, cut: int) -> None:
+    journal = SessionJournal(tmp_path, "grid1")
+    journal.tell([told("a.mrc"), told("b.mrc")])
+    with journal.path.open("r+b") as stream:
+        stream.truncate(journal.path.stat().st_size - cut)
+    journal = SessionJournal(tmp_path, "grid1")
+    assert journal.told("b.mrc", 1) is None
+    journal.tell([told("b.mrc")])
+    assert [entry["seq"] for entry in entries(journal)] == [1, 2, 3]
+
+
+def test_late_data_reopen_an_ended_session(tmp_path: Path) -> None:
+    journal = SessionJournal(tmp_path, "grid1")
+    journal.end()
+    journal.end()
+    assert journal.ended
+    journal.tell([told("late.mrc")])
+    assert not journal.ended
+    assert [entry["type"] for entry in entries(journal)] == ["session", "end", "reopen", "micrograph"]
+    journal.end()
+    journal.reopen()
+    journal.reopen()
+    assert [entry["type"] for entry in entries(journal)][4:] == ["end", "reopen"]
+
+
+def test_answers_are_taken_in_as_they_come(tmp_path: Path) -> None:
+    journal = SessionJournal(tmp_path, "grid1")
+    journal.tell([told("a.mrc"), told("b.mrc")])
+    journal.end()
+    answer(tmp_path, {"seq": 2, **told("a.mrc")}, {"seq": 3, **told("b.mrc"), "error": "gone"}, tail='{"seq"')
+    journal.read_answers()
+    first, second = journal.answer("a.mrc", 1), journal.answer("b.mrc", 1)
+    assert first is not None
+    assert second is not None
+    assert (first.seq, first.error) == (2, "")
+    assert (second.seq, second.error) == (3, "gone")
+    assert not journal.closed
+
+    answer(tmp_path, tail=': 4, "type": "end"}\n')
+    journal.read_answers()
+    assert journal.closed
+    journal.tell([told("b.mrc")])
+    assert not journal.closed
+    answer(tmp_path, {"seq": 6, **told("b.mrc")})
+    journal.read_answers()
+    healed = journal.answer("b.mrc", 1)
+    assert healed is not None
+    assert (healed.seq, healed.error) == (6, "")
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    journal = SessionJournal(tmp_path, "grid1")
+    journal.tell([told("a.mrc")])
+    before = journal.path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            journal.tell([told("b.mrc")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert journal.path.read_bytes() == before
+    journal.tell([told("b.mrc")])
+    assert journal.told("b.mrc", 1) == 3
+
+
+def test_a_follower_lives_as_long_as_its_process(tmp_path: Path) -> None:
+    journal = SessionJournal(tmp_path, "grid1")
+    assert not journal.is_followed()
+    hold = (
+        "import fcntl, sys, time; stream = open(sys.argv[1], 'w'); fcntl.flock(stream, fcntl.LOCK_EX);"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / "follower.lock")], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    with holder.stdout:
+        holder.stdout.readline()
+        assert journal.is_followed()
+        holder.kill()
+        holder.wait()
+    assert not journal.is_followed()
+    descriptor = os.open(tmp_path / "follower.lock", os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # looking left nothing locked
+    os.close(descriptor)
