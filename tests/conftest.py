@@ -237,3 +237,11 @@ def wire(receiver: ThreadReceiver, wire_to: Callable[..., Wire]) -> Wire:
 def root_digest_of() -> Callable[[bytes], str]:
     """Return the function that gives some bytes' root digest."""
     return root_of
+
+
+@pytest.fixture(scope="module")
+def shared_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreadReceiver]:
+    """Return a running receiver that a module's tests share."""
+    receiver = ThreadReceiver(tmp_path_factory.mktemp("shared") / "receiver")
+    yield receiver
+    receiver.stop()
