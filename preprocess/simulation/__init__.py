@@ -25,10 +25,15 @@ can be chosen; movies of one microscope share `detector_seed` and with it gain r
 
 from __future__ import annotations
 
-from preprocess.simulation.eer_writer import write_eer
-from preprocess.simulation.movie import SimulatedMovie, Truth, simulate_movie
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from preprocess.simulation.settings import SimulationSettings
-from preprocess.simulation.writers import write_gain, write_mrc, write_tiff
+
+if TYPE_CHECKING:
+    from preprocess.simulation.eer_writer import write_eer
+    from preprocess.simulation.movie import SimulatedMovie, Truth, simulate_movie
+    from preprocess.simulation.writers import write_gain, write_mrc, write_tiff
 
 __all__ = [
     "SimulatedMovie",
@@ -40,3 +45,20 @@ __all__ = [
     "write_mrc",
     "write_tiff",
 ]
+
+_HOMES = {
+    "SimulatedMovie": "movie",
+    "Truth": "movie",
+    "simulate_movie": "movie",
+    "write_eer": "eer_writer",
+    "write_gain": "writers",
+    "write_mrc": "writers",
+    "write_tiff": "writers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: `cryoferry --help` reads this package's command and must not wait for scipy."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,16 @@ class SimulatedMovie:
     def __init__(self, settings: SimulationSettings) -> None:
         self.settings = settings
         self.truth = Truth(settings.height, settings.width, whole_frame_shifts(settings), local_coefficients(settings))
-        self.detector: Detector = make_detector(settings)
+
+    @cached_property
+    def _specimen(self) -> Specimen:
         reach = np.abs(self.truth.shifts_yx_px).max() + np.abs(self.truth.local_coefficients_px).sum(axis=2).max()
-        self._specimen = Specimen(settings, _LEAST_MARGIN_PX + int(np.ceil(reach)))
+        return Specimen(self.settings, _LEAST_MARGIN_PX + int(np.ceil(reach)))
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Return the camera."""
+        return make_detector(self.settings)
 
     @property
     def gain(self) -> NDArray[np.float32] | None:

@@ -1,0 +1,156 @@
+"""Gain references: read by RELION's rules, turned as told, refused where they do not fit."""
+
+from __future__ import annotations
+
+import mrcfile
+import numpy as np
+import pytest
+import tifffile
+
+from preprocess.errors import GainMismatch, UnsupportedFormat
+from preprocess.gain import load_gain
+from preprocess.movies import open_movie
+from preprocess.settings import GainSettings
+from preprocess.simulation import write_eer, write_gain, write_mrc, write_tiff
+
+HEIGHT, WIDTH = 12, 20
+
+
+@pytest.fixture(name="gain")
+def _gain() -> np.ndarray:
+    gain = np.random.default_rng(5).uniform(0.7, 1.4, (HEIGHT, WIDTH)).astype(np.float32)
+    gain[3, 4] = 0
+    return gain
+
+
+def write_movie(folder, extension):
+    path = folder / f"movie.{extension}"
+    frames = [np.ones((HEIGHT, WIDTH), np.uint8)]
+    if extension == "tif":
+        write_tiff(path, frames)
+    elif extension == "mrc":
+        write_mrc(path, frames, frame_count=1)
+    else:
+        write_eer(path, frames)
+    return open_movie(path)
+
+
+@pytest.fixture(name="movie", params=["tif", "mrc", "eer"])
+def _movie(request, tmp_path):
+    return write_movie(tmp_path, request.param)
+
+
+@pytest.mark.parametrize("movie_extension", ["tif", "mrc", "eer"])
+@pytest.mark.parametrize("extension", ["mrc", "tif", "TIFF"])
+def test_a_gain_written_for_a_movie_comes_back(tmp_path, gain, movie_extension, extension):
+    movie, path = write_movie(tmp_path, movie_extension), tmp_path / f"reference.{extension}"
+    write_gain(path, gain, movie_format=movie.format)
+    loaded = load_gain(GainSettings(path=path), movie)
+    assert loaded.dtype == np.float32
+    assert loaded.flags.c_contiguous
+    if movie.format == "eer":  # divides, scaled by the file's mean
+        loaded /= np.divide(1, gain, where=gain > 0, out=np.zeros_like(gain)).mean()
+    np.testing.assert_allclose(loaded, gain, rtol=1e-5)
+    assert loaded[3, 4] == 0
+
+
+def test_falcons_gain_multiplies_and_lies_as_frames_do(tmp_path, gain):
+    write_gain(tmp_path / "20250101_EER_GainReference.gain", gain, movie_format="eer")
+    settings = GainSettings(path=tmp_path / "20250101_EER_GainReference.gain")
+    assert np.array_equal(load_gain(settings, write_movie(tmp_path, "eer")), gain)
+
+
+def test_without_a_gain_there_is_none(movie):
+    assert load_gain(GainSettings(), movie) is None
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i4", "f8", "f4"])
+def test_number_types_of_tiff_gains(tmp_path, movie, dtype):
+    values = np.arange(1, HEIGHT * WIDTH + 1).reshape(HEIGHT, WIDTH).astype(dtype)
+    tifffile.imwrite(tmp_path / "g.tif", values, photometric="minisblack", metadata=None)
+    loaded = load_gain(GainSettings(path=tmp_path / "g.tif", operation="multiply"), movie)
+    assert np.array_equal(loaded, values[::-1])
+
+
+def test_operation_as_told(tmp_path, gain, movie):
+    write_mrc(tmp_path / "g.mrc", [gain], frame_count=1, mode=2)
+    multiplied = load_gain(GainSettings(path=tmp_path / "g.mrc", operation="multiply"), movie)
+    divided = load_gain(GainSettings(path=tmp_path / "g.mrc", operation="divide"), movie)
+    np.testing.assert_allclose(multiplied, gain, rtol=1e-6)
+    hit = gain > 0
+    np.testing.assert_allclose(divided[hit], gain.mean() / gain[hit], rtol=1e-5)
+    assert not divided[~hit].any()
+
+
+@pytest.mark.parametrize(
+    ("rotate", "flip", "turn"),
+    [
+        (0, "y", lambda gain: gain[::-1]),
+        (0, "x", lambda gain: gain[:, ::-1]),
+        (90, "none", lambda gain: gain.T[:, ::-1]),  # clockwise: the first row becomes the last column
+        (180, "none", lambda gain: gain[::-1, ::-1]),
+        (270, "none", lambda gain: gain.T[::-1]),
+        (90, "y", lambda gain: gain.T[::-1, ::-1]),  # rotated first, flipped then
+        (270, "x", lambda gain: gain.T[::-1, ::-1]),
+    ],
+)
+def test_turning(tmp_path, rotate, flip, turn):
+    square = np.random.default_rng(6).uniform(0.5, 1.5, (HEIGHT, HEIGHT)).astype(np.float32)
+    write_mrc(tmp_path / "movie.mrc", [np.ones((HEIGHT, HEIGHT))], frame_count=1)
+    write_mrc(tmp_path / "g.mrc", [square], frame_count=1, mode=2)
+    settings = GainSettings(path=tmp_path / "g.mrc", rotate_degrees=rotate, flip=flip)
+    assert np.array_equal(load_gain(settings, open_movie(tmp_path / "movie.mrc")), turn(square))
+
+
+def test_a_wrong_shape_names_both_and_may_fit_turned(tmp_path, gain, movie):
+    write_mrc(tmp_path / "g.mrc", [np.ascontiguousarray(gain.T)], frame_count=1, mode=2)
+    with pytest.raises(GainMismatch, match=r"20 x 12 px .* is 12 x 20 px") as refused:
+        load_gain(GainSettings(path=tmp_path / "g.mrc"), movie)
+    assert "--gain-rotate 90" in refused.value.hint
+    turned = load_gain(GainSettings(path=tmp_path / "g.mrc", rotate_degrees=90), movie)
+    assert turned.shape == (HEIGHT, WIDTH)
+
+
+def test_a_super_resolution_gain_is_named(tmp_path, movie):
+    write_mrc(tmp_path / "g.mrc", [np.ones((2 * HEIGHT, 2 * WIDTH))], frame_count=1, mode=2)
+    with pytest.raises(GainMismatch) as refused:
+        load_gain(GainSettings(path=tmp_path / "g.mrc"), movie)
+    assert "super-resolution" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [(np.nan, "1 pixels that are no finite"), (np.inf, "no finite"), (-0.5, "1 negative")],
+)
+def test_values_that_no_gain_has(tmp_path, gain, movie, value, named):
+    gain[5, 5] = value
+    write_mrc(tmp_path / "g.mrc", [gain], frame_count=1, mode=2)
+    with pytest.raises(GainMismatch, match=named):
+        load_gain(GainSettings(path=tmp_path / "g.mrc"), movie)
+
+
+def test_a_gain_of_zeros(tmp_path, gain, movie):
+    write_mrc(tmp_path / "g.mrc", [gain * 0], frame_count=1, mode=2)
+    with pytest.raises(GainMismatch, match="zero everywhere"):
+        load_gain(GainSettings(path=tmp_path / "g.mrc"), movie)
+
+
+def test_files_that_cannot_be_read(tmp_path, gain, movie):
+    with pytest.raises(GainMismatch, match="No such file"):
+        load_gain(GainSettings(path=tmp_path / "none.mrc"), movie)
+    with pytest.raises(UnsupportedFormat, match="dm4"):
+        load_gain(GainSettings(path=tmp_path / "CountRef.dm4"), movie)
+    (tmp_path / "text.gain").write_text("this is no TIFF at all")
+    with pytest.raises(GainMismatch, match="no TIFF"):
+        load_gain(GainSettings(path=tmp_path / "text.gain"), movie)
+    write_mrc(tmp_path / "cut.mrc", [gain], frame_count=1, mode=2)
+    with (tmp_path / "cut.mrc").open("r+b") as file:
+        file.truncate(1500)
+    with pytest.raises(GainMismatch, match="cut off"):
+        load_gain(GainSettings(path=tmp_path / "cut.mrc"), movie)
+
+
+def test_a_two_dimensional_mrc_by_mrcfile(tmp_path, gain, movie):
+    mrcfile.write(tmp_path / "g.mrc", gain)
+    loaded = load_gain(GainSettings(path=tmp_path / "g.mrc", operation="multiply"), movie)
+    assert np.array_equal(loaded, gain)
