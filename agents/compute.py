@@ -32,7 +32,7 @@ class AlignmentError(Exception):
 class AlignmentRefused(AlignmentError):
     """The worker says why it cannot align this movie; `held_back`: a setting or a person can change that."""
 
-    def __init__(self, kind: str, text: str, hint: str, *, held_back: bool) -> None:
+    def __init__(self, kind: str, text: str, hint: str, *, held_back: bool = False) -> None:
         super().__init__(f"{kind}: {text}", hint)
         self.held_back = held_back
 
@@ -95,13 +95,16 @@ class Worker:
                 process.stdin.write(job.encode())
                 process.stdin.flush()
         except BrokenPipeError:
-            raise self._death({}) from None
+            raise self._death() from None
         answer = self._answer(process, time.monotonic() + timeout_s, should_stop)
         if "processed" in answer:
             return processed_from_json(answer["processed"])
         if "failure" in answer:
             raise _told(**answer["failure"])
-        raise self._death(answer)
+        if "last_words" in answer:  # a defect of ours, which would come again
+            self.end()
+            raise AlignmentRefused("unexpected", answer["last_words"], "Please report it, with the agent's log.")
+        raise self._death()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:
@@ -138,7 +141,7 @@ class Worker:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _death(self, answer: dict[str, Any]) -> WorkerDied:
+    def _death(self) -> WorkerDied:
         status = None
         if self._process is not None:
             try:
@@ -147,7 +150,7 @@ class Worker:
                 status = None
         self.end()
         return WorkerDied(
-            f"worker died: {answer.get('last_words') or _exit_text(status)}",
+            f"worker died: {_exit_text(status)}",
             "Killed by signal 9 is often the system's answer to too little memory; see also the agent's log.",
         )
 

@@ -235,12 +235,12 @@ class Agent:
                 should_stop=self.stop.is_set,
             )
         except AlignmentError as error:
-            shutil.rmtree(out, ignore_errors=True)
+            _throw_away(out)
             if not isinstance(error, AlignmentStopped) and self._is_unchanged(exposure, movie):
                 self._not_aligned(exposure, error)
             return
         if not self._is_unchanged(exposure, movie):
-            shutil.rmtree(out, ignore_errors=True)
+            _throw_away(out)
             return
         outputs = seal_outputs(self.journal, settings.work, exposure, processed)
         record = exposure_record(exposure, processed, outputs)
@@ -321,3 +321,9 @@ class Agent:
         if not settings.keep_outputs and outputs.exists():
             shutil.rmtree(outputs)
         self.journal.change(exposure_id, State.RELEASED)
+
+
+def _throw_away(out: Path) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    if not any(out.parent.iterdir()):
+        out.parent.rmdir()

@@ -78,8 +78,9 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints goes to the log
 
     def last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        _answer(replies, {"last_words": f"{kind.__name__}: {error}"})
         sys.__excepthook__(kind, error, trace)
+        _answer(replies, {"last_words": f"{kind.__name__}: {error}"})
+        os._exit(1)
 
     sys.excepthook = last_words
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
