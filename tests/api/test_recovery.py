@@ -1,0 +1,206 @@
+"""What an interrupted run left behind is put right; what the disk lost is asked for again."""
+
+from __future__ import annotations
+
+import errno
+import os
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from api.app import prepared
+from api.commit import commit, recover, sweep, withdraw
+from api.database import now, sessions, uploads
+from api.receiver import Receiver
+from api.settings import ReceiverSettings
+from transfer.chunks import CHUNK_BYTES, split
+from transfer.digest import chunk_digest
+from transfer.errors import NotFound, UploadGone, UploadIncomplete
+from transfer.protocol import UploadDeclaration
+
+SIZE = CHUNK_BYTES + 5
+
+
+@pytest.fixture
+def data() -> bytes:
+    return os.urandom(SIZE)
+
+
+@pytest.fixture
+def runs(tmp_path: Path):
+    """Return a function that begins a new run of a receiver on the same data."""
+    opened: list[Receiver] = []
+
+    def begin() -> Receiver:
+        receiver = Receiver(ReceiverSettings(data=tmp_path / "data", reserve_bytes=0))
+        with prepared(receiver.settings):
+            pass
+        opened.append(receiver)
+        with receiver.database.write() as connection:
+            if connection.execute(select(sessions)).first() is None:
+                connection.execute(insert(sessions).values(name="s", state="open", created_at=now()))
+        return receiver
+
+    yield begin
+    for receiver in opened:
+        receiver.database.close()
+
+
+def fill(receiver: Receiver, data: bytes, path: str = "a", *, one_request: bool = False):
+    """Declare an upload and put all its chunks in place, as `receive` does."""
+    declaration = UploadDeclaration(session="s", path=path, size_bytes=len(data))
+    upload, _ = receiver.uploads.declare(uuid4(), declaration, one_request=one_request)
+    fd = receiver.storage.open_part(upload.id, upload.generation, create=True)
+    os.pwrite(fd, data, 0)
+    os.close(fd)
+    receiver.uploads.mark(
+        upload, {n: chunk_digest(data[chunk.start : chunk.stop]) for n, chunk in enumerate(split(len(data)))}
+    )
+    return upload
+
+
+def visible(receiver: Receiver, path: str = "a") -> Path:
+    return receiver.settings.data / "sessions/s/files" / path
+
+
+def publish_without_row(receiver: Receiver, upload, data: bytes, root: str) -> None:
+    """Do what a receiver has done that is killed between the name and the row."""
+    part = receiver.storage.part_path(upload.id, upload.generation)
+    fd = os.open(part, os.O_RDWR)
+    receiver.storage.publish(fd, part, upload.location, root, len(data))
+    os.close(fd)
+
+
+def test_a_commit_cut_between_name_and_row_is_finished(runs, data, root_digest_of) -> None:
+    for one_request in (False, True):
+        first = runs()
+        path = f"a{one_request}"
+        upload = fill(first, data, path, one_request=one_request)
+        publish_without_row(first, upload, data, root_digest_of(data))
+        second = runs()
+        healed = second.uploads.require(upload.id)
+        assert healed.committed
+        assert second.uploads.receipt(healed).digest == root_digest_of(data)
+        assert visible(second, path).read_bytes() == data
+        assert list(second.storage.incoming.iterdir()) == []
+        assert commit(second.uploads, second.storage, upload, root_digest_of(data))[1] is False
+
+
+def test_the_client_may_finish_it_too(runs, data, root_digest_of) -> None:
+    receiver = runs()
+    upload = fill(receiver, data)
+    publish_without_row(receiver, upload, data, root_digest_of(data))
+    receipt, made = commit(receiver.uploads, receiver.storage, upload, root_digest_of(data))
+    assert made
+    assert receipt.digest == root_digest_of(data)
+    assert visible(receiver).stat().st_nlink == 1
+
+
+def test_a_published_name_that_the_disk_did_not_keep_whole_is_taken_back(runs, data, root_digest_of) -> None:
+    first = runs()
+    upload = fill(first, data)
+    publish_without_row(first, upload, data, root_digest_of(data))
+    with visible(first).open("r+b") as file:
+        file.write(b"lost")
+    second = runs()
+    assert not visible(second).exists()
+    assert second.uploads.missing(upload) == [range(CHUNK_BYTES)]
+
+
+def test_chunks_of_an_earlier_run_are_read_again_before_commit(runs, data, root_digest_of) -> None:
+    first = runs()
+    upload = fill(first, data)
+    part = first.storage.part_path(upload.id, 1)
+    with part.open("r+b") as file:
+        file.seek(CHUNK_BYTES)
+        file.write(b"\0")  # what a power cut does to pages that were never synced
+    second = runs()
+    with pytest.raises(UploadIncomplete) as caught:
+        commit(second.uploads, second.storage, upload, root_digest_of(data))
+    assert caught.value.extra["missing"] == [{"first": CHUNK_BYTES, "last": SIZE - 1}]
+    part.write_bytes(data)
+    second.uploads.mark(upload, {1: chunk_digest(data[CHUNK_BYTES:])})
+    assert commit(second.uploads, second.storage, upload, root_digest_of(data))[1]
+    assert visible(second).read_bytes() == data
+
+
+@pytest.mark.parametrize("lie", ["short", "hole"])
+def test_a_lying_write_is_found_before_commit(runs, data, root_digest_of, lie) -> None:
+    receiver = runs()
+    upload = fill(receiver, data)
+    part = receiver.storage.part_path(upload.id, 1)
+    if lie == "short":
+        os.truncate(part, SIZE - 1)
+        missing = [{"first": CHUNK_BYTES, "last": SIZE - 1}]
+    else:
+        os.truncate(part, 0)
+        with part.open("r+b") as file:
+            file.seek(CHUNK_BYTES)
+            file.write(data[CHUNK_BYTES:])
+        missing = [{"first": 0, "last": CHUNK_BYTES - 1}]
+    with pytest.raises(UploadIncomplete) as caught:
+        commit(receiver.uploads, receiver.storage, upload, root_digest_of(data))
+    assert caught.value.extra["missing"] == missing
+    assert not visible(receiver).exists()
+
+
+def test_after_a_failed_fsync_everything_is_sent_again(runs, data, root_digest_of, monkeypatch) -> None:
+    """The kernel reports a lost write once; a second fsync of the same pages would lie."""
+    receiver = runs()
+    upload = fill(receiver, data)
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            commit(receiver.uploads, receiver.storage, upload, root_digest_of(data))
+    assert not visible(receiver).exists()
+    again = receiver.uploads.require(upload.id)
+    assert receiver.uploads.missing(again) == [range(SIZE)]
+    assert list(receiver.storage.incoming.iterdir()) == []
+    with pytest.raises(UploadIncomplete):
+        commit(receiver.uploads, receiver.storage, again, root_digest_of(data))
+
+
+def test_a_start_sweeps_what_no_upload_owns(runs, data) -> None:
+    first = runs()
+    kept, lost, request = fill(first, data, "kept"), fill(first, data, "lost"), fill(first, b"x", "r", one_request=True)
+    (first.storage.incoming / f"{uuid4()}.1.part").write_bytes(b"leftover")
+    first.storage.part_path(lost.id, 1).unlink()
+    second = runs()
+    assert list(second.storage.incoming.iterdir()) == [second.storage.part_path(kept.id, 1)]
+    assert second.uploads.missing(kept) == []
+    assert second.uploads.missing(second.uploads.require(lost.id)) == [range(SIZE)]
+    with pytest.raises(UploadGone):
+        second.uploads.require(request.id)
+    recover(second.uploads, second.storage)  # repeatable
+    assert second.uploads.missing(kept) == []
+
+
+def test_uploads_that_were_given_up_are_withdrawn(runs, data) -> None:
+    receiver = runs()
+    old, new = fill(receiver, data, "old"), fill(receiver, data, "new")
+    with receiver.database.write() as connection:
+        connection.execute(update(uploads).where(uploads.c.id == old.id).values(touched_at=now() - timedelta(days=8)))
+    expired = receiver.uploads.untouched_since(now() - timedelta(days=7))
+    assert [upload.id for upload in expired] == [old.id]
+    assert sweep(receiver.uploads, receiver.storage, expired) == 1
+    with pytest.raises(UploadGone):
+        receiver.uploads.require(old.id)
+    with pytest.raises(NotFound):
+        receiver.uploads.require(uuid4())
+    assert list(receiver.storage.incoming.iterdir()) == [receiver.storage.part_path(new.id, 1)]
+
+
+def test_withdrawing_takes_back_a_name_without_a_row(runs, data, root_digest_of) -> None:
+    receiver = runs()
+    upload = fill(receiver, data)
+    publish_without_row(receiver, upload, data, root_digest_of(data))
+    withdraw(receiver.uploads, receiver.storage, upload, wait_s=0)
+    assert not visible(receiver).exists()
+    assert list(receiver.storage.incoming.iterdir()) == []
