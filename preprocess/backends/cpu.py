@@ -1,16 +1,14 @@
 """The CPU's backend: numba-compiled kernels and scipy.fft.
 
-Kernels run in parallel over rows or blocks of rows, and each row is computed by one thread in one order, so that
-results do not depend on the number of threads. Compiled code is cached on disk (numba's `cache=True`).
+Threads share out rows, and each row is computed by one thread in one order, so that results do not depend on the number
+of threads. Compiled code is cached on disk (numba's `cache=True`).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
@@ -18,20 +16,15 @@ from numpy.typing import NDArray
 from preprocess.alignment.field import DisplacementField
 from preprocess.backends import cpu_kernels as kernels
 from preprocess.backends.contract import RING_COUNT, DeviceImage, Image
+from preprocess.backends.row_threads import RowThreads, usable_threads
 from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, edge_taper, lanczos_taps, multiplicity, ring_indices
 from preprocess.errors import DeviceOutOfMemory
-
-
-def usable_threads(wanted: int) -> int:
-    """Return the number of threads to use; 0 wanted: every core that this process may use."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(wanted or available, int(vars(numba.config)["NUMBA_NUM_THREADS"]))
 
 
 class CpuSpectra:
     """Transforms of binned frames in memory, complex64, shape (frames, height, width // 2 + 1)."""
 
-    def __init__(self, transforms: NDArray[np.complex64], shape: tuple[int, int], threads: int) -> None:
+    def __init__(self, transforms: NDArray[np.complex64], shape: tuple[int, int], threads: RowThreads) -> None:
         self.transforms = transforms
         self.shape = shape
         self.frame_count = len(transforms)
@@ -48,7 +41,17 @@ class CpuSpectra:
         """Return, for each ring, the power of the sum and the sum of powers."""
         rows, columns = self._phases(shifts)
         by_row = np.zeros((2, self.shape[0], RING_COUNT + 1))
-        kernels.sum_spectra(self.transforms, rows, columns, self.rings, self.shape[1], self.total, by_row)
+        self.threads.run(
+            kernels.sum_spectra,
+            self.transforms,
+            rows,
+            columns,
+            self.rings,
+            self.shape[1],
+            self.total,
+            by_row,
+            rows=self.shape[0],
+        )
         powers = by_row.sum(1)[:, :RING_COUNT]
         return powers[0], powers[1]
 
@@ -62,10 +65,18 @@ class CpuSpectra:
         product = np.empty((shape[0], shape[1] // 2 + 1), np.complex64)
         window = np.arange(-radius, radius + 1)
         for index, transform in enumerate(self.transforms):
-            kernels.cross_spectrum(
-                transform, self.total, rows[index], columns[index], self.rings, ring_weights, product
+            self.threads.run(
+                kernels.cross_spectrum,
+                transform,
+                self.total,
+                rows[index],
+                columns[index],
+                self.rings,
+                ring_weights,
+                product,
+                rows=shape[0],
             )
-            correlation = scipy.fft.irfft2(product, s=shape, workers=self.threads)
+            correlation = scipy.fft.irfft2(product, s=shape, workers=self.threads.count)
             windows[index] = correlation[np.ix_(window % shape[0], window % shape[1])]
         return windows
 
@@ -76,7 +87,18 @@ class CpuSpectra:
         rows, columns = self._phases(shifts)
         by_row = np.zeros((self.shape[0], len(self.transforms), 5))
         ring_weights = _with_outside(weights)
-        kernels.derivatives(self.transforms, self.total, rows, columns, self.rings, ring_weights, self.shape[1], by_row)
+        self.threads.run(
+            kernels.derivatives,
+            self.transforms,
+            self.total,
+            rows,
+            columns,
+            self.rings,
+            ring_weights,
+            self.shape[1],
+            by_row,
+            rows=self.shape[0],
+        )
         sums = by_row.sum(0)
         return sums[:, :2], sums[:, 2:]
 
@@ -90,7 +112,7 @@ class CpuSpectra:
 class CpuFrameStack:
     """Frames in memory, shape (frames, height, width); float16 frames are held as float32."""
 
-    def __init__(self, frames: NDArray[Any], threads: int) -> None:
+    def __init__(self, frames: NDArray[Any], threads: RowThreads) -> None:
         self.frames = frames
         self.gain = np.ones((1, 1), np.float32)
         self.has_gain = False
@@ -108,7 +130,7 @@ class CpuFrameStack:
     def raw_sum(self) -> NDArray[np.float32]:
         """Return the plain sum of all frames."""
         total = np.empty(self.frames.shape[1:], np.float32)
-        kernels.raw_sum(self.frames, total)
+        self.threads.run(kernels.raw_sum, self.frames, total, rows=len(total))
         return total
 
     def replace_pixels(self, targets: NDArray[np.int64], sources: NDArray[np.int64]) -> None:
@@ -128,9 +150,12 @@ class CpuFrameStack:
             raise DeviceOutOfMemory from error
         binned = np.empty(shape, np.float32)
         for index in range(count):
-            kernels.bin_frame(self.frames[index], self.gain, self.has_gain, bin_factor, binned)
-            kernels.taper_frame(binned, binned.mean(dtype=np.float64), *taper)
-            transforms[index] = scipy.fft.rfft2(binned, workers=self.threads)
+            self.threads.run(
+                kernels.bin_frame, self.frames[index], self.gain, self.has_gain, bin_factor, binned, rows=shape[0]
+            )
+            mean = float(binned.mean(dtype=np.float64))
+            self.threads.run(kernels.taper_frame, binned, mean, *taper, rows=shape[0])
+            transforms[index] = scipy.fft.rfft2(binned, workers=self.threads.count)
         return CpuSpectra(transforms, shape, self.threads)
 
     def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
@@ -139,7 +164,8 @@ class CpuFrameStack:
             sums = np.zeros((len(weights), *self.frames.shape[1:]), np.float32)
         except MemoryError as error:
             raise DeviceOutOfMemory from error
-        kernels.warp_and_sum(
+        self.threads.run(
+            kernels.warp_and_sum,
             self.frames,
             self.gain,
             self.has_gain,
@@ -148,6 +174,8 @@ class CpuFrameStack:
             np.ascontiguousarray(weights.T, np.float32),
             lanczos_taps(),
             sums,
+            rows=self.frames.shape[1],
+            unit=kernels.TILE_ROWS,
         )
         return list(sums)
 
@@ -163,8 +191,7 @@ class CpuBackend:
     name = "cpu"
 
     def __init__(self, threads: int = 0) -> None:
-        self.threads = usable_threads(threads)
-        numba.set_num_threads(self.threads)
+        self.threads = RowThreads(usable_threads(threads))
 
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CpuFrameStack:
         """Return an empty stack for that many frames."""
@@ -184,18 +211,19 @@ class CpuBackend:
             return plain
         total = np.zeros((output_shape[0], output_shape[1] // 2 + 1), np.complex64)
         for image, factors in zip(images, filters, strict=True):
-            transform = scipy.fft.rfft2(image, workers=self.threads)
-            kernels.add_filtered(
+            transform = scipy.fft.rfft2(image, workers=self.threads.count)
+            self.threads.run(
+                kernels.add_filtered,
                 transform,
                 height,
                 width,
                 np.ascontiguousarray(factors, np.float32),
                 CORNER_FREQUENCY,
-                output_shape[0],
                 total,
+                rows=output_shape[0],
             )
         total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
-        return scipy.fft.irfft2(total, s=output_shape, workers=self.threads)
+        return scipy.fft.irfft2(total, s=output_shape, workers=self.threads.count)
 
 
 def _with_outside(weights: NDArray[np.float64]) -> NDArray[np.float32]:
