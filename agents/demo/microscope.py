@@ -102,8 +102,8 @@ class Microscope(threading.Thread):
         movie.parent.mkdir(parents=True, exist_ok=True)
         self._write_gain(shot, simulated, movie)
         self._write_slowly(staged, movie)
+        self._on_written(shot, staged.stat().st_size)
         _write_sidecars(simulated, movie)
-        self._on_written(shot, movie.stat().st_size)
         staged.unlink()
 
     def _write_gain(self, shot: Shot, simulated: SimulatedMovie, movie: Path) -> None:
