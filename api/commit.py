@@ -146,10 +146,14 @@ def withdraw(book: UploadBook, storage: Storage, upload: Upload, *, wait_s: floa
         return
     try:
         lock_whole(fd, wait_s=wait_s)
+        now = book.find(upload.id)
+        if now is None or now.committed:
+            return
+        # The space first: on a full disk the database may need it to take note.
+        storage.unpublish(fd, upload.location)
+        os.ftruncate(fd, 0)
         book.withdraw(upload)
-        if book.find(upload.id) is None:  # not committed meanwhile
-            storage.unpublish(fd, upload.location)
-            storage.discard_part(upload.id, upload.generation)
+        storage.discard_part(upload.id, upload.generation)
     finally:
         os.close(fd)
 
