@@ -17,7 +17,7 @@ movie.write_epu_xml(folder / "a.xml")
 ```
 
 Everything is in the orientation in which `open_movie` hands frames out; writers turn files so that this holds (TIFF is
-stored upside down). Equal settings give equal movies, on every machine and in every run. `SimulationSettings` says what
+stored upside down). Equal settings give equal movies in every run. `SimulationSettings` says what
 can be chosen; movies of one microscope share `detector_seed` and with it gain reference and hot pixels.
 
 `write_tiff`, `write_mrc`, `write_eer` and `write_gain` also write arrays of one's own.
