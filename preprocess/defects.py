@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 HOT_SIGMA = 6.0
 REACHES_PX = (2, 8, 32)
 MOST_SOURCES = 24
+STEPS = np.array([1, 5, 11, 13])  # none divides 24, so that all sources have their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Replacements:
         """Return the pixel that each defect is copied from in each frame, shape (frames, defects)."""
         if self.targets.size == 0:
             return np.zeros((frame_count, 0), np.int64)
-        step = 1 + self.targets % 7  # neighbouring defects go round their sources in other orders
+        step = STEPS[self.targets % len(STEPS)]  # neighbouring defects go round their sources in other orders
         turn = np.arange(frame_count)[:, None] * step + self.targets * 31 % 1009
         chosen: NDArray[np.int64] = self.sources[np.arange(self.targets.size), turn % self.counts]
         return chosen

@@ -141,6 +141,6 @@ def _colour(index: int, count: int) -> Colour:
 def _ticks(low: float, high: float) -> list[float]:
     """Return four to eight round values between low and high."""
     step = 10.0 ** np.floor(np.log10((high - low) / 2))
-    step = next((step * factor for factor in (0.2, 0.5, 1, 2, 5) if (high - low) / (step * factor) <= 6), step * 10)
+    step = next((step * factor for factor in (0.2, 0.5, 1, 2, 5) if (high - low) / (step * factor) <= 7), step * 10)
     first = int(np.ceil(low / step - 1e-9))
     return [float(f"{index * step:.6g}") + 0.0 for index in range(first, int(np.floor(high / step + 1e-9)) + 1)]

@@ -87,7 +87,7 @@ def _without_background(power: NDArray[np.float32]) -> NDArray[np.float32]:
     side = len(power)
     y, x = np.indices(power.shape) - side // 2
     ring = np.minimum(np.hypot(y, x), side // 2).astype(np.intp)
-    log = np.log(np.maximum(power, power.max() * 1e-12)).astype(np.float64)
+    log = np.log(np.maximum(power, max(float(power.max()) * 1e-12, 1e-30))).astype(np.float64)
     counts = np.maximum(np.bincount(ring.ravel()), 1)
     mean = np.bincount(ring.ravel(), log.ravel()) / counts
     course = scipy.ndimage.gaussian_filter1d(mean, side / 20, mode="nearest")

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from preprocess.quality import ORIENTATIONS, check_gain, oriented
+from preprocess.settings import GainSettings
+
+NO_PIXELS = np.zeros(0, np.int64)
+
+
+def make_gain(height, width, seed=2):
+    gain = np.random.default_rng(seed).normal(1, 0.05, (height, width)).astype(np.float32)
+    gain[3, 4] = 0
+    return gain
+
+
+def raw_sum_behind(gain, seed=5):
+    """What a camera of that gain counts: specimen and noise over sensitivity."""
+    random = np.random.default_rng(seed)
+    scene = 40 * (1 + 0.2 * np.sin(np.arange(gain.shape[1]) / 30))
+    expected = np.divide(scene, gain, out=np.zeros_like(gain), where=gain > 0)
+    return random.poisson(expected).astype(np.float32)
+
+
+def test_the_right_gain_passes():
+    gain = make_gain(256, 320)
+    fit = check_gain(raw_sum_behind(gain), gain, NO_PIXELS, GainSettings(rotate_degrees=90))
+    assert fit.warning is None
+    assert abs(fit.residual_gain_correlation) < 0.03
+    assert fit.raw_correlation > 0.2
+    assert fit.best == GainSettings(rotate_degrees=90)
+
+
+@pytest.mark.parametrize("wrong", ORIENTATIONS[1:])
+@pytest.mark.parametrize("right", [(0, "none"), (90, "none"), (90, "x")])
+def test_each_wrong_orientation_is_named_with_the_right_one(wrong, right):
+    file = make_gain(256, 256)
+    true_gain = oriented(file, *right)
+    given = oriented(file, *wrong)
+    settings = GainSettings(rotate_degrees=wrong[0], flip=wrong[1])
+    fit = check_gain(raw_sum_behind(true_gain), given, NO_PIXELS, settings)
+    if np.array_equal(given, true_gain):
+        assert fit.warning is None
+        return
+    assert fit.warning is not None
+    assert fit.warning.startswith("gain reference seems wrongly oriented: ")
+    np.testing.assert_array_equal(oriented(file, fit.best.rotate_degrees, fit.best.flip), true_gain)
+    assert f"--gain-rotate {fit.best.rotate_degrees} --gain-flip {fit.best.flip}" in fit.warning
+    assert fit.residual_gain_correlation > 0.1
+
+
+def test_a_gain_to_divide_by_is_named():
+    gain = make_gain(256, 256)
+    inverse = np.divide(1, gain, out=np.zeros_like(gain), where=gain > 0)
+    fit = check_gain(raw_sum_behind(gain), inverse, NO_PIXELS, GainSettings(operation="multiply"))
+    assert fit.best == GainSettings(operation="divide")
+    assert fit.warning is not None
+    assert "--gain-operation divide" in fit.warning
+
+
+def test_a_movie_that_is_corrected_already_is_said():
+    gain = make_gain(256, 256)
+    flat = raw_sum_behind(np.ones_like(gain))
+    fit = check_gain(flat, gain, NO_PIXELS, GainSettings())
+    assert fit.warning is not None
+    assert "may be gain-corrected already" in fit.warning
+
+
+def test_a_movie_that_is_not_square_has_four_orientations():
+    gain = make_gain(200, 300)
+    fit = check_gain(raw_sum_behind(gain[::-1, ::-1].copy()), gain, NO_PIXELS, GainSettings())
+    assert fit.warning is not None
+    assert "--gain-rotate 180 --gain-flip none" in fit.warning
+
+
+def test_orientations_are_eight_and_those_of_the_gain_loader():
+    probe = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert len({oriented(probe, *way).tobytes() + bytes(oriented(probe, *way).shape) for way in ORIENTATIONS}) == 8
+    from preprocess.gain import _turned
+
+    for rotation in (0, 90, 180, 270):
+        for flip in ("none", "x", "y"):
+            turned = _turned(probe.astype(np.float64), GainSettings(rotate_degrees=rotation, flip=flip))
+            np.testing.assert_array_equal(oriented(probe, rotation, flip), turned)
