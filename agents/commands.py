@@ -68,7 +68,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on st
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def _absolute(chosen: ChosenAlignment) -> ChosenAlignment:

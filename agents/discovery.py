@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from agents.journal import Journal
+from agents.late_sidecars import LateSidecars
 from agents.layouts import Layout
 from agents.remote_names import remote_path
 from agents.settle import FileIdentity, Settling, Verdict
@@ -48,6 +49,7 @@ class Discovery:
         self._settling = Settling(
             settle_s=settle_s, give_up_s=give_up_s, missing_structure=missing_structure, clock=clock
         )
+        self._late_sidecars = LateSidecars(source, clock)
         self.source_missing = ""
         self._unreadable: dict[str, str] = {}
 
@@ -58,7 +60,9 @@ class Discovery:
         if found.missing_root:
             return False
         standing = self._journal.standing()
+        self._late_sidecars.take_in(found.sidecars)
         steps = self._new(found, standing) + self._known(found, standing) + self._gone(found, standing)
+        self._late_sidecars.end_of_scan()
         if steps:
             with self._journal.transaction():  # one fsync for all
                 for step in steps:
@@ -72,7 +76,7 @@ class Discovery:
 
     def _new(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
         steps: list[Callable[[], object]] = []
-        for movie, identity in found.movies.items():
+        for movie, identity in sorted(found.movies.items(), key=lambda item: item[1].mtime_ns):  # the oldest first
             if movie not in standing:
                 self._settling.observe(movie, self._source / movie, identity)
                 steps.append(partial(self._enter, movie))
@@ -93,7 +97,9 @@ class Discovery:
             elif state in (State.RELEASED, State.REJECTED, State.FAILED) and not (
                 before and identity.same_content(before)
             ):
-                step = partial(self._begin_again, movie, exposure_id)
+                step = partial(self._begin_again, movie, exposure_id, "the movie changed after it had been processed")
+            elif state == State.REJECTED and self._late_sidecars.came_for(movie):
+                step = partial(self._begin_again, movie, exposure_id, "a sidecar came after it had been held back")
             if step:
                 steps.append(step)
         return steps
@@ -109,9 +115,9 @@ class Discovery:
         log.warning("%s: %s", movie, reason)
         return partial(self._journal.set_aside, exposure_id, identity, reason, _BROKEN_HINT)
 
-    def _begin_again(self, movie: str, exposure_id: UUID) -> None:
-        exposure = self._journal.begin_again(exposure_id, "the movie changed after it had been processed")
-        log.warning("%s changed after it had been processed; now revision %d", movie, exposure.revision)
+    def _begin_again(self, movie: str, exposure_id: UUID, why: str) -> None:
+        exposure = self._journal.begin_again(exposure_id, why)
+        log.warning("%s: %s; it is taken up again as revision %d", movie, why, exposure.revision)
 
     def _gone(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
         steps: list[Callable[[], object]] = []

@@ -6,7 +6,6 @@ import json
 import logging
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -85,7 +84,7 @@ class Report:
 
     def __init__(self, journal: Journal, console: Console, *, as_json_lines: bool) -> None:
         self._journal, self._console, self._as_json_lines = journal, console, as_json_lines
-        self._latest: deque[Exposure] = deque(maxlen=_LATEST)
+        self._latest: dict[str, Exposure] = {}
         self._is_live = console.is_terminal and not as_json_lines
         journal.on_change = self._note
 
@@ -94,7 +93,10 @@ class Report:
             sys.stdout.write(json.dumps(as_json(exposure)) + "\n")
             sys.stdout.flush()
         if self._is_live:
-            self._latest.append(exposure)
+            self._latest.pop(exposure.movie, None)
+            self._latest[exposure.movie] = exposure
+            if len(self._latest) > _LATEST:
+                del self._latest[next(iter(self._latest))]
         elif exposure.state not in SET_ASIDE:  # why something is set aside is logged where it happens
             revision = f" (revision {exposure.revision})" if exposure.revision > 1 else ""
             log.info("%s: %s%s", exposure.movie, exposure.state, revision)
@@ -122,7 +124,7 @@ class Report:
         states.add_row(*(Text(state.value, STYLES[state]) for state in State))
         states.add_row(*(str(counts[state]) for state in State))
         latest = Table(box=None, padding=(0, 2), show_header=False)
-        for exposure in reversed(self._latest):
+        for exposure in reversed(list(self._latest.values())):
             motion = "" if exposure.motion_angstrom is None else f"{exposure.motion_angstrom:.1f} Å"
             latest.add_row(Text(exposure.state.value, STYLES[exposure.state]), exposure.movie, motion, exposure.reason)
         held_up = [Text(trouble, "yellow") for trouble in troubles(self._journal)]

@@ -25,12 +25,14 @@ _ROOT_GONE = {errno.ENOENT, errno.ENOTCONN, errno.EIO, errno.ESTALE, errno.EHOST
 class Scan:
     """One walk through the source.
 
-    `movies` and `skipped` are keyed by the path relative to the source, with `/` between folders. `missing_root` says
-    why the source as a whole could not be read; then nothing else can be concluded from the walk.
+    Paths are relative to the source, with `/` between folders; `skipped` and `unreadable` say why. `sidecars` are what
+    may describe a movie. `missing_root` says why the source as a whole could not be read; then nothing else can be
+    concluded from the walk.
     """
 
     movies: dict[str, FileIdentity] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    sidecars: set[str] = field(default_factory=set)
     unreadable: dict[str, str] = field(default_factory=dict)
     missing_root: str = ""
 
@@ -79,6 +81,8 @@ def _take(entry: os.DirEntry[str], path: str, siblings: set[str], layout: Layout
     recognised = layout.recognise(entry.name, siblings)
     if not recognised.is_movie:
         result.skipped[path] = recognised.not_a_movie
+        if path.endswith((".xml", ".mdoc")):
+            result.sidecars.add(path)
         return
     try:
         path.encode()

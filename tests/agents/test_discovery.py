@@ -137,6 +137,33 @@ def test_a_movie_that_moved_on_a_share_mounted_anew_is_the_same(
     assert not discovery.scan_once()
 
 
+def test_a_held_back_movie_begins_again_when_its_sidecar_comes(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock
+) -> None:
+    for name in ("FoilHole_1_Data_2_fractions.mrcs", "FoilHole_3_Data_4_fractions.mrcs"):
+        movie(source / name)
+    (source / "FoilHole_1_Data_2.xml").touch()
+    pass_time(discovery, clock)
+    finish(journal, State.REJECTED)
+    pass_time(discovery, clock)
+    assert set(states(journal).values()) == {State.REJECTED}
+    (source / "FoilHole_3_Data_4.xml").touch()
+    discovery.scan_once()
+    assert states(journal)["FoilHole_1_Data_2_fractions.mrcs"] == State.REJECTED
+    pass_time(discovery, clock)
+    assert states(journal)["FoilHole_3_Data_4_fractions.mrcs"] == State.SETTLED
+    finish(journal, State.REJECTED)
+    pass_time(discovery, clock)
+    assert set(states(journal).values()) == {State.REJECTED}
+
+
+def test_the_oldest_movie_comes_first(source: Path, journal: Journal, discovery: Discovery) -> None:
+    for age, name in enumerate("cab"):
+        os.utime(movie(source / f"{name}.mrcs"), ns=(0, 10**18 - age))
+    discovery.scan_once()
+    assert [exposure.label for exposure in journal.exposures()] == ["b", "a", "c"]
+
+
 def test_a_deleted_movie_is_set_aside_and_comes_back(
     source: Path, journal: Journal, discovery: Discovery, clock: Clock
 ) -> None:

@@ -1,0 +1,51 @@
+"""Sidecars that come after their movie: an exposure that was held back for want of one gets another chance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from preprocess.sidecars import find_sidecars
+
+_REMEMBERED_S = 600.0
+
+
+class LateSidecars:
+    """Remembers which sidecars are new.
+
+    Parameters
+    ----------
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(self, source: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._source, self._clock = source, clock
+        self._known: set[str] = set()
+        self._new: dict[str, float] = {}
+        self._is_first = True
+
+    def take_in(self, sidecars: set[str]) -> None:
+        """Take in the sidecars (paths relative to the source) of a scan."""
+        now = self._clock()
+        self._new = {path: since for path, since in self._new.items() if now - since < _REMEMBERED_S}
+        for path in sidecars - self._known:
+            self._new[path] = now
+        self._known = sidecars
+
+    def came_for(self, movie: str) -> bool:
+        """Return whether a sidecar of this movie is new; it is not new any more after that."""
+        if not self._new:
+            return False
+        found = {path.relative_to(self._source).as_posix() for path in find_sidecars(self._source / movie)}
+        new = found & self._new.keys()
+        for path in new:
+            del self._new[path]
+        return bool(new)
+
+    def end_of_scan(self) -> None:
+        """After the first scan forget what lay there already: each movie is aligned with it anyway."""
+        if self._is_first:
+            self._is_first = False
+            self._new.clear()
