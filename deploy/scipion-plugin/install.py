@@ -5,7 +5,8 @@
 
 Scipion runs on Python 3.8 to 3.12: the interpreter is searched for, unless one is named. A finished environment that
 fits this plugin and this lock is left as it is; anything else under DIR is made anew. DIR/cryoferry-scipion.json tells
-the receiver (`cryoferry serve --scipion DIR`) where its interpreter is and which variables it needs.
+the receiver (`cryoferry serve --scipion DIR`) where its interpreter is and which variables it needs; `DIR/scipion open
+PROJECT` opens a project in Scipion's desktop, `DIR/scipion pictures PROJECT` shows its micrographs.
 
 Exit codes: 0 done, 1 the installation failed, 2 wrong usage, 3 no suitable Python.
 """
@@ -206,13 +207,19 @@ def write_description(folder):
     temporary.replace(folder / DESCRIPTION)
 
 
-def desktop_command(folder, project=None):
-    """Return the line that opens Scipion's desktop: its list of projects, or one project."""
-    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment(folder).items())
-    scipion = shlex.quote(environment(folder)["SCIPION_PYTHON"]) + " -m scipion"
-    if project is None:
-        return f"{variables} {scipion} manager"
-    return f"cd {shlex.quote(project)} && {variables} {scipion} project here"
+def write_launcher(folder):
+    """Write DIR/scipion: Scipion's own command with its variables set, and two more for a project's folder."""
+    lines = ["#!/bin/sh", "# scipion open PROJECT, scipion pictures PROJECT; all else is Scipion's own command."]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in environment(folder).items()]
+    lines += [
+        'case "$1" in',
+        '  open|pictures) exec "$SCIPION_PYTHON" -O -m cryoferry_scipion.desktop "$@" ;;',
+        '  *) exec "$SCIPION_PYTHON" -m scipion "$@" ;;',
+        "esac",
+    ]
+    launcher = folder / "scipion"
+    launcher.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    launcher.chmod(0o755)
 
 
 def install(folder, interpreter):
@@ -231,6 +238,7 @@ def install(folder, interpreter):
         install_plugin(folder, log)
         configure(folder, log)
     found = check(folder)
+    write_launcher(folder)
     write_description(folder)
     say("Scipion is ready: pyworkflow {pyworkflow}, scipion-em {pwem}, plugin {plugin}.".format(**found))
 
@@ -240,9 +248,6 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", required=True, metavar="DIR", help="where the environment is made")
     parser.add_argument("--python", metavar="PYTHON", help="the interpreter to use, 3.8 to 3.12")
-    parser.add_argument(
-        "--desktop", nargs="?", const="", metavar="PROJECT", help="only print how to open Scipion's desktop"
-    )
     return parser.parse_args()
 
 
@@ -250,9 +255,6 @@ def main():
     """Run the installation; return the exit code."""
     wanted = arguments()
     folder = Path(wanted.to).expanduser().resolve()
-    if wanted.desktop is not None:
-        sys.stdout.write(desktop_command(folder, wanted.desktop or None) + "\n")
-        return 0
     old = description_of(folder)
     if old and old.get("fingerprint") == fingerprint():
         return 0
