@@ -137,7 +137,7 @@ def signal_weights(
     sizes = np.maximum(ring_sizes, 1)
     signal = (sum_powers - frame_powers) / (n * n - n) / sizes
     noise = np.maximum(frame_powers / n / sizes - np.maximum(signal, 0), 1e-30)
-    smooth_signal, smooth_noise = _smoothed(signal, ring_sizes), _smoothed(noise, ring_sizes)
+    smooth_signal, smooth_noise = _smoothed(signal, ring_sizes), np.maximum(_smoothed(noise, ring_sizes), 1e-30)
     effective = np.convolve(ring_sizes, np.ones(SMOOTHING), "same") / 2
     uncertainty = smooth_noise * np.sqrt(2 / (n * (n - 1.0))) / np.sqrt(np.maximum(effective, 1))
     ratio = n * np.where(smooth_signal > 2 * uncertainty, smooth_signal, 0) / smooth_noise
