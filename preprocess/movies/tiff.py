@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +17,7 @@ from preprocess.movies.prefetch import in_order
 from preprocess.movies.tiff_layout import TiffPage, tiff_pages
 
 _NONE, _LZW = 1, 5
-_DEFLATE = frozenset({8, 32946})
+_DEFLATE = (8, 32946)
 _DTYPES = {(8, 1): "u1", (8, 2): "i1", (16, 1): "u2", (16, 2): "i2", (16, 3): "f2", (32, 3): "f4"}
 _GAIN_DTYPES = _DTYPES | {(32, 1): "u4", (32, 2): "i4", (64, 3): "f8"}  # gain references, no movies
 
@@ -73,7 +73,7 @@ def _page_dtype(path: Path, page: TiffPage) -> np.dtype[Any]:
     where = f"{path}: frame {page.number}"
     if page.tiled or page.samples_per_pixel != 1 or page.fill_order != 1:
         raise UnsupportedFormat(f"{where} is tiled, in colour or bit-reversed, which no camera writes")
-    if page.compression not in {_NONE, _LZW} | _DEFLATE:
+    if page.compression not in _DECODERS:
         raise UnsupportedFormat(f"{where} has TIFF compression {page.compression}; none, LZW and deflate are read")
     if (page.bits, page.sample_format) not in _GAIN_DTYPES:
         raise UnsupportedFormat(f"{where} has {page.bits} bits of sample format {page.sample_format}")
@@ -93,56 +93,69 @@ def read_page(path: Path, file: BinaryIO, page: TiffPage) -> NDArray[Any]:
     """
     stored_dtype = _page_dtype(path, page)
     image: NDArray[Any] = np.empty((page.height, page.width), stored_dtype)
-    image_bytes = image.reshape(-1).view(np.uint8).data
+    block, begins = _encoded_strips(file, page)
+    counts = page.strip_byte_counts.astype(np.int64)
     strip_bytes = page.rows_per_strip * page.width * stored_dtype.itemsize
-    decode = _decoder(page)
-    begin, block = _page_bytes(file, page)
-    places = zip(page.strip_offsets.tolist(), page.strip_byte_counts.tolist(), strict=True)
-    for index, (offset, count) in enumerate(places):
-        if block is not None:
-            encoded = block[offset - begin : offset - begin + count]
-        else:
-            file.seek(offset)
-            encoded = file.read(count)
-        problem = decode(encoded, image_bytes[index * strip_bytes : (index + 1) * strip_bytes])
-        if problem is not None:
-            raise UnreadableMovie(f"{path}: frame {page.number}, strip {index + 1} is corrupt ({problem})")
+    ends = begins + counts
+    corrupt = int(ends.argmax()) if ends.max() > len(block) else -1  # the file was cut after it was opened
+    if corrupt < 0:
+        corrupt = _DECODERS[page.compression](block, begins, counts, image.reshape(-1).view(np.uint8), strip_bytes)
+    if corrupt >= 0:
+        raise UnreadableMovie(f"{path}: frame {page.number}, strip {corrupt + 1} is corrupt")
     if not stored_dtype.isnative:
         image = image.astype(stored_dtype.newbyteorder("="))
     return np.add.accumulate(image, axis=1, dtype=image.dtype) if page.predictor == 2 else image
 
 
-def _page_bytes(file: BinaryIO, page: TiffPage) -> tuple[int, bytes | None]:
-    """Return a page's strips as one block read at once and its offset; None where they lie scattered in the file."""
-    begin = int(page.strip_offsets.min())
-    end = int((page.strip_offsets + page.strip_byte_counts).max())
-    if end - begin > 1.1 * int(page.strip_byte_counts.sum()) + 65536:
-        return begin, None
-    file.seek(begin)
-    return begin, file.read(end - begin)
+def _encoded_strips(file: BinaryIO, page: TiffPage) -> tuple[bytes, NDArray[np.int64]]:
+    """Return a page's strips as one block, and where each begins in it."""
+    offsets, counts = page.strip_offsets.astype(np.int64), page.strip_byte_counts.astype(np.int64)
+    begin, end = int(offsets.min()), int((offsets + counts).max())
+    if end - begin <= 1.1 * int(counts.sum()) + 65536:  # strips that lie together are read at once
+        file.seek(begin)
+        return file.read(end - begin), offsets - begin
+    parts = []
+    for offset, count in zip(offsets.tolist(), counts.tolist(), strict=True):
+        file.seek(offset)
+        parts.append(file.read(count))
+    return b"".join(parts), np.cumsum(counts) - counts
 
 
-Decoder = Callable[[bytes, memoryview], str | None]
+Decoder = Callable[[bytes, NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], int], int]
+"""Decodes strips (block, begins, counts) into an image's bytes; returns the first corrupt strip's index, or -1."""
 
 
-def _decoder(page: TiffPage) -> Decoder:
-    """Return the function that decodes a strip into its place; it returns what is wrong, or None."""
-    if page.compression == _NONE:
-        return _copy_strip
-    decode = imagecodecs.lzw_decode if page.compression == _LZW else imagecodecs.zlib_decode
+def _decode_lzw(
+    block: bytes, begins: NDArray[np.int64], counts: NDArray[np.int64], image: NDArray[np.uint8], strip_bytes: int
+) -> int:
+    from preprocess.movies.lzw import decode_strips  # noqa: PLC0415 - numba is slow to import, and other movies need none
 
-    def decode_strip(encoded: bytes, place: memoryview) -> str | None:
+    return int(decode_strips(np.frombuffer(block, np.uint8), begins, counts, image, strip_bytes))
+
+
+def _decode_deflate(
+    block: bytes, begins: NDArray[np.int64], counts: NDArray[np.int64], image: NDArray[np.uint8], strip_bytes: int
+) -> int:
+    for index, (begin, count) in enumerate(zip(begins.tolist(), counts.tolist(), strict=True)):
+        place = image[index * strip_bytes : (index + 1) * strip_bytes].data
         try:
-            decoded = decode(encoded, out=place)
-        except (imagecodecs.LzwError, imagecodecs.ZlibError) as error:
-            return str(error)
-        return None if len(decoded) == len(place) else f"{len(decoded)} of {len(place)} bytes"
+            decoded = imagecodecs.zlib_decode(block[begin : begin + count], out=place)
+        except imagecodecs.ZlibError:
+            return index
+        if len(decoded) != len(place):
+            return index
+    return -1
 
-    return decode_strip
+
+def _copy(
+    block: bytes, begins: NDArray[np.int64], counts: NDArray[np.int64], image: NDArray[np.uint8], strip_bytes: int
+) -> int:
+    for index, (begin, count) in enumerate(zip(begins.tolist(), counts.tolist(), strict=True)):
+        place = image[index * strip_bytes : (index + 1) * strip_bytes]
+        if count < place.size:
+            return index
+        place[:] = np.frombuffer(block, np.uint8, place.size, begin)
+    return -1
 
 
-def _copy_strip(encoded: bytes, place: memoryview) -> str | None:
-    if len(encoded) < len(place):
-        return f"{len(encoded)} of {len(place)} bytes"
-    place[:] = encoded[: len(place)]
-    return None
+_DECODERS: Mapping[int, Decoder] = {_NONE: _copy, _LZW: _decode_lzw} | dict.fromkeys(_DEFLATE, _decode_deflate)
