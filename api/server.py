@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -20,6 +21,7 @@ from api.settings import ReceiverSettings
 
 log = logging.getLogger(__name__)
 
+BACKLOG = 2048
 DRAIN_S = 30
 IDLE_CONNECTION_S = 15
 
@@ -86,15 +88,23 @@ def listen(address: Address) -> socket.socket:
     """
     try:
         family, *_, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family)
+        return _bind(family, where)
+    except OSError as error:
+        wanted = f"{address.host} port {address.port}"
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(f"another program listens on {wanted}") from error
+        raise ReceiverError(f"cannot listen on {wanted}: {error}", hint="Check --host and --port.") from error
+
+
+def _bind(family: int, where: Any) -> socket.socket:
+    listening = socket.socket(family)
+    try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(where)
-        listening.listen(2048)
-    except OSError as error:
-        where_to = f"{address.host} port {address.port}"
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(f"another program listens on {where_to}") from error
-        raise ReceiverError(f"cannot listen on {where_to}: {error}", hint="Check --host and --port.") from error
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
     return listening
 
 
