@@ -23,6 +23,7 @@ from transfer import protocol
 from transfer.client import ReceiverClient, check_url
 from transfer.credentials import read_token
 from transfer.errors import TransferError
+from transfer.protocol import Service
 
 LITTLE_SPACE_BYTES = 20 << 30
 MUCH_SKEW_S = 60.0
@@ -115,51 +116,57 @@ def _disk(work: Path) -> Iterator[Finding]:
 
 
 def _receiver(patient: Patient, url: str) -> Iterator[Finding]:
+    secure = url.startswith("https")
     try:
         check_url(url)
-        with ReceiverClient(url, None, ca=patient.ca, timeout_s=_TIMEOUT_S) as client:
-            service = client.service()
+        verify = ssl.create_default_context(cafile=patient.ca) if secure else True
+        began = time.time()
+        answer = httpx.get(url.rstrip("/") + protocol.HEALTH, verify=verify, timeout=_TIMEOUT_S, trust_env=secure)
+        here = (began + time.time()) / 2
     except TransferError as error:
         yield Finding("receiver", "fail", str(error), error.hint)
-        return
-    secure = "TLS" if url.startswith("https") else "no TLS, on this machine"
-    told = f"{url}: cryoferry {service.version}, protocol {service.protocol}, {secure}"
-    if service.protocol == 1:
-        yield Finding("receiver", "ok", f"{told}, {service.free_bytes / 1e9:.0f} GB free there")
+    except (httpx.HTTPError, OSError) as error:
+        what = "Check the URL and the network, that `cryoferry serve` runs, and for https give --ca if it is your own."
+        yield Finding("receiver", "fail", f"{url}: {error or type(error).__name__}", what)
     else:
-        yield Finding("receiver", "fail", told, "Install the same major version of cryoferry on both hosts.")
-    yield from _clock(url, patient.ca)
-    yield _token(patient, url)
+        how = "TLS" if secure else "no TLS, on this machine"
+        if answer.is_success:
+            yield Finding("receiver", "ok", f"{url} is healthy ({how})")
+        else:
+            what = "Look at the receiver's log, or its /healthz."
+            yield Finding("receiver", "warn", f"{url} answers {answer.status_code} ({how})", what)
+        yield _clock(answer.headers.get("Date", ""), here)
+        yield from _token(patient, url)
 
 
-def _clock(url: str, ca: Path | None) -> Iterator[Finding]:
-    verify = ssl.create_default_context(cafile=ca) if url.startswith("https") else True
+def _clock(date: str, here: float) -> Finding:
     try:
-        began = time.time()
-        answer = httpx.get(url.rstrip("/") + protocol.SERVICE, verify=verify, timeout=_TIMEOUT_S, trust_env=False)
-        here = (began + time.time()) / 2
-        there = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
-    except (httpx.HTTPError, KeyError, ValueError) as error:
-        yield Finding("clock", "warn", f"not compared: {type(error).__name__}", "The receiver's answer has no Date.")
-        return
-    skew_s = there - here  # Date has whole seconds
+        skew_s = email.utils.parsedate_to_datetime(date).timestamp() - here  # Date has whole seconds
+    except ValueError:
+        return Finding("clock", "warn", "not compared: the answer has no Date", "Is a proxy in between?")
     told = f"the receiver's clock is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
     if abs(skew_s) > MUCH_SKEW_S:
-        yield Finding("clock", "warn", told, "Nothing depends on it but logs and tokens' expiry; let NTP set both.")
-    else:
-        yield Finding("clock", "ok", told)
+        return Finding("clock", "warn", told, "Let NTP set both: logs and the expiry of tokens go by them.")
+    return Finding("clock", "ok", told)
 
 
-def _token(patient: Patient, url: str) -> Finding:
+def _token(patient: Patient, url: str) -> Iterator[Finding]:
     try:
         with ReceiverClient(url, read_token(patient.token_file), ca=patient.ca, timeout_s=_TIMEOUT_S) as client:
-            names = [session.name for session in client.sessions()]
+            service, names = client.service(), [session.name for session in client.sessions()]
     except TransferError as error:
-        return Finding("token", "fail", str(error), error.hint)
+        yield Finding("token", "fail", str(error), error.hint)
+        return
     if patient.session is not None and patient.session not in names:
         what = "`cryoferry watch` starts it, if the token is for it."
-        return Finding("token", "warn", f"accepted; session {patient.session} is not there yet", what)
-    return Finding("token", "ok", f"accepted; sessions: {', '.join(names) or 'none yet'}")
+        yield Finding("token", "warn", f"accepted; session {patient.session} is not there yet", what)
+    else:
+        yield Finding("token", "ok", f"accepted; sessions: {', '.join(names) or 'none yet'}")
+    told = f"cryoferry {service.version}, protocol {service.protocol}, {service.free_bytes / 1e9:.0f} GB free there"
+    if service.protocol == Service.model_fields["protocol"].default:
+        yield Finding("version", "ok", told)
+    else:
+        yield Finding("version", "fail", told, "Install the same major version of cryoferry on both hosts.")
 
 
 def _scipion(place: Path) -> Iterator[Finding]:
