@@ -9,6 +9,7 @@ from typing import Annotated
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
+from anyio import CancelScope
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
@@ -104,7 +105,8 @@ async def put_file(
         receipt, made = await run_in_threadpool(commit, receiver.uploads, receiver.storage, upload, wanted)
     finally:
         if receipt is None and is_own:  # nobody can continue this upload: give its name back
-            _withdraw(receiver, upload)
+            with CancelScope(shield=True):
+                await run_in_threadpool(_withdraw, receiver, upload)
     response.status_code = 201 if made else 200
     response.headers["Location"] = committed_url(receipt)
     return receipt

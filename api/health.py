@@ -51,7 +51,10 @@ def get_readiness(request: Request, response: Response) -> Health:
         "space": OK if receiver.storage.free_bytes() > 0 else "no space left for uploads",
         "registrars": OK if receiver.registrars.alive or not receiver.registrar_names else "a thread has stopped",
     }
-    health = Health(ok=all(check == OK for check in checks.values()), checks=checks)
+    ready = all(check == OK for check in checks.values())
+    # What a registrar waits for is shown, but files are received all the same.
+    told = {f"registrar {name}": trouble for name, trouble in receiver.registrars.health().items()}
+    health = Health(ok=ready, checks=checks | told)
     response.status_code = 200 if health.ok else 503
     return health
 

@@ -21,6 +21,12 @@ root digest. Whatever is repeated gives the same answer. Every answer that is no
 | `DELETE /v1/uploads/{id}` | 204, the reservation is free again; whatever comes later for it 410 upload-gone |
 | `PUT /v1/files/{session}/{path}?revision=N` with Content-Digest | 201 `Receipt`; the same content again 200 |
 | … another content has that (session, path, revision) | 409 name-taken |
+| `DELETE /v1/uploads/{id}` of a committed one | 409 upload-conflict |
+| `PUT …/exposures/{exposure_id}`, an `ExposureRecord` | 201 `Exposure`; the same record again 200 |
+| … it names files that are not committed so | 409 files-missing, those `files` a member |
+| … a different record, and not the next revision | 409 exposure-conflict |
+| lists | `?after=` what `next` said (events: the last known number) and `?limit=` |
+| any, for now: no space 507 · disk error 500 · another request has the same bytes 503 · client silent 408 | Retry-After |
 """
 
 from __future__ import annotations
