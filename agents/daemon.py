@@ -145,11 +145,13 @@ class Agent:
             self.stop.wait(_STATUS_S)
 
     def _is_idle(self) -> bool:
+        limit_s = self.settings.exit_when_idle_s
+        if limit_s is None:
+            return False
         counts = self.journal.counts()
         if self.discovery.source_missing or any(counts[state] for state in UNFINISHED):
             self._last_unfinished_s = time.monotonic()
-        limit_s = self.settings.exit_when_idle_s
-        return limit_s is not None and time.monotonic() - self._last_unfinished_s >= limit_s
+        return time.monotonic() - self._last_unfinished_s >= limit_s
 
     def _nudge(self) -> None:
         with self._work:

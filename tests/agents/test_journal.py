@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from agents.config import ConfigError
-from agents.journal import Journal, JournalError, WrongTransition
+from agents.journal import Journal, JournalError, JournalFull, WrongTransition
 from agents.journal_rows import Exposure, Output
 from agents.settle import FileIdentity
 from agents.states import TRANSITIONS, State
@@ -241,3 +241,20 @@ def test_the_work_folder_never_lies_in_the_source(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="lies in the source"):
             check_apart(work, tmp_path / "source")
     check_apart(tmp_path / "source-work", tmp_path / "source")
+
+
+def test_a_full_disk_is_said_as_such_and_nothing_is_half_written(journal: Journal) -> None:
+    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+    journal._db.execute(f"PRAGMA max_page_count = {pages + 1}")  # the database's own word for a full disk
+    entered: list[Exposure] = []
+
+    def fill() -> None:
+        while True:
+            entered.append(journal.find(f"{len(entered)}.tif", "x", f"{len(entered)}"))
+
+    with pytest.raises(JournalFull) as full:
+        fill()
+    assert full.value.exit_code == 7
+    journal._db.execute("PRAGMA max_page_count = 100000")
+    assert journal.exposures() == entered
+    journal.find("again.tif", "x", "again")

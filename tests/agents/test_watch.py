@@ -173,6 +173,23 @@ def test_the_agent_starts_before_the_receiver_and_outlasts_its_absence(
     assert set(published(receiver_process.url, token)) == {"a.tiff", "b.mrc"}
 
 
+def test_a_movie_that_changes_while_it_is_aligned_settles_again(
+    source: Path, simulated: Path, receiver: Any, start_agent: StartAgent
+) -> None:
+    token = receiver.token("agent", SESSION)
+    lay(simulated / "0.tiff", source / "a.tiff")
+    agent = start_agent(receiver.url, token)
+    agent.wait_for(a_tiff="settled")
+    lay(simulated / "2.tiff", source / "a.tiff")  # the worker has only just been started
+    agent.wait_for(a_tiff="released")
+    told = [line["reason"] for line in agent.lines if line.get("state") == "found"]
+    assert told == ["", "it changed after it had settled"]
+    record = published(receiver.url, token)["a.tiff"].record
+    assert record.revision == 1
+    with mrcfile.open(committed(receiver.data) / "a.mrc", permissive=True) as sent:
+        assert sent.data.shape == (256, 256)
+
+
 def test_a_wrong_token_ends_at_once(source: Path, receiver: Any, start_agent: StartAgent) -> None:
     began_s = time.monotonic()
     agent = start_agent(receiver.url, "cf_wrong_token")

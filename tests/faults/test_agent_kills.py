@@ -18,7 +18,7 @@ from tests.agents.agent_process import AgentProcess, lay, listing, make_movies
 from transfer.client import ReceiverClient
 from transfer.digest import file_digest
 
-SHORT_S, LONG_S = 12.0, 3600.0
+SHORT_S, LONG_S = 6.0, 3600.0
 MOVIES = 8
 
 
@@ -62,7 +62,7 @@ def test_killed_at_random_points_nothing_is_lost_and_nothing_twice(tmp_path: Pat
     last = start("--exit-when-idle", "1")
     assert last.wait() == 0, last.log.read_text()
     assert last.lines[-1]["summary"]["released"] == MOVIES
-    assert kills["agent"] >= 2
+    assert kills["agent"] >= 1
     assert listing(source) == before
 
     with ReceiverClient(receiver.url, token) as client:
