@@ -26,7 +26,7 @@ root digest. Whatever is repeated gives the same answer. Every answer that is no
 | … it names files that are not committed so | 409 files-missing, those `files` a member |
 | … a different record, and not the next revision | 409 exposure-conflict |
 | lists | `?after=` what `next` said (events: the last known number) and `?limit=` |
-| any, for now: no space 507 · disk error 500 · another request has the same bytes 503 · client silent 408 | Retry-After |
+| any, for now: no space 507 · disk 500 · the same bytes under way 503 · client silent 408 | `Retry-After` |
 """
 
 from __future__ import annotations
