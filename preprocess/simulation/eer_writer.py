@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from xml.sax.saxutils import escape
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,45 +51,72 @@ def write_eer(
 
 def encode_events(places: NDArray[np.intp], sub_pixels: NDArray[np.integer[Any]], pixels: int) -> bytes:
     """Return the 7-bit run-length code of electrons at increasing flat `places`, with sub-pixel places of 4 bits."""
-    gaps = np.diff(places, prepend=-1) - 1
-    last_gap = pixels - 1 - (int(places[-1]) if places.size else -1)
-    full, rest = np.divmod(gaps, _LONGEST_SKIP)
-    full_at_end, rest_at_end = divmod(last_gap, _LONGEST_SKIP)
-    # One entry for each code: a run of full skips before each electron, the electron itself, the end's skips.
-    codes_each = full + 1
-    ends = np.cumsum(codes_each)
-    codes = int(ends[-1]) if ends.size else 0
-    values = np.full(codes + full_at_end + 1, _LONGEST_SKIP, np.uint32)
-    widths = np.full(values.size, _SKIP_BITS, np.int64)
-    values[ends - 1] = rest.astype(np.uint32) | sub_pixels.astype(np.uint32) << _SKIP_BITS
-    widths[ends - 1] = _SKIP_BITS + _SUB_PIXEL_BITS
-    values[-1] = rest_at_end
-    return _pack_bits(values, widths)
+    most_bits = (places.size + pixels // _LONGEST_SKIP + 2) * (_SKIP_BITS + _SUB_PIXEL_BITS)
+    packed = np.zeros(most_bits // 8 + 4, np.uint8)
+    used = int(_encode(places.astype(np.int64), sub_pixels.astype(np.int64), pixels, packed))
+    return packed[: used + used % 2].tobytes()
 
 
-def _pack_bits(values: NDArray[np.uint32], widths: NDArray[np.int64]) -> bytes:
-    """Return values of at most 11 bits one after the other, least bit first, in an even number of bytes."""
-    ends = np.cumsum(widths)
-    starts = ends - widths
-    byte, shifted = starts >> 3, values << (starts & 7).astype(np.uint32)
-    length = int(ends[-1] + 7) // 8
-    packed = np.zeros(length + length % 2 + 2)
-    for step in range(3):  # 11 bits at any place lie in three bytes; no two values share a bit, so sums are unions
-        packed += np.bincount(byte + step, (shifted >> np.uint32(8 * step)) & np.uint32(255), packed.size)
-    return packed[:-2].astype(np.uint8).tobytes()
+@numba.njit(cache=True)
+def _encode(places: NDArray[np.int64], sub_pixels: NDArray[np.int64], pixels: int, packed: NDArray[np.uint8]) -> Any:
+    """Write the code into `packed`; return how many bytes it takes."""
+    bits, bit_count, written, following = 0, 0, 0, 0
+    for index in range(places.size + 1):
+        gap = (places[index] if index < places.size else pixels) - following
+        while gap >= _LONGEST_SKIP:
+            bits |= _LONGEST_SKIP << bit_count
+            bit_count += _SKIP_BITS
+            gap -= _LONGEST_SKIP
+            while bit_count >= 8:
+                packed[written] = bits & 255
+                bits >>= 8
+                bit_count -= 8
+                written += 1
+        if index < places.size:
+            bits |= (gap | sub_pixels[index] << _SKIP_BITS) << bit_count
+            bit_count += _SKIP_BITS + _SUB_PIXEL_BITS
+            following = places[index] + 1
+        else:
+            bits |= gap << bit_count
+            bit_count += _SKIP_BITS
+        while bit_count > 0 and (bit_count >= 8 or index == places.size):
+            packed[written] = bits & 255
+            bits >>= 8
+            bit_count -= 8
+            written += 1
+    return written
 
 
 def _scatter(frame: NDArray[Any], hardware_frames: int, random: np.random.Generator) -> Iterator[NDArray[np.intp]]:
     """Yield for each hardware frame the increasing flat places of its electrons."""
     counts = np.minimum(frame.reshape(-1), hardware_frames).astype(np.int64)
-    hit = np.flatnonzero(counts)
-    hits = counts[hit]
-    places = np.repeat(hit, hits)
-    order_in_pixel = np.arange(places.size) - np.repeat(np.cumsum(hits) - hits, hits)
-    first = np.repeat(random.integers(0, hardware_frames, hit.size), hits)
-    chosen = ((first + order_in_pixel) % hardware_frames).astype(np.uint16)
-    ordered = places[np.argsort(chosen, kind="stable")]
-    yield from np.split(ordered, np.cumsum(np.bincount(chosen, minlength=hardware_frames))[:-1])
+    first = random.integers(0, hardware_frames, counts.size, np.uint16)
+    places = np.empty(int(counts.sum()), np.int64)
+    ends = _distribute(counts, first, hardware_frames, places)
+    yield from np.split(places, ends[:-1])
+
+
+@numba.njit(cache=True)
+def _distribute(
+    counts: NDArray[np.int64], first: NDArray[np.uint16], hardware_frames: int, places: NDArray[np.int64]
+) -> Any:
+    """Fill `places` with each hardware frame's electrons, one hardware frame after the other; return where each ends.
+
+    A pixel's electrons go to hardware frames that follow each other, from first[pixel] on.
+    """
+    ends = np.zeros(hardware_frames, np.int64)
+    for pixel in range(counts.size):
+        for electron in range(counts[pixel]):
+            ends[(first[pixel] + electron) % hardware_frames] += 1
+    ends = np.cumsum(ends)
+    free = np.zeros(hardware_frames, np.int64)
+    free[1:] = ends[:-1]
+    for pixel in range(counts.size):
+        for electron in range(counts[pixel]):
+            chosen = (first[pixel] + electron) % hardware_frames
+            places[free[chosen]] = pixel
+            free[chosen] += 1
+    return ends
 
 
 def _metadata_xml(

@@ -69,6 +69,7 @@ def asymmetric_gain(height, width):
         ("movie.mrcs", {"mode": 1}),
         ("movie.mrc", {"mode": 2}),
         ("movie.mrc", {"mode": 6}),
+        ("movie.mrc", {"mode": 101}),
     ],
     ids=str,
 )
