@@ -1,0 +1,147 @@
+"""`cryoferry align` as its users meet it: what it writes, prints, refuses, and how it exits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import cryoferry
+from preprocess.simulation import SimulationSettings, simulate_movie
+
+KNOWN = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83", "--device", "cpu", "--threads", "1")
+
+
+class Answer(NamedTuple):
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def objects(self) -> list[dict]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def movies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("movies")
+    movie = simulate_movie(SimulationSettings(height=192, width=256, frame_count=4, seed=1))
+    movie.write(folder / "a.tiff")
+    movie.write(folder / "b.mrc")
+    (folder / "bad.tiff").write_bytes((folder / "a.tiff").read_bytes()[:9000])
+    (folder / "empty.tiff").touch()
+    return folder
+
+
+@pytest.fixture
+def align(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Answer]:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["cryoferry", "align", *map(str, args)])
+        with pytest.raises(SystemExit) as left:
+            cryoferry.main()
+        captured = capsys.readouterr()
+        return Answer(int(left.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def test_a_movie_needs_no_configuration(movies: Path, tmp_path: Path) -> None:
+    """In a process of its own, as a user would run it."""
+    command = [sys.executable, "-m", "cryoferry", "align", movies / "a.tiff", "--out", tmp_path / "out", *KNOWN]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "a.tiff" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("a.json", "a.mrc", "a.png", "a.star", "a_motion.png", "a_spectrum.png")
+    ]
+
+
+def test_json_is_an_object_a_movie_and_a_failed_one_does_not_stop_the_others(align, movies, tmp_path):
+    answer = align(
+        movies / "a.tiff", movies / "bad.tiff", movies / "b.mrc", "--out", tmp_path / "out", "--json", *KNOWN
+    )
+    assert answer.exit_code == 3
+    first, failed, last = answer.objects
+    assert first["movie"] == str(movies / "a.tiff")
+    assert Path(first["files"]["micrograph"]).is_file()
+    assert len(first["shifts_y_px"]) == 4
+    assert set(first["seconds"]) == {"read", "align", "sum", "write"}
+    assert failed["error"]["type"] == "UnreadableMovie"
+    assert failed["error"]["exit_code"] == 4
+    assert Path(last["files"]["micrograph"]).name == "b.mrc"
+    assert "bad.tiff" in answer.err
+
+
+@pytest.mark.parametrize(("name", "exit_code"), [("bad.tiff", 4), ("empty.tiff", 4), ("nowhere.tiff", 4)])
+def test_the_only_movie_s_failure_is_the_command_s(align, movies, tmp_path, name, exit_code):
+    answer = align(movies / name, "--out", tmp_path / "out", *KNOWN)
+    assert answer.exit_code == exit_code
+    assert name in answer.err.replace("\n", "")
+    assert answer.out == ""
+
+
+def test_two_movies_of_one_name_are_refused_at_once(align, movies, tmp_path):
+    (tmp_path / "a.mrc").touch()
+    answer = align(movies / "a.tiff", tmp_path / "a.mrc", "--out", tmp_path / "out", *KNOWN)
+    assert answer.exit_code == 2
+    told = answer.err.replace("\n", "")
+    assert str(movies / "a.tiff") in told
+    assert str(tmp_path / "a.mrc") in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_are_replaced_only_when_told_so(align, movies, tmp_path):
+    assert align(movies / "a.tiff", "--out", tmp_path / "out", *KNOWN).exit_code == 0
+    before = (tmp_path / "out" / "a.mrc").stat().st_mtime_ns
+    again = align(movies / "a.tiff", "--out", tmp_path / "out", *KNOWN)
+    assert again.exit_code == 2
+    assert "--overwrite" in again.err
+    assert (tmp_path / "out" / "a.mrc").stat().st_mtime_ns == before
+    assert align(movies / "a.tiff", "--out", tmp_path / "out", "--overwrite", *KNOWN).exit_code == 0
+    assert (tmp_path / "out" / "a.mrc").stat().st_mtime_ns != before
+
+
+def test_a_movie_in_its_own_folder_is_not_written_over(align, movies):
+    before = (movies / "b.mrc").read_bytes()
+    answer = align(movies / "b.mrc", "--out", movies, "--overwrite", *KNOWN)
+    assert answer.exit_code == 2
+    assert (movies / "b.mrc").read_bytes() == before
+
+
+def test_dry_run_tells_and_writes_nothing(align, movies, tmp_path):
+    answer = align(movies / "a.tiff", "--out", tmp_path / "out", "--dry-run", "--json", "--even-odd", *KNOWN)
+    assert answer.exit_code == 0
+    names = {Path(path).name for path in answer.objects[0]["would_write"]}
+    assert {"a.mrc", "a_EVN.mrc", "a_ODD.mrc", "a.json"} <= names
+    assert "a_noDW.mrc" not in names
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_dose_is_asked_for(align, movies, tmp_path):
+    answer = align(movies / "a.tiff", "--out", tmp_path / "out", "--pixel-size", "1.1", "--device", "cpu")
+    assert answer.exit_code == 2
+    assert "--dose-per-frame or --total-dose, or --no-dose-weighting" in " ".join(answer.err.split())
+
+
+def test_flags_win_over_the_configuration_and_each_source_is_said(align, movies, tmp_path):
+    (tmp_path / "cryoferry.toml").write_text("[align]\nvoltage = 200\npixel-size = 2.0\ndose-per-frame = 0.5\n")
+    answer = align(movies / "a.tiff", "--out", tmp_path / "out", "--pixel-size", "1.1", "--device", "cpu", "--json")
+    assert answer.exit_code == 0, answer.err
+    acquisition = answer.objects[0]["acquisition"]
+    assert (acquisition["pixel_size_angstrom"], acquisition["voltage_kv"]) == (1.1, 200)
+    assert acquisition["sources"]["pixel_size_angstrom"] == "flag"
+    assert acquisition["sources"]["voltage_kv"] == "configuration"
+
+
+def test_help_tells_every_option(align):
+    told = " ".join(align("--help").out.split())
+    for option in ("--pixel-size", "--gain-rotate", "--eer-frames", "--even-odd", "--overwrite", "--device"):
+        assert option in told
