@@ -262,7 +262,7 @@ class Demo:
         pictures = plan.receiver / "sessions" / SESSION / "files" / "Images-Disc1"
         if "scipion" in projects:
             yield f"\n[bold]Scipion project[/bold]    {projects['scipion']}"
-            yield f"  open it          {plan.scipion}/open {SESSION}"
+            yield f"  open it          {plan.scipion}/scipion open {projects['scipion']}"
         if star := _star_file(projects):
             yield f"[bold]RELION star file[/bold]   {star}"
         yield f"[bold]Pictures[/bold]           {pictures}"
