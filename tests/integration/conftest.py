@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,16 +45,21 @@ def run_in_scipion(scipion: Path) -> Callable[..., str]:
     description = json.loads((scipion / "cryoferry-scipion.json").read_text("utf-8"))
 
     def run(script: str, *arguments: str, prefix: tuple[str, ...] = ()) -> str:
-        done = subprocess.run(
-            [*prefix, description["python"], str(HERE / script), *arguments],
-            env={**os.environ, **description["environment"]},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        # files, not pipes: what the script launches may outlive it and would hold a pipe open
+        with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complained:
+            done = subprocess.run(
+                [*prefix, description["python"], str(HERE / script), *arguments],
+                env={**os.environ, **description["environment"]},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=complained,
+                timeout=120,
+                check=False,
+            )
+            said.seek(0)
+            complained.seek(0)
+            assert done.returncode == 0, complained.read()
+            return said.read()
 
     return run
 

@@ -122,8 +122,11 @@ def test_what_scipion_sees(live: Any, inspect: Callable[[Path], Any]) -> None:
     assert ctf["_micObj._micName"] == two["name"]
 
 
-def test_late_data_revisions_and_other_pixel_sizes(live: Any, inspect: Callable[[Path], Any]) -> None:
+def test_late_data_revisions_and_other_pixel_sizes(
+    live: Any, run_in_scipion: Callable[..., str], inspect: Callable[[Path], Any]
+) -> None:
     end(live)
+    run_in_scipion("scipion_user.py", str(project_of(live)), "downstream")
     live.publish("late", seed=2)
     live.publish("one", revision=2, seed=3, shape=(32, 48), pixel_size=2.12)
     live.publish("two words", revision=2, seed=4)
@@ -131,8 +134,9 @@ def test_late_data_revisions_and_other_pixel_sizes(live: Any, inspect: Callable[
     wait_for(lambda: registered(live) == 5, "late micrographs are registered")
     wait_for(lambda: live.closed("scipion"), "the project is closed again")
 
-    (run,) = inspect(project_of(live))["runs"]
-    assert run["status"] == "finished"
+    run, downstream = inspect(project_of(live))["runs"]
+    assert (run["status"], downstream["status"]) == ("finished", "finished")
+    assert downstream["outputs"]["outputMicrographs"]["size"] == 1  # the one with a CTF: left as it was made
     first, second = run["outputs"]["outputMicrographs"], run["outputs"]["outputMicrographs2"]
     assert {first["stream"], second["stream"], run["outputs"]["outputCTF"]["stream"]} == {"closed"}
     assert {item["name"].split("-")[0]: item["_cryoferryRevision"] for item in first["items"]} == {
@@ -157,3 +161,16 @@ def test_a_look_from_another_pid_namespace_closes_nothing(
     assert run["outputs"]["outputMicrographs"]["stream"] == "open"
     live.publish("three", seed=5)
     wait_for(lambda: registered(live) == 3, "the follower goes on")
+
+
+def test_who_is_stopped_by_hand_stays_stopped_until_continued(
+    live: Any, run_in_scipion: Callable[..., str], inspect: Callable[[Path], Any]
+) -> None:
+    run_in_scipion("scipion_user.py", str(project_of(live)), "stop")
+    live.publish("three", seed=5)
+    wait_for(lambda: any("choose Continue there" in detail for detail in live.details("scipion")), "the reason is told")
+    assert registered(live) == 2
+    run_in_scipion("scipion_user.py", str(project_of(live)), "continue")
+    wait_for(lambda: registered(live) == 3, "the follower goes on")
+    (run,) = inspect(project_of(live))["runs"]
+    assert (run["outputs"]["outputMicrographs"]["size"], run["outputs"]["outputMicrographs"]["stream"]) == (3, "open")

@@ -160,13 +160,9 @@ class Bridge:
         # lives, which would mark it failed.
         project.checkIsAlive = lambda _: True
         project._updateProtocol(protocol)
-        workflow, _ = project._getSubworkflow(protocol)
-        if protocol.isFinished() and len(workflow) > 1:
-            errors = project.launchWorkflow(workflow, mode=MODE_RESUME)  # what is downstream has finished too
-            if errors:
-                raise RuntimeError("; ".join(errors))
-            return
         protocol.runMode.set(MODE_RESUME)
+        # Forced: what is downstream may have finished. It is left alone, since Scipion's way to continue a workflow
+        # starts its protocols that do not stream from nothing, and throws away what they made.
         project.launchProtocol(protocol, wait=False, force=True)
 
     def _describe(self, project, protocol, acted):

@@ -1,0 +1,44 @@
+"""What a person does in Scipion's desktop, through the same calls: `stop`, `continue`, `downstream`."""
+
+import contextlib
+import io
+import os
+import sys
+
+os.environ.setdefault("SCIPION_DOMAIN", "pwem")
+
+
+def act(project, follower, action):
+    """Do it."""
+    from pwem.protocols import ProtCTFAssign
+    from pyworkflow.protocol import MODE_RESUME
+
+    if action == "stop":
+        project.stopProtocol(follower)
+    elif action == "continue":
+        follower.runMode.set(MODE_RESUME)
+        project.launchProtocol(follower)
+    else:
+        assign = project.newProtocol(ProtCTFAssign)
+        for pointer, output in ((assign.inputSet, "outputMicrographs"), (assign.inputCTF, "outputCTF")):
+            pointer.set(follower)
+            pointer.setExtended(output)
+        project.launchProtocol(assign, wait=True)
+
+
+def main():
+    """Load the project as the desktop does, and act on its first run."""
+    import pwem
+    import pyworkflow
+    from pyworkflow.project import Project
+
+    project = Project(pyworkflow.Config.getDomain() or pwem.Domain, sys.argv[1])
+    project.load(chdir=True)
+    act(project, project.getRuns(iterate=False, refresh=True, checkPids=True)[0], sys.argv[2])
+
+
+os.environ["SCIPION_PYTHON"] = sys.executable
+with contextlib.redirect_stdout(io.StringIO()):
+    main()
+sys.stdout.flush()
+os._exit(0)
