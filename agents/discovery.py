@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from agents.journal import Journal
+from agents.journal_rows import Standing
 from agents.late_sidecars import LateSidecars
 from agents.layouts import Layout
 from agents.remote_names import remote_path
 from agents.settle import FileIdentity, Settling, Verdict
 from agents.states import State
-from agents.watcher import Scan, scan
+from agents.watcher import Scan, Scanner
 from preprocess.movies.structure import missing_structure
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 _SHORTEST_PAUSE_S = 0.2
 _BROKEN_HINT = "Copy it from the microscope again; when it changes it is taken up again by itself."
 _GONE_HINT = "When it comes back it is taken up again by itself."
-_Standing = dict[str, tuple[UUID, State, FileIdentity | None]]
+_OVER = (State.RELEASED, State.REJECTED, State.FAILED)
+_Standing = Mapping[str, Standing]
 
 
 class Discovery:
@@ -49,13 +51,14 @@ class Discovery:
         self._settling = Settling(
             settle_s=settle_s, give_up_s=give_up_s, missing_structure=missing_structure, clock=clock
         )
+        self._scanner = Scanner(source, layout)
         self._late_sidecars = LateSidecars(source, clock)
         self.source_missing = ""
         self._unreadable: dict[str, str] = {}
 
     def scan_once(self) -> bool:
         """Scan, and enter what was found; return whether the journal changed."""
-        found = scan(self._source, self._layout)
+        found = self._scanner.scan()
         self._report(found)
         if found.missing_root:
             return False
@@ -75,12 +78,11 @@ class Discovery:
         return scan_s if next_look_s is None else max(_SHORTEST_PAUSE_S, min(scan_s, next_look_s))
 
     def _new(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
-        steps: list[Callable[[], object]] = []
-        for movie, identity in sorted(found.movies.items(), key=lambda item: item[1].mtime_ns):  # the oldest first
-            if movie not in standing:
-                self._settling.observe(movie, self._source / movie, identity)
-                steps.append(partial(self._enter, movie))
-        return steps
+        new = [(identity, movie) for movie, identity in found.movies.items() if movie not in standing]
+        new.sort(key=lambda item: item[0].mtime_ns)  # the oldest first
+        for identity, movie in new:
+            self._settling.observe(movie, self._source / movie, identity)
+        return [partial(self._enter, movie) for _, movie in new]
 
     def _enter(self, movie: str) -> None:
         self._journal.find(movie, self._layout.label(movie), remote_path(_without_suffix(movie)))
@@ -88,21 +90,22 @@ class Discovery:
     def _known(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
         steps: list[Callable[[], object]] = []
         for movie, identity in found.movies.items():
-            if movie not in standing:
+            known = standing.get(movie)
+            if known is None:
                 continue
-            exposure_id, state, before = standing[movie]
             step: Callable[[], object] | None = None
-            if state == State.FOUND:
-                step = self._judge(movie, exposure_id, identity)
-            elif state in (State.RELEASED, State.REJECTED, State.FAILED) and not (
-                before and identity.same_content(before)
-            ):
-                step = partial(self._begin_again, movie, exposure_id, "the movie changed after it had been processed")
-            elif state == State.REJECTED and self._late_sidecars.came_for(movie):
-                step = partial(self._begin_again, movie, exposure_id, "a sidecar came after it had been held back")
+            if known.state == State.FOUND:
+                step = self._judge(movie, UUID(known.exposure_id), identity)
+            elif known.state in _OVER and known.is_overwritten(identity):
+                step = self._again(movie, known, "the movie changed after it had been processed")
+            elif known.state == State.REJECTED and self._late_sidecars.came_for(movie):
+                step = self._again(movie, known, "a sidecar came after it had been held back")
             if step:
                 steps.append(step)
         return steps
+
+    def _again(self, movie: str, known: Standing, why: str) -> Callable[[], object]:
+        return partial(self._begin_again, movie, UUID(known.exposure_id), why)
 
     def _judge(self, movie: str, exposure_id: UUID, identity: FileIdentity) -> Callable[[], object] | None:
         verdict, missing = self._settling.observe(movie, self._source / movie, identity)
@@ -121,11 +124,12 @@ class Discovery:
 
     def _gone(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
         steps: list[Callable[[], object]] = []
-        for movie, (exposure_id, state, _) in standing.items():
-            if state == State.FOUND and found.is_gone(movie):
+        for movie, known in standing.items():
+            if known.state == State.FOUND and found.is_gone(movie):
                 self._settling.forget(movie)
                 log.warning("%s is gone before it was processed", movie)
-                steps.append(partial(self._journal.set_aside, exposure_id, None, "the movie is gone", _GONE_HINT))
+                gone = partial(self._journal.set_aside, UUID(known.exposure_id), None, "the movie is gone", _GONE_HINT)
+                steps.append(gone)
         return steps
 
     def _report(self, found: Scan) -> None:

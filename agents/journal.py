@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
-from agents.journal_rows import Exposure, Output, exposure_of, identity_columns, identity_of, output_of
+from agents.journal_rows import Exposure, Output, Standing, exposure_of, identity_columns, output_of
 from agents.journal_schema import SCHEMA, SCHEMA_VERSION
 from agents.settle import FileIdentity
 from agents.states import TRANSITIONS, State
@@ -175,13 +175,11 @@ class Journal:
             rows = self._db.execute(query, (*wanted, len(not_these) + 1)).fetchall()
         return next((exposure_of(row) for row in rows if UUID(row["exposure_id"]) not in not_these), None)
 
-    def standing(self) -> dict[str, tuple[UUID, State, FileIdentity | None]]:
-        """Return, cheaply, (id, state, identity when last settled) of every movie."""
+    def standing(self) -> dict[str, Standing]:
+        """Return, cheaply, where each movie stands."""
         with self._lock:
-            rows = self._db.execute(
-                "SELECT movie, exposure_id, state, size_bytes, mtime_ns, device, inode FROM exposures"
-            ).fetchall()
-        return {row["movie"]: (UUID(row["exposure_id"]), State(row["state"]), identity_of(row)) for row in rows}
+            rows = self._db.execute("SELECT movie, exposure_id, state, size_bytes, mtime_ns FROM exposures").fetchall()
+        return {movie: Standing(*rest) for movie, *rest in rows}
 
     def counts(self) -> dict[State, int]:
         """Return how many exposures are in each state."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from agents.settle import FileIdentity
@@ -34,6 +34,19 @@ class Exposure:
     record: ExposureRecord | None
     found_at: float
     changed_at: float
+
+
+class Standing(NamedTuple):
+    """Where a movie stands: no more than every scan needs of it, for tens of thousands."""
+
+    exposure_id: str
+    state: str
+    size_bytes: int | None
+    mtime_ns: int | None
+
+    def is_overwritten(self, now: FileIdentity) -> bool:
+        """Return whether the movie is another one than when it was last settled or set aside."""
+        return (self.size_bytes, self.mtime_ns) != now[:2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

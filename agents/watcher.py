@@ -18,8 +18,6 @@ from agents.settle import FileIdentity
 
 log = logging.getLogger(__name__)
 
-_ROOT_GONE = {errno.ENOENT, errno.ENOTCONN, errno.EIO, errno.ESTALE, errno.EHOSTDOWN, errno.ENODEV, errno.EACCES}
-
 
 @dataclass(slots=True)
 class Scan:
@@ -43,55 +41,109 @@ class Scan:
         return not any(movie == folder or movie.startswith(f"{folder}/") for folder in self.unreadable)
 
 
-def scan(source: Path, layout: Layout) -> Scan:
-    """Walk the source once; symbolic links to folders are not followed, hidden folders not entered."""
-    result = Scan()
-    folders = [""]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(source / folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
-        except OSError as error:
-            if not folder:
-                result.missing_root = f"{source}: {error.strerror or error}"
-                return result
-            result.unreadable[folder] = error.strerror or str(error)
-            continue
-        names = {entry.name for entry in entries}
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """What a folder's names mean; they are judged anew only when one came or went."""
+
+    names: list[str]
+    movies: frozenset[str]
+    skipped: dict[str, str]
+    sidecars: frozenset[str]
+    folders: tuple[str, ...]
+
+
+class Scanner:
+    """Walks a source; symbolic links to folders are not followed, hidden folders not entered.
+
+    Keeps in mind what names mean, never what files are: each movie is looked at by each walk.
+    """
+
+    def __init__(self, source: Path, layout: Layout) -> None:
+        self._source, self._layout = source, layout
+        self._folders: dict[str, _Folder] = {}
+
+    def scan(self) -> Scan:
+        """Walk the source once."""
+        result = Scan()
+        seen: dict[str, _Folder] = {}
+        waiting = [""]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                with os.scandir(self._source / folder) as found:
+                    entries = list(found)
+            except OSError as error:
+                if not folder:
+                    result.missing_root = f"{self._source}: {error.strerror or error}"
+                    return result
+                result.unreadable[folder] = error.strerror or str(error)
+                continue
+            seen[folder] = judged = self._judged(folder, entries)
+            waiting += judged.folders
+            result.skipped |= judged.skipped
+            result.sidecars |= judged.sidecars
+            self._look_at(folder, entries, judged.movies, result)
+        if result.unreadable and not self._source.is_dir():  # the share dropped out during the walk
+            result.missing_root = f"{self._source}: {os.strerror(errno.ENOTCONN)}"
+        self._folders = seen
+        return result
+
+    def _judged(self, folder: str, entries: list[os.DirEntry[str]]) -> _Folder:
+        names = [entry.name for entry in entries]
+        before = self._folders.get(folder)
+        if before is not None and before.names == names:
+            return before
+        prefix = f"{folder}/" if folder else ""
+        siblings = set(names)
+        movies, skipped, folders = set[str](), dict[str, str](), list[str]()
+        for entry in entries:
+            if _is_folder(entry):
+                if not entry.name.startswith("."):
+                    folders.append(prefix + entry.name)
+                continue
+            why = self._layout.recognise(entry.name, siblings).not_a_movie
+            if why or not _is_utf8(entry.name):
+                skipped[prefix + entry.name] = why or "its name is not UTF-8; rename it"
+            else:
+                movies.add(entry.name)
+        sidecars = frozenset(path for path in skipped if path.endswith((".xml", ".mdoc")))
+        return _Folder(names, frozenset(movies), skipped, sidecars, tuple(folders))
+
+    @staticmethod
+    def _look_at(folder: str, entries: list[os.DirEntry[str]], movies: frozenset[str], result: Scan) -> None:
         prefix = f"{folder}/" if folder else ""
         for entry in entries:
-            path = prefix + entry.name
+            if entry.name not in movies:
+                continue
             try:
-                if entry.is_dir(follow_symlinks=False):
-                    if not entry.name.startswith("."):
-                        folders.append(path)
-                else:
-                    _take(entry, path, names, layout, result)
+                status = entry.stat()
             except FileNotFoundError:
-                continue  # deleted since it was listed
+                continue  # deleted since it was listed, or a link to nothing
             except OSError as error:
-                result.unreadable[path] = error.strerror or str(error)
-    if result.unreadable and not source.is_dir():  # the share dropped out during the walk
-        result.missing_root = f"{source}: {os.strerror(errno.ENOTCONN)}"
-    return result
+                result.unreadable[prefix + entry.name] = error.strerror or str(error)
+                continue
+            if stat.S_ISREG(status.st_mode):
+                result.movies[prefix + entry.name] = FileIdentity.of(status)
 
 
-def _take(entry: os.DirEntry[str], path: str, siblings: set[str], layout: Layout, result: Scan) -> None:
-    recognised = layout.recognise(entry.name, siblings)
-    if not recognised.is_movie:
-        result.skipped[path] = recognised.not_a_movie
-        if path.endswith((".xml", ".mdoc")):
-            result.sidecars.add(path)
-        return
+def scan(source: Path, layout: Layout) -> Scan:
+    """Walk a source once; see `Scanner`."""
+    return Scanner(source, layout).scan()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        path.encode()
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False  # some file systems know only by asking, and may not say
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
     except UnicodeEncodeError:
-        result.skipped[path] = "its name is not UTF-8; rename it"
-        return
-    status = entry.stat()
-    if stat.S_ISREG(status.st_mode):
-        result.movies[path] = FileIdentity.of(status)
+        return False
+    return True
 
 
 class Hints:
