@@ -91,7 +91,7 @@ class GpuSpectra:
         """Return windows of the weighted leave-one-out cross-correlations."""
         rows, columns = self._phases(shifts)
         frequency = np.arange(shape[0])
-        kept = np.where(frequency <= shape[0] // 2, frequency, self.shape[0] - shape[0] + frequency)
+        kept = cupy.asarray(np.where(frequency <= shape[0] // 2, frequency, self.shape[0] - shape[0] + frequency))
         half = shape[1] // 2 + 1
         weight = self._weight_map(weights)[kept, :half]
         around = cupy.arange(-radius, radius + 1)
@@ -247,16 +247,17 @@ class GpuBackend:
                 plain += image
             return cupy.asnumpy(plain)  # type: ignore[no-any-return]  # CuPy has no types
         rows = np.arange(output_shape[0])
-        kept = np.where(2 * rows < output_shape[0], rows, height - output_shape[0] + rows)
+        lowest = np.where(2 * rows < output_shape[0], rows, height - output_shape[0] + rows)
+        kept = cupy.asarray(lowest)
         half = output_shape[1] // 2 + 1
-        ky = cupy.asarray(np.fft.fftfreq(height)[kept])[:, None]
+        ky = cupy.asarray(np.fft.fftfreq(height)[lowest])[:, None]
         kx = cupy.arange(half)[None] / width
-        frequency = cupy.sqrt(ky * ky + kx * kx)
+        frequency = cupy.sqrt(ky * ky + kx * kx).ravel()
         total = cupy.zeros((output_shape[0], half), cupy.complex64)
         places = cupy.linspace(0, CORNER_FREQUENCY, filters.shape[1])
         for image, factors in zip(images, filters, strict=True):
             filtered = cupy.interp(frequency, places, cupy.asarray(factors, cupy.float64)).astype(cupy.float32)
-            total += cupy.fft.rfft2(image)[kept, :half] * filtered
+            total += cupy.fft.rfft2(image)[kept, :half] * filtered.reshape(total.shape)
         total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
         image = cupy.fft.irfft2(total, s=output_shape)
         return cupy.asnumpy(image.astype(cupy.float32))  # type: ignore[no-any-return]  # CuPy has no types
