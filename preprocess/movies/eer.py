@@ -24,7 +24,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.errors import AcquisitionUnknown, UnreadableMovie
+from preprocess.errors import AcquisitionUnknown, UnreadableMovie, UnsupportedFormat
 from preprocess.movies.movie import Frame
 from preprocess.movies.mrc import known_pixel_size
 from preprocess.movies.prefetch import in_order
@@ -68,7 +68,7 @@ class EerMovie:
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames `start` to `stop` (not included) in order, decoded ahead in threads, one frame each."""
-        return in_order(self._frame, range(self.frame_count)[start:stop], threads=self._threads)
+        return in_order(self.path, self._frame, range(self.frame_count)[start:stop], threads=self._threads)
 
     def _frame(self, index: int) -> Frame:
         group = self._pages[index * self.hardware_frames_per_frame : (index + 1) * self.hardware_frames_per_frame]
@@ -88,10 +88,15 @@ class EerMovie:
         for offset, count in zip(page.strip_offsets.tolist(), page.strip_byte_counts.tolist(), strict=True):
             file.seek(offset)
             parts.append(file.read(count))
+        events = b"".join(parts)
+        if len(events) % 2:
+            events += b"\0"  # the decoder takes even lengths alone, and ends at the last pixel
         try:
-            imagecodecs.eer_decode(b"".join(parts), counts.shape, *bits, out=counts)
+            imagecodecs.eer_decode(events, counts.shape, *bits, out=counts)
         except imagecodecs.EerError as error:
             raise UnreadableMovie(f"{self.path}: hardware frame {page.number} is corrupt ({error})") from error
+        except ValueError as error:
+            raise UnsupportedFormat(f"{self.path}: events of {bits} bits are not read") from error
 
 
 def _group_size(path: Path, settings: EerSettings, hardware_frames: int, total_dose_e_per_a2: float | None) -> int:

@@ -37,7 +37,7 @@ class MrcMovie:
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames `start` to `stop` (not included) in order; UnreadableMovie names a frame that is cut off."""
-        return in_order(self._frame, range(self.frame_count)[start:stop], threads=min(self._threads, 2))
+        return in_order(self.path, self._frame, range(self.frame_count)[start:stop], threads=min(self._threads, 2))
 
     def _frame(self, index: int) -> Frame:
         header = self._header

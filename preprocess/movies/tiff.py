@@ -45,7 +45,7 @@ class TiffMovie:
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames `start` to `stop` (not included) in order, decoded ahead in threads, one frame each."""
-        return in_order(self._frame, range(self.frame_count)[start:stop], threads=self._threads)
+        return in_order(self.path, self._frame, range(self.frame_count)[start:stop], threads=self._threads)
 
     def _frame(self, index: int) -> Frame:
         with self.path.open("rb", buffering=0) as file:

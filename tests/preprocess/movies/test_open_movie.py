@@ -335,3 +335,53 @@ def test_lzw_of_old_libtiff_is_read(tmp_path, counts):
     struct.pack_into("<I", content, places[1], len(longer))
     path.write_bytes(bytes(content) + longer)
     assert same(list(open_movie(path).frames()), counts[:1])
+
+
+@pytest.mark.parametrize("name", ["movie.tif", "movie.mrc", "movie.eer"])
+def test_a_movie_that_vanishes_while_it_is_read(tmp_path, counts, name):
+    path = tmp_path / name
+    _write(path, counts)
+    movie = open_movie(path)
+    path.unlink()
+    with pytest.raises(UnreadableMovie, match=f"{name}: No such file"):
+        list(movie.frames())
+
+
+def run_length_code(places, pixels, skip_bits, sub_pixel_bits):
+    """Return the code of electron events bit by bit, slowly, as the format is described."""
+    longest, bits, position = (1 << skip_bits) - 1, "", 0
+    for place in [*places, None]:
+        gap = (pixels if place is None else place) - position
+        while gap >= longest:
+            bits, gap = bits + "1" * skip_bits, gap - longest
+        bits += format(gap, f"0{skip_bits}b")[::-1]
+        if place is not None:
+            bits, position = bits + "1" * sub_pixel_bits, place + 1
+    bits += "0" * (-len(bits) % 8)
+    return bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, len(bits), 8))
+
+
+@pytest.mark.parametrize(
+    ("compression", "skip_bits", "sub_pixel_bits"),
+    [(65000, 8, 4), (65001, 7, 4), (65002, 7, 2), (65002, 8, 2)],
+    ids=str,
+)
+def test_eer_of_every_code_and_odd_strips(tmp_path, compression, skip_bits, sub_pixel_bits):
+    written, lengths = [], set()
+    file = bytearray(b"II+\0" + struct.pack("<HHQ", 8, 0, 0))
+    link_at = 8
+    for count in range(1, 9):
+        places = np.sort(np.random.default_rng(count).choice(HEIGHT * WIDTH, count * 7, replace=False))
+        strip = run_length_code(places.tolist(), HEIGHT * WIDTH, skip_bits, sub_pixel_bits)
+        lengths.add(len(strip) % 2)
+        written.append(np.bincount(places, minlength=HEIGHT * WIDTH).reshape(HEIGHT, WIDTH))
+        fields = [(256, WIDTH), (257, HEIGHT), (259, compression), (273, len(file)), (278, HEIGHT), (279, len(strip))]
+        fields += [(65007, skip_bits), (65008, sub_pixel_bits // 2), (65009, sub_pixel_bits // 2)]
+        file += strip
+        struct.pack_into("<Q", file, link_at, len(file))
+        file += struct.pack("<Q", len(fields)) + b"".join(struct.pack("<HHQQ", tag, 16, 1, n) for tag, n in fields)
+        link_at = len(file)
+        file += bytes(8)
+    (tmp_path / "movie.eer").write_bytes(file)
+    assert lengths == {0, 1}
+    assert same(list(open_movie(tmp_path / "movie.eer", EerSettings(hardware_frames_per_frame=1)).frames()), written)
