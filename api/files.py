@@ -123,20 +123,14 @@ def _length(request: Request, max_bytes: int) -> int:
 
 def _reserve(receiver: Receiver, declaration: UploadDeclaration) -> tuple[Upload, bool]:
     """Return the upload that takes the body, and whether this request made it; one of the same size is joined."""
+    require_space = receiver.storage.require_space
     try:
-        upload, is_new = receiver.uploads.declare(uuid4(), declaration, one_request=True)
+        return receiver.uploads.declare(uuid4(), declaration, require_space=require_space, one_request=True)
     except UploadConflict as conflict:
         other = receiver.uploads.find(UUID(str(conflict.extra["upload_id"])))
         if other is None:
             raise ReceiverBusy("another request for this name just ended") from conflict
         return other, False
-    try:
-        if is_new:
-            receiver.storage.require_space(declaration.size_bytes)
-    except ReceiverFull:
-        _withdraw(receiver, upload)
-        raise
-    return upload, is_new
 
 
 def _withdraw(receiver: Receiver, upload: Upload) -> None:

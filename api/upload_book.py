@@ -6,7 +6,7 @@ clients, before the first byte. Every change is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -106,11 +106,17 @@ class UploadBook:
     # reservation
 
     def declare(
-        self, upload_id: UUID, declaration: UploadDeclaration, *, one_request: bool = False
+        self,
+        upload_id: UUID,
+        declaration: UploadDeclaration,
+        *,
+        require_space: Callable[[int], None],
+        one_request: bool = False,
     ) -> tuple[Upload, bool]:
         """Reserve a file's name for an upload; return the upload and whether it is new.
 
         The same declaration again, and that of a file of this size that is committed already, give what is there.
+        `require_space` is asked, with the size, for a new upload alone.
 
         Raises
         ------
@@ -129,9 +135,10 @@ class UploadBook:
                 found = self._declared_before(connection, upload_id, declaration)
                 if found:
                     return found, False
+                require_space(declaration.size_bytes)
                 self._insert(connection, upload_id, declaration, one_request=one_request)
         except IntegrityError:  # another process was quicker; where SQLite is used alone, the write lock prevents it
-            return self.declare(upload_id, declaration, one_request=one_request)
+            return self.declare(upload_id, declaration, require_space=require_space, one_request=one_request)
         return self.require(upload_id), True
 
     def _declared_before(

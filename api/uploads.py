@@ -78,9 +78,7 @@ def declare_upload(
     receiver = receiver_of(request)
     check_declaration(receiver, declaration)
     token.permit(declaration.session, write=True)
-    if receiver.uploads.find(upload_id) is None:
-        receiver.storage.require_space(declaration.size_bytes)
-    upload, is_new = receiver.uploads.declare(upload_id, declaration)
+    upload, is_new = receiver.uploads.declare(upload_id, declaration, require_space=receiver.storage.require_space)
     response.status_code = 201 if is_new else 200
     response.headers[protocol.H_UPLOAD_LIMIT] = f"max-size={receiver.settings.max_file_bytes}"
     return receiver.uploads.status(upload)

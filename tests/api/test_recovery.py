@@ -52,7 +52,9 @@ def runs(tmp_path: Path):
 def fill(receiver: Receiver, data: bytes, path: str = "a", *, one_request: bool = False):
     """Declare an upload and put all its chunks in place, as `receive` does."""
     declaration = UploadDeclaration(session="s", path=path, size_bytes=len(data))
-    upload, _ = receiver.uploads.declare(uuid4(), declaration, one_request=one_request)
+    upload, _ = receiver.uploads.declare(
+        uuid4(), declaration, require_space=receiver.storage.require_space, one_request=one_request
+    )
     fd = receiver.storage.open_part(upload.id, upload.generation, create=True)
     os.pwrite(fd, data, 0)
     os.close(fd)

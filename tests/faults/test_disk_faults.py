@@ -43,6 +43,7 @@ def test_a_full_disk_is_said_and_waited_out(small_disk, make_receiver, wire_to, 
     receiver = make_receiver(data=small_disk / "data")
     wire = wire_to(receiver)
     data = os.urandom(2 * CHUNK_BYTES)
+    assert wire.put_file("early", b"early").status_code == 201
     upload = uuid4()
     assert wire.declare(upload, "x", len(data)).status_code == 201
     assert wire.put(upload, data[:CHUNK_BYTES], 0, len(data)).status_code == 204
@@ -58,7 +59,8 @@ def test_a_full_disk_is_said_and_waited_out(small_disk, make_receiver, wire_to, 
         assert (answer.status_code, slug(answer)) == (507, "receiver-full")
         assert int(answer.headers["Retry-After"]) > 0
     files = receiver.data / "sessions/s1/files"
-    assert not files.exists()
+    assert [file.name for file in files.iterdir()] == ["early"]
+    assert wire.declare(upload, "x", len(data)).status_code == 200  # what is there already needs no space
 
     ballast.unlink()
     assert wire.http.get(f"/v1/uploads/{upload}/ranges").json()["missing"] == [
