@@ -42,6 +42,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from api.errors import BadOption
 
 BUSY_TIMEOUT_S = 30
 
@@ -218,10 +221,24 @@ def add_event(connection: Connection, session_id: int, kind: str, subject: str, 
 
 
 class Database:
-    """One engine, used from many threads."""
+    """One engine, used from many threads.
+
+    Raises
+    ------
+    BadOption
+        The URL names no database that can be used here.
+    """
 
     def __init__(self, url: str) -> None:
-        self.engine: Engine = create_engine(make_url(url), pool_pre_ping=not url.startswith("sqlite"))
+        try:
+            self.engine: Engine = create_engine(make_url(url), pool_pre_ping=not url.startswith("sqlite"))
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise BadOption(f"--database: {error}") from error
+        except ModuleNotFoundError as error:
+            raise BadOption(
+                f"--database needs the Python package {error.name}",
+                hint="Install the database's driver beside cryoferry: psycopg for PostgreSQL.",
+            ) from error
         self._one_writer = threading.Lock()
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)

@@ -160,6 +160,30 @@ def test_port_0_prints_the_real_port_and_a_signal_ends_it_in_order(tmp_path: Pat
         assert process.wait(30) == 0
 
 
+def test_a_request_under_way_is_answered_before_the_end(receiver_process, wire_to) -> None:
+    import threading
+    import time
+    from concurrent.futures import ThreadPoolExecutor
+
+    receiver_process.start()
+    wire = wire_to(receiver_process)
+    begun = threading.Event()
+
+    def slow():
+        yield b"hel"
+        begun.set()
+        time.sleep(0.5)
+        yield b"lo"
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(wire.http.put, "/v1/files/s1/x", content=slow(), headers={"Content-Length": "5"})
+        begun.wait()
+        time.sleep(0.2)
+        assert receiver_process.stop() == 0
+        assert answer.result().status_code == 201
+    assert (receiver_process.data / "sessions/s1/files/x").read_bytes() == b"hello"
+
+
 def test_several_workers_share_the_work(receiver_process, wire_to, root_digest_of) -> None:
     from uuid import uuid4
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
 from api.database import Database, events, file_lock, metadata, now, sessions, upgrade
+from api.errors import BadOption
 
 
 @pytest.fixture
@@ -96,3 +97,9 @@ def test_a_lock_is_held_by_one(tmp_path) -> None:
         pass
     with file_lock(lock, wait=False, shared=True), file_lock(lock, wait=False, shared=True):
         pass
+
+
+def test_a_database_that_cannot_be_used_is_named() -> None:
+    for url in ("nonsense", "oracle9://host/x", "mysql+mysqldb://host/x"):
+        with pytest.raises(BadOption, match="--database"):
+            Database(url)
