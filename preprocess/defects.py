@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.statistics import mean_and_deviation
+
 HOT_SIGMA = 6.0
 REACHES_PX = (2, 8, 32)
 MOST_SOURCES = 24
@@ -32,11 +34,8 @@ def find_defects(gain_corrected_sum: NDArray[np.float32], gain: NDArray[np.float
     dead = np.flatnonzero(~good)
     hot = np.zeros(0, np.int64)
     while True:
-        values = gain_corrected_sum[good]
-        if values.size == 0:
-            break
-        limit = values.mean(dtype=np.float64) + HOT_SIGMA * values.std(dtype=np.float64)
-        more = np.flatnonzero(good & (gain_corrected_sum > limit))
+        mean, deviation = mean_and_deviation(gain_corrected_sum, good)
+        more = np.flatnonzero(good & (gain_corrected_sum > mean + HOT_SIGMA * deviation))
         if more.size == 0:
             break
         hot = np.union1d(hot, more)

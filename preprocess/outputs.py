@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import mrcfile
 import numpy as np
+from mrcfile.dtypes import HEADER_DTYPE
+from mrcfile.utils import mode_from_dtype
 from numpy.typing import NDArray
+
+from preprocess.statistics import mean_and_deviation
 
 PARTIAL = ".partial"
 FLOAT16_LARGEST = float(np.finfo(np.float16).max)
@@ -61,20 +65,45 @@ def write_micrograph(
     bool
         Whether it became float32 for its values' sake.
     """
-    too_large = not float32 and bool(np.abs(image).max() > FLOAT16_LARGEST)
+    too_large = not float32 and max(float(image.max()), -float(image.min())) > FLOAT16_LARGEST
     data = image if float32 or too_large else image.astype(np.float16)
     write_whole(path, lambda temporary: _write_mrc(temporary, data, pixel_size_angstrom, label))
     return too_large
 
 
 def _write_mrc(path: Path, data: NDArray[np.float16] | NDArray[np.float32], pixel: float | None, label: str) -> None:
-    with mrcfile.new(path, data=data) as file:
-        file.voxel_size = (pixel or 1.0, pixel or 1.0, pixel or 1.0)
-        exact = data.astype(np.float32)
-        file.header.dmin, file.header.dmax = exact.min(), exact.max()
-        file.header.dmean, file.header.rms = exact.mean(dtype=np.float64), exact.std(dtype=np.float64)
-        file.header.nlabl = 1
-        file.header.label[0] = label.encode("ascii")  # instead of mrcfile's, which holds the time
+    """Write header and data; mrcfile's own writer would put the time into the header."""
+    height, width = data.shape
+    mean, deviation = mean_and_deviation(data)
+    values: dict[str, Any] = {
+        "nx": width,
+        "ny": height,
+        "nz": 1,
+        "mx": width,
+        "my": height,
+        "mz": 1,
+        "mode": mode_from_dtype(data.dtype),
+        "cella": tuple((pixel or 0.0) * size for size in (width, height, 1)),
+        "cellb": (90.0, 90.0, 90.0),
+        "mapc": 1,
+        "mapr": 2,
+        "maps": 3,
+        "dmin": data.min(),
+        "dmax": data.max(),
+        "dmean": mean,
+        "rms": deviation,
+        "nversion": 20141,
+        "map": b"MAP ",
+        "machst": (0x44, 0x44, 0, 0),
+        "nlabl": 1,
+    }
+    header = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
+    for name, value in values.items():
+        header[name] = value
+    header["label"][0] = label.encode("ascii")
+    with path.open("wb") as file:
+        file.write(header.tobytes())
+        data.astype(data.dtype.newbyteorder("<"), copy=False).tofile(file)
 
 
 def _runs(process: int) -> bool:
