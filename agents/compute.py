@@ -54,7 +54,7 @@ class AlignmentStopped(AlignmentError):
 
 
 class Worker:
-    """One alignment process, started when it is first needed and again after its death.
+    """One alignment process, started again after its death.
 
     Parameters
     ----------
@@ -71,6 +71,10 @@ class Worker:
     def pid(self) -> int | None:
         """Return the process's id, if it runs."""
         return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the process, so that it has loaded its libraries when the first movie comes."""
+        self._running()
 
     def align(
         self,

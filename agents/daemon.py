@@ -207,6 +207,7 @@ class Agent:
 
     def _align_all(self, worker: Worker) -> None:
         try:
+            worker.start()
             while exposure := self._take([State.SETTLED], only_if=self._has_space):
                 self._guarded(exposure, partial(self._align, worker=worker))
         finally:

@@ -95,7 +95,7 @@ def test_a_worker_dies_with_its_agent(tmp_path: Path) -> None:
     """The agent is a process that starts a worker, tells its id and is killed."""
     program = (
         "import threading, time; from pathlib import Path; from agents.compute import Worker\n"
-        "worker = Worker(); print(worker._running().pid, flush=True); time.sleep(60)"
+        "worker = Worker(); worker.start(); print(worker.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as agent:
         assert agent.stdout is not None
