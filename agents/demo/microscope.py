@@ -100,10 +100,10 @@ class Microscope(threading.Thread):
         simulated.write(staged)
         movie = self._session / shot.movie
         movie.parent.mkdir(parents=True, exist_ok=True)
+        _write_sidecars(simulated, movie)
         self._write_gain(shot, simulated, movie)
         self._write_slowly(staged, movie)
         self._on_written(shot, staged.stat().st_size)
-        _write_sidecars(simulated, movie)
         staged.unlink()
 
     def _write_gain(self, shot: Shot, simulated: SimulatedMovie, movie: Path) -> None:

@@ -27,6 +27,7 @@ from transfer.protocol import Exposure, RegistrationState, Session
 SESSION = "demo"
 _MARKER = ".cryoferry-demo"
 _START_SECONDS, _END_SECONDS = 60.0, 90.0
+_SET_ASIDE_SECONDS = 15.0
 _STALL_SECONDS = 150.0
 """Without any news for so long the demo gives up: something is broken."""
 
@@ -122,9 +123,8 @@ class Demo:
         if plan.scipion_description:
             registrars = ["--scipion", str(plan.scipion)]
         else:
-            self._console.print(
-                "Scipion is not installed here: registering in RELION's star file alone.", style="yellow"
-            )
+            why = "is not installed here" if plan.scipion else "is left out"
+            self._console.print(f"Scipion {why}: registering in RELION's star file alone.", style="yellow")
         serve = Command(
             ["serve", "--data", str(plan.receiver), "--port", "0", "--json", *registrars],
             log=plan.out / "logs" / "serve.log",
@@ -161,19 +161,13 @@ class Demo:
         self._reach(exposure, "written")
 
     def _reach(self, exposure: DemoExposure, state: str, reason: str = "") -> None:
-        if state in exposure.reached_at_s:
+        if exposure.state == state:
             return
-        now = time.monotonic()
-        exposure.reach(state, now - self._began)
-        exposure.reason = reason
-        self._last_news = now
+        self._last_news = time.monotonic()
+        at_s = round(self._last_news - self._began, 2)
+        exposure.reach(state, at_s, reason)
         if self._plan.as_json:
-            line = {
-                "movie": exposure.shot.movie,
-                "state": state,
-                "seconds": round(now - self._began, 2),
-                "reason": reason,
-            }
+            line = {"movie": exposure.shot.movie, "state": state, "seconds": at_s, "reason": reason}
             print(json.dumps(line), flush=True)  # noqa: T201  # stdout is the command's contract
 
     def _follow(self, client: ReceiverClient, watch: Command, microscope: Microscope) -> None:
@@ -195,17 +189,17 @@ class Demo:
 
     def _note_published(self, published: Exposure) -> None:
         exposure = self._exposures[published.record.movie]
-        states = [entry.state for entry in published.registrations]
-        if exposure.digests_verified is None or "registered" not in exposure.reached_at_s:
+        if exposure.digests_verified is None:
             exposure.take_published(published, self._plan.receiver / "sessions" / SESSION / "files")
-        if states and all(state == RegistrationState.REGISTERED for state in states):
+        exposure.registrations = {entry.registrar: str(entry.state) for entry in published.registrations}
+        if exposure.state == "released" and set(exposure.registrations.values()) == {RegistrationState.REGISTERED}:
             self._reach(exposure, "registered")
-        elif RegistrationState.FAILED in states:
-            self._reach(exposure, "unregistered", "; ".join(entry.detail for entry in published.registrations))
 
     def _is_over(self, exposure: DemoExposure) -> bool:
-        reached = exposure.reached_at_s.keys()
-        return bool(reached & {"rejected", "failed", "unregistered"}) or {"registered", "released"} <= reached
+        """Return whether nothing more will become of it; what is set aside may be taken up again for a while."""
+        if exposure.state in {"rejected", "failed"}:
+            return time.monotonic() - self._began - exposure.reached_at_s[exposure.state] > _SET_ASIDE_SECONDS
+        return exposure.state == "registered"
 
     @contextmanager
     def _progress(self) -> Iterator[Any]:

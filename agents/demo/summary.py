@@ -24,9 +24,10 @@ _HEADINGS = {"written": "wait", "settled": "align", "aligned": "send", "committe
 
 @dataclass(slots=True)
 class DemoExposure:
-    """One exposure of the demo; `reached_at_s` maps each state to seconds since the demo began."""
+    """One exposure of the demo; `reached_at_s` maps each state to when it was first reached, s since the demo began."""
 
     shot: Shot
+    state: str = "waiting"
     movie_bytes: int = 0
     micrograph_bytes: int = 0
     reached_at_s: dict[str, float] = field(default_factory=dict)
@@ -35,11 +36,6 @@ class DemoExposure:
     motion_error_px: float | None = None
     digests_verified: bool | None = None
     registrations: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def state(self) -> str:
-        """Return the last state that it reached."""
-        return max(self.reached_at_s, key=self.reached_at_s.__getitem__, default="waiting")
 
     @property
     def good(self) -> bool:
@@ -57,14 +53,14 @@ class DemoExposure:
             return None
         return max(0.0, self.reached_at_s[end] - self.reached_at_s[begin])
 
-    def reach(self, state: str, at_s: float) -> None:
-        """Note the first time that it reached a state."""
+    def reach(self, state: str, at_s: float, reason: str) -> None:
+        """Note its state, why, and the first time that it was reached."""
+        self.state, self.reason = state, reason
         self.reached_at_s.setdefault(state, at_s)
 
     def take_published(self, exposure: Exposure, files: Path) -> None:
         """Compare what the receiver publishes with the truth, and its files with their digests."""
         record = exposure.record
-        self.registrations = {entry.registrar: str(entry.state) for entry in exposure.registrations}
         self.motion_px, self.motion_error_px = motion_and_error_px(self.shot.true_shifts_yx_px, record)
         micrograph = record.file(FileRole.MICROGRAPH)
         self.micrograph_bytes = micrograph.size_bytes if micrograph else 0
