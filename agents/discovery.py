@@ -55,6 +55,7 @@ class Discovery:
         self._late_sidecars = LateSidecars(source, clock)
         self.source_missing = ""
         self._unreadable: dict[str, str] = {}
+        journal.note(source_trouble=None)  # what an agent that was killed had noted
 
     def scan_once(self) -> bool:
         """Scan, and enter what was found; return whether the journal changed."""

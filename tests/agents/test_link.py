@@ -1,0 +1,83 @@
+"""The receiver as the agent sees it: away, full, refusing; always waited for, always told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents import link as link_module
+from agents.journal import Journal
+from agents.link import Link, LinkStopped
+from agents.report import troubles
+from tests.agents.agent_process import StartAgent, lay
+from transfer.client import ReceiverClient
+from transfer.errors import AuthRejected, LinkLost
+
+
+@pytest.fixture
+def journal(tmp_path: Path):
+    (tmp_path / "work").mkdir()
+    journal = Journal(tmp_path / "work")
+    yield journal
+    journal.close()
+
+
+def test_the_first_refusal_ends_a_later_one_is_waited_out(
+    journal: Journal, receiver: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(link_module, "_REFUSED_WAIT_S", 0.01)
+    good, bad = ReceiverClient(receiver.url, receiver.token()), ReceiverClient(receiver.url, "cf_wrong")
+    with good, bad, caplog.at_level(logging.INFO):
+        link = Link(journal, threading.Event())
+        with pytest.raises(AuthRejected):
+            link.persist(bad.sessions)
+        link.persist(good.sessions)
+        clients = iter((bad, bad, good))
+        link.persist(lambda: next(clients).sessions())
+    loud = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(loud) == 1  # once for a trouble, however long it lasts
+    assert "AuthRejected" in loud[0].getMessage()
+    assert link.trouble is None
+    assert troubles(journal) == []
+
+
+def test_what_is_wrong_is_told_until_the_agent_ends(journal: Journal) -> None:
+    stop = threading.Event()
+    link = Link(journal, stop)
+    ended: list[bool] = []
+    with ReceiverClient("http://127.0.0.1:9", "token") as client:
+
+        def wait() -> None:
+            with pytest.raises(LinkStopped):
+                link.persist(client.sessions)
+            ended.append(True)
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        while link.trouble is None or not troubles(journal):
+            stop.wait(0.01)
+        assert LinkLost.__name__ in link.trouble[0]
+        assert "receiver: LinkLost" in troubles(journal)[0]
+        stop.set()
+        waiting.join(10)
+        assert ended == [True]
+
+
+def test_a_full_receiver_is_waited_for_and_sending_continues(
+    source: Path, simulated: Path, receiver_process: Any, start_agent: StartAgent
+) -> None:
+    token = receiver_process.token("agent", "s")
+    receiver_process.options = ("--reserve-bytes", str(1 << 60))
+    receiver_process.start()
+    lay(simulated / "0.tiff", source / "a.tiff")
+    agent = start_agent(receiver_process.url, token)
+    agent.wait_for(a_tiff="sending")
+    agent.until(lambda: "ReceiverFull" in agent.log.read_text(), "the receiver is full")
+    receiver_process.stop()
+    receiver_process.options = ()
+    receiver_process.start()
+    agent.wait_for(a_tiff="released")
