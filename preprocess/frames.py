@@ -9,7 +9,7 @@ import numpy as np
 
 from preprocess.backends.contract import Backend, FrameStack
 from preprocess.defects import Defects, find_defects, find_replacements
-from preprocess.gain import load_gain
+from preprocess.gain import divides, load_gain
 from preprocess.movies import Movie
 from preprocess.quality import GainFit, check_gain
 from preprocess.settings import GainSettings
@@ -50,7 +50,10 @@ def hold_movie(movie: Movie, backend: Backend, gain_settings: GainSettings, told
     corrected = raw_sum if gain is None else raw_sum * gain
     mean_counts = float(corrected.mean(dtype=np.float64)) / movie.frame_count
     defects = find_defects(corrected, gain)
-    gain_fit = None if gain is None else check_gain(raw_sum, gain, defects.pixels, gain_settings)
+    gain_fit = None
+    if gain is not None:
+        divided = divides(gain_settings, movie)
+        gain_fit = check_gain(raw_sum, gain, defects.pixels, gain_settings, divided=divided)
     replacements = find_replacements(defects.pixels, raw_sum.shape)
     stack.replace_pixels(replacements.targets, replacements.for_frames(movie.frame_count))
     stack.set_gain(None if gain is None else replacements.mend_gain(gain))

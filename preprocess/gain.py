@@ -55,15 +55,16 @@ def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | Non
         return None
     stored = _read(settings.path, movie.format)
     _check_values(settings.path, stored)
-    if _divides(settings, movie):
+    if divides(settings, movie):
         stored = np.divide(stored.mean(dtype=np.float64), stored, out=np.zeros_like(stored), where=stored > 0)
-    gain = _turned(stored, settings)
+    gain = turned(stored, settings)
     if gain.shape != (movie.height, movie.width):
         raise _shape_mismatch(settings, gain.shape, movie)
     return np.ascontiguousarray(gain, np.float32)
 
 
-def _divides(settings: GainSettings, movie: Movie) -> bool:
+def divides(settings: GainSettings, movie: Movie) -> bool:
+    """Return whether the movie is divided by the gain reference as its file has it."""
     if settings.operation != "auto" or settings.path is None:
         return settings.operation == "divide"
     return movie.format == "eer" and settings.path.suffix.lower() != _FALCON
@@ -114,11 +115,12 @@ def _check_values(path: Path, stored: NDArray[np.float64]) -> None:
         raise GainMismatch(f"gain reference {path} is zero everywhere")
 
 
-def _turned(stored: NDArray[np.float64], settings: GainSettings) -> NDArray[np.float64]:
-    turned = np.rot90(stored, -(settings.rotate_degrees // 90))
+def turned(image: NDArray[Any], settings: GainSettings) -> NDArray[Any]:
+    """Return an image turned as the settings say: clockwise with row 0 at the top, then flipped."""
+    rotated = np.rot90(image, -(settings.rotate_degrees // 90))
     if settings.flip == "y":
-        return turned[::-1]
-    return turned[:, ::-1] if settings.flip == "x" else turned
+        return rotated[::-1]
+    return rotated[:, ::-1] if settings.flip == "x" else rotated
 
 
 def _shape_mismatch(settings: GainSettings, shape: tuple[int, ...], movie: Movie) -> GainMismatch:

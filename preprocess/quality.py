@@ -9,12 +9,13 @@ first: specimen and illumination vary slowly, pixels' sensitivities do not.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
+from preprocess.gain import turned
 from preprocess.settings import GainSettings
 
 SMOOTHING_PX = 16
@@ -25,18 +26,16 @@ RESIDUAL_LIMIT = 0.1
 """A gain-corrected sum that correlates more than this with its gain reference still shows it."""
 
 Figure = NDArray[Any]
-Operation = Literal["auto", "multiply", "divide"]
-Rotation = Literal[0, 90, 180, 270]
-Flip = Literal["none", "x", "y"]
-ORIENTATIONS: tuple[tuple[Rotation, Flip], ...] = (
-    (0, "none"),
-    (90, "none"),
-    (180, "none"),
-    (270, "none"),
-    (0, "y"),
-    (90, "y"),
-    (0, "x"),
-    (90, "x"),
+
+ORIENTATIONS: tuple[GainSettings, ...] = (
+    GainSettings(),
+    GainSettings(rotate_degrees=90),
+    GainSettings(rotate_degrees=180),
+    GainSettings(rotate_degrees=270),
+    GainSettings(flip="y"),
+    GainSettings(flip="x"),
+    GainSettings(rotate_degrees=90, flip="y"),
+    GainSettings(rotate_degrees=90, flip="x"),
 )
 """All eight, each once; the first leaves the image as it is."""
 
@@ -67,7 +66,12 @@ class GainFit:
 
 
 def check_gain(
-    raw_sum: NDArray[np.float32], gain: NDArray[np.float32], defects: NDArray[np.int64], settings: GainSettings
+    raw_sum: NDArray[np.float32],
+    gain: NDArray[np.float32],
+    defects: NDArray[np.int64],
+    settings: GainSettings,
+    *,
+    divided: bool = False,
 ) -> GainFit:
     """Compare the sum of the raw, unaligned frames with the gain reference in all its orientations.
 
@@ -79,6 +83,8 @@ def check_gain(
         Flat indices of pixels to leave out.
     settings : GainSettings
         How the gain reference was turned, so that the warning can name the flags to give instead.
+    divided : bool
+        Whether the movie is divided by what the gain's file holds.
     """
     good = gain > 0
     good.reshape(-1)[defects] = False
@@ -89,11 +95,13 @@ def check_gain(
     residual = _correlation(corrected, _fast(gain, good))
     best, turn = used, ORIENTATIONS[0]
     for orientation in ORIENTATIONS[1:]:
-        turned = oriented(inverse, *orientation)
-        correlation = _correlation(raw, turned) if turned.shape == raw.shape else 0.0
+        candidate = turned(inverse, orientation)
+        correlation = _correlation(raw, candidate) if candidate.shape == raw.shape else 0.0
         if abs(correlation) > abs(best):
             best, turn = correlation, orientation
-    settings_of_best = _composed(settings, turn, inverted=best < 0)
+    settings_of_best = _composed(settings, turn)
+    if best < 0:
+        settings_of_best = replace(settings_of_best, operation="multiply" if divided else "divide")
     warning = None
     if abs(best) > used + MARGIN:
         warning = (
@@ -135,23 +143,12 @@ def _correlation(one: Figure, other: Figure) -> float:
     return float(np.sum(one * other, dtype=np.float64) / norm) if norm > 0 else 0.0
 
 
-def oriented(image: Figure, rotation: Rotation, flip: Flip) -> Figure:
-    """Return an image turned as a gain reference is: clockwise with row 0 on top, then mirrored."""
-    turned = np.rot90(image, -(rotation // 90))
-    if flip == "y":
-        return turned[::-1]
-    return turned[:, ::-1] if flip == "x" else turned
-
-
-def _composed(settings: GainSettings, turn: tuple[Rotation, Flip], *, inverted: bool) -> GainSettings:
+def _composed(settings: GainSettings, turn: GainSettings) -> GainSettings:
     """Return the settings that do what `settings` do and then turn further."""
-    probe = np.arange(4, dtype=np.float32).reshape(2, 2)
-    wanted = oriented(oriented(probe, settings.rotate_degrees, settings.flip), *turn)
-    for total_rotation, total_flip in ORIENTATIONS:
-        if np.array_equal(oriented(probe, total_rotation, total_flip), wanted):
-            settings = replace(settings, rotate_degrees=total_rotation, flip=total_flip)
-    other: dict[Operation, Operation] = {"multiply": "divide", "divide": "multiply", "auto": "divide"}
-    return replace(settings, operation=other[settings.operation]) if inverted else settings
+    probe = np.arange(4).reshape(2, 2)
+    wanted = turned(turned(probe, settings), turn)
+    best = next(way for way in ORIENTATIONS if np.array_equal(turned(probe, way), wanted))
+    return replace(settings, rotate_degrees=best.rotate_degrees, flip=best.flip)
 
 
 def _flags(settings: GainSettings) -> str:

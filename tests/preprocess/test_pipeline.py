@@ -120,6 +120,18 @@ def test_all_outputs_and_what_they_hold(folder, movie, tmp_path):
     assert set(result.seconds) == {"read", "align", "sum", "write"}
 
 
+@pytest.mark.parametrize("wrong", [{"rotate_degrees": 180}, {"flip": "x"}, {"flip": "y"}])
+def test_a_wrong_orientation_of_the_gain_is_named(folder, tmp_path, wrong):
+    settings = replace(PLAIN, gain=GainSettings(path=folder / "tiff_gain.mrc", **wrong))
+    result = run(folder, tmp_path, "tiff.tiff", settings)
+    told = json.loads(result.file("results").read_text())
+    [warning] = result.warnings
+    assert warning in told["warnings"]
+    assert warning.startswith("gain reference seems wrongly oriented")
+    assert "--gain-rotate 0 --gain-flip none" in warning
+    assert told["quality"]["residual_gain_correlation"] > 0.03
+
+
 def test_the_sum_is_sharper_than_the_frames_are_apart(folder, movie, tmp_path):
     """The unweighted sum agrees with the noise-free first frame, which the plain sum without alignment does not."""
     settings = replace(PLAIN, unweighted=True, gain=GainSettings(path=folder / "tiff_gain.mrc"))
