@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
+import aiofiles
 from anyio import CancelScope
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -213,9 +213,9 @@ def get_file(
     return StreamingResponse(_blocks(fd, row.size_bytes), headers=headers, media_type="application/octet-stream")
 
 
-def _blocks(fd: int, size_bytes: int) -> Iterator[bytes]:
-    with os.fdopen(fd, "rb", buffering=0) as file:
+async def _blocks(fd: int, size_bytes: int) -> AsyncIterator[bytes]:
+    async with aiofiles.open(fd, "rb", buffering=0) as file:
         rest = size_bytes
-        while rest and (block := file.read(min(rest, _BLOCK_BYTES))):
+        while rest and (block := await file.read(min(rest, _BLOCK_BYTES))):
             rest -= len(block)
             yield block
