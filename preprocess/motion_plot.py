@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from preprocess.alignment.accumulated import AccumulatedMotion
-from preprocess.pictures import font, png
+from preprocess.lettering import write
+from preprocess.pictures import png
 
 WIDTH_PX, HEIGHT_PX = 720, 480
 SHARPNESS = 3  # drawn three times as large and made smaller, so that lines are smooth
@@ -63,7 +64,7 @@ class _Plot:
 
     def text(self, at: tuple[float, float], text: str, size: float, colour: Colour, anchor: str) -> None:
         place = (at[0] * SHARPNESS, at[1] * SHARPNESS)
-        self.draw.text(place, text, colour, font(size * SHARPNESS), anchor=anchor)
+        write(self.draw, place, text, size * SHARPNESS, colour, anchor)
 
     def png(self) -> bytes:
         return png(self.image.resize((WIDTH_PX, HEIGHT_PX), Image.Resampling.LANCZOS))

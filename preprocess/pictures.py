@@ -5,17 +5,16 @@ Drawn with Pillow; the same image gives the same bytes (no times, no versions in
 
 from __future__ import annotations
 
-import importlib.util
 import io
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.fft
 import scipy.ndimage
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from preprocess.lettering import write
 
 SIDE_PX = 512
 FINEST_SHOWN_ANGSTROM = 3.0
@@ -111,13 +110,12 @@ def _with_rings(picture: Image.Image, pixels_per_inverse_angstrom: float) -> Ima
             last = radius
     smooth = overlay.resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
     picture.paste(Image.new("RGB", picture.size, AMBER), mask=smooth)
-    draw = ImageDraw.Draw(picture)
+    large = picture.resize((SIDE_PX * 4, SIDE_PX * 4), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(large)
     for radius, text in labels:
-        place = SIDE_PX / 2 + radius * np.sqrt(0.5)
-        draw.text(
-            (place, SIDE_PX - place), text, AMBER, font(13), anchor="mm", stroke_width=3, stroke_fill=(20, 20, 20)
-        )
-    return picture
+        place = radius * 4 * np.sqrt(0.5)
+        write(draw, (centre + place, centre - place), text, 52, AMBER, "mm", halo=(20, 20, 20))
+    return large.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX)
 
 
 def _stretched(image: NDArray[Any], low_percent: float, high_percent: float) -> NDArray[np.uint8]:
@@ -125,16 +123,6 @@ def _stretched(image: NDArray[Any], low_percent: float, high_percent: float) -> 
     scaled = (image - low) / max(float(high - low), 1e-12)
     stretched: NDArray[np.uint8] = np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
     return stretched
-
-
-@cache
-def font(size: float) -> ImageFont.FreeTypeFont:
-    """Return DejaVu Sans, which comes with matplotlib (found, not imported: that costs a second) and knows Å and ²."""
-    matplotlib = importlib.util.find_spec("matplotlib")
-    if matplotlib is None or matplotlib.origin is None:
-        raise ModuleNotFoundError("matplotlib, whose fonts are used, is not installed")
-    fonts = Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf"
-    return ImageFont.truetype(fonts / "DejaVuSans.ttf", size)
 
 
 def png(picture: Image.Image) -> bytes:
