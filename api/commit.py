@@ -10,10 +10,12 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from datetime import datetime
 
 from api.bodies import lock_whole
 from api.storage import Storage
-from api.upload_book import StoredChunk, Upload, UploadBook
+from api.upload import StoredChunk, Upload, require_generation, require_quiet
+from api.upload_book import UploadBook
 from transfer.chunks import missing_ranges, split
 from transfer.digest import chunk_digest, root_digest
 from transfer.errors import FileCorrupt, NameTaken, ReceiverBusy, UploadGone, UploadIncomplete
@@ -48,8 +50,9 @@ def commit(book: UploadBook, storage: Storage, upload: Upload, wanted: str | Non
         else:
             try:
                 lock_whole(fd)  # from here on nobody writes in the part file
-                upload = book.require(upload.id)
+                before, upload = upload, book.require(upload.id)
                 if not upload.committed:
+                    require_generation(upload, before)
                     return _commit_locked(book, storage, upload, fd, wanted), True
                 storage.discard_part(upload.id, upload.generation)
             finally:
@@ -131,24 +134,33 @@ def _incomplete(upload: Upload, chunks: dict[int, StoredChunk]) -> UploadIncompl
     )
 
 
-def withdraw(book: UploadBook, storage: Storage, upload: Upload, *, wait_s: float) -> None:
+def withdraw(
+    book: UploadBook, storage: Storage, upload: Upload, *, wait_s: float, quiet_since: datetime | None = None
+) -> None:
     """Free an upload's name and its disk space, once no request is busy with it.
+
+    Parameters
+    ----------
+    quiet_since
+        Leave it alone if anything was added to it since then.
 
     Raises
     ------
     ReceiverBusy
-        A request is still writing after `wait_s`.
+        A request is still writing after `wait_s`, or has written since `quiet_since`.
     """
     try:
         fd = storage.open_part(upload.id, upload.generation, create=False)
     except FileNotFoundError:
-        book.withdraw(upload)
+        book.withdraw(upload, quiet_since)
         return
     try:
         lock_whole(fd, wait_s=wait_s)
         now = book.find(upload.id)
         if now is None or now.committed:
             return
+        require_generation(now, upload)
+        require_quiet(now, quiet_since)
         # The space first: on a full disk the database may need it to take note.
         storage.unpublish(fd, upload.location)
         os.ftruncate(fd, 0)

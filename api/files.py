@@ -23,7 +23,7 @@ from api.openapi import OCTETS, problems
 from api.receiver import Receiver, receiver_of
 from api.receiving import ContentDigest, receive
 from api.sessions import session_id_of
-from api.upload_book import Upload
+from api.upload import Upload
 from transfer import protocol
 from transfer.digest import parse_content_digest, root_digest
 from transfer.errors import (

@@ -10,7 +10,8 @@ from anyio import to_thread
 
 from api.bodies import ChunkSink, lock_span, pour
 from api.receiver import Receiver
-from api.upload_book import Upload, UploadBook, chunk_numbers
+from api.upload import Upload, chunk_numbers, require_generation
+from api.upload_book import UploadBook
 from transfer.chunks import CHUNK_BYTES
 from transfer.errors import BadRange, NameTaken, ReceiverBusy
 
@@ -93,8 +94,7 @@ def _make_room(receiver: Receiver, upload: Upload, span: range, sent: ContentDig
     now = book.require(upload.id)
     if now.committed:
         return now
-    if now.generation != upload.generation:
-        raise ReceiverBusy("the upload was begun anew; send this again")
+    require_generation(now, upload)
     present = book.chunks(upload.id, chunk_numbers(span))
     if not present or _is_replay(book, upload, span, sent):
         if not present:

@@ -7,7 +7,6 @@ clients, before the first byte. Every change is one transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -15,77 +14,29 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from sqlalchemy.exc import IntegrityError
 
 from api.database import Database, add_event, files, now, sessions, upload_chunks, uploads, withdrawn_uploads
-from api.storage import location_of
-from transfer.chunks import CHUNK_BYTES, missing_ranges
+from api.upload import StoredChunk, Upload, receipt_of, require_quiet
+from transfer.chunks import missing_ranges
 from transfer.errors import NameTaken, NotFound, ReceiverBusy, UploadConflict, UploadGone
 from transfer.protocol import UploadDeclaration, UploadState, UploadStatus
 from transfer.records import Receipt
 
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One row of `uploads`, with its session's name."""
-
-    id: UUID
-    session_id: int
-    session: str
-    path: str
-    revision: int
-    size_bytes: int
-    state: UploadState
-    generation: int
-    one_request: bool
-
-    @property
-    def committed(self) -> bool:
-        """Whether the file is on the disk under its name, durable, and recorded."""
-        return self.state == UploadState.COMMITTED
-
-    @property
-    def location(self) -> str:
-        """Where the file lies once committed, relative to the data folder."""
-        return location_of(self.session, self.path, self.revision)
-
-    @property
-    def name(self) -> str:
-        """The file's name for people."""
-        return f"{self.session}/{self.path}" + (f" revision {self.revision}" if self.revision > 1 else "")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredChunk:
-    """One chunk that arrived: its BLAKE3 digest and the receiver's run that wrote it."""
-
-    digest: bytes
-    run_id: str
-
-
 _UPLOAD = select(
     uploads.c.id,
     uploads.c.session_id,
-    sessions.c.name,
+    sessions.c.name.label("session"),
     uploads.c.path,
     uploads.c.revision,
     uploads.c.size_bytes,
     uploads.c.state,
     uploads.c.generation,
     uploads.c.one_request,
+    uploads.c.touched_at,
 ).join_from(uploads, sessions)
 
 
 def _find(connection: Connection, *conditions: ColumnElement[bool]) -> Upload | None:
-    row = connection.execute(_UPLOAD.where(*conditions)).one_or_none()
-    if row is None:
-        return None
-    upload_id, session_id, session, path, revision, size_bytes, state, generation, one_request = row
-    return Upload(
-        upload_id, session_id, session, path, revision, size_bytes, UploadState(state), generation, one_request
-    )
-
-
-def chunk_numbers(span: range) -> range:
-    """Return the numbers of the chunks that a range of bytes consists of."""
-    return range(span.start // CHUNK_BYTES, -(-span.stop // CHUNK_BYTES))
+    row = connection.execute(_UPLOAD.where(*conditions)).mappings().one_or_none()
+    return None if row is None else Upload(**{**row, "state": UploadState(row["state"])})
 
 
 class UploadBook:
@@ -126,7 +77,8 @@ class UploadBook:
             The name is reserved by another upload of this size (`upload_id` among the error's members), or this upload
             was declared differently.
         NameTaken
-            Another file has the name, or the revision does not follow the newest one.
+            Another file has the name, or the revision does not follow the newest one. An upload of another size that is
+            not committed is named (`upload_id`, `state`): once it is quiet, it may be withdrawn.
         UploadGone
             The upload was withdrawn.
         """
@@ -159,16 +111,21 @@ class UploadBook:
         )
         if other is None:
             return None
-        if other.size_bytes != declaration.size_bytes:
-            what = "is committed" if other.committed else "is being received"
-            raise NameTaken(f"{other.name} {what} with {other.size_bytes} bytes")
         if other.committed:
+            if other.size_bytes != declaration.size_bytes:
+                raise NameTaken(f"{other.name} is committed with {other.size_bytes} bytes")
             return other
+        members = {"upload_id": str(other.id), "state": other.state.value}
+        if other.size_bytes != declaration.size_bytes:
+            raise NameTaken(
+                f"{other.name} is reserved by upload {other.id} for {other.size_bytes} bytes",
+                hint="Leave it alone while it grows; one that was given up can be withdrawn.",
+                **members,
+            )
         raise UploadConflict(
             f"{other.name} is reserved by upload {other.id}",
             hint="Continue that upload: ask which ranges it lacks, send them, commit.",
-            upload_id=str(other.id),
-            state=other.state.value,
+            **members,
         )
 
     def _insert(
@@ -362,16 +319,26 @@ class UploadBook:
             add_event(connection, upload.session_id, "file-committed", upload.path, detail)
         return receipt_of(upload, root_digest)
 
-    def withdraw(self, upload: Upload) -> None:
-        """Free an upload's reservation, unless it is committed."""
+    def withdraw(self, upload: Upload, quiet_since: datetime | None = None) -> None:
+        """Free an upload's reservation, unless it is committed.
+
+        Raises
+        ------
+        ReceiverBusy
+            Something was added to it since `quiet_since`.
+        """
+        unfinished = delete(uploads).where(uploads.c.id == upload.id, uploads.c.state == UploadState.RECEIVING.value)
+        if quiet_since is not None:
+            unfinished = unfinished.where(uploads.c.touched_at <= quiet_since)
         with self._database.write() as connection:
-            gone = connection.execute(
-                delete(uploads).where(uploads.c.id == upload.id, uploads.c.state == UploadState.RECEIVING.value)
-            )
-            if gone.rowcount:
+            if connection.execute(unfinished).rowcount:
                 connection.execute(
                     insert(withdrawn_uploads).values(id=upload.id, session_id=upload.session_id, at=now())
                 )
+                return
+            left = _find(connection, uploads.c.id == upload.id)
+        if left and not left.committed:
+            require_quiet(left, quiet_since)
 
     def untouched_since(self, moment: datetime) -> list[Upload]:
         """Return the uncommitted uploads to which nothing was added since then."""
@@ -386,17 +353,6 @@ class UploadBook:
             wanted = select(uploads.c.id).where(uploads.c.state == UploadState.RECEIVING.value, *conditions)
             found = [_find(connection, uploads.c.id == upload_id) for upload_id in connection.scalars(wanted)]
         return [upload for upload in found if upload]
-
-
-def receipt_of(upload: Upload, digest: str) -> Receipt:
-    """Return the receipt for an upload's file."""
-    return Receipt(
-        session=upload.session,
-        path=upload.path,
-        revision=upload.revision,
-        size_bytes=upload.size_bytes,
-        digest=digest,
-    )
 
 
 def _identity(declaration: UploadDeclaration) -> tuple[str, str, int, int]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.auth import Bearer, Token
 from api.bodies import LOCK_WAIT_S
 from api.commit import commit, withdraw
+from api.database import now
 from api.files import committed_url
 from api.openapi import OCTETS, problems
 from api.receiver import Receiver, receiver_of
 from api.receiving import ContentDigest, receive, require_whole_chunks
-from api.upload_book import Upload
+from api.upload import Upload
 from transfer import protocol
 from transfer.chunks import CHUNK_BYTES
 from transfer.digest import parse_content_digest
@@ -28,6 +30,7 @@ from transfer.errors import (
     FileCorrupt,
     NameTaken,
     NotFound,
+    ReceiverBusy,
     ReceiverFull,
     ScopeRejected,
     TooLarge,
@@ -36,10 +39,12 @@ from transfer.errors import (
     UploadIncomplete,
 )
 from transfer.names import check_path, check_session_name
-from transfer.protocol import ByteRange, CommitRequest, MissingRanges, UploadDeclaration, UploadStatus
+from transfer.protocol import ByteRange, CommitRequest, MissingRanges, UploadDeclaration, UploadState, UploadStatus
 from transfer.records import Receipt
 
 router = APIRouter(tags=["uploads"])
+
+MAX_QUIET_S = 1e6
 
 
 def _upload(receiver: Receiver, token: Token, upload_id: UUID, *, write: bool) -> Upload:
@@ -190,15 +195,39 @@ def commit_upload(
     response_class=Response,
     responses=problems(ScopeRejected, NotFound, UploadConflict),
 )
-def withdraw_upload(upload_id: UUID, request: Request, token: Bearer) -> Response:
+def withdraw_upload(
+    upload_id: UUID,
+    request: Request,
+    token: Bearer,
+    quiet_s: Annotated[
+        float | None, Query(ge=0, le=MAX_QUIET_S, description="only if nothing was added to it for that long")
+    ] = None,
+) -> Response:
     """Give up an upload: its name is free again."""
     receiver = receiver_of(request)
     try:
         upload = _upload(receiver, token, upload_id, write=True)
     except UploadGone:
         return Response(status_code=204)
-    withdraw(receiver.uploads, receiver.storage, upload, wait_s=LOCK_WAIT_S)
+    if quiet_s is None:
+        withdraw(receiver.uploads, receiver.storage, upload, wait_s=LOCK_WAIT_S)
+    else:
+        _withdraw_quiet(receiver, upload, quiet_s)
     left = receiver.uploads.find(upload_id)
     if left is not None:
-        raise UploadConflict(f"{left.name} is committed; it cannot be withdrawn", hint="Committed files stay.")
+        raise UploadConflict(
+            f"{left.name} is committed; it cannot be withdrawn", hint="Committed files stay.", state=left.state.value
+        )
     return Response(status_code=204)
+
+
+def _withdraw_quiet(receiver: Receiver, upload: Upload, quiet_s: float) -> None:
+    quiet_since = now() - timedelta(seconds=quiet_s)
+    try:
+        withdraw(receiver.uploads, receiver.storage, upload, wait_s=0, quiet_since=quiet_since)
+    except ReceiverBusy as busy:
+        raise UploadConflict(
+            f"{upload.name} is still being received",
+            hint="Leave it alone while it grows.",
+            state=UploadState.RECEIVING.value,
+        ) from busy

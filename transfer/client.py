@@ -198,7 +198,7 @@ class ReceiverClient:
         UploadConflict
             The name is reserved by another upload of that size: its id is the error's `extra["upload_id"]`.
         NameTaken
-            Another file has this name.
+            Another file has this name; while it is not committed, its upload is the error's `extra["upload_id"]`.
         """
         return self._ask(UploadStatus, "PUT", _route(protocol.UPLOAD, upload_id=str(upload_id)), body=declaration)
 
@@ -221,9 +221,21 @@ class ReceiverClient:
         route = _route(protocol.UPLOAD_COMMIT, upload_id=str(upload_id))
         return self._ask(Receipt, "POST", route, body=CommitRequest(digest=digest))
 
-    def withdraw(self, upload_id: UUID) -> None:
-        """Give up an upload; its name is free again."""
-        self._request("DELETE", _route(protocol.UPLOAD, upload_id=str(upload_id)))
+    def withdraw(self, upload_id: UUID, *, quiet_s: float | None = None) -> None:
+        """Give up an upload, or one that somebody else left: its name is free again.
+
+        Parameters
+        ----------
+        quiet_s
+            Only if nothing was added to it for that long.
+
+        Raises
+        ------
+        UploadConflict
+            It is committed, or was added to meanwhile (`extra["state"]` says which).
+        """
+        params = {} if quiet_s is None else {"quiet_s": f"{quiet_s:g}"}
+        self._request("DELETE", _route(protocol.UPLOAD, upload_id=str(upload_id)), params=params)
 
     def put_file(self, session: str, path: str, revision: int, data: Buffer, digest: bytes) -> Receipt:
         """Send a file of at most `SMALL_FILE_BYTES` in one request; `digest` is the BLAKE3 digest of its bytes."""

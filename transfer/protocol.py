@@ -9,6 +9,7 @@ root digest. Whatever is repeated gives the same answer. Every answer that is no
 | --- | --- |
 | `PUT /v1/uploads/{id}`, an `UploadDeclaration` | 201 `UploadStatus`; the same again 200 |
 | … (session, path, revision) reserved by another upload of that size | 409 upload-conflict, its `upload_id` a member |
+| … reserved by another upload, of another size | 409 name-taken, its `upload_id` and `state` members |
 | … committed already, with that size | 200, `state` committed and the `upload_id` to commit; nothing need be sent |
 | … committed already, with another size | 409 name-taken |
 | `PUT …/content`, one or more whole chunks | 204; a replay 204; other bytes replace the earlier ones until commit |
@@ -19,6 +20,7 @@ root digest. Whatever is repeated gives the same answer. Every answer that is no
 | … not the digest of what arrived | 422 file-corrupt; the upload stays open, chunks may be sent again |
 | … committed already with another digest | 409 name-taken |
 | `DELETE /v1/uploads/{id}` | 204, the reservation is free again; whatever comes later for it 410 upload-gone |
+| … with `?quiet_s=N`, and something was added to it within N seconds | 409 upload-conflict, `state` receiving |
 | `PUT /v1/files/{session}/{path}?revision=N` with Content-Digest | 201 `Receipt`; the same content again 200 |
 | … another content has that (session, path, revision) | 409 name-taken |
 | `DELETE /v1/uploads/{id}` of a committed one | 409 upload-conflict |

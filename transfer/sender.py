@@ -27,6 +27,7 @@ from transfer.digest import chunk_digest, root_digest
 from transfer.errors import (
     ChunkCorrupt,
     FileCorrupt,
+    NameTaken,
     NotFound,
     ProtocolMismatch,
     SourceChanged,
@@ -88,8 +89,8 @@ class Sender:
     give_up_after_s
         How long, in s, a request that fails for now is repeated; None: until `should_stop` says so.
     quiet_s
-        An upload of the same name that another sender began is left to it while it grows, and taken over when nothing
-        has arrived for this long, in s.
+        An upload of the same name that another sender began is left to it while it grows, and taken over (withdrawn, if
+        it is of another size) when nothing has arrived for this long, in s.
 
     Attributes
     ----------
@@ -232,7 +233,9 @@ class _Sending:
         """Send a small file in one request; where the name is reserved by another upload, see what becomes of that."""
         try:
             (receipt,) = self.sender.run([self._whole], self.abort)
-        except UploadConflict:
+        except (UploadConflict, NameTaken) as taken:
+            if _reserving(taken) is None:
+                raise
             return self.parts()
         self.on_progress(self.source.size_bytes)
         return self._believed(receipt)
@@ -276,16 +279,21 @@ class _Sending:
         declaration = UploadDeclaration(
             session=file.session, path=file.path, revision=file.revision, size_bytes=self.source.size_bytes
         )
-        try:
-            status = self.patience.repeat(lambda: self.client.declare(upload_id, declaration))
-        except UploadConflict as conflict:
-            other = conflict.extra.get("upload_id")
-            if not isinstance(other, str):
-                raise
-            return UUID(other), self._once_quiet(UUID(other))
-        if status.state == UploadState.COMMITTED:
-            return status.upload_id, set()
-        return upload_id, set(range(len(self.chunks)))
+        while True:
+            try:
+                status = self.patience.repeat(lambda: self.client.declare(upload_id, declaration))
+            except UploadConflict as conflict:
+                if (other := _reserving(conflict)) is None:
+                    raise
+                return other, self._once_quiet(other)
+            except NameTaken as taken:
+                if (other := _reserving(taken)) is None:
+                    raise
+                self._outlast(other)
+            else:
+                if status.state == UploadState.COMMITTED:
+                    return status.upload_id, set()
+                return upload_id, set(range(len(self.chunks)))
 
     def _once_quiet(self, upload_id: UUID) -> set[int]:
         """Return what an upload that another sender began lacks, once it is complete or nothing arrives any more."""
@@ -296,6 +304,20 @@ class _Sending:
             if missing == before:
                 break
         return missing
+
+    def _outlast(self, upload_id: UUID) -> None:
+        """Wait until an upload of another size is committed, or withdraw it once nothing arrives any more."""
+        quiet_s = self.sender.quiet_s
+        while True:
+            self.patience.wait(jittered(quiet_s, 1.5 * quiet_s))
+            try:
+                self.patience.repeat(lambda: self.client.withdraw(upload_id, quiet_s=quiet_s))
+            except UploadConflict as conflict:
+                if conflict.extra.get("state") == UploadState.RECEIVING:
+                    continue
+            except NotFound:
+                pass  # the receiver forgot it; the next declaration tells
+            return
 
     def _missing(self, upload_id: UUID) -> set[int]:
         ranges = self.patience.repeat(lambda: self.client.missing(upload_id))
@@ -376,6 +398,15 @@ class _Sending:
         return Receipt(
             session=file.session, path=file.path, revision=file.revision, size_bytes=size_bytes, digest=self.digest
         )
+
+
+def _reserving(refusal: UploadConflict | NameTaken) -> UUID | None:
+    """Return the unfinished upload that holds a name; None where it is not one, but a committed file."""
+    told = refusal.extra.get("upload_id")
+    try:
+        return None if told is None else UUID(str(told))
+    except ValueError as error:
+        raise ProtocolMismatch(f"{str(told)[:100]!r} is no upload's id") from error
 
 
 def _again_if_corrupt(attempt: Callable[[], T]) -> T:

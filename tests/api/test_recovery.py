@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -12,13 +14,14 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from api.app import prepared
+from api.bodies import lock_whole
 from api.commit import commit, recover, sweep, withdraw
 from api.database import now, sessions, uploads
 from api.receiver import Receiver
 from api.settings import ReceiverSettings
 from transfer.chunks import CHUNK_BYTES, split
 from transfer.digest import chunk_digest
-from transfer.errors import NotFound, UploadGone, UploadIncomplete
+from transfer.errors import NotFound, ReceiverBusy, UploadGone, UploadIncomplete
 from transfer.protocol import UploadDeclaration
 
 SIZE = CHUNK_BYTES + 5
@@ -206,3 +209,32 @@ def test_withdrawing_takes_back_a_name_without_a_row(runs, data, root_digest_of)
     withdraw(receiver.uploads, receiver.storage, upload, wait_s=0)
     assert not visible(receiver).exists()
     assert list(receiver.storage.incoming.iterdir()) == []
+
+
+def test_a_part_file_begun_anew_while_a_commit_waits_for_it_is_not_committed(runs, data, root_digest_of) -> None:
+    """It has the lock of the lost file: nothing keeps others from writing to the new one, which was not synced."""
+    receiver = runs()
+    upload = fill(receiver, data)
+    with ThreadPoolExecutor() as pool:
+        fd = receiver.storage.open_part(upload.id, 1, create=False)
+        lock_whole(fd)
+        late = [
+            pool.submit(commit, receiver.uploads, receiver.storage, upload, root_digest_of(data)),
+            pool.submit(withdraw, receiver.uploads, receiver.storage, upload, wait_s=5),
+        ]
+        time.sleep(0.1)  # both have opened the file, and wait for its lock
+        receiver.uploads.restart(upload)
+        receiver.storage.discard_part(upload.id, 1)
+        again = receiver.uploads.require(upload.id)
+        new = receiver.storage.open_part(upload.id, 2, create=True)
+        os.pwrite(new, data, 0)
+        receiver.uploads.mark(again, {0: chunk_digest(data[:CHUNK_BYTES]), 1: chunk_digest(data[CHUNK_BYTES:])})
+        os.close(fd)
+        for attempt in late:
+            with pytest.raises(ReceiverBusy):
+                attempt.result()
+        os.close(new)
+    assert not visible(receiver).exists()
+    receipt, _ = commit(receiver.uploads, receiver.storage, again, root_digest_of(data))
+    assert receipt.digest == root_digest_of(data)
+    assert visible(receiver).read_bytes() == data

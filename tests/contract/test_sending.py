@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from uuid import uuid4
@@ -12,8 +15,16 @@ import pytest
 
 from transfer.chunks import CHUNK_BYTES
 from transfer.client import ReceiverClient
-from transfer.digest import file_digest
-from transfer.errors import BadName, NameTaken, NotFound, SourceChanged, SourceUnreadable, TransferStopped
+from transfer.digest import chunk_digest, file_digest, format_content_digest
+from transfer.errors import (
+    BadName,
+    NameTaken,
+    NotFound,
+    SourceChanged,
+    SourceUnreadable,
+    TransferStopped,
+    UploadGone,
+)
 from transfer.protocol import UploadDeclaration
 from transfer.sender import FileToSend, Sender
 
@@ -210,6 +221,64 @@ def test_what_another_content_left_unfinished_does_no_harm(receiver, client, sen
     file = make("name.mrc", 3 * CHUNK_BYTES)
     sender.send(file)
     assert visible(receiver) == {"files/name.mrc": file.source.read_bytes()}
+
+
+@pytest.mark.parametrize("left_bytes", [SMALL, LARGE])
+@pytest.mark.parametrize("size_bytes", [SMALL + 1, LARGE + 1])
+def test_what_was_left_unfinished_with_another_size_gives_way(receiver, client, sender, make, left_bytes, size_bytes):
+    client.declare(left := uuid4(), UploadDeclaration(session="grid1", path="name.mrc", size_bytes=left_bytes))
+    file, progress = make("name.mrc", size_bytes), []
+    sender.send(file, on_progress=progress.append)
+    assert visible(receiver) == {"files/name.mrc": file.source.read_bytes()}
+    assert sum(progress) == size_bytes
+    with pytest.raises(UploadGone):
+        client.missing(left)
+
+
+def test_a_slow_upload_of_another_size_is_left_alone(receiver, wire_to, client, make, root_digest_of):
+    """A request that is on its way counts as life, however slowly its bytes come, and so does what just arrived."""
+    slow, upload, data = wire_to(receiver, session=None), uuid4(), os.urandom(CHUNK_BYTES + 7)
+    slow.declare(upload, "name.mrc", len(data), session="grid1").raise_for_status()
+    begun = threading.Event()
+
+    def trickle():
+        for first in range(0, CHUNK_BYTES, CHUNK_BYTES // 8):
+            yield data[first : first + CHUNK_BYTES // 8]
+            begun.set()
+            time.sleep(0.15)
+
+    def finish():
+        headers = {
+            "Content-Range": f"bytes 0-{CHUNK_BYTES - 1}/{len(data)}",
+            "Content-Digest": format_content_digest("blake3", chunk_digest(data[:CHUNK_BYTES])),
+        }
+        slow.http.put(f"/v1/uploads/{upload}/content", content=trickle(), headers=headers).raise_for_status()
+        slow.put(upload, data[CHUNK_BYTES:], CHUNK_BYTES, len(data)).raise_for_status()
+        slow.commit(upload, root_digest_of(data)).raise_for_status()
+
+    with ThreadPoolExecutor() as pool:
+        finished = pool.submit(finish)
+        begun.wait()
+        with Sender(client, quiet_s=0.5) as sender, pytest.raises(NameTaken):
+            sender.send(make("name.mrc", SMALL))
+        finished.result()
+    assert visible(receiver) == {"files/name.mrc": data}
+
+
+def test_a_sender_killed_before_its_file_changed_size_blocks_nothing(receiver, sender, make, tmp_path):
+    file = make("name.mrc", 0)
+    os.truncate(file.source, 4 << 30)  # more than is sent before the kill
+    command = [sys.executable, "-m", "cryoferry", "send", file.source, "--to", receiver.url, "--session", "grid1"]
+    environment = {**os.environ, "CRYOFERRY_TOKEN": receiver.token()}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as killed:
+        while not any(part.stat().st_blocks for part in (receiver.data / "incoming").iterdir()):
+            time.sleep(0.01)
+            assert killed.poll() is None
+        killed.kill()
+    file.source.write_bytes(os.urandom(LARGE))
+    sender.send(file)
+    assert visible(receiver) == {"files/name.mrc": file.source.read_bytes()}
+    assert list((receiver.data / "incoming").iterdir()) == []
 
 
 def test_a_small_file_whose_name_was_declared_as_an_upload_arrives(receiver, client, sender, make):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
 
+from api.bodies import lock_whole
 from transfer.chunks import CHUNK_BYTES
 from transfer.digest import chunk_digest, format_content_digest, root_digest
 from transfer.errors import BY_SLUG
@@ -170,7 +172,9 @@ def test_who_declares_a_reserved_name(wire, root_digest_of) -> None:
     assert wire.declare(first, "a", 5).status_code == 201
     conflict = refused(wire.declare(second, "a", 5), 409, "upload-conflict")
     assert (conflict["upload_id"], conflict["state"]) == (str(first), "receiving")
-    refused(wire.declare(second, "a", 6), 409, "name-taken")
+    other_size = refused(wire.declare(second, "a", 6), 409, "name-taken")
+    assert (other_size["upload_id"], other_size["state"]) == (str(first), "receiving")
+    assert refused(wire.put_file("a", b"hello!"), 409, "name-taken")["upload_id"] == str(first)
     refused(wire.declare(first, "b", 5), 409, "upload-conflict")
     refused(wire.declare(first, "a", 6), 409, "upload-conflict")
 
@@ -179,7 +183,8 @@ def test_who_declares_a_reserved_name(wire, root_digest_of) -> None:
     known = wire.declare(second, "a", 5)
     assert known.status_code == 200
     assert (known.json()["upload_id"], known.json()["state"]) == (str(first), "committed")
-    refused(wire.declare(second, "a", 6), 409, "name-taken")
+    assert "upload_id" not in refused(wire.declare(second, "a", 6), 409, "name-taken")
+    assert "upload_id" not in refused(wire.put_file("a", b"hello!"), 409, "name-taken")
 
 
 def test_revisions_follow_each_other_and_all_stay(wire, receiver) -> None:
@@ -211,6 +216,40 @@ def test_withdrawing_frees_the_name(wire, receiver) -> None:
     refused(wire.http.get(f"/v1/uploads/{upload}"), 410, "upload-gone")
     refused(wire.declare(upload, "a", TWO), 410, "upload-gone")
     assert wire.declare(uuid4(), "a", 7).status_code == 201
+
+
+def test_only_what_is_quiet_is_withdrawn_from_its_owner(wire, receiver, root_digest_of) -> None:
+    def withdraw(upload, quiet_s: float):
+        return wire.http.delete(f"/v1/uploads/{upload}", params={"quiet_s": quiet_s})
+
+    upload = uuid4()
+    wire.declare(upload, "a", TWO)
+    for _ in range(2):  # declared only; with a chunk
+        assert refused(withdraw(upload, 60), 409, "upload-conflict")["state"] == "receiving"
+        assert wire.put(upload, bytes(5), CHUNK_BYTES, TWO).status_code == 204
+
+    with part_file_lock(receiver, upload):
+        assert refused(withdraw(upload, 0), 409, "upload-conflict")["state"] == "receiving"  # a request is writing
+    assert wire.http.get(f"/v1/uploads/{upload}").json()["received_bytes"] == 5
+
+    assert withdraw(upload, 0).status_code == 204
+    assert withdraw(upload, 60).status_code == 204
+    assert list((receiver.data / "incoming").iterdir()) == []
+    committed = uuid4()
+    assert wire.send(committed, "a", b"hello").status_code == 201
+    assert refused(withdraw(committed, 0), 409, "upload-conflict")["state"] == "committed"
+    assert (receiver.data / "sessions/s1/files/a").read_bytes() == b"hello"
+    refused(withdraw(committed, -1), 400, "bad-request")
+
+
+@contextmanager
+def part_file_lock(receiver, upload):
+    """Hold the lock that a request holds while it writes."""
+    (part,) = (receiver.data / "incoming").glob(f"{upload}.*")
+    fd = os.open(part, os.O_RDWR)
+    lock_whole(fd)
+    yield
+    os.close(fd)
 
 
 def test_what_is_not_there(wire) -> None:
