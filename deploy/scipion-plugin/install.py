@@ -180,6 +180,13 @@ def configure(folder, log):
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def know_home(folder):
+    """Let the environment's interpreter find its Scipion by itself, however it is started."""
+    (site_packages,) = (folder / "venv" / "lib").glob("python3.*/site-packages")
+    line = f"import os; [os.environ.setdefault(*item) for item in {environment(folder)!r}.items()]\n"
+    (site_packages / "cryoferry_scipion_home.pth").write_text(line, encoding="utf-8")
+
+
 def check(folder):
     """Return what the plugin's bridge says in the new environment."""
     variables = environment(folder)
@@ -237,6 +244,7 @@ def install(folder, interpreter):
             install_dependencies(folder, interpreter, log)
         install_plugin(folder, log)
         configure(folder, log)
+        know_home(folder)
     found = check(folder)
     write_launcher(folder)
     write_description(folder)

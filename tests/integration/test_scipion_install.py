@@ -109,3 +109,13 @@ def test_the_plugin_stays_within_python_3_8() -> None:
 def test_the_plugin_carries_its_own_licence() -> None:
     assert "GNU GENERAL PUBLIC LICENSE" in (PLUGIN / "LICENSE").read_text("utf-8")
     assert "GPL-3.0-or-later" in (PLUGIN / "pyproject.toml").read_text("utf-8")
+
+
+@pytest.mark.scipion
+def test_the_interpreter_finds_its_scipion_without_being_told(scipion: Path) -> None:
+    description = json.loads((scipion / "cryoferry-scipion.json").read_text("utf-8"))
+    program = "import pyworkflow; print(pyworkflow.Config.SCIPION_HOME, pyworkflow.Config.SCIPION_NOTIFY)"
+    seen = subprocess.run(
+        [description["python"], "-c", program], env={}, cwd="/", capture_output=True, text=True, check=True
+    )
+    assert seen.stdout.split() == [description["environment"]["SCIPION_HOME"], "False"]
