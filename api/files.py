@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
 from typing import Annotated
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
-import aiofiles
 from anyio import CancelScope
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import StreamingResponse
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
@@ -20,6 +17,7 @@ from api.auth import Bearer
 from api.commit import commit, withdraw
 from api.database import files
 from api.openapi import OCTETS, problems
+from api.reading import CommittedFile
 from api.receiver import Receiver, receiver_of
 from api.receiving import ContentDigest, receive
 from api.sessions import session_id_of
@@ -49,7 +47,6 @@ log = logging.getLogger(__name__)
 
 PAGE = 1000
 MAX_REVISION = 2**31 - 1
-_BLOCK_BYTES = 1 << 20
 
 
 def committed_url(receipt: Receipt) -> str:
@@ -176,7 +173,7 @@ def list_files(
 
 @router.get(
     protocol.FILE,
-    response_class=StreamingResponse,
+    response_class=Response,
     responses={
         200: {
             "description": "The file's bytes.",
@@ -191,7 +188,7 @@ def get_file(
     request: Request,
     token: Bearer,
     revision: Annotated[int | None, Query(ge=1, le=MAX_REVISION, description="default: the newest")] = None,
-) -> StreamingResponse:
+) -> CommittedFile:
     """Read a committed file."""
     check_session_name(session)
     check_path(path)
@@ -208,14 +205,4 @@ def get_file(
         row = connection.execute(wanted.limit(1)).one_or_none()
     if row is None:
         raise NotFound(f"there is no committed file {path!r} in session {session!r}")
-    fd = receiver.storage.open_committed(row.location)
-    headers = {"Content-Length": str(row.size_bytes), "X-Content-Type-Options": "nosniff"}
-    return StreamingResponse(_blocks(fd, row.size_bytes), headers=headers, media_type="application/octet-stream")
-
-
-async def _blocks(fd: int, size_bytes: int) -> AsyncIterator[bytes]:
-    async with aiofiles.open(fd, "rb", buffering=0) as file:
-        rest = size_bytes
-        while rest and (block := await file.read(min(rest, _BLOCK_BYTES))):
-            rest -= len(block)
-            yield block
+    return CommittedFile(receiver.storage, row.location, row.size_bytes)
