@@ -27,7 +27,8 @@ def demo(
     Starts `cryoferry serve` and `cryoferry watch` as real processes and a simulated microscope that writes growing
     TIFF, MRC and EER movies with known motion; shows each exposure on its way, and ends with what became of it.
     """
-    from agents.demo.run import Demo, DemoPlan
+    from agents.demo.plan import DemoPlan
+    from agents.demo.run import Demo
 
     plan = DemoPlan(
         out=out.absolute(),

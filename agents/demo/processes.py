@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from agents.demo.errors import DemoFailed
 
 STOP_SECONDS = 20.0
+_POLL_SECONDS = 0.05
 
 
 class Command:
-    """One running `cryoferry` command; its JSON lines are read by a thread, its log goes to a file."""
+    """One running `cryoferry` command; its JSON lines and its log go to files, so that it can outlive the demo."""
 
-    def __init__(self, arguments: list[str], *, log: Path, environment: Mapping[str, str] | None = None) -> None:
-        self.name, self.log = arguments[0], log
+    def __init__(self, arguments: list[str], *, logs: Path) -> None:
+        self.name, self.log = arguments[0], logs / f"{arguments[0]}.log"
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        with log.open("wb") as stderr:
+        told = logs / f"{self.name}.jsonl"
+        with told.open("wb") as stdout, self.log.open("wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cryoferry", *arguments],
-                stdout=subprocess.PIPE,
+                stdout=stdout,
                 stderr=stderr,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **(environment or {})},
                 start_new_session=True,  # Ctrl-C reaches the demo, which stops its processes in order
             )
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read, args=(told,), daemon=True).start()
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(json.loads(line))
-        self._lines.put(None)
+    def _read(self, told: Path) -> None:
+        with told.open("rb") as lines:
+            rest = b""
+            while True:
+                ended = self._process.poll() is not None
+                rest += lines.read()
+                *whole, rest = rest.split(b"\n")
+                for line in whole:
+                    self._lines.put(json.loads(line))
+                if ended:
+                    self._lines.put(None)
+                    return
+                time.sleep(_POLL_SECONDS)
 
     @property
     def pid(self) -> int:

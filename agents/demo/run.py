@@ -9,8 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,56 +17,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agents.demo import summary
 from agents.demo.errors import DemoFailed, DemoFolderTaken
 from agents.demo.microscope import Microscope, Shot, plan_session
+from agents.demo.plan import SESSION, DemoPlan
 from agents.demo.processes import Command, run
 from agents.demo.summary import DemoExposure
+from agents.demo.where_to_look import star_file, where_to_look
 from transfer.client import ReceiverClient
 from transfer.protocol import Exposure, RegistrationState, Session
 
-SESSION = "demo"
 _MARKER = ".cryoferry-demo"
 _START_SECONDS, _END_SECONDS = 60.0, 90.0
 _SET_ASIDE_SECONDS = 15.0
 _STALL_SECONDS = 150.0
 """Without any news for so long the demo gives up: something is broken."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoPlan:
-    """What to show. `scipion` is an environment made by the plugin's install.py, or None to do without."""
-
-    out: Path
-    exposures: int
-    size_px: int
-    seed: int
-    scipion: Path | None
-    keep: bool
-    as_json: bool
-
-    @property
-    def microscope(self) -> Path:
-        """Return the session's folder at the microscope."""
-        return self.out / "microscope" / "mysession"
-
-    @property
-    def receiver(self) -> Path:
-        """Return the receiver's data folder."""
-        return self.out / "receiver"
-
-    @property
-    def agent(self) -> Path:
-        """Return the agent's work folder."""
-        return self.out / "agent"
-
-    @property
-    def token_file(self) -> Path:
-        """Return the file that holds the agent's token."""
-        return self.out / "agent.token"
-
-    @property
-    def scipion_description(self) -> dict[str, Any] | None:
-        """Return what the Scipion environment says of itself; None where there is none."""
-        description = self.scipion / "cryoferry-scipion.json" if self.scipion else None
-        return json.loads(description.read_text("utf-8")) if description and description.is_file() else None
 
 
 class Demo:
@@ -127,7 +87,7 @@ class Demo:
             self._console.print(f"Scipion {why}: registering in RELION's star file alone.", style="yellow")
         serve = Command(
             ["serve", "--data", str(plan.receiver), "--port", "0", "--json", *registrars],
-            log=plan.out / "logs" / "serve.log",
+            logs=plan.out / "logs",
         )
         running.callback(serve.stop)
         return serve, str(serve.next_line(_START_SECONDS)["url"])
@@ -141,7 +101,7 @@ class Demo:
                 *("--to", url, "--session", SESSION, "--token-file", str(plan.token_file)),
                 *("--settle-seconds", "3", "--scan-seconds", "1"),
             ],
-            log=plan.out / "logs" / "watch.log",
+            logs=plan.out / "logs",
         )
         running.callback(watch.stop)
         return watch
@@ -233,47 +193,23 @@ class Demo:
         seconds = round(time.monotonic() - self._began, 1)
         projects = self._session.projects if self._session else {}
         description = plan.scipion_description or {}
+        kept = {"serve": serve.pid, "watch": watch.pid} if plan.keep else {}
         if plan.as_json:
             final = {
                 "exposures": [exposure.as_json() for exposure in exposures],
                 "scipion_project": projects.get("scipion"),
                 "scipion_python": description.get("python"),
-                "relion_star": _star_file(projects),
+                "relion_star": star_file(projects),
                 "receiver_url": url,
                 "session_closed": bool(self._session and self._session.closed),
                 "seconds": seconds,
-                "kept_pids": {"serve": serve.pid, "watch": watch.pid} if plan.keep else {},
+                "kept_pids": kept,
             }
             print(json.dumps(final), flush=True)  # noqa: T201  # stdout is the command's contract
         self._console.print(summary.table(exposures))
-        for line in self._where_to_look(url, projects, seconds):
+        good = sum(exposure.good for exposure in exposures)
+        self._console.print(
+            f"[bold]{good} of {len(exposures)} exposures went the whole way[/bold] in {seconds:.0f} s.\n"
+        )
+        for line in where_to_look(plan, url, projects, kept):
             self._console.print(line, soft_wrap=True)
-
-    def _where_to_look(self, url: str, projects: dict[str, str], seconds: float) -> Iterator[str]:
-        plan = self._plan
-        good = sum(exposure.good for exposure in self._exposures.values())
-        yield f"\n[bold]{good} of {len(self._exposures)} exposures went the whole way[/bold] in {seconds:.0f} s."
-        pictures = plan.receiver / "sessions" / SESSION / "files" / "Images-Disc1"
-        if "scipion" in projects:
-            yield f"\n[bold]Scipion project[/bold]    {projects['scipion']}"
-            yield f"  open it          {plan.scipion}/scipion open {projects['scipion']}"
-        if star := _star_file(projects):
-            yield f"[bold]RELION star file[/bold]   {star}"
-        yield f"[bold]Pictures[/bold]           {pictures}"
-        yield f"  look at one      xdg-open '{next(iter(sorted(pictures.rglob('*_motion.png'))), pictures)}'"
-        yield f"[bold]Logs[/bold]               {plan.out / 'logs'}"
-        yield "\n[bold]Watch a folder of your own[/bold]"
-        if plan.keep:
-            yield f"  The receiver still runs at {url}; `pkill -f {plan.out}` stops it and the agent."
-        else:
-            yield (
-                f"  cryoferry serve --data {plan.receiver} --scipion {plan.scipion} &"
-                if plan.scipion
-                else (f"  cryoferry serve --data {plan.receiver} &")
-            )
-        yield f"  cryoferry token create --data {plan.receiver} --scope agent --session mysession > mysession.token"
-        yield "  cryoferry watch MOVIES --to http://127.0.0.1:8642 --session mysession --token-file mysession.token"
-
-
-def _star_file(projects: dict[str, str]) -> str | None:
-    return f"{projects['relion']}/corrected_micrographs.star" if "relion" in projects else None

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +52,20 @@ def test_demo_without_scipion(tmp_path: Path) -> None:
     assert final["scipion_project"] is None
 
 
+def test_keep_leaves_both_running(tmp_path: Path) -> None:
+    final = run_demo(tmp_path / "demo", "--no-scipion", "--exposures", "1", "--size", "256", "--keep")
+    pids = final["kept_pids"]
+    assert isinstance(pids, dict)
+    processes = [psutil.Process(pid) for pid in pids.values()]
+    try:
+        assert {process.cmdline()[3] for process in processes} == {"serve", "watch"}
+        assert httpx.get(f"{final['receiver_url']}/readyz", trust_env=False).status_code == 200
+    finally:
+        for process in processes:
+            process.terminate()
+    assert psutil.wait_procs(processes, timeout=30)[1] == []
+
+
 @pytest.mark.scipion
 @pytest.mark.skipif(not (SCIPION / "cryoferry-scipion.json").is_file(), reason="no Scipion here: `make scipion`")
 def test_demo_with_scipion(tmp_path: Path) -> None:
@@ -65,7 +81,13 @@ def test_demo_with_scipion(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert inspected.stdout
+    (protocol,) = json.loads(inspected.stdout)["runs"]
+    micrographs = protocol["outputs"]["outputMicrographs"]
+    assert micrographs["stream"] == "closed"
+    assert len({item["name"] for item in micrographs["items"]}) == len(micrographs["items"]) == 8
+    assert all(item["exists"] and item["dim"][:2] == [512, 512] for item in micrographs["items"])
+    assert micrographs["pixel_size"] == pytest.approx(1.1)
+    assert all(len(item["shifts"][0]) > 1 for item in micrographs["items"])
 
 
 def test_a_folder_of_ones_own_is_never_replaced(tmp_path: Path) -> None:

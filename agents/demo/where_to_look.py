@@ -1,0 +1,38 @@
+"""What a demo says at its end: where everything lies, and what to type next."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from agents.demo.plan import SESSION, DemoPlan
+
+
+def where_to_look(plan: DemoPlan, url: str, projects: Mapping[str, str], kept: Mapping[str, int]) -> Iterator[str]:
+    """Yield the lines; `projects` by registrar, `kept` the processes that go on."""
+    cryoferry = Path(sys.executable).with_name("cryoferry")
+    pictures = plan.receiver / "sessions" / SESSION / "files"
+    if project := projects.get("scipion"):
+        yield f"[bold]Scipion project[/bold]   {project}"
+        yield f"  open it         {plan.scipion}/scipion open {project}"
+        yield f"  micrographs     {plan.scipion}/scipion pictures {project}"
+    if star := star_file(projects):
+        yield f"[bold]RELION star file[/bold]  {star}"
+    yield f"[bold]Pictures[/bold]          {pictures}"
+    yield f"  look at one     xdg-open {min(pictures.rglob('*_motion.png'), default=pictures)}"
+    yield f"[bold]Logs[/bold]              {plan.out / 'logs'}"
+    yield "[bold]Watch a folder of your own[/bold]"
+    if kept:
+        yield f"  receiver and agent of the demo still run; stop them with: kill {' '.join(map(str, kept.values()))}"
+    else:
+        yield f"  {cryoferry} serve --data {plan.receiver}" + (f" --scipion {plan.scipion} &" if project else " &")
+    port = urlsplit(url).port if kept else 8642
+    yield f"  {cryoferry} token create --data {plan.receiver} --session mysession > mysession.token"
+    yield f"  {cryoferry} watch MOVIES --to http://127.0.0.1:{port} --session mysession --token-file mysession.token"
+
+
+def star_file(projects: Mapping[str, str]) -> str | None:
+    """Return RELION's STAR file, if that registrar has a project."""
+    return f"{projects['relion']}/corrected_micrographs.star" if "relion" in projects else None
