@@ -2,7 +2,9 @@
 
 Everything that the receiver knows and that is not a committed file's bytes lives here. SQLite by default, PostgreSQL by
 URL; nothing in the statements is for one of them alone. `read()` and `write()` hand out a connection inside one
-transaction; on SQLite a writer holds the write lock from its first statement on, so that two never deadlock.
+transaction, and mean the same on both: a reader sees one moment; there is one writer at a time, over all processes,
+from its first statement on. So a writer sees all that was written before it, two never deadlock, and numbers (of
+events, of published exposures) become visible in their order.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     BigInteger,
     Boolean,
     Column,
@@ -42,11 +45,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
-from api.errors import BadOption
+from api.errors import BadOption, DatabaseUnavailable
 
 BUSY_TIMEOUT_S = 30
+_ONE_WRITER = text("SELECT pg_advisory_xact_lock(7212953)")  # any number, always the same
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -230,24 +234,28 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
+        parsed = _parsed(url)
         try:
-            self.engine: Engine = create_engine(make_url(url), pool_pre_ping=not url.startswith("sqlite"))
+            self.engine: Engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
         except (ArgumentError, NoSuchModuleError) as error:
             raise BadOption(f"--database: {error}") from error
-        except ModuleNotFoundError as error:
+        except ImportError as error:
             raise BadOption(
-                f"--database needs the Python package {error.name}",
-                hint="Install the database's driver beside cryoferry: psycopg for PostgreSQL.",
+                f"--database: the driver for {parsed.get_backend_name()} cannot be loaded ({error})",
+                hint="Install it beside cryoferry: pip install 'cryoferry[postgresql]'.",
             ) from error
         self._one_writer = threading.Lock()
+        self._reading = self.engine
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Hand out a connection that sees one moment of the database."""
-        with self.engine.begin() as connection:
+        with self._reading.begin() as connection:
             yield connection
 
     @contextmanager
@@ -255,6 +263,7 @@ class Database:
         """Hand out a connection whose changes are durable, all or none, when the block ends."""
         if self.engine.dialect.name != "sqlite":
             with self.engine.begin() as connection:
+                connection.execute(_ONE_WRITER)
                 yield connection
             return
         with self._one_writer, self.engine.connect().execution_options(writes=True) as connection, connection.begin():
@@ -263,6 +272,22 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def _parsed(url: str) -> URL:
+    """Return a database's URL with the driver that we use; no message tells the URL, which may hold a password."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise BadOption(
+            "--database is not the URL of a database",
+            hint="Write postgresql://USER:PASSWORD@HOST:PORT/NAME, with %xx for characters like @ : / in the password.",
+        ) from error
+    if parsed.get_backend_name() in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() != "sqlite":
+        raise BadOption(f"--database: {parsed.get_backend_name()} is not supported; PostgreSQL and SQLite are")
+    return parsed
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
@@ -296,14 +321,20 @@ def file_lock(path: Path, *, wait: bool, shared: bool = False) -> Iterator[None]
 
 
 def upgrade(database: Database, data: Path) -> None:
-    """Bring the schema to this version, one process at a time."""
+    """Bring the schema to this version, one process at a time.
+
+    Raises
+    ------
+    DatabaseUnavailable
+    """
     from alembic import command  # noqa: PLC0415 - half a second that only a start needs
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    with file_lock(data / "migration.lock", wait=True), database.write() as connection:
-        if connection.dialect.name == "postgresql":  # other hosts do not see the file lock
-            connection.execute(text("SELECT pg_advisory_xact_lock(7212953)"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    try:
+        with file_lock(data / "migration.lock", wait=True), database.write() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except OperationalError as error:
+        raise DatabaseUnavailable(f"the receiver's database cannot be used: {error.orig}") from error

@@ -5,6 +5,7 @@
   + BadOption               options that contradict each other
   + DataFolderUnusable      cannot be written, or its file system lacks what the commit needs
   + DataFolderInUse         another receiver has it
+  + DatabaseUnavailable     its server is away, or refuses
   + PortTaken
 
 A class's docstring is the sentence that the user reads; `exit_code` and `hint` are its command's. What goes wrong in a
@@ -56,6 +57,12 @@ class DataFolderInUse(ReceiverError):
     """Another receiver is using this data folder."""
 
     hint = "Stop it first (one `cryoferry serve` a data folder), or give another --data."
+
+
+class DatabaseUnavailable(ReceiverError):
+    """The receiver's database cannot be used."""
+
+    hint = "Check that the database server runs, and what --database names: host, port, user, password, database."
 
 
 class PortTaken(ReceiverError):

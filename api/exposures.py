@@ -17,7 +17,7 @@ from api.receiver import Receiver, receiver_of
 from api.sessions import open_projects, session_id_of
 from transfer import protocol
 from transfer.errors import BadName, BadRequest, ExposureConflict, FilesMissing, NotFound, ReceiverBusy, ScopeRejected
-from transfer.names import check_session_name
+from transfer.names import check_path, check_session_name
 from transfer.protocol import Exposure, ExposureList, Registration, RegistrationState
 from transfer.records import ExposureRecord
 
@@ -105,6 +105,8 @@ def _record(connection: Connection, exposure: int, revision: int) -> ExposureRec
 
 def _require_files(connection: Connection, session_id: int, record: ExposureRecord) -> None:
     """Refuse a record that names what is not committed exactly so."""
+    for file in record.files:
+        check_path(file.path)
     wanted = {(file.path, file.revision): (file.size_bytes, file.digest) for file in record.files}
     rows = connection.execute(
         select(files.c.path, files.c.revision, files.c.size_bytes, files.c.digest).where(

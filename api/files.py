@@ -39,14 +39,13 @@ from transfer.errors import (
 )
 from transfer.names import check_path, check_session_name
 from transfer.protocol import FileList, UploadDeclaration
-from transfer.records import Receipt
+from transfer.records import MAX_REVISION, Receipt
 
 router = APIRouter(tags=["files"])
 
 log = logging.getLogger(__name__)
 
 PAGE = 1000
-MAX_REVISION = 2**31 - 1
 
 
 def committed_url(receipt: Receipt) -> str:
@@ -147,6 +146,8 @@ def list_files(
 ) -> FileList:
     """List the newest revision of every committed file, by path."""
     check_session_name(session)
+    if after:
+        check_path(after)
     token.permit(session, write=False)
     with receiver_of(request).database.read() as connection:
         session_id = session_id_of(connection, session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -16,6 +17,8 @@ from transfer import protocol
 from transfer.protocol import Health, Service
 
 router = APIRouter(tags=["service"])
+
+log = logging.getLogger(__name__)
 
 OK = "ok"
 
@@ -52,8 +55,12 @@ def get_readiness(request: Request, response: Response) -> Health:
         "registrars": OK if receiver.registrars.alive or not receiver.registrar_names else "a thread has stopped",
     }
     ready = all(check == OK for check in checks.values())
-    # What a registrar waits for is shown, but files are received all the same.
-    told = {f"registrar {name}": trouble for name, trouble in receiver.registrars.health().items()}
+    # That a registrar waits is shown, but files are received all the same. For what it waits, paths and all, stands in
+    # the log and in the exposures' registrations: this page is for everybody.
+    told = {
+        f"registrar {name}": OK if trouble == OK else "it waits; the receiver's log tells for what"
+        for name, trouble in receiver.registrars.health().items()
+    }
     health = Health(ok=ready, checks=checks | told)
     response.status_code = 200 if health.ok else 503
     return health
@@ -64,7 +71,8 @@ def _database(receiver: Receiver) -> str:
         with receiver.database.read() as connection:
             connection.execute(text("SELECT 1"))
     except DBAPIError as error:
-        return str(error.orig)
+        log.warning("the database: %s", error.orig)  # names hosts and users: not for everybody
+        return "it cannot be used; the receiver's log tells why"
     return OK
 
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -78,6 +79,10 @@ async def _database_error(request: Request, error: DBAPIError) -> Response:
     return answer_of(database_error(error))
 
 
+async def _no_connection_free(_request: Request, _error: PoolTimeout) -> Response:
+    return answer_of(ReceiverBusy("the receiver's database is busy"))
+
+
 async def _invalid(_request: Request, error: RequestValidationError) -> Response:
     wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
     return answer_of(BadRequest(wrong))
@@ -103,6 +108,7 @@ def install(app: FastAPI) -> None:
         (TransferError, _transfer_error),
         (OSError, _disk_error),
         (DBAPIError, _database_error),
+        (PoolTimeout, _no_connection_free),
         (RequestValidationError, _invalid),
         (HTTPException, _http_error),
         (ClientDisconnect, _client_left),

@@ -20,14 +20,14 @@ import pytest
 START_TIMEOUT_S = 60
 
 
-def make_token(data: Path, scope: str = "agent", session: str | None = None) -> str:
+def make_token(data: Path, scope: str = "agent", session: str | None = None, url: str | None = None) -> str:
     """Make a token in a receiver's database, whether or not it runs."""
     from api.auth import Scope, create_token
     from api.database import Database, upgrade
     from api.settings import ReceiverSettings
 
     data.mkdir(parents=True, exist_ok=True)
-    database = Database(ReceiverSettings(data=data).database_url)
+    database = Database(ReceiverSettings(data=data, database=url).database_url)
     try:
         upgrade(database, data)
         return create_token(database, Scope(scope), session, None)[1]
@@ -61,7 +61,9 @@ class ThreadReceiver:
             time.sleep(0.005)
 
     def token(self, scope: str = "agent", session: str | None = None) -> str:
-        return make_token(self.data, scope, session)
+        from api.auth import Scope, create_token
+
+        return create_token(self.app.state.receiver.database, Scope(scope), session, None)[1]
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -85,6 +87,8 @@ class ProcessReceiver:
     options: tuple[str, ...] = ()
     prefix: tuple[str, ...] = ()
     """A command that runs the receiver, such as strace with its options."""
+    database: str | None = None
+    """The database's URL; None: its own SQLite."""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[str] | None = None
 
@@ -93,10 +97,12 @@ class ProcessReceiver:
         return f"http://127.0.0.1:{self.port}"
 
     def token(self, scope: str = "agent", session: str | None = None) -> str:
-        return make_token(self.data, scope, session)
+        return make_token(self.data, scope, session, self.database)
 
     def start(self) -> None:
         serve = [sys.executable, "-m", "cryoferry", "serve", "--json", "--data", str(self.data), "--reserve-bytes", "0"]
+        if self.database:
+            serve += ["--database", self.database]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, *serve, "--port", str(self.port), *self.options],

@@ -41,7 +41,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from transfer.chunks import CHUNK_BYTES
 from transfer.errors import BY_SLUG, BadRequest, ProtocolMismatch, TemporaryError, TransferError
-from transfer.records import ExposureRecord, Receipt, Record
+from transfer.records import MAX_REVISION, ExposureRecord, Receipt, Record
 
 UPLOAD = "/v1/uploads/{upload_id}"
 UPLOAD_CONTENT = "/v1/uploads/{upload_id}/content"
@@ -79,7 +79,7 @@ class UploadDeclaration(Record):
 
     session: str
     path: str = Field(description="relative to the session's files, / between folders")
-    revision: int = Field(default=1, ge=1, description="1, or one more than the newest to replace a file's content")
+    revision: int = Field(default=1, ge=1, le=MAX_REVISION, description="1, or one more than the newest")
     size_bytes: int = Field(ge=0)
     chunk_bytes: int = Field(default=CHUNK_BYTES, description="fixed by the protocol: the unit of the root digest")
 

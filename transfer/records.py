@@ -7,6 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MAX_REVISION = 2**31 - 1
+
 
 class Record(BaseModel):
     """Immutable data of exactly the named fields."""
@@ -43,7 +45,7 @@ class FileReference(Record):
 
     role: FileRole
     path: str = Field(description="relative to the session's files")
-    revision: int = Field(ge=1)
+    revision: int = Field(ge=1, le=MAX_REVISION)
     size_bytes: int = Field(ge=0)
     digest: str = Field(pattern=r"^[0-9a-f]{64}$")
 
