@@ -109,6 +109,8 @@ tokens = Table(
     Column("revoked_at", UtcDateTime),
 )
 
+_UNFINISHED = text("state = 'receiving'")  # UploadState
+
 uploads = Table(
     "uploads",
     metadata,
@@ -122,6 +124,7 @@ uploads = Table(
     Column("one_request", Boolean, nullable=False),  # lives only as long as the request that made it
     Column("touched_at", UtcDateTime, nullable=False),
     UniqueConstraint("session_id", "path", "revision"),  # the reservation
+    Index("ix_uploads_unfinished", "touched_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
 )
 
 upload_chunks = Table(

@@ -94,16 +94,19 @@ class Storage:
         space = os.statvfs(self.data)
         return max(0, space.f_bavail * space.f_frsize - self._reserve_bytes)
 
-    def require_space(self, size_bytes: int) -> None:
-        """Refuse what would not fit.
+    def require_space(self, size_bytes: int, promised_bytes: int = 0) -> None:
+        """Refuse what would not fit beside what is promised to others.
 
         Raises
         ------
         ReceiverFull
         """
         free = self.free_bytes()
-        if size_bytes > free:
-            raise ReceiverFull(f"{size_bytes} bytes do not fit in the {free} bytes that are free on the receiver")
+        if size_bytes + promised_bytes > free:
+            others = f", {promised_bytes} of them promised to other uploads" if promised_bytes else ""
+            raise ReceiverFull(
+                f"{size_bytes} bytes do not fit in the {free} bytes that are free on the receiver{others}"
+            )
 
     # part files
 

@@ -7,15 +7,15 @@ clients, before the first byte. Every change is one transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.database import Database, add_event, files, now, sessions, upload_chunks, uploads, withdrawn_uploads
 from api.upload import StoredChunk, Upload, receipt_of, require_quiet
-from transfer.chunks import missing_ranges
+from transfer.chunks import CHUNK_BYTES, missing_ranges
 from transfer.errors import NameTaken, NotFound, ReceiverBusy, UploadConflict, UploadGone
 from transfer.protocol import UploadDeclaration, UploadState, UploadStatus
 from transfer.records import Receipt
@@ -32,6 +32,25 @@ _UPLOAD = select(
     uploads.c.one_request,
     uploads.c.touched_at,
 ).join_from(uploads, sessions)
+
+
+# Written out, not bound: only so SQLite sees that the index of unfinished uploads will do.
+_UNFINISHED = uploads.c.state == literal_column(f"'{UploadState.RECEIVING.value}'")
+
+PROMISE_S = 600.0
+"""For how long after its last sign of life space is kept for the rest of an upload."""
+
+
+def _promised_bytes(connection: Connection) -> int:
+    """Return how many bytes the uploads that are alive have yet to receive."""
+    alive = (
+        select(uploads.c.size_bytes, func.count(upload_chunks.c.chunk))
+        .join_from(uploads, upload_chunks, isouter=True)
+        .where(_UNFINISHED, uploads.c.touched_at > now() - timedelta(seconds=PROMISE_S))
+        .group_by(uploads.c.id)
+    )
+    # A last chunk counts as whole, though it may be short.
+    return sum(max(0, size - chunk_count * CHUNK_BYTES) for size, chunk_count in connection.execute(alive))
 
 
 def _find(connection: Connection, *conditions: ColumnElement[bool]) -> Upload | None:
@@ -61,13 +80,14 @@ class UploadBook:
         upload_id: UUID,
         declaration: UploadDeclaration,
         *,
-        require_space: Callable[[int], None],
+        require_space: Callable[[int, int], None],
         one_request: bool = False,
     ) -> tuple[Upload, bool]:
         """Reserve a file's name for an upload; return the upload and whether it is new.
 
         The same declaration again, and that of a file of this size that is committed already, give what is there.
-        `require_space` is asked, with the size, for a new upload alone.
+        `require_space` is asked for a new upload alone: with its size and what other uploads, touched within
+        `PROMISE_S`, have yet to receive.
 
         Raises
         ------
@@ -87,7 +107,7 @@ class UploadBook:
                 found = self._declared_before(connection, upload_id, declaration)
                 if found:
                     return found, False
-                require_space(declaration.size_bytes)
+                require_space(declaration.size_bytes, _promised_bytes(connection))
                 self._insert(connection, upload_id, declaration, one_request=one_request)
         except IntegrityError:  # another process was quicker; where SQLite is used alone, the write lock prevents it
             return self.declare(upload_id, declaration, require_space=require_space, one_request=one_request)
@@ -350,7 +370,7 @@ class UploadBook:
 
     def _receiving(self, *conditions: ColumnElement[bool]) -> list[Upload]:
         with self._database.read() as connection:
-            wanted = select(uploads.c.id).where(uploads.c.state == UploadState.RECEIVING.value, *conditions)
+            wanted = select(uploads.c.id).where(_UNFINISHED, *conditions)
             found = [_find(connection, uploads.c.id == upload_id) for upload_id in connection.scalars(wanted)]
         return [upload for upload in found if upload]
 

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import func, insert, select
+from sqlalchemy import event, func, insert, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
 from api.database import Database, events, file_lock, metadata, now, sessions, upgrade
 from api.errors import BadOption
+from api.upload_book import UploadBook
 
 
 @pytest.fixture
@@ -50,6 +51,16 @@ def test_sqlite_is_durable_and_strict(database) -> None:
     assert pragmas == {"journal_mode": "truncate", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
     with pytest.raises(IntegrityError), database.write() as connection:
         connection.execute(insert(events).values(session_id=7, at=now(), kind="x", subject="x"))
+
+
+def test_unfinished_uploads_are_found_by_their_index(database) -> None:
+    asked = []
+    event.listen(database.engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+    assert UploadBook(database, "run").untouched_since(now()) == []
+    statement, parameters = asked[-1]
+    with database.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    assert "ix_uploads_unfinished" in str(plan)
 
 
 def test_a_write_is_all_or_nothing(database) -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from datetime import timedelta
 from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import update
 
 from api.bodies import lock_whole
+from api.database import now, uploads
+from api.upload_book import PROMISE_S
 from transfer.chunks import CHUNK_BYTES
 from transfer.digest import chunk_digest, format_content_digest, root_digest
 from transfer.errors import BY_SLUG
-from transfer.protocol import PROBLEM_JSON, PROBLEM_TYPE
+from transfer.protocol import PROBLEM_JSON, PROBLEM_TYPE, UploadDeclaration
 
 TWO = CHUNK_BYTES + 5
 
@@ -363,6 +367,42 @@ def test_no_space(make_receiver, wire_to) -> None:
     refused(wire.put_file("a", b"hello"), 507, "receiver-full")
     assert wire.http.get("/readyz").status_code == 503
     assert wire.http.get("/v1/service").json()["free_bytes"] == 0
+
+
+def test_space_is_promised_once(receiver, wire) -> None:
+    size = wire.http.get("/v1/service").json()["free_bytes"] * 2 // 5
+    first, third = uuid4(), uuid4()
+    assert wire.declare(first, "a", size).status_code == 201
+    assert wire.declare(uuid4(), "b", size).status_code == 201
+    assert "promised" in refused(wire.declare(third, "c", size), 507, "receiver-full")["detail"]
+    assert wire.declare(first, "a", size).status_code == 200  # what has a promise keeps it
+    assert wire.put_file("small", b"hello").status_code == 201
+    assert wire.http.delete(f"/v1/uploads/{first}").status_code == 204
+    assert wire.declare(third, "c", size).status_code == 201
+    # Who gave no sign of life for a while blocks nobody.
+    refused(wire.declare(uuid4(), "d", size), 507, "receiver-full")
+    with receiver.app.state.receiver.database.write() as connection:
+        long_ago = now() - timedelta(seconds=PROMISE_S + 1)
+        connection.execute(update(uploads).where(uploads.c.path == "b").values(touched_at=long_ago))
+    assert wire.declare(uuid4(), "d", size).status_code == 201
+
+
+def test_what_has_arrived_needs_no_promise(receiver, wire) -> None:
+    told: list[int] = []
+    book, upload = receiver.app.state.receiver.uploads, uuid4()
+
+    def promised() -> int:
+        declaration = UploadDeclaration(session="s1", path=f"p{len(told)}", size_bytes=0)
+        book.declare(uuid4(), declaration, require_space=lambda _size, others: told.append(others))
+        return told[-1]
+
+    assert promised() == 0
+    wire.declare(upload, "a", TWO)
+    assert promised() == TWO
+    assert wire.put(upload, bytes(CHUNK_BYTES), 0, TWO).status_code == 204
+    assert promised() == TWO - CHUNK_BYTES
+    assert wire.put(upload, bytes(5), CHUNK_BYTES, TWO).status_code == 204
+    assert promised() == 0
 
 
 def test_a_silent_client_is_cut_off(make_receiver, wire_to) -> None:
