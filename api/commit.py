@@ -112,7 +112,9 @@ def _sync(book: UploadBook, storage: Storage, upload: Upload, fd: int) -> None:
     try:
         os.fsync(fd)
     except OSError:
-        # The kernel reports a lost write once and then calls the page clean: a second fsync would lie.
+        # The kernel reports a lost write once and then calls the page clean: a second fsync would lie. An earlier try
+        # may have given the file its name already, under which the next upload would find it and believe it.
+        storage.unpublish(fd, upload.location)
         book.restart(upload)
         storage.discard_part(upload.id, upload.generation)
         raise
@@ -202,7 +204,7 @@ def _finish(book: UploadBook, storage: Storage, upload: Upload, fd: int) -> None
     try:
         receipt, _ = commit(book, storage, upload, None)
         log.info("finished the interrupted commit of %s, %s", upload.name, receipt.digest)
-    except UploadIncomplete as lost:
+    except (UploadIncomplete, OSError) as lost:
         storage.unpublish(fd, upload.location)
         log.warning("took back the name of %s, which nobody was told of: %s", upload.name, lost)
 

@@ -115,6 +115,36 @@ def test_a_published_name_that_the_disk_did_not_keep_whole_is_taken_back(runs, d
     assert second.uploads.missing(upload) == [range(CHUNK_BYTES)]
 
 
+def test_a_name_that_cannot_be_finished_is_taken_back_and_keeps_no_receiver_from_starting(
+    runs, data, root_digest_of
+) -> None:
+    first = runs()
+    upload = fill(first, data)
+    publish_without_row(first, upload, data, root_digest_of(data))
+    with visible(first).open("ab") as file:
+        file.write(b"what nobody sent")
+    second = runs()
+    assert not visible(second).exists()
+    assert not second.uploads.require(upload.id).committed
+
+
+def test_a_file_that_has_its_name_but_cannot_be_synced_loses_it(runs, data, root_digest_of, monkeypatch) -> None:
+    """Otherwise the next upload would find it there, whole in memory alone, and be acknowledged for it."""
+    receiver = runs()
+    upload = fill(receiver, data)
+    publish_without_row(receiver, upload, data, root_digest_of(data))
+
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, "lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="lost"):
+            commit(receiver.uploads, receiver.storage, upload, root_digest_of(data))
+    assert not visible(receiver).exists()
+    assert receiver.uploads.missing(receiver.uploads.require(upload.id)) == [range(SIZE)]
+
+
 def test_chunks_of_an_earlier_run_are_read_again_before_commit(runs, data, root_digest_of) -> None:
     first = runs()
     upload = fill(first, data)
