@@ -35,6 +35,8 @@ def read_token(token_file: Path | None) -> str:
         What is there cannot be a token.
     """
     if token_file is not None:
+        if re.match(r"cf_[a-z0-9]{8}_", token_file.name):
+            raise TokenMissing("--token-file was given a token, not the name of a file that holds one")
         try:
             return check_token(token_file.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:

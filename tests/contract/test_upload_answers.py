@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
+import time
 from contextlib import contextmanager
 from datetime import timedelta
 from urllib.parse import quote
@@ -406,8 +409,6 @@ def test_what_has_arrived_needs_no_promise(receiver, wire) -> None:
 
 
 def test_a_silent_client_is_cut_off(make_receiver, wire_to) -> None:
-    import socket
-
     receiver = make_receiver(body_timeout_s=0.2)
     wire = wire_to(receiver)
     upload = uuid4()
@@ -430,3 +431,22 @@ def test_a_silent_client_is_cut_off(make_receiver, wire_to) -> None:
         assert b"client-stalled" in answer
     assert wire.put(upload, b"hello", 0, 5).status_code == 204
     assert wire.put_file("b", b"hello").status_code == 201
+
+
+def test_large_requests_before_any_token_take_bounded_memory(make_receiver, wire_to, monkeypatch) -> None:
+    monkeypatch.setattr("api.control_bodies.MAX_LARGE_BYTES", 5 << 20)
+    receiver = make_receiver(body_timeout_s=5)
+    wire = wire_to(receiver)
+    links = [socket.create_connection(("127.0.0.1", receiver.port), timeout=10) for _ in range(2)]
+    head = f"PUT /v1/uploads/{uuid4()} HTTP/1.1\r\nHost: x\r\nContent-Length: {4 << 20}\r\n\r\n".encode()
+    for link in links:
+        link.sendall(head + bytes(3 << 20))
+    answered, _, _ = select.select(links, [], [], 10)
+    assert answered[0].recv(100).startswith(b"HTTP/1.1 503 ")
+    assert wire.declare(uuid4(), "a", 5).status_code == 201  # small ones go on
+    for link in links:
+        link.close()
+    deadline = time.monotonic() + 10
+    while wire.http.put(f"/v1/uploads/{uuid4()}", content=bytes(4 << 20)).status_code == 503:
+        assert time.monotonic() < deadline, "what was given up still counts"
+        time.sleep(0.02)

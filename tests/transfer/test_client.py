@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
@@ -135,6 +136,9 @@ def test_the_token_comes_from_a_file_or_the_environment(tmp_path, monkeypatch):
         read_token(None)
     with pytest.raises(TokenMissing, match="no-such-file"):
         read_token(tmp_path / "no-such-file")
+    with pytest.raises(TokenMissing, match="given a token") as caught:
+        read_token(Path(f"cf_abcd1234_{'s3cret' * 7}x"))
+    assert "s3cret" not in str(caught.value)
     monkeypatch.setenv("CRYOFERRY_TOKEN", "from-environment")
     assert read_token(None) == "from-environment"
     (tmp_path / "token").write_text("from-file\n")
