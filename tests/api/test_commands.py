@@ -172,13 +172,13 @@ def test_a_request_under_way_is_answered_before_the_end(receiver_process, wire_t
     def slow():
         yield b"hel"
         begun.set()
-        time.sleep(0.5)
+        time.sleep(0.3)
         yield b"lo"
 
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(wire.http.put, "/v1/files/s1/x", content=slow(), headers={"Content-Length": "5"})
         begun.wait()
-        time.sleep(0.2)
+        time.sleep(0.1)
         assert receiver_process.stop() == 0
         assert answer.result().status_code == 201
     assert (receiver_process.data / "sessions/s1/files/x").read_bytes() == b"hello"
@@ -189,7 +189,7 @@ def test_several_workers_share_the_work(receiver_process, wire_to, root_digest_o
 
     receiver_process.options = ("--workers", "2")
     receiver_process.start()
-    data = os.urandom(20_000_000)
+    data = os.urandom(9_000_000)
     for turn in range(4):  # each over a connection of its own, which any worker may take
         assert wire_to(receiver_process).send(uuid4(), f"f{turn}", data).status_code == 201
     assert (receiver_process.data / "sessions/s1/files/f3").read_bytes() == data

@@ -37,7 +37,7 @@ def test_what_the_description_allows_is_answered_as_it_says(schema, admin) -> No
     for operation in operations:
 
         @settings(
-            max_examples=6,
+            max_examples=4,
             deadline=None,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),

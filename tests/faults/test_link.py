@@ -188,10 +188,10 @@ def test_a_receiver_that_is_down_for_a_while_is_waited_for(receiver_process, tmp
 def test_after_a_killed_receiver_only_what_was_in_flight_is_sent_again(receiver_process, tmp_path):
     receiver_process.start()
     start_session(receiver_process)
-    connections, size_bytes = 2, 8 * CHUNK_BYTES
+    connections, size_bytes = 2, 6 * CHUNK_BYTES
     file = make(tmp_path / "source", "file.mrc", size_bytes)
     with (
-        ChaosProxy(receiver_process.port, bytes_per_s=20e6) as proxy,
+        ChaosProxy(receiver_process.port, bytes_per_s=40e6) as proxy,
         ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver_process.token(), timeout_s=10) as client,
         Sender(client, connections=connections, quiet_s=0.1, give_up_after_s=None) as sender,
         Background(sender, file) as sending,
