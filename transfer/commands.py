@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transfer.errors import AuthRejected, CertificateRejected, ScopeRejected, TemporaryError, TransferError
+from transfer.names import check_session_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +31,8 @@ Ca = Annotated[
     Path | None, typer.Option(metavar="FILE", help="PEM file of the authority that signed the receiver's certificate.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
-SessionName = Annotated[str, typer.Argument(metavar="NAME", help="The session's name.")]
+SessionName = Annotated[str, typer.Argument(metavar="NAME", help="The session's name.", callback=check_session_name)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the receiver.")]
 
 ENDS_ALL = (AuthRejected, ScopeRejected, CertificateRejected, TemporaryError)
 """What would meet every other file as well."""
@@ -63,7 +65,6 @@ def send(
 ) -> None:
     """Send files to a receiver in parallel, checksummed chunks; what was interrupted continues."""
     from transfer.client import check_url
-    from transfer.names import check_session_name
 
     check_url(to)
     check_session_name(session)
@@ -252,24 +253,41 @@ session = typer.Typer(no_args_is_help=True, add_completion=False, help="Start, e
 
 
 @session.command()
-def start(name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, json: Json = False) -> None:
+def start(
+    name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, dry_run: DryRun = False, json: Json = False
+) -> None:
     """Start a session; one that runs already stays as it is."""
     with _client(to, token_file, ca) as client:
-        _tell_session(client.open_session(name), json)
+        _ask("start", name, client, client.open_session, dry_run=dry_run, json=json)
 
 
 @session.command()
-def end(name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, json: Json = False) -> None:
+def end(
+    name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, dry_run: DryRun = False, json: Json = False
+) -> None:
     """End a session: its projects are closed once everything is registered."""
     with _client(to, token_file, ca) as client:
-        _tell_session(client.end_session(name), json)
+        _ask("end", name, client, client.end_session, dry_run=dry_run, json=json)
 
 
 @session.command()
-def reopen(name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, json: Json = False) -> None:
+def reopen(
+    name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, dry_run: DryRun = False, json: Json = False
+) -> None:
     """Open an ended session again, for late data."""
     with _client(to, token_file, ca) as client:
-        _tell_session(client.reopen_session(name), json)
+        _ask("reopen", name, client, client.reopen_session, dry_run=dry_run, json=json)
+
+
+def _ask(
+    verb: str, name: str, client: ReceiverClient, request: Callable[[str], Session], *, dry_run: bool, json: bool
+) -> None:
+    if not dry_run:
+        _tell_session(request(name), json)
+    elif json:
+        typer.echo(dumps({"would": verb, "session": name, "to": str(client.url)}))
+    else:
+        _console().print(f"would {verb} session {name} at {client.url}", markup=False)
 
 
 def _tell_session(told: Session, json: bool) -> None:

@@ -199,3 +199,14 @@ def test_a_plan_names_every_file_once(tmp_path, folder):
     (folder / "bad\nname").write_bytes(b"")
     with pytest.raises(BadName):
         plan([folder], "grid1", "", 1)
+
+
+@pytest.mark.parametrize("verb", ["start", "end", "reopen"])
+def test_a_session_is_left_alone_by_dry_run_and_by_an_unusable_name(verb, receiver, cryoferry):
+    told = cryoferry("session", verb, "grid1", "--to", receiver.url, "--dry-run", "--json")
+    assert (told.returncode, told.objects) == (0, [{"would": verb, "session": "grid1", "to": receiver.url}])
+    with ReceiverClient(receiver.url, receiver.token("admin")) as client:
+        assert client.sessions() == ()
+    refused = cryoferry("session", verb, "../grid1", "--to", receiver.url)
+    assert refused.returncode == 2
+    assert "'../grid1'" in refused.stderr
