@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 
 from benchmarks.errors import NothingToMeasure
@@ -23,7 +22,7 @@ SIMULATION = 1
 _EXTENSIONS = {"tiff": ".tiff", "eer": ".eer"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchMovie:
     """A movie to be measured with, and what programs must be told about it. `preset` is empty for a user's own."""
 
@@ -46,9 +45,9 @@ class BenchMovie:
         """Return what people call it."""
         return self.path.name if self.seed is None else f"{self.preset} {self.seed}"
 
-    @cached_property
+    @property
     def simulated(self) -> SimulatedMovie | None:
-        """Return the simulated movie with its truth; None for a user's own."""
+        """Return the simulated movie with its truth, made anew at every call; None for a user's own."""
         return None if self.settings is None else simulate_movie(self.settings)
 
 
