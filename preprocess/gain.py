@@ -20,13 +20,10 @@ from numpy.typing import NDArray
 
 from preprocess.errors import GainMismatch, UnreadableMovie, UnsupportedFormat
 from preprocess.movies.movie import Movie
-from preprocess.movies.mrc import MrcMovie
-from preprocess.movies.structure import missing_structure
-from preprocess.movies.tiff import read_page
-from preprocess.movies.tiff_layout import LayoutIncompleteError, is_tiff, tiff_pages
+from preprocess.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, first_image
 from preprocess.settings import GainSettings
 
-_MRC, _TIFF, _FALCON = frozenset({".mrc", ".mrcs"}), frozenset({".tif", ".tiff"}), ".gain"
+_FALCON = ".gain"
 
 
 def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | None:
@@ -73,35 +70,19 @@ def divides(settings: GainSettings, movie: Movie) -> bool:
 def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
     """Return the first image of a gain's file in the movie's orientation."""
     extension = path.suffix.lower()
-    if extension not in _MRC | _TIFF | {_FALCON}:
+    if extension not in MRC_EXTENSIONS | TIFF_EXTENSIONS | {_FALCON}:
         raise UnsupportedFormat(
             f"{path}: gain references are read as MRC, TIFF or .gain",
             hint="Convert it first, for example with IMOD's dm2mrc; DM4 gains lie upside down.",
         )
     try:
-        image = _first_tiff_page(path) if extension not in _MRC else _first_mrc_section(path)
+        image = first_image(path)
     except OSError as error:
         raise GainMismatch(f"gain reference {path}: {error.strerror or error}") from error
-    except (LayoutIncompleteError, UnreadableMovie) as error:
+    except UnreadableMovie as error:
         raise GainMismatch(f"gain reference {path} cannot be read: {error}") from error
-    upside_down = extension in _TIFF or (extension == _FALCON and movie_format != "eer")
+    upside_down = extension in TIFF_EXTENSIONS or (extension == _FALCON and movie_format != "eer")
     return (image[::-1] if upside_down else image).astype(np.float64)
-
-
-def _first_tiff_page(path: Path) -> NDArray[Any]:
-    size = path.stat().st_size
-    with path.open("rb", buffering=0) as file:
-        if not is_tiff(file.read(8)):
-            raise LayoutIncompleteError("it is no TIFF")
-        return read_page(path, file, next(tiff_pages(file, size)))
-
-
-def _first_mrc_section(path: Path) -> NDArray[Any]:
-    path.stat()
-    missing = missing_structure(path)
-    if missing is not None:
-        raise UnreadableMovie(missing)
-    return next(MrcMovie(path, threads=1).frames(0, 1))
 
 
 def _check_values(path: Path, stored: NDArray[np.float64]) -> None:
