@@ -17,13 +17,18 @@ NO_LOCAL_MODEL = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionStar:
-    """What the file tells; `shifts` are the content's displacements in px (frames, 2), hot pixels (n, 2): (y, x)."""
+    """What the file tells. Frames count from 1, `frame_count` those that are not used as well.
+
+    `shifts` are the content's displacements in px (frames, 2), hot pixels (n, 2): (y, x).
+    """
 
     movie_name: str
     gain_name: str | None
+    defects_name: str | None
     width: int
     height: int
     frame_count: int
+    first_frame: int
     bin_factor: int
     pixel_size_angstrom: float
     dose_per_frame_e_per_a2: float | None
@@ -36,7 +41,7 @@ class MotionStar:
 
 def motion_star(content: MotionStar) -> str:
     """Return the text of the file."""
-    blocks = [_general(content), _global_shift(content.shifts), _hot_pixels(content.hot_pixels)]
+    blocks = [_general(content), _global_shift(content.shifts, content.first_frame), _hot_pixels(content.hot_pixels)]
     return "".join(f"\n# version 30001\n\n{block}\n" for block in blocks if block)
 
 
@@ -47,12 +52,13 @@ def _general(content: MotionStar) -> str:
         ("rlnImageSizeZ", f"{content.frame_count}"),
         ("rlnMicrographMovieName", _quoted(content.movie_name)),
         ("rlnMicrographGainName", None if content.gain_name is None else _quoted(content.gain_name)),
+        ("rlnMicrographDefectFile", None if content.defects_name is None else _quoted(content.defects_name)),
         ("rlnMicrographBinning", f"{content.bin_factor:.6f}"),
         ("rlnMicrographOriginalPixelSize", f"{content.pixel_size_angstrom:.6f}"),
         ("rlnMicrographDoseRate", _decimal(content.dose_per_frame_e_per_a2)),
         ("rlnMicrographPreExposure", f"{content.pre_exposure_e_per_a2:.6f}"),
         ("rlnVoltage", _decimal(content.voltage_kv)),
-        ("rlnMicrographStartFrame", "1"),
+        ("rlnMicrographStartFrame", f"{content.first_frame}"),
         ("rlnEERUpsampling", None if content.hardware_frames_per_frame is None else "1"),
         (
             "rlnEERGrouping",
@@ -64,11 +70,11 @@ def _general(content: MotionStar) -> str:
     return "\n".join(["data_general", "", *lines, ""])
 
 
-def _global_shift(shifts: NDArray[np.float64]) -> str:
+def _global_shift(shifts: NDArray[np.float64], first_frame: int) -> str:
     lines = ["data_global_shift", "", "loop_ "]
     lines += ["_rlnMicrographFrameNumber #1 ", "_rlnMicrographShiftX #2 ", "_rlnMicrographShiftY #3 "]
     back = shifts[0] - shifts  # relative to the first frame, and RELION's sign
-    lines += [f"{number:12d} {x:12.6f} {y:12.6f} " for number, (y, x) in enumerate(back + 0.0, start=1)]
+    lines += [f"{number:12d} {x:12.6f} {y:12.6f} " for number, (y, x) in enumerate(back + 0.0, start=first_frame)]
     return "\n".join([*lines, ""])
 
 

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from preprocess.acquisition import Acquisition
-from preprocess.settings import AlignmentSettings, EerSettings, GainSettings
+from preprocess.settings import AlignmentSettings, DefectSettings, EerSettings, FrameSettings, GainSettings
 
 ACQUISITION, CORRECTION, ALIGNMENT, OUTPUTS = "Acquisition", "Gain and frames", "Alignment", "Outputs"
 
@@ -72,6 +72,36 @@ EerDosePerFrame = Annotated[
         metavar="e/Å²", min=0.001, help="EER: group hardware frames to this dose.", rich_help_panel=CORRECTION
     ),
 ]
+DefectsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Known defects: x y width height a line, SerialEM's defects.txt, or a map.",
+        rich_help_panel=CORRECTION,
+    ),
+]
+FindDefects = Annotated[
+    bool, typer.Option(help="Find hot and dead pixels in the movie itself.", rich_help_panel=CORRECTION)
+]
+FirstFrame = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="First frame to use, counted from 1.", rich_help_panel=CORRECTION),
+]
+LastFrame = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Last frame to use.", rich_help_panel=CORRECTION)
+]
+Throw = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=0, help="Drop the first N frames; their dose still counts.", rich_help_panel=CORRECTION
+    ),
+]
+Group = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=1, help="Add up N frames each to estimate motion, for faint ones.", rich_help_panel=ALIGNMENT
+    ),
+]
 Bin = Annotated[
     int,
     typer.Option(metavar="N", min=1, max=8, help="Bin the micrograph, in Fourier space.", rich_help_panel=ALIGNMENT),
@@ -120,8 +150,14 @@ def chosen_alignment(
     gain_rotate: GainRotate = "0",
     gain_flip: GainFlip = "none",
     gain_operation: GainOperation = "auto",
+    defects: DefectsFile = None,
+    find_defects: FindDefects = True,
     eer_frames: EerFrames = None,
     eer_dose_per_frame: EerDosePerFrame = None,
+    first_frame: FirstFrame = None,
+    last_frame: LastFrame = None,
+    throw: Throw = None,
+    group: Group = 1,
     bin: Bin = 1,  # noqa: A002  # the option is --bin
     dose_weighting: DoseWeighting = True,
     device: Device = "auto",
@@ -147,7 +183,9 @@ def chosen_alignment(
             gain=GainSettings(
                 path=gain, rotate_degrees=ROTATIONS[gain_rotate], flip=gain_flip, operation=gain_operation
             ),
+            defects=DefectSettings(path=defects, automatic=find_defects),
             eer=EerSettings(hardware_frames_per_frame=eer_frames, dose_per_frame_e_per_a2=eer_dose_per_frame),
+            frames=FrameSettings(first=_first_frame(first_frame, throw), last=last_frame, group=group),
             bin_factor=bin,
             dose_weighting=dose_weighting,
             unweighted=unweighted,
@@ -159,6 +197,12 @@ def chosen_alignment(
         flags=Acquisition(**flags),
         configured=Acquisition(**configured),
     )
+
+
+def _first_frame(first: int | None, throw: int | None) -> int:
+    if throw is not None and first not in {None, throw + 1}:
+        raise typer.BadParameter(f"--throw {throw} and --first-frame {first} contradict each other")
+    return (throw or 0) + 1 if first is None else first
 
 
 def _options() -> dict[str, inspect.Parameter]:

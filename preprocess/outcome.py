@@ -13,6 +13,7 @@ from preprocess.acquisition import Acquisition
 from preprocess.alignment.accumulated import AccumulatedMotion
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.backends.contract import Image
+from preprocess.defect_files import is_serialem
 from preprocess.defects import Defects
 from preprocess.dose import DoseWeights, critical_dose_scale
 from preprocess.errors import OutputRefused
@@ -30,9 +31,13 @@ from preprocess.settings import AlignmentSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A movie's images and figures. `images` has the micrographs by role; `device` is `cpu` or `cuda:N`."""
+    """A movie's images and figures.
+
+    `images` has the micrographs by role, `used` the indices of the frames in them; `device` is `cpu` or `cuda:N`.
+    """
 
     movie: Movie
+    used: range
     settings: AlignmentSettings
     acquisition: Acquisition
     dose: ExposureDose | None
@@ -117,14 +122,20 @@ def _texts_and_pictures(outcome: Outcome) -> dict[str, bytes]:
 
 
 def _star_content(outcome: Outcome) -> MotionStar:
-    movie, dose, gain = outcome.movie, outcome.dose, outcome.settings.gain
+    movie, dose, gain, defects = outcome.movie, outcome.dose, outcome.settings.gain, outcome.defects
+    defects_file = outcome.settings.defects.path
+    hot = np.union1d(defects.hot, defects.dead)
+    if defects_file is not None and is_serialem(defects_file):  # which RELION cannot read
+        hot, defects_file = np.union1d(hot, defects.listed), None
     as_it_lies = gain.path is not None and gain.rotate_degrees == 0 and gain.flip == "none"
     return MotionStar(
         movie_name=movie.path.name,
         gain_name=gain.path.name if gain.path is not None and as_it_lies else None,
+        defects_name=None if defects_file is None else defects_file.name,
         width=movie.width,
         height=movie.height,
         frame_count=movie.frame_count,
+        first_frame=outcome.used.start + 1,
         bin_factor=outcome.settings.bin_factor,
         pixel_size_angstrom=outcome.pixel_size_angstrom,
         dose_per_frame_e_per_a2=None if dose is None else dose.per_frame_e_per_a2,
@@ -132,7 +143,7 @@ def _star_content(outcome: Outcome) -> MotionStar:
         voltage_kv=outcome.acquisition.voltage_kv,
         hardware_frames_per_frame=movie.hardware_frames_per_frame if movie.format == "eer" else None,
         shifts=outcome.motion.shifts,
-        hot_pixels=np.stack(np.divmod(outcome.defects.hot, movie.width), 1),
+        hot_pixels=np.stack(np.divmod(hot, movie.width), 1),
     )
 
 
@@ -154,7 +165,8 @@ def _sections(outcome: Outcome, warnings: tuple[str, ...], too_large: list[str])
             "dose_weighting": _weighting_section(outcome),
         },
         "motion": {
-            "first_frame": 1,
+            "first_frame": outcome.used.start + 1,
+            "last_frame": outcome.used.stop,
             "shifts_y_px": shifts[:, 0].tolist(),
             "shifts_x_px": shifts[:, 1].tolist(),
             "standard_error_px": float(np.median(outcome.motion.standard_errors)),
@@ -165,6 +177,8 @@ def _sections(outcome: Outcome, warnings: tuple[str, ...], too_large: list[str])
         "quality": {
             "mean_counts_per_px_per_frame": outcome.mean_counts,
             "hot_pixels": len(outcome.defects.hot),
+            "dead_pixels": len(outcome.defects.dead),
+            "listed_defect_pixels": len(outcome.defects.listed),
             "defect_pixels": len(outcome.defects.pixels),
             "residual_gain_correlation": None if fit is None else fit.residual_gain_correlation,
             "gain_fit": None if fit is None else asdict(fit),
@@ -202,7 +216,7 @@ def processed_movie(outcome: Outcome, written: Written, seconds: dict[str, float
         micrograph_width_px=width,
         micrograph_height_px=height,
         micrograph_pixel_size_angstrom=outcome.micrograph_pixel_size_angstrom,
-        first_frame=1,
+        first_frame=outcome.used.start + 1,
         shifts_y_px=tuple(shifts[:, 0].tolist()),
         shifts_x_px=tuple(shifts[:, 1].tolist()),
         motion_total_angstrom=outcome.accumulated.total_angstrom,

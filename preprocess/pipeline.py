@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from preprocess.backends.choose import choose_backend
 from preprocess.dose import DoseWeights, critical_dose_scale, low_rank_weights, plain_weights
 from preprocess.exposure_dose import ExposureDose, exposure_dose, require_for_weighting, require_pixel_size
 from preprocess.frames import HeldMovie, hold_movie
+from preprocess.grouping import FrameGroups, used_frames
 from preprocess.movies import Movie, open_movie
 from preprocess.outcome import Outcome, processed_movie, write_outcome
 from preprocess.output_names import output_paths, refuse_to_write_over
@@ -88,17 +90,19 @@ def process_movie(
         One of its kinds says what is wrong with the movie, the gain reference, what is known, or the device.
     """
     stages = Stages(progress)
-    for source in (movie_path, settings.gain.path):
+    for source in (movie_path, settings.gain.path, settings.defects.path):
         if source is not None:
             refuse_to_write_over(source, output_paths(movie_path, out_dir).values())
     with stages.stage("read"):
         movie = open_movie(movie_path, settings.eer, threads=settings.threads)
         known = resolve_acquisition(movie, flags=acquisition, configured=configured)
         pixel_size = require_pixel_size(known)
-        dose = exposure_dose(known, movie.frame_count)
-        weights, warnings = _weights(movie, settings, known, dose, pixel_size)
+        used = used_frames(settings.frames, movie.frame_count)
+        groups = FrameGroups.of(len(used), settings.frames.group)
+        dose = exposure_dose(known, movie.frame_count, used)
+        weights, warnings = _weights(len(used), settings, known, dose, pixel_size)
         backend = choose_backend(settings.device, settings.threads)
-        held = hold_movie(movie, backend, settings.gain, lambda fraction: stages.tell("read", fraction))
+        held = hold_movie(movie, used, groups, backend, settings, lambda fraction: stages.tell("read", fraction))
     with stages.stage("align"):
         motion = _motion(movie, held)
     with stages.stage("sum"):
@@ -113,6 +117,7 @@ def process_movie(
     with stages.stage("write"):
         outcome = Outcome(
             movie=movie,
+            used=used,
             settings=settings,
             acquisition=known,
             dose=dose,
@@ -125,17 +130,17 @@ def process_movie(
             mean_counts=held.mean_counts,
             images=images,
             device=backend.name,
-            warnings=(*warnings, *_warnings(movie, held, motion, dose)),
+            warnings=(*warnings, *movie.remarks, *_warnings(len(used), held, motion, dose)),
         )
         written = write_outcome(outcome, out_dir)
     return processed_movie(outcome, written, stages.seconds)
 
 
 def _weights(
-    movie: Movie, settings: AlignmentSettings, known: Acquisition, dose: ExposureDose | None, pixel_size: float
+    frame_count: int, settings: AlignmentSettings, known: Acquisition, dose: ExposureDose | None, pixel_size: float
 ) -> tuple[DoseWeights, list[str]]:
     if not settings.dose_weighting:
-        return plain_weights(movie.frame_count), []
+        return plain_weights(frame_count), []
     dose, voltage = require_for_weighting(known, dose)
     scale, interpolated = critical_dose_scale(voltage)
     warnings = []
@@ -148,21 +153,28 @@ def _weights(
 
 
 def _motion(movie: Movie, held: HeldMovie) -> WholeFrameMotion:
-    if movie.frame_count == 1:
+    if len(held.groups) == 1:
         return no_motion(1)
     bin_factor = estimation_bin(movie.height, movie.width)
-    return estimate_motion(held.stack.spectra(bin_factor), bin_factor)
+    motion = estimate_motion(held.grouped.spectra(bin_factor), bin_factor)
+    if held.groups.single:
+        return motion
+    held.grouped.release()
+    shifts = held.groups.to_frames(motion.shifts)
+    return replace(
+        motion, shifts=shifts - shifts.mean(0), standard_errors=held.groups.to_frames(motion.standard_errors)
+    )
 
 
-def _warnings(movie: Movie, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[str]:
+def _warnings(frame_count: int, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[str]:
     found = []
     if held.gain_fit is not None and held.gain_fit.warning is not None:
         found.append(held.gain_fit.warning)
-    if movie.frame_count == 1:
+    if frame_count == 1:
         found.append("one frame: nothing to align, passed through")
-    elif movie.frame_count == 2:
+    elif frame_count == 2:
         found.append("two frames: aligned to each other, with nothing to check them by")
-    if movie.frame_count > 1:
+    if frame_count > 1:
         found += _doubts(motion)
     if dose is None:
         found.append("the dose is unknown: early motion (until 4 e/Å²) is not told from late")
