@@ -44,3 +44,9 @@ def multiplicity(shape: tuple[int, int]) -> NDArray[np.float64]:
     if shape[1] % 2 == 0:
         twice[:, -1] = 1
     return twice
+
+
+def ring_sizes(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the number of Fourier components of each ring, of the full spectrum."""
+    counts = np.bincount(ring_indices(shape).ravel(), multiplicity(shape).ravel(), RING_COUNT + 1)
+    return counts[:RING_COUNT].astype(np.float64)
