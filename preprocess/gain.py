@@ -110,8 +110,16 @@ def _shape_mismatch(settings: GainSettings, shape: tuple[int, ...], movie: Movie
     hint = None
     if shape == wanted[::-1]:
         hint = "It would fit with --gain-rotate 90 or 270 (or without, where it is given)."
-    elif shape in {(2 * wanted[0], 2 * wanted[1]), (wanted[0] // 2, wanted[1] // 2)}:
-        hint = "One of the two is super-resolution: give the gain reference that was made for this movie."
+    elif shape == (2 * wanted[0], 2 * wanted[1]):
+        hint = (
+            "The gain reference is super-resolution, the movie is not: give the gain reference of counted movies,"
+            " or bin this one by 2."
+        )
+    elif (2 * shape[0], 2 * shape[1]) == wanted:
+        hint = (
+            "The movie is super-resolution, the gain reference is not: give the super-resolution gain reference"
+            " (and --bin 2 for a micrograph of physical pixels)."
+        )
     return GainMismatch(
         f"gain reference {settings.path} is {shape[0]} x {shape[1]} px (height x width){rotated},"
         f" the movie {movie.path.name} is {wanted[0]} x {wanted[1]} px",

@@ -19,6 +19,7 @@ from preprocess.dose import DoseWeights, critical_dose_scale, low_rank_weights, 
 from preprocess.exposure_dose import ExposureDose, exposure_dose, require_for_weighting, require_pixel_size
 from preprocess.frames import HeldMovie, hold_movie
 from preprocess.grouping import FrameGroups, used_frames
+from preprocess.memory import refuse_too_large
 from preprocess.movies import Movie, open_movie
 from preprocess.outcome import Outcome, processed_movie, write_outcome
 from preprocess.output_names import output_paths, refuse_to_write_over
@@ -102,6 +103,8 @@ def process_movie(
         dose = exposure_dose(known, movie.frame_count, used)
         weights, warnings = _weights(len(used), settings, known, dose, pixel_size)
         backend = choose_backend(settings.device, settings.threads)
+        sums = len(weights.frame_weights) + settings.unweighted + 2 * settings.even_odd
+        refuse_too_large(movie, backend, groups, sums, estimation_bin(movie.height, movie.width))
         held = hold_movie(movie, used, groups, backend, settings, lambda fraction: stages.tell("read", fraction))
     with stages.stage("align"):
         motion = _motion(movie, held)
