@@ -20,6 +20,7 @@ from benchmarks.motion_fields import MotionField, PolynomialField, relion_field,
 
 RELION = "relion"
 CRYOFERRY = "cryoferry"
+LEAST_PATCH_PX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ def relion_command(movie: BenchMovie, out: Path, threads: int) -> list[str]:
     command += ["--bin_factor", f"{movie.bin_factor}", "--bfactor", "150"]
     command += ["--angpix", f"{movie.pixel_size_angstrom:g}", "--voltage", f"{movie.voltage_kv:g}"]
     command += ["--dose_per_frame", f"{movie.dose_per_frame_e_per_a2:g}", "--preexposure", "0"]
-    command += ["--patch_x", "5", "--patch_y", "5", "--dose_weighting", "--save_noDW", "--grouping_for_ps", "4"]
+    patches = f"{max(1, min(5, min(movie.height, movie.width) // LEAST_PATCH_PX))}"  # RELION aborts on smaller ones
+    command += ["--patch_x", patches, "--patch_y", patches]
+    command += ["--dose_weighting", "--save_noDW", "--grouping_for_ps", "4"]
     if movie.gain is not None:
         command += ["--gainref", os.path.relpath(movie.gain, movie.path.parent)]
     if movie.hardware_frames_per_frame is not None:
