@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ import typer
 from preprocess.acquisition import Acquisition
 from preprocess.settings import AlignmentSettings, DefectSettings, EerSettings, FrameSettings, GainSettings
 
+MOST_PATCHES = 16
 ACQUISITION, CORRECTION, ALIGNMENT, OUTPUTS = "Acquisition", "Gain and frames", "Alignment", "Outputs"
 
 PixelSize = Annotated[
@@ -102,6 +104,14 @@ Group = Annotated[
         metavar="N", min=1, help="Add up N frames each to estimate motion, for faint ones.", rich_help_panel=ALIGNMENT
     ),
 ]
+Patches = Annotated[
+    str,
+    typer.Option(
+        metavar="XxY|auto",
+        help="Patches that local motion is found by, such as 7x5; 1x1: whole-frame alignment alone.",
+        rich_help_panel=ALIGNMENT,
+    ),
+]
 Bin = Annotated[
     int,
     typer.Option(metavar="N", min=1, max=8, help="Bin the micrograph, in Fourier space.", rich_help_panel=ALIGNMENT),
@@ -122,6 +132,12 @@ EvenOdd = Annotated[
 ]
 Float32 = Annotated[
     bool, typer.Option("--float32", help="Write float32 instead of float16 micrographs.", rich_help_panel=OUTPUTS)
+]
+MotioncorLogs = Annotated[
+    bool,
+    typer.Option(
+        "--motioncor-logs", help="Also write motion as MotionCor's logs, STEM-Full.log.", rich_help_panel=OUTPUTS
+    ),
 ]
 
 ROTATIONS: dict[str, Literal[0, 90, 180, 270]] = {"0": 0, "90": 90, "180": 180, "270": 270}
@@ -158,6 +174,7 @@ def chosen_alignment(
     last_frame: LastFrame = None,
     throw: Throw = None,
     group: Group = 1,
+    patches: Patches = "auto",
     bin: Bin = 1,  # noqa: A002  # the option is --bin
     dose_weighting: DoseWeighting = True,
     device: Device = "auto",
@@ -165,6 +182,7 @@ def chosen_alignment(
     unweighted: Unweighted = False,
     even_odd: EvenOdd = False,
     float32: Float32 = False,
+    motioncor_logs: MotioncorLogs = False,
 ) -> ChosenAlignment:
     """Turn the options' values into settings; `on_command_line` tells a flag from a configured value by its name."""
     said: dict[str, tuple[str, Any]] = {
@@ -186,11 +204,13 @@ def chosen_alignment(
             defects=DefectSettings(path=defects, automatic=find_defects),
             eer=EerSettings(hardware_frames_per_frame=eer_frames, dose_per_frame_e_per_a2=eer_dose_per_frame),
             frames=FrameSettings(first=_first_frame(first_frame, throw), last=last_frame, group=group),
+            patches=_patches(patches),
             bin_factor=bin,
             dose_weighting=dose_weighting,
             unweighted=unweighted,
             even_odd=even_odd,
             float32=float32,
+            motioncor_logs=motioncor_logs,
             device=device,
             threads=threads,
         ),
@@ -203,6 +223,16 @@ def _first_frame(first: int | None, throw: int | None) -> int:
     if throw is not None and first not in {None, throw + 1}:
         raise typer.BadParameter(f"--throw {throw} and --first-frame {first} contradict each other")
     return (throw or 0) + 1 if first is None else first
+
+
+def _patches(text: str) -> tuple[int, int] | None:
+    """Return the number of patches in x and y; None: to be chosen."""
+    if text == "auto":
+        return None
+    numbers = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    if numbers is None or not 1 <= min(map(int, numbers.groups())) <= max(map(int, numbers.groups())) <= MOST_PATCHES:
+        raise typer.BadParameter(f"--patches {text}: give auto, or two numbers from 1 to {MOST_PATCHES} such as 7x5")
+    return int(numbers[1]), int(numbers[2])
 
 
 def _options() -> dict[str, inspect.Parameter]:

@@ -11,6 +11,8 @@ import numpy as np
 from preprocess import report
 from preprocess.acquisition import Acquisition
 from preprocess.alignment.accumulated import AccumulatedMotion
+from preprocess.alignment.field import DisplacementField
+from preprocess.alignment.local_motion import LocalDecision
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.backends.contract import Image
 from preprocess.defect_files import is_serialem
@@ -20,11 +22,13 @@ from preprocess.errors import OutputRefused
 from preprocess.exposure_dose import ExposureDose
 from preprocess.motion_plot import motion_png
 from preprocess.motion_star import MotionStar, motion_star
+from preprocess.motioncor_logs import full_log, patch_log
 from preprocess.movies import Movie
 from preprocess.output_names import output_paths
 from preprocess.outputs import remove_partial_files, write_bytes, write_micrograph
 from preprocess.pictures import power_spectrum, spectrum_png, thumbnail_png
 from preprocess.quality import GainFit
+from preprocess.relion_motion import relion_motion
 from preprocess.results import OutputFile, ProcessedMovie
 from preprocess.settings import AlignmentSettings
 
@@ -44,6 +48,8 @@ class Outcome:
     pixel_size_angstrom: float
     weights: DoseWeights
     motion: WholeFrameMotion
+    field: DisplacementField
+    local: LocalDecision
     accumulated: AccumulatedMotion
     defects: Defects
     gain_fit: GainFit | None
@@ -97,7 +103,7 @@ def write_outcome(outcome: Outcome, out_dir: Path) -> Written:
     if too_large:
         names = ", ".join(paths[role].name for role in too_large)
         warnings = (*warnings, f"values beyond float16's range: {names} written as float32")
-    drawn = _texts_and_pictures(outcome)
+    drawn = _texts_and_pictures(outcome) | _logs(outcome)
     drawn["results"] = report.report_text(_sections(outcome, warnings, too_large)).encode("utf-8")
     for role, content in drawn.items():
         write_bytes(paths[role], content)
@@ -121,6 +127,18 @@ def _texts_and_pictures(outcome: Outcome) -> dict[str, bytes]:
     }
 
 
+def _logs(outcome: Outcome) -> dict[str, bytes]:
+    """Return MotionCor's logs by role, if they are wanted."""
+    if not outcome.settings.motioncor_logs:
+        return {}
+    first, movie, local = outcome.used.start + 1, outcome.movie, outcome.local
+    logs = {"motion_log": full_log(outcome.field, first)}
+    if local.used:
+        patches = (local.patches_x, local.patches_y)
+        logs["patch_motion_log"] = patch_log(outcome.field, (movie.height, movie.width), patches, first)
+    return {role: text.encode("ascii") for role, text in logs.items()}
+
+
 def _star_content(outcome: Outcome) -> MotionStar:
     movie, dose, gain, defects = outcome.movie, outcome.dose, outcome.settings.gain, outcome.defects
     defects_file = outcome.settings.defects.path
@@ -142,7 +160,8 @@ def _star_content(outcome: Outcome) -> MotionStar:
         pre_exposure_e_per_a2=0.0 if dose is None else dose.pre_exposure_e_per_a2,
         voltage_kv=outcome.acquisition.voltage_kv,
         hardware_frames_per_frame=movie.hardware_frames_per_frame if movie.format == "eer" else None,
-        shifts=outcome.motion.shifts,
+        eer_upsampling=outcome.settings.eer.upsampling,
+        motion=relion_motion(outcome.field),
         hot_pixels=np.stack(np.divmod(hot, movie.width), 1),
     )
 
@@ -173,6 +192,8 @@ def _sections(outcome: Outcome, warnings: tuple[str, ...], too_large: list[str])
             "steps": outcome.motion.steps,
             "converged": outcome.motion.converged,
             **asdict(outcome.accumulated),
+            "local": _local_section(outcome),
+            "relion_model_residual_rms_px": relion_motion(outcome.field).residual_rms_px,
         },
         "quality": {
             "mean_counts_per_px_per_frame": outcome.mean_counts,
@@ -184,6 +205,16 @@ def _sections(outcome: Outcome, warnings: tuple[str, ...], too_large: list[str])
             "gain_fit": None if fit is None else asdict(fit),
         },
         "warnings": list(warnings),
+    }
+
+
+def _local_section(outcome: Outcome) -> dict[str, Any]:
+    field = outcome.field.relative_to_first()
+    return {
+        **asdict(outcome.local),
+        "terms": "1, x, x², y, y², xy; x = column / width - 0.5, y = row / height - 0.5",
+        "coefficients_y_px": field.y.tolist() if outcome.local.used else None,
+        "coefficients_x_px": field.x.tolist() if outcome.local.used else None,
     }
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from preprocess.acquisition import Acquisition, resolve_acquisition
 from preprocess.alignment.accumulated import accumulated_motion
-from preprocess.alignment.field import DisplacementField
-from preprocess.alignment.whole_frame import WholeFrameMotion, estimate_motion, estimation_bin, no_motion
+from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
+from preprocess.alignment.whole_frame import WholeFrameMotion, estimation_bin
 from preprocess.backends.choose import choose_backend
 from preprocess.dose import DoseWeights, critical_dose_scale, low_rank_weights, plain_weights
 from preprocess.exposure_dose import ExposureDose, exposure_dose, require_for_weighting, require_pixel_size
@@ -107,12 +106,12 @@ def process_movie(
         refuse_too_large(movie, backend, groups, sums, estimation_bin(movie.height, movie.width))
         held = hold_movie(movie, used, groups, backend, settings, lambda fraction: stages.tell("read", fraction))
     with stages.stage("align"):
-        motion = _motion(movie, held)
+        motion = _motion(movie, held, settings, lambda fraction: stages.tell("align", fraction))
     with stages.stage("sum"):
         images = micrographs(
             held.stack,
             backend,
-            DisplacementField.whole_frame(motion.shifts - motion.shifts[0]),
+            motion.field.relative_to_first(),
             weights,
             settings,
             micrograph_shape(movie.height, movie.width, settings.bin_factor),
@@ -126,14 +125,16 @@ def process_movie(
             dose=dose,
             pixel_size_angstrom=pixel_size,
             weights=weights,
-            motion=motion,
-            accumulated=accumulated_motion(motion.shifts, pixel_size, None if dose is None else dose.after_frame),
+            motion=motion.whole,
+            field=motion.field,
+            local=motion.local,
+            accumulated=accumulated_motion(motion.whole.shifts, pixel_size, None if dose is None else dose.after_frame),
             defects=held.defects,
             gain_fit=held.gain_fit,
             mean_counts=held.mean_counts,
             images=images,
             device=backend.name,
-            warnings=(*warnings, *movie.remarks, *_warnings(len(used), held, motion, dose)),
+            warnings=(*warnings, *movie.remarks, *_warnings(len(used), held, motion.whole, dose)),
         )
         written = write_outcome(outcome, out_dir)
     return processed_movie(outcome, written, stages.seconds)
@@ -155,18 +156,19 @@ def _weights(
     return low_rank_weights(dose.after_frame, pixel_size, voltage), warnings
 
 
-def _motion(movie: Movie, held: HeldMovie) -> WholeFrameMotion:
-    if len(held.groups) == 1:
-        return no_motion(1)
-    bin_factor = estimation_bin(movie.height, movie.width)
-    motion = estimate_motion(held.grouped.spectra(bin_factor), bin_factor)
+def _motion(movie: Movie, held: HeldMovie, settings: AlignmentSettings, told: Callable[[float], None]) -> MovieMotion:
+    motion = estimate_movie_motion(
+        held.grouped,
+        (movie.height, movie.width),
+        len(held.groups),
+        settings.patches,
+        held.mean_counts * held.groups.frame_count,
+        told,
+    )
     if held.groups.single:
         return motion
     held.grouped.release()
-    shifts = held.groups.to_frames(motion.shifts)
-    return replace(
-        motion, shifts=shifts - shifts.mean(0), standard_errors=held.groups.to_frames(motion.standard_errors)
-    )
+    return motion.for_frames(held.groups.to_frames)
 
 
 def _warnings(frame_count: int, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[str]:

@@ -31,6 +31,7 @@ class EerSettings:
 
     hardware_frames_per_frame: int | None = None
     dose_per_frame_e_per_a2: float | None = None
+    upsampling: Literal[1, 2] = 1  # 2: twice the camera's pixels along each axis, from the events' sub-pixel bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +55,11 @@ class AlignmentSettings:
     eer: EerSettings = EerSettings()
     frames: FrameSettings = FrameSettings()
     bin_factor: int = 1
-    patches: tuple[int, int] | None = (1, 1)  # (x, y); (1, 1): whole-frame alignment alone
+    patches: tuple[int, int] | None = None  # (x, y); None: from size and dose; (1, 1): whole-frame alignment alone
     dose_weighting: bool = True
     unweighted: bool = False
     even_odd: bool = False
     float32: bool = False
+    motioncor_logs: bool = False
     device: str = "auto"
     threads: int = 0  # 0: all cores that this process may use

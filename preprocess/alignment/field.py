@@ -33,6 +33,15 @@ class DisplacementField:
         y[:, 0], x[:, 0] = shifts[:, 0], shifts[:, 1]
         return cls(y, x)
 
+    def relative_to_first(self) -> DisplacementField:
+        """Return the field relative to the first frame."""
+        return DisplacementField(self.y - self.y[0], self.x - self.x[0])
+
+    def mean_shifts(self) -> NDArray[np.float64]:
+        """Return each frame's displacement, mean over its area, shape (frames, 2), (y, x)."""
+        means = np.array([1, 0, 1 / 12, 0, 1 / 12, 0])
+        return np.stack([self.y @ means, self.x @ means], 1)
+
     def __len__(self) -> int:
         """Return the number of frames."""
         return len(self.y)

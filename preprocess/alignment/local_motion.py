@@ -120,7 +120,9 @@ class _Patches:
             last_ring = _end(damped) if b_factor else RING_COUNT
             found = self.spectra.measure(self._shifts(model), damped, patches, last_ring)
             n, scale = self.frame_count, px_per_sample
-            yy, xx, yx = -found.hessian.T / (n * (n - 1.0)) / np.array([[scale[0] ** 2], [scale[1] ** 2], [scale.prod()]])
+            yy, xx, yx = (
+                -found.hessian.T / (n * (n - 1.0)) / np.array([[scale[0] ** 2], [scale[1] ** 2], [scale.prod()]])
+            )
             evidence = LocalEvidence(found.gradient / scale / n, _information(yy, xx, yx))
             model = model.updated(evidence, self.layout.centres[list(patches)])
             if not b_factor:

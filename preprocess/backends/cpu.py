@@ -217,7 +217,10 @@ class CpuFrameStack:
                 kernels.cut_patches, binned, layout.tops[index], layout.lefts[index], *windows, cut, rows=patches
             )
             transform = scipy.fft.rfft2(cut, workers=self.threads.count)
-            for part, source in ((slice(0, upper), slice(0, upper)), (slice(upper, rows), slice(-(rows - upper), None))):
+            for part, source in (
+                (slice(0, upper), slice(0, upper)),
+                (slice(upper, rows), slice(-(rows - upper), None)),
+            ):
                 planes[:, part, index, 0] = transform[:, source, :half].real
                 planes[:, part, index, 1] = transform[:, source, :half].imag
         return CpuPatchSpectra(planes, layout.kept_width, self.threads)
