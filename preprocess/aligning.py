@@ -83,6 +83,8 @@ class AlignmentRun:
             "micrograph_unweighted": settings.unweighted,
             "micrograph_even": settings.even_odd,
             "micrograph_odd": settings.even_odd,
+            "motion_log": settings.motioncor_logs,
+            "patch_motion_log": settings.motioncor_logs,
         }
         for movie in movies:
             outputs = [str(path) for role, path in output_paths(movie, self._out).items() if wanted.get(role, True)]
