@@ -20,7 +20,7 @@ from benchmarks.motion_fields import MotionField, PolynomialField, relion_field,
 
 RELION = "relion"
 CRYOFERRY = "cryoferry"
-LEAST_PATCH_PX = 200
+RELION_SPECTRUM_PX = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +69,20 @@ def cryoferry_result(movie: BenchMovie, out: Path, stdout: str) -> RunResult:
         document = json.loads(results.read_text("utf-8"))
         told = json.loads(stdout.splitlines()[-1])
         motion = _cryoferry_field(movie, document["motion"])
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise ResultUnreadable(f"{results}: {error}") from error
-    notes = {"local_model": document["motion"].get("local_model"), "warnings": document["warnings"]}
+    except (OSError, ValueError, LookupError) as error:
+        raise ResultUnreadable(f"{results}: {error!r}") from error
+    local = document["motion"]["local"]
+    notes = {"local_model": local["used"], "why": local["reason"], "warnings": document["warnings"]}
     return RunResult(out / f"{movie.path.stem}.mrc", motion, told["seconds"], notes)
 
 
 def _cryoferry_field(movie: BenchMovie, motion: dict[str, Any]) -> MotionField:
     """Return the field that STEM.json tells: whole-frame shifts, or each frame's polynomial."""
     shifts = np.stack([motion["shifts_y_px"], motion["shifts_x_px"]], axis=1)
-    if "field_y_px" not in motion:
+    local = motion["local"]
+    if not local["used"]:
         return whole_frame_field(movie.height, movie.width, shifts)
-    coefficients = np.stack([motion["field_y_px"], motion["field_x_px"]], axis=1)
+    coefficients = np.stack([local["coefficients_y_px"], local["coefficients_x_px"]], axis=1)
     return PolynomialField(movie.height, movie.width, coefficients)
 
 
@@ -90,9 +92,9 @@ def relion_command(movie: BenchMovie, out: Path, threads: int) -> list[str]:
     command += ["--bin_factor", f"{movie.bin_factor}", "--bfactor", "150"]
     command += ["--angpix", f"{movie.pixel_size_angstrom:g}", "--voltage", f"{movie.voltage_kv:g}"]
     command += ["--dose_per_frame", f"{movie.dose_per_frame_e_per_a2:g}", "--preexposure", "0"]
-    patches = f"{max(1, min(5, min(movie.height, movie.width) // LEAST_PATCH_PX))}"  # RELION aborts on smaller ones
-    command += ["--patch_x", patches, "--patch_y", patches]
-    command += ["--dose_weighting", "--save_noDW", "--grouping_for_ps", "4"]
+    command += ["--patch_x", "5", "--patch_y", "5", "--dose_weighting", "--save_noDW", "--grouping_for_ps", "4"]
+    if min(movie.height, movie.width) // movie.bin_factor <= RELION_SPECTRUM_PX:
+        command += ["--ps_size", "128"]  # RELION aborts when the picture is smaller than its power spectrum
     if movie.gain is not None:
         command += ["--gainref", os.path.relpath(movie.gain, movie.path.parent)]
     if movie.hardware_frames_per_frame is not None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 
 from preprocess.simulation import eer_writer, epu, writers
@@ -19,9 +18,10 @@ from preprocess.simulation.local_motion import LocalTerm, local_coefficients, lo
 from preprocess.simulation.motion import whole_frame_shifts
 from preprocess.simulation.settings import SimulationSettings
 from preprocess.simulation.specimen import Specimen
+from preprocess.simulation.spline_sampling import sample_cubic_spline
 
 _LEAST_MARGIN_PX = 16
-_STRIPE_ROWS = 256
+_STRIPE_ROWS = 32  # few enough for the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class SimulatedMovie:
         if offset_y is None or offset_x is None:
             return self._specimen.view(self._specimen.image(None))
         coefficients = self._specimen.image(None, for_cubic_spline=True)
-        return self._sampled(coefficients, offset_y, offset_x)
+        return self._sampled(coefficients, lambda stripe: (offset_y[stripe], offset_x[stripe]))
 
     def frame(self, frame_index: int) -> NDArray[np.uint8]:
         """Return a frame's counts, shape (height, width), at most 255."""
@@ -178,26 +178,27 @@ class SimulatedMovie:
         The field is evaluated where content arrives, which is how `Truth` defines it.
         """
         coefficients = self._specimen.image(frame_index, for_cubic_spline=True)
-        rows = np.arange(self.settings.height, dtype=np.float64)[:, None]
         columns = np.arange(self.settings.width, dtype=np.float64)[None, :]
-        dy, dx = self.truth.displacement(frame_index, rows, columns)
-        return self._sampled(coefficients, -dy, -dx)
+
+        def offsets(stripe: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            rows = np.arange(stripe.start, stripe.stop, dtype=np.float64)[:, None]
+            dy, dx = self.truth.displacement(frame_index, rows, columns)
+            return -dy, -dx
+
+        return self._sampled(coefficients, offsets)
 
     def _sampled(
-        self, coefficients: NDArray[np.float32], offset_y: NDArray[np.float64], offset_x: NDArray[np.float64]
+        self,
+        coefficients: NDArray[np.float32],
+        offsets: Callable[[slice], tuple[NDArray[np.float64], NDArray[np.float64]]],
     ) -> NDArray[np.float32]:
-        """Return the view with each pixel taken from its place plus an offset, stripe by stripe for memory's sake."""
-        height, width = self.settings.height, self.settings.width
-        margin = self._specimen.margin_px
-        columns = np.arange(width)[None, :] + margin
-        view = np.empty((height, width), np.float32)
+        """Return the view with each pixel taken from its place plus the offset that `offsets` gives for its rows."""
+        height, margin = self.settings.height, self._specimen.margin_px
+        view = np.empty((height, self.settings.width), np.float32)
         for top in range(0, height, _STRIPE_ROWS):
             stripe = slice(top, min(top + _STRIPE_ROWS, height))
-            rows = np.arange(stripe.start, stripe.stop)[:, None] + margin
-            places = np.stack([rows + offset_y[stripe], columns + offset_x[stripe]]).astype(np.float32)
-            scipy.ndimage.map_coordinates(
-                coefficients, places, view[stripe], order=3, mode="grid-wrap", prefilter=False
-            )
+            offset_y, offset_x = offsets(stripe)
+            sample_cubic_spline(coefficients, top + margin, margin, offset_y, offset_x, view[stripe])
         return view
 
 
