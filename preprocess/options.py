@@ -68,6 +68,13 @@ EerFrames = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="EER: hardware frames in one frame.", rich_help_panel=CORRECTION),
 ]
+EerUpsampling = Annotated[
+    Literal["1", "2"],
+    typer.Option(
+        help="EER: 2 makes frames of twice the camera's pixels along each axis, of 4 times the memory.",
+        rich_help_panel=CORRECTION,
+    ),
+]
 EerDosePerFrame = Annotated[
     float | None,
     typer.Option(
@@ -166,6 +173,7 @@ def chosen_alignment(
     gain_rotate: GainRotate = "0",
     gain_flip: GainFlip = "none",
     gain_operation: GainOperation = "auto",
+    eer_upsampling: EerUpsampling = "1",
     defects: DefectsFile = None,
     find_defects: FindDefects = True,
     eer_frames: EerFrames = None,
@@ -202,7 +210,7 @@ def chosen_alignment(
                 path=gain, rotate_degrees=ROTATIONS[gain_rotate], flip=gain_flip, operation=gain_operation
             ),
             defects=DefectSettings(path=defects, automatic=find_defects),
-            eer=EerSettings(hardware_frames_per_frame=eer_frames, dose_per_frame_e_per_a2=eer_dose_per_frame),
+            eer=EerSettings(hardware_frames_per_frame=eer_frames, dose_per_frame_e_per_a2=eer_dose_per_frame, upsampling=2 if eer_upsampling == "2" else 1),
             frames=FrameSettings(first=_first_frame(first_frame, throw), last=last_frame, group=group),
             patches=_patches(patches),
             bin_factor=bin,

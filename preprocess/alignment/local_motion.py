@@ -155,7 +155,7 @@ def estimate_local_motion(
     layout: PatchLayout,
     shifts: NDArray[np.float64],
     counts: tuple[int, int],
-    progress: Progress = lambda fraction: None,
+    progress: Progress,
 ) -> LocalMotion | None:
     """Find the displacement field; None if the patches' frames share nothing beyond noise.
 

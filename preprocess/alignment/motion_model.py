@@ -94,7 +94,8 @@ class MotionModel:
     def displacements(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the displacements at places (n, 2), y and x from -0.5 to 0.5: shape (frames, n, 2)."""
         in_space = spatial_terms(places, self.degree)
-        return np.einsum("tk,kcs,ns->tnc", self.in_time(), self.coefficients, in_space)
+        moved: NDArray[np.float64] = np.einsum("tk,kcs,ns->tnc", self.in_time(), self.coefficients, in_space)
+        return moved
 
     def in_time(self) -> NDArray[np.float64]:
         """Return the temporal terms, shape (frames, orders)."""
@@ -128,6 +129,6 @@ class MotionModel:
 
 
 def _octaves(orders: int) -> NDArray[np.int64]:
-    """Return the octave of temporal orders 1, 2…: 1 | 2, 3 | 4 to 7 | …"""
+    """Return the octave of temporal orders 1, 2…: first 1, then 2 and 3, then 4 to 7, and so on."""
     octaves: NDArray[np.int64] = np.minimum(np.log2(np.arange(1, orders + 1)) + 1e-9, LAST_OCTAVE).astype(np.int64)
     return octaves

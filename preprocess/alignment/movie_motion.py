@@ -55,7 +55,7 @@ def estimate_movie_motion(
     frame_count: int,
     patches: tuple[int, int] | None,
     electrons_per_px: float,
-    progress: Callable[[float], None] = lambda fraction: None,
+    progress: Callable[[float], None],
 ) -> MovieMotion:
     """Find how the content of a movie moves.
 

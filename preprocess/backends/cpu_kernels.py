@@ -184,7 +184,7 @@ def cut_patches(
             of_row = np.float32(0)
             for x in range(width):
                 of_row += window[y, x]
-            total += of_row
+            total += float(of_row)
         level = np.float32(total / (height * width))
         for y in range(height):
             line, source = patches[n, y], window[y]
@@ -218,7 +218,7 @@ def row_slopes(aligned: Array, weighted: Array) -> tuple[float, float]:
     for x in range(wr.size):
         odd += i[x] * wr[x] - r[x] * wi[x]
         odd_x += i[x] * kr[x] - r[x] * ki[x]
-    return odd, odd_x
+    return float(odd), float(odd_x)
 
 
 @numba.njit(nogil=True, cache=True)
