@@ -209,7 +209,7 @@ def _sections(outcome: Outcome, warnings: tuple[str, ...], too_large: list[str])
 
 
 def _local_section(outcome: Outcome) -> dict[str, Any]:
-    field = outcome.field.relative_to_first()
+    field = outcome.field
     return {
         **asdict(outcome.local),
         "terms": "1, x, x², y, y², xy; x = column / width - 0.5, y = row / height - 0.5",

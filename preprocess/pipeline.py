@@ -107,11 +107,12 @@ def process_movie(
         held = hold_movie(movie, used, groups, backend, settings, lambda fraction: stages.tell("read", fraction))
     with stages.stage("align"):
         motion = _motion(movie, held, settings, lambda fraction: stages.tell("align", fraction))
+        field = motion.field.seen_from_first((movie.height, movie.width))
     with stages.stage("sum"):
         images = micrographs(
             held.stack,
             backend,
-            motion.field.relative_to_first(),
+            field,
             weights,
             settings,
             micrograph_shape(movie.height, movie.width, settings.bin_factor),
@@ -126,7 +127,7 @@ def process_movie(
             pixel_size_angstrom=pixel_size,
             weights=weights,
             motion=motion.whole,
-            field=motion.field,
+            field=field,
             local=motion.local,
             accumulated=accumulated_motion(motion.whole.shifts, pixel_size, None if dose is None else dose.after_frame),
             defects=held.defects,

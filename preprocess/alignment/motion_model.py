@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FIRST_VARIANCE_PX2 = 4.0
-LEAST_VARIANCE_PX2 = 1e-6
+LEAST_VARIANCE_PX2, MOST_VARIANCE_PX2 = 1e-6, 1e6
 EVIDENCE_STEPS = 20
 LAST_OCTAVE = 7
 
@@ -124,7 +124,7 @@ class MotionModel:
                 np.bincount(np.tile(group, (1, 2)).ravel(), values.ravel(), variances.size)
                 for values in (found**2, determined)
             )
-            variances = np.maximum(squares / np.maximum(freedoms, 1e-9), LEAST_VARIANCE_PX2)
+            variances = np.clip(squares / np.maximum(freedoms, 1e-9), LEAST_VARIANCE_PX2, MOST_VARIANCE_PX2)
         return MotionModel(found.reshape(self.coefficients.shape), variances.reshape(self.variances.shape))
 
 

@@ -97,6 +97,8 @@ def estimate_movie_motion(
     )
     if found is None:
         return _whole_frame_alone(whole, counts, bin_factor, "the patches' frames share nothing beyond noise")
+    if not found.decision.used and coarse_bin == bin_factor:  # the whole frame knows no less than its patches
+        return MovieMotion(whole, DisplacementField.whole_frame(whole.shifts), found.decision)
     return MovieMotion(replace(whole, shifts=found.field.mean_shifts()), found.field, found.decision)
 
 
