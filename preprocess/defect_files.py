@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import DefectMismatch, UnreadableMovie, UnsupportedFormat
-from preprocess.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, first_image
+from preprocess.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image
 
 Mask = NDArray[np.bool_]
 
@@ -43,7 +43,7 @@ SCALES = (1.0, 2.0, 4.0, 0.5)
 LARGEST_SHARE = 0.5
 
 
-def load_defects(path: Path, shape: tuple[int, int]) -> Mask:
+def load_defects(path: Path, shape: tuple[int, int], *, upsampling: int = 1) -> Mask:
     """Return which pixels of a movie's frames the file calls defects.
 
     Parameters
@@ -52,6 +52,8 @@ def load_defects(path: Path, shape: tuple[int, int]) -> Mask:
         `.txt`: RELION's or SerialEM's text; `.mrc .mrcs .tif .tiff`: a map.
     shape
         Height and width of the frames.
+    upsampling
+        How many pixels of the frames share one of the camera, along each axis: a map may have either size (EER).
 
     Raises
     ------
@@ -65,7 +67,7 @@ def load_defects(path: Path, shape: tuple[int, int]) -> Mask:
         if extension == ".txt":
             mask = _from_text(path, shape)
         elif extension in MRC_EXTENSIONS | TIFF_EXTENSIONS:
-            mask = _from_map(path, shape)
+            mask = _from_map(path, shape, upsampling)
         else:
             raise UnsupportedFormat(
                 f"{path}: defects are read from .txt, .mrc and .tif", hint="Rename the file, or convert it."
@@ -88,11 +90,13 @@ def _is_serialem(text: str) -> bool:
     return any(line.split()[0].lower() in SERIALEM_WORDS for line in text.splitlines() if line.strip())
 
 
-def _from_map(path: Path, shape: tuple[int, int]) -> Mask:
+def _from_map(path: Path, shape: tuple[int, int], upsampling: int) -> Mask:
     try:
         image = first_image(path)
     except UnreadableMovie as error:
         raise DefectMismatch(f"defects {path} cannot be read: {error}") from error
+    if (image.shape[0] * upsampling, image.shape[1] * upsampling) == shape:
+        image = enlarged(image, upsampling)
     if image.shape != shape:
         hint = None
         if image.shape in {(2 * shape[0], 2 * shape[1]), (shape[0] // 2, shape[1] // 2)}:

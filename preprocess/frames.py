@@ -14,6 +14,7 @@ from preprocess.defects import Defects, find_defects, find_replacements
 from preprocess.gain import divides, load_gain
 from preprocess.grouping import FrameGroups
 from preprocess.movies import Movie
+from preprocess.movies.eer import EerMovie
 from preprocess.quality import GainFit, check_gain
 from preprocess.settings import AlignmentSettings, DefectSettings
 
@@ -95,4 +96,7 @@ def hold_movie(
 
 
 def _listed_defects(settings: DefectSettings, movie: Movie) -> NDArray[np.bool_] | None:
-    return None if settings.path is None else load_defects(settings.path, (movie.height, movie.width))
+    if settings.path is None:
+        return None
+    upsampling = movie.upsampling if isinstance(movie, EerMovie) else 1
+    return load_defects(settings.path, (movie.height, movie.width), upsampling=upsampling)

@@ -6,6 +6,7 @@ RELION's rules, found by comparing with RELION 3.1.3 pixel by pixel (`tests/prep
 * TIFF and MRC movies are multiplied by the gain;
 * EER movies are multiplied by a `.gain` file (a TIFF; its first page, as it lies); any other gain divides, scaled by
   its mean over all pixels, zeros included;
+* an EER movie at twice the camera's resolution takes a gain of either: four pixels share one of the camera's;
 * zero means a defect;
 * rotation first, clockwise as seen with row 0 at the top, then the flip: y upside down, x left to right.
 """
@@ -19,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import GainMismatch, UnreadableMovie, UnsupportedFormat
+from preprocess.movies.eer import EerMovie
 from preprocess.movies.movie import Movie
-from preprocess.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, first_image
+from preprocess.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image
 from preprocess.settings import GainSettings
 
 _FALCON = ".gain"
@@ -55,6 +57,8 @@ def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | Non
     if divides(settings, movie):
         stored = np.divide(stored.mean(dtype=np.float64), stored, out=np.zeros_like(stored), where=stored > 0)
     gain = turned(stored, settings)
+    if isinstance(movie, EerMovie) and (gain.shape[0] * 2, gain.shape[1] * 2) == (movie.height, movie.width):
+        gain = enlarged(gain, movie.upsampling)
     if gain.shape != (movie.height, movie.width):
         raise _shape_mismatch(settings, gain.shape, movie)
     return np.ascontiguousarray(gain, np.float32)

@@ -210,7 +210,11 @@ def chosen_alignment(
                 path=gain, rotate_degrees=ROTATIONS[gain_rotate], flip=gain_flip, operation=gain_operation
             ),
             defects=DefectSettings(path=defects, automatic=find_defects),
-            eer=EerSettings(hardware_frames_per_frame=eer_frames, dose_per_frame_e_per_a2=eer_dose_per_frame, upsampling=2 if eer_upsampling == "2" else 1),
+            eer=EerSettings(
+                hardware_frames_per_frame=eer_frames,
+                dose_per_frame_e_per_a2=eer_dose_per_frame,
+                upsampling=2 if eer_upsampling == "2" else 1,
+            ),
             frames=FrameSettings(first=_first_frame(first_frame, throw), last=last_frame, group=group),
             patches=_patches(patches),
             bin_factor=bin,

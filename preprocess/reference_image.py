@@ -33,6 +33,11 @@ def first_image(path: Path) -> NDArray[Any]:
         raise UnreadableMovie(str(error)) from error
 
 
+def enlarged(image: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Return an image with each pixel repeated `factor` times along both axes."""
+    return image if factor == 1 else np.repeat(np.repeat(image, factor, 0), factor, 1)
+
+
 def _first_tiff_page(path: Path) -> NDArray[Any]:
     size = path.stat().st_size
     with path.open("rb", buffering=0) as file:
