@@ -26,6 +26,8 @@ from preprocess.acquisition import Acquisition
 
 SOME_FAILED = 3
 WIDTH_COLUMNS = 100
+FIRST_MOVIE = "small@256x256x6"
+"""What cryoferry is run on with nothing compiled yet: so small that compiling is nearly all that it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ class Results:
     machine: dict[str, Any]
     versions: dict[str, str]
     missing: dict[str, str]
-    cold: Run | None
+    first_runs: list[Run]
     runs: list[Run]
     summaries: list[Summary]
     scalings: list[Scaling]
@@ -68,7 +70,7 @@ class Results:
             "repeats": self.plan.repeats,
             "programs": self.versions,
             "missing": self.missing,
-            "first_run_of_all": None if self.cold is None else self.cold.as_object(),
+            "first_runs": [run.as_object() for run in self.first_runs],
             "summary": [summary.as_object() for summary in self.summaries],
             "scaling": [one.as_object() for one in self.scalings],
             "runs": [run.as_object() for run in self.runs],
@@ -133,12 +135,10 @@ def _measure(
 
     work = plan.out.resolve() / "work"
     runner = AlignRuns(here, work, threads=plan.threads, repeats=plan.repeats, keep=plan.keep, tell=tell)
-    cold: Run | None = None
     runs: list[Run] = []
     try:
-        for number, movie in enumerate(movies):
-            if number == 0:
-                cold = runner.cold_start(movie)
+        first_runs = runner.first_runs(simulated_movie(find_preset(FIRST_MOVIE), 0, plan.cache))
+        for movie in movies:
             runs += runner.on(movie)
     finally:
         if not plan.keep:
@@ -149,7 +149,7 @@ def _measure(
         at_first,
         versions,
         {contestant.name: contestant.how_to_get for contestant in missing},
-        cold,
+        first_runs,
         runs,
         summarise(told),
         scaling(runs) if plan.scaling else [],
@@ -189,7 +189,7 @@ def _tell(results: Results, written: Sequence[Path]) -> None:
         f"load at the beginning {told['load_1_min']:g}",
         markup=False,
     )
-    for table in tables(results.summaries, results.scalings, results.cold):
+    for table in tables(results.summaries, results.scalings, results.first_runs):
         console.print()
         console.print(table)
     for summary in results.summaries:

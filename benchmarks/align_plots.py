@@ -115,7 +115,7 @@ def _errors(summaries: Sequence[Summary]) -> Canvas:
         panel.x_ticks(list(range(len(seeds))), _names(seeds))
         for summary in group:
             points = [(seeds.index(seed), value) for seed, value in summary.field_px_by_seed.items()]
-            panel.curve(points, colour_of(summary.program), dots=True, width=1.2)
+            panel.curve(points, colour_of(summary.program), dots=True, width=0)
     return canvas
 
 

@@ -74,16 +74,20 @@ class AlignRuns:
         self._tell = tell
         self.numba_cache = work / "numba"
 
-    def cold_start(self, movie: BenchMovie) -> Run | None:
-        """Run cryoferry with an empty cache of compiled code, which later runs use; None if it is no contestant."""
+    def first_runs(self, movie: BenchMovie) -> list[Run]:
+        """Run cryoferry with an empty cache of compiled code, and again; nothing if it is no contestant.
+
+        Later runs use that cache.
+        """
         shutil.rmtree(self.numba_cache, ignore_errors=True)
         self.numba_cache.mkdir(parents=True)
         ours = next((one for one in self._contestants if one.name == CRYOFERRY), None)
         if ours is None:
-            return None
-        run, _ = self._measured(ours, movie, -1)
-        self._clear(movie, ours, -1)
-        return run
+            return []
+        runs = [self._measured(ours, movie, repeat)[0] for repeat in (-2, -1)]
+        for repeat in (-2, -1):
+            self._clear(movie, ours, repeat)
+        return runs
 
     def on(self, movie: BenchMovie) -> list[Run]:
         """Run all programs on a movie; the first repeat's results are compared with the truth, or with each other."""
@@ -107,7 +111,7 @@ class AlignRuns:
         return (
             self._work
             / (movie.path.stem if movie.seed is None else movie.path.parent.name)
-            / (f"{contestant.name}_{'cold' if repeat < 0 else repeat}")
+            / (f"{contestant.name}_{repeat}")
         )
 
     def _clear(self, movie: BenchMovie, contestant: Contestant, repeat: int) -> None:

@@ -15,7 +15,7 @@ from benchmarks.scaling import Scaling
 SHOWN_ANGSTROM = (40.0, 20.0, 10.0, 8.0, 6.0, 5.0, 4.0, 3.5, 3.0, 2.5)
 
 
-def tables(summaries: Sequence[Summary], scalings: Sequence[Scaling], cold: Run | None) -> Iterator[Table]:
+def tables(summaries: Sequence[Summary], scalings: Sequence[Scaling], first_runs: Sequence[Run]) -> Iterator[Table]:
     """Yield the tables."""
     yield _cost_table(summaries)
     if any(summary.field_px is not None for summary in summaries):
@@ -25,7 +25,7 @@ def tables(summaries: Sequence[Summary], scalings: Sequence[Scaling], cold: Run 
         if known:
             yield _frc_table(preset, known)
     if any(summary.stage_seconds for summary in summaries):
-        yield _stage_table(summaries, cold)
+        yield _stage_table(summaries, first_runs)
     if scalings:
         yield _scaling_table(scalings)
 
@@ -97,12 +97,13 @@ def _frc_table(preset: str, summaries: Sequence[Summary]) -> Table:
     return table
 
 
-def _stage_table(summaries: Sequence[Summary], cold: Run | None) -> Table:
+def _stage_table(summaries: Sequence[Summary], first_runs: Sequence[Run]) -> Table:
     told = [summary for summary in summaries if summary.stage_seconds]
     stages = list(dict.fromkeys(stage for summary in told for stage in summary.stage_seconds))
     title = "Seconds of each stage, as programs tell them; start: the rest of the wall time"
-    if cold is not None and cold.wall_s is not None:
-        title += f"\nThe very first run, nothing compiled yet, {cold.movie}: {cold.wall_s:.1f} s"
+    walls = [run.wall_s for run in first_runs if run.wall_s is not None]
+    if len(walls) > 1:
+        title += f"\nA tiny movie, nothing compiled yet: {walls[0]:.1f} s; once more: {walls[1]:.1f} s"
     table = _table(title, "movies", "program", *stages, "start")
     table.min_width = len(max(title.splitlines(), key=len))
     for summary in told:

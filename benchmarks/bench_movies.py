@@ -61,7 +61,7 @@ def simulated_movie(preset: Preset, seed: int, cache: Path) -> BenchMovie:
         "hardware_frames_per_frame": preset.hardware_frames_per_frame,
     }
     key = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:12]
-    folder = cache / f"{preset.name}_{seed}_{key}"
+    folder = cache.resolve() / f"{preset.name}_{seed}_{key}"
     path = folder / f"{preset.name.partition('@')[0]}_{seed}{_EXTENSIONS[preset.movie_format]}"
     gain = folder / ("gain.gain" if preset.movie_format == "eer" else "gain.mrc")
     if not (folder / "truth.json").exists():

@@ -96,7 +96,7 @@ class Panel:
         left, top, right, bottom = self.box
         self.canvas.text(left, top - 26, title, size=15)
         self.canvas.text((left + right) / 2, bottom + 34, x_title, colour=GREY, anchor="mm")
-        self.canvas.text(left - 6, top - 10, y_title, size=11, colour=GREY, anchor="rm")
+        self.canvas.text(left - 6, top - 14, y_title, size=11, colour=GREY, anchor="rm")
         self.canvas.line([(left, bottom), (right, bottom)], GREY)
 
     def x_ticks(self, values: Sequence[float], label: Callable[[float], str] = "{:g}".format) -> None:
@@ -118,7 +118,7 @@ class Panel:
     def curve(self, points: Points, colour: Colour, *, dots: bool = False, width: float = 2) -> None:
         """Draw a line through points, with dots if wanted."""
         places = [self.place(x, y) for x, y in points]
-        if len(places) > 1:
+        if len(places) > 1 and width > 0:
             self.canvas.line(places, colour, width)
         if dots:
             for x, y in places:
