@@ -24,10 +24,11 @@ from preprocess.alignment.whole_frame import LOWEST_CYCLES, signal_weights
 from preprocess.backends.contract import RING_COUNT, PatchSpectra
 
 DEGREE = 2
-COARSE_TO_FINE_B_PX2 = (600.0, 150.0, 40.0, 10.0, 0.0, 0.0)
-TEST_B_PX2 = (150.0, 40.0, 10.0, 0.0)
-WHOLE_FRAME_B_PX2 = (0.0, 0.0)
+COARSE_TO_FINE_B_PX2 = (600.0, 150.0, 40.0, 10.0, 0.0)
+FINE_B_PX2 = (0.0, 0.0)
 NEGLIGIBLE = 1e-3
+INFORMATIVE = 0.995
+"""Part of what all frequencies tell about motion that is made use of; the highest, which tell the rest, cost most."""
 LEAST_GAIN = 4.0
 """Log-likelihood that unseen patches must gain before the local model is believed (2 standard deviations)."""
 
@@ -100,8 +101,11 @@ class _Patches:
         """Return each ring's weight, from the powers of several patches, shape (patches, RING_COUNT)."""
         sizes = self._sizes * len(sum_powers)
         weights, _ = signal_weights(sum_powers.sum(0), frame_powers.sum(0), sizes, self.frame_count)
-        high_passed: NDArray[np.float64] = weights * self._high_pass
-        return high_passed
+        weights *= self._high_pass
+        information = weights * np.maximum(sum_powers.sum(0) - frame_powers.sum(0), 0) * self._frequency**2
+        told = np.cumsum(information)
+        weights[np.append(0, told[:-1]) > INFORMATIVE * told[-1]] = 0
+        return weights
 
     def log_likelihoods(self, model: MotionModel, patches: Sequence[int], weights: NDArray[np.float64]) -> Figures:
         """Return each patch's log-likelihood, but for a constant."""
@@ -117,8 +121,7 @@ class _Patches:
         for b_factor in b_factors:
             damped = weights * np.exp(-2 * b_factor * self._frequency**2 / px_per_sample.prod())
             damped[damped < NEGLIGIBLE * damped.max()] = 0
-            last_ring = _end(damped) if b_factor else RING_COUNT
-            found = self.spectra.measure(self._shifts(model), damped, patches, last_ring)
+            found = self.spectra.measure(self._shifts(model), damped, patches, _end(damped))
             n, scale = self.frame_count, px_per_sample
             yy, xx, yx = (
                 -found.hessian.T / (n * (n - 1.0)) / np.array([[scale[0] ** 2], [scale[1] ** 2], [scale.prod()]])
@@ -176,16 +179,16 @@ def estimate_local_motion(
     weights = patches.weights(*patches.powers(whole, everywhere))
     if not weights.any():
         return None
-    whole = patches.fitted(whole, everywhere, weights, WHOLE_FRAME_B_PX2)
+    whole = patches.fitted(whole, everywhere, weights, FINE_B_PX2)
     progress(0.3)
     shifts = whole.displacements(np.zeros((1, 2)))[:, 0]
-    gains = _held_out_gains(patches, whole, shifts, weights, counts)
+    gains, halves = _held_out_gains(patches, whole, shifts, weights, counts)
     progress(0.6)
     gain, error = float(gains.sum()), float(gains.std() * np.sqrt(gains.size))
     model = whole
     used = gain > LEAST_GAIN
     if used:
-        model = patches.fitted(MotionModel.from_shifts(shifts, DEGREE), everywhere, weights, COARSE_TO_FINE_B_PX2)
+        model = patches.fitted(halves, everywhere, patches.weights(*patches.powers(halves, everywhere)), FINE_B_PX2)
         reason = "the field found in every other patch also aligns the patches in between better than one shift"
     else:
         reason = "the field found in every other patch does not align the patches in between better than one shift"
@@ -209,22 +212,27 @@ def _held_out_gains(
     shifts: NDArray[np.float64],
     weights: NDArray[np.float64],
     counts: tuple[int, int],
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], MotionModel]:
     """Return what each patch's log-likelihood gains by the local motion that the patches of the other colour show.
 
-    The whole frame's motion is the same in both cases, so that nothing but local motion is judged.
+    The whole frame's motion is the same in both cases, so that nothing but local motion is judged. The mean of both
+    colours' models comes along: where to begin with all patches.
     """
     number = np.arange(patches.count)
     colour = (number // counts[1] + number % counts[1]) % 2
     before = patches.log_likelihoods(whole, range(patches.count), weights)
-    after = np.empty_like(before)
+    after, halves = np.empty_like(before), []
     for fitted_to in (0, 1):
         seen, unseen = np.flatnonzero(colour == fitted_to).tolist(), np.flatnonzero(colour != fitted_to).tolist()
-        model = patches.fitted(MotionModel.from_shifts(shifts, DEGREE), seen, weights, TEST_B_PX2)
+        model = patches.fitted(MotionModel.from_shifts(shifts, DEGREE), seen, weights, COARSE_TO_FINE_B_PX2)
         coefficients = model.coefficients.copy()
         coefficients[:, :, 0] = whole.coefficients[:, :, 0]
         after[unseen] = patches.log_likelihoods(MotionModel(coefficients, model.variances), unseen, weights)
-    return after - before
+        halves.append(model)
+    mean = MotionModel(
+        (halves[0].coefficients + halves[1].coefficients) / 2, (halves[0].variances + halves[1].variances) / 2
+    )
+    return after - before, mean
 
 
 def displacement_field(model: MotionModel) -> DisplacementField:

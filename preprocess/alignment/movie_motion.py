@@ -14,7 +14,7 @@ from preprocess.alignment.patches import lay_patches, patch_counts
 from preprocess.alignment.whole_frame import WholeFrameMotion, estimate_motion, estimation_bin, no_motion
 from preprocess.backends.contract import FrameStack
 
-COARSE_SIDE_PX = 2048
+COARSE_SIDE_PX = 1536
 SMALL_SIDE_PX = 1536
 KEPT, KEPT_WHEN_BINNED = 0.6, 0.75
 """Part of the frequencies that patches of larger frames keep: beyond, there is little to align by."""

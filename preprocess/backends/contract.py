@@ -184,7 +184,8 @@ class Backend(Protocol):
     ) -> Image:
         """Return the sum of the images, each filtered radially, Fourier-cropped to `output_shape`.
 
-        Pixel values keep their mean: cropping averages, as RELION does.
+        Pixel values keep their mean: cropping averages, as RELION does. Rows and columns at the end that make no whole
+        pixel of the output are left out first, so that it is binned by a whole number.
 
         Parameters
         ----------

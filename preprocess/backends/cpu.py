@@ -18,7 +18,14 @@ from preprocess.alignment.patches import PatchLayout, patch_window
 from preprocess.backends import cpu_kernels as kernels
 from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures
 from preprocess.backends.row_threads import RowThreads, usable_threads
-from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, edge_taper, lanczos_taps, ring_indices, ring_sizes
+from preprocess.backends.spectrum_layout import (
+    CORNER_FREQUENCY,
+    edge_taper,
+    lanczos_taps,
+    ring_indices,
+    ring_sizes,
+    whole_multiple,
+)
 from preprocess.errors import DeviceOutOfMemory
 
 
@@ -210,19 +217,14 @@ class CpuFrameStack:
         )
         cut = np.empty((patches, layout.height, layout.width), np.float32)
         windows = patch_window(layout.height), patch_window(layout.width)
-        upper = rows - rows // 2
         for index in range(count):
             self._bin(index, layout.bin_factor, binned)
             self.threads.run(
                 kernels.cut_patches, binned, layout.tops[index], layout.lefts[index], *windows, cut, rows=patches
             )
-            transform = scipy.fft.rfft2(cut, workers=self.threads.count)
-            for part, source in (
-                (slice(0, upper), slice(0, upper)),
-                (slice(upper, rows), slice(-(rows - upper), None)),
-            ):
-                planes[:, part, index, 0] = transform[:, source, :half].real
-                planes[:, part, index, 1] = transform[:, source, :half].imag
+            transform = scipy.fft.rfft(cut, axis=2, workers=self.threads.count)[:, :, :half]
+            transform = scipy.fft.fft(transform, axis=1, workers=self.threads.count)
+            self.threads.run(kernels.keep_lowest, transform, index, planes, rows=patches)
         return CpuPatchSpectra(planes, layout.kept_width, self.threads)
 
     def _bin(self, index: int, bin_factor: int, binned: NDArray[np.float32]) -> None:
@@ -281,9 +283,10 @@ class CpuBackend:
         if output_shape == (height, width) and np.all(filters == 1):
             plain: Image = np.sum(images, axis=0, dtype=np.float32)
             return plain
+        height, width = whole_multiple(images[0].shape, output_shape)
         total = np.zeros((output_shape[0], output_shape[1] // 2 + 1), np.complex64)
         for image, factors in zip(images, filters, strict=True):
-            transform = scipy.fft.rfft2(image, workers=self.threads.count)
+            transform = scipy.fft.rfft2(image[:height, :width], workers=self.threads.count)
             self.threads.run(
                 kernels.add_filtered,
                 transform,

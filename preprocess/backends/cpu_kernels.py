@@ -192,6 +192,18 @@ def cut_patches(
                 line[x] = (source[x] - level) * (rows[y] * columns[x])
 
 
+@numba.njit(nogil=True, cache=True)
+def keep_lowest(transforms: Array, t: int, planes: Array, start: int, stop: int) -> None:
+    """Copy the lowest rows of patches' transforms (patches, rows, columns) into frame t of `planes`."""
+    _, rows, _, _, half = planes.shape
+    for n in range(start, stop):
+        for y in range(rows):
+            line = transforms[n, y if 2 * y < rows else y + transforms.shape[1] - rows]
+            for x in range(half):
+                planes[n, y, t, 0, x] = line[x].real
+                planes[n, y, t, 1, x] = line[x].imag
+
+
 @numba.njit(nogil=True, fastmath=True, cache=True)
 def align_row(
     real: Array, imaginary: Array, phase: complex, cosines: Array, sines: Array, aligned: Array, sums: Array

@@ -21,6 +21,7 @@ from preprocess.backends.spectrum_layout import (
     multiplicity,
     ring_indices,
     ring_sizes,
+    whole_multiple,
 )
 from preprocess.errors import DeviceError, DeviceOutOfMemory
 
@@ -323,6 +324,7 @@ class GpuBackend:
             for image in images[1:]:
                 plain += image
             return cupy.asnumpy(plain)  # type: ignore[no-any-return]  # CuPy has no types
+        height, width = whole_multiple(images[0].shape, output_shape)
         rows = np.arange(output_shape[0])
         lowest = np.where(2 * rows < output_shape[0], rows, height - output_shape[0] + rows)
         kept = cupy.asarray(lowest)
@@ -334,7 +336,7 @@ class GpuBackend:
         places = cupy.linspace(0, CORNER_FREQUENCY, filters.shape[1])
         for image, factors in zip(images, filters, strict=True):
             filtered = cupy.interp(frequency, places, cupy.asarray(factors, cupy.float64)).astype(cupy.float32)
-            total += cupy.fft.rfft2(image)[kept, :half] * filtered.reshape(total.shape)
+            total += cupy.fft.rfft2(image[:height, :width])[kept, :half] * filtered.reshape(total.shape)
         total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
         image = cupy.fft.irfft2(total, s=output_shape)
         return cupy.asnumpy(image.astype(cupy.float32))  # type: ignore[no-any-return]  # CuPy has no types
