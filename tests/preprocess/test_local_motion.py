@@ -49,7 +49,7 @@ def test_strong_local_motion_is_found() -> None:
     assert motion.local.held_out_gain > 10 * motion.local.held_out_gain_error**0.5
     assert not whole.local.used
     assert field_error(motion, settings) < 0.2 < 0.25 < field_error(whole, settings)
-    assert motion.whole.shifts == pytest.approx(whole.whole.shifts, abs=0.2)
+    assert motion.whole.shifts == pytest.approx(whole.whole.shifts, abs=0.3)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
