@@ -127,6 +127,10 @@ DoseWeighting = Annotated[
     bool, typer.Option(help="Weight each frame's frequencies by its dose.", rich_help_panel=ALIGNMENT)
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda:N", help="Where to compute.", rich_help_panel=ALIGNMENT)]
+DeviceMemory = Annotated[
+    float | None,
+    typer.Option(metavar="GB", min=0.1, help="Most memory to take of a CUDA device.", rich_help_panel=ALIGNMENT),
+]
 Threads = Annotated[
     int, typer.Option(metavar="N", min=0, help="Threads; 0: every core it may use.", rich_help_panel=ALIGNMENT)
 ]
@@ -186,6 +190,7 @@ def chosen_alignment(
     bin: Bin = 1,  # noqa: A002  # the option is --bin
     dose_weighting: DoseWeighting = True,
     device: Device = "auto",
+    device_memory: DeviceMemory = None,
     threads: Threads = 0,
     unweighted: Unweighted = False,
     even_odd: EvenOdd = False,
@@ -224,6 +229,7 @@ def chosen_alignment(
             float32=float32,
             motioncor_logs=motioncor_logs,
             device=device,
+            device_memory_gb=device_memory,
             threads=threads,
         ),
         flags=Acquisition(**flags),

@@ -101,7 +101,7 @@ def process_movie(
         groups = FrameGroups.of(len(used), settings.frames.group)
         dose = exposure_dose(known, movie.frame_count, used)
         weights, warnings = _weights(len(used), settings, known, dose, pixel_size)
-        backend = choose_backend(settings.device, settings.threads)
+        backend = choose_backend(settings.device, settings.threads, settings.device_memory_gb)
         sums = len(weights.frame_weights) + settings.unweighted + 2 * settings.even_odd
         refuse_too_large(movie, backend, groups, sums, estimation_bin(movie.height, movie.width))
         held = hold_movie(movie, used, groups, backend, settings, lambda fraction: stages.tell("read", fraction))

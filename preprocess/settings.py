@@ -62,4 +62,5 @@ class AlignmentSettings:
     float32: bool = False
     motioncor_logs: bool = False
     device: str = "auto"
+    device_memory_gb: float | None = None  # most to take of a CUDA device; None: all that it has
     threads: int = 0  # 0: all cores that this process may use

@@ -272,14 +272,24 @@ class GpuFrameStack:
         taps = cupy.asarray(lanczos_taps())
         gain = taps if self.gain is None else self.gain
         grid = (-(-width // THREADS_A_BLOCK[0]), -(-height // THREADS_A_BLOCK[1]))
+        has_gain = np.int32(self.gain is not None)
         images: list[DeviceImage] = []
-        for start in range(0, len(weights), MOST_SUMS):
-            part = cupy.ascontiguousarray(cupy.asarray(weights[start : start + MOST_SUMS].T, cupy.float32))
-            sums = cupy.empty((part.shape[1], height, width), cupy.float32)
+        at_once = MOST_SUMS
+        while len(images) < len(weights):
+            part = np.ascontiguousarray(weights[len(images) : len(images) + at_once].T, np.float32)
+            try:
+                sums = cupy.empty((part.shape[1], height, width), cupy.float32)
+            except cupy.cuda.memory.OutOfMemoryError:
+                if at_once == 1:
+                    raise
+                at_once //= 2  # sums made until now make room; the passes over the frames become more
+                images = [cupy.asnumpy(image) for image in images]
+                cupy.get_default_memory_pool().free_all_blocks()
+                continue
             sizes = [np.int32(size) for size in (count, height, width, part.shape[1], len(taps))]
-            has_gain = np.int32(self.gain is not None)
-            kernel(grid, THREADS_A_BLOCK, (self.frames, gain, has_gain, field_y, field_x, part, taps, sums, *sizes))
-            images += list(sums)
+            arguments = (self.frames, gain, has_gain, field_y, field_x, cupy.asarray(part), taps, sums, *sizes)
+            kernel(grid, THREADS_A_BLOCK, arguments)
+            images += list(sums) if at_once == MOST_SUMS else [cupy.asnumpy(image) for image in sums]
         return images
 
     @_on_its_device
@@ -293,7 +303,7 @@ class GpuFrameStack:
 class GpuBackend:
     """One CUDA device."""
 
-    def __init__(self, device: int) -> None:
+    def __init__(self, device: int, memory_gb: float | None = None) -> None:
         self.device = device
         try:
             count = cupy.cuda.runtime.getDeviceCount()
@@ -301,6 +311,9 @@ class GpuBackend:
             raise DeviceError(f"no CUDA device answers: {error}") from error
         if device >= count:
             raise DeviceError(f"there is no cuda:{device}; devices here: {count}")
+        if memory_gb is not None:
+            with cupy.cuda.Device(device):
+                cupy.get_default_memory_pool().set_limit(size=int(memory_gb * 1e9))
 
     @property
     def name(self) -> str:
@@ -320,9 +333,9 @@ class GpuBackend:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
         height, width = images[0].shape
         if output_shape == (height, width) and np.all(filters == 1):
-            plain = images[0].copy()
+            plain = cupy.array(images[0])
             for image in images[1:]:
-                plain += image
+                plain += cupy.asarray(image)
             return cupy.asnumpy(plain)  # type: ignore[no-any-return]  # CuPy has no types
         height, width = whole_multiple(images[0].shape, output_shape)
         rows = np.arange(output_shape[0])
