@@ -275,11 +275,11 @@ def test_filtered_sum_filters_by_frequency_and_keeps_the_mean_when_binning(
     whole = backend.filtered_sum(images, filters, (HEIGHT, WIDTH))
     np.testing.assert_allclose(whole, scipy.fft.irfft2(expected, s=(HEIGHT, WIDTH)), atol=1e-3)
     assert whole.dtype == np.float32
-    small = backend.filtered_sum(images, filters, (34, 74))
-    assert small.shape == (34, 74)
+    small = backend.filtered_sum(images, filters, (14, 30))
+    assert small.shape == (14, 30)
     assert small.mean() == pytest.approx(whole.mean(), rel=1e-5)
-    low = np.fft.rfft2(small)[:16, :36] / small.size
-    np.testing.assert_allclose(low, expected[:16, :36] / whole.size, atol=1e-4)
+    low = np.fft.rfft2(small)[:6, :14] / small.size
+    np.testing.assert_allclose(low, expected[:6, :14] / whole.size, atol=1e-4)
     plain = backend.filtered_sum(images, np.ones((3, 2), np.float32), (HEIGHT, WIDTH))
     np.testing.assert_array_equal(plain, frames.sum(0, dtype=np.float64))
 
