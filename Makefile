@@ -47,6 +47,10 @@ lock:  ## resolve the dependencies anew (needs uv)
 demo: scipion-if-wanted  ## see the whole path work: microscope to Scipion (SCIPION=0: without Scipion)
 	@$(BIN)/cryoferry demo $(if $(filter 0,$(SCIPION)),--no-scipion,) $(DEMO_FLAGS)
 
+.PHONY: bench
+bench: install  ## measure alignment against RELION on this machine (BENCH="k3 --seeds 0-4": other movies)
+	@$(BIN)/cryoferry bench align $(or $(BENCH),small faint doming)
+
 # ---- checks
 
 .PHONY: check

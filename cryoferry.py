@@ -42,6 +42,7 @@ COMMANDS: dict[str, Mounted] = {
     "align": Mounted("preprocess.commands", "align", ANYWHERE),
     "send": Mounted("transfer.commands", "send", ANYWHERE),
     "simulate": Mounted("preprocess.simulation.commands", "simulate", ANYWHERE),
+    "bench": Mounted("benchmarks.commands", "bench", ANYWHERE),
 }
 
 

@@ -18,14 +18,15 @@ _log = logging.getLogger(__name__)
 
 _PIXEL_SIZE_TOLERANCE = 0.01
 _SUPER_RESOLUTION_RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)
-_DOSE_FIELDS = ("dose_per_frame_e_per_a2", "total_dose_e_per_a2")
+_DOSE_FIELDS = ("dose_per_frame_e_per_a2", "total_dose_e_per_a2", "frame_doses_e_per_a2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquisition:
     """How an exposure was taken. None: nobody knows.
 
-    `pixel_size_angstrom` is of the movie as recorded. `defocus_angstrom` is the intended one; underfocus is positive.
+    `pixel_size_angstrom` is of the movie as recorded. `frame_doses_e_per_a2` has every frame's dose where these
+    are unequal; the dose per frame is then their mean. `defocus_angstrom` is the intended one; underfocus is positive.
     `sources` says for each known field where it came from (`flag`, `configuration`, `epu-xml`, `mdoc`, `header`,
     `default`).
     """
@@ -37,6 +38,7 @@ class Acquisition:
     magnification: float | None = None
     dose_per_frame_e_per_a2: float | None = None
     total_dose_e_per_a2: float | None = None
+    frame_doses_e_per_a2: tuple[float, ...] | None = None
     pre_exposure_e_per_a2: float | None = None
     defocus_angstrom: float | None = None
     sources: dict[str, str] = field(default_factory=dict)
@@ -104,11 +106,16 @@ def _read_all(movie: Movie, paths: Iterable[Path]) -> list[Sidecar]:
 
 
 def _from_sidecar(sidecar: Sidecar, movie: Movie, user_says_pixel_size: bool) -> Acquisition:
+    doses = sidecar.frame_doses_e_per_a2
+    if doses is not None and len(doses) != movie.frame_count:
+        _log.warning("%s: doses of %d frames, the movie has %d", sidecar.path, len(doses), movie.frame_count)
+        doses = None
     return Acquisition(
         pixel_size_angstrom=None if user_says_pixel_size else _pixel_size_of_movie(sidecar, movie),
         voltage_kv=sidecar.voltage_kv,
         magnification=sidecar.magnification,
-        dose_per_frame_e_per_a2=sidecar.dose_per_frame_e_per_a2,
+        dose_per_frame_e_per_a2=sum(doses) / len(doses) if doses else sidecar.dose_per_frame_e_per_a2,
+        frame_doses_e_per_a2=doses,
         total_dose_e_per_a2=sidecar.total_dose_e_per_a2,
         defocus_angstrom=sidecar.defocus_angstrom,
     )
@@ -168,13 +175,18 @@ def _with_dose_per_frame(
 def _first_known(levels: list[tuple[str, Acquisition]], movie: Movie) -> Acquisition:
     values: dict[str, float] = {}
     sources: dict[str, str] = {}
-    for name in (each.name for each in fields(Acquisition) if each.name not in {"sources", "total_dose_e_per_a2"}):
+    frame_doses: tuple[float, ...] | None = None
+    per_frame, total, doses = _DOSE_FIELDS
+    for name in (each.name for each in fields(Acquisition) if each.name not in {"sources", total, doses}):
         for source, level in levels:
             value = getattr(level, name)
             if value is not None:
                 values[name], sources[name] = value, source
+                if name == per_frame:
+                    frame_doses = level.frame_doses_e_per_a2
                 break
-    per_frame, total = _DOSE_FIELDS
     if per_frame in values:
         values[total], sources[total] = values[per_frame] * movie.frame_count, sources[per_frame]
-    return Acquisition(**values, sources=sources)
+    if frame_doses is not None:
+        sources[doses] = sources[per_frame]
+    return Acquisition(**values, frame_doses_e_per_a2=frame_doses, sources=sources)

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from preprocess.errors import OutputRefused, PreprocessError
+from preprocess.micrographs_star import FILE_NAME, write_micrographs_star
 from preprocess.options import ChosenAlignment
 from preprocess.output_names import output_paths, refuse_to_write_over
 from preprocess.pipeline import process_movie
@@ -70,10 +71,11 @@ class Aligned:
 class AlignmentRun:
     """Aligns movies one after the other, going on after a failed one."""
 
-    def __init__(self, alignment: ChosenAlignment, out: Path, *, json: bool) -> None:
+    def __init__(self, alignment: ChosenAlignment, out: Path, *, json: bool, star: bool = False) -> None:
         self._alignment = alignment
         self._out = out
         self._json = json
+        self._star = star
         self._console = Console(stderr=True, highlight=False)
 
     def say_what_would_be_done(self, movies: Sequence[Path]) -> None:
@@ -83,6 +85,8 @@ class AlignmentRun:
             "micrograph_unweighted": settings.unweighted,
             "micrograph_even": settings.even_odd,
             "micrograph_odd": settings.even_odd,
+            "motion_log": settings.motioncor_logs,
+            "patch_motion_log": settings.motioncor_logs,
         }
         for movie in movies:
             outputs = [str(path) for role, path in output_paths(movie, self._out).items() if wanted.get(role, True)]
@@ -105,6 +109,9 @@ class AlignmentRun:
             if self._json and not (len(movies) == 1 and isinstance(done[-1].result, PreprocessError)):
                 _print_object(_as_object(done[-1]))
         failed = [item for item in done if isinstance(item.result, PreprocessError)]
+        aligned = [item.result for item in done if isinstance(item.result, ProcessedMovie)]
+        if self._star and aligned:
+            write_micrographs_star(self._out / FILE_NAME, aligned)
         if failed and len(movies) == 1 and isinstance(failed[0].result, PreprocessError):
             raise failed[0].result
         self._console.print(_table(done))

@@ -16,6 +16,9 @@ def align(
     alignment: ChosenAlignment,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results; made if it is not there.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
+    star: Annotated[
+        bool, typer.Option("--star", help="Also write DIR/corrected_micrographs.star, which RELION imports.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a movie on stdout.")] = False,
 ) -> None:
@@ -30,7 +33,7 @@ def align(
     refuse_collisions(movies, out)
     if not overwrite:
         refuse_existing(movies, out)
-    run = AlignmentRun(alignment, out, json=json)
+    run = AlignmentRun(alignment, out, json=json, star=star)
     if dry_run:
         run.say_what_would_be_done(movies)
         return

@@ -1,7 +1,8 @@
 """Pixels that cannot be believed, and which others take their place.
 
-A pixel is a defect where the gain reference is zero, and where the gain-corrected sum of the frames lies more than six
-standard deviations above its mean, RELION's rule (repeated until no more are found, since very hot pixels hide others).
+A pixel is a defect where the gain reference is zero, where a file of defects says so, where the gain-corrected sum of
+the frames lies more than six standard deviations above its mean (hot: RELION's rule, repeated until no more are found,
+since very hot pixels hide others), and where it never counted although its neighbours did (dead).
 In each frame a defect takes the value of a good pixel nearby, another one in each frame, so that no trace stays.
 """
 
@@ -10,11 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 
 from preprocess.statistics import mean_and_deviation
 
 HOT_SIGMA = 6.0
+NEIGHBOURHOOD_PX = 9
+EXPECTED_BY_CHANCE = 0.01
 REACHES_PX = (2, 8, 32)
 MOST_SOURCES = 24
 STEPS = np.array([1, 5, 11, 13])  # none divides 24, so that all sources have their turn
@@ -22,25 +26,72 @@ STEPS = np.array([1, 5, 11, 13])  # none divides 24, so that all sources have th
 
 @dataclass(frozen=True, slots=True)
 class Defects:
-    """Defect pixels, as flat indices into a frame, ascending; `hot` are those found in the movie's own sum."""
+    """Defect pixels, as flat indices into a frame, ascending.
+
+    `hot` and `dead` are those found in the movie's own sum, `listed` those of the defects' file.
+    """
 
     pixels: NDArray[np.int64]
     hot: NDArray[np.int64]
+    dead: NDArray[np.int64]
+    listed: NDArray[np.int64]
 
 
-def find_defects(gain_corrected_sum: NDArray[np.float32], gain: NDArray[np.float32] | None) -> Defects:
-    """Find hot pixels and those of zero gain; both arrays have shape (height, width)."""
+def find_defects(
+    gain_corrected_sum: NDArray[np.float32],
+    gain: NDArray[np.float32] | None,
+    listed: NDArray[np.bool_] | None = None,
+    *,
+    automatic: bool = True,
+) -> Defects:
+    """Find hot and dead pixels, if they are to be found, besides those of zero gain and those that are listed.
+
+    All arrays have shape (height, width).
+    """
     good = np.ones(gain_corrected_sum.shape, np.bool_) if gain is None else gain > 0
-    dead = np.flatnonzero(~good)
+    if listed is not None:
+        good &= ~listed
+    hot = dead = np.zeros(0, np.int64)
+    if automatic:
+        hot = _hot(gain_corrected_sum, good)
+        good.reshape(-1)[hot] = False
+        dead = _dead(gain_corrected_sum, good)
+        good.reshape(-1)[dead] = False
+    known = np.zeros(0, np.int64) if listed is None else np.flatnonzero(listed)
+    return Defects(np.flatnonzero(~good), hot, dead, known)
+
+
+def _hot(total: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.int64]:
+    good = good.copy()
     hot = np.zeros(0, np.int64)
     while True:
-        mean, deviation = mean_and_deviation(gain_corrected_sum, good)
-        more = np.flatnonzero(good & (gain_corrected_sum > mean + HOT_SIGMA * deviation))
+        mean, deviation = mean_and_deviation(total, good)
+        more = np.flatnonzero(good & (total > mean + HOT_SIGMA * deviation))
         if more.size == 0:
-            break
+            return hot
         hot = np.union1d(hot, more)
         good.reshape(-1)[more] = False
-    return Defects(np.union1d(dead, hot), hot)
+
+
+def _dead(total: NDArray[np.float32], good: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return pixels that never counted where their neighbours' counts make that impossible.
+
+    The neighbours' mean over its noise, squared, is the number of electrons that a pixel of Poisson statistics should
+    have seen, whatever the sum's scale: n. It sees none with probability exp(-n); where fewer than 0.01 such pixels are
+    expected in the whole image, one is dead. Dark areas (grid bars, the beam's edge) expect nothing, and stay.
+    """
+    suspects = np.flatnonzero(good & (total == 0))
+    if suspects.size == 0:
+        return suspects
+    filled = np.where(good, total, 0).astype(np.float32)
+    weight = scipy.ndimage.uniform_filter(good.astype(np.float32), NEIGHBOURHOOD_PX, mode="reflect")
+    mean = scipy.ndimage.uniform_filter(filled, NEIGHBOURHOOD_PX, mode="reflect") / np.maximum(weight, 1e-6)
+    usual = good & (total > 0) & (mean > 0)
+    if not usual.any():
+        return np.zeros(0, np.int64)
+    scale = float(((total[usual] - mean[usual]) ** 2 / mean[usual]).mean(dtype=np.float64))
+    expected = mean.reshape(-1)[suspects] / max(scale, 1e-30)
+    return suspects[total.size * np.exp(-expected) < EXPECTED_BY_CHANCE]
 
 
 @dataclass(frozen=True, slots=True)

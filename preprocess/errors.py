@@ -4,8 +4,10 @@
   + UnreadableMovie         truncated, empty, corrupt
   + UnsupportedFormat       a format or mode that is not read
   + GainMismatch            a gain reference that does not fit the movie
+  + DefectMismatch          a list or map of defects that does not fit the movie
   + AcquisitionUnknown      something must be known and nobody says it
   + AcquisitionConflict     two sources contradict each other and no flag decides
+  + ImpossibleSettings      settings that this movie cannot be aligned by
   + OutputRefused           an output exists, or two movies would write one output
   + DeviceError             the device is missing or of no use
     - DeviceOutOfMemory
@@ -51,6 +53,13 @@ class GainMismatch(PreprocessError):
     hint = "Give the session's own gain reference, and check --gain-rotate and --gain-flip."
 
 
+class DefectMismatch(PreprocessError):
+    """The defects do not fit the movie."""
+
+    exit_code = 2
+    hint = "Give the defects of this camera, at the movie's own sampling."
+
+
 class AcquisitionUnknown(PreprocessError):
     """Something that must be known about the exposure is said nowhere."""
 
@@ -63,6 +72,13 @@ class AcquisitionConflict(PreprocessError):
 
     exit_code = 2
     hint = "Decide with a flag or in the configuration file."
+
+
+class ImpossibleSettings(PreprocessError):
+    """The settings do not fit the movie."""
+
+    exit_code = 2
+    hint = "See `cryoferry align --help`."
 
 
 class OutputRefused(PreprocessError):

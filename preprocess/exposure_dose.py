@@ -13,22 +13,30 @@ from preprocess.errors import AcquisitionUnknown
 
 @dataclass(frozen=True, slots=True)
 class ExposureDose:
-    """How the dose was spread over the frames. `after_frame`: what the specimen has received when each frame ends."""
+    """How the dose was spread over the frames.
+
+    `after_frame` is what the specimen has received when each used frame ends, shape (frames,): frames before the first
+    one used and the pre-exposure are part of it. `per_frame_e_per_a2` is the mean where doses are unequal.
+    """
 
     per_frame_e_per_a2: float
     pre_exposure_e_per_a2: float
     after_frame: NDArray[np.float64]
 
 
-def exposure_dose(acquisition: Acquisition, frame_count: int) -> ExposureDose | None:
-    """Return the dose of each frame; None when nobody knows it."""
+def exposure_dose(acquisition: Acquisition, frame_count: int, used: range | None = None) -> ExposureDose | None:
+    """Return the dose of each used frame (of all, if None); None when nobody knows it."""
     per_frame = acquisition.dose_per_frame_e_per_a2
     if per_frame is None and acquisition.total_dose_e_per_a2 is not None:
         per_frame = acquisition.total_dose_e_per_a2 / frame_count
     if not per_frame:
         return None
     before = acquisition.pre_exposure_e_per_a2 or 0.0
-    return ExposureDose(per_frame, before, before + per_frame * np.arange(1, frame_count + 1, dtype=np.float64))
+    if acquisition.frame_doses_e_per_a2:
+        after = before + np.cumsum(acquisition.frame_doses_e_per_a2)
+    else:
+        after = before + per_frame * np.arange(1, frame_count + 1, dtype=np.float64)
+    return ExposureDose(per_frame, before, after if used is None else after[used.start : used.stop])
 
 
 def require_pixel_size(acquisition: Acquisition) -> float:

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preprocess.backends.contract import Backend, FrameStack
+from preprocess.defect_files import load_defects
 from preprocess.defects import Defects, find_defects, find_replacements
 from preprocess.gain import divides, load_gain
+from preprocess.grouping import FrameGroups
 from preprocess.movies import Movie
+from preprocess.movies.eer import EerMovie
 from preprocess.quality import GainFit, check_gain
-from preprocess.settings import GainSettings
+from preprocess.settings import AlignmentSettings, DefectSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,10 @@ class HeldMovie:
 
     Attributes
     ----------
+    groups : FrameGroups
+        Which frames are added up to estimate motion.
+    grouped : FrameStack
+        Those sums; the frames themselves where each is a group of its own.
     mean_counts : float
         Mean value of a pixel in a frame, gain applied.
     gain_fit : GainFit | None
@@ -28,33 +36,67 @@ class HeldMovie:
     """
 
     stack: FrameStack
+    groups: FrameGroups
+    grouped: FrameStack
     defects: Defects
     gain_fit: GainFit | None
     mean_counts: float
 
 
-def hold_movie(movie: Movie, backend: Backend, gain_settings: GainSettings, told: Callable[[float], None]) -> HeldMovie:
-    """Read all frames, find defects, replace them; the gain reference is applied whenever frames are used.
+def hold_movie(
+    movie: Movie,
+    used: range,
+    groups: FrameGroups,
+    backend: Backend,
+    settings: AlignmentSettings,
+    told: Callable[[float], None],
+) -> HeldMovie:
+    """Read frames, find defects, replace them; the gain reference is applied whenever frames are used.
 
     Parameters
     ----------
+    used : range
+        Indices of the frames to read, from 0.
+    groups : FrameGroups
+        How they are added up to estimate motion.
     told : Callable[[float], None]
         Told the fraction of frames read.
     """
-    gain = load_gain(gain_settings, movie)
-    stack = backend.hold(movie.frame_count, movie.height, movie.width, movie.dtype)
-    for index, frame in enumerate(movie.frames()):
+    gain = load_gain(settings.gain, movie)
+    listed = _listed_defects(settings.defects, movie)
+    stack = backend.hold(len(used), movie.height, movie.width, movie.dtype)
+    grouped = stack
+    if not groups.single:
+        grouped = backend.hold(len(groups), movie.height, movie.width, groups.sum_dtype(movie.dtype))
+    group_of_frame = groups.of_frames()
+    frames = movie.frames(used.start, used.stop)
+    total = None
+    for index, frame in enumerate(frames):
         stack.put(index, frame)
-        told((index + 1) / movie.frame_count)
+        if not groups.single:
+            total = frame.astype(groups.sum_dtype(movie.dtype)) if total is None else total + frame
+            if index + 1 == len(used) or group_of_frame[index + 1] != group_of_frame[index]:
+                grouped.put(int(group_of_frame[index]), total)
+                total = None
+        told((index + 1) / len(used))
     raw_sum = stack.raw_sum()
     corrected = raw_sum if gain is None else raw_sum * gain
-    mean_counts = float(corrected.mean(dtype=np.float64)) / movie.frame_count
-    defects = find_defects(corrected, gain)
+    mean_counts = float(corrected.mean(dtype=np.float64)) / len(used)
+    defects = find_defects(corrected, gain, listed, automatic=settings.defects.automatic)
     gain_fit = None
     if gain is not None:
-        divided = divides(gain_settings, movie)
-        gain_fit = check_gain(raw_sum, gain, defects.pixels, gain_settings, divided=divided)
+        divided = divides(settings.gain, movie)
+        gain_fit = check_gain(raw_sum, gain, defects.pixels, settings.gain, divided=divided)
     replacements = find_replacements(defects.pixels, raw_sum.shape)
-    stack.replace_pixels(replacements.targets, replacements.for_frames(movie.frame_count))
-    stack.set_gain(None if gain is None else replacements.mend_gain(gain))
-    return HeldMovie(stack, defects, gain_fit, mean_counts)
+    mended_gain = None if gain is None else replacements.mend_gain(gain)
+    for frames_or_sums, count in ((stack, len(used)), (grouped, len(groups)))[: 1 if groups.single else 2]:
+        frames_or_sums.replace_pixels(replacements.targets, replacements.for_frames(count))
+        frames_or_sums.set_gain(mended_gain)
+    return HeldMovie(stack, groups, grouped, defects, gain_fit, mean_counts)
+
+
+def _listed_defects(settings: DefectSettings, movie: Movie) -> NDArray[np.bool_] | None:
+    if settings.path is None:
+        return None
+    upsampling = movie.upsampling if isinstance(movie, EerMovie) else 1
+    return load_defects(settings.path, (movie.height, movie.width), upsampling=upsampling)

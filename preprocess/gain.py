@@ -6,6 +6,7 @@ RELION's rules, found by comparing with RELION 3.1.3 pixel by pixel (`tests/prep
 * TIFF and MRC movies are multiplied by the gain;
 * EER movies are multiplied by a `.gain` file (a TIFF; its first page, as it lies); any other gain divides, scaled by
   its mean over all pixels, zeros included;
+* an EER movie at twice the camera's resolution takes a gain of either: four pixels share one of the camera's;
 * zero means a defect;
 * rotation first, clockwise as seen with row 0 at the top, then the flip: y upside down, x left to right.
 """
@@ -19,14 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import GainMismatch, UnreadableMovie, UnsupportedFormat
+from preprocess.movies.eer import EerMovie
 from preprocess.movies.movie import Movie
-from preprocess.movies.mrc import MrcMovie
-from preprocess.movies.structure import missing_structure
-from preprocess.movies.tiff import read_page
-from preprocess.movies.tiff_layout import LayoutIncompleteError, is_tiff, tiff_pages
+from preprocess.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image
 from preprocess.settings import GainSettings
 
-_MRC, _TIFF, _FALCON = frozenset({".mrc", ".mrcs"}), frozenset({".tif", ".tiff"}), ".gain"
+_FALCON = ".gain"
 
 
 def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | None:
@@ -58,6 +57,8 @@ def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | Non
     if divides(settings, movie):
         stored = np.divide(stored.mean(dtype=np.float64), stored, out=np.zeros_like(stored), where=stored > 0)
     gain = turned(stored, settings)
+    if isinstance(movie, EerMovie) and (gain.shape[0] * 2, gain.shape[1] * 2) == (movie.height, movie.width):
+        gain = enlarged(gain, movie.upsampling)
     if gain.shape != (movie.height, movie.width):
         raise _shape_mismatch(settings, gain.shape, movie)
     return np.ascontiguousarray(gain, np.float32)
@@ -73,35 +74,19 @@ def divides(settings: GainSettings, movie: Movie) -> bool:
 def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
     """Return the first image of a gain's file in the movie's orientation."""
     extension = path.suffix.lower()
-    if extension not in _MRC | _TIFF | {_FALCON}:
+    if extension not in MRC_EXTENSIONS | TIFF_EXTENSIONS | {_FALCON}:
         raise UnsupportedFormat(
             f"{path}: gain references are read as MRC, TIFF or .gain",
             hint="Convert it first, for example with IMOD's dm2mrc; DM4 gains lie upside down.",
         )
     try:
-        image = _first_tiff_page(path) if extension not in _MRC else _first_mrc_section(path)
+        image = first_image(path)
     except OSError as error:
         raise GainMismatch(f"gain reference {path}: {error.strerror or error}") from error
-    except (LayoutIncompleteError, UnreadableMovie) as error:
+    except UnreadableMovie as error:
         raise GainMismatch(f"gain reference {path} cannot be read: {error}") from error
-    upside_down = extension in _TIFF or (extension == _FALCON and movie_format != "eer")
+    upside_down = extension in TIFF_EXTENSIONS or (extension == _FALCON and movie_format != "eer")
     return (image[::-1] if upside_down else image).astype(np.float64)
-
-
-def _first_tiff_page(path: Path) -> NDArray[Any]:
-    size = path.stat().st_size
-    with path.open("rb", buffering=0) as file:
-        if not is_tiff(file.read(8)):
-            raise LayoutIncompleteError("it is no TIFF")
-        return read_page(path, file, next(tiff_pages(file, size)))
-
-
-def _first_mrc_section(path: Path) -> NDArray[Any]:
-    path.stat()
-    missing = missing_structure(path)
-    if missing is not None:
-        raise UnreadableMovie(missing)
-    return next(MrcMovie(path, threads=1).frames(0, 1))
 
 
 def _check_values(path: Path, stored: NDArray[np.float64]) -> None:
@@ -129,8 +114,16 @@ def _shape_mismatch(settings: GainSettings, shape: tuple[int, ...], movie: Movie
     hint = None
     if shape == wanted[::-1]:
         hint = "It would fit with --gain-rotate 90 or 270 (or without, where it is given)."
-    elif shape in {(2 * wanted[0], 2 * wanted[1]), (wanted[0] // 2, wanted[1] // 2)}:
-        hint = "One of the two is super-resolution: give the gain reference that was made for this movie."
+    elif shape == (2 * wanted[0], 2 * wanted[1]):
+        hint = (
+            "The gain reference is super-resolution, the movie is not: give the gain reference of counted movies,"
+            " or bin this one by 2."
+        )
+    elif (2 * shape[0], 2 * shape[1]) == wanted:
+        hint = (
+            "The movie is super-resolution, the gain reference is not: give the super-resolution gain reference"
+            " (and --bin 2 for a micrograph of physical pixels)."
+        )
     return GainMismatch(
         f"gain reference {settings.path} is {shape[0]} x {shape[1]} px (height x width){rotated},"
         f" the movie {movie.path.name} is {wanted[0]} x {wanted[1]} px",

@@ -12,31 +12,44 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NO_LOCAL_MODEL = 0
+from preprocess.relion_motion import RelionMotion
+
+NO_LOCAL_MODEL, POLYNOMIAL = 0, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionStar:
-    """What the file tells; `shifts` are the content's displacements in px (frames, 2), hot pixels (n, 2): (y, x)."""
+    """What the file tells.
+
+    Frames count from 1, those that are not used are part of `frame_count`. `hot_pixels` has shape (n, 2): (y, x).
+    """
 
     movie_name: str
     gain_name: str | None
+    defects_name: str | None
     width: int
     height: int
     frame_count: int
+    first_frame: int
     bin_factor: int
     pixel_size_angstrom: float
     dose_per_frame_e_per_a2: float | None
     pre_exposure_e_per_a2: float
     voltage_kv: float | None
     hardware_frames_per_frame: int | None
-    shifts: NDArray[np.float64]
+    eer_upsampling: int
+    motion: RelionMotion
     hot_pixels: NDArray[np.int64]
 
 
 def motion_star(content: MotionStar) -> str:
     """Return the text of the file."""
-    blocks = [_general(content), _global_shift(content.shifts), _hot_pixels(content.hot_pixels)]
+    blocks = [
+        _general(content),
+        _global_shift(content.motion.shifts, content.first_frame),
+        _local_motion_model(content.motion.coefficients),
+        _hot_pixels(content.hot_pixels),
+    ]
     return "".join(f"\n# version 30001\n\n{block}\n" for block in blocks if block)
 
 
@@ -47,28 +60,36 @@ def _general(content: MotionStar) -> str:
         ("rlnImageSizeZ", f"{content.frame_count}"),
         ("rlnMicrographMovieName", _quoted(content.movie_name)),
         ("rlnMicrographGainName", None if content.gain_name is None else _quoted(content.gain_name)),
+        ("rlnMicrographDefectFile", None if content.defects_name is None else _quoted(content.defects_name)),
         ("rlnMicrographBinning", f"{content.bin_factor:.6f}"),
         ("rlnMicrographOriginalPixelSize", f"{content.pixel_size_angstrom:.6f}"),
         ("rlnMicrographDoseRate", _decimal(content.dose_per_frame_e_per_a2)),
         ("rlnMicrographPreExposure", f"{content.pre_exposure_e_per_a2:.6f}"),
         ("rlnVoltage", _decimal(content.voltage_kv)),
-        ("rlnMicrographStartFrame", "1"),
-        ("rlnEERUpsampling", None if content.hardware_frames_per_frame is None else "1"),
+        ("rlnMicrographStartFrame", f"{content.first_frame}"),
+        ("rlnEERUpsampling", None if content.hardware_frames_per_frame is None else f"{content.eer_upsampling}"),
         (
             "rlnEERGrouping",
             None if content.hardware_frames_per_frame is None else f"{content.hardware_frames_per_frame}",
         ),
-        ("rlnMotionModelVersion", f"{NO_LOCAL_MODEL}"),
+        ("rlnMotionModelVersion", f"{NO_LOCAL_MODEL if content.motion.coefficients is None else POLYNOMIAL}"),
     ]
     lines = [f"_{name:<42} {value:>12}" for name, value in entries if value is not None]
     return "\n".join(["data_general", "", *lines, ""])
 
 
-def _global_shift(shifts: NDArray[np.float64]) -> str:
+def _global_shift(shifts: NDArray[np.float64], first_frame: int) -> str:
     lines = ["data_global_shift", "", "loop_ "]
     lines += ["_rlnMicrographFrameNumber #1 ", "_rlnMicrographShiftX #2 ", "_rlnMicrographShiftY #3 "]
-    back = shifts[0] - shifts  # relative to the first frame, and RELION's sign
-    lines += [f"{number:12d} {x:12.6f} {y:12.6f} " for number, (y, x) in enumerate(back + 0.0, start=1)]
+    lines += [f"{number:12d} {x:12.6f} {y:12.6f} " for number, (y, x) in enumerate(shifts, start=first_frame)]
+    return "\n".join([*lines, ""])
+
+
+def _local_motion_model(coefficients: NDArray[np.float64] | None) -> str:
+    if coefficients is None:
+        return ""
+    lines = ["data_local_motion_model", "", "loop_ ", "_rlnMotionModelCoeffsIdx #1 ", "_rlnMotionModelCoeff #2 "]
+    lines += [f"{index:12d} {value:.6e} " for index, value in enumerate(coefficients)]  # those of z³ are small
     return "\n".join([*lines, ""])
 
 

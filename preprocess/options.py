@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from preprocess.acquisition import Acquisition
-from preprocess.settings import AlignmentSettings, EerSettings, GainSettings
+from preprocess.settings import AlignmentSettings, DefectSettings, EerSettings, FrameSettings, GainSettings
 
+MOST_PATCHES = 16
 ACQUISITION, CORRECTION, ALIGNMENT, OUTPUTS = "Acquisition", "Gain and frames", "Alignment", "Outputs"
 
 PixelSize = Annotated[
@@ -66,10 +68,55 @@ EerFrames = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="EER: hardware frames in one frame.", rich_help_panel=CORRECTION),
 ]
+EerUpsampling = Annotated[
+    Literal["1", "2"],
+    typer.Option(
+        help="EER: 2 makes frames of twice the camera's pixels along each axis, of 4 times the memory.",
+        rich_help_panel=CORRECTION,
+    ),
+]
 EerDosePerFrame = Annotated[
     float | None,
     typer.Option(
         metavar="e/Å²", min=0.001, help="EER: group hardware frames to this dose.", rich_help_panel=CORRECTION
+    ),
+]
+DefectsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Known defects: x y width height a line, SerialEM's defects.txt, or a map.",
+        rich_help_panel=CORRECTION,
+    ),
+]
+FindDefects = Annotated[
+    bool, typer.Option(help="Find hot and dead pixels in the movie itself.", rich_help_panel=CORRECTION)
+]
+FirstFrame = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="First frame to use, counted from 1.", rich_help_panel=CORRECTION),
+]
+LastFrame = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Last frame to use.", rich_help_panel=CORRECTION)
+]
+Throw = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=0, help="Drop the first N frames; their dose still counts.", rich_help_panel=CORRECTION
+    ),
+]
+Group = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=1, help="Add up N frames each to estimate motion, for faint ones.", rich_help_panel=ALIGNMENT
+    ),
+]
+Patches = Annotated[
+    str,
+    typer.Option(
+        metavar="XxY|auto",
+        help="Patches that local motion is found by, such as 7x5; 1x1: whole-frame alignment alone.",
+        rich_help_panel=ALIGNMENT,
     ),
 ]
 Bin = Annotated[
@@ -80,6 +127,10 @@ DoseWeighting = Annotated[
     bool, typer.Option(help="Weight each frame's frequencies by its dose.", rich_help_panel=ALIGNMENT)
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda:N", help="Where to compute.", rich_help_panel=ALIGNMENT)]
+DeviceMemory = Annotated[
+    float | None,
+    typer.Option(metavar="GB", min=0.1, help="Most memory to take of a CUDA device.", rich_help_panel=ALIGNMENT),
+]
 Threads = Annotated[
     int, typer.Option(metavar="N", min=0, help="Threads; 0: every core it may use.", rich_help_panel=ALIGNMENT)
 ]
@@ -92,6 +143,12 @@ EvenOdd = Annotated[
 ]
 Float32 = Annotated[
     bool, typer.Option("--float32", help="Write float32 instead of float16 micrographs.", rich_help_panel=OUTPUTS)
+]
+MotioncorLogs = Annotated[
+    bool,
+    typer.Option(
+        "--motioncor-logs", help="Also write motion as MotionCor's logs, STEM-Full.log.", rich_help_panel=OUTPUTS
+    ),
 ]
 
 ROTATIONS: dict[str, Literal[0, 90, 180, 270]] = {"0": 0, "90": 90, "180": 180, "270": 270}
@@ -120,15 +177,25 @@ def chosen_alignment(
     gain_rotate: GainRotate = "0",
     gain_flip: GainFlip = "none",
     gain_operation: GainOperation = "auto",
+    eer_upsampling: EerUpsampling = "1",
+    defects: DefectsFile = None,
+    find_defects: FindDefects = True,
     eer_frames: EerFrames = None,
     eer_dose_per_frame: EerDosePerFrame = None,
+    first_frame: FirstFrame = None,
+    last_frame: LastFrame = None,
+    throw: Throw = None,
+    group: Group = 1,
+    patches: Patches = "auto",
     bin: Bin = 1,  # noqa: A002  # the option is --bin
     dose_weighting: DoseWeighting = True,
     device: Device = "auto",
+    device_memory: DeviceMemory = None,
     threads: Threads = 0,
     unweighted: Unweighted = False,
     even_odd: EvenOdd = False,
     float32: Float32 = False,
+    motioncor_logs: MotioncorLogs = False,
 ) -> ChosenAlignment:
     """Turn the options' values into settings; `on_command_line` tells a flag from a configured value by its name."""
     said: dict[str, tuple[str, Any]] = {
@@ -147,18 +214,43 @@ def chosen_alignment(
             gain=GainSettings(
                 path=gain, rotate_degrees=ROTATIONS[gain_rotate], flip=gain_flip, operation=gain_operation
             ),
-            eer=EerSettings(hardware_frames_per_frame=eer_frames, dose_per_frame_e_per_a2=eer_dose_per_frame),
+            defects=DefectSettings(path=defects, automatic=find_defects),
+            eer=EerSettings(
+                hardware_frames_per_frame=eer_frames,
+                dose_per_frame_e_per_a2=eer_dose_per_frame,
+                upsampling=2 if eer_upsampling == "2" else 1,
+            ),
+            frames=FrameSettings(first=_first_frame(first_frame, throw), last=last_frame, group=group),
+            patches=_patches(patches),
             bin_factor=bin,
             dose_weighting=dose_weighting,
             unweighted=unweighted,
             even_odd=even_odd,
             float32=float32,
+            motioncor_logs=motioncor_logs,
             device=device,
+            device_memory_gb=device_memory,
             threads=threads,
         ),
         flags=Acquisition(**flags),
         configured=Acquisition(**configured),
     )
+
+
+def _first_frame(first: int | None, throw: int | None) -> int:
+    if throw is not None and first not in {None, throw + 1}:
+        raise typer.BadParameter(f"--throw {throw} and --first-frame {first} contradict each other")
+    return (throw or 0) + 1 if first is None else first
+
+
+def _patches(text: str) -> tuple[int, int] | None:
+    """Return the number of patches in x and y; None: to be chosen."""
+    if text == "auto":
+        return None
+    numbers = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    if numbers is None or not 1 <= min(map(int, numbers.groups())) <= max(map(int, numbers.groups())) <= MOST_PATCHES:
+        raise typer.BadParameter(f"--patches {text}: give auto, or two numbers from 1 to {MOST_PATCHES} such as 7x5")
+    return int(numbers[1]), int(numbers[2])
 
 
 def _options() -> dict[str, inspect.Parameter]:

@@ -11,34 +11,45 @@ import numpy as np
 from preprocess import report
 from preprocess.acquisition import Acquisition
 from preprocess.alignment.accumulated import AccumulatedMotion
+from preprocess.alignment.field import DisplacementField
+from preprocess.alignment.local_motion import LocalDecision
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.backends.contract import Image
+from preprocess.defect_files import is_serialem
 from preprocess.defects import Defects
 from preprocess.dose import DoseWeights, critical_dose_scale
 from preprocess.errors import OutputRefused
 from preprocess.exposure_dose import ExposureDose
 from preprocess.motion_plot import motion_png
 from preprocess.motion_star import MotionStar, motion_star
+from preprocess.motioncor_logs import full_log, patch_log
 from preprocess.movies import Movie
 from preprocess.output_names import output_paths
 from preprocess.outputs import remove_partial_files, write_bytes, write_micrograph
 from preprocess.pictures import power_spectrum, spectrum_png, thumbnail_png
 from preprocess.quality import GainFit
+from preprocess.relion_motion import relion_motion
 from preprocess.results import OutputFile, ProcessedMovie
 from preprocess.settings import AlignmentSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A movie's images and figures. `images` has the micrographs by role; `device` is `cpu` or `cuda:N`."""
+    """A movie's images and figures.
+
+    `images` has the micrographs by role, `used` the indices of the frames in them; `device` is `cpu` or `cuda:N`.
+    """
 
     movie: Movie
+    used: range
     settings: AlignmentSettings
     acquisition: Acquisition
     dose: ExposureDose | None
     pixel_size_angstrom: float
     weights: DoseWeights
     motion: WholeFrameMotion
+    field: DisplacementField
+    local: LocalDecision
     accumulated: AccumulatedMotion
     defects: Defects
     gain_fit: GainFit | None
@@ -92,7 +103,7 @@ def write_outcome(outcome: Outcome, out_dir: Path) -> Written:
     if too_large:
         names = ", ".join(paths[role].name for role in too_large)
         warnings = (*warnings, f"values beyond float16's range: {names} written as float32")
-    drawn = _texts_and_pictures(outcome)
+    drawn = _texts_and_pictures(outcome) | _logs(outcome)
     drawn["results"] = report.report_text(_sections(outcome, warnings, too_large)).encode("utf-8")
     for role, content in drawn.items():
         write_bytes(paths[role], content)
@@ -116,23 +127,42 @@ def _texts_and_pictures(outcome: Outcome) -> dict[str, bytes]:
     }
 
 
+def _logs(outcome: Outcome) -> dict[str, bytes]:
+    """Return MotionCor's logs by role, if they are wanted."""
+    if not outcome.settings.motioncor_logs:
+        return {}
+    first, movie, local = outcome.used.start + 1, outcome.movie, outcome.local
+    logs = {"motion_log": full_log(outcome.field, first)}
+    if local.used:
+        patches = (local.patches_x, local.patches_y)
+        logs["patch_motion_log"] = patch_log(outcome.field, (movie.height, movie.width), patches, first)
+    return {role: text.encode("ascii") for role, text in logs.items()}
+
+
 def _star_content(outcome: Outcome) -> MotionStar:
-    movie, dose, gain = outcome.movie, outcome.dose, outcome.settings.gain
+    movie, dose, gain, defects = outcome.movie, outcome.dose, outcome.settings.gain, outcome.defects
+    defects_file = outcome.settings.defects.path
+    hot = np.union1d(defects.hot, defects.dead)
+    if defects_file is not None and is_serialem(defects_file):  # which RELION cannot read
+        hot, defects_file = np.union1d(hot, defects.listed), None
     as_it_lies = gain.path is not None and gain.rotate_degrees == 0 and gain.flip == "none"
     return MotionStar(
         movie_name=movie.path.name,
         gain_name=gain.path.name if gain.path is not None and as_it_lies else None,
+        defects_name=None if defects_file is None else defects_file.name,
         width=movie.width,
         height=movie.height,
         frame_count=movie.frame_count,
+        first_frame=outcome.used.start + 1,
         bin_factor=outcome.settings.bin_factor,
         pixel_size_angstrom=outcome.pixel_size_angstrom,
         dose_per_frame_e_per_a2=None if dose is None else dose.per_frame_e_per_a2,
         pre_exposure_e_per_a2=0.0 if dose is None else dose.pre_exposure_e_per_a2,
         voltage_kv=outcome.acquisition.voltage_kv,
         hardware_frames_per_frame=movie.hardware_frames_per_frame if movie.format == "eer" else None,
-        shifts=outcome.motion.shifts,
-        hot_pixels=np.stack(np.divmod(outcome.defects.hot, movie.width), 1),
+        eer_upsampling=outcome.settings.eer.upsampling,
+        motion=relion_motion(outcome.field),
+        hot_pixels=np.stack(np.divmod(hot, movie.width), 1),
     )
 
 
@@ -154,22 +184,37 @@ def _sections(outcome: Outcome, warnings: tuple[str, ...], too_large: list[str])
             "dose_weighting": _weighting_section(outcome),
         },
         "motion": {
-            "first_frame": 1,
+            "first_frame": outcome.used.start + 1,
+            "last_frame": outcome.used.stop,
             "shifts_y_px": shifts[:, 0].tolist(),
             "shifts_x_px": shifts[:, 1].tolist(),
             "standard_error_px": float(np.median(outcome.motion.standard_errors)),
             "steps": outcome.motion.steps,
             "converged": outcome.motion.converged,
             **asdict(outcome.accumulated),
+            "local": _local_section(outcome),
+            "relion_model_residual_rms_px": relion_motion(outcome.field).residual_rms_px,
         },
         "quality": {
             "mean_counts_per_px_per_frame": outcome.mean_counts,
             "hot_pixels": len(outcome.defects.hot),
+            "dead_pixels": len(outcome.defects.dead),
+            "listed_defect_pixels": len(outcome.defects.listed),
             "defect_pixels": len(outcome.defects.pixels),
             "residual_gain_correlation": None if fit is None else fit.residual_gain_correlation,
             "gain_fit": None if fit is None else asdict(fit),
         },
         "warnings": list(warnings),
+    }
+
+
+def _local_section(outcome: Outcome) -> dict[str, Any]:
+    field = outcome.field
+    return {
+        **asdict(outcome.local),
+        "terms": "1, x, x², y, y², xy; x = column / width - 0.5, y = row / height - 0.5",
+        "coefficients_y_px": field.y.tolist() if outcome.local.used else None,
+        "coefficients_x_px": field.x.tolist() if outcome.local.used else None,
     }
 
 
@@ -202,7 +247,7 @@ def processed_movie(outcome: Outcome, written: Written, seconds: dict[str, float
         micrograph_width_px=width,
         micrograph_height_px=height,
         micrograph_pixel_size_angstrom=outcome.micrograph_pixel_size_angstrom,
-        first_frame=1,
+        first_frame=outcome.used.start + 1,
         shifts_y_px=tuple(shifts[:, 0].tolist()),
         shifts_x_px=tuple(shifts[:, 1].tolist()),
         motion_total_angstrom=outcome.accumulated.total_angstrom,

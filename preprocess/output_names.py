@@ -16,6 +16,8 @@ ENDINGS = {
     "thumbnail": ".png",
     "spectrum": "_spectrum.png",
     "motion_plot": "_motion.png",
+    "motion_log": "-Full.log",
+    "patch_motion_log": "-Patch-Patch.log",
     "results": ".json",
 }
 """What follows the movie's stem in the name of each output, by role, in the order in which they are written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,7 @@ def write_text(path: Path, text: str) -> None:
 
 def remove_partial_files(folder: Path, stem: str) -> None:
     """Remove what a killed process left of the outputs of `stem`; those of a process that runs are left alone."""
-    for path in folder.glob(f".{stem}*{PARTIAL}"):
+    for path in folder.glob(f".{glob.escape(stem)}*{PARTIAL}"):
         process = path.name.removesuffix(PARTIAL).rpartition(".")[2]
         if process.isdigit() and not _runs(int(process)):
             path.unlink(missing_ok=True)

@@ -11,12 +11,14 @@ import numpy as np
 
 from preprocess.acquisition import Acquisition, resolve_acquisition
 from preprocess.alignment.accumulated import accumulated_motion
-from preprocess.alignment.field import DisplacementField
-from preprocess.alignment.whole_frame import WholeFrameMotion, estimate_motion, estimation_bin, no_motion
+from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
+from preprocess.alignment.whole_frame import WholeFrameMotion, estimation_bin
 from preprocess.backends.choose import choose_backend
 from preprocess.dose import DoseWeights, critical_dose_scale, low_rank_weights, plain_weights
 from preprocess.exposure_dose import ExposureDose, exposure_dose, require_for_weighting, require_pixel_size
 from preprocess.frames import HeldMovie, hold_movie
+from preprocess.grouping import FrameGroups, used_frames
+from preprocess.memory import refuse_too_large
 from preprocess.movies import Movie, open_movie
 from preprocess.outcome import Outcome, processed_movie, write_outcome
 from preprocess.output_names import output_paths, refuse_to_write_over
@@ -88,24 +90,29 @@ def process_movie(
         One of its kinds says what is wrong with the movie, the gain reference, what is known, or the device.
     """
     stages = Stages(progress)
-    for source in (movie_path, settings.gain.path):
+    for source in (movie_path, settings.gain.path, settings.defects.path):
         if source is not None:
             refuse_to_write_over(source, output_paths(movie_path, out_dir).values())
     with stages.stage("read"):
         movie = open_movie(movie_path, settings.eer, threads=settings.threads)
         known = resolve_acquisition(movie, flags=acquisition, configured=configured)
         pixel_size = require_pixel_size(known)
-        dose = exposure_dose(known, movie.frame_count)
-        weights, warnings = _weights(movie, settings, known, dose, pixel_size)
-        backend = choose_backend(settings.device, settings.threads)
-        held = hold_movie(movie, backend, settings.gain, lambda fraction: stages.tell("read", fraction))
+        used = used_frames(settings.frames, movie.frame_count)
+        groups = FrameGroups.of(len(used), settings.frames.group)
+        dose = exposure_dose(known, movie.frame_count, used)
+        weights, warnings = _weights(len(used), settings, known, dose, pixel_size)
+        backend = choose_backend(settings.device, settings.threads, settings.device_memory_gb)
+        sums = len(weights.frame_weights) + settings.unweighted + 2 * settings.even_odd
+        refuse_too_large(movie, backend, groups, sums, estimation_bin(movie.height, movie.width))
+        held = hold_movie(movie, used, groups, backend, settings, lambda fraction: stages.tell("read", fraction))
     with stages.stage("align"):
-        motion = _motion(movie, held)
+        motion = _motion(movie, held, settings, lambda fraction: stages.tell("align", fraction))
+        field = motion.field.seen_from_first((movie.height, movie.width))
     with stages.stage("sum"):
         images = micrographs(
             held.stack,
             backend,
-            DisplacementField.whole_frame(motion.shifts - motion.shifts[0]),
+            field,
             weights,
             settings,
             micrograph_shape(movie.height, movie.width, settings.bin_factor),
@@ -113,29 +120,32 @@ def process_movie(
     with stages.stage("write"):
         outcome = Outcome(
             movie=movie,
+            used=used,
             settings=settings,
             acquisition=known,
             dose=dose,
             pixel_size_angstrom=pixel_size,
             weights=weights,
-            motion=motion,
-            accumulated=accumulated_motion(motion.shifts, pixel_size, None if dose is None else dose.after_frame),
+            motion=motion.whole,
+            field=field,
+            local=motion.local,
+            accumulated=accumulated_motion(motion.whole.shifts, pixel_size, None if dose is None else dose.after_frame),
             defects=held.defects,
             gain_fit=held.gain_fit,
             mean_counts=held.mean_counts,
             images=images,
             device=backend.name,
-            warnings=(*warnings, *_warnings(movie, held, motion, dose)),
+            warnings=(*warnings, *movie.remarks, *_warnings(len(used), held, motion.whole, dose)),
         )
         written = write_outcome(outcome, out_dir)
     return processed_movie(outcome, written, stages.seconds)
 
 
 def _weights(
-    movie: Movie, settings: AlignmentSettings, known: Acquisition, dose: ExposureDose | None, pixel_size: float
+    frame_count: int, settings: AlignmentSettings, known: Acquisition, dose: ExposureDose | None, pixel_size: float
 ) -> tuple[DoseWeights, list[str]]:
     if not settings.dose_weighting:
-        return plain_weights(movie.frame_count), []
+        return plain_weights(frame_count), []
     dose, voltage = require_for_weighting(known, dose)
     scale, interpolated = critical_dose_scale(voltage)
     warnings = []
@@ -147,22 +157,30 @@ def _weights(
     return low_rank_weights(dose.after_frame, pixel_size, voltage), warnings
 
 
-def _motion(movie: Movie, held: HeldMovie) -> WholeFrameMotion:
-    if movie.frame_count == 1:
-        return no_motion(1)
-    bin_factor = estimation_bin(movie.height, movie.width)
-    return estimate_motion(held.stack.spectra(bin_factor), bin_factor)
+def _motion(movie: Movie, held: HeldMovie, settings: AlignmentSettings, told: Callable[[float], None]) -> MovieMotion:
+    motion = estimate_movie_motion(
+        held.grouped,
+        (movie.height, movie.width),
+        len(held.groups),
+        settings.patches,
+        held.mean_counts * held.groups.frame_count,
+        told,
+    )
+    if held.groups.single:
+        return motion
+    held.grouped.release()
+    return motion.for_frames(held.groups.to_frames)
 
 
-def _warnings(movie: Movie, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[str]:
+def _warnings(frame_count: int, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[str]:
     found = []
     if held.gain_fit is not None and held.gain_fit.warning is not None:
         found.append(held.gain_fit.warning)
-    if movie.frame_count == 1:
+    if frame_count == 1:
         found.append("one frame: nothing to align, passed through")
-    elif movie.frame_count == 2:
+    elif frame_count == 2:
         found.append("two frames: aligned to each other, with nothing to check them by")
-    if movie.frame_count > 1:
+    if frame_count > 1:
         found += _doubts(motion)
     if dose is None:
         found.append("the dose is unknown: early motion (until 4 e/Å²) is not told from late")

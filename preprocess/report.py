@@ -43,7 +43,7 @@ def movie_section(movie: Movie) -> dict[str, Any]:
 def parameters_section(settings: AlignmentSettings) -> dict[str, Any]:
     """List the settings that decide the result; the number of threads does not."""
     parameters = dataclasses.asdict(settings)
-    del parameters["threads"], parameters["device"]
+    del parameters["threads"], parameters["device"], parameters["device_memory_gb"]
     return parameters
 
 

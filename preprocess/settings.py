@@ -18,11 +18,29 @@ class GainSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DefectSettings:
+    """A file of known defects (`preprocess.defect_files`), and whether hot and dead pixels are looked for."""
+
+    path: Path | None = None
+    automatic: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EerSettings:
     """How hardware frames make frames: by count, or by dose (needs a known total dose)."""
 
     hardware_frames_per_frame: int | None = None
     dose_per_frame_e_per_a2: float | None = None
+    upsampling: Literal[1, 2] = 1  # 2: twice the camera's pixels along each axis, from the events' sub-pixel bits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameSettings:
+    """Which frames are used, counted from 1, both ends included, and how many are added up to estimate motion."""
+
+    first: int = 1
+    last: int | None = None
+    group: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +51,16 @@ class AlignmentSettings:
     """
 
     gain: GainSettings = GainSettings()
+    defects: DefectSettings = DefectSettings()
     eer: EerSettings = EerSettings()
+    frames: FrameSettings = FrameSettings()
     bin_factor: int = 1
-    patches: tuple[int, int] | None = (1, 1)  # (x, y); (1, 1): whole-frame alignment alone
+    patches: tuple[int, int] | None = None  # (x, y); None: from size and dose; (1, 1): whole-frame alignment alone
     dose_weighting: bool = True
     unweighted: bool = False
     even_odd: bool = False
     float32: bool = False
+    motioncor_logs: bool = False
     device: str = "auto"
+    device_memory_gb: float | None = None  # most to take of a CUDA device; None: all that it has
     threads: int = 0  # 0: all cores that this process may use

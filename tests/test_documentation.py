@@ -74,6 +74,7 @@ class Place:
         for name in ("movie.tiff", "second.mrc", "third.eer"):
             movie.write(self.folder / name)
         movie.write_gain(self.folder / "gain.mrc", movie_format="tiff")
+        (self.folder / "defects.txt").write_text("10 20 4 2\n")
         stem = "FoilHole_25598436_Data_25597084_1_20260101_101010"
         movie.write(session / f"{stem}_fractions.tiff")
         movie.write_gain(session / f"{stem}_gain.tiff", movie_format="tiff")

@@ -38,6 +38,8 @@ class FileRole(StrEnum):
     THUMBNAIL = "thumbnail"
     SPECTRUM = "spectrum"
     MOTION_PLOT = "motion_plot"
+    MOTION_LOG = "motion_log"
+    PATCH_MOTION_LOG = "patch_motion_log"
 
 
 class FileReference(Record):

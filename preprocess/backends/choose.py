@@ -8,7 +8,7 @@ from preprocess.backends.contract import Backend
 from preprocess.errors import DeviceError
 
 
-def choose_backend(device: str, threads: int = 0) -> Backend:
+def choose_backend(device: str, threads: int = 0, memory_gb: float | None = None) -> Backend:
     """Return the backend for `auto`, `cpu` or `cuda:N`.
 
     Parameters
@@ -17,6 +17,8 @@ def choose_backend(device: str, threads: int = 0) -> Backend:
         `auto` takes the first CUDA device when CuPy is installed and a device answers, else the CPU.
     threads : int
         Threads of the CPU's backend; 0: every core that this process may use.
+    memory_gb : float | None
+        Most memory to take of a CUDA device, GB; None: all that it has.
 
     Raises
     ------
@@ -31,7 +33,7 @@ def choose_backend(device: str, threads: int = 0) -> Backend:
     try:
         from preprocess.backends.gpu import GpuBackend  # noqa: PLC0415 - CuPy is an extra, and slow to import
 
-        return GpuBackend(int(number[1] or 0) if number else 0)
+        return GpuBackend(int(number[1] or 0) if number else 0, memory_gb)
     except ImportError as error:
         if device == "auto":
             return _cpu(threads)

@@ -8,12 +8,14 @@ whatever the number of threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
+from preprocess.alignment.patches import PatchLayout
 
 RING_COUNT = 256
 """Rings of spatial frequency from 0 to Nyquist (0.5 / px), by which spectra are weighted and measured."""
@@ -70,6 +72,58 @@ class Spectra(Protocol):
         """Return gradient (frames, 2) and Hessian (frames, 3: yy, xx, yx) of that cross-correlation at zero shift."""
 
 
+@dataclass(frozen=True, slots=True)
+class PatchMeasures:
+    """What `PatchSpectra.measure` finds.
+
+    Attributes
+    ----------
+    sum_powers, frame_powers : NDArray[np.float64]
+        For each patch and ring, the power of the sum of all frames and the sum of the frames' powers; shape
+        (patches, RING_COUNT), zero from the ring where the measurement ended.
+    gradient : NDArray[np.float64]
+        Of each frame's weighted cross-correlation with the sum of the others, shape (frames, patches, 2), per sample.
+    hessian : NDArray[np.float64]
+        Of the same, sum over frames, shape (patches, 3): yy, xx, yx.
+    """
+
+    sum_powers: NDArray[np.float64]
+    frame_powers: NDArray[np.float64]
+    gradient: NDArray[np.float64]
+    hessian: NDArray[np.float64]
+
+
+class PatchSpectra(Protocol):
+    """The lowest frequencies of the patches of all frames, on the device.
+
+    They are those of patches of `shape` samples. Shifts are the content's displacements in samples, (y, x).
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the height and width of a patch in samples."""
+
+    def ring_sizes(self) -> NDArray[np.float64]:
+        """Return the number of Fourier components of each ring of one patch."""
+
+    def measure(
+        self, shifts: NDArray[np.float64], weights: NDArray[np.float64], patches: Sequence[int], last_ring: int
+    ) -> PatchMeasures:
+        """Compare each frame with the sum of the others, all displacements undone, in some of the patches.
+
+        Parameters
+        ----------
+        shifts : NDArray[np.float64]
+            Shape (frames, all patches, 2).
+        weights : NDArray[np.float64]
+            Weight of each ring.
+        patches : Sequence[int]
+            The patches wanted; results are in this order.
+        last_ring : int
+            Rings from this one on are left out.
+        """
+
+
 class FrameStack(Protocol):
     """A movie's frames in their own number type, on the device."""
 
@@ -87,6 +141,9 @@ class FrameStack(Protocol):
 
     def spectra(self, bin_factor: int) -> Spectra:
         """Return the transforms of the frames, gain applied, box-binned, mean removed, edges tapered."""
+
+    def patch_spectra(self, layout: PatchLayout) -> PatchSpectra:
+        """Return the transforms of all patches, gain applied, box-binned, each patch's mean removed, windowed."""
 
     def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
         """Return weighted sums of the frames with the displacements undone, by Lanczos-3 interpolation.
@@ -127,7 +184,8 @@ class Backend(Protocol):
     ) -> Image:
         """Return the sum of the images, each filtered radially, Fourier-cropped to `output_shape`.
 
-        Pixel values keep their mean: cropping averages, as RELION does.
+        Pixel values keep their mean: cropping averages, as RELION does. Rows and columns at the end that make no whole
+        pixel of the output are left out first, so that it is binned by a whole number.
 
         Parameters
         ----------

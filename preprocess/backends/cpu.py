@@ -14,10 +14,18 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
+from preprocess.alignment.patches import PatchLayout, patch_window
 from preprocess.backends import cpu_kernels as kernels
-from preprocess.backends.contract import RING_COUNT, DeviceImage, Image
+from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures
 from preprocess.backends.row_threads import RowThreads, usable_threads
-from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, edge_taper, lanczos_taps, multiplicity, ring_indices
+from preprocess.backends.spectrum_layout import (
+    CORNER_FREQUENCY,
+    edge_taper,
+    lanczos_taps,
+    ring_indices,
+    ring_sizes,
+    whole_multiple,
+)
 from preprocess.errors import DeviceOutOfMemory
 
 
@@ -34,8 +42,7 @@ class CpuSpectra:
 
     def ring_sizes(self) -> NDArray[np.float64]:
         """Return the number of Fourier components of each ring."""
-        counts = np.bincount(self.rings.ravel(), multiplicity(self.shape).ravel(), RING_COUNT + 1)
-        return counts[:RING_COUNT].astype(np.float64)
+        return ring_sizes(self.shape)
 
     def ring_powers(self, shifts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return, for each ring, the power of the sum and the sum of powers."""
@@ -109,6 +116,47 @@ class CpuSpectra:
         return rows.astype(np.complex64), columns.astype(np.complex64)
 
 
+class CpuPatchSpectra:
+    """Transforms of patches in memory, float32, shape (patches, rows, frames, 2, columns): real and imaginary."""
+
+    def __init__(self, planes: NDArray[np.float32], width: int, threads: RowThreads) -> None:
+        self.planes = planes
+        self.shape = (planes.shape[1], width)
+        self.threads = threads
+        self.rings = ring_indices(self.shape)
+
+    def ring_sizes(self) -> NDArray[np.float64]:
+        """Return the number of Fourier components of each ring of one patch."""
+        return ring_sizes(self.shape)
+
+    def measure(
+        self, shifts: NDArray[np.float64], weights: NDArray[np.float64], patches: Sequence[int], last_ring: int
+    ) -> PatchMeasures:
+        """Compare each frame with the sum of the others in some of the patches."""
+        count, wanted = self.planes.shape[2], np.asarray(patches, np.int64)
+        rows = np.exp(2j * np.pi * shifts[:, :, :1] * scipy.fft.fftfreq(self.shape[0])).astype(np.complex64)
+        columns = np.exp(2j * np.pi * shifts[:, :, 1:] * scipy.fft.rfftfreq(self.shape[1])).astype(np.complex64)
+        powers = np.zeros((len(wanted), 2, RING_COUNT))
+        gradient, hessian = np.zeros((count, len(wanted), 2)), np.zeros((len(wanted), 3))
+        self.threads.run(
+            kernels.measure_patches,
+            self.planes,
+            wanted,
+            rows,
+            np.ascontiguousarray(columns.real),
+            np.ascontiguousarray(columns.imag),
+            self.rings,
+            (self.rings < last_ring).sum(1),
+            weights.astype(np.float32),
+            self.shape[1],
+            powers,
+            gradient,
+            hessian,
+            rows=len(wanted),
+        )
+        return PatchMeasures(powers[:, 0], powers[:, 1], gradient, hessian)
+
+
 class CpuFrameStack:
     """Frames in memory, shape (frames, height, width); float16 frames are held as float32."""
 
@@ -150,13 +198,39 @@ class CpuFrameStack:
             raise DeviceOutOfMemory from error
         binned = np.empty(shape, np.float32)
         for index in range(count):
-            self.threads.run(
-                kernels.bin_frame, self.frames[index], self.gain, self.has_gain, bin_factor, binned, rows=shape[0]
-            )
+            self._bin(index, bin_factor, binned)
             mean = float(binned.mean(dtype=np.float64))
             self.threads.run(kernels.taper_frame, binned, mean, *taper, rows=shape[0])
             transforms[index] = scipy.fft.rfft2(binned, workers=self.threads.count)
         return CpuSpectra(transforms, shape, self.threads)
+
+    def patch_spectra(self, layout: PatchLayout) -> CpuPatchSpectra:
+        """Return the transforms of all patches."""
+        count, patches = layout.tops.shape
+        rows, half = layout.kept_height, layout.kept_width // 2 + 1
+        try:
+            planes = np.empty((patches, rows, count, 2, half), np.float32)
+        except MemoryError as error:
+            raise DeviceOutOfMemory from error
+        binned = np.empty(
+            (self.frames.shape[1] // layout.bin_factor, self.frames.shape[2] // layout.bin_factor), np.float32
+        )
+        cut = np.empty((patches, layout.height, layout.width), np.float32)
+        windows = patch_window(layout.height), patch_window(layout.width)
+        for index in range(count):
+            self._bin(index, layout.bin_factor, binned)
+            self.threads.run(
+                kernels.cut_patches, binned, layout.tops[index], layout.lefts[index], *windows, cut, rows=patches
+            )
+            transform = scipy.fft.rfft(cut, axis=2, workers=self.threads.count)[:, :, :half]
+            transform = scipy.fft.fft(transform, axis=1, workers=self.threads.count)
+            self.threads.run(kernels.keep_lowest, transform, index, planes, rows=patches)
+        return CpuPatchSpectra(planes, layout.kept_width, self.threads)
+
+    def _bin(self, index: int, bin_factor: int, binned: NDArray[np.float32]) -> None:
+        self.threads.run(
+            kernels.bin_frame, self.frames[index], self.gain, self.has_gain, bin_factor, binned, rows=len(binned)
+        )
 
     def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
         """Return weighted sums of the frames with the displacements undone."""
@@ -209,9 +283,10 @@ class CpuBackend:
         if output_shape == (height, width) and np.all(filters == 1):
             plain: Image = np.sum(images, axis=0, dtype=np.float32)
             return plain
+        height, width = whole_multiple(images[0].shape, output_shape)
         total = np.zeros((output_shape[0], output_shape[1] // 2 + 1), np.complex64)
         for image, factors in zip(images, filters, strict=True):
-            transform = scipy.fft.rfft2(image, workers=self.threads.count)
+            transform = scipy.fft.rfft2(image[:height, :width], workers=self.threads.count)
             self.threads.run(
                 kernels.add_filtered,
                 transform,

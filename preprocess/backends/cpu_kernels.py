@@ -171,6 +171,126 @@ def derivatives(
             by_row[y, t, 4] = ky * curve_yx
 
 
+@numba.njit(nogil=True, fastmath=True, cache=True)
+def cut_patches(
+    binned: Array, tops: Array, lefts: Array, rows: Array, columns: Array, patches: Array, start: int, stop: int
+) -> None:
+    """Copy windows of an image into `patches` (patches, height, width), their means removed, their edges softened."""
+    _, height, width = patches.shape
+    for n in range(start, stop):
+        window = binned[tops[n] : tops[n] + height, lefts[n] : lefts[n] + width]
+        total = 0.0
+        for y in range(height):
+            of_row = np.float32(0)
+            for x in range(width):
+                of_row += window[y, x]
+            total += float(of_row)
+        level = np.float32(total / (height * width))
+        for y in range(height):
+            line, source = patches[n, y], window[y]
+            for x in range(width):
+                line[x] = (source[x] - level) * (rows[y] * columns[x])
+
+
+@numba.njit(nogil=True, cache=True)
+def keep_lowest(transforms: Array, t: int, planes: Array, start: int, stop: int) -> None:
+    """Copy the lowest rows of patches' transforms (patches, rows, columns) into frame t of `planes`."""
+    _, rows, _, _, half = planes.shape
+    for n in range(start, stop):
+        for y in range(rows):
+            line = transforms[n, y if 2 * y < rows else y + transforms.shape[1] - rows]
+            for x in range(half):
+                planes[n, y, t, 0, x] = line[x].real
+                planes[n, y, t, 1, x] = line[x].imag
+
+
+@numba.njit(nogil=True, fastmath=True, cache=True)
+def align_row(
+    real: Array, imaginary: Array, phase: complex, cosines: Array, sines: Array, aligned: Array, sums: Array
+) -> None:
+    """Undo one frame's displacement in one row of a spectrum; add it to `sums`: real, imaginary part, power."""
+    a, b = np.float32(phase.real), np.float32(phase.imag)
+    to_real, to_imaginary = aligned[0], aligned[1]
+    sum_real, sum_imaginary, power = sums[0], sums[1], sums[2]
+    for x in range(sum_real.size):
+        cosine, sine = a * cosines[x] - b * sines[x], a * sines[x] + b * cosines[x]
+        r, i = real[x] * cosine - imaginary[x] * sine, real[x] * sine + imaginary[x] * cosine
+        to_real[x], to_imaginary[x] = r, i
+        sum_real[x] += r
+        sum_imaginary[x] += i
+        power[x] += r * r + i * i
+
+
+@numba.njit(nogil=True, fastmath=True, cache=True)
+def row_slopes(aligned: Array, weighted: Array) -> tuple[float, float]:
+    """Return the sums over a row of the odd part of the correlation, and of the same times the column's frequency."""
+    r, i = aligned[0], aligned[1]
+    wr, wi, kr, ki = weighted[0], weighted[1], weighted[2], weighted[3]
+    odd, odd_x = np.float32(0), np.float32(0)
+    for x in range(wr.size):
+        odd += i[x] * wr[x] - r[x] * wi[x]
+        odd_x += i[x] * kr[x] - r[x] * ki[x]
+    return float(odd), float(odd_x)
+
+
+@numba.njit(nogil=True, cache=True)
+def measure_patches(
+    planes: Array,
+    wanted: Array,
+    rows: Array,
+    cosines: Array,
+    sines: Array,
+    rings: Array,
+    extents: Array,
+    weights: Array,
+    width: int,
+    powers: Array,
+    gradient: Array,
+    hessian: Array,
+    start: int,
+    stop: int,
+) -> None:
+    """Measure patches wanted[start:stop].
+
+    Shapes: planes (patches, rows, frames, 2, columns), real and imaginary; rows (frames, patches, rows), cosines and
+    sines (frames, patches, columns): phase factors; rings (rows, columns); extents (rows): columns to use; powers
+    (wanted, 2, rings); gradient (frames, wanted, 2); hessian (wanted, 3).
+    """
+    _, height, count, _, half = planes.shape
+    all_aligned = np.empty((count, 2, half), np.float32)
+    all_sums = np.empty((3, half), np.float32)
+    all_weighted = np.empty((4, half), np.float32)
+    for m in range(start, stop):
+        n = wanted[m]
+        for y in range(height):
+            size = extents[y]
+            if size == 0:
+                continue
+            ky = 2 * np.pi * ((y if 2 * y < height else y - height) / height)
+            sums, weighted = all_sums[:, :size], all_weighted[:, :size]
+            sums[:] = 0
+            for t in range(count):
+                plane = planes[n, y, t]
+                align_row(plane[0], plane[1], rows[t, n, y], cosines[t, n], sines[t, n], all_aligned[t], sums)
+            for x in range(size):
+                twice = 1.0 if x == 0 else 2.0
+                kx = 2 * np.pi * x / width
+                power = sums[0, x] * sums[0, x] + sums[1, x] * sums[1, x]
+                powers[m, 0, rings[y, x]] += twice * power
+                powers[m, 1, rings[y, x]] += twice * sums[2, x]
+                weight = weights[rings[y, x]] * twice
+                even = weight * (power - sums[2, x])
+                hessian[m, 0] -= ky * ky * even
+                hessian[m, 1] -= kx * kx * even
+                hessian[m, 2] -= ky * kx * even
+                weighted[0, x], weighted[1, x] = weight * sums[0, x], weight * sums[1, x]
+                weighted[2, x], weighted[3, x] = kx * weighted[0, x], kx * weighted[1, x]
+            for t in range(count):
+                odd, odd_x = row_slopes(all_aligned[t], weighted)
+                gradient[t, m, 0] -= ky * odd
+                gradient[t, m, 1] -= odd_x
+
+
 @numba.njit(nogil=True, cache=True)
 def displacement(coefficients: Array, y: float, x: float) -> float:
     """Return the displacement at (y, x), both from -0.5 to 0.5."""

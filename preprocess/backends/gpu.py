@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
-from preprocess.backends.contract import RING_COUNT, DeviceImage, Image
+from preprocess.alignment.patches import PatchLayout, patch_window
+from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures
 from preprocess.backends.gpu_source import FRAME_TYPES, MOST_SUMS, WARP_AND_SUM
 from preprocess.backends.spectrum_layout import (
     CORNER_FREQUENCY,
@@ -19,6 +20,8 @@ from preprocess.backends.spectrum_layout import (
     lanczos_taps,
     multiplicity,
     ring_indices,
+    ring_sizes,
+    whole_multiple,
 )
 from preprocess.errors import DeviceError, DeviceOutOfMemory
 
@@ -69,7 +72,7 @@ class GpuSpectra:
 
     def ring_sizes(self) -> NDArray[np.float64]:
         """Return the number of Fourier components of each ring."""
-        return self._by_ring(np.ones(self._rings.shape))
+        return ring_sizes(self.shape)
 
     @_on_its_device
     def ring_powers(self, shifts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -134,6 +137,50 @@ class GpuSpectra:
         return counts[:RING_COUNT].astype(np.float64)
 
 
+class GpuPatchSpectra:
+    """Transforms of patches, complex64, shape (patches, frames, rows, columns), on the device if it has the room."""
+
+    def __init__(self, transforms: DeviceArray, width: int, device: int) -> None:
+        self.transforms = transforms
+        self.shape = (transforms.shape[2], width)
+        self.device = device
+        self._rings = ring_indices(self.shape)
+        self._multiplicity = multiplicity(self.shape)
+
+    def ring_sizes(self) -> NDArray[np.float64]:
+        """Return the number of Fourier components of each ring of one patch."""
+        return ring_sizes(self.shape)
+
+    @_on_its_device
+    def measure(
+        self, shifts: NDArray[np.float64], weights: NDArray[np.float64], patches: Sequence[int], last_ring: int
+    ) -> PatchMeasures:
+        """Compare each frame with the sum of the others in some of the patches."""
+        count, height, width = self.transforms.shape[1], *self.shape
+        inside = self._rings < last_ring
+        weight = np.append(weights, 0.0)[self._rings] * inside * self._multiplicity
+        ky, kx = 2 * np.pi * np.fft.fftfreq(height)[:, None], 2 * np.pi * np.fft.rfftfreq(width)[None]
+        slopes = [cupy.asarray(weight * k, cupy.float32) for k in (ky, kx)]
+        curves = [weight * k for k in (ky * ky, kx * kx, ky * kx)]
+        powers = np.zeros((2, len(patches), RING_COUNT))
+        gradient, hessian = np.zeros((count, len(patches), 2)), np.zeros((len(patches), 3))
+        for place, patch in enumerate(patches):
+            rows = cupy.asarray(np.exp(1j * shifts[:, patch, :1] * ky[:, 0]), cupy.complex64)
+            columns = cupy.asarray(np.exp(1j * shifts[:, patch, 1:] * kx[0]), cupy.complex64)
+            aligned = cupy.asarray(self.transforms[patch]) * (rows[:, :, None] * columns[:, None, :])
+            total = aligned.sum(0)
+            of_sum = cupy.asnumpy(total.real**2 + total.imag**2)
+            of_frames = cupy.asnumpy((aligned.real**2 + aligned.imag**2).sum(0))
+            odd = (aligned * cupy.conj(total)[None]).imag
+            for axis, slope in enumerate(slopes):
+                gradient[:, place, axis] = cupy.asnumpy(-(odd * slope[None]).sum((1, 2), dtype=cupy.float64))
+            hessian[place] = [-(curve * (of_sum - of_frames)).sum(dtype=np.float64) for curve in curves]
+            for row, power in zip(powers[:, place], (of_sum, of_frames), strict=True):
+                per_ring = np.bincount(self._rings.ravel(), (self._multiplicity * power * inside).ravel(), RING_COUNT)
+                row[:] = per_ring[:RING_COUNT]
+        return PatchMeasures(powers[0], powers[1], gradient, hessian)
+
+
 class GpuFrameStack:
     """Frames on the device, shape (frames, height, width); float16 frames are held as float32."""
 
@@ -176,14 +223,45 @@ class GpuFrameStack:
         rows, columns = cupy.asarray(edge_taper(shape[0])), cupy.asarray(edge_taper(shape[1]))
         transforms = cupy.empty((count, shape[0], shape[1] // 2 + 1), cupy.complex64)
         for index, frame in enumerate(self.frames):
-            pixels = frame.astype(cupy.float32)
-            if self.gain is not None:
-                pixels *= self.gain
-            boxes = pixels[: shape[0] * bin_factor, : shape[1] * bin_factor]
-            binned = boxes.reshape(shape[0], bin_factor, shape[1], bin_factor).sum((1, 3))
+            binned = self._binned(frame, bin_factor)
             binned = (binned - binned.mean(dtype=cupy.float64).astype(cupy.float32)) * (rows[:, None] * columns[None])
             transforms[index] = cupy.fft.rfft2(binned)
         return GpuSpectra(transforms, shape, self.device)
+
+    @_on_its_device
+    def patch_spectra(self, layout: PatchLayout) -> GpuPatchSpectra:
+        """Return the transforms of all patches."""
+        count, patches = layout.tops.shape
+        shape = (patches, count, layout.kept_height, layout.kept_width // 2 + 1)
+        window = cupy.asarray(patch_window(layout.height)[:, None] * patch_window(layout.width)[None])
+        lowest = np.fft.fftfreq(layout.kept_height, 1 / layout.kept_height).astype(np.int64) % layout.height
+        kept = cupy.asarray(lowest)
+        transforms = self._room_for(shape)
+        for index, frame in enumerate(self.frames):
+            binned = self._binned(frame, layout.bin_factor)
+            for patch, (top, left) in enumerate(zip(layout.tops[index], layout.lefts[index], strict=True)):
+                cut = binned[top : top + layout.height, left : left + layout.width]
+                cut = (cut - cut.mean(dtype=cupy.float64).astype(cupy.float32)) * window
+                transform = cupy.fft.rfft2(cut)[kept, : shape[3]]
+                transforms[patch, index] = transform if isinstance(transforms, cupy.ndarray) else transform.get()
+        return GpuPatchSpectra(transforms, layout.kept_width, self.device)
+
+    def _room_for(self, shape: tuple[int, ...]) -> DeviceArray:
+        """Return an empty complex64 array on the device, or in the machine's memory if the device has no room."""
+        try:
+            return cupy.empty(shape, cupy.complex64)
+        except cupy.cuda.memory.OutOfMemoryError:
+            cupy.get_default_memory_pool().free_all_blocks()
+            return np.empty(shape, np.complex64)
+
+    def _binned(self, frame: DeviceArray, bin_factor: int) -> DeviceArray:
+        """Return a frame, gain applied, in boxes of `bin_factor` by `bin_factor` px."""
+        height, width = (size // bin_factor for size in frame.shape)
+        pixels = frame.astype(cupy.float32)
+        if self.gain is not None:
+            pixels *= self.gain
+        boxes = pixels[: height * bin_factor, : width * bin_factor]
+        return boxes.reshape(height, bin_factor, width, bin_factor).sum((1, 3))
 
     @_on_its_device
     def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
@@ -194,14 +272,24 @@ class GpuFrameStack:
         taps = cupy.asarray(lanczos_taps())
         gain = taps if self.gain is None else self.gain
         grid = (-(-width // THREADS_A_BLOCK[0]), -(-height // THREADS_A_BLOCK[1]))
+        has_gain = np.int32(self.gain is not None)
         images: list[DeviceImage] = []
-        for start in range(0, len(weights), MOST_SUMS):
-            part = cupy.ascontiguousarray(cupy.asarray(weights[start : start + MOST_SUMS].T, cupy.float32))
-            sums = cupy.empty((part.shape[1], height, width), cupy.float32)
+        at_once = MOST_SUMS
+        while len(images) < len(weights):
+            part = np.ascontiguousarray(weights[len(images) : len(images) + at_once].T, np.float32)
+            try:
+                sums = cupy.empty((part.shape[1], height, width), cupy.float32)
+            except cupy.cuda.memory.OutOfMemoryError:
+                if at_once == 1:
+                    raise
+                at_once //= 2  # sums made until now make room; the passes over the frames become more
+                images = [cupy.asnumpy(image) for image in images]
+                cupy.get_default_memory_pool().free_all_blocks()
+                continue
             sizes = [np.int32(size) for size in (count, height, width, part.shape[1], len(taps))]
-            has_gain = np.int32(self.gain is not None)
-            kernel(grid, THREADS_A_BLOCK, (self.frames, gain, has_gain, field_y, field_x, part, taps, sums, *sizes))
-            images += list(sums)
+            arguments = (self.frames, gain, has_gain, field_y, field_x, cupy.asarray(part), taps, sums, *sizes)
+            kernel(grid, THREADS_A_BLOCK, arguments)
+            images += list(sums) if at_once == MOST_SUMS else [cupy.asnumpy(image) for image in sums]
         return images
 
     @_on_its_device
@@ -215,7 +303,7 @@ class GpuFrameStack:
 class GpuBackend:
     """One CUDA device."""
 
-    def __init__(self, device: int) -> None:
+    def __init__(self, device: int, memory_gb: float | None = None) -> None:
         self.device = device
         try:
             count = cupy.cuda.runtime.getDeviceCount()
@@ -223,6 +311,9 @@ class GpuBackend:
             raise DeviceError(f"no CUDA device answers: {error}") from error
         if device >= count:
             raise DeviceError(f"there is no cuda:{device}; devices here: {count}")
+        if memory_gb is not None:
+            with cupy.cuda.Device(device):
+                cupy.get_default_memory_pool().set_limit(size=int(memory_gb * 1e9))
 
     @property
     def name(self) -> str:
@@ -242,10 +333,11 @@ class GpuBackend:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
         height, width = images[0].shape
         if output_shape == (height, width) and np.all(filters == 1):
-            plain = images[0].copy()
+            plain = cupy.array(images[0])
             for image in images[1:]:
-                plain += image
+                plain += cupy.asarray(image)
             return cupy.asnumpy(plain)  # type: ignore[no-any-return]  # CuPy has no types
+        height, width = whole_multiple(images[0].shape, output_shape)
         rows = np.arange(output_shape[0])
         lowest = np.where(2 * rows < output_shape[0], rows, height - output_shape[0] + rows)
         kept = cupy.asarray(lowest)
@@ -257,7 +349,7 @@ class GpuBackend:
         places = cupy.linspace(0, CORNER_FREQUENCY, filters.shape[1])
         for image, factors in zip(images, filters, strict=True):
             filtered = cupy.interp(frequency, places, cupy.asarray(factors, cupy.float64)).astype(cupy.float32)
-            total += cupy.fft.rfft2(image)[kept, :half] * filtered.reshape(total.shape)
+            total += cupy.fft.rfft2(image[:height, :width])[kept, :half] * filtered.reshape(total.shape)
         total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
         image = cupy.fft.irfft2(total, s=output_shape)
         return cupy.asnumpy(image.astype(cupy.float32))  # type: ignore[no-any-return]  # CuPy has no types

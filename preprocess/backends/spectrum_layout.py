@@ -44,3 +44,15 @@ def multiplicity(shape: tuple[int, int]) -> NDArray[np.float64]:
     if shape[1] % 2 == 0:
         twice[:, -1] = 1
     return twice
+
+
+def ring_sizes(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the number of Fourier components of each ring, of the full spectrum."""
+    counts = np.bincount(ring_indices(shape).ravel(), multiplicity(shape).ravel(), RING_COUNT + 1)
+    return counts[:RING_COUNT].astype(np.float64)
+
+
+def whole_multiple(shape: tuple[int, int], output_shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the height and width up to `shape` that are a whole multiple, the same for both, of those of an output."""
+    factor = min(shape[0] // output_shape[0], shape[1] // output_shape[1])
+    return factor * output_shape[0], factor * output_shape[1]

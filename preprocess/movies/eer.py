@@ -8,7 +8,8 @@ Hardware frames hold too few electrons to be aligned, so a frame is a group of t
   less than 10 frames.
 
 Hardware frames that fill no group are dropped, as RELION does; `remarks` says how many. Frames come at the camera's
-physical resolution (the events' sub-pixel bits are not used), in the orientation in which they are stored.
+physical resolution, or, with `upsampling` 2, at twice that by the first of the events' sub-pixel bits along each axis
+(the pixel size is half the camera's then); in the orientation in which they are stored.
 """
 
 from __future__ import annotations
@@ -50,15 +51,17 @@ class EerMovie:
         with path.open("rb", buffering=0) as file:
             pages = [page for page in tiff_pages(file, path.stat().st_size) if page.compression in EER_COMPRESSIONS]
         first = pages[0]
-        self.height, self.width = first.height, first.width
+        self.upsampling = settings.upsampling
+        self.height, self.width = first.height * self.upsampling, first.width * self.upsampling
         for page in pages:
-            if (page.height, page.width) != (self.height, self.width):
+            if (page.height, page.width) != (first.height, first.width):
                 raise UnreadableMovie(f"{path}: hardware frame {page.number} has another size than the first")
         self._pages = pages
         self.hardware_frame_count = len(pages)
         metadata = _metadata(path, first.eer_metadata)
-        self.header_pixel_size_angstrom = _header_pixel_size(metadata)
-        self.header_total_dose_e_per_a2 = _header_total_dose(metadata, self.header_pixel_size_angstrom)
+        camera_pixel_size = _header_pixel_size(metadata)
+        self.header_pixel_size_angstrom = None if camera_pixel_size is None else camera_pixel_size / self.upsampling
+        self.header_total_dose_e_per_a2 = _header_total_dose(metadata, camera_pixel_size)
         self.hardware_frames_per_frame = _group_size(path, settings, len(pages), self.header_total_dose_e_per_a2)
         self.frame_count, dropped = divmod(len(pages), self.hardware_frames_per_frame)
         self.dtype: np.dtype[Any] = np.dtype(np.uint8 if self.hardware_frames_per_frame <= 255 else np.uint16)
@@ -92,7 +95,7 @@ class EerMovie:
         if len(events) % 2:
             events += b"\0"  # the decoder takes even lengths alone, and ends at the last pixel
         try:
-            imagecodecs.eer_decode(events, counts.shape, *bits, out=counts)
+            imagecodecs.eer_decode(events, counts.shape, *bits, superres=self.upsampling - 1, out=counts)
         except imagecodecs.EerError as error:
             raise UnreadableMovie(f"{self.path}: hardware frame {page.number} is corrupt ({error})") from error
         except ValueError as error:

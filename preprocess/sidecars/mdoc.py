@@ -10,6 +10,9 @@ from pathlib import Path, PureWindowsPath
 
 from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError, number, positive
 
+MOST_FRAMES = 100_000
+"""More than any movie has: a larger count is no count."""
+
 
 def read_mdoc(path: Path, movie: Path) -> Sidecar:
     """Return what an mdoc says about a movie: from the section that names it, or the only section.
@@ -27,17 +30,18 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
     if not head and not sections:
         raise SidecarUnreadableError(f"{path}: it holds no values")
     values = head | _section_of(movie, sections)
-    dose, frames = _frame_doses(values.get("FrameDosesAndNumber"))
-    if frames is None:
-        frames = positive(values.get("NumSubFrames"))
+    doses = _frame_doses(values.get("FrameDosesAndNumber"))
+    equal = len(set(doses)) == 1
+    frames = len(doses) or positive(values.get("NumSubFrames"))
     return Sidecar(
         path=path,
         source="mdoc",
         pixel_size_angstrom=positive(values.get("PixelSpacing")),
         voltage_kv=positive(values.get("Voltage")),
         magnification=positive(values.get("Magnification")),
-        dose_per_frame_e_per_a2=dose,
+        dose_per_frame_e_per_a2=doses[0] if equal else None,
         total_dose_e_per_a2=positive(values.get("ExposureDose")),
+        frame_doses_e_per_a2=None if equal or not doses else doses,
         defocus_angstrom=_underfocus_angstrom(values),
         frame_count=int(frames) if frames else None,
     )
@@ -69,15 +73,15 @@ def _section_of(movie: Path, sections: list[dict[str, str]]) -> dict[str, str]:
     return sections[0] if len(sections) == 1 else {}
 
 
-def _frame_doses(text: str | None) -> tuple[float | None, float | None]:
-    """Return (e⁻/Å² for each frame, frames) of `dose count [dose count …]` where all frames have one dose."""
+def _frame_doses(text: str | None) -> tuple[float, ...]:
+    """Return each frame's e⁻/Å² of `dose count [dose count …]`; nothing where it makes no sense."""
     numbers = [number(part) for part in (text or "").split()]
-    pairs = list(zip(numbers[0::2], numbers[1::2], strict=False))
-    doses = {dose for dose, count in pairs if count}
-    if any(dose is None or count is None for dose, count in pairs) or len(doses) != 1:
-        return None, None
-    (dose,) = doses
-    return (dose if dose and dose > 0 else None), sum(count or 0 for _, count in pairs)
+    doses: list[float] = []
+    for dose, count in zip(numbers[0::2], numbers[1::2], strict=False):
+        if dose is None or count is None or dose < 0 or not 0 <= count <= MOST_FRAMES:
+            return ()
+        doses += [dose] * int(count)
+    return tuple(doses) if any(doses) else ()
 
 
 def _underfocus_angstrom(values: dict[str, str]) -> float | None:

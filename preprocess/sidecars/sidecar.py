@@ -18,6 +18,7 @@ class Sidecar:
 
     `pixel_size_angstrom` is of an image of `image_height_px` by `image_width_px`; where these are known and the movie
     has twice or half as many pixels, its pixel size is another one. `frame_count` counts the fractions.
+    `frame_doses_e_per_a2` has each one's dose where these are unequal.
     """
 
     path: Path
@@ -29,6 +30,7 @@ class Sidecar:
     magnification: float | None = None
     dose_per_frame_e_per_a2: float | None = None
     total_dose_e_per_a2: float | None = None
+    frame_doses_e_per_a2: tuple[float, ...] | None = None
     defocus_angstrom: float | None = None
     frame_count: int | None = None
 

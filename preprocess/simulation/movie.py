@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 
 from preprocess.simulation import eer_writer, epu, writers
 from preprocess.simulation.detector import HOT_PIXEL_COUNTS, Detector, make_detector
-from preprocess.simulation.motion import LOCAL_BASIS, local_basis, local_coefficients, whole_frame_shifts
+from preprocess.simulation.local_motion import LocalTerm, local_coefficients, local_terms
+from preprocess.simulation.motion import whole_frame_shifts
 from preprocess.simulation.settings import SimulationSettings
 from preprocess.simulation.specimen import Specimen
+from preprocess.simulation.spline_sampling import sample_cubic_spline
 
 _LEAST_MARGIN_PX = 16
+_STRIPE_ROWS = 32  # few enough for the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +29,27 @@ class Truth:
     """What moved, and how far, in the orientation in which `open_movie` hands frames out.
 
     `shifts_yx_px` (frames, 2) is the content's displacement of the whole frame relative to the first, y before x, a
-    mean over the frame's area; `local_coefficients_px` (frames, 2, 5) adds what differs from place to place. What lies
-    at place p of a frame lay at p - displacement(p) in the first.
+    mean over the frame's area; `local_coefficients_px` (frames, 2, terms) of `local_terms` add what differs from
+    place to place. What lies at place p of a frame lay at p - displacement(p) in the first.
     """
 
     height: int
     width: int
     shifts_yx_px: NDArray[np.float64]
     local_coefficients_px: NDArray[np.float64]
+    local_terms: tuple[LocalTerm, ...]
 
     def displacement(
         self, frame_index: int, y: float | NDArray[Any], x: float | NDArray[Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the displacement (dy, dx) in px at rows y and columns x of a frame, relative to the first frame."""
-        basis = local_basis(np.asarray(y, np.float64) / self.height - 0.5, np.asarray(x, np.float64) / self.width - 0.5)
+        rows = np.asarray(y, np.float64) / self.height - 0.5
+        columns = np.asarray(x, np.float64) / self.width - 0.5
+        values = [term(rows, columns) for term in self.local_terms]
         moved = []
         for axis in (0, 1):
-            terms = zip(self.local_coefficients_px[frame_index, axis], basis, strict=True)
-            moved.append(self.shifts_yx_px[frame_index, axis] + sum(weight * term for weight, term in terms))
+            weights = zip(self.local_coefficients_px[frame_index, axis], values, strict=True)
+            moved.append(self.shifts_yx_px[frame_index, axis] + sum(weight * value for weight, value in weights))
         return moved[0], moved[1]
 
 
@@ -53,7 +58,13 @@ class SimulatedMovie:
 
     def __init__(self, settings: SimulationSettings) -> None:
         self.settings = settings
-        self.truth = Truth(settings.height, settings.width, whole_frame_shifts(settings), local_coefficients(settings))
+        self.truth = Truth(
+            settings.height,
+            settings.width,
+            whole_frame_shifts(settings),
+            local_coefficients(settings),
+            local_terms(settings),
+        )
 
     @cached_property
     def _specimen(self) -> Specimen:
@@ -79,6 +90,19 @@ class SimulatedMovie:
             view = self._warped_view(frame_index)
         expected: NDArray[np.float32] = np.maximum(0, (1 + view) * np.float32(self.settings.electrons_per_px_per_frame))
         return expected
+
+    def noise_free(
+        self, offset_y: NDArray[np.float64] | None = None, offset_x: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the undamaged projection through the microscope's optics, as it lay in the first frame.
+
+        Relative contrast with mean zero, shape (height, width); the truth that micrographs are compared with. With
+        offsets (height, width) in px, the image at place p shows what lies at p + offset(p).
+        """
+        if offset_y is None or offset_x is None:
+            return self._specimen.view(self._specimen.image(None))
+        coefficients = self._specimen.image(None, for_cubic_spline=True)
+        return self._sampled(coefficients, lambda stripe: (offset_y[stripe], offset_x[stripe]))
 
     def frame(self, frame_index: int) -> NDArray[np.uint8]:
         """Return a frame's counts, shape (height, width), at most 255."""
@@ -138,7 +162,7 @@ class SimulatedMovie:
             "settings": asdict(self.settings),
             "electrons_per_px_per_frame": self.settings.electrons_per_px_per_frame,
             "shifts_yx_px": np.round(self.truth.shifts_yx_px, 6).tolist(),
-            "local_basis": LOCAL_BASIS,
+            "local_basis": [term.name for term in self.truth.local_terms],
             "local_coefficients_yx_px": np.round(self.truth.local_coefficients_px, 6).tolist(),
             "hot_pixels_yx": self._places(self.detector.hot_pixels),
             "dead_pixels_yx": self._places(self.detector.dead_pixels),
@@ -154,14 +178,27 @@ class SimulatedMovie:
         The field is evaluated where content arrives, which is how `Truth` defines it.
         """
         coefficients = self._specimen.image(frame_index, for_cubic_spline=True)
-        rows = np.arange(self.settings.height, dtype=np.float64)[:, None]
         columns = np.arange(self.settings.width, dtype=np.float64)[None, :]
-        dy, dx = self.truth.displacement(frame_index, rows, columns)
-        margin = self._specimen.margin_px
-        places = np.stack(np.broadcast_arrays(rows - dy + margin, columns - dx + margin)).astype(np.float32)
-        view: NDArray[np.float32] = scipy.ndimage.map_coordinates(
-            coefficients, places, order=3, mode="grid-wrap", prefilter=False
-        )
+
+        def offsets(stripe: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            rows = np.arange(stripe.start, stripe.stop, dtype=np.float64)[:, None]
+            dy, dx = self.truth.displacement(frame_index, rows, columns)
+            return -dy, -dx
+
+        return self._sampled(coefficients, offsets)
+
+    def _sampled(
+        self,
+        coefficients: NDArray[np.float32],
+        offsets: Callable[[slice], tuple[NDArray[np.float64], NDArray[np.float64]]],
+    ) -> NDArray[np.float32]:
+        """Return the view with each pixel taken from its place plus the offset that `offsets` gives for its rows."""
+        height, margin = self.settings.height, self._specimen.margin_px
+        view = np.empty((height, self.settings.width), np.float32)
+        for top in range(0, height, _STRIPE_ROWS):
+            stripe = slice(top, min(top + _STRIPE_ROWS, height))
+            offset_y, offset_x = offsets(stripe)
+            sample_cubic_spline(coefficients, top + margin, margin, offset_y, offset_x, view[stripe])
         return view
 
 

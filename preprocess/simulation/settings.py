@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+LocalMotionKind = Literal["quadratic", "doming", "rough"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,7 +14,7 @@ class SimulationSettings:
 
     `motion_px` is the whole-frame drift from first to last frame; with `shifts_yx_px` the trajectory is given instead
     (one (y, x) for each frame; the first is made zero). `local_motion_px` is the root mean square for each
-    axis, over the last frame's area, of what differs from the whole frame's motion.
+    axis, over the last frame's area, of what differs from the whole frame's motion; `local_motion.py` tells the kinds.
     """
 
     height: int = 1024
@@ -23,6 +26,7 @@ class SimulationSettings:
     motion_px: float = 8.0
     jitter_px: float = 0.25
     local_motion_px: float = 0.0
+    local_motion_kind: LocalMotionKind = "quadratic"
     shifts_yx_px: tuple[tuple[float, float], ...] | None = None
     seed: int = 0
     detector_seed: int = 0

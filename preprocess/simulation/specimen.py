@@ -38,13 +38,15 @@ class Specimen:
         self._spectrum = _image_spectrum(settings, self.shape, squared, self._ky, self._kx)
 
     def image(
-        self, frame_index: int, shift_yx_px: tuple[float, float] = (0.0, 0.0), *, for_cubic_spline: bool = False
+        self, frame_index: int | None, shift_yx_px: tuple[float, float] = (0.0, 0.0), *, for_cubic_spline: bool = False
     ) -> NDArray[np.float32]:
         """Return the canvas during a frame: relative contrast with mean zero, moved by a shift, damaged by the dose.
 
+        Frame None is before the first electron.
+
         With `for_cubic_spline` it comes as coefficients of a cubic B-spline on the pixel grid.
         """
-        dose = (frame_index + 0.5) * self._settings.dose_per_frame_e_per_a2
+        dose = 0.0 if frame_index is None else (frame_index + 0.5) * self._settings.dose_per_frame_e_per_a2
         spectrum = self._spectrum * np.exp(np.float32(-dose) * self._damage_rate)
         if for_cubic_spline:
             spectrum /= _cubic_spline_transfer(self._ky) * _cubic_spline_transfer(self._kx)

@@ -217,8 +217,17 @@ def test_sidecars_that_say_nothing(tmp_path):
         read_sidecar(tmp_path / "missing.mdoc", Path("movie.tif"))
 
 
-def test_an_mdoc_with_frames_of_unequal_dose_gives_only_the_total(tmp_path):
+def test_an_mdoc_with_frames_of_unequal_dose(tmp_path):
     write_mdoc(tmp_path / "a.mdoc", FrameDosesAndNumber="0.5 2 1.0 3", ExposureDose=4.0, NumSubFrames=5)
     sidecar = read_sidecar(tmp_path / "a.mdoc", Path("a.tif"))
     assert sidecar.dose_per_frame_e_per_a2 is None
+    assert sidecar.frame_doses_e_per_a2 == (0.5, 0.5, 1.0, 1.0, 1.0)
     assert (sidecar.total_dose_e_per_a2, sidecar.frame_count) == (4.0, 5)
+
+
+@pytest.mark.parametrize("text", ["0.5 2 1.0", "x 3", "-1 3", "0 5", "1 1e9"])
+def test_doses_that_make_no_sense_are_left_alone(tmp_path, text):
+    write_mdoc(tmp_path / "a.mdoc", FrameDosesAndNumber=text, ExposureDose=4.0)
+    sidecar = read_sidecar(tmp_path / "a.mdoc", Path("a.tif"))
+    assert sidecar.frame_doses_e_per_a2 is None
+    assert sidecar.total_dose_e_per_a2 == 4.0

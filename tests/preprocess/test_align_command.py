@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import starfile
 
 import cryoferry
 from preprocess.simulation import SimulationSettings, simulate_movie
@@ -145,3 +147,36 @@ def test_help_tells_every_option(align):
     told = " ".join(align("--help").out.split())
     for option in ("--pixel-size", "--gain-rotate", "--eer-frames", "--even-odd", "--overwrite", "--device"):
         assert option in told
+
+
+def test_the_batch_is_listed_for_relion(align, movies, tmp_path):
+    answer = align(
+        *(movies / "a.tiff", movies / "b.mrc", movies / "bad.tiff", "--out", "out", "--star", "--unweighted", *KNOWN)
+    )
+    assert answer.exit_code == 3
+    listed = starfile.read(tmp_path / "out" / "corrected_micrographs.star")
+    assert listed["optics"]["rlnMicrographOriginalPixelSize"].tolist() == [1.1]
+    micrographs = listed["micrographs"]
+    assert micrographs["rlnMicrographName"].tolist() == ["out/a.mrc", "out/b.mrc"]
+    assert micrographs["rlnMicrographNameNoDW"].tolist() == ["out/a_noDW.mrc", "out/b_noDW.mrc"]
+    for name in micrographs["rlnMicrographMetadata"]:
+        assert (tmp_path / name).is_file()
+    assert (micrographs["rlnAccumMotionTotal"] > 0).all()
+
+
+@pytest.mark.relion
+@pytest.mark.skipif(shutil.which("relion_star_handler") is None, reason="RELION is missing: apt-get install relion")
+def test_relion_reads_the_list(align, movies, tmp_path):
+    assert align(movies / "a.tiff", movies / "b.mrc", "--out", "out", "--star", *KNOWN).exit_code == 0
+    subprocess.run(
+        [
+            *("relion_star_handler", "--i", "out/corrected_micrographs.star", "--o", "some.star"),
+            *("--select", "rlnAccumMotionTotal", "--minval", "0", "--maxval", "1e9"),
+        ],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    kept = starfile.read(tmp_path / "some.star")
+    assert kept["micrographs"]["rlnMicrographName"].tolist() == ["out/a.mrc", "out/b.mrc"]
+    assert float(kept["optics"]["rlnVoltage"].iloc[0]) == 300

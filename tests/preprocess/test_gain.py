@@ -112,10 +112,12 @@ def test_a_wrong_shape_names_both_and_may_fit_turned(tmp_path, gain, movie):
 
 
 def test_a_super_resolution_gain_is_named(tmp_path, movie):
-    write_mrc(tmp_path / "g.mrc", [np.ones((2 * HEIGHT, 2 * WIDTH))], frame_count=1, mode=2)
-    with pytest.raises(GainMismatch) as refused:
-        load_gain(GainSettings(path=tmp_path / "g.mrc"), movie)
-    assert "super-resolution" in refused.value.hint
+    for factor, told in ((2, "gain reference is super-resolution, the movie is not"), (0.5, "--bin 2")):
+        image = np.ones((int(factor * HEIGHT), int(factor * WIDTH)))
+        write_mrc(tmp_path / "g.mrc", [image], frame_count=1, mode=2)
+        with pytest.raises(GainMismatch, match="12 x 20 px") as refused:
+            load_gain(GainSettings(path=tmp_path / "g.mrc"), movie)
+        assert told in refused.value.hint
 
 
 @pytest.mark.parametrize(

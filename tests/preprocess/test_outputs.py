@@ -76,3 +76,13 @@ def test_what_a_killed_process_left_is_removed_and_a_running_one_s_is_not(tmp_pa
     assert not left.exists()
     assert alive.exists()
     assert other.exists()
+
+
+def test_a_name_of_any_characters_is_cleared_of_partial_files(tmp_path):
+    killed = os.spawnlp(os.P_NOWAIT, "true", "true")
+    os.waitpid(killed, 0)
+    stem = "odd name: [1*]?"
+    left = tmp_path / f".{stem}.mrc.{killed}.partial"
+    left.write_bytes(b"half")
+    remove_partial_files(tmp_path, stem)
+    assert not left.exists()

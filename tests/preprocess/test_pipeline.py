@@ -288,3 +288,20 @@ def test_progress_tells_every_stage_from_start_to_end(folder, tmp_path):
     read = [fraction for stage, fraction in told if stage == "read"]
     assert read == sorted(read)
     assert len(read) > 10
+
+
+@pytest.mark.parametrize("shape", [(257, 319), (255, 321), (258, 322)])
+def test_odd_sizes_are_binned_by_exactly_the_factor(tmp_path, shape):
+    """A grating keeps its period, which would grow were rows that make no whole pixel squeezed in."""
+    x = np.arange(shape[1])
+    expected = (100 + 50 * np.cos(2 * np.pi * x / 20)) * np.ones((shape[0], 1))
+    write_mrc(tmp_path / "m.mrc", [np.random.default_rng(1).poisson(expected).astype(np.uint8)], frame_count=1, mode=0)
+    settings = replace(PLAIN, bin_factor=2, float32=True, dose_weighting=False)
+    result = run(tmp_path, tmp_path / "out", "m.mrc", settings)
+    image = mrcfile.read(result.file("micrograph"))
+    assert image.shape == (shape[0] // 4 * 2, shape[1] // 4 * 2)
+    inner = image[20:-20, 20:-20].mean(0)
+    places = np.arange(20, 20 + inner.size)
+    phases = np.angle(np.convolve(inner - inner.mean(), np.exp(-2j * np.pi * np.arange(10) / 10), "valid"))
+    drift = np.unwrap(phases + 2 * np.pi * places[: phases.size] / 10)  # the convolution runs backwards
+    assert np.ptp(drift) < 0.05

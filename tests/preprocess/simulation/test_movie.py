@@ -11,7 +11,6 @@ import scipy.fft
 from preprocess.movies import open_movie
 from preprocess.settings import EerSettings
 from preprocess.simulation import SimulationSettings, simulate_movie
-from preprocess.simulation.motion import LOCAL_BASIS
 
 SMALL = {"height": 160, "width": 192, "frame_count": 5, "seed": 4}
 
@@ -173,7 +172,7 @@ def test_the_truth_as_json(tmp_path):
     movie.write_truth(tmp_path / "truth.json")
     truth = json.loads((tmp_path / "truth.json").read_text())
     np.testing.assert_allclose(truth["shifts_yx_px"], movie.truth.shifts_yx_px, atol=1e-6)
-    assert np.shape(truth["local_coefficients_yx_px"]) == (5, 2, len(LOCAL_BASIS))
+    assert np.shape(truth["local_coefficients_yx_px"]) == (5, 2, len(truth["local_basis"])) == (5, 2, 5)
     assert truth["settings"]["dose_per_frame_e_per_a2"] == 0.83
     assert truth["electrons_per_px_per_frame"] == pytest.approx(1.0, rel=0.01)
     movie.write_truth(tmp_path / "again.json")

@@ -1,0 +1,200 @@
+"""What `cryoferry bench align` does: movies, runs, summary, tables, JSON and pictures."""
+
+from __future__ import annotations
+
+import json as json_text
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from benchmarks.align_plots import write_plots
+from benchmarks.align_runs import AlignRuns, Run
+from benchmarks.align_summary import Summary, summarise
+from benchmarks.align_tables import tables
+from benchmarks.bench_movies import BenchMovie, own_movie, simulated_movie
+from benchmarks.contestants import Contestant, chosen_contestants, program_version
+from benchmarks.errors import NothingToMeasure
+from benchmarks.machine import machine
+from benchmarks.presets import Preset, find_preset, parse_seeds
+from benchmarks.scaling import LENGTHS, SIZES, Scaling, scaling
+from preprocess.acquisition import Acquisition
+
+SOME_FAILED = 3
+WIDTH_COLUMNS = 100
+FIRST_MOVIE = "small@256x256x6"
+"""What cryoferry is run on with nothing compiled yet: so small that compiling is nearly all that it takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignPlan:
+    """What a user wants measured."""
+
+    presets: tuple[str, ...]
+    movies: tuple[Path, ...]
+    seeds: str
+    programs: tuple[str, ...]
+    threads: int
+    repeats: int
+    scaling: bool
+    cache: Path
+    out: Path
+    keep: bool
+    gain: Path | None
+    eer_frames: int | None
+    acquisition: Acquisition
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All that was measured."""
+
+    plan: AlignPlan
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    missing: dict[str, str]
+    first_runs: list[Run]
+    runs: list[Run]
+    summaries: list[Summary]
+    scalings: list[Scaling]
+
+    def as_object(self) -> dict[str, Any]:
+        """Return the results for JSON."""
+        return {
+            "machine": self.machine,
+            "threads": self.plan.threads,
+            "repeats": self.plan.repeats,
+            "programs": self.versions,
+            "missing": self.missing,
+            "first_runs": [run.as_object() for run in self.first_runs],
+            "summary": [summary.as_object() for summary in self.summaries],
+            "scaling": [one.as_object() for one in self.scalings],
+            "runs": [run.as_object() for run in self.runs],
+        }
+
+
+def run_align_benchmark(plan: AlignPlan, *, dry_run: bool, json: bool) -> int:
+    """Measure, tell and write; return the exit code.
+
+    Raises
+    ------
+    NothingToMeasure
+        Neither presets nor movies, or a name that nothing has.
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    presets, seeds = [find_preset(name) for name in _preset_names(plan)], parse_seeds(plan.seeds)
+    if not presets and not plan.movies:
+        raise NothingToMeasure("neither a preset nor --movies is given")
+    own = [own_movie(path, gain=plan.gain, flags=plan.acquisition, eer_frames=plan.eer_frames) for path in plan.movies]
+    here, missing = chosen_contestants(list(plan.programs))
+    for contestant in missing:
+        console.print(f"{contestant.name} is not on the PATH; {contestant.how_to_get}", markup=False)
+    if dry_run:
+        _say_plan(plan, presets, seeds, here, json=json, console=console)
+        return 0
+    results = _measure(plan, chain(_simulated(plan, presets, seeds, console), own), here, missing, console)
+    document = results.as_object()
+    plan.out.mkdir(parents=True, exist_ok=True)
+    (plan.out / "align.json").write_text(json_text.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    pictures = write_plots(results.summaries, results.scalings, plan.out)
+    _tell(results, [plan.out / "align.json", *pictures])
+    if json:
+        typer.echo(json_text.dumps(document, ensure_ascii=False))
+    return SOME_FAILED if any(run.failure is not None for run in results.runs) else 0
+
+
+def _preset_names(plan: AlignPlan) -> list[str]:
+    return list(dict.fromkeys([*plan.presets, *((*SIZES, *LENGTHS) if plan.scaling else ())]))
+
+
+def _simulated(
+    plan: AlignPlan, presets: Sequence[Preset], seeds: Sequence[int], console: Console
+) -> Iterator[BenchMovie]:
+    """Yield the presets' movies, each made when its turn comes; those for scaling alone in one seed."""
+    for preset in presets:
+        for seed in seeds if preset.name in plan.presets else seeds[:1]:
+            console.print(f"{preset.name} {seed}: {preset.about}", style="dim", markup=False)
+            yield simulated_movie(preset, seed, plan.cache)
+
+
+def _measure(
+    plan: AlignPlan,
+    movies: Iterator[BenchMovie],
+    here: Sequence[Contestant],
+    missing: Sequence[Contestant],
+    console: Console,
+) -> Results:
+    at_first = machine()
+    versions = {contestant.name: program_version(contestant) for contestant in here}
+
+    def tell(text: str) -> None:
+        console.print(f"  {text}", markup=False)
+
+    work = plan.out.resolve() / "work"
+    runner = AlignRuns(here, work, threads=plan.threads, repeats=plan.repeats, keep=plan.keep, tell=tell)
+    runs: list[Run] = []
+    try:
+        first_runs = runner.first_runs(simulated_movie(find_preset(FIRST_MOVIE), 0, plan.cache))
+        for movie in movies:
+            runs += runner.on(movie)
+    finally:
+        if not plan.keep:
+            shutil.rmtree(work, ignore_errors=True)
+    told = [run for run in runs if not run.preset or run.preset in plan.presets]
+    return Results(
+        plan,
+        at_first,
+        versions,
+        {contestant.name: contestant.how_to_get for contestant in missing},
+        first_runs,
+        runs,
+        summarise(told),
+        scaling(runs) if plan.scaling else [],
+    )
+
+
+def _say_plan(
+    plan: AlignPlan,
+    presets: Sequence[Preset],
+    seeds: Sequence[int],
+    here: Sequence[Contestant],
+    *,
+    json: bool,
+    console: Console,
+) -> None:
+    wanted = {
+        "presets": [preset.name for preset in presets],
+        "seeds": list(seeds),
+        "movies": [str(path) for path in plan.movies],
+        "programs": [contestant.name for contestant in here],
+        "repeats": plan.repeats,
+    }
+    if json:
+        typer.echo(json_text.dumps(wanted))
+        return
+    for name, value in wanted.items():
+        console.print(f"{name}: {value}", markup=False)
+
+
+def _tell(results: Results, written: Sequence[Path]) -> None:
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal or console.width > WIDTH_COLUMNS:
+        console.width = WIDTH_COLUMNS
+    told = results.machine
+    console.print(
+        f"\n{told['processor']}, {told['cores']} cores, {results.plan.threads} threads for each program; "
+        f"load at the beginning {told['load_1_min']:g}",
+        markup=False,
+    )
+    for table in tables(results.summaries, results.scalings, results.first_runs):
+        console.print()
+        console.print(table)
+    for summary in results.summaries:
+        for failure in summary.failures:
+            console.print(f"{summary.preset}, {summary.program}: {failure}", markup=False, style="red")
+    console.print("\nwrote " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)

@@ -1,0 +1,85 @@
+"""`cryoferry bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bench = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure against other programs.")
+
+
+@bench.callback()
+def _bench() -> None:
+    """Measure cryoferry against other programs on this machine, side by side in one run."""
+
+
+@bench.command("align")
+def align(
+    presets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PRESET…",
+            help="small, faint, fainter, doming, rough, k3, k3-super, falcon-eer; or NAME@HEIGHTxWIDTHxFRAMES.",
+        ),
+    ] = None,
+    movies: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A movie of your own instead, without truth; may be repeated."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="0-4", help="Movies of each preset.")] = "0",
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each program on each movie.")] = 1,
+    programs: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B", help="cryoferry, cryoferry-1x1, relion, motioncor3; by default all that are there."
+        ),
+    ] = "",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each program.")] = 2,
+    scaling: Annotated[bool, typer.Option("--scaling", help="Also measure cost against pixels and frames.")] = False,
+    cache: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder that keeps simulated movies for the next time.")
+    ] = Path("cryoferry-bench/movies"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for align.json and the pictures.")] = Path(
+        "cryoferry-bench"
+    ),
+    keep: Annotated[bool, typer.Option("--keep", help="Keep what the programs wrote, in DIR/work.")] = False,
+    pixel_size: Annotated[float | None, typer.Option(metavar="Å", help="Of --movies.")] = None,
+    voltage: Annotated[float | None, typer.Option(metavar="kV", help="Of --movies.")] = None,
+    dose_per_frame: Annotated[float | None, typer.Option(metavar="e/Å²", help="Of --movies.")] = None,
+    gain: Annotated[Path | None, typer.Option(metavar="FILE", help="Gain reference of --movies.")] = None,
+    eer_frames: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="EER: hardware frames in one frame.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be measured, and do nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object on stdout.")] = False,
+) -> None:
+    """Align the same movies with cryoferry and other programs; compare time, memory and error.
+
+    Simulated movies have exact truth: the motion's error and the correlation with the noise-free image are measured.
+    Their first making takes minutes for large ones. docs/benchmarks.md tells how to read the results.
+    """
+    from benchmarks.align_command import AlignPlan, run_align_benchmark
+    from preprocess.acquisition import Acquisition
+
+    plan = AlignPlan(
+        presets=tuple(presets or ()),
+        movies=tuple(movies or ()),
+        seeds=seeds,
+        programs=tuple(name.strip() for name in programs.split(",") if name.strip()),
+        threads=threads,
+        repeats=repeat,
+        scaling=scaling,
+        cache=cache,
+        out=out,
+        keep=keep,
+        gain=gain,
+        eer_frames=eer_frames,
+        acquisition=Acquisition(
+            pixel_size_angstrom=pixel_size, voltage_kv=voltage, dose_per_frame_e_per_a2=dose_per_frame
+        ),
+    )
+    exit_code = run_align_benchmark(plan, dry_run=dry_run, json=json)
+    if exit_code:
+        raise typer.Exit(exit_code)

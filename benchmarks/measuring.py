@@ -1,0 +1,70 @@
+"""Runs a program and measures wall time, CPU time and peak memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import NothingToMeasure, ProgramFailed
+
+_WRAPPER = Path(__file__).with_name("measured_child.py")
+_TOLD_LINES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a program took: `cpu_s` of all its threads, `peak_bytes` the largest resident size of its process."""
+
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    stdout: str
+
+
+def measure(
+    command: Sequence[str], *, cwd: Path, log: Path, environment: Mapping[str, str] | None = None
+) -> Measurement:
+    """Run a command to its end; what it says on stderr goes to `log`.
+
+    Raises
+    ------
+    NothingToMeasure
+        There is no such program.
+    ProgramFailed
+        It ended with an error; the text has the last lines that it wrote.
+    """
+    if shutil.which(command[0]) is None:
+        raise NothingToMeasure(f"{command[0]} is not on the PATH")
+    with tempfile.TemporaryDirectory(prefix="cryoferry-bench-") as folder:
+        report = Path(folder) / "report.json"
+        wrapped = [sys.executable, "-I", "-S", str(_WRAPPER), str(report), *command]
+        with log.open("w", encoding="utf-8") as told:
+            process = subprocess.Popen(
+                wrapped,
+                cwd=cwd,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=told,
+                text=True,
+                start_new_session=True,
+            )
+            try:
+                stdout, _ = process.communicate()
+            finally:
+                if process.poll() is None:  # interrupted
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+        figures = json.loads(report.read_text("utf-8")) if report.exists() else {"exit_code": process.returncode}
+    if figures["exit_code"] != 0:
+        last = [*stdout.splitlines(), *log.read_text("utf-8", "replace").splitlines()][-_TOLD_LINES:]
+        raise ProgramFailed(f"{Path(command[0]).name} ended with exit code {figures['exit_code']}: {' / '.join(last)}")
+    return Measurement(figures["wall_s"], figures["cpu_s"], figures["peak_bytes"], stdout)

@@ -1,0 +1,107 @@
+"""All that is found out about a movie's motion: first the whole frame's, then what differs from place to place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.alignment.field import DisplacementField
+from preprocess.alignment.local_motion import LocalDecision, estimate_local_motion
+from preprocess.alignment.patches import lay_patches, patch_counts
+from preprocess.alignment.whole_frame import WholeFrameMotion, estimate_motion, estimation_bin, no_motion
+from preprocess.backends.contract import FrameStack
+
+COARSE_SIDE_PX = 1536
+SMALL_SIDE_PX = 1536
+KEPT, KEPT_WHEN_BINNED = 0.6, 0.75
+"""Part of the frequencies that patches of larger frames keep: beyond, there is little to align by."""
+LEAST_FRAMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class MovieMotion:
+    """A movie's motion.
+
+    Attributes
+    ----------
+    whole : WholeFrameMotion
+        Each frame's mean displacement.
+    field : DisplacementField
+        The displacement field to undo, relative to the movie's mean position.
+    local : LocalDecision
+        Whether it differs from place to place, and why.
+    """
+
+    whole: WholeFrameMotion
+    field: DisplacementField
+    local: LocalDecision
+
+    def for_frames(self, to_frames: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> MovieMotion:
+        """Return the motion of single frames from that of groups; `to_frames` does so for values (groups, …)."""
+        shifts = to_frames(self.whole.shifts)
+        mean = shifts.mean(0)
+        errors = to_frames(self.whole.standard_errors)
+        whole = replace(self.whole, shifts=shifts - mean, standard_errors=errors)
+        y, x = to_frames(self.field.y), to_frames(self.field.x)
+        return replace(self, whole=whole, field=DisplacementField(y - y.mean(0), x - x.mean(0)))
+
+
+def estimate_movie_motion(
+    stack: FrameStack,
+    frame_shape: tuple[int, int],
+    frame_count: int,
+    patches: tuple[int, int] | None,
+    electrons_per_px: float,
+    progress: Callable[[float], None],
+) -> MovieMotion:
+    """Find how the content of a movie moves.
+
+    Parameters
+    ----------
+    stack : FrameStack
+        The frames, or groups of them.
+    frame_shape, frame_count
+        Their height and width, and their number.
+    patches : tuple[int, int] | None
+        Patches in x and in y; (1, 1): the whole frame alone; None: what suits size and dose.
+    electrons_per_px : float
+        Mean sum of all frames, counts a pixel.
+    progress : Callable[[float], None]
+        Told how much is done, from 0 to 1.
+    """
+    counts = patch_counts(*frame_shape, electrons_per_px) if patches is None else (patches[1], patches[0])
+    bin_factor = estimation_bin(*frame_shape)
+    if frame_count < 2:
+        return _whole_frame_alone(no_motion(frame_count), counts, bin_factor, "one frame: nothing to align")
+    if counts == (1, 1) or frame_count < LEAST_FRAMES:
+        reason = "one patch: the whole frame" if counts == (1, 1) else "two frames: too few to test a local model"
+        whole = estimate_motion(stack.spectra(bin_factor), bin_factor)
+        return _whole_frame_alone(whole, counts, bin_factor, reason)
+    coarse_bin = max(bin_factor, -(-max(frame_shape) // COARSE_SIDE_PX))
+    whole = estimate_motion(stack.spectra(coarse_bin), coarse_bin)
+    progress(0.4)
+    if not whole.has_signal:
+        return _whole_frame_alone(whole, counts, coarse_bin, "the frames share nothing that stands out from noise")
+    layout = lay_patches(
+        (frame_shape[0] // bin_factor, frame_shape[1] // bin_factor),
+        counts,
+        whole.shifts,
+        bin_factor=bin_factor,
+        kept=KEPT_WHEN_BINNED if bin_factor > 1 else KEPT if max(frame_shape) > SMALL_SIDE_PX else 1.0,
+    )
+    found = estimate_local_motion(
+        stack.patch_spectra(layout), layout, whole.shifts, counts, lambda done: progress(0.6 + 0.4 * done)
+    )
+    if found is None:
+        return _whole_frame_alone(whole, counts, bin_factor, "the patches' frames share nothing beyond noise")
+    if not found.decision.used and coarse_bin == bin_factor:  # the whole frame knows no less than its patches
+        return MovieMotion(whole, DisplacementField.whole_frame(whole.shifts), found.decision)
+    return MovieMotion(replace(whole, shifts=found.field.mean_shifts()), found.field, found.decision)
+
+
+def _whole_frame_alone(whole: WholeFrameMotion, counts: tuple[int, int], bin_factor: int, reason: str) -> MovieMotion:
+    decision = LocalDecision(used=False, reason=reason, patches_x=counts[1], patches_y=counts[0], bin_factor=bin_factor)
+    return MovieMotion(whole, DisplacementField.whole_frame(whole.shifts), decision)

@@ -1,0 +1,54 @@
+"""Images that belong to a camera, such as gain references and defect maps: the first image of an MRC or TIFF file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.errors import UnreadableMovie
+from preprocess.movies.mrc import MrcMovie
+from preprocess.movies.structure import missing_structure
+from preprocess.movies.tiff import read_page
+from preprocess.movies.tiff_layout import LayoutIncompleteError, is_tiff, tiff_pages
+
+MRC_EXTENSIONS, TIFF_EXTENSIONS = frozenset({".mrc", ".mrcs"}), frozenset({".tif", ".tiff"})
+
+
+def first_image(path: Path) -> NDArray[Any]:
+    """Return the first image of a file as it is stored, shape (height, width); by the extension, all but MRC is TIFF.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    UnreadableMovie
+        It is cut off, corrupt or of another format.
+    """
+    try:
+        return _first_mrc_section(path) if path.suffix.lower() in MRC_EXTENSIONS else _first_tiff_page(path)
+    except LayoutIncompleteError as error:
+        raise UnreadableMovie(str(error)) from error
+
+
+def enlarged(image: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Return an image with each pixel repeated `factor` times along both axes."""
+    return image if factor == 1 else np.repeat(np.repeat(image, factor, 0), factor, 1)
+
+
+def _first_tiff_page(path: Path) -> NDArray[Any]:
+    size = path.stat().st_size
+    with path.open("rb", buffering=0) as file:
+        if not is_tiff(file.read(8)):
+            raise LayoutIncompleteError("it is no TIFF")
+        return read_page(path, file, next(tiff_pages(file, size)))
+
+
+def _first_mrc_section(path: Path) -> NDArray[Any]:
+    path.stat()
+    missing = missing_structure(path)
+    if missing is not None:
+        raise UnreadableMovie(missing)
+    return np.asarray(next(MrcMovie(path, threads=1).frames(0, 1)))
