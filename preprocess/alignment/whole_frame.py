@@ -136,7 +136,8 @@ def signal_weights(
     n = frame_count
     sizes = np.maximum(ring_sizes, 1)
     signal = (sum_powers - frame_powers) / (n * n - n) / sizes
-    noise = np.maximum(frame_powers / n / sizes - np.maximum(signal, 0), 1e-30)
+    power = frame_powers / n / sizes
+    noise = np.maximum(power - np.maximum(signal, 0), LEAST_NOISE * power)
     smooth_signal, smooth_noise = _smoothed(signal, ring_sizes), np.maximum(_smoothed(noise, ring_sizes), 1e-30)
     effective = np.convolve(ring_sizes, np.ones(SMOOTHING), "same") / 2
     uncertainty = smooth_noise * np.sqrt(2 / (n * (n - 1.0))) / np.sqrt(np.maximum(effective, 1))
@@ -144,6 +145,8 @@ def signal_weights(
     return ratio / (1 + ratio) / smooth_noise, smooth_noise
 
 
+LEAST_NOISE = 1e-6
+"""The least part of a frame's power that counts as noise; frames without any would weigh infinitely."""
 SMOOTHING = 7
 """Rings over which signal and noise powers are averaged."""
 

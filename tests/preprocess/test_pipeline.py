@@ -10,6 +10,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+import scipy.ndimage
 import starfile
 
 from preprocess.acquisition import Acquisition
@@ -305,3 +306,11 @@ def test_odd_sizes_are_binned_by_exactly_the_factor(tmp_path, shape):
     phases = np.angle(np.convolve(inner - inner.mean(), np.exp(-2j * np.pi * np.arange(10) / 10), "valid"))
     drift = np.unwrap(phases + 2 * np.pi * places[: phases.size] / 10)  # the convolution runs backwards
     assert np.ptp(drift) < 0.05
+
+
+def test_frames_without_any_noise_are_no_error(tmp_path):
+    """Frames that are all the same, as simulations without noise are: nothing to divide by, nothing moved."""
+    smooth = scipy.ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(256, 256)), 4)
+    write_mrc(tmp_path / "same.mrc", [(100 + 50 * smooth).astype(np.float32)] * 6, frame_count=6, mode=2)
+    result = run(tmp_path, tmp_path / "out", "same.mrc", PLAIN)
+    assert np.abs([result.shifts_y_px, result.shifts_x_px]).max() < 0.01
