@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +44,10 @@ def test_an_unsuitable_python_is_exit_3_and_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.scipion
-def test_a_second_run_does_nothing_quickly(scipion: Path) -> None:
+def test_a_second_run_does_nothing(scipion: Path) -> None:
     before = (scipion / "cryoferry-scipion.json").stat().st_mtime_ns
-    started = time.monotonic()
     done = install("--to", str(scipion))
     assert (done.returncode, done.stderr) == (0, "")
-    assert time.monotonic() - started < 2.0  # 0.4 s on an idle machine
     assert (scipion / "cryoferry-scipion.json").stat().st_mtime_ns == before
 
 
