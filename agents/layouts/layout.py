@@ -9,7 +9,9 @@ from pathlib import Path, PurePath
 
 MOVIE_SUFFIXES = frozenset({".tif", ".tiff", ".mrc", ".mrcs", ".eer"})
 _IN_FLIGHT = re.compile(r"(downloading|\.tmp|\.temp|\.part|\.partial|\.filepart|\.crdownload|~)$", re.IGNORECASE)
-_REFERENCE = re.compile(r"([_-]gain|[_-]gainref|^gain|^countref.*|^superref.*|^defects?.*)$", re.IGNORECASE)
+_REFERENCE = re.compile(
+    r"([_-]gain|[_-]gainref|^gain(ref|[_-].*)?|^countref.*|^superref.*|^defects?.*)$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)

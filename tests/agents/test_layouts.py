@@ -36,6 +36,8 @@ FOLDER = {
     "SuperRef_mx2214_00005.mrc": False,
     "17nov06a_00001gr_00005sq_v01_00002hl_00003en.frames.TIF": True,
     "gain.mrc": False,
+    "gain_512x512.mrc": False,
+    "again_1.mrc": True,
     "movie.EER": True,
     "notes.txt": False,
 }
