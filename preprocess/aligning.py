@@ -197,5 +197,5 @@ def _table(done: Sequence[Aligned]) -> Table:
 
 def _remarks(item: Aligned) -> list[str]:
     if isinstance(item.result, PreprocessError):
-        return [f"{item.result} {item.result.hint}"]
+        return [f"{item.result}; what to do: {item.result.hint}"]
     return [f"warning: {warning}" for warning in item.result.warnings]

@@ -57,7 +57,8 @@ def open_movie(path: Path, eer: EerSettings = _USUAL_GROUPING, *, threads: int =
     try:
         return _open(path, eer, threads or _usable_cores())
     except OSError as error:
-        raise UnreadableMovie(f"{path}: {error.strerror or error}") from error
+        hint = "Check the path and its permissions."
+        raise UnreadableMovie(f"{path}: {error.strerror or error}", hint=hint) from error
     except LayoutIncompleteError as error:
         raise UnreadableMovie(f"{path}: {error}") from error
 
