@@ -245,7 +245,7 @@ class Database:
         except ImportError as error:
             raise BadOption(
                 f"--database: the driver for {parsed.get_backend_name()} cannot be loaded ({error})",
-                hint="Install it beside cryoferry: pip install 'cryoferry[postgresql]'.",
+                hint="Install it beside cryoferry: pip install 'psycopg[binary]'.",
             ) from error
         self._one_writer = threading.Lock()
         self._reading = self.engine
