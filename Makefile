@@ -36,10 +36,11 @@ ifneq ($(SCIPION),0)
 		{ status=$$?; [ $$status -eq 3 ] && echo "continuing without Scipion: RELION's star file will be the registry" >&2; [ $$status -eq 3 ]; }
 endif
 
+# Extras stay in the lock: an older pip takes a package asked for with an extra for another one, and finds it unpinned.
 .PHONY: lock
 lock:  ## resolve the dependencies anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml -o requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml --group dev -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras pyproject.toml --group dev -o requirements-dev.lock
 
 # ---- use
 
