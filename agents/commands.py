@@ -56,7 +56,18 @@ KeepOutputs = Annotated[
 Reserve = Annotated[
     int, typer.Option(min=0, help="Leave this much space on the work folder's disk.", rich_help_panel=WORKING)
 ]
-Connections = Annotated[int, typer.Option(min=1, max=128, help="Chunks sent at once.", rich_help_panel=WORKING)]
+Connections = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, help="Chunks sent at once; by default as many as pay.", rich_help_panel=WORKING),
+]
+Limit = Annotated[
+    str,
+    typer.Option(
+        metavar="TIMETABLE",
+        help="Send at most so fast: `40MB/s`, or `08:00-18:00 40MB/s; 200Mbit/s`.",
+        rich_help_panel=WORKING,
+    ),
+]
 IdleSeconds = Annotated[
     float | None,
     typer.Option(min=0, metavar="SECONDS", help="End when nothing was left to do for this.", rich_help_panel=WORKING),
@@ -96,7 +107,8 @@ def watch(
     align_timeout: AlignTimeout = 1800.0,
     keep_outputs: KeepOutputs = False,
     work_reserve_bytes: Reserve = 1 << 30,
-    connections: Connections = 8,
+    connections: Connections = None,
+    limit: Limit = "unlimited",
     exit_when_idle: IdleSeconds = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -112,6 +124,7 @@ def watch(
     from transfer.client import ReceiverClient
     from transfer.credentials import read_token
     from transfer.names import check_session_name
+    from transfer.pacing import pacer_of
 
     check_session_name(session)
     chosen, source = _absolute(alignment), source.absolute()
@@ -132,6 +145,7 @@ def watch(
         keep_outputs=keep_outputs,
         work_reserve_bytes=work_reserve_bytes,
         connections=connections,
+        pacer=pacer_of(limit),
         exit_when_idle_s=exit_when_idle,
     )
     with ReceiverClient(to, read_token(token_file), ca=ca) as client:

@@ -40,6 +40,7 @@ from agents.work_folder import free_bytes
 from preprocess.options import ChosenAlignment
 from transfer.client import ReceiverClient
 from transfer.errors import TransferError, TransferStopped
+from transfer.pacing import Pacer
 from transfer.sender import Sender
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,8 @@ class WatchSettings:
     align_timeout_s: float = 1800.0
     keep_outputs: bool = False
     work_reserve_bytes: int = 5 << 30
-    connections: int = 8
+    connections: int | None = None  # None: as many as pay
+    pacer: Pacer | None = None
     exit_when_idle_s: float | None = None
 
 
@@ -126,7 +128,8 @@ class Agent:
             future.result()
 
     def _sender(self) -> Sender:
-        return Sender(self.client, connections=self.settings.connections, give_up_after_s=1.0)
+        settings = self.settings
+        return Sender(self.client, connections=settings.connections, give_up_after_s=1.0, pacer=settings.pacer)
 
     def _scan_until_done(self, running: Iterable[Future[None]]) -> None:
         next_scan_s = earliest_scan_s = 0.0
@@ -159,14 +162,17 @@ class Agent:
 
     # ---- whose turn it is
 
-    def _take(self, states: Iterable[State], *, only_if: Callable[[], bool] = lambda: True) -> Exposure | None:
+    def _take(
+        self, states: Iterable[State], *, newest_first: bool = False, only_if: Callable[[], bool] = lambda: True
+    ) -> Exposure | None:
         """Return the next exposure in these states that nobody has in hand; None when the agent is ending."""
         wanted = tuple(states)
         while not self.stop.is_set():
             with self._work:
                 now = time.monotonic()
                 self._not_before = {key: until for key, until in self._not_before.items() if until > now}
-                exposure = self.journal.next_in(wanted, self._in_hand | self._not_before.keys()) if only_if() else None
+                not_these = self._in_hand | self._not_before.keys()
+                exposure = self.journal.next_in(wanted, not_these, newest_first=newest_first) if only_if() else None
                 if exposure is not None:
                     self._in_hand.add(exposure.exposure_id)
                     return exposure
@@ -292,7 +298,7 @@ class Agent:
     def _send_all(self, sender: Sender) -> None:
         try:
             self._open_session()
-            while exposure := self._take([State.COMMITTED, State.SENDING, State.ALIGNED]):
+            while exposure := self._take([State.COMMITTED, State.SENDING, State.ALIGNED], newest_first=True):
                 self._guarded(exposure, partial(self._send, sender=sender))
         except LinkStopped:
             return

@@ -166,11 +166,13 @@ class Journal:
             rows = self._db.execute(f"SELECT * FROM exposures WHERE state IN ({marks}) ORDER BY number", wanted)  # noqa: S608  # marks alone
             return [exposure_of(row) for row in rows]
 
-    def next_in(self, states: Iterable[State], not_these: Collection[UUID]) -> Exposure | None:
-        """Return the exposure in these states that was found first, apart from `not_these`."""
-        wanted = list(states)
+    def next_in(
+        self, states: Iterable[State], not_these: Collection[UUID], *, newest_first: bool = False
+    ) -> Exposure | None:
+        """Return the exposure in these states that was found first (or last), apart from `not_these`."""
+        wanted, order = list(states), "DESC" if newest_first else "ASC"
         marks = ", ".join("?" * len(wanted))
-        query = f"SELECT * FROM exposures WHERE state IN ({marks}) ORDER BY number LIMIT ?"  # noqa: S608  # marks alone
+        query = f"SELECT * FROM exposures WHERE state IN ({marks}) ORDER BY number {order} LIMIT ?"  # noqa: S608  # marks alone
         with self._lock:
             rows = self._db.execute(query, (*wanted, len(not_these) + 1)).fetchall()
         return next((exposure_of(row) for row in rows if UUID(row["exposure_id"]) not in not_these), None)

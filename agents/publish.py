@@ -111,19 +111,24 @@ def exposure_record(exposure: Exposure, processed: ProcessedMovie, outputs: list
 def send_outputs(
     journal: Journal, work: Path, session: str, exposure: Exposure, sender: Sender, should_stop: Callable[[], bool]
 ) -> None:
-    """Send what has no receipt yet, keeping each receipt as it comes.
+    """Send what has no receipt yet side by side, keeping each receipt as it comes.
 
     Raises
     ------
     TransferError
     """
+    roles = {}
     for output in journal.outputs(exposure.exposure_id, exposure.revision):
         if output.receipt is None:
-            file = FileToSend(
-                work / output.local_path, session, output.remote_path, output.file_revision, digest=output.digest
-            )
-            receipt = sender.send(file, should_stop=should_stop)
-            journal.keep_receipt(exposure.exposure_id, exposure.revision, output.role, receipt)
+            source, name = work / output.local_path, output.remote_path
+            roles[FileToSend(source, session, name, output.file_revision, digest=output.digest)] = output.role
+    failed = None
+    for outcome in sender.send_many(roles, should_stop=should_stop):
+        if outcome.receipt:
+            journal.keep_receipt(exposure.exposure_id, exposure.revision, roles[outcome.file], outcome.receipt)
+        failed = failed or outcome.error
+    if failed:
+        raise failed
 
 
 def publish_record(client: ReceiverClient, session: str, exposure: Exposure) -> None:

@@ -7,22 +7,23 @@ A client may be used by many threads at once: it keeps one pool of connections. 
 from __future__ import annotations
 
 import ipaddress
-import socket
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
-from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
 from uuid import UUID
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from transfer import protocol
+from transfer.bulk import Carrier, Put, route
+from transfer.connection import CONNECT_TIMEOUT_S, KEEPALIVE_S, Endpoint, SocketCarrier
 from transfer.credentials import check_token
-from transfer.digest import format_content_digest
 from transfer.errors import BadUrl, CertificateRejected, LinkLost, ProtocolMismatch, SourceUnreadable
+from transfer.portable import PortableCarrier
 from transfer.protocol import (
     CommitRequest,
     Exposure,
@@ -35,13 +36,9 @@ from transfer.protocol import (
     UploadStatus,
 )
 from transfer.records import ExposureRecord, Receipt
-
-CONNECT_TIMEOUT_S = 10.0
-KEEPALIVE_S = 4.0  # below uvicorn's own 5 s, so that a request rarely meets a connection that is just being closed
-SEND_BYTES = 1 << 19  # a body goes out in pieces of this size: httpcore copies what one send() did not take
+from transfer.tcp import congestion_control
 
 Model = TypeVar("Model", bound=BaseModel)
-Buffer = bytes | bytearray | memoryview
 
 
 def is_loopback(host: str) -> bool:
@@ -113,14 +110,16 @@ class ReceiverClient:
     def __init__(self, url: str, token: str | None, *, ca: Path | None = None, timeout_s: float = 60.0) -> None:
         self.url = check_url(url)
         secure = self.url.scheme == "https"
-        headers = {"User-Agent": "cryoferry"}
+        self._timeout_s = timeout_s
+        self._tls = _tls_context(ca) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._headers = {"User-Agent": "cryoferry"}
         if token is not None:
-            headers["Authorization"] = f"Bearer {check_token(token)}"
+            self._headers["Authorization"] = f"Bearer {check_token(token)}"
         self.congestion_control: str | None = None
         self._http = httpx.Client(
             base_url=self.url,
-            headers=headers,
-            verify=_tls_context(ca) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            headers=self._headers,
+            verify=self._tls,
             timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s), pool=None),
             limits=httpx.Limits(
                 max_connections=None, max_keepalive_connections=None, keepalive_expiry=min(KEEPALIVE_S, timeout_s)
@@ -152,25 +151,25 @@ class ReceiverClient:
 
     def open_session(self, name: str) -> Session:
         """Start a session; one that runs already is returned as it is."""
-        return self._ask(Session, "PUT", _route(protocol.SESSION, session=name))
+        return self._ask(Session, "PUT", route(protocol.SESSION, session=name))
 
     def session(self, name: str) -> Session:
         """Return a session."""
-        return self._ask(Session, "GET", _route(protocol.SESSION, session=name))
+        return self._ask(Session, "GET", route(protocol.SESSION, session=name))
 
     def end_session(self, name: str) -> Session:
         """End a session: no more exposures are expected."""
-        return self._ask(Session, "POST", _route(protocol.SESSION_END, session=name))
+        return self._ask(Session, "POST", route(protocol.SESSION_END, session=name))
 
     def reopen_session(self, name: str) -> Session:
         """Open an ended session again for late exposures."""
-        return self._ask(Session, "POST", _route(protocol.SESSION_REOPEN, session=name))
+        return self._ask(Session, "POST", route(protocol.SESSION_REOPEN, session=name))
 
     def files(self, session: str) -> Iterator[Receipt]:
         """Yield the newest revision of every committed file of a session, by path."""
-        route, params = _route(protocol.SESSION_FILES, session=session), dict[str, str]()
+        listing, params = route(protocol.SESSION_FILES, session=session), dict[str, str]()
         while True:
-            page = self._ask(FileList, "GET", route, params=params)
+            page = self._ask(FileList, "GET", listing, params=params)
             yield from page.files
             if page.next is None:
                 return
@@ -180,13 +179,13 @@ class ReceiverClient:
 
     def publish(self, session: str, record: ExposureRecord) -> Exposure:
         """Publish an exposure, all of whose files are committed; the same record again changes nothing."""
-        route = _route(protocol.EXPOSURE, session=session, exposure_id=str(record.exposure_id))
-        return self._ask(Exposure, "PUT", route, body=record)
+        target = route(protocol.EXPOSURE, session=session, exposure_id=str(record.exposure_id))
+        return self._ask(Exposure, "PUT", target, body=record)
 
     def exposures(self, session: str, after: str | None = None) -> ExposureList:
         """Return one page of a session's exposures; give its `next` as `after` for the following page."""
         params = {} if after is None else {"after": after}
-        return self._ask(ExposureList, "GET", _route(protocol.EXPOSURES, session=session), params=params)
+        return self._ask(ExposureList, "GET", route(protocol.EXPOSURES, session=session), params=params)
 
     # Files
 
@@ -200,26 +199,17 @@ class ReceiverClient:
         NameTaken
             Another file has this name; while it is not committed, its upload is the error's `extra["upload_id"]`.
         """
-        return self._ask(UploadStatus, "PUT", _route(protocol.UPLOAD, upload_id=str(upload_id)), body=declaration)
-
-    def put_range(self, upload_id: UUID, chunk: range, size_bytes: int, data: Buffer, digest: bytes) -> None:
-        """Send one chunk (`data`, whose BLAKE3 digest is `digest`) of a file of `size_bytes`."""
-        headers = {
-            protocol.H_CONTENT_RANGE: protocol.format_content_range(chunk, size_bytes),
-            **_body_headers(data, digest),
-        }
-        route = _route(protocol.UPLOAD_CONTENT, upload_id=str(upload_id))
-        self._request("PUT", route, content=_pieces(data), headers=headers)
+        return self._ask(UploadStatus, "PUT", route(protocol.UPLOAD, upload_id=str(upload_id)), body=declaration)
 
     def missing(self, upload_id: UUID) -> list[range]:
         """Return which bytes of an upload have not arrived."""
-        answer = self._ask(MissingRanges, "GET", _route(protocol.UPLOAD_RANGES, upload_id=str(upload_id)))
+        answer = self._ask(MissingRanges, "GET", route(protocol.UPLOAD_RANGES, upload_id=str(upload_id)))
         return [range(part.first, part.last + 1) for part in answer.missing]
 
     def commit(self, upload_id: UUID, digest: str) -> Receipt:
         """Ask for the file to be made durable and visible; `digest` is its root digest in hex."""
-        route = _route(protocol.UPLOAD_COMMIT, upload_id=str(upload_id))
-        return self._ask(Receipt, "POST", route, body=CommitRequest(digest=digest))
+        target = route(protocol.UPLOAD_COMMIT, upload_id=str(upload_id))
+        return self._ask(Receipt, "POST", target, body=CommitRequest(digest=digest))
 
     def withdraw(self, upload_id: UUID, *, quiet_s: float | None = None) -> None:
         """Give up an upload, or one that somebody else left: its name is free again.
@@ -235,18 +225,35 @@ class ReceiverClient:
             It is committed, or was added to meanwhile (`extra["state"]` says which).
         """
         params = {} if quiet_s is None else {"quiet_s": f"{quiet_s:g}"}
-        self._request("DELETE", _route(protocol.UPLOAD, upload_id=str(upload_id)), params=params)
+        self._request("DELETE", route(protocol.UPLOAD, upload_id=str(upload_id)), params=params)
 
-    def put_file(self, session: str, path: str, revision: int, data: Buffer, digest: bytes) -> Receipt:
-        """Send a file of at most `SMALL_FILE_BYTES` in one request; `digest` is the BLAKE3 digest of its bytes."""
-        answer = self._request(
-            "PUT",
-            _route(protocol.FILE, session=session, path=path),
-            params={"revision": str(revision)},
-            content=_pieces(data),
-            headers=_body_headers(data, digest),
+    # Bulk
+
+    def carrier(self) -> Carrier:
+        """Return a new connection for bulk requests: a socket of our own, or httpx where a proxy stands between."""
+        if self._is_proxied():
+            return PortableCarrier(self)
+        secure = self.url.scheme == "https"
+        return SocketCarrier(
+            Endpoint(
+                host=self.url.host,
+                port=self.url.port or (443 if secure else 80),
+                base=self.url.raw_path.decode("ascii").rstrip("/"),
+                headers=self._headers,
+                tls=self._tls if secure else None,
+                timeout_s=self._timeout_s,
+            )
         )
-        return _parsed(Receipt, answer)
+
+    def put(self, put: Put, content: Iterator[bytes]) -> bytes:
+        """Send one bulk request, `content` being its bytes, over httpx; return the answer's body."""
+        headers = {"Content-Length": str(len(put.part)), **put.headers}
+        return self._request("PUT", put.target, content=content, headers=headers).content
+
+    def _is_proxied(self) -> bool:
+        if self.url.scheme != "https":
+            return False
+        return bool(getproxies().get("https")) and not proxy_bypass(self.url.host)
 
     # Underneath
 
@@ -254,31 +261,31 @@ class ReceiverClient:
         self,
         model: type[Model],
         method: str,
-        route: str,
+        target: str,
         *,
         body: BaseModel | None = None,
         params: Mapping[str, str] | None = None,
     ) -> Model:
         content = None if body is None else body.model_dump_json().encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
-        return _parsed(model, self._request(method, route, content=content, headers=headers, params=params))
+        return _parsed(model, self._request(method, target, content=content, headers=headers, params=params))
 
     def _request(
         self,
         method: str,
-        route: str,
+        target: str,
         *,
         content: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         try:
-            answer = self._http.request(method, route, content=content, headers=headers, params=params)
+            answer = self._http.request(method, target, content=content, headers=headers, params=params)
         except httpx.RequestError as error:
             if isinstance(error.__context__, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise CertificateRejected(f"{self.url.host}: {error}") from error
             raise LinkLost(
-                f"{method} {str(self.url).rstrip('/')}{route}: {str(error) or type(error).__name__}"
+                f"{method} {str(self.url).rstrip('/')}{target}: {str(error) or type(error).__name__}"
             ) from error
         if self.congestion_control is None:
             self.congestion_control = _congestion_control(answer)
@@ -288,33 +295,9 @@ class ReceiverClient:
 
 
 def _congestion_control(answer: httpx.Response) -> str | None:
-    stream, option = answer.extensions.get("network_stream"), getattr(socket, "TCP_CONGESTION", None)
-    if stream is None or option is None:
-        return None
-    try:
-        name: bytes = stream.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, option, 16)
-    except OSError:
-        return None
-    return name.rstrip(b"\0").decode()
-
-
-def _route(template: str, **values: str) -> str:
-    quoted = {key: quote(value, safe="/" if key == "path" else "") for key, value in values.items()}
-    return template.replace("{path:path}", "{path}").format(**quoted)
-
-
-def _body_headers(data: Buffer, digest: bytes) -> dict[str, str]:
-    return {
-        "Content-Length": str(len(data)),
-        "Content-Type": "application/octet-stream",
-        protocol.H_CONTENT_DIGEST: format_content_digest("blake3", digest),
-    }
-
-
-def _pieces(data: Buffer) -> Iterator[bytes]:
-    view = memoryview(data)
-    for start in range(0, len(view), SEND_BYTES):
-        yield bytes(view[start : start + SEND_BYTES])
+    stream = answer.extensions.get("network_stream")
+    connected = None if stream is None else stream.get_extra_info("socket")
+    return None if connected is None else congestion_control(connected)
 
 
 def _parsed(model: type[Model], answer: httpx.Response) -> Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from json import dumps
 from pathlib import Path
 from threading import Event
@@ -30,6 +31,9 @@ TokenFile = Annotated[
 Ca = Annotated[
     Path | None, typer.Option(metavar="FILE", help="PEM file of the authority that signed the receiver's certificate.")
 ]
+Limit = Annotated[
+    str, typer.Option(metavar="TIMETABLE", help="At most so fast: `40MB/s`, or `08:00-18:00 40MB/s; 200Mbit/s`.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 SessionName = Annotated[str, typer.Argument(metavar="NAME", help="The session's name.", callback=check_session_name)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the receiver.")]
@@ -55,7 +59,14 @@ def send(
     ca: Ca = None,
     path_prefix: Annotated[str, typer.Option(metavar="FOLDER", help="Folder in the session for the files.")] = "",
     revision: Annotated[int, typer.Option(min=1, help="Next revision of files that are there already.")] = 1,
-    connections: Annotated[int, typer.Option(min=1, max=128, help="Connections, over all files.")] = 8,
+    connections: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Connections, over all files; by default as many as pay.")
+    ] = None,
+    limit: Limit = "unlimited",
+    background: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Files that take what the others leave, such as '*.tiff'; repeatable."),
+    ] = None,
     give_up_after: Annotated[
         float,
         typer.Option(min=0, metavar="SECONDS", help="How long to try again while the receiver cannot be reached."),
@@ -65,19 +76,29 @@ def send(
 ) -> None:
     """Send files to a receiver in parallel, checksummed chunks; what was interrupted continues."""
     from transfer.client import check_url
+    from transfer.pacing import pacer_of
+    from transfer.sender import Sender
 
     check_url(to)
     check_session_name(session)
-    planned = plan(files, session, path_prefix, revision)
+    pacer = pacer_of(limit)
+    planned = plan(files, session, path_prefix, revision, background=tuple(background or ()))
     if dry_run:
         _show_plan(planned, json)
         return
-    with _client(to, token_file, ca) as client:
-        raise typer.Exit(_send(client, planned, connections=connections, give_up_after_s=give_up_after, json=json))
+    with (
+        _client(to, token_file, ca) as client,
+        Sender(client, connections=connections, give_up_after_s=give_up_after, pacer=pacer) as sender,
+    ):
+        raise typer.Exit(_send(sender, planned, json=json))
 
 
-def plan(sources: list[Path], session: str, prefix: str, revision: int) -> list[FileToSend]:
+def plan(
+    sources: list[Path], session: str, prefix: str, revision: int, *, background: tuple[str, ...] = ()
+) -> list[FileToSend]:
     """Return what to send under which names; files below a folder keep their paths, hidden ones stay behind.
+
+    Names that match a pattern of `background` go into that lane, after all others; in each lane the newest goes first.
 
     Raises
     ------
@@ -88,6 +109,7 @@ def plan(sources: list[Path], session: str, prefix: str, revision: int) -> list[
     """
     from transfer.errors import BadName
     from transfer.names import check_path
+    from transfer.pacing import Lane
     from transfer.sender import FileToSend
 
     planned: dict[str, FileToSend] = {}
@@ -98,8 +120,19 @@ def plan(sources: list[Path], session: str, prefix: str, revision: int) -> list[
                 f"{planned[path].source} and {source} would both be named {path}",
                 hint="Send them apart, each with a --path-prefix of its own.",
             )
-        planned[path] = FileToSend(source, session, path, revision)
-    return list(planned.values())
+        in_background = any(fnmatch(source.name, pattern) for pattern in background)
+        lane = Lane.BACKGROUND if in_background else Lane.FOREGROUND
+        planned[path] = FileToSend(source, session, path, revision, lane=lane)
+    return sorted(planned.values(), key=lambda file: (file.lane, -_written_ns(file.source), file.path))
+
+
+def _written_ns(source: Path) -> int:
+    from transfer.errors import SourceUnreadable
+
+    try:
+        return source.stat().st_mtime_ns
+    except OSError as error:
+        raise SourceUnreadable(f"{source}: {error.strerror}") from error
 
 
 def _files(sources: list[Path]) -> Iterator[tuple[Path, str]]:
@@ -147,26 +180,22 @@ def _client(to: str, token_file: Path | None, ca: Path | None) -> ReceiverClient
     return ReceiverClient(to, read_token(token_file), ca=ca)
 
 
-def _send(
-    client: ReceiverClient, planned: list[FileToSend], *, connections: int, give_up_after_s: float, json: bool
-) -> int:
+def _send(sender: Sender, planned: list[FileToSend], *, json: bool) -> int:
     """Send what is planned, tell of each file and of all, and return the exit code."""
     from transfer.patience import Patience
-    from transfer.sender import Sender
 
     console = _console()
-    patience = Patience(give_up_after_s, lambda: False)
-    planned = patience.repeat(lambda: _with_listed(client, planned))
+    patience = Patience(sender.give_up_after_s, lambda: False)
+    planned = patience.repeat(lambda: _with_listed(sender.client, planned))
     began = ended = time.monotonic()
     outcomes: list[Outcome] = []
-    with Sender(client, connections=connections, give_up_after_s=give_up_after_s) as sender:
-        with _progress(console, planned) as advance:
-            for outcome in _until_hopeless(sender, planned, advance):
-                outcomes.append(outcome)
-                if outcome.receipt:
-                    ended = time.monotonic()
-                _tell(outcome, console, json)
-        _sum_up(outcomes, sender, ended - began, console, json)
+    with _progress(console, planned) as advance:
+        for outcome in _until_hopeless(sender, planned, advance):
+            outcomes.append(outcome)
+            if outcome.receipt:
+                ended = time.monotonic()
+            _tell(outcome, console, json)
+    _sum_up(outcomes, sender, ended - began, console, json)
     return _exit_code(outcomes)
 
 
@@ -234,7 +263,7 @@ def _sum_up(outcomes: list[Outcome], sender: Sender, seconds: float, console: Co
             "sent_bytes": sender.sent_bytes,
             "seconds": seconds,
             "rate_bytes_per_s": rate,
-            "congestion_control": sender.client.congestion_control,
+            "congestion_control": sender.congestion_control,
         }
         typer.echo(dumps(total))
 

@@ -28,6 +28,7 @@
     - BadUrl
     - CertificateRejected
     - TokenMissing
+    - BadTimetable
   + TransferStopped           the caller asked for it
   + IntegrityError            bytes arrived that are not the bytes that were sent
     - ChunkCorrupt            400
@@ -282,6 +283,15 @@ class TokenMissing(PermanentError):
     status: ClassVar[int | None] = None
     exit_code = 2
     hint = "Give --token-file FILE, or set CRYOFERRY_TOKEN; `cryoferry token create` on the receiver makes one."
+
+
+class BadTimetable(PermanentError):
+    """This is no bandwidth limit."""
+
+    slug = "bad-timetable"
+    status: ClassVar[int | None] = None
+    exit_code = 2
+    hint = "Write it as `08:00-18:00 40MB/s`."
 
 
 class TransferStopped(TransferError):

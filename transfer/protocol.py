@@ -34,6 +34,8 @@ root digest. Whatever is repeated gives the same answer. Every answer that is no
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -248,9 +250,23 @@ def error_of(status: int, body: bytes, retry_after: str | None = None) -> Transf
     except ValueError:
         kind = TemporaryError if status in (408, 429) or status >= 500 else ProtocolMismatch
         error = kind(f"HTTP {status}: {body[:200].decode(errors='replace')}")
-    if isinstance(error, TemporaryError) and retry_after and retry_after.isdecimal():
-        error.retry_after_s = float(retry_after)
+    if isinstance(error, TemporaryError) and retry_after:
+        error.retry_after_s = parse_retry_after(retry_after, datetime.now(UTC))
     return error
+
+
+def parse_retry_after(value: str, now: datetime) -> float | None:
+    """Return for how many s a Retry-After field asks to wait: seconds, or an HTTP date; None where it is neither."""
+    value = value.strip()
+    if value.isascii() and value.isdecimal():
+        return float(value[:9])
+    try:
+        until = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if until.tzinfo is None:  # "-0000": a date without a zone; HTTP's are all GMT
+        until = until.replace(tzinfo=UTC)
+    return max(0.0, (until - now).total_seconds())
 
 
 def _error_of_problem(problem: Problem) -> TransferError:

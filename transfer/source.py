@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from transfer.digest import new_hasher
 from transfer.errors import SourceChanged, SourceUnreadable
 
 
@@ -75,8 +76,30 @@ class Source:
             except OSError as error:
                 raise SourceUnreadable(f"{self.path}: {error.strerror} at byte {offset + filled}") from error
             if count == 0:
-                raise SourceChanged(f"{self.path} ends at byte {offset + filled}; it had {self.size_bytes} bytes")
+                raise self.ended(offset + filled)
             filled += count
+
+    def digest(self, part: range, buffer: memoryview) -> bytes:
+        """Return the BLAKE3 digest (32 bytes) of a part, read through the buffer.
+
+        Raises
+        ------
+        SourceChanged, SourceUnreadable
+        """
+        hasher = new_hasher("blake3")
+        for offset in range(part.start, part.stop, len(buffer)):
+            piece = buffer[: min(len(buffer), part.stop - offset)]
+            self.read_into(piece, offset)
+            hasher.update(piece)
+        return hasher.digest()
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
+    def ended(self, offset: int) -> SourceChanged:
+        """Return the error that tells of an end that came too soon."""
+        return SourceChanged(f"{self.path} ends at byte {offset}; it had {self.size_bytes} bytes")
 
     def check_unchanged(self) -> None:
         """Make sure that this is still the file that lies under its path, and that nobody wrote to it.

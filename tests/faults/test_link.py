@@ -17,7 +17,8 @@ from chaos_proxy import ChaosProxy
 from transfer.chunks import CHUNK_BYTES
 from transfer.client import ReceiverClient
 from transfer.errors import AuthRejected, ChunkCorrupt, LinkLost, TransferError, TransferStopped
-from transfer.sender import CORRUPT_TRIES, FileToSend, Sender
+from transfer.exchange import CORRUPT_TRIES
+from transfer.sender import FileToSend, Sender
 
 ROOT = Path(__file__).parents[2]
 OVERHEAD_BYTES = 1 << 16  # headers and the small requests of one test

@@ -5,19 +5,17 @@ import json
 import logging
 import socket
 import ssl
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
 import trustme
+from scripted_server import scripted
 
 from transfer.client import ReceiverClient
 from transfer.credentials import read_token
-from transfer.digest import chunk_digest
 from transfer.errors import (
     AuthRejected,
     BadUrl,
@@ -32,53 +30,6 @@ from transfer.protocol import problem_of
 from transfer.records import Receipt
 
 TOKEN = "secret-token-0123456789"
-
-
-@contextlib.contextmanager
-def scripted(answer, *, tls=None):
-    """A real HTTP server that answers each request by `answer(request) -> (status, headers, body) | None`."""
-    seen = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle_any(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            seen.append((self.command, self.path, dict(self.headers), body))
-            told = answer(seen[-1])
-            if told is None:
-                self.close_connection = True
-                return
-            status, headers, content = told
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(content)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args):
-            pass
-
-    for method in ("GET", "PUT", "POST", "DELETE"):
-        setattr(Handler, f"do_{method}", Handler.handle_any)
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request, client_address):
-            pass  # a client that breaks off is part of the test
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        if tls:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        scheme = "https" if tls else "http"
-        try:
-            yield f"{scheme}://127.0.0.1:{server.server_address[1]}", seen
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def service_json():
@@ -210,28 +161,6 @@ def test_nobody_listening_and_silence_are_a_lost_link():
         assert time.monotonic() - began < 5
     with ReceiverClient(url, TOKEN) as client, pytest.raises(LinkLost, match="refused"):
         client.service()
-
-
-def test_names_arrive_as_they_are_and_bodies_with_their_digest():
-    path = "Zürich 1/a+b#c,(d)=e@f.mrc"
-
-    def answer(request):
-        _, target, _, body = request
-        session, *parts = unquote(urlsplit(target).path).removeprefix("/prefix/v1/files/").split("/")
-        receipt = Receipt(session=session, path="/".join(parts), revision=3, size_bytes=len(body), digest="0" * 64)
-        return 201, {}, receipt.model_dump_json().encode()
-
-    with scripted(answer) as (url, seen), ReceiverClient(url + "/prefix/", TOKEN) as client:
-        data = bytearray(3_000_001)
-        assert client.put_file("s", path, 3, data, chunk_digest(data)).path == path
-        _, target, headers, body = seen[0]
-    assert target.startswith("/prefix/v1/files/s/Z%C3%BCrich%201/")
-    assert target.endswith("?revision=3")
-    assert unquote(urlsplit(target).path).removeprefix("/prefix/v1/files/s/") == path
-    assert headers["Content-Length"] == "3000001"
-    assert "Transfer-Encoding" not in headers
-    assert headers["Content-Digest"].startswith("blake3=:")
-    assert body == bytes(data)
 
 
 def test_lists_are_read_page_by_page():

@@ -1,6 +1,7 @@
 """Fields and bodies of the wire: what is written is read back, and what contradicts itself is refused."""
 
 import json
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -24,6 +25,7 @@ from transfer.protocol import (
     error_of,
     format_content_range,
     parse_content_range,
+    parse_retry_after,
     problem_of,
 )
 
@@ -87,7 +89,16 @@ def test_an_answer_that_is_not_ours_is_judged_by_its_status(status, body, cls):
     assert type(error_of(status, body)) is cls
 
 
-@pytest.mark.parametrize(("field", "seconds"), [("17", 17.0), (None, None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)])
+@pytest.mark.parametrize("zone", ["GMT", "-0000"])
+def test_retry_after_may_be_a_date(zone):
+    now = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    assert parse_retry_after(f"Tue, 24 Nov 2026 12:01:30 {zone}", now) == 90
+
+
+@pytest.mark.parametrize(
+    ("field", "seconds"),
+    [("17", 17.0), (None, None), ("soon", None), ("²", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+)
 def test_retry_after_is_carried_by_temporary_errors(field, seconds):
     error = error_of(503, problem_of(ReceiverBusy()).model_dump_json().encode(), field)
     assert isinstance(error, ReceiverBusy)

@@ -1,0 +1,220 @@
+"""A bulk connection of our own: a socket, `sendfile` where nothing is encrypted, the standard library's answers.
+
+The kernel moves a clear-text body from the page cache to the socket; nothing of it passes through this process. What
+is to be encrypted is read in pieces. While a clear body waits for room in the socket, the socket is watched for an
+answer: a receiver that refuses may say so before it has read everything.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from transfer import tcp
+from transfer.answers import Answers
+from transfer.bulk import PIECE_BYTES, Flow, Put
+from transfer.errors import CertificateRejected, LinkLost, TransferError
+from transfer.protocol import H_RETRY_AFTER, error_of
+
+CONNECT_TIMEOUT_S = 10.0
+KEEPALIVE_S = 4.0  # below uvicorn's own 5 s, so that a request rarely meets a connection that is just being closed
+TICK_S = 0.25  # how soon a stop is noticed while nothing moves
+TLS_PIECE_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where bulk requests go: `base` is what stands before every route, `tls` None for clear text."""
+
+    host: str
+    port: int
+    base: str
+    headers: Mapping[str, str]
+    tls: ssl.SSLContext | None
+    timeout_s: float
+
+    def head(self) -> str:
+        """Return the header lines that every request has."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.port != (443 if self.tls else 80):
+            host = f"{host}:{self.port}"
+        return "".join(f"{name}: {value}\r\n" for name, value in {"Host": host, **self.headers}.items())
+
+
+class SocketCarrier:
+    """One connection to the receiver, see `transfer.bulk.Carrier`; it is made when it is needed, and made anew."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.unanswered = self.generation = 0
+        self.congestion_control: str | None = None
+        self._endpoint = endpoint
+        self._head = endpoint.head()
+        self._socket: socket.socket | None = None
+        self._answers: Answers | None = None
+        self._is_spent = False  # no further request may follow on this connection
+        self._wants_bbr = False
+        self._used_s = 0.0
+
+    def use_bbr(self) -> None:
+        """Ask for BBR, now and for every later connection."""
+        self._wants_bbr = True
+        if (connected := self._socket) is not None:
+            self._choose_congestion_control(connected)
+
+    def info(self) -> tcp.TcpInfo | None:
+        """Return what the kernel tells of the connection."""
+        connected = self._socket
+        return None if connected is None else tcp.TcpInfo.of(connected)
+
+    def close(self) -> None:
+        """Close the connection; what has no answer yet gets none."""
+        connected, self._socket, self._answers = self._socket, None, None
+        self.unanswered, self._is_spent = 0, False
+        self.generation += 1
+        if connected is not None:
+            connected.close()
+
+    def send(self, put: Put, flow: Flow) -> None:
+        """Send a request, see `Carrier`."""
+        try:
+            connected = self._connected()
+            own = "".join(f"{name}: {value}\r\n" for name, value in put.headers.items())
+            target = self._endpoint.base + put.target
+            head = f"PUT {target} HTTP/1.1\r\n{self._head}Content-Length: {len(put.part)}\r\n{own}\r\n"
+            connected.sendall(head.encode("ascii"))
+            if isinstance(connected, ssl.SSLSocket):
+                self._send_encrypted(connected, put, flow)
+            else:
+                self._send_file(connected, put, flow)
+        except ssl.SSLCertVerificationError as error:
+            self.close()
+            raise CertificateRejected(f"{self._endpoint.host}: {error}") from error
+        except OSError as error:
+            if self._socket is None or self.unanswered or isinstance(error, TimeoutError):
+                self.close()
+                raise self._lost(put, error) from error
+            self._is_spent = True  # the receiver closed; perhaps it has said why
+        except TransferError:
+            self.close()
+            raise
+        self.unanswered += 1
+
+    def answer(self, check: Callable[[], None]) -> bytes:
+        """Return the body of the next answer, see `Carrier`."""
+        if self._answers is None:
+            raise LinkLost(f"{self._endpoint.host}: the connection was closed before the answer")
+        try:
+            self._await_answer(check)
+            answer = http.client.HTTPResponse(cast("socket.socket", self._answers), method="PUT")
+            answer.begin()
+            body = answer.read()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise LinkLost(f"{self._endpoint.host}: no answer ({str(error) or type(error).__name__})") from error
+        except TransferError:
+            self.close()
+            raise
+        self.unanswered -= 1
+        self._used_s = time.monotonic()
+        if answer.will_close or self._is_spent:
+            self.close()
+        if not 200 <= answer.status < 300:
+            raise error_of(answer.status, body, answer.headers.get(H_RETRY_AFTER))
+        return body
+
+    # Underneath
+
+    def _connected(self) -> socket.socket:
+        """Return the open connection, a new one where the last was closed, spent, or idle for too long."""
+        idle = not self.unanswered and time.monotonic() - self._used_s > KEEPALIVE_S
+        if self._socket is not None and not idle and not self._is_spent:
+            return self._socket
+        self.close()
+        endpoint = self._endpoint
+        timeout_s = min(CONNECT_TIMEOUT_S, endpoint.timeout_s)
+        connected = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
+        try:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._choose_congestion_control(connected)
+            if endpoint.tls is not None:
+                connected = endpoint.tls.wrap_socket(connected, server_hostname=endpoint.host)
+            connected.settimeout(endpoint.timeout_s)
+        except OSError:
+            connected.close()
+            raise
+        self._socket, self._answers, self._used_s = connected, Answers(connected), time.monotonic()
+        return connected
+
+    def _choose_congestion_control(self, connected: socket.socket) -> None:
+        if self._wants_bbr:
+            tcp.use_bbr(connected)
+        self.congestion_control = tcp.congestion_control(connected)
+
+    def _send_file(self, connected: socket.socket, put: Put, flow: Flow) -> None:
+        """Have the kernel send the part; a receiver that answers meanwhile is not sent the rest."""
+        offset, room = put.part.start, select.poll()
+        room.register(connected, select.POLLOUT | (0 if self.unanswered else select.POLLIN))
+        while offset < put.part.stop:
+            granted = flow.grant(min(PIECE_BYTES, put.part.stop - offset))
+            while granted:
+                try:
+                    count = os.sendfile(connected.fileno(), put.source.fileno(), offset, granted)
+                except BlockingIOError:
+                    self._await_room(room, flow)
+                    continue
+                if count == 0:
+                    raise put.source.ended(offset)
+                offset, granted = offset + count, granted - count
+                flow.moved(count)
+
+    def _await_room(self, room: select.poll, flow: Flow) -> None:
+        until = time.monotonic() + self._endpoint.timeout_s
+        while not (events := room.poll(TICK_S * 1000)):
+            flow.check()
+            if time.monotonic() > until:
+                raise TimeoutError("the receiver takes nothing more")
+        if any(seen & ~select.POLLOUT for _, seen in events):
+            raise ConnectionAbortedError("answered or closed before the end")
+
+    def _send_encrypted(self, connected: ssl.SSLSocket, put: Put, flow: Flow) -> None:
+        offset, buffer = put.part.start, memoryview(bytearray(TLS_PIECE_BYTES))
+        connected.settimeout(TICK_S)
+        while offset < put.part.stop:
+            piece = buffer[: flow.grant(min(len(buffer), put.part.stop - offset))]
+            put.source.read_into(piece, offset)
+            offset += len(piece)
+            self._send_piece(connected, piece, flow)
+            flow.moved(len(piece))
+
+    def _send_piece(self, connected: ssl.SSLSocket, piece: memoryview, flow: Flow) -> None:
+        until = time.monotonic() + self._endpoint.timeout_s
+        while piece:
+            try:
+                piece = piece[connected.send(piece) :]
+            except TimeoutError:
+                flow.check()
+                if time.monotonic() > until:
+                    raise
+
+    def _await_answer(self, check: Callable[[], None]) -> None:
+        assert self._socket is not None
+        assert self._answers is not None
+        until = time.monotonic() + self._endpoint.timeout_s
+        ready = select.poll()
+        ready.register(self._socket, select.POLLIN)
+        while not self._answers.is_waiting() and not ready.poll(TICK_S * 1000):
+            check()
+            if time.monotonic() > until:
+                raise TimeoutError("the receiver is silent")
+        self._socket.settimeout(self._endpoint.timeout_s)
+
+    def _lost(self, put: Put, error: OSError) -> LinkLost:
+        where = f"{self._endpoint.host}:{self._endpoint.port}{self._endpoint.base}{put.target.partition('?')[0]}"
+        return LinkLost(f"PUT {where}: {str(error) or type(error).__name__}")

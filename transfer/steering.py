@@ -1,0 +1,93 @@
+"""How many connections carry the bulk, and whether BBR does: decided by what the kernel tells of each connection.
+
+Loss while no queue stands on the way is the link's own, and makes loss-based congestion control crawl: BBR is asked
+for, or, where the kernel does not grant it, more connections share the losses. Loss into a standing queue is our own
+doing: nothing is added. Goodput alone would mislead: on a lossy link it hardly moves when one connection is added.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from transfer.tcp import TcpInfo
+
+FIRST_CONNECTIONS = 16
+MOST_CONNECTIONS = 64
+NEAR_CONNECTIONS = 8
+INTERVAL_S = 0.1
+LONG_ROUND_TRIP_S = 0.002  # below, the link is one machine or one room: neither loss nor width is the question
+PIPELINE_ROUND_TRIP_S = 0.005  # from here on a connection that waits for an answer loses more than a request in hand
+QUEUE_FACTOR = 1.25  # a round trip this many times the least one means that a queue stands on the way
+LOSSES = 3  # retransmitted segments without a queue, before they are believed
+GROWTH = 1.5
+
+
+@dataclass(slots=True)
+class Steering:
+    """Decides for one pool of connections.
+
+    Parameters
+    ----------
+    fixed
+        A number of connections that somebody chose; None: as many as pay.
+
+    Attributes
+    ----------
+    connections
+        How many may be used now.
+    wants_bbr
+        Whether loss was seen that is the link's own.
+    pipelines
+        Whether a connection should have a second request on its way before the first one's answer.
+    """
+
+    fixed: int | None = None
+    connections: int = field(init=False)
+    wants_bbr: bool = field(init=False, default=False)
+    pipelines: bool = field(init=False, default=False)
+    _seen: dict[int, int] = field(init=False, default_factory=dict)
+    _losses: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.connections = self.fixed or FIRST_CONNECTIONS
+
+    def observe(self, samples: Iterable[tuple[int, TcpInfo]], *, has_bbr: bool) -> None:
+        """Take in what every connection (by a number of its own) did since the last time.
+
+        Parameters
+        ----------
+        samples
+            Connections that carry something now.
+        has_bbr
+            Whether they use BBR now.
+        """
+        known = list(samples)
+        if not known:
+            return
+        lost_without_queue = self._lost_without_queue(known)
+        least_s = min(info.least_round_trip_s for _, info in known)
+        self.pipelines = least_s >= PIPELINE_ROUND_TRIP_S
+        if least_s < LONG_ROUND_TRIP_S:
+            self._settle(min(self.connections, NEAR_CONNECTIONS))
+            return
+        self._losses += lost_without_queue
+        if self._losses < LOSSES:
+            return
+        self.wants_bbr = True
+        if not has_bbr and lost_without_queue:
+            self._settle(min(MOST_CONNECTIONS, math.ceil(self.connections * GROWTH)))
+
+    def _settle(self, connections: int) -> None:
+        self.connections = self.fixed or connections
+
+    def _lost_without_queue(self, known: list[tuple[int, TcpInfo]]) -> int:
+        """Return how many segments were sent again on connections whose packets meet no queue."""
+        lost = 0
+        for number, info in known:
+            new = info.retransmitted_segments - self._seen.get(number, 0)
+            self._seen[number] = info.retransmitted_segments
+            if new > 0 and info.round_trip_s < QUEUE_FACTOR * info.least_round_trip_s:
+                lost += new
+        return lost

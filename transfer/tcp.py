@@ -1,0 +1,73 @@
+"""What the kernel tells about a TCP connection, and which congestion control it lets us use.
+
+Linux's own `struct tcp_info` (include/uapi/linux/tcp.h); where it is not offered, nothing is known, and nothing fails.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import NamedTuple, Self
+
+_TCP_INFO = getattr(socket, "TCP_INFO", None)
+_TCP_CONGESTION = getattr(socket, "TCP_CONGESTION", None)
+_NAME_BYTES = 16
+_RTT_OFFSET, _RETRANSMITTED_OFFSET, _MIN_RTT_OFFSET, _DELIVERY_RATE_OFFSET = 68, 100, 148, 160
+_KNOWN_BYTES = _DELIVERY_RATE_OFFSET + 8
+
+
+class TcpInfo(NamedTuple):
+    """One connection, as the kernel sees it now.
+
+    `round_trip_s` is smoothed, `least_round_trip_s` the smallest of the last minutes: while the first is near the
+    second, no queue stands on the way.
+    """
+
+    round_trip_s: float
+    least_round_trip_s: float
+    sent_segments: int
+    retransmitted_segments: int
+    delivery_rate_bytes_per_s: int
+
+    @classmethod
+    def of(cls, connected: socket.socket) -> Self | None:
+        """Ask the kernel; None where it does not tell."""
+        if _TCP_INFO is None:
+            return None
+        try:
+            told = connected.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _KNOWN_BYTES)
+        except OSError:
+            return None
+        if len(told) < _KNOWN_BYTES:  # an older kernel
+            return None
+        (round_trip_us,) = struct.unpack_from("=I", told, _RTT_OFFSET)
+        (retransmitted,) = struct.unpack_from("=I", told, _RETRANSMITTED_OFFSET)
+        least_us, _, sent = struct.unpack_from("=III", told, _MIN_RTT_OFFSET)
+        (rate,) = struct.unpack_from("=Q", told, _DELIVERY_RATE_OFFSET)
+        return cls(round_trip_us / 1e6, least_us / 1e6, sent, retransmitted, rate)
+
+
+def congestion_control(connected: socket.socket) -> str | None:
+    """Return the name of the congestion control that a connection uses; None where nobody can tell."""
+    if _TCP_CONGESTION is None:
+        return None
+    try:
+        name: bytes = connected.getsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, _NAME_BYTES)
+    except OSError:
+        return None
+    return name.rstrip(b"\0").decode()
+
+
+def use_bbr(connected: socket.socket) -> bool:
+    """Ask for BBR on a connection; return whether it uses it now.
+
+    Without privileges the kernel grants it only if `net.ipv4.tcp_allowed_congestion_control` names it. What was asked
+    for is read back: in a network namespace of its own a kernel has been seen to grant something else.
+    """
+    if _TCP_CONGESTION is None:
+        return False
+    try:
+        connected.setsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, b"bbr")
+    except OSError:
+        return False
+    return congestion_control(connected) == "bbr"
