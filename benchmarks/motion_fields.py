@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import ResultUnreadable
 from benchmarks.star_file import read_star
+from preprocess.alignment.field import terms_at
 
 Places = NDArray[np.float64]
 
 POLYNOMIAL_TERMS = 6
-"""Terms in space of RELION's and of cryoferry's models: 1, x, x², y, y², xy."""
+"""Terms in space of RELION's model: 1, x, x², y, y², xy."""
 
 RELION_COEFFICIENTS = 36
 
@@ -39,7 +40,7 @@ class MotionField(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PolynomialField:
-    """A polynomial of second order in space for each frame, coefficients (frames, 2, 6) with (y, x), in px."""
+    """A polynomial in space for each frame, coefficients (frames, 2, terms) with (y, x), in px."""
 
     height: int
     width: int
@@ -52,7 +53,9 @@ class PolynomialField:
 
     def displacement(self, frame_index: int, y: Places, x: Places) -> tuple[Places, Places]:
         """Return the content's displacement (dy, dx) in a frame at rows y and columns x."""
-        terms = _terms(np.asarray(y) / self.height - 0.5, np.asarray(x) / self.width - 0.5)
+        terms = terms_at(
+            np.asarray(y) / self.height - 0.5, np.asarray(x) / self.width - 0.5, self.coefficients.shape[2]
+        )
         dy, dx = np.tensordot(self.coefficients[frame_index], terms, 1)
         return dy, dx
 
@@ -99,8 +102,3 @@ def relion_field(star_path: Path, *, with_local_model: bool = True) -> Polynomia
         moved_back[:, 0] += (model_y @ powers).T
         moved_back[:, 1] += (model_x @ powers).T
     return PolynomialField(height, width, -moved_back)
-
-
-def _terms(y: Any, x: Any) -> NDArray[np.float64]:
-    terms = np.broadcast_arrays(np.ones_like(x), x, x**2, y, y**2, x * y)
-    return np.stack(terms).astype(np.float64)

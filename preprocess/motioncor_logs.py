@@ -8,7 +8,6 @@ patch's middle (x, y, px), what local motion adds to the frame's shift (x, y), a
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
 
@@ -34,7 +33,7 @@ def patch_log(field: DisplacementField, shape: tuple[int, int], patches: tuple[i
     means = relative.mean_shifts()
     for number, (y, x) in enumerate(patch_middles(patches), start=1):
         lines += ["", f"#Patch {number:03d} raw and fit shifts"]
-        local = means - displacements(relative, y, x) + 0.0
+        local = means - relative.at(y, x) + 0.0
         lines += [
             f"{frame:4d} {(x + 0.5) * width:8.2f} {(y + 0.5) * height:8.2f} {dx:8.2f} {dy:8.2f} {0:4d}"
             for frame, (dy, dx) in enumerate(local, start=first_frame)
@@ -46,9 +45,3 @@ def patch_middles(patches: tuple[int, int]) -> list[tuple[float, float]]:
     """Return where equal patches' middles are, (y, x) from -0.5 to 0.5, row by row; `patches`: how many in x and y."""
     in_x, in_y = ((np.arange(count) + 0.5) / count - 0.5 for count in patches)
     return [(float(y), float(x)) for y in in_y for x in in_x]
-
-
-def displacements(field: DisplacementField, y: float, x: float) -> NDArray[np.float64]:
-    """Return a field's displacements at one place, shape (frames, 2), (y, x)."""
-    terms = np.array([1, x, x * x, y, y * y, x * y])
-    return np.stack([field.y @ terms, field.x @ terms], 1)

@@ -11,7 +11,7 @@ import numpy as np
 from preprocess import report
 from preprocess.acquisition import Acquisition
 from preprocess.alignment.accumulated import AccumulatedMotion
-from preprocess.alignment.field import DisplacementField
+from preprocess.alignment.field import DisplacementField, term_names
 from preprocess.alignment.local_motion import LocalDecision
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.backends.contract import Image
@@ -212,7 +212,7 @@ def _local_section(outcome: Outcome) -> dict[str, Any]:
     field = outcome.field
     return {
         **asdict(outcome.local),
-        "terms": "1, x, x², y, y², xy; x = column / width - 0.5, y = row / height - 0.5",
+        "terms": f"{term_names(field.terms)}; x = column / width - 0.5, y = row / height - 0.5",
         "coefficients_y_px": field.y.tolist() if outcome.local.used else None,
         "coefficients_x_px": field.x.tolist() if outcome.local.used else None,
     }

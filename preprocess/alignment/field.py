@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 
-TERMS = 6
-"""Terms of the polynomial: 1, x, x², y, y², xy; x = column / width - 0.5 and y = row / height - 0.5."""
+MOST_DEGREE = 5
+
+EXPONENTS = np.array(
+    [(0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1)]
+    + [(degree - of_y, of_y) for degree in range(3, MOST_DEGREE + 1) for of_y in range(degree + 1)]
+)
+"""Powers of x and of y in each term: 1, x, x², y, y², xy as RELION orders them, then x³, x²y, xy², y³, x⁴ and so on.
+
+x = column / width - 0.5 and y = row / height - 0.5.
+"""
+
+MEANS = np.prod(np.where(EXPONENTS % 2, 0, 0.5**EXPONENTS / (EXPONENTS + 1)), axis=1)
+"""Mean of each term over the frame."""
+
+
+def term_count(degree: int) -> int:
+    """Return how many terms a polynomial of a degree has in x and y."""
+    return (degree + 1) * (degree + 2) // 2
+
+
+def term_names(count: int) -> str:
+    """Return the first terms as people write them, separated by commas."""
+    raised = {0: "", 1: "{}", 2: "{}²", 3: "{}³", 4: "{}⁴", 5: "{}⁵"}
+    return ", ".join(raised[x].format("x") + raised[y].format("y") or "1" for x, y in EXPONENTS[:count].tolist())
+
+
+def terms_at(y: NDArray[np.float64] | float, x: NDArray[np.float64] | float, count: int) -> NDArray[np.float64]:
+    """Return the first terms at places y and x, from -0.5 to 0.5: shape (count, …)."""
+    y, x = np.broadcast_arrays(np.asarray(y, np.float64), np.asarray(x, np.float64))
+    terms: NDArray[np.float64] = np.stack([x**of_x * y**of_y for of_x, of_y in EXPONENTS[:count].tolist()])
+    return terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +50,7 @@ class DisplacementField:
     Attributes
     ----------
     y, x : NDArray[np.float64]
-        Coefficients, shape (frames, 6), of the terms 1, x, x², y, y², xy.
+        Coefficients, shape (frames, terms), of the first terms of `EXPONENTS`; 6 terms or more.
     """
 
     y: NDArray[np.float64]
@@ -29,9 +59,14 @@ class DisplacementField:
     @classmethod
     def whole_frame(cls, shifts: NDArray[np.float64]) -> DisplacementField:
         """Return the field of shifts that are the same all over a frame; `shifts` has shape (frames, 2), (y, x)."""
-        y, x = np.zeros((len(shifts), TERMS)), np.zeros((len(shifts), TERMS))
+        y, x = np.zeros((len(shifts), term_count(2))), np.zeros((len(shifts), term_count(2)))
         y[:, 0], x[:, 0] = shifts[:, 0], shifts[:, 1]
         return cls(y, x)
+
+    @property
+    def terms(self) -> int:
+        """Return the number of terms."""
+        return int(self.y.shape[1])
 
     def relative_to_first(self) -> DisplacementField:
         """Return the field relative to the first frame, places counted as before."""
@@ -49,16 +84,38 @@ class DisplacementField:
 
     def mean_shifts(self) -> NDArray[np.float64]:
         """Return each frame's displacement, mean over its area, shape (frames, 2), (y, x)."""
-        means = np.array([1, 0, 1 / 12, 0, 1 / 12, 0])
+        means = MEANS[: self.terms]
         return np.stack([self.y @ means, self.x @ means], 1)
+
+    def at(self, y: float, x: float) -> NDArray[np.float64]:
+        """Return the displacements at one place, y and x from -0.5 to 0.5: shape (frames, 2), (y, x)."""
+        terms = terms_at(y, x, self.terms)
+        return np.stack([self.y @ terms, self.x @ terms], 1)
+
+    def by_powers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the coefficients of y and x by powers of y and of x, (frames, MOST_DEGREE + 1, MOST_DEGREE + 1)."""
+        return _by_powers(self.y), _by_powers(self.x)
 
     def __len__(self) -> int:
         """Return the number of frames."""
         return len(self.y)
 
 
+def _by_powers(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    of_x, of_y = EXPONENTS[: terms.shape[1]].T
+    powers = np.zeros((len(terms), MOST_DEGREE + 1, MOST_DEGREE + 1))
+    powers[:, of_y, of_x] = terms
+    return powers
+
+
 def _moved(terms: NDArray[np.float64], by_y: float, by_x: float) -> NDArray[np.float64]:
     """Return the coefficients of the polynomials in x - by_x and y - by_y."""
-    constant, x, xx, y, yy, xy = terms.T
-    constant = constant - x * by_x + xx * by_x**2 - y * by_y + yy * by_y**2 + xy * by_x * by_y
-    return np.stack([constant, x - 2 * xx * by_x - xy * by_y, xx, y - 2 * yy * by_y - xy * by_x, yy, xy], 1)
+    of_x, of_y = EXPONENTS[: terms.shape[1]].T
+    moved: NDArray[np.float64] = np.einsum("tba,bj,ai->tji", _by_powers(terms), _expanded(by_y), _expanded(by_x))
+    return moved[:, of_y, of_x]
+
+
+def _expanded(by: float) -> NDArray[np.float64]:
+    """Return, for each power of (x - by), the coefficients of the powers of x."""
+    orders = range(MOST_DEGREE + 1)
+    return np.array([[comb(a, i) * (-by) ** (a - i) if i <= a else 0.0 for i in orders] for a in orders])

@@ -15,15 +15,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-from preprocess.alignment.field import DisplacementField
-from preprocess.alignment.motion_model import LocalEvidence, MotionModel
+from preprocess.alignment.field import EXPONENTS, MOST_DEGREE, DisplacementField, term_count
+from preprocess.alignment.motion_model import ORDERS, LocalEvidence, MotionModel
 from preprocess.alignment.patches import PatchLayout
 from preprocess.alignment.whole_frame import LOWEST_CYCLES, signal_weights
 from preprocess.backends.contract import RING_COUNT, PatchSpectra
 
-DEGREE = 2
+LEAST_DEGREE = 2
+"""Of the polynomials in space; up to MOST_DEGREE where there are that many patches and one, along either axis."""
 COARSE_TO_FINE_B_PX2 = (600.0, 150.0, 40.0, 10.0, 0.0)
 FINE_B_PX2 = (0.0, 0.0)
 NEGLIGIBLE = 1e-3
@@ -127,14 +129,14 @@ class _Patches:
                 -found.hessian.T / (n * (n - 1.0)) / np.array([[scale[0] ** 2], [scale[1] ** 2], [scale.prod()]])
             )
             evidence = LocalEvidence(found.gradient / scale / n, _information(yy, xx, yx))
-            model = model.updated(evidence, self.layout.centres[list(patches)])
+            model = model.updated(evidence, self.layout.centres[list(patches)], self.layout.extent)
             if not b_factor:
                 weights = self.weights(found.sum_powers, found.frame_powers)
         return model
 
     def _shifts(self, model: MotionModel) -> NDArray[np.float64]:
         shifts: NDArray[np.float64] = (
-            model.displacements(self.layout.centres) - self.layout.moved
+            model.displacements(self.layout.centres, self.layout.extent) - self.layout.moved
         ) / self.layout.px_per_sample
         return shifts
 
@@ -218,13 +220,14 @@ def _held_out_gains(
     The whole frame's motion is the same in both cases, so that nothing but local motion is judged. The mean of both
     colours' models comes along: where to begin with all patches.
     """
+    degree = int(np.clip(min(counts) - 1, LEAST_DEGREE, MOST_DEGREE))
     number = np.arange(patches.count)
     colour = (number // counts[1] + number % counts[1]) % 2
     before = patches.log_likelihoods(whole, range(patches.count), weights)
     after, halves = np.empty_like(before), []
     for fitted_to in (0, 1):
         seen, unseen = np.flatnonzero(colour == fitted_to).tolist(), np.flatnonzero(colour != fitted_to).tolist()
-        model = patches.fitted(MotionModel.from_shifts(shifts, DEGREE), seen, weights, COARSE_TO_FINE_B_PX2)
+        model = patches.fitted(MotionModel.from_shifts(shifts, degree), seen, weights, COARSE_TO_FINE_B_PX2)
         coefficients = model.coefficients.copy()
         coefficients[:, :, 0] = whole.coefficients[:, :, 0]
         after[unseen] = patches.log_likelihoods(MotionModel(coefficients, model.variances), unseen, weights)
@@ -236,17 +239,32 @@ def _held_out_gains(
 
 
 def displacement_field(model: MotionModel) -> DisplacementField:
-    """Return the model's field in the terms 1, x, x², y, y², xy."""
-    fields = []
-    from_model = np.einsum("tk,kcs->cts", model.in_time(), model.coefficients)
-    for terms in from_model:
-        field = np.zeros((len(terms), 6))
-        field[:, 0] = terms[:, 0]
-        if model.degree:
-            field[:, 0] -= (terms[:, 3] + terms[:, 4]) / 12
-            field[:, [1, 3, 2, 4, 5]] = terms[:, 1:]
-        fields.append(np.round(field, 6))  # the last bits of a linear-algebra library do not reach the image
-    return DisplacementField(*fields)
+    """Return the model's field."""
+    terms = term_count(max(model.degree, LEAST_DEGREE))
+    fields = [
+        np.einsum(
+            "tk,ks,sn->tn", model.in_time(), model.coefficients[:, axis], _POWERS_OF_TERMS[: _used(model), :terms]
+        )
+        for axis in (0, 1)
+    ]
+    return DisplacementField(*(np.round(field, 6) for field in fields))  # a library's last bits do not reach the image
+
+
+def _used(model: MotionModel) -> int:
+    return int(model.coefficients.shape[2])
+
+
+def _powers_of_terms() -> NDArray[np.float64]:
+    """Return the coefficients of the field's terms in each spatial term of the model, shape (terms, terms)."""
+    of_order = np.zeros((MOST_DEGREE + 1, MOST_DEGREE + 1))
+    for order, row in enumerate(of_order):
+        row[: order + 1] = legendre.leg2poly(np.eye(order + 1)[order]) * 2.0 ** np.arange(order + 1)
+    (in_x, in_y), (power_x, power_y) = ORDERS.T, EXPONENTS.T
+    powers: NDArray[np.float64] = of_order[in_x[:, None], power_x] * of_order[in_y[:, None], power_y]
+    return powers
+
+
+_POWERS_OF_TERMS = _powers_of_terms()
 
 
 def _ridges(model: MotionModel) -> tuple[tuple[float, ...], ...]:

@@ -15,22 +15,46 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial import legendre
 from numpy.typing import NDArray
+
+from preprocess.alignment.field import MOST_DEGREE
+from preprocess.alignment.patches import patch_window
 
 FIRST_VARIANCE_PX2 = 4.0
 LEAST_VARIANCE_PX2, MOST_VARIANCE_PX2 = 1e-6, 1e6
 EVIDENCE_STEPS = 20
 LAST_OCTAVE = 7
 
-DEGREES = np.array([0, 1, 1, 2, 2, 2])
-"""Degrees of the spatial terms 1, x, y, x² - 1/12, y² - 1/12, xy."""
+CONFIDENCE = 0.6
+"""Part of the log-likelihood that is believed: patches that a field has not seen gain most by about this one.
+
+Weights and powers come from the same data, neighbouring frequencies of a patch are not independent, and the field
+varies within a patch: with all of it, fields of more freedom fit noise (tempering; Grünwald 2012, ALT, 169).
+"""
+
+ORDERS = np.array([(degree - of_y, of_y) for degree in range(MOST_DEGREE + 1) for of_y in range(degree + 1)])
+"""Orders in x and y of the spatial terms: products of Legendre polynomials of 2x and 2y, orthogonal over the frame."""
+DEGREES = ORDERS.sum(1)
 
 
-def spatial_terms(places: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
-    """Return the terms up to a degree at places (n, 2): y and x from -0.5 to 0.5; shape (n, terms)."""
-    y, x = places[:, 0], places[:, 1]
-    terms = np.stack([np.ones_like(x), x, y, x * x - 1 / 12, y * y - 1 / 12, x * y], 1)
-    return terms[:, degree >= DEGREES]
+POINT = (0.0, 0.0)
+_ACROSS = (np.arange(16) + 0.5) / 16 - 0.5
+_SHARES = patch_window(16).astype(np.float64) ** 2
+
+
+def spatial_terms(places: NDArray[np.float64], degree: int, extent: tuple[float, float] = POINT) -> NDArray[np.float64]:
+    """Return the terms up to a degree at places (n, 2): y and x from -0.5 to 0.5; shape (n, terms).
+
+    With `extent`, a patch's height and width: the terms' means over a patch around each place, weighted by its window.
+    """
+    in_y, in_x = (
+        np.average(legendre.legvander(2 * (places[:, axis, None] + extent[axis] * _ACROSS), degree), 1, _SHARES)
+        for axis in (0, 1)
+    )
+    of_x, of_y = ORDERS[degree >= DEGREES].T
+    terms: NDArray[np.float64] = in_x[:, of_x] * in_y[:, of_y]
+    return terms
 
 
 def temporal_terms(frame_count: int) -> NDArray[np.float64]:
@@ -91,9 +115,9 @@ class MotionModel:
         """Return the spatial degree."""
         return len(self.variances) - 1
 
-    def displacements(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+    def displacements(self, places: NDArray[np.float64], extent: tuple[float, float] = POINT) -> NDArray[np.float64]:
         """Return the displacements at places (n, 2), y and x from -0.5 to 0.5: shape (frames, n, 2)."""
-        in_space = spatial_terms(places, self.degree)
+        in_space = spatial_terms(places, self.degree, extent)
         moved: NDArray[np.float64] = np.einsum("tk,kcs,ns->tnc", self.in_time(), self.coefficients, in_space)
         return moved
 
@@ -101,31 +125,38 @@ class MotionModel:
         """Return the temporal terms, shape (frames, orders)."""
         return temporal_terms(len(self.coefficients) + 1)
 
-    def updated(self, evidence: LocalEvidence, places: NDArray[np.float64]) -> MotionModel:
+    def updated(
+        self, evidence: LocalEvidence, places: NDArray[np.float64], extent: tuple[float, float] = POINT
+    ) -> MotionModel:
         """Return the most probable model and prior variances, the log-likelihood taken as a parabola around this one.
 
-        `places` (n, 2) are the patches' middles.
+        `places` (n, 2) are the patches' middles, `extent` is their height and width.
         """
         orders, _, terms = self.coefficients.shape
-        in_space, in_time = spatial_terms(places, self.degree), self.in_time()
+        in_space, in_time = spatial_terms(places, self.degree, extent), self.in_time()
         curvature = np.einsum("ncd,ns,nu->csdu", evidence.information, in_space, in_space)
-        curvature = curvature.reshape(2 * terms, 2 * terms)
-        pull = np.einsum("tk,tnc,ns->kcs", in_time, evidence.gradient, in_space).reshape(orders, 2 * terms)
+        curvature = CONFIDENCE * curvature.reshape(2 * terms, 2 * terms)
+        pull = CONFIDENCE * np.einsum("tk,tnc,ns->kcs", in_time, evidence.gradient, in_space).reshape(orders, 2 * terms)
         pull += self.coefficients.reshape(orders, 2 * terms) @ curvature
-        degrees, octaves = DEGREES[:terms], _octaves(orders)
-        group = degrees[None] * len(self.variances[0]) + octaves[:, None]  # (orders, terms)
-        variances = self.variances.ravel()
+        degree_of = np.tile(DEGREES[:terms], 2)
+        octave_of, variances = _octaves(orders), self.variances
         for _ in range(EVIDENCE_STEPS):
-            precision = np.tile(1 / variances[group], (1, 2))
-            covariance = np.linalg.inv(curvature + precision[:, :, None] * np.eye(2 * terms))
-            found = np.einsum("kij,kj->ki", covariance, pull)
-            determined = 1 - np.einsum("kii->ki", covariance) * precision
-            squares, freedoms = (
-                np.bincount(np.tile(group, (1, 2)).ravel(), values.ravel(), variances.size)
-                for values in (found**2, determined)
-            )
+            precisions = 1 / variances[degree_of].T  # (octaves, terms of both axes)
+            covariances = np.linalg.inv(curvature + precisions[:, :, None] * np.eye(2 * terms))
+            found = np.einsum("kij,kj->ki", covariances[octave_of], pull)
+            determined = (1 - np.einsum("oii->oi", covariances) * precisions)[octave_of]
+            squares, freedoms = (_by_group(values, degree_of, octave_of) for values in (found**2, determined))
             variances = np.clip(squares / np.maximum(freedoms, 1e-9), LEAST_VARIANCE_PX2, MOST_VARIANCE_PX2)
-        return MotionModel(found.reshape(self.coefficients.shape), variances.reshape(self.variances.shape))
+        return MotionModel(found.reshape(self.coefficients.shape), variances)
+
+
+def _by_group(
+    values: NDArray[np.float64], degree_of: NDArray[np.int64], octave_of: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the sums of values (orders, terms of both axes) of each spatial degree and octave of temporal orders."""
+    sums = np.zeros((degree_of.max() + 1, octave_of.max() + 1))
+    np.add.at(sums, (degree_of[None], octave_of[:, None]), values)
+    return sums
 
 
 def _octaves(orders: int) -> NDArray[np.int64]:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 OVERLAP = 0.125
 """Part of a patch over which its window rises or falls, and over which neighbours overlap."""
-PITCH_PX = 800
-LEAST_ELECTRONS = 1e6
+PITCH_PX = 80
+LEAST_ELECTRONS = 2.5e5
 """Patches are further apart than PITCH_PX where fewer electrons than these would hit one in the whole movie."""
-MOST_PATCHES, USUAL_LEAST, LEAST_SIDE_PX = 7, 3, 64
+MOST_PATCHES, USUAL_LEAST, LEAST_SIDE_PX = 10, 3, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class PatchLayout:
         content, by whole binned px.
     centres : NDArray[np.float64]
         Middle of each patch where content lies on average, shape (patches, 2): y and x from -0.5 to 0.5.
+    extent : tuple[float, float]
+        Height and width of a patch, in parts of the frame's.
     moved : NDArray[np.float64]
         How far each patch goes along in each frame, px as recorded, shape (frames, patches, 2).
     """
@@ -45,6 +47,7 @@ class PatchLayout:
     tops: NDArray[np.int64]
     lefts: NDArray[np.int64]
     centres: NDArray[np.float64]
+    extent: tuple[float, float]
     moved: NDArray[np.float64]
 
     @property
@@ -55,7 +58,8 @@ class PatchLayout:
 
 def patch_counts(height: int, width: int, electrons_per_px: float) -> tuple[int, int]:
     """Return how many patches suit a movie, (y, x), from its size and its total dose."""
-    pitch = max(PITCH_PX, float(np.sqrt(LEAST_ELECTRONS / max(electrons_per_px, 1e-3))))
+    sparse = float(np.sqrt(LEAST_ELECTRONS / max(electrons_per_px, 1e-3)))
+    pitch = max(PITCH_PX, sparse, max(height, width) / MOST_PATCHES)
 
     def count(size: int) -> int:
         return int(np.clip(round(size / pitch), min(USUAL_LEAST, max(1, size // LEAST_SIDE_PX)), MOST_PATCHES))
@@ -92,7 +96,18 @@ def lay_patches(
     middle = np.stack([(top + height / 2) / shape[0], (left + width / 2) / shape[1]], 1) - 0.5
     moved = bin_factor * np.stack([all_tops - top, all_lefts - left], 2).astype(np.float64)
     kept_height, kept_width = (min(size, 2 * max(8, round(size * kept / 2))) for size in (height, width))
-    return PatchLayout(bin_factor, height, width, kept_height, kept_width, all_tops, all_lefts, middle, moved)
+    return PatchLayout(
+        bin_factor=bin_factor,
+        height=height,
+        width=width,
+        kept_height=kept_height,
+        kept_width=kept_width,
+        tops=all_tops,
+        lefts=all_lefts,
+        centres=middle,
+        extent=(height / shape[0], width / shape[1]),
+        moved=moved,
+    )
 
 
 def patch_window(size: int) -> NDArray[np.float32]:

@@ -292,11 +292,19 @@ def measure_patches(
 
 
 @numba.njit(nogil=True, cache=True)
-def displacement(coefficients: Array, y: float, x: float) -> float:
-    """Return the displacement at (y, x), both from -0.5 to 0.5."""
-    c = coefficients
-    value: float = c[0] + x * (c[1] + c[2] * x + c[5] * y) + y * (c[3] + c[4] * y)
+def horner(coefficients: Array, x: float) -> float:
+    """Return the polynomial of those coefficients, the constant's first, at x."""
+    value = 0.0
+    for power in range(coefficients.size - 1, -1, -1):
+        value = value * x + coefficients[power]
     return value
+
+
+@numba.njit(nogil=True, cache=True)
+def along_row(coefficients: Array, y: float, of_x: Array) -> None:
+    """Write the coefficients of a field's powers of x in the row at y, from -0.5 to 0.5."""
+    for power in range(of_x.size):
+        of_x[power] = horner(coefficients[:, power], y)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -361,8 +369,8 @@ def add_weighted(value: Array, n: int, weights: Array, y: int, x: int, sums: Arr
 def warp_row(
     block: Array,
     origin: tuple[int, int],
-    field_y: Array,
-    field_x: Array,
+    row_y: Array,
+    row_x: Array,
     place: tuple[int, int, int],
     taps: Array,
     weights: Array,
@@ -370,16 +378,18 @@ def warp_row(
     line: Array,
     value: Array,
 ) -> None:
-    """Add one row of a frame's block, its displacement undone, to the sums; `place`: y, first column, columns."""
-    height, width = sums.shape[1:]
+    """Add one row of a frame's block, its displacement undone, to the sums; `place`: y, first column, columns.
+
+    `row_y`, `row_x`: the displacement's coefficients of powers of x in this row.
+    """
+    width = sums.shape[2]
     y, left, columns = place
     steps = taps.shape[0]
-    at_y = y / height - 0.5
     for start in range(left, left + columns, FIELD_COLUMNS):
         n = min(FIELD_COLUMNS, left + columns - start)
         at_x = (start + 0.5 * n) / width - 0.5
-        source_y = y + displacement(field_y, at_y, at_x)
-        shift_x = displacement(field_x, at_y, at_x)
+        source_y = y + horner(row_y, at_x)
+        shift_x = horner(row_x, at_x)
         iy, ix = int(np.floor(source_y)), int(np.floor(shift_x))
         w = taps[min(int((source_y - iy) * steps), steps - 1)]
         v = taps[min(int((shift_x - ix) * steps), steps - 1)]
@@ -404,27 +414,31 @@ def warp_and_sum(
 ) -> None:
     """Add frames, displacements undone, into weighted sums.
 
-    Shapes: frames (frames, height, width); field_y, field_x (frames, 6); weights (frames, sums); taps (n, 6);
-    sums (sums, height, width).
+    Shapes: frames (frames, height, width); field_y, field_x (frames, powers of y, powers of x); weights (frames, sums);
+    taps (n, 6); sums (sums, height, width).
     """
     count, height, width = frames.shape
     block = np.empty((TILE_ROWS + MARGIN, BLOCK_COLUMNS + MARGIN), np.float32)
     line = np.empty(FIELD_COLUMNS + 5, np.float32)
     value = np.empty(FIELD_COLUMNS, np.float32)
+    row_y, row_x = np.empty(field_y.shape[2]), np.empty(field_x.shape[2])
     for top in range(start, stop, TILE_ROWS):
         rows = min(TILE_ROWS, stop - top)
         for left in range(0, width, BLOCK_COLUMNS):
             columns = min(BLOCK_COLUMNS, width - left)
             middle_y, middle_x = (top + 0.5 * rows) / height - 0.5, (left + 0.5 * columns) / width - 0.5
             for t in range(count):
-                fy, fx = field_y[t], field_x[t]
+                along_row(field_y[t], middle_y, row_y)
+                along_row(field_x[t], middle_y, row_x)
                 origin = (
-                    top - MARGIN // 2 + int(np.floor(displacement(fy, middle_y, middle_x))),
-                    left - MARGIN // 2 + int(np.floor(displacement(fx, middle_y, middle_x))),
+                    top - MARGIN // 2 + int(np.floor(horner(row_y, middle_x))),
+                    left - MARGIN // 2 + int(np.floor(horner(row_x, middle_x))),
                 )
                 fill_block(frames[t], gain, has_gain, origin[0], origin[1], rows + MARGIN, columns + MARGIN, block)
                 for y in range(top, top + rows):
-                    warp_row(block, origin, fy, fx, (y, left, columns), taps, weights[t], sums, line, value)
+                    along_row(field_y[t], y / height - 0.5, row_y)
+                    along_row(field_x[t], y / height - 0.5, row_x)
+                    warp_row(block, origin, row_y, row_x, (y, left, columns), taps, weights[t], sums, line, value)
 
 
 @numba.njit(nogil=True, cache=True)

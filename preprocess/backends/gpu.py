@@ -268,7 +268,7 @@ class GpuFrameStack:
         """Return weighted sums of the frames with the displacements undone."""
         count, height, width = self.frames.shape
         kernel = _warp_kernel(str(self.frames.dtype))
-        field_y, field_x = cupy.asarray(field.y, cupy.float64), cupy.asarray(field.x, cupy.float64)
+        field_y, field_x = (cupy.asarray(powers, cupy.float64) for powers in field.by_powers())
         taps = cupy.asarray(lanczos_taps())
         gain = taps if self.gain is None else self.gain
         grid = (-(-width // THREADS_A_BLOCK[0]), -(-height // THREADS_A_BLOCK[1]))

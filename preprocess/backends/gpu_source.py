@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from preprocess.alignment.field import MOST_DEGREE
 from preprocess.backends.spectrum_layout import FIELD_COLUMNS
 
 MOST_SUMS = 16
@@ -10,6 +11,7 @@ MOST_SUMS = 16
 WARP_AND_SUM = f"""
 #define FIELD_COLUMNS {FIELD_COLUMNS}
 #define MOST_SUMS {MOST_SUMS}
+#define POWERS {MOST_DEGREE + 1}
 
 __device__ int mirrored(int index, int size) {{
     int period = 2 * size;
@@ -19,11 +21,18 @@ __device__ int mirrored(int index, int size) {{
 }}
 
 __device__ double displacement(const double* c, double y, double x) {{
-    return c[0] + x * (c[1] + c[2] * x + c[5] * y) + y * (c[3] + c[4] * y);
+    double value = 0.0;
+    for (int j = POWERS - 1; j >= 0; j--) {{
+        double in_x = 0.0;
+        for (int i = POWERS - 1; i >= 0; i--) in_x = in_x * x + c[j * POWERS + i];
+        value = value * y + in_x;
+    }}
+    return value;
 }}
 
 /* One thread a pixel: every frame's value there, displacement undone, added to each sum in the order of frames.
-   frames (count, height, width); gain (height, width); field_y, field_x (count, 6); weights (count, sum_count);
+   frames (count, height, width); gain (height, width); field_y, field_x (count, POWERS, POWERS),
+   by power of y and of x; weights (count, sum_count);
    taps (steps, 6); sums (sum_count, height, width). */
 extern "C" __global__ void warp_and_sum(
     const FRAME* frames, const float* gain, int has_gain, const double* field_y, const double* field_x,
@@ -40,8 +49,8 @@ extern "C" __global__ void warp_and_sum(
     float total[MOST_SUMS];
     for (int r = 0; r < sum_count; r++) total[r] = 0.0f;
     for (int t = 0; t < count; t++) {{
-        double source_y = y + displacement(field_y + 6 * t, at_y, at_x);
-        double shift_x = displacement(field_x + 6 * t, at_y, at_x);
+        double source_y = y + displacement(field_y + POWERS * POWERS * t, at_y, at_x);
+        double shift_x = displacement(field_x + POWERS * POWERS * t, at_y, at_x);
         int iy = (int)floor(source_y), ix = (int)floor(shift_x);
         const float* w = taps + 6 * min((int)((source_y - iy) * steps), steps - 1);
         const float* v = taps + 6 * min((int)((shift_x - ix) * steps), steps - 1);

@@ -10,7 +10,7 @@ from preprocess.backends.contract import RING_COUNT
 CORNER_FREQUENCY = float(np.sqrt(0.5))
 """Frequency of a spectrum's corner, 1/px."""
 
-FIELD_COLUMNS = 64
+FIELD_COLUMNS = 32
 """Columns for which the displacement field is evaluated once, at their middle."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from preprocess.alignment.field import DisplacementField, term_count, terms_at
 from preprocess.alignment.local_motion import displacement_field
 from preprocess.alignment.motion_model import LocalEvidence, MotionModel, spatial_terms, temporal_terms
 from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
@@ -28,14 +29,15 @@ def found(settings: SimulationSettings, patches=None, threads: int = 2) -> Movie
 def field_error(motion: MovieMotion, settings: SimulationSettings) -> float:
     """RMS error per axis in px on a 13 x 13 grid and in all frames, each place's mean over time removed."""
     truth = simulate_movie(settings).truth
-    y, x = np.meshgrid(np.linspace(0, settings.height, 13), np.linspace(0, settings.width, 13), indexing="ij")
+    parts = (np.arange(13) + 0.5) / 13
+    y, x = np.meshgrid(parts * settings.height, parts * settings.width, indexing="ij")
     true = np.zeros((settings.frame_count, 2, 13, 13))
     for _ in range(4):  # the truth is told by where content arrives
         places = zip(*(true + np.stack([y, x])).transpose(1, 0, 2, 3), strict=True)
         true = np.stack([np.stack(truth.displacement(t, *place)) for t, place in enumerate(places)])
     at_y, at_x = y / settings.height - 0.5, x / settings.width - 0.5
-    terms = np.stack([np.ones_like(x), at_x, at_x**2, at_y, at_y**2, at_x * at_y])
     field = motion.field.seen_from_first((settings.height, settings.width))
+    terms = terms_at(at_y, at_x, field.terms)
     ours = np.stack([np.tensordot(field.y, terms, 1), np.tensordot(field.x, terms, 1)], 1)
     error = ours - true
     return float(np.sqrt(((error - error.mean(0)) ** 2).mean()))
@@ -45,11 +47,37 @@ def test_strong_local_motion_is_found() -> None:
     settings = SimulationSettings(**SMALL, seed=3, local_motion_px=1.2, dose_per_frame_e_per_a2=3.0)
     motion, whole = found(settings), found(settings, patches=(1, 1))
     assert motion.local.used
-    assert (motion.local.patches_x, motion.local.patches_y) == (3, 3)
     assert motion.local.held_out_gain > 10 * motion.local.held_out_gain_error**0.5
     assert not whole.local.used
     assert field_error(motion, settings) < 0.2 < 0.25 < field_error(whole, settings)
     assert motion.whole.shifts == pytest.approx(whole.whole.shifts, abs=0.3)
+
+
+@pytest.fixture(scope="module")
+def doming() -> SimulationSettings:
+    return SimulationSettings(
+        **SMALL | {"height": 640, "width": 640},
+        seed=2,
+        local_motion_px=1.2,
+        local_motion_kind="doming",
+        dose_per_frame_e_per_a2=4.0,
+    )
+
+
+def test_a_dome_is_found_which_no_quadratic_expresses(doming: SimulationSettings) -> None:
+    motion, stiff, whole = (found(doming, patches) for patches in (None, (3, 3), (1, 1)))
+    assert motion.local.used
+    assert motion.field.terms > stiff.field.terms
+    errors = [field_error(result, doming) for result in (motion, stiff, whole)]
+    assert errors[0] < 0.8 * errors[1] < 0.8 * errors[2]
+
+
+def test_a_field_counted_from_the_first_frame_is_the_same_field() -> None:
+    random = np.random.default_rng(4)
+    field = DisplacementField(random.normal(0, 3, (3, 21)), random.normal(0, 3, (3, 21)))
+    (by_y, by_x) = field.mean_shifts()[0]
+    seen = field.seen_from_first((200, 300))
+    assert seen.at(0.1, -0.2) == pytest.approx(field.relative_to_first().at(0.1 - by_y / 200, -0.2 - by_x / 300))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -110,7 +138,7 @@ def test_patches_go_along_with_the_content_and_stay_inside() -> None:
 
 @pytest.mark.parametrize(
     ("size", "electrons", "counts"),
-    [((4092, 5760), 34, (5, 7)), ((4096, 4096), 40, (5, 5)), ((1024, 1024), 20, (3, 3)), ((4092, 5760), 0.5, (3, 4))],
+    [((4092, 5760), 34, (7, 10)), ((4096, 4096), 40, (10, 10)), ((1024, 1024), 20, (9, 9)), ((1024, 1024), 3, (4, 4))],
 )
 def test_patches_suit_size_and_dose(size: tuple[int, int], electrons: float, counts: tuple[int, int]) -> None:
     assert patch_counts(*size, electrons) == counts
@@ -138,13 +166,14 @@ def test_the_model_finds_what_made_the_evidence_and_drops_what_is_noise() -> Non
     assert model.variances[1:, 2:].max() < 0.05 * model.variances[1:, 0].min()
 
 
-def test_the_field_is_that_of_the_model() -> None:
+@pytest.mark.parametrize("degree", [2, 4, 5])
+def test_the_field_is_that_of_the_model(degree: int) -> None:
     random = np.random.default_rng(3)
-    model = MotionModel(random.normal(0, 3, (7, 2, 6)), np.ones((3, 3)))
+    model = MotionModel(random.normal(0, 3, (7, 2, term_count(degree))), np.ones((degree + 1, 3)))
     places = random.uniform(-0.5, 0.5, (9, 2))
     y, x = places.T
     field = displacement_field(model)
-    terms = np.stack([np.ones_like(x), x, x**2, y, y**2, x * y])
+    terms = terms_at(y, x, field.terms)
     expected = model.displacements(places)
     assert np.stack([field.y @ terms, field.x @ terms], 2) == pytest.approx(expected, abs=1e-4)
     assert spatial_terms(places, 1).shape == (9, 3)
