@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,17 +68,11 @@ def hold_movie(
     grouped = stack
     if not groups.single:
         grouped = backend.hold(len(groups), movie.height, movie.width, groups.sum_dtype(movie.dtype))
-    group_of_frame = groups.of_frames()
-    frames = movie.frames(used.start, used.stop)
-    total = None
-    for index, frame in enumerate(frames):
-        stack.put(index, frame)
-        if not groups.single:
-            total = frame.astype(groups.sum_dtype(movie.dtype)) if total is None else total + frame
-            if index + 1 == len(used) or group_of_frame[index + 1] != group_of_frame[index]:
-                grouped.put(int(group_of_frame[index]), total)
-                total = None
-        told((index + 1) / len(used))
+    reading = movie.deliver(stack.put, used.start, used.stop)
+    if not groups.single:
+        reading = _read_groups(movie, used, groups, stack, grouped)
+    for done, _ in enumerate(reading, start=1):
+        told(done / len(used))
     raw_sum = stack.raw_sum()
     corrected = raw_sum if gain is None else raw_sum * gain
     mean_counts = float(corrected.mean(dtype=np.float64)) / len(used)
@@ -93,6 +87,21 @@ def hold_movie(
         frames_or_sums.replace_pixels(replacements.targets, replacements.for_frames(count))
         frames_or_sums.set_gain(mended_gain)
     return HeldMovie(stack, groups, grouped, defects, gain_fit, mean_counts)
+
+
+def _read_groups(
+    movie: Movie, used: range, groups: FrameGroups, stack: FrameStack, grouped: FrameStack
+) -> Iterator[None]:
+    """Read frames one after the other, and add them up by groups; yields after each."""
+    group_of_frame = groups.of_frames()
+    total = None
+    for index, frame in enumerate(movie.frames(used.start, used.stop)):
+        stack.put(index, frame)
+        total = frame.astype(groups.sum_dtype(movie.dtype)) if total is None else total + frame
+        if index + 1 == len(used) or group_of_frame[index + 1] != group_of_frame[index]:
+            grouped.put(int(group_of_frame[index]), total)
+            total = None
+        yield
 
 
 def _listed_defects(settings: DefectSettings, movie: Movie) -> NDArray[np.bool_] | None:

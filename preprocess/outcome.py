@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -88,22 +89,24 @@ def write_outcome(outcome: Outcome, out_dir: Path) -> Written:
         raise OutputRefused(f"{out_dir} is no folder and cannot become one") from error
     remove_partial_files(out_dir, outcome.movie.path.stem)
     paths = output_paths(outcome.movie.path, out_dir)
-    too_large = [
-        role
-        for role, image in outcome.images.items()
-        if write_micrograph(
-            paths[role],
-            image,
-            outcome.micrograph_pixel_size_angstrom,
-            f"{report.software_label()}: aligned sum",
-            float32=outcome.settings.float32,
-        )
-    ]
+    with ThreadPoolExecutor(len(outcome.images), thread_name_prefix="micrographs") as pool:
+        writing = {
+            role: pool.submit(
+                write_micrograph,
+                paths[role],
+                image,
+                outcome.micrograph_pixel_size_angstrom,
+                f"{report.software_label()}: aligned sum",
+                float32=outcome.settings.float32,
+            )
+            for role, image in outcome.images.items()
+        }
+        drawn = _texts_and_pictures(outcome) | _logs(outcome)
+        too_large = [role for role, became_float32 in writing.items() if became_float32.result()]
     warnings = outcome.warnings
     if too_large:
         names = ", ".join(paths[role].name for role in too_large)
         warnings = (*warnings, f"values beyond float16's range: {names} written as float32")
-    drawn = _texts_and_pictures(outcome) | _logs(outcome)
     drawn["results"] = report.report_text(_sections(outcome, warnings, too_large)).encode("utf-8")
     for role, content in drawn.items():
         write_bytes(paths[role], content)

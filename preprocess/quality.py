@@ -19,7 +19,7 @@ from preprocess.gain import turned
 from preprocess.settings import GainSettings
 
 SMOOTHING_PX = 16
-LARGEST_SIDE_PX = 2048
+LARGEST_SIDE_PX = 1024
 MARGIN = 0.02
 """How much better another orientation must correlate before it is believed."""
 RESIDUAL_LIMIT = 0.1
@@ -123,7 +123,7 @@ def check_gain(
 
 
 def _centre(image: Figure) -> Figure:
-    """Return the image's middle, at most 2048 px wide and high: its own centre, whichever way it is turned."""
+    """Return the image's middle, at most 1024 px wide and high: its own centre, whichever way it is turned."""
     height, width = image.shape
     trim_y, trim_x = max(0, (height - LARGEST_SIDE_PX + 1) // 2), max(0, (width - LARGEST_SIDE_PX + 1) // 2)
     return image[trim_y : height - trim_y, trim_x : width - trim_x]

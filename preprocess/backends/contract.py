@@ -128,7 +128,7 @@ class FrameStack(Protocol):
     """A movie's frames in their own number type, on the device."""
 
     def put(self, index: int, frame: NDArray[Any]) -> None:
-        """Copy in one frame, shape (height, width)."""
+        """Copy in one frame, shape (height, width); several threads may do so at a time."""
 
     def set_gain(self, gain: Image | None) -> None:
         """Multiply frames by this, shape (height, width), whenever they are used from now on."""

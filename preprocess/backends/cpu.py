@@ -134,6 +134,7 @@ class CpuPatchSpectra:
     ) -> PatchMeasures:
         """Compare each frame with the sum of the others in some of the patches."""
         count, wanted = self.planes.shape[2], np.asarray(patches, np.int64)
+        shifts = shifts[:, wanted]
         rows = np.exp(2j * np.pi * shifts[:, :, :1] * scipy.fft.fftfreq(self.shape[0])).astype(np.complex64)
         columns = np.exp(2j * np.pi * shifts[:, :, 1:] * scipy.fft.rfftfreq(self.shape[1])).astype(np.complex64)
         powers = np.zeros((len(wanted), 2, RING_COUNT))
@@ -219,12 +220,8 @@ class CpuFrameStack:
         windows = patch_window(layout.height), patch_window(layout.width)
         for index in range(count):
             self._bin(index, layout.bin_factor, binned)
-            self.threads.run(
-                kernels.cut_patches, binned, layout.tops[index], layout.lefts[index], *windows, cut, rows=patches
-            )
-            transform = scipy.fft.rfft(cut, axis=2, workers=self.threads.count)[:, :, :half]
-            transform = scipy.fft.fft(transform, axis=1, workers=self.threads.count)
-            self.threads.run(kernels.keep_lowest, transform, index, planes, rows=patches)
+            places = layout.tops[index], layout.lefts[index]
+            self.threads.run(_transform_patches, binned, *places, *windows, cut, index, planes, rows=patches)
         return CpuPatchSpectra(planes, layout.kept_width, self.threads)
 
     def _bin(self, index: int, bin_factor: int, binned: NDArray[np.float32]) -> None:
@@ -298,6 +295,26 @@ class CpuBackend:
             )
         total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
         return scipy.fft.irfft2(total, s=output_shape, workers=self.threads.count)
+
+
+def _transform_patches(
+    binned: NDArray[np.float32],
+    tops: NDArray[np.int64],
+    lefts: NDArray[np.int64],
+    rows: NDArray[np.float32],
+    columns: NDArray[np.float32],
+    cut: NDArray[np.float32],
+    frame_index: int,
+    planes: NDArray[np.float32],
+    start: int,
+    stop: int,
+) -> None:
+    """Transform patches start to stop of a frame, one after the other: each stays in the processor's cache."""
+    half = planes.shape[4]
+    for patch in range(start, stop):
+        kernels.cut_patches(binned, tops, lefts, rows, columns, cut, patch, patch + 1)
+        lowest = scipy.fft.fft(scipy.fft.rfft(cut[patch], axis=1)[:, :half], axis=0)
+        kernels.keep_lowest(lowest, frame_index, planes[patch])
 
 
 def _with_outside(weights: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -193,15 +193,14 @@ def cut_patches(
 
 
 @numba.njit(nogil=True, cache=True)
-def keep_lowest(transforms: Array, t: int, planes: Array, start: int, stop: int) -> None:
-    """Copy the lowest rows of patches' transforms (patches, rows, columns) into frame t of `planes`."""
-    _, rows, _, _, half = planes.shape
-    for n in range(start, stop):
-        for y in range(rows):
-            line = transforms[n, y if 2 * y < rows else y + transforms.shape[1] - rows]
-            for x in range(half):
-                planes[n, y, t, 0, x] = line[x].real
-                planes[n, y, t, 1, x] = line[x].imag
+def keep_lowest(transform: Array, t: int, planes: Array) -> None:
+    """Copy the lowest rows of a patch's transform (rows, columns) into frame t of its `planes`."""
+    rows, _, _, half = planes.shape
+    for y in range(rows):
+        line = transform[y if 2 * y < rows else y + transform.shape[0] - rows]
+        for x in range(half):
+            planes[y, t, 0, x] = line[x].real
+            planes[y, t, 1, x] = line[x].imag
 
 
 @numba.njit(nogil=True, fastmath=True, cache=True)
@@ -252,8 +251,8 @@ def measure_patches(
 ) -> None:
     """Measure patches wanted[start:stop].
 
-    Shapes: planes (patches, rows, frames, 2, columns), real and imaginary; rows (frames, patches, rows), cosines and
-    sines (frames, patches, columns): phase factors; rings (rows, columns); extents (rows): columns to use; powers
+    Shapes: planes (patches, rows, frames, 2, columns), real and imaginary; rows (frames, wanted, rows), cosines and
+    sines (frames, wanted, columns): phase factors; rings (rows, columns); extents (rows): columns to use; powers
     (wanted, 2, rings); gradient (frames, wanted, 2); hessian (wanted, 3).
     """
     _, height, count, _, half = planes.shape
@@ -271,7 +270,7 @@ def measure_patches(
             sums[:] = 0
             for t in range(count):
                 plane = planes[n, y, t]
-                align_row(plane[0], plane[1], rows[t, n, y], cosines[t, n], sines[t, n], all_aligned[t], sums)
+                align_row(plane[0], plane[1], rows[t, m, y], cosines[t, m], sines[t, m], all_aligned[t], sums)
             for x in range(size):
                 twice = 1.0 if x == 0 else 2.0
                 kx = 2 * np.pi * x / width

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import AcquisitionUnknown, UnreadableMovie, UnsupportedFormat
-from preprocess.movies.movie import Frame
+from preprocess.movies.movie import Frame, Receive
 from preprocess.movies.mrc import known_pixel_size
 from preprocess.movies.prefetch import in_order
 from preprocess.movies.recognise import EER_COMPRESSIONS
@@ -72,6 +72,15 @@ class EerMovie:
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames `start` to `stop` (not included) in order, decoded ahead in threads, one frame each."""
         return in_order(self.path, self._frame, range(self.frame_count)[start:stop], threads=self._threads)
+
+    def deliver(self, receive: Receive, start: int = 0, stop: int | None = None) -> Iterator[None]:
+        """Hand frames to `receive` in the threads that decode them."""
+        indices = range(self.frame_count)[start:stop]
+
+        def make(index: int) -> None:
+            receive(index - indices.start, self._frame(index))
+
+        return in_order(self.path, make, indices, threads=self._threads)
 
     def _frame(self, index: int) -> Frame:
         group = self._pages[index * self.hardware_frames_per_frame : (index + 1) * self.hardware_frames_per_frame]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CLEAR, _END, _FIRST_FREE, _TABLE = 256, 257, 258, 4096
+_AT_ONCE = 8
 
 
 @numba.njit(nogil=True, cache=True)
@@ -28,22 +29,31 @@ def decode_strips(
     Strip i lies in `block` from begins[i], counts[i] bytes long, and fills `strip_bytes` of the image (the last one
     what is left). A strip may hold more than that, which is left out, and must not hold less.
     """
-    # A code's string is a piece of what is decoded already: where it begins, and its length.
+    # A code's string is a piece of what is decoded already: where it begins, its length, and its first bytes, which are
+    # written with one instruction: most strings are shorter.
     place = np.empty(_TABLE, np.int64)
-    length = np.empty(_TABLE, np.int64)
+    length = np.ones(_TABLE, np.int64)
+    head = np.arange(_TABLE)
     for strip in range(begins.size):
         read, read_end = begins[strip], begins[strip] + counts[strip]
         written = strip * strip_bytes
         write_end = min(written + strip_bytes, image.size)
         bits, bit_count, width, free = 0, 0, 9, _FIRST_FREE
-        last_place, last_length = 0, 0
+        last, last_place, last_length = 0, 0, 0
         while written < write_end:
-            while bit_count < width and read < read_end:
-                bits = ((bits << 8) | block[read]) & 0xFFFFFFFF
-                bit_count += 8
-                read += 1
             if bit_count < width:
-                return strip
+                if read + 4 <= read_end:
+                    four = (np.int64(block[read]) << 24) | (np.int64(block[read + 1]) << 16)
+                    four |= (np.int64(block[read + 2]) << 8) | np.int64(block[read + 3])
+                    bits = ((bits & 0xFFF) << 32) | four
+                    bit_count += 32
+                    read += 4
+                while bit_count < width and read < read_end:
+                    bits = ((bits & 0xFFFFFF) << 8) | np.int64(block[read])
+                    bit_count += 8
+                    read += 1
+                if bit_count < width:
+                    return strip
             bit_count -= width
             code = (bits >> bit_count) & ((1 << width) - 1)
             if code == _CLEAR:
@@ -53,19 +63,24 @@ def decode_strips(
                 return strip
             if last_length and free < _TABLE:
                 # The last string and the byte after it, which is the first of the string that comes now.
+                first = head[code if code < free else last] & 0xFF
                 place[free], length[free] = last_place, last_length + 1
+                head[free] = head[last] if last_length >= _AT_ONCE else head[last] | (first << (8 * last_length))
                 free += 1
                 if free == (1 << width) - 1 and width < 12:
                     width += 1
-            if code < _CLEAR:
-                last_length = 1
-                image[written] = code
-            elif code < free:
-                begin, last_length = place[code], length[code]
-                for index in range(min(last_length, write_end - written)):
-                    image[written + index] = image[begin + index]
-            else:
+            if code >= free:
                 return strip
-            last_place = written
+            last, last_place, last_length = code, written, length[code]
+            begins_with = head[code]
+            if written + _AT_ONCE <= write_end:
+                for index in range(_AT_ONCE):  # what is too much is written over by the next strings
+                    image[written + index] = (begins_with >> (8 * index)) & 0xFF
+            else:
+                for index in range(min(last_length, write_end - written)):
+                    image[written + index] = (begins_with >> (8 * index)) & 0xFF
+            begin = place[code]
+            for index in range(_AT_ONCE, min(last_length, write_end - written)):
+                image[written + index] = image[begin + index]
             written += last_length
     return -1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Frame = NDArray[Any]
 """One frame, shape (height, width), in the movie's own number type, in RELION's orientation."""
+
+Receive = Callable[[int, Frame], None]
+"""Takes a frame and its number, from 0 at the first one asked for; the frame may be used during the call alone."""
 
 
 class Movie(Protocol):
@@ -71,4 +74,10 @@ class Movie(Protocol):
         ------
         UnreadableMovie
             A frame cannot be decoded; the text names the frame.
+        """
+
+    def deliver(self, receive: Receive, start: int = 0, stop: int | None = None) -> Iterator[None]:
+        """Hand frames `start` to `stop` (not included) to `receive`, in the threads that decode them.
+
+        Yields once for each frame, in order, when it has been received. Errors are those of `frames`.
         """

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableMovie, UnsupportedFormat
-from preprocess.movies.movie import Frame
+from preprocess.movies.movie import Frame, Receive
 from preprocess.movies.mrc_header import HEADER_BYTES, read_mrc_header
 from preprocess.movies.prefetch import in_order
 
@@ -38,6 +38,15 @@ class MrcMovie:
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames `start` to `stop` (not included) in order; UnreadableMovie names a frame that is cut off."""
         return in_order(self.path, self._frame, range(self.frame_count)[start:stop], threads=min(self._threads, 2))
+
+    def deliver(self, receive: Receive, start: int = 0, stop: int | None = None) -> Iterator[None]:
+        """Hand frames to `receive` in the threads that decode them."""
+        indices = range(self.frame_count)[start:stop]
+
+        def make(index: int) -> None:
+            receive(index - indices.start, self._frame(index))
+
+        return in_order(self.path, make, indices, threads=min(self._threads, 2))
 
     def _frame(self, index: int) -> Frame:
         header = self._header

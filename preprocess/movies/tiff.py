@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableMovie, UnsupportedFormat
-from preprocess.movies.movie import Frame
+from preprocess.movies.movie import Frame, Receive
 from preprocess.movies.mrc import known_pixel_size
 from preprocess.movies.prefetch import in_order
 from preprocess.movies.tiff_layout import TiffPage, tiff_pages
@@ -32,6 +33,7 @@ class TiffMovie:
         self.header_total_dose_e_per_a2: float | None = None
         self.remarks: tuple[str, ...] = ()
         self._threads = threads
+        self._scratch = threading.local()
         with path.open("rb", buffering=0) as file:
             self._pages = list(tiff_pages(file, path.stat().st_size))
         first = self._pages[0]
@@ -46,6 +48,23 @@ class TiffMovie:
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames `start` to `stop` (not included) in order, decoded ahead in threads, one frame each."""
         return in_order(self.path, self._frame, range(self.frame_count)[start:stop], threads=self._threads)
+
+    def deliver(self, receive: Receive, start: int = 0, stop: int | None = None) -> Iterator[None]:
+        """Hand frames to `receive` in the threads that decode them, each thread's in one buffer of its own."""
+        indices = range(self.frame_count)[start:stop]
+
+        def make(index: int) -> None:
+            with self.path.open("rb", buffering=0) as file:
+                page = read_page(self.path, file, self._pages[index], self._buffer())
+            receive(index - indices.start, page[::-1])
+
+        return in_order(self.path, make, indices, threads=self._threads)
+
+    def _buffer(self) -> NDArray[Any]:
+        if not hasattr(self._scratch, "image"):
+            self._scratch.image = np.empty((self.height, self.width), self._stored_dtype)
+        image: NDArray[Any] = self._scratch.image
+        return image
 
     def _frame(self, index: int) -> Frame:
         with self.path.open("rb", buffering=0) as file:
@@ -83,8 +102,10 @@ def _page_dtype(path: Path, page: TiffPage) -> np.dtype[Any]:
     return dtype
 
 
-def read_page(path: Path, file: BinaryIO, page: TiffPage) -> NDArray[Any]:
+def read_page(path: Path, file: BinaryIO, page: TiffPage, buffer: NDArray[Any] | None = None) -> NDArray[Any]:
     """Return one page as stored (top row first), shape (height, width), in native byte order.
+
+    It is decoded into `buffer`, if one of that shape and of the stored number type is given.
 
     Raises
     ------
@@ -92,7 +113,7 @@ def read_page(path: Path, file: BinaryIO, page: TiffPage) -> NDArray[Any]:
         A strip cannot be decoded or holds too little; the text names frame and strip.
     """
     stored_dtype = _page_dtype(path, page)
-    image: NDArray[Any] = np.empty((page.height, page.width), stored_dtype)
+    image: NDArray[Any] = np.empty((page.height, page.width), stored_dtype) if buffer is None else buffer
     block, begins = _encoded_strips(file, page)
     counts = page.strip_byte_counts.astype(np.int64)
     strip_bytes = page.rows_per_strip * page.width * stored_dtype.itemsize
