@@ -7,15 +7,12 @@ import fcntl
 import os
 import struct
 import time
-from collections.abc import AsyncIterable
-
-from anyio import to_thread
+from collections.abc import Sequence
 
 from transfer.chunks import CHUNK_BYTES
 from transfer.digest import Hasher, new_hasher
-from transfer.errors import BadRequest, ChunkCorrupt, ClientStalled, ReceiverBusy
+from transfer.errors import BadRequest, ChunkCorrupt, ReceiverBusy
 
-BATCH_BYTES = 1 << 20
 LOCK_WAIT_S = 5.0
 _LOCK_POLL_S = 0.02
 
@@ -46,7 +43,7 @@ class ChunkSink:
     def _is_chunk(self, algorithm: str) -> bool:
         return algorithm == "blake3" and len(self._span) <= CHUNK_BYTES
 
-    def add(self, blocks: list[bytes]) -> None:
+    def add(self, blocks: Sequence[bytes | memoryview]) -> None:
         """Hash and write the next bytes.
 
         Raises
@@ -97,7 +94,7 @@ class ChunkSink:
             raise ChunkCorrupt(f"bytes {self._span.start} to {self._span.stop} do not match their Content-Digest")
 
 
-def _write_all(fd: int, block: bytes, offset: int) -> None:
+def _write_all(fd: int, block: bytes | memoryview, offset: int) -> None:
     rest = memoryview(block)
     while rest:
         written = os.pwrite(fd, rest, offset)
@@ -105,32 +102,6 @@ def _write_all(fd: int, block: bytes, offset: int) -> None:
             raise OSError("the disk took no bytes")
         rest = rest[written:]
         offset += written
-
-
-async def pour(stream: AsyncIterable[bytes], sink: ChunkSink, timeout_s: float) -> None:
-    """Hand a body's blocks to a sink, batch by batch, in a worker thread.
-
-    Raises
-    ------
-    ClientStalled
-        Nothing came for `timeout_s`.
-    """
-    blocks: list[bytes] = []
-    size = 0
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout_s) as deadline:
-            async for block in stream:
-                blocks.append(block)
-                size += len(block)
-                if size >= BATCH_BYTES:
-                    deadline.reschedule(None)  # the disk may be slow; only the client is timed
-                    await to_thread.run_sync(sink.add, blocks)
-                    blocks, size = [], 0
-                deadline.reschedule(loop.time() + timeout_s)
-    except TimeoutError as error:
-        raise ClientStalled(f"nothing came for {timeout_s:g} s in the middle of a body") from error
-    await to_thread.run_sync(sink.add, blocks)
 
 
 def _try_lock(fd: int, span: range | None) -> bool:

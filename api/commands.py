@@ -71,6 +71,10 @@ def serve(
     body_timeout: Annotated[
         float, typer.Option(min=0.1, metavar="S", help="A client silent for that long within a request is cut off.")
     ] = 30.0,
+    data_plane: Annotated[
+        Literal["auto", "socket", "stream"],
+        typer.Option(help="How files' bodies are read: in threads from the socket, or through ASGI (also with TLS)."),
+    ] = "auto",
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -103,7 +107,7 @@ def serve(
         url = address.url(port)
         _print(json, f"would receive at {url}, data in {data}", url=url, data=str(settings.data), dry_run=True)
         return
-    run(settings, address, workers=workers, on_listening=tell)
+    run(settings, address, workers=workers, on_listening=tell, data_plane=data_plane)
 
 
 def _open(data: Path, url: str | None) -> Database:

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
 from api.auth import Bearer
+from api.body_sources import body_of
 from api.commit import commit, withdraw
 from api.database import files
 from api.openapi import OCTETS, problems
@@ -36,6 +37,7 @@ from transfer.errors import (
     ScopeRejected,
     TooLarge,
     UploadConflict,
+    UploadGone,
 )
 from transfer.names import check_path, check_session_name
 from transfer.protocol import FileList, UploadDeclaration
@@ -96,9 +98,11 @@ async def put_file(
     upload, is_own = await run_in_threadpool(_reserve, receiver, declaration)
     receipt = None
     try:
-        digests = await receive(receiver, upload, range(size), sent, request.stream())
+        digests = await receive(receiver, upload, range(size), sent, body_of(request))
         wanted = root_digest(digests)
         receipt, made = await run_in_threadpool(commit, receiver.uploads, receiver.storage, upload, wanted)
+    except UploadGone as gone:  # that request ended without a file, and took the name back
+        raise ReceiverBusy("another request for this name just ended") from gone
     finally:
         if receipt is None and is_own:  # nobody can continue this upload: give its name back
             with CancelScope(shield=True):

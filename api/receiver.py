@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from anyio import CapacityLimiter
 from fastapi import Request
 
 from api.database import Database
@@ -9,6 +10,8 @@ from api.registrars.runner import RegistrarRunner
 from api.settings import ReceiverSettings
 from api.storage import Storage
 from api.upload_book import UploadBook
+
+BODY_THREADS = 8
 
 
 class Receiver:
@@ -19,6 +22,7 @@ class Receiver:
         self.storage = Storage(settings.data, settings.reserve_bytes)
         self.database = Database(settings.database_url)
         self.uploads = UploadBook(self.database, settings.run_id)
+        self.body_threads = CapacityLimiter(BODY_THREADS)  # of their own: no disk keeps control requests waiting
         self.registrars = RegistrarRunner(settings.registrars, self.database, settings.data)
 
     @property

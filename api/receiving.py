@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable
 from dataclasses import dataclass
 
 from anyio import to_thread
 
-from api.bodies import ChunkSink, lock_span, pour
+from api.bodies import ChunkSink, lock_span
+from api.body_sources import BodySource
 from api.receiver import Receiver
 from api.upload import Upload, chunk_numbers, require_generation
 from api.upload_book import UploadBook
@@ -36,7 +36,7 @@ def require_whole_chunks(span: range, size_bytes: int) -> None:
 
 
 async def receive(
-    receiver: Receiver, upload: Upload, span: range, sent: ContentDigest | None, stream: AsyncIterable[bytes]
+    receiver: Receiver, upload: Upload, span: range, sent: ContentDigest | None, body: BodySource
 ) -> list[bytes]:
     """Take a body into an upload's part file; return the BLAKE3 digests of its chunks.
 
@@ -60,7 +60,7 @@ async def receive(
         present = await to_thread.run_sync(receiver.uploads.chunks, upload.id, chunk_numbers(span))
         whole = len(present) == len(chunk_numbers(span))
         sink = ChunkSink(None if whole else fd, span, sent.algorithm if sent else None)
-        await pour(stream, sink, receiver.settings.body_timeout_s)
+        await body.pour(sink, receiver.settings.body_timeout_s, receiver.body_threads)
         sink.finish(sent.digest if sent else None)
         if not whole:
             arrived = dict(zip(chunk_numbers(span), sink.digests, strict=True))

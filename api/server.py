@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 from api.app import create_app, prepared
 from api.errors import BadOption, PortTaken, ReceiverError, UnsafeAddress
 from api.settings import ReceiverSettings
+from api.socket_bodies import DataPlane, protocol_for
 
 log = logging.getLogger(__name__)
 
@@ -108,32 +109,42 @@ def _bind(family: int, where: Any) -> socket.socket:
     return listening
 
 
-def run(settings: ReceiverSettings, address: Address, *, workers: int, on_listening: Callable[[str], None]) -> None:
+def run(
+    settings: ReceiverSettings,
+    address: Address,
+    *,
+    workers: int,
+    on_listening: Callable[[str], None],
+    data_plane: DataPlane = "auto",
+) -> None:
     """Serve until a signal ends it; requests under way are answered first.
 
     Parameters
     ----------
     on_listening
         Called with the URL once requests are taken.
+    data_plane
+        How bodies of files are read.
 
     Raises
     ------
     ReceiverError
     """
     address.check()
+    options = _options(address, data_plane)
     listening = listen(address)
     url = address.url(listening.getsockname()[1])
     with listening, prepared(settings):
         settings = replace(settings, prepared=True)
         if workers == 1:
-            _run_here(settings, address, listening, lambda: on_listening(url))
+            _run_here(settings, options, listening, lambda: on_listening(url))
         else:
-            _run_workers(settings, address, listening, workers, lambda: on_listening(url))
+            _run_workers(settings, options, listening, workers, lambda: on_listening(url))
 
 
-def _options(address: Address) -> dict[str, object]:
+def _options(address: Address, data_plane: DataPlane) -> dict[str, object]:
     return {
-        "http": "httptools",
+        "http": protocol_for(data_plane),
         "loop": "uvloop",
         "access_log": False,
         "log_config": None,
@@ -159,9 +170,9 @@ class _Server(uvicorn.Server):
 
 
 def _run_here(
-    settings: ReceiverSettings, address: Address, listening: socket.socket, on_started: Callable[[], None]
+    settings: ReceiverSettings, options: dict[str, object], listening: socket.socket, on_started: Callable[[], None]
 ) -> None:
-    config = uvicorn.Config(create_app(settings), **_options(address))  # type: ignore[arg-type]  # options by name
+    config = uvicorn.Config(create_app(settings), **options)  # type: ignore[arg-type]  # options by name
     # uvicorn raises the signal again after an orderly end; SIGTERM is how a service is meant to end, with exit code 0.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     _Server(config, on_started).run(sockets=[listening])
@@ -169,7 +180,7 @@ def _run_here(
 
 def _run_workers(
     settings: ReceiverSettings,
-    address: Address,
+    options: dict[str, object],
     listening: socket.socket,
     workers: int,
     on_started: Callable[[], None],
@@ -179,7 +190,7 @@ def _run_workers(
         "api.app:app_of_worker",
         factory=True,
         workers=workers,
-        **_options(address),  # type: ignore[arg-type]  # options by name
+        **options,  # type: ignore[arg-type]  # options by name
     )
     on_started()  # the socket listens: whoever comes before the workers waits
     Multiprocess(config, sockets=[listening]).run()

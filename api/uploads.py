@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api.auth import Bearer, Token
 from api.bodies import LOCK_WAIT_S
+from api.body_sources import body_of
 from api.commit import commit, withdraw
 from api.database import now
 from api.files import committed_url
@@ -116,7 +117,7 @@ async def put_content(
     length = request.headers.get("content-length")
     if length is not None and length != str(len(span)):
         raise BadRequest(f"Content-Length is {length}, the range has {len(span)} bytes")
-    await receive(receiver, upload, span, sent, request.stream())
+    await receive(receiver, upload, span, sent, body_of(request))
     return Response(status_code=204)
 
 

@@ -38,11 +38,12 @@ def make_token(data: Path, scope: str = "agent", session: str | None = None, url
 class ThreadReceiver:
     """A receiver under uvicorn in a thread."""
 
-    def __init__(self, data: Path, **settings: Any) -> None:
+    def __init__(self, data: Path, data_plane: Any = "socket", **settings: Any) -> None:
         import uvicorn
 
         from api.app import create_app
         from api.settings import ReceiverSettings
+        from api.socket_bodies import protocol_for
 
         self.data = data
         self.settings = ReceiverSettings(**{"data": data, "reserve_bytes": 0, **settings})
@@ -50,7 +51,8 @@ class ThreadReceiver:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(self.app, http="httptools", loop="uvloop", ws="none", log_config=None, access_log=False)
+        options = {"loop": "uvloop", "ws": "none", "log_config": None, "access_log": False}
+        config = uvicorn.Config(self.app, http=protocol_for(data_plane), **options)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._thread.start()

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+ON_BOTH_DATA_PLANES = {"test_bodies"}
 ON_BOTH_DATABASES = {"test_upload_answers", "test_session_answers", "test_racing"}
 NOT_OF_THE_DATABASE = {
     "test_a_body_longer_or_shorter_than_its_range",
@@ -124,13 +125,18 @@ def postgresql() -> Iterator[Cluster]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the contract's main tests on both databases."""
+    """Run the contract's main tests on both databases and over both data planes."""
     module = metafunc.module.__name__.rpartition(".")[2]
     main = module in ON_BOTH_DATABASES and metafunc.function.__name__ not in NOT_OF_THE_DATABASE
     varied = metafunc.definition.get_closest_marker("parametrize")  # by what no database sees
-    if main and not varied and "make_receiver" in metafunc.fixturenames:
-        metafunc.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
-    elif module == "test_postgresql" and "make_receiver" in metafunc.fixturenames:
+    if "make_receiver" not in metafunc.fixturenames:
+        return
+    if main and not varied:  # each database with one of the data planes, which see nothing of each other
+        pairs = [("sqlite", "socket"), ("postgresql", "stream")]
+        metafunc.parametrize(("database_url", "data_plane"), pairs, indirect=["database_url"])
+    elif module in ON_BOTH_DATA_PLANES or metafunc.function.__name__ in NOT_OF_THE_DATABASE:
+        metafunc.parametrize("data_plane", ["socket", "stream"])
+    elif module == "test_postgresql":
         metafunc.parametrize("database_url", ["postgresql"], indirect=True)
 
 
@@ -144,6 +150,12 @@ def database_url(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-def make_receiver(make_receiver, database_url):
-    """Return a function that starts a receiver on the test's database."""
-    return lambda **settings: make_receiver(database=database_url, **settings)
+def data_plane() -> str:
+    """Return how the receivers read bodies."""
+    return "socket"
+
+
+@pytest.fixture
+def make_receiver(make_receiver, database_url, data_plane):
+    """Return a function that starts a receiver on the test's database, with the test's data plane."""
+    return lambda **settings: make_receiver(database=database_url, data_plane=data_plane, **settings)

@@ -1,0 +1,125 @@
+"""Cuts off clients that are slow on purpose or for ever: while they send a request's head, and a body.
+
+A head has `HEAD_TIMEOUT_S` and `MAX_HEAD_BYTES`, from its first byte (a new connection: from its beginning) to its
+last; so has what still comes of a body whose request was answered without it. uvicorn's own time-out of idle
+connections ends with the first byte that comes.
+A body is measured by how long its client was waited for: `Patience`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from transfer.errors import ClientStalled
+
+MIN_BODY_BYTES_PER_S = 1024
+
+
+class Patience:
+    """Says how much longer to wait for a body, given what came and how long its client was waited for.
+
+    Only waiting counts, not what the receiver itself needs for its disk. Each `timeout_s` of waiting must bring
+    `MIN_BODY_BYTES_PER_S` on average: a byte now and then buys nothing.
+
+    Parameters
+    ----------
+    timeout_s
+        How long a silent client is waited for.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._due_bytes = timeout_s * MIN_BODY_BYTES_PER_S
+        self._arrived_bytes = 0
+        self._waited_s = 0.0
+
+    def left_s(self) -> float:
+        """Return how much longer the client may be waited for.
+
+        Raises
+        ------
+        ClientStalled
+            No longer.
+        """
+        left = self._timeout_s - self._waited_s
+        if left <= 0:
+            raise self.stalled()
+        return left
+
+    def note(self, arrived_bytes: int, waited_s: float) -> None:
+        """Count what came, and how long it was waited for."""
+        self._arrived_bytes += arrived_bytes
+        self._waited_s += waited_s
+        if self._arrived_bytes >= self._due_bytes:
+            self._arrived_bytes, self._waited_s = 0, 0.0
+
+    def stalled(self) -> ClientStalled:
+        """Return the error that ends the waiting."""
+        return ClientStalled(f"{self._arrived_bytes} bytes came in {self._timeout_s:g} s in the middle of a body")
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, for clients that do not mean well."""
+
+    HEAD_TIMEOUT_S = 15.0
+    MAX_HEAD_BYTES = 64 << 10
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _in_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Wait for the first request, not for ever."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._head_came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; bytes that do not complete a head only use its time up."""
+        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._await_head()
+        super().data_received(data)
+        if self._head_timer is not None and not self._in_body and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > self.MAX_HEAD_BYTES:
+                self.send_400_response("The request's head is too long.")
+
+    def on_message_begin(self) -> None:
+        """Begin a head, perhaps behind another request."""
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """Begin a request."""
+        self._head_came()
+        self._in_body = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._in_body = False
+        self._head_came()
+        super().on_message_complete()
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_bytes = 0
+            self._head_timer = self.loop.call_later(self.HEAD_TIMEOUT_S, self._give_up_head)
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up_head(self) -> None:
+        self._head_timer = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False  # an answer is on its way; nothing comes after it
+        elif not self.transport.is_closing():
+            self.transport.close()

@@ -1,0 +1,292 @@
+"""Takes the bodies of files off uvicorn's hands: a worker thread reads them straight from the socket.
+
+uvicorn copies a body three times before an application sees it. `SocketProtocol` stops reading at the end of a PUT's
+head instead, and offers the request a `SocketBody` (`scope["extensions"]`). What the parser has read of the body
+already is handed over first; the rest goes from the socket through the sink, in slices: a thread works on a body only
+while bytes are there, so that a few threads serve any number of connections, and a slow one costs none. Then the parser
+stands where the body ends, and the connection goes on as if uvicorn had read all of it.
+
+A request that never asks for its body is left to uvicorn, which drains it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import re
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import httptools
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import ClientDisconnect
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from api.bodies import ChunkSink
+from api.slow_clients import GuardedProtocol, Patience
+
+log = logging.getLogger(__name__)
+
+DataPlane = Literal["auto", "socket", "stream"]
+
+TESTED_UVICORN = "0.54"
+EXTENSION = "cryoferry.socket_body"
+
+BUFFER_BYTES = 512 << 10
+SLICE_BYTES = 8 << 20
+_LINGER_S = 0.02  # a thread waits that long for more before it leaves a body to the event loop
+_FILES = re.compile(r"/v1/(files/.*|uploads/[^/]+/content)", re.DOTALL)
+_NOTHING = bytes(1 << 16)
+_thread = threading.local()
+
+
+class HeldFlow(FlowControl):
+    """Flow control that does not resume reading while a thread owns the socket."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Read again, unless it is not ours to read."""
+        if not self.held:
+            super().resume_reading()
+
+
+@dataclass(slots=True)
+class LentSocket:
+    """A connection's socket in a thread's hands, and what is to be read from it."""
+
+    socket: socket.socket
+    rest_bytes: int
+
+
+class Slice(NamedTuple):
+    """What one turn of a thread brought."""
+
+    arrived_bytes: int
+    waited_s: float
+    ended: bool
+
+
+class SocketBody:
+    """The body of one request, on its way.
+
+    Parameters
+    ----------
+    protocol
+        Its connection.
+    size_bytes
+        Its Content-Length.
+    """
+
+    def __init__(self, protocol: SocketProtocol, size_bytes: int) -> None:
+        self._protocol = protocol
+        self.size_bytes = size_bytes
+        self.parsed: list[bytes] = []  # what the parser read of it, until it is taken
+        self.parsed_bytes = 0
+
+    async def pour(self, sink: ChunkSink, timeout_s: float, threads: CapacityLimiter) -> None:
+        """Hand the body to a sink in worker threads.
+
+        Raises
+        ------
+        ClientStalled
+        ClientDisconnect
+            The connection ended in the middle.
+        """
+        if self.parsed_bytes == self.size_bytes:
+            await to_thread.run_sync(sink.add, self.parsed, limiter=threads)
+            return
+        with self._protocol.lend_socket(self) as lent:  # from here on nothing is added to what was parsed
+            await to_thread.run_sync(sink.add, self.parsed, limiter=threads)
+            self.parsed = []
+            await self._pour_rest(lent, sink, Patience(timeout_s), threads)
+
+    async def _pour_rest(self, lent: LentSocket, sink: ChunkSink, patience: Patience, threads: CapacityLimiter) -> None:
+        def crowded() -> bool:
+            return threads.statistics().tasks_waiting > 0
+
+        while lent.rest_bytes:
+            await _readable(lent.socket, patience)
+            turn = await to_thread.run_sync(_take, lent, sink, crowded, limiter=threads)
+            patience.note(turn.arrived_bytes, turn.waited_s)
+            if turn.ended:
+                raise ClientDisconnect
+
+
+async def _readable(source: socket.socket, patience: Patience) -> None:
+    """Wait until a thread would find bytes, or the connection's end."""
+    loop, began = asyncio.get_running_loop(), time.monotonic()
+    ready = asyncio.Event()
+    loop.add_reader(source, ready.set)
+    try:
+        async with asyncio.timeout(patience.left_s()):
+            await ready.wait()
+    except TimeoutError as error:
+        raise patience.stalled() from error
+    finally:
+        loop.remove_reader(source)
+    patience.note(0, time.monotonic() - began)
+
+
+def _take(lent: LentSocket, sink: ChunkSink, crowded: Callable[[], bool]) -> Slice:
+    """Move at most a slice of a body, in a thread, while bytes are there."""
+    buffer = _buffer()
+    arrived, waited_s = 0, 0.0
+    while lent.rest_bytes and arrived < SLICE_BYTES:
+        try:
+            count = lent.socket.recv_into(buffer, min(lent.rest_bytes, BUFFER_BYTES))
+        except BlockingIOError:
+            if crowded():
+                break
+            began = time.monotonic()
+            more = _poll(lent.socket)
+            waited_s += time.monotonic() - began
+            if more:
+                continue
+            break
+        except ConnectionError:
+            count = 0
+        if not count:
+            return Slice(arrived, waited_s, ended=True)
+        arrived += count
+        lent.rest_bytes -= count
+        sink.add([buffer[:count]])
+    return Slice(arrived, waited_s, ended=False)
+
+
+def _poll(source: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    return bool(poll.poll(_LINGER_S * 1000))
+
+
+def _buffer() -> memoryview:
+    """Return this thread's buffer."""
+    if not hasattr(_thread, "buffer"):
+        _thread.buffer = memoryview(bytearray(BUFFER_BYTES))
+    buffer: memoryview = _thread.buffer
+    return buffer
+
+
+class SocketProtocol(GuardedProtocol):
+    """uvicorn's HTTP/1.1, which offers the bodies of files to threads."""
+
+    _body: SocketBody | None = None  # of the request that is being parsed
+    _dropping = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Keep the flow from resuming behind a thread's back."""
+        super().connection_made(transport)
+        self.flow = HeldFlow(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; of a file's body no more than came with its head."""
+        super().data_received(data)
+        if self._body is not None and not self.cycle.response_complete and not self.transport.is_closing():
+            self.flow.pause_reading()
+
+    def on_message_begin(self) -> None:
+        """Begin a request; it has no body yet."""
+        self._body = None
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Offer the request its body, if it carries a file."""
+        size = self._size_bytes()
+        if size:
+            self._body = SocketBody(self, size)
+            self.scope["extensions"] = {EXTENSION: self._body}  # type: ignore[dict-item]  # no dict, but ours
+        super().on_headers_complete()
+
+    def _size_bytes(self) -> int:
+        """Return the length of a body that a thread may read; 0: none (over TLS a socket holds other bytes)."""
+        if self.scheme != "http" or self.parser.get_method() != b"PUT" or self.parser.should_upgrade():
+            return 0
+        names = dict(self.headers)
+        length = names.get(b"content-length", b"")
+        path = httptools.parse_url(self.url).path or b""
+        if b"transfer-encoding" in names or not length.isdigit() or not _FILES.match(path.decode("ascii")):
+            return 0
+        return int(length)
+
+    def on_body(self, body: bytes) -> None:
+        """Keep what came with the head; what nobody asked for is dropped with the answer."""
+        if self._dropping:
+            return
+        if self._body is None:
+            super().on_body(body)
+        elif not self.cycle.response_complete:
+            self._body.parsed.append(body)
+            self._body.parsed_bytes += len(body)
+            self.cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._body = None
+        super().on_message_complete()
+
+    @contextlib.contextmanager
+    def lend_socket(self, body: SocketBody) -> Iterator[LentSocket]:
+        """Hand out the connection's socket, which the event loop leaves alone meanwhile.
+
+        Raises
+        ------
+        ClientDisconnect
+        """
+        if self.transport.is_closing():
+            raise ClientDisconnect
+        self.flow.pause_reading()
+        self.flow.held = True  # type: ignore[attr-defined]  # a HeldFlow
+        cycle = self.cycle  # the body's own: nothing behind an unfinished body has been parsed
+        if cycle.waiting_for_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            cycle.waiting_for_100_continue = False
+        # A descriptor of its own: it stays what it is, whatever becomes of the connection.
+        with self.transport.get_extra_info("socket").dup() as duplicate:
+            lent = LentSocket(duplicate, body.size_bytes - body.parsed_bytes)
+            try:
+                yield lent
+            finally:
+                self._take_back(body, lent.rest_bytes)
+
+    def _take_back(self, body: SocketBody, rest_bytes: int) -> None:
+        """Go on behind what was read of a body.
+
+        The parser has seen only its beginning. Where all of it was read, a fresh parser begins with the next request;
+        where the rest is still to come, this one is told of as many bytes as were read.
+        """
+        self.flow.held = False  # type: ignore[attr-defined]
+        if self not in self.connections:  # it is lost meanwhile
+            return
+        if rest_bytes == 0:
+            self.on_message_complete()
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            return
+        self._dropping = True
+        unseen = body.size_bytes - body.parsed_bytes - rest_bytes
+        while unseen:
+            self.parser.feed_data(_NOTHING[:unseen])
+            unseen -= min(unseen, len(_NOTHING))
+        self._dropping = False
+
+
+def protocol_for(plane: DataPlane) -> type[GuardedProtocol] | str:
+    """Return what `uvicorn.Config(http=…)` is given for a data plane; say so where the best one must be left out."""
+    version = importlib.metadata.version("uvicorn")
+    known = version.startswith(f"{TESTED_UVICORN}.")
+    if plane == "auto" and not known:
+        log.warning(
+            "bodies go through uvicorn %s, slower: reading them in threads was tested with %s only",
+            version,
+            TESTED_UVICORN,
+        )
+        return "httptools"
+    return GuardedProtocol if plane == "stream" else SocketProtocol
