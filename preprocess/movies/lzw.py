@@ -17,7 +17,7 @@ _AT_ONCE = 8
 
 
 @numba.njit(nogil=True, cache=True)
-def decode_strips(
+def decode_strips(  # noqa: C901, PLR0912 - one loop, whose state stays in registers
     block: NDArray[np.uint8],
     begins: NDArray[np.int64],
     counts: NDArray[np.int64],
@@ -43,13 +43,13 @@ def decode_strips(
         while written < write_end:
             if bit_count < width:
                 if read + 4 <= read_end:
-                    four = (np.int64(block[read]) << 24) | (np.int64(block[read + 1]) << 16)
-                    four |= (np.int64(block[read + 2]) << 8) | np.int64(block[read + 3])
+                    four = (int(block[read]) << 24) | (int(block[read + 1]) << 16)
+                    four |= (int(block[read + 2]) << 8) | int(block[read + 3])
                     bits = ((bits & 0xFFF) << 32) | four
                     bit_count += 32
                     read += 4
                 while bit_count < width and read < read_end:
-                    bits = ((bits & 0xFFFFFF) << 8) | np.int64(block[read])
+                    bits = ((bits & 0xFFFFFF) << 8) | int(block[read])
                     bit_count += 8
                     read += 1
                 if bit_count < width:
