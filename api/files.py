@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
@@ -18,6 +18,7 @@ from api.body_sources import body_of
 from api.commit import commit, withdraw
 from api.database import files
 from api.openapi import OCTETS, problems
+from api.problems import answer_of
 from api.reading import CommittedFile
 from api.receiver import Receiver, receiver_of
 from api.receiving import ContentDigest, receive
@@ -27,6 +28,7 @@ from transfer import protocol
 from transfer.digest import parse_content_digest, root_digest
 from transfer.errors import (
     BadName,
+    BadRange,
     BadRequest,
     ChunkCorrupt,
     ClientStalled,
@@ -86,6 +88,9 @@ async def put_file(
     content_digest: Annotated[
         str | None, Header(description="RFC 9530, of the body; a body without is taken as it is")
     ] = None,
+    content_range: Annotated[
+        str | None, Header(description="not of a part of the file: send parts as an upload")
+    ] = None,
 ) -> Receipt:
     """Send a whole file in one request (`curl -T` does it). The receipt is given when it is durable and visible."""
     receiver = receiver_of(request)
@@ -94,6 +99,11 @@ async def put_file(
     token.permit(session, write=True)
     sent = ContentDigest(*parse_content_digest(content_digest)) if content_digest else None
     size = _length(request, receiver.settings.max_file_bytes)
+    if content_range is not None and protocol.parse_content_range(content_range) != (range(size), size):
+        raise BadRequest(  # what came alone would stand there as the whole file, RFC 9110 section 14.5
+            f"Content-Range {content_range!r} is not the whole file of {size} bytes",
+            hint="Send the file from its first byte, without -C or -r; `cryoferry send` resumes.",
+        )
     declaration = UploadDeclaration(session=session, path=path, revision=revision, size_bytes=size)
     upload, is_own = await run_in_threadpool(_reserve, receiver, declaration)
     receipt = None
@@ -115,7 +125,7 @@ async def put_file(
 def _length(request: Request, max_bytes: int) -> int:
     length = request.headers.get("content-length", "")
     if not length.isdigit():
-        raise BadRequest("a file in one request needs its Content-Length")
+        raise BadRequest("a file in one request needs its Content-Length", hint="Send a file, not a pipe.")
     if int(length) > max_bytes:
         raise TooLarge(f"{length} bytes; at most {max_bytes} are accepted")
     return int(length)
@@ -176,32 +186,38 @@ def list_files(
     return FileList(files=page, next=page[-1].path if len(rows) > limit else None)
 
 
-@router.get(
-    protocol.FILE,
-    response_class=Response,
-    responses={
-        200: {
-            "description": "The file's bytes.",
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-        },
-        **problems(ScopeRejected, NotFound, BadName),
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_READ: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {
+        200: {"description": "The file's bytes; its root digest as ETag.", "content": _BYTES},
+        206: {"description": "The range of its bytes.", "content": _BYTES},
+        **problems(ScopeRejected, NotFound, BadName, BadRange),
     },
-)
+}
+
+
+@router.get(protocol.FILE, **_READ)
+@router.head(protocol.FILE, **_READ)
 def get_file(
     session: str,
     path: str,
     request: Request,
     token: Bearer,
     revision: Annotated[int | None, Query(ge=1, le=MAX_REVISION, description="default: the newest")] = None,
-) -> CommittedFile:
-    """Read a committed file."""
+    wanted_range: Annotated[str, Header(alias=protocol.H_RANGE, description="`bytes=FIRST-LAST`, one")] = "",
+    if_range: Annotated[
+        str | None, Header(description="an ETag; of another file, all bytes come instead of the range")
+    ] = None,
+) -> Response:
+    """Read a committed file, or a range of it."""
     check_session_name(session)
     check_path(path)
     token.permit(session, write=False)
     receiver = receiver_of(request)
     with receiver.database.read() as connection:
         wanted = (
-            select(files.c.location, files.c.size_bytes)
+            select(files.c.location, files.c.size_bytes, files.c.digest)
             .where(files.c.session_id == session_id_of(connection, session), files.c.path == path)
             .order_by(files.c.revision.desc())
         )
@@ -210,4 +226,11 @@ def get_file(
         row = connection.execute(wanted.limit(1)).one_or_none()
     if row is None:
         raise NotFound(f"there is no committed file {path!r} in session {session!r}")
-    return CommittedFile(receiver.storage, row.location, row.size_bytes)
+    etag = protocol.format_etag(row.digest)
+    span = None
+    if if_range in (None, etag):
+        try:
+            span = protocol.parse_range(wanted_range, row.size_bytes)
+        except BadRange as error:
+            return answer_of(error, headers={protocol.H_CONTENT_RANGE: f"bytes */{row.size_bytes}"})
+    return CommittedFile(receiver.storage, row.location, row.size_bytes, etag, span)

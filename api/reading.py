@@ -11,6 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.storage import Storage
+from transfer.protocol import H_CONTENT_RANGE, format_content_range
 
 _BLOCK_BYTES = 1 << 20
 
@@ -26,13 +27,26 @@ class CommittedFile(Response):
         The file, relative to the data folder.
     size_bytes
         Its size.
+    etag
+        What tells it from every other file.
+    span
+        Which of its bytes; None: all.
     """
 
-    def __init__(self, storage: Storage, location: str, size_bytes: int) -> None:
+    def __init__(self, storage: Storage, location: str, size_bytes: int, etag: str, span: range | None) -> None:
         super().__init__(media_type="application/octet-stream")
         self._storage = storage
         self._location = location
-        self._size_bytes = size_bytes
+        self._span = range(size_bytes) if span is None else span
+        self.status_code = 200 if span is None else 206
+        self._answer_headers = {
+            "Content-Length": str(len(self._span)),
+            "Accept-Ranges": "bytes",
+            "ETag": etag,
+            "X-Content-Type-Options": "nosniff",
+        }
+        if span is not None:
+            self._answer_headers[H_CONTENT_RANGE] = format_content_range(span, size_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer.
@@ -46,14 +60,15 @@ class CommittedFile(Response):
         def opener(_location: str, _flags: int) -> int:
             return self._storage.open_committed(self._location)
 
-        headers = {"Content-Length": str(self._size_bytes), "X-Content-Type-Options": "nosniff"}
         async with aiofiles.open(Path(self._location), "rb", buffering=0, opener=opener) as file:
-            answer = StreamingResponse(_blocks(file, self._size_bytes), headers=headers, media_type=self.media_type)
+            span = range(0) if scope["method"] == "HEAD" else self._span
+            answer = StreamingResponse(_blocks(file, span), self.status_code, self._answer_headers, self.media_type)
             await answer(scope, receive, send)
 
 
-async def _blocks(file: AsyncFileIO, size_bytes: int) -> AsyncIterator[bytes]:
-    rest = size_bytes
+async def _blocks(file: AsyncFileIO, span: range) -> AsyncIterator[bytes]:
+    await file.seek(span.start)
+    rest = len(span)
     while rest and (block := await file.read(min(rest, _BLOCK_BYTES))):
         rest -= len(block)
         yield block

@@ -3,7 +3,8 @@
 A head has `HEAD_TIMEOUT_S` and `MAX_HEAD_BYTES`, from its first byte (a new connection: from its beginning) to its
 last; so has what still comes of a body whose request was answered without it. uvicorn's own time-out of idle
 connections ends with the first byte that comes.
-A body is measured by how long its client was waited for: `Patience`.
+A body is measured by how long its client was waited for: `Patience`. A client that reads nothing of an answer for
+`WRITE_TIMEOUT_S` loses it.
 """
 
 from __future__ import annotations
@@ -65,8 +66,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     HEAD_TIMEOUT_S = 15.0
     MAX_HEAD_BYTES = 64 << 10
+    WRITE_TIMEOUT_S = 60.0
 
     _head_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_body = False
 
@@ -78,7 +81,24 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._head_came()
+        self._written()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait until the client has read of its answer, not for ever."""
+        super().pause_writing()
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(self.WRITE_TIMEOUT_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        self._written()
+        super().resume_writing()
+
+    def _written(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def data_received(self, data: bytes) -> None:
         """Take what came; bytes that do not complete a head only use its time up."""

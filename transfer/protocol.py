@@ -24,6 +24,7 @@ root digest. Whatever is repeated gives the same answer. Every answer that is no
 | `PUT /v1/files/{session}/{path}?revision=N` with Content-Digest | 201 `Receipt`; the same content again 200 |
 | … another content has that (session, path, revision) | 409 name-taken |
 | `DELETE /v1/uploads/{id}` of a committed one | 409 upload-conflict |
+| `GET /v1/files/{session}/{path}?revision=N` | 200, its digest as `ETag`; with one `Range` 206 or 416; `HEAD` |
 | `PUT …/exposures/{exposure_id}`, an `ExposureRecord` | 201 `Exposure`; the same record again 200 |
 | … it names files that are not committed so | 409 files-missing, those `files` a member |
 | … a different record, and not the next revision | 409 exposure-conflict |
@@ -42,7 +43,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from transfer.chunks import CHUNK_BYTES
-from transfer.errors import BY_SLUG, BadRequest, ProtocolMismatch, TemporaryError, TransferError
+from transfer.errors import BY_SLUG, BadRange, BadRequest, ProtocolMismatch, TemporaryError, TransferError
 from transfer.records import MAX_REVISION, ExposureRecord, Receipt, Record
 
 UPLOAD = "/v1/uploads/{upload_id}"
@@ -64,6 +65,8 @@ READY = "/readyz"
 
 H_CONTENT_DIGEST = "Content-Digest"
 H_CONTENT_RANGE = "Content-Range"
+H_RANGE = "Range"
+H_IF_RANGE = "If-Range"
 H_UPLOAD_OFFSET = "Upload-Offset"
 H_UPLOAD_COMPLETE = "Upload-Complete"
 H_UPLOAD_LIMIT = "Upload-Limit"
@@ -299,3 +302,39 @@ def parse_content_range(value: str) -> tuple[range, int]:
     if not first <= last < total:
         raise BadRequest(f"Content-Range {value!r} contradicts itself")
     return range(first, last + 1), total
+
+
+_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
+
+
+def format_range(span: range) -> str:
+    """Return a Range field value for a non-empty range of bytes."""
+    return f"bytes={span.start}-{span.stop - 1}"
+
+
+def format_etag(digest: str) -> str:
+    """Return the ETag of a file with this root digest."""
+    return f'"{digest}"'
+
+
+def parse_range(value: str, size_bytes: int) -> range | None:
+    """Return the bytes that a Range field asks for; None: the whole file, as for anything but one range of bytes.
+
+    Raises
+    ------
+    BadRange
+        The file has none of them.
+    """
+    match = _RANGE.fullmatch(value.strip())
+    if not match or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        span = range(max(0, size_bytes - int(last)), size_bytes)
+    elif last and int(last) < int(first):
+        return None
+    else:
+        span = range(int(first), min(int(last) + 1, size_bytes) if last else size_bytes)
+    if not span:
+        raise BadRange(f"{value} asks for nothing of {size_bytes} bytes", hint="Ask for bytes that the file has.")
+    return span

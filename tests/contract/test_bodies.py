@@ -198,3 +198,13 @@ def test_a_chunked_body_of_a_part(receiver, wire, root_digest_of) -> None:
     answer = wire.http.put(f"/v1/uploads/{upload}/content", content=pieces, headers=headers)
     assert answer.status_code == 204, answer.text
     assert wire.commit(upload, root_digest_of(data)).status_code == 201
+
+
+def test_a_part_of_a_file_is_not_taken_for_the_file(receiver, wire) -> None:
+    """What `curl -C 3 -T FILE`, `curl -r 0-4 -T FILE` and `curl -T -` send."""
+    for content_range in ("bytes 3-7/8", "bytes 0-4/8", "bytes 0-4/*", "bytes 0-3/4"):
+        answer = wire.put_file("a", b"hello", **{"Content-Range": content_range})
+        assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (400, "bad-request"), content_range
+    assert wire.http.put("/v1/files/s1/a", content=iter([b"hel", b"lo"])).status_code == 400
+    assert not (receiver.data / "sessions/s1").exists()
+    assert wire.put_file("a", b"hello", **{"Content-Range": "bytes 0-4/5"}).status_code == 201

@@ -53,3 +53,56 @@ def test_a_committed_file_that_somebody_took_away_is_not_found(receiver, wire) -
     (receiver.data / "sessions/s1/files/a").unlink()
     answer = wire.http.get("/v1/files/s1/a")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_a_range_of_a_file(receiver, wire, root_digest_of) -> None:
+    data = bytes(range(256)) * 8
+    assert wire.put_file("a", data).status_code == 201
+    etag = f'"{root_digest_of(data)}"'
+
+    def get(**headers: str):
+        return wire.http.get(
+            "/v1/files/s1/a", headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
+
+    whole = get()
+    assert (whole.status_code, whole.headers["etag"], whole.headers["accept-ranges"]) == (200, etag, "bytes")
+    for asked, span in {
+        "bytes=0-0": (0, 1),
+        "bytes=100-299": (100, 300),
+        "bytes=2000-": (2000, 2048),
+        "bytes=2000-99999": (2000, 2048),
+        "bytes=-5": (2043, 2048),
+        "bytes=-99999": (0, 2048),
+    }.items():
+        part = get(Range=asked, If_Range=etag)
+        assert (part.status_code, part.content) == (206, data[slice(*span)]), asked
+        assert part.headers["content-range"] == f"bytes {span[0]}-{span[1] - 1}/2048"
+    for asked in ("bytes=2048-", "bytes=-0", "bytes=9999-10000"):
+        none = get(Range=asked)
+        assert (none.status_code, none.headers["content-range"]) == (416, "bytes */2048"), asked
+        assert none.json()["type"].endswith("/bad-range")
+    for asked in ("bytes=5-2", "bytes=0-1,3-4", "bytes=-", "lines=1-2", "bytes=a-b"):
+        assert (get(Range=asked).status_code, get(Range=asked).content) == (200, data), asked
+    assert get(Range="bytes=0-0", If_Range='"another"').content == data
+
+
+def test_what_a_file_is_without_its_bytes(receiver, wire) -> None:
+    assert wire.put_file("a", bytes(3_000_000)).status_code == 201
+    answer = wire.http.head("/v1/files/s1/a")
+    assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, "3000000", b"")
+    assert answer.headers["etag"] == wire.http.get("/v1/files/s1/a").headers["etag"]
+    assert wire.http.head("/v1/files/s1/b").status_code == 404
+
+
+def test_a_client_that_does_not_read_loses_its_answer(receiver, wire, monkeypatch) -> None:
+    monkeypatch.setattr("api.slow_clients.GuardedProtocol.WRITE_TIMEOUT_S", 0.2)
+    assert wire.put_file("large", bytes(8_000_000)).status_code == 201
+    link = ask(receiver, wire, "large")
+    file = receiver.data.resolve() / "sessions/s1/files/large"
+    assert link.recv(1)
+    deadline = time.monotonic() + 10
+    while open_descriptors(file):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    link.close()
