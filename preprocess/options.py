@@ -22,7 +22,14 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from preprocess.acquisition import Acquisition
-from preprocess.settings import AlignmentSettings, DefectSettings, EerSettings, FrameSettings, GainSettings
+from preprocess.settings import (
+    AlignmentSettings,
+    DefectSettings,
+    EerSettings,
+    FrameSettings,
+    GainSettings,
+    MagnificationSettings,
+)
 
 MOST_PATCHES = 16
 ACQUISITION, CORRECTION, ALIGNMENT, OUTPUTS = "Acquisition", "Gain and frames", "Alignment", "Outputs"
@@ -126,6 +133,21 @@ Bin = Annotated[
 DoseWeighting = Annotated[
     bool, typer.Option(help="Weight each frame's frequencies by its dose.", rich_help_panel=ALIGNMENT)
 ]
+MagMajor = Annotated[
+    float,
+    typer.Option(
+        metavar="F", min=0.1, help="Anisotropic magnification: along the major axis.", rich_help_panel=CORRECTION
+    ),
+]
+MagMinor = Annotated[
+    float, typer.Option(metavar="F", min=0.1, help="The same along the minor axis.", rich_help_panel=CORRECTION)
+]
+MagAngle = Annotated[
+    float,
+    typer.Option(
+        metavar="DEGREES", help="Of the major axis from the x axis, as in MotionCor's -Mag.", rich_help_panel=CORRECTION
+    ),
+]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda:N", help="Where to compute.", rich_help_panel=ALIGNMENT)]
 DeviceMemory = Annotated[
     float | None,
@@ -151,6 +173,8 @@ MotioncorLogs = Annotated[
     ),
 ]
 
+MOST_STRETCH = 0.03
+"""Anisotropy of more than 3 % is no microscope's, and beyond what the interpolation has room for."""
 ROTATIONS: dict[str, Literal[0, 90, 180, 270]] = {"0": 0, "90": 90, "180": 180, "270": 270}
 
 
@@ -187,6 +211,9 @@ def chosen_alignment(
     throw: Throw = None,
     group: Group = 1,
     patches: Patches = "auto",
+    mag_major: MagMajor = 1.0,
+    mag_minor: MagMinor = 1.0,
+    mag_angle: MagAngle = 0.0,
     bin: Bin = 1,  # noqa: A002  # the option is --bin
     dose_weighting: DoseWeighting = True,
     device: Device = "auto",
@@ -221,6 +248,7 @@ def chosen_alignment(
                 upsampling=2 if eer_upsampling == "2" else 1,
             ),
             frames=FrameSettings(first=_first_frame(first_frame, throw), last=last_frame, group=group),
+            magnification=_magnification(mag_major, mag_minor, mag_angle),
             patches=_patches(patches),
             bin_factor=bin,
             dose_weighting=dose_weighting,
@@ -241,6 +269,15 @@ def _first_frame(first: int | None, throw: int | None) -> int:
     if throw is not None and first not in {None, throw + 1}:
         raise typer.BadParameter(f"--throw {throw} and --first-frame {first} contradict each other")
     return (throw or 0) + 1 if first is None else first
+
+
+def _magnification(major: float, minor: float, angle_degrees: float) -> MagnificationSettings:
+    if not abs(major / minor - 1) <= MOST_STRETCH:
+        raise typer.BadParameter(
+            f"--mag-major {major:g} and --mag-minor {minor:g} differ by more than {MOST_STRETCH:.0%}: "
+            "give the magnifications, or their ratio and 1, such as 1.012 and 1"
+        )
+    return MagnificationSettings(major=major, minor=minor, angle_degrees=angle_degrees)
 
 
 def _patches(text: str) -> tuple[int, int] | None:

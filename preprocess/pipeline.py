@@ -109,10 +109,13 @@ def process_movie(
         motion = _motion(movie, held, settings, lambda fraction: stages.tell("align", fraction))
         field = motion.field.seen_from_first((movie.height, movie.width))
     with stages.stage("sum"):
+        magnification = settings.magnification
         images = micrographs(
             held.stack,
             backend,
-            field,
+            field.stretched(magnification.stretch, magnification.angle_degrees, (movie.height, movie.width))
+            if magnification.stretch != 1
+            else field,
             weights,
             settings,
             micrograph_shape(movie.height, movie.width, settings.bin_factor),

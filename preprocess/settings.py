@@ -35,6 +35,23 @@ class EerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MagnificationSettings:
+    """Anisotropic magnification, as MotionCor's `-Mag` has it: the image is stretched by major / minor along one axis.
+
+    The axis' angle is counted from the x axis, counter-clockwise with row 0 on top.
+    """
+
+    major: float = 1.0
+    minor: float = 1.0
+    angle_degrees: float = 0.0
+
+    @property
+    def stretch(self) -> float:
+        """Return by how much the image is stretched."""
+        return self.major / self.minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrameSettings:
     """Which frames are used, counted from 1, both ends included, and how many are added up to estimate motion."""
 
@@ -54,6 +71,7 @@ class AlignmentSettings:
     defects: DefectSettings = DefectSettings()
     eer: EerSettings = EerSettings()
     frames: FrameSettings = FrameSettings()
+    magnification: MagnificationSettings = MagnificationSettings()
     bin_factor: int = 1
     patches: tuple[int, int] | None = None  # (x, y); None: from size and dose; (1, 1): whole-frame alignment alone
     dose_weighting: bool = True

@@ -19,6 +19,10 @@ EXPONENTS = np.array(
 x = column / width - 0.5 and y = row / height - 0.5.
 """
 
+MOST_COLUMNS, LARGEST_STEP_PX = 32, 0.1
+"""Columns for which the field is evaluated once at most, and what it may differ by from one such piece to the next."""
+_GRID = np.linspace(-0.5, 0.5, 9)
+
 MEANS = np.prod(np.where(EXPONENTS % 2, 0, 0.5**EXPONENTS / (EXPONENTS + 1)), axis=1)
 """Mean of each term over the frame."""
 
@@ -95,6 +99,35 @@ class DisplacementField:
     def by_powers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the coefficients of y and x by powers of y and of x, (frames, MOST_DEGREE + 1, MOST_DEGREE + 1)."""
         return _by_powers(self.y), _by_powers(self.x)
+
+    def columns_at_once(self, width: int) -> int:
+        """Return for how many columns of a frame, a power of 2, one evaluation at their middle is enough."""
+        along = np.arange(MOST_DEGREE + 1)
+        at_x, at_y = _GRID[:, None] ** np.maximum(along - 1, 0) * along, _GRID[:, None] ** along
+        slopes = [np.einsum("tji,aj,bi->tab", powers, at_y, at_x) for powers in self.by_powers()]
+        steepest = float(np.abs(slopes).max()) / width
+        enough = LARGEST_STEP_PX / max(steepest, LARGEST_STEP_PX / MOST_COLUMNS)
+        return int(2 ** np.floor(np.log2(max(enough, 1))))
+
+    def stretched(self, stretch: float, angle_degrees: float, frame_shape: tuple[int, int]) -> DisplacementField:
+        """Return the field of a micrograph that is stretched around its middle besides, along one axis.
+
+        `angle_degrees` is that axis' from the x axis, counter-clockwise with row 0 on top; the definition is that of
+        MotionCor's `-Mag` (stretch: major over minor magnification). Polynomials stay polynomials of their degree.
+        """
+        size = np.array([frame_shape[1], frame_shape[0]], np.float64)  # x, y
+        angle = -np.deg2rad(angle_degrees)
+        axis = np.array([np.cos(angle), np.sin(angle)])
+        back = np.eye(2) + (1 / stretch - 1) * np.outer(axis, axis)
+        places = np.stack([grid.ravel() for grid in np.meshgrid(_GRID, _GRID)], 1)
+        origins = places * size @ back.T
+        from_x, from_y = (origins / size).T
+        moved_x, moved_y = (origins - places * size).T
+        here = terms_at(places[:, 1], places[:, 0], self.terms).T
+        there = terms_at(from_y, from_x, self.terms)
+        y = np.linalg.lstsq(here, (self.y @ there + moved_y).T, rcond=None)[0].T
+        x = np.linalg.lstsq(here, (self.x @ there + moved_x).T, rcond=None)[0].T
+        return DisplacementField(np.round(y, 9), np.round(x, 9))
 
     def __len__(self) -> int:
         """Return the number of frames."""

@@ -241,6 +241,7 @@ class CpuFrameStack:
             self.gain,
             self.has_gain,
             *field.by_powers(),
+            field.columns_at_once(self.frames.shape[2]),
             np.ascontiguousarray(weights.T, np.float32),
             lanczos_taps(),
             sums,

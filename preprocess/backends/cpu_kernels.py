@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.spectrum_layout import FIELD_COLUMNS
+from preprocess.alignment.field import MOST_COLUMNS
 
 Array = NDArray[Any]
 
@@ -371,6 +371,7 @@ def warp_row(
     row_y: Array,
     row_x: Array,
     place: tuple[int, int, int],
+    piece: int,
     taps: Array,
     weights: Array,
     sums: Array,
@@ -379,13 +380,13 @@ def warp_row(
 ) -> None:
     """Add one row of a frame's block, its displacement undone, to the sums; `place`: y, first column, columns.
 
-    `row_y`, `row_x`: the displacement's coefficients of powers of x in this row.
+    `row_y`, `row_x`: the displacement's coefficients of powers of x in this row; `piece`: columns that share its value.
     """
     width = sums.shape[2]
     y, left, columns = place
     steps = taps.shape[0]
-    for start in range(left, left + columns, FIELD_COLUMNS):
-        n = min(FIELD_COLUMNS, left + columns - start)
+    for start in range(left, left + columns, piece):
+        n = min(piece, left + columns - start)
         at_x = (start + 0.5 * n) / width - 0.5
         source_y = y + horner(row_y, at_x)
         shift_x = horner(row_x, at_x)
@@ -405,6 +406,7 @@ def warp_and_sum(
     has_gain: bool,
     field_y: Array,
     field_x: Array,
+    piece: int,
     weights: Array,
     taps: Array,
     sums: Array,
@@ -418,8 +420,8 @@ def warp_and_sum(
     """
     count, height, width = frames.shape
     block = np.empty((TILE_ROWS + MARGIN, BLOCK_COLUMNS + MARGIN), np.float32)
-    line = np.empty(FIELD_COLUMNS + 5, np.float32)
-    value = np.empty(FIELD_COLUMNS, np.float32)
+    line = np.empty(MOST_COLUMNS + 5, np.float32)
+    value = np.empty(MOST_COLUMNS, np.float32)
     row_y, row_x = np.empty(field_y.shape[2]), np.empty(field_x.shape[2])
     for top in range(start, stop, TILE_ROWS):
         rows = min(TILE_ROWS, stop - top)
@@ -437,7 +439,9 @@ def warp_and_sum(
                 for y in range(top, top + rows):
                     along_row(field_y[t], y / height - 0.5, row_y)
                     along_row(field_x[t], y / height - 0.5, row_x)
-                    warp_row(block, origin, row_y, row_x, (y, left, columns), taps, weights[t], sums, line, value)
+                    warp_row(
+                        block, origin, row_y, row_x, (y, left, columns), piece, taps, weights[t], sums, line, value
+                    )
 
 
 @numba.njit(nogil=True, cache=True)

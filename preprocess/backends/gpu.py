@@ -272,7 +272,7 @@ class GpuFrameStack:
         taps = cupy.asarray(lanczos_taps())
         gain = taps if self.gain is None else self.gain
         grid = (-(-width // THREADS_A_BLOCK[0]), -(-height // THREADS_A_BLOCK[1]))
-        has_gain = np.int32(self.gain is not None)
+        has_gain, piece = np.int32(self.gain is not None), field.columns_at_once(width)
         images: list[DeviceImage] = []
         at_once = MOST_SUMS
         while len(images) < len(weights):
@@ -286,7 +286,7 @@ class GpuFrameStack:
                 images = [cupy.asnumpy(image) for image in images]
                 cupy.get_default_memory_pool().free_all_blocks()
                 continue
-            sizes = [np.int32(size) for size in (count, height, width, part.shape[1], len(taps))]
+            sizes = [np.int32(size) for size in (count, height, width, part.shape[1], len(taps), piece)]
             arguments = (self.frames, gain, has_gain, field_y, field_x, cupy.asarray(part), taps, sums, *sizes)
             kernel(grid, THREADS_A_BLOCK, arguments)
             images += list(sums) if at_once == MOST_SUMS else [cupy.asnumpy(image) for image in sums]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from preprocess.alignment.field import MOST_DEGREE
-from preprocess.backends.spectrum_layout import FIELD_COLUMNS
 
 MOST_SUMS = 16
 """Sums that one launch accumulates; more take several launches."""
 
 WARP_AND_SUM = f"""
-#define FIELD_COLUMNS {FIELD_COLUMNS}
 #define MOST_SUMS {MOST_SUMS}
 #define POWERS {MOST_DEGREE + 1}
 
@@ -37,13 +35,13 @@ __device__ double displacement(const double* c, double y, double x) {{
 extern "C" __global__ void warp_and_sum(
     const FRAME* frames, const float* gain, int has_gain, const double* field_y, const double* field_x,
     const float* weights, const float* taps, float* sums,
-    int count, int height, int width, int sum_count, int steps
+    int count, int height, int width, int sum_count, int steps, int piece
 ) {{
     int x = blockIdx.x * blockDim.x + threadIdx.x;
     int y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= width || y >= height) return;
-    int block = x / FIELD_COLUMNS * FIELD_COLUMNS;
-    int columns = min(FIELD_COLUMNS, width - block);
+    int block = x / piece * piece;
+    int columns = min(piece, width - block);
     double at_y = (double)y / height - 0.5;
     double at_x = (block + 0.5 * columns) / width - 0.5;
     float total[MOST_SUMS];

@@ -10,9 +10,6 @@ from preprocess.backends.contract import RING_COUNT
 CORNER_FREQUENCY = float(np.sqrt(0.5))
 """Frequency of a spectrum's corner, 1/px."""
 
-FIELD_COLUMNS = 32
-"""Columns for which the displacement field is evaluated once, at their middle."""
-
 
 def lanczos_taps(count: int = 2048) -> NDArray[np.float32]:
     """Return the six Lanczos-3 weights for `count` fractions of a pixel from 0, shape (count, 6), each row's sum 1."""

@@ -208,16 +208,17 @@ def test_patches_that_cover_the_frame_count_every_pixel_once_on_average() -> Non
     assert 0.85 < area / 700_000 < 1.05
 
 
-def warped(frame: np.ndarray, field_y: np.ndarray, field_x: np.ndarray) -> np.ndarray:
-    """One frame with its displacement undone: Lanczos-3 of the mirrored image, the field sampled every 32 columns."""
+def warped(frame: np.ndarray, field: DisplacementField, t: int) -> np.ndarray:
+    """One frame with its displacement undone: Lanczos-3 of the mirrored image, the field sampled every few columns."""
     y, x = np.indices(frame.shape)
-    block = x // 32 * 32
-    middle = (block + 0.5 * np.minimum(32, WIDTH - block)) / WIDTH - 0.5
+    columns = field.columns_at_once(WIDTH)
+    block = x // columns * columns
+    middle = (block + 0.5 * np.minimum(columns, WIDTH - block)) / WIDTH - 0.5
     row = y / HEIGHT - 0.5
-    terms = terms_at(row, middle, len(field_y))
+    terms = terms_at(row, middle, field.terms)
     taps = lanczos_taps()
     places = []
-    for start, coefficients in ((y, field_y), (x, field_x)):
+    for start, coefficients in ((y, field.y[t]), (x, field.x[t])):
         shift = np.tensordot(coefficients, terms, 1)
         whole = np.floor(shift).astype(int)
         places.append((start + whole, taps[((shift - whole) * len(taps)).astype(int)]))
@@ -239,9 +240,7 @@ def test_warped_sums_follow_the_field_and_the_weights(
     field = DisplacementField(random.normal(0, 3, (COUNT, terms)), random.normal(0, 3, (COUNT, terms)))
     weights = random.normal(0, 1, (19, COUNT)).astype(np.float32)
     images = hold(backend, frames, gain if with_gain else None).warped_sums(field, weights)
-    each = np.stack(
-        [warped(frame * (gain if with_gain else 1), field.y[t], field.x[t]) for t, frame in enumerate(frames)]
-    )
+    each = np.stack([warped(frame * (gain if with_gain else 1), field, t) for t, frame in enumerate(frames)])
     passed_on = np.ones((1, 2), np.float32)
     for weight, image in zip(weights, images, strict=True):
         found = backend.filtered_sum([image], passed_on, (HEIGHT, WIDTH))
