@@ -41,6 +41,8 @@ COMMANDS: dict[str, Mounted] = {
     "session": Mounted("transfer.commands", "session", ANYWHERE),
     "align": Mounted("preprocess.commands", "align", ANYWHERE),
     "send": Mounted("transfer.commands", "send", ANYWHERE),
+    "fetch": Mounted("transfer.fetch_commands", "fetch", ANYWHERE),
+    "verify": Mounted("transfer.fetch_commands", "verify", ANYWHERE),
     "simulate": Mounted("preprocess.simulation.commands", "simulate", ANYWHERE),
     "bench": Mounted("benchmarks.commands", "bench", ANYWHERE),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -22,7 +23,7 @@ from transfer import protocol
 from transfer.bulk import Carrier, Put, route
 from transfer.connection import CONNECT_TIMEOUT_S, KEEPALIVE_S, Endpoint, SocketCarrier
 from transfer.credentials import check_token
-from transfer.errors import BadUrl, CertificateRejected, LinkLost, ProtocolMismatch, SourceUnreadable
+from transfer.errors import BadUrl, CertificateRejected, LinkLost, ProtocolMismatch, SourceUnreadable, TransferError
 from transfer.portable import PortableCarrier
 from transfer.protocol import (
     CommitRequest,
@@ -227,6 +228,28 @@ class ReceiverClient:
         params = {} if quiet_s is None else {"quiet_s": f"{quiet_s:g}"}
         self._request("DELETE", route(protocol.UPLOAD, upload_id=str(upload_id)), params=params)
 
+    @contextmanager
+    def content(self, receipt: Receipt, wanted: range) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Ask for a non-empty range of a committed file.
+
+        Yields the number of the first byte that comes (0 where the receiver knows no ranges) and the bytes.
+
+        Raises
+        ------
+        TransferError
+        """
+        target = route(protocol.FILE, session=receipt.session, path=receipt.path)
+        headers = {"Range": f"bytes={wanted.start}-{wanted.stop - 1}", "Accept-Encoding": "identity"}
+        params = {"revision": str(receipt.revision)}
+        try:
+            with self._http.stream("GET", target, params=params, headers=headers) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _refusal(answer)
+                yield _first_byte(answer, wanted, receipt), answer.iter_bytes()
+        except httpx.RequestError as error:
+            raise self._lost(f"GET {target}", error) from error
+
     # Bulk
 
     def carrier(self) -> Carrier:
@@ -282,16 +305,32 @@ class ReceiverClient:
         try:
             answer = self._http.request(method, target, content=content, headers=headers, params=params)
         except httpx.RequestError as error:
-            if isinstance(error.__context__, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise CertificateRejected(f"{self.url.host}: {error}") from error
-            raise LinkLost(
-                f"{method} {str(self.url).rstrip('/')}{target}: {str(error) or type(error).__name__}"
-            ) from error
+            raise self._lost(f"{method} {target}", error) from error
         if self.congestion_control is None:
             self.congestion_control = _congestion_control(answer)
         if not answer.is_success:
-            raise protocol.error_of(answer.status_code, answer.content, answer.headers.get(protocol.H_RETRY_AFTER))
+            raise _refusal(answer)
         return answer
+
+    def _lost(self, request: str, error: httpx.RequestError) -> TransferError:
+        if isinstance(error.__context__, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return CertificateRejected(f"{self.url.host}: {error}")
+        method, _, target = request.partition(" ")
+        return LinkLost(f"{method} {str(self.url).rstrip('/')}{target}: {str(error) or type(error).__name__}")
+
+
+def _refusal(answer: httpx.Response) -> TransferError:
+    return protocol.error_of(answer.status_code, answer.content, answer.headers.get(protocol.H_RETRY_AFTER))
+
+
+def _first_byte(answer: httpx.Response, wanted: range, receipt: Receipt) -> int:
+    """Return the number of the first byte of an answer to a request for a range."""
+    if answer.status_code != 206:
+        return 0
+    told, size_bytes = protocol.parse_content_range(answer.headers.get(protocol.H_CONTENT_RANGE, ""))
+    if told != wanted or size_bytes != receipt.size_bytes:
+        raise ProtocolMismatch(f"{receipt.path}: other bytes than {wanted.start} to {wanted.stop - 1} were answered")
+    return told.start
 
 
 def _congestion_control(answer: httpx.Response) -> str | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from fnmatch import fnmatch
+from functools import partial
 from json import dumps
 from pathlib import Path
 from threading import Event
@@ -14,6 +14,7 @@ import typer
 
 from transfer.errors import AuthRejected, CertificateRejected, ScopeRejected, TemporaryError, TransferError
 from transfer.names import check_session_name
+from transfer.shared_commands import Ca, DryRun, Json, To, TokenFile, connect, progress, stderr_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,28 +25,13 @@ if TYPE_CHECKING:
     from transfer.protocol import Session
     from transfer.sender import FileToSend, Outcome, Sender
 
-To = Annotated[str, typer.Option("--to", metavar="URL", help="The receiver: https://…, or http:// on this machine.")]
-TokenFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="File that holds the token; otherwise CRYOFERRY_TOKEN.")
-]
-Ca = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="PEM file of the authority that signed the receiver's certificate.")
-]
 Limit = Annotated[
     str, typer.Option(metavar="TIMETABLE", help="At most so fast: `40MB/s`, or `08:00-18:00 40MB/s; 200Mbit/s`.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 SessionName = Annotated[str, typer.Argument(metavar="NAME", help="The session's name.", callback=check_session_name)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the receiver.")]
 
 ENDS_ALL = (AuthRejected, ScopeRejected, CertificateRejected, TemporaryError)
 """What would meet every other file as well."""
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def send(
@@ -71,6 +57,12 @@ def send(
         float,
         typer.Option(min=0, metavar="SECONDS", help="How long to try again while the receiver cannot be reached."),
     ] = 60.0,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read each file again and compare it with its receipt.")
+    ] = False,
+    delete_after_receipt: Annotated[
+        bool, typer.Option("--delete-after-receipt", help="Delete each file that has its receipt and is unchanged.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent.")] = False,
     json: Json = False,
 ) -> None:
@@ -87,10 +79,11 @@ def send(
         _show_plan(planned, json)
         return
     with (
-        _client(to, token_file, ca) as client,
+        connect(to, token_file, ca) as client,
         Sender(client, connections=connections, give_up_after_s=give_up_after, pacer=pacer) as sender,
     ):
-        raise typer.Exit(_send(sender, planned, json=json))
+        settle = partial(_settled, verify=verify, delete=delete_after_receipt)
+        raise typer.Exit(_send(sender, planned, settle, json=json))
 
 
 def plan(
@@ -152,7 +145,7 @@ def _files(sources: list[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def _show_plan(planned: list[FileToSend], json: bool) -> None:
-    console = _console()
+    console = stderr_console()
     for file in planned:
         size_bytes = file.source.stat().st_size
         if json:
@@ -173,30 +166,45 @@ def _show_plan(planned: list[FileToSend], json: bool) -> None:
             )
 
 
-def _client(to: str, token_file: Path | None, ca: Path | None) -> ReceiverClient:
-    from transfer.client import ReceiverClient
-    from transfer.credentials import read_token
-
-    return ReceiverClient(to, read_token(token_file), ca=ca)
-
-
-def _send(sender: Sender, planned: list[FileToSend], *, json: bool) -> int:
+def _send(sender: Sender, planned: list[FileToSend], settle: Callable[[Outcome], Outcome], *, json: bool) -> int:
     """Send what is planned, tell of each file and of all, and return the exit code."""
     from transfer.patience import Patience
 
-    console = _console()
+    console = stderr_console()
     patience = Patience(sender.give_up_after_s, lambda: False)
     planned = patience.repeat(lambda: _with_listed(sender.client, planned))
     began = ended = time.monotonic()
     outcomes: list[Outcome] = []
-    with _progress(console, planned) as advance:
+    total_bytes = sum(file.source.stat().st_size for file in planned)
+    with progress(console, "sending", total_bytes) as advance:
         for outcome in _until_hopeless(sender, planned, advance):
-            outcomes.append(outcome)
             if outcome.receipt:
                 ended = time.monotonic()
-            _tell(outcome, console, json)
+            outcomes.append(settle(outcome))
+            _tell(outcomes[-1], console, json)
     _sum_up(outcomes, sender, ended - began, console, json)
     return _exit_code(outcomes)
+
+
+def _settled(outcome: Outcome, *, verify: bool, delete: bool) -> Outcome:
+    """Do what is to be done with a file that has its receipt; return what became of it."""
+    from dataclasses import replace
+
+    from transfer.comparing import digest_of
+    from transfer.errors import FileCorrupt
+    from transfer.source import delete_unchanged
+
+    source, receipt = outcome.file.source, outcome.receipt
+    if receipt is None or outcome.sent is None:
+        return outcome
+    try:
+        if verify and digest_of(source) != receipt.digest:
+            raise FileCorrupt(f"{source}: read again, it has not the digest {receipt.digest} of its receipt")
+        if delete:
+            delete_unchanged(source, outcome.sent)
+    except TransferError as error:
+        return replace(outcome, error=error)
+    return outcome
 
 
 def _with_listed(client: ReceiverClient, planned: list[FileToSend]) -> list[FileToSend]:
@@ -219,18 +227,6 @@ def _until_hopeless(sender: Sender, planned: list[FileToSend], advance: Callable
         yield outcome
 
 
-@contextmanager
-def _progress(console: Console, planned: list[FileToSend]) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal; yields what advances it by a number of bytes."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn("sending"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
-        sizes = [file.source.stat().st_size for file in planned]
-        task = bars.add_task("sending", total=sum(sizes))
-        yield lambda count: bars.advance(task, count)
-
-
 def _tell(outcome: Outcome, console: Console, json: bool) -> None:
     file, receipt, error = outcome.file, outcome.receipt, outcome.error
     if error:
@@ -240,7 +236,7 @@ def _tell(outcome: Outcome, console: Console, json: bool) -> None:
         console.print(
             f"received: {receipt.path} revision {receipt.revision} ({receipt.size_bytes:,} bytes)", markup=False
         )
-    if json and receipt:
+    if json and receipt and not error:
         typer.echo(dumps({"source": str(file.source), **receipt.model_dump()}))
     elif json and error:
         told = {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
@@ -248,7 +244,7 @@ def _tell(outcome: Outcome, console: Console, json: bool) -> None:
 
 
 def _sum_up(outcomes: list[Outcome], sender: Sender, seconds: float, console: Console, json: bool) -> None:
-    receipts = [outcome.receipt for outcome in outcomes if outcome.receipt]
+    receipts = [outcome.receipt for outcome in outcomes if outcome.receipt and not outcome.error]
     size_bytes = sum(receipt.size_bytes for receipt in receipts)
     rate = sender.sent_bytes / seconds if seconds else 0.0
     console.print(
@@ -286,7 +282,7 @@ def start(
     name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, dry_run: DryRun = False, json: Json = False
 ) -> None:
     """Start a session; one that runs already stays as it is."""
-    with _client(to, token_file, ca) as client:
+    with connect(to, token_file, ca) as client:
         _ask("start", name, client, client.open_session, dry_run=dry_run, json=json)
 
 
@@ -295,7 +291,7 @@ def end(
     name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, dry_run: DryRun = False, json: Json = False
 ) -> None:
     """End a session: its projects are closed once everything is registered."""
-    with _client(to, token_file, ca) as client:
+    with connect(to, token_file, ca) as client:
         _ask("end", name, client, client.end_session, dry_run=dry_run, json=json)
 
 
@@ -304,7 +300,7 @@ def reopen(
     name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, dry_run: DryRun = False, json: Json = False
 ) -> None:
     """Open an ended session again, for late data."""
-    with _client(to, token_file, ca) as client:
+    with connect(to, token_file, ca) as client:
         _ask("reopen", name, client, client.reopen_session, dry_run=dry_run, json=json)
 
 
@@ -316,13 +312,13 @@ def _ask(
     elif json:
         typer.echo(dumps({"would": verb, "session": name, "to": str(client.url)}))
     else:
-        _console().print(f"would {verb} session {name} at {client.url}", markup=False)
+        stderr_console().print(f"would {verb} session {name} at {client.url}", markup=False)
 
 
 def _tell_session(told: Session, json: bool) -> None:
     if json:
         typer.echo(told.model_dump_json())
-    console = _console()
+    console = stderr_console()
     console.print(f"session {told.name}: {told.state}, {told.exposure_count} exposures", markup=False)
     for registrar, project in told.projects.items():
         shown = told.registered_count.get(registrar, 0)

@@ -29,6 +29,7 @@
     - CertificateRejected
     - TokenMissing
     - BadTimetable
+    - TargetUnwritable
   + TransferStopped           the caller asked for it
   + IntegrityError            bytes arrived that are not the bytes that were sent
     - ChunkCorrupt            400
@@ -292,6 +293,14 @@ class BadTimetable(PermanentError):
     status: ClassVar[int | None] = None
     exit_code = 2
     hint = "Write it as `08:00-18:00 40MB/s`."
+
+
+class TargetUnwritable(PermanentError):
+    """The file cannot be written here."""
+
+    slug = "target-unwritable"
+    status: ClassVar[int | None] = None
+    hint = "Check the folder, its permissions and its space; what was fetched is kept, the same command continues."
 
 
 class TransferStopped(TransferError):

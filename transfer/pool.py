@@ -149,6 +149,8 @@ class ConnectionPool:
             carrier = self._idle.pop() if self._idle else self._connect()
             if carrier not in self._carriers:
                 self._carriers.append(carrier)
+                if self.steering.wants_bbr:
+                    carrier.use_bbr()
         _Worker(self, carrier).work()
         with self._lock:
             self._idle.append(carrier)

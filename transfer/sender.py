@@ -28,7 +28,7 @@ from transfer.pool import ConnectionPool
 from transfer.protocol import SMALL_FILE_BYTES
 from transfer.records import Receipt
 from transfer.sending import FileToSend, OnProgress, Sending
-from transfer.source import Source
+from transfer.source import Identity, Source
 from transfer.steering import FIRST_CONNECTIONS
 
 __all__ = ["FileToSend", "Outcome", "Sender"]
@@ -36,11 +36,12 @@ __all__ = ["FileToSend", "Outcome", "Sender"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a file: its receipt, or why there is none."""
+    """What became of a file: its receipt, and which file it was that was sent; or why there is none."""
 
     file: FileToSend
     receipt: Receipt | None = None
     error: TransferError | None = None
+    sent: Identity | None = None
 
 
 class Sender:
@@ -121,12 +122,18 @@ class Sender:
             It went on for longer than `give_up_after_s`; what was received is kept.
         TransferStopped, AuthRejected, and the other errors of `transfer.errors`
         """
+        receipt, _ = self._send(file, on_progress or (lambda _: None), should_stop or (lambda: False))
+        return receipt
+
+    def _send(
+        self, file: FileToSend, on_progress: OnProgress, should_stop: Callable[[], bool]
+    ) -> tuple[Receipt, Identity]:
         check_session_name(file.session)
         check_path(file.path)
-        patience = Patience(self.give_up_after_s, should_stop or (lambda: False))
         with Source(file.source) as source:
-            sending = Sending(self, file, source, on_progress or (lambda _: None), patience)
-            return sending.whole() if source.size_bytes <= SMALL_FILE_BYTES else sending.parts()
+            sending = Sending(self, file, source, on_progress, Patience(self.give_up_after_s, should_stop))
+            receipt = sending.whole() if source.size_bytes <= SMALL_FILE_BYTES else sending.parts()
+            return receipt, source.identity
 
     def send_many(
         self,
@@ -145,7 +152,8 @@ class Sender:
         def one(file: FileToSend) -> Outcome:
             try:
                 stop = (lambda: left.is_set() or should_stop()) if should_stop else left.is_set
-                return Outcome(file, receipt=self.send(file, on_progress=on_progress, should_stop=stop))
+                receipt, sent = self._send(file, on_progress or (lambda _: None), stop)
+                return Outcome(file, receipt=receipt, sent=sent)
             except TransferError as error:
                 return Outcome(file, error=error)
 

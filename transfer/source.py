@@ -114,3 +114,20 @@ class Source:
             raise SourceChanged(f"{self.path}: {error.strerror}") from error
         if now != {self.identity}:
             raise SourceChanged(f"{self.path} was written to or replaced while it was being sent")
+
+
+def delete_unchanged(path: Path, sent: Identity) -> None:
+    """Delete a file if it is still the one that was sent.
+
+    Raises
+    ------
+    SourceChanged
+        It is another one now, or was written to; it stays.
+    SourceUnreadable
+    """
+    try:
+        if _identity(path.stat()) != sent:
+            raise SourceChanged(f"{path} was written to or replaced after it was sent; it is not deleted")
+        path.unlink()
+    except OSError as error:
+        raise SourceUnreadable(f"{path} cannot be deleted: {error.strerror}") from error

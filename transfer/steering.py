@@ -73,11 +73,9 @@ class Steering:
             self._settle(min(self.connections, NEAR_CONNECTIONS))
             return
         self._losses += lost_without_queue
-        if self._losses < LOSSES:
-            return
-        self.wants_bbr = True
-        if not has_bbr and lost_without_queue:
+        if self.wants_bbr and not has_bbr and lost_without_queue:
             self._settle(min(MOST_CONNECTIONS, math.ceil(self.connections * GROWTH)))
+        self.wants_bbr = self.wants_bbr or self._losses >= LOSSES
 
     def _settle(self, connections: int) -> None:
         self.connections = self.fixed or connections
