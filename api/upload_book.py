@@ -1,7 +1,8 @@
 """The uploads as the database knows them: reservations, the chunks that arrived, receipts.
 
 A row of `uploads` is the reservation of its (session, path, revision): the unique constraint decides between racing
-clients, before the first byte. Every change is one transaction.
+clients, before the first byte. Every change is all or nothing; those
+of requests that come together share a transaction.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal_
 from sqlalchemy.exc import IntegrityError
 
 from api.database import Database, add_event, files, now, sessions, upload_chunks, uploads, withdrawn_uploads
+from api.grouped_writes import GroupedWrites
 from api.upload import StoredChunk, Upload, receipt_of, require_quiet
 from transfer.chunks import CHUNK_BYTES, missing_ranges
 from transfer.errors import NameTaken, NotFound, ReceiverBusy, UploadConflict, UploadGone
@@ -71,6 +73,7 @@ class UploadBook:
 
     def __init__(self, database: Database, run_id: str) -> None:
         self._database = database
+        self._grouped = GroupedWrites(database)
         self.run_id = run_id
 
     # reservation
@@ -102,16 +105,21 @@ class UploadBook:
         UploadGone
             The upload was withdrawn.
         """
+
+        def change(connection: Connection) -> tuple[Upload, bool]:
+            found = self._declared_before(connection, upload_id, declaration)
+            if found:
+                return found, False
+            require_space(declaration.size_bytes, _promised_bytes(connection))
+            self._insert(connection, upload_id, declaration, one_request=one_request)
+            made = _find(connection, uploads.c.id == upload_id)
+            assert made is not None
+            return made, True
+
         try:
-            with self._database.write() as connection:
-                found = self._declared_before(connection, upload_id, declaration)
-                if found:
-                    return found, False
-                require_space(declaration.size_bytes, _promised_bytes(connection))
-                self._insert(connection, upload_id, declaration, one_request=one_request)
+            return self._grouped.write(change)
         except IntegrityError:  # another process was quicker; where SQLite is used alone, the write lock prevents it
             return self.declare(upload_id, declaration, require_space=require_space, one_request=one_request)
-        return self.require(upload_id), True
 
     def _declared_before(
         self, connection: Connection, upload_id: UUID, declaration: UploadDeclaration
@@ -264,7 +272,8 @@ class UploadBook:
         ReceiverBusy
             The part file was given up meanwhile: they must be sent again.
         """
-        with self._database.write() as connection:
+
+        def change(connection: Connection) -> None:
             self._require_generation(connection, upload)
             if not arrived:
                 return
@@ -275,6 +284,8 @@ class UploadBook:
                     for number, digest in arrived.items()
                 ],
             )
+
+        self._grouped.write(change)
 
     def unmark(self, upload: Upload, numbers: list[int]) -> None:
         """Forget chunks, because they are about to be overwritten or are not what they were."""
@@ -316,7 +327,8 @@ class UploadBook:
         UploadGone
             It was withdrawn meanwhile.
         """
-        with self._database.write() as connection:
+
+        def change(connection: Connection) -> None:
             changed = connection.execute(
                 update(uploads)
                 .where(uploads.c.id == upload.id, uploads.c.state == UploadState.RECEIVING.value)
@@ -337,6 +349,8 @@ class UploadBook:
             )
             detail = f"revision {upload.revision}, {upload.size_bytes} bytes"
             add_event(connection, upload.session_id, "file-committed", upload.path, detail)
+
+        self._grouped.write(change)
         return receipt_of(upload, root_digest)
 
     def withdraw(self, upload: Upload, quiet_since: datetime | None = None) -> None:
