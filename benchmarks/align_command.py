@@ -24,6 +24,7 @@ from benchmarks.machine import machine
 from benchmarks.presets import Preset, find_preset, parse_seeds
 from benchmarks.scaling import LENGTHS, SIZES, Scaling, scaling
 from preprocess.acquisition import Acquisition
+from preprocess.outputs import write_text
 
 SOME_FAILED = 3
 WIDTH_COLUMNS = 100
@@ -98,13 +99,11 @@ def run_align_benchmark(plan: AlignPlan, *, dry_run: bool, json: bool) -> int:
         _say_plan(plan, presets, seeds, here, json=json, console=console)
         return 0
     results = _measure(plan, chain(_simulated(plan, presets, seeds, console), own), here, missing, console)
-    document = results.as_object()
-    plan.out.mkdir(parents=True, exist_ok=True)
-    (plan.out / "align.json").write_text(json_text.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    written = _write(results)
     pictures = write_plots(results.summaries, results.scalings, plan.out)
-    _tell(results, [plan.out / "align.json", *pictures])
+    _tell(results, [written, *pictures])
     if json:
-        typer.echo(json_text.dumps(document, ensure_ascii=False))
+        typer.echo(json_text.dumps(results.as_object(), ensure_ascii=False))
     return SOME_FAILED if any(run.failure is not None for run in results.runs) else 0
 
 
@@ -129,8 +128,10 @@ def _measure(
     missing: Sequence[Contestant],
     console: Console,
 ) -> Results:
+    """Run the programs on one movie after the other; what is known so far is written after each."""
     at_first = machine()
     versions = {contestant.name: program_version(contestant) for contestant in here}
+    how_to_get = {contestant.name: contestant.how_to_get for contestant in missing}
 
     def tell(text: str) -> None:
         console.print(f"  {text}", markup=False)
@@ -138,24 +139,29 @@ def _measure(
     work = plan.out.resolve() / "work"
     runner = AlignRuns(here, work, threads=plan.threads, repeats=plan.repeats, keep=plan.keep, tell=tell)
     runs: list[Run] = []
+    first_runs: list[Run] = []
+
+    def so_far() -> Results:
+        told = [run for run in runs if not run.preset or run.preset in plan.presets]
+        scalings = scaling(runs) if plan.scaling else []
+        return Results(plan, at_first, versions, how_to_get, first_runs, list(runs), summarise(told), scalings)
+
     try:
         first_runs = runner.first_runs(simulated_movie(find_preset(FIRST_MOVIE), 0, plan.cache))
         for movie in movies:
             runs += runner.on(movie)
+            _write(so_far())
     finally:
         if not plan.keep:
             shutil.rmtree(work, ignore_errors=True)
-    told = [run for run in runs if not run.preset or run.preset in plan.presets]
-    return Results(
-        plan,
-        at_first,
-        versions,
-        {contestant.name: contestant.how_to_get for contestant in missing},
-        first_runs,
-        runs,
-        summarise(told),
-        scaling(runs) if plan.scaling else [],
-    )
+    return so_far()
+
+
+def _write(results: Results) -> Path:
+    path = results.plan.out / "align.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json_text.dumps(results.as_object(), indent=1, ensure_ascii=False) + "\n")
+    return path
 
 
 def _say_plan(

@@ -9,6 +9,7 @@ from preprocess.alignment.field import DisplacementField
 from preprocess.backends.contract import Backend, FrameStack, Image
 from preprocess.dose import DoseWeights, plain_weights
 from preprocess.settings import AlignmentSettings
+from preprocess.undamping import undamping
 
 
 def micrograph_shape(height: int, width: int, bin_factor: int) -> tuple[int, int]:
@@ -35,12 +36,14 @@ def micrographs(
     extra = _plain_sums(len(field), settings)
     warped = stack.warped_sums(field, np.concatenate([weights.frame_weights, *extra.values()]))
     stack.release()
-    images = {"micrograph": backend.filtered_sum(warped[:rank], weights.filters, shape)}
+    images = {"micrograph": backend.filtered_sum(warped[:rank], weights.filters, shape, undamping(field, weights))}
+    of_plain = undamping(field, plain_weights(len(field)))
     plain = {name: [warped[rank + index]] for index, name in enumerate(extra)}
     if settings.even_odd and settings.unweighted:
         plain["micrograph_unweighted"] = plain["micrograph_even"] + plain["micrograph_odd"]
     for name, parts in plain.items():
-        images[name] = backend.filtered_sum(parts, np.repeat(plain_weights(1).filters, len(parts), 0), shape)
+        filters = np.repeat(plain_weights(1).filters, len(parts), 0)
+        images[name] = backend.filtered_sum(parts, filters, shape, of_plain)
     return images
 
 

@@ -21,6 +21,8 @@ RING_COUNT = 256
 """Rings of spatial frequency from 0 to Nyquist (0.5 / px), by which spectra are weighted and measured."""
 
 Image = NDArray[np.float32]
+Undamping = NDArray[np.float32]
+"""Factors along y and along x at equally spaced frequencies from 0 to 0.5 per px, shape (2, n)."""
 DeviceImage = Any
 """An image of a backend, shape (height, width), float32, wherever that backend computes."""
 
@@ -181,6 +183,7 @@ class Backend(Protocol):
         images: Sequence[DeviceImage],
         filters: NDArray[np.float32],
         output_shape: tuple[int, int],
+        undamping: Undamping | None = None,
     ) -> Image:
         """Return the sum of the images, each filtered radially, Fourier-cropped to `output_shape`.
 
@@ -192,4 +195,6 @@ class Backend(Protocol):
         filters : NDArray[np.float32]
             Shape (images, n): factors at n equally spaced frequencies from 0 to sqrt(2) / 2 per px (the corner of
             the spectrum, with 1 px = one pixel of the input), interpolated linearly.
+        undamping : Undamping | None
+            What the sum's frequencies are multiplied by besides, along y and along x.
         """

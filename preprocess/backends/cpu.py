@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout, patch_window
 from preprocess.backends import cpu_kernels as kernels
-from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures
+from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures, Undamping
 from preprocess.backends.row_threads import RowThreads, usable_threads
 from preprocess.backends.spectrum_layout import (
     CORNER_FREQUENCY,
@@ -24,6 +24,7 @@ from preprocess.backends.spectrum_layout import (
     lanczos_taps,
     ring_indices,
     ring_sizes,
+    undamping_of,
     whole_multiple,
 )
 from preprocess.errors import DeviceOutOfMemory
@@ -273,11 +274,15 @@ class CpuBackend:
             raise DeviceOutOfMemory from error
 
     def filtered_sum(
-        self, images: Sequence[DeviceImage], filters: NDArray[np.float32], output_shape: tuple[int, int]
+        self,
+        images: Sequence[DeviceImage],
+        filters: NDArray[np.float32],
+        output_shape: tuple[int, int],
+        undamping: Undamping | None = None,
     ) -> Image:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
         height, width = images[0].shape
-        if output_shape == (height, width) and np.all(filters == 1):
+        if output_shape == (height, width) and np.all(filters == 1) and undamping is None:
             plain: Image = np.sum(images, axis=0, dtype=np.float32)
             return plain
         height, width = whole_multiple(images[0].shape, output_shape)
@@ -295,6 +300,10 @@ class CpuBackend:
                 rows=output_shape[0],
             )
         total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
+        if undamping is not None:
+            rows, columns = undamping_of(undamping, (height, width), output_shape)
+            total *= rows[:, None]
+            total *= columns
         return scipy.fft.irfft2(total, s=output_shape, workers=self.threads.count)
 
 

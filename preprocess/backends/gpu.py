@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout, patch_window
-from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures
+from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures, Undamping
 from preprocess.backends.gpu_source import FRAME_TYPES, MOST_SUMS, WARP_AND_SUM
 from preprocess.backends.spectrum_layout import (
     CORNER_FREQUENCY,
@@ -21,6 +21,7 @@ from preprocess.backends.spectrum_layout import (
     multiplicity,
     ring_indices,
     ring_sizes,
+    undamping_of,
     whole_multiple,
 )
 from preprocess.errors import DeviceError, DeviceOutOfMemory
@@ -328,11 +329,15 @@ class GpuBackend:
 
     @_on_its_device
     def filtered_sum(
-        self, images: Sequence[DeviceImage], filters: NDArray[np.float32], output_shape: tuple[int, int]
+        self,
+        images: Sequence[DeviceImage],
+        filters: NDArray[np.float32],
+        output_shape: tuple[int, int],
+        undamping: Undamping | None = None,
     ) -> Image:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
         height, width = images[0].shape
-        if output_shape == (height, width) and np.all(filters == 1):
+        if output_shape == (height, width) and np.all(filters == 1) and undamping is None:
             plain = cupy.array(images[0])
             for image in images[1:]:
                 plain += cupy.asarray(image)
@@ -351,6 +356,9 @@ class GpuBackend:
             filtered = cupy.interp(frequency, places, cupy.asarray(factors, cupy.float64)).astype(cupy.float32)
             total += cupy.fft.rfft2(image[:height, :width])[kept, :half] * filtered.reshape(total.shape)
         total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
+        if undamping is not None:
+            along_y, along_x = undamping_of(undamping, (height, width), output_shape)
+            total *= cupy.asarray(along_y)[:, None] * cupy.asarray(along_x)
         image = cupy.fft.irfft2(total, s=output_shape)
         return cupy.asnumpy(image.astype(cupy.float32))  # type: ignore[no-any-return]  # CuPy has no types
 

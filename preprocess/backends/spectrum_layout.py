@@ -53,3 +53,13 @@ def whole_multiple(shape: tuple[int, int], output_shape: tuple[int, int]) -> tup
     """Return the height and width up to `shape` that are a whole multiple, the same for both, of those of an output."""
     factor = min(shape[0] // output_shape[0], shape[1] // output_shape[1])
     return factor * output_shape[0], factor * output_shape[1]
+
+
+def undamping_of(
+    undamping: NDArray[np.float32], shape: tuple[int, int], kept: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the factors for the rows and columns kept of a half spectrum of an image of `shape`."""
+    places = np.linspace(0, 0.5, undamping.shape[1])
+    rows = np.interp(np.abs(np.fft.fftfreq(kept[0])) * kept[0] / shape[0], places, undamping[0])
+    columns = np.interp(np.arange(kept[1] // 2 + 1) / shape[1], places, undamping[1])
+    return rows.astype(np.float32), columns.astype(np.float32)

@@ -283,6 +283,21 @@ def test_filtered_sum_filters_by_frequency_and_keeps_the_mean_when_binning(
     np.testing.assert_array_equal(plain, frames.sum(0, dtype=np.float64))
 
 
+def test_what_interpolation_took_is_given_back_along_each_axis(backend: Backend, random: np.random.Generator) -> None:
+    frames = counts(random)
+    still = DisplacementField.whole_frame(np.zeros((COUNT, 2)))
+    images = hold(backend, frames).warped_sums(still, np.ones((1, COUNT), np.float32))
+    factors = np.stack([np.linspace(1, 2, 65), np.linspace(1, 1.5, 65)]).astype(np.float32)
+    ones = np.ones((1, 2), np.float32)
+    along_y = 1 + 2 * np.abs(np.fft.fftfreq(HEIGHT))[:, None]
+    along_x = 1 + np.fft.rfftfreq(WIDTH)
+    expected = np.fft.rfft2(frames.sum(0, dtype=np.float64)) * along_y * along_x
+    whole = backend.filtered_sum(images, ones, (HEIGHT, WIDTH), factors)
+    np.testing.assert_allclose(whole, np.fft.irfft2(expected, s=(HEIGHT, WIDTH)), atol=1e-3)
+    small = np.fft.rfft2(backend.filtered_sum(images, ones, (14, 30), factors)) / (14 * 30)
+    np.testing.assert_allclose(small[:6, :14], expected[:6, :14] / frames[0].size, atol=1e-4)
+
+
 def test_a_released_stack_holds_no_frames(backend: Backend, random: np.random.Generator) -> None:
     stack = hold(backend, counts(random))
     images = stack.warped_sums(DisplacementField.whole_frame(np.zeros((COUNT, 2))), np.ones((1, COUNT), np.float32))
