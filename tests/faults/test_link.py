@@ -16,7 +16,7 @@ from chaos_proxy import ChaosProxy
 
 from transfer.chunks import CHUNK_BYTES
 from transfer.client import ReceiverClient
-from transfer.errors import AuthRejected, ChunkCorrupt, LinkLost, TransferError, TransferStopped
+from transfer.errors import AuthRejected, ChunkCorrupt, LinkLost, SourceChanged, TransferError, TransferStopped
 from transfer.exchange import CORRUPT_TRIES
 from transfer.sender import FileToSend, Sender
 
@@ -73,8 +73,10 @@ def start_session(receiver):
         client.open_session("grid1")
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_link_that_flips_cuts_stalls_and_loses_answers(receiver, tmp_path, seed):
+@pytest.mark.parametrize(("seed", "pipelined"), [(1, False), (2, False), (3, True), (4, True)])
+def test_a_link_that_flips_cuts_stalls_and_loses_answers(receiver, tmp_path, monkeypatch, seed, pipelined):
+    if pipelined:  # a second request on its way before the first one's answer, as on a long link
+        monkeypatch.setattr("transfer.steering.PIPELINE_ROUND_TRIP_S", 0.0)
     start_session(receiver)
     sizes = [0, 1, 100_000, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES]
     files = [make(tmp_path / "source", f"file{n}.mrc", size) for n, size in enumerate(sizes)]
@@ -205,6 +207,59 @@ def test_after_a_killed_receiver_only_what_was_in_flight_is_sent_again(receiver_
     assert sending.error is None
     assert_arrived(receiver_process.data, [file])
     assert size_bytes < proxy.sent_bytes <= size_bytes + connections * CHUNK_BYTES + OVERHEAD_BYTES
+
+
+def test_pipelined_chunks_arrive_over_one_connection_and_a_cut_costs_at_most_what_was_in_flight(
+    receiver, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("transfer.steering.PIPELINE_ROUND_TRIP_S", 0.0)
+    start_session(receiver)
+    size_bytes = 6 * CHUNK_BYTES
+    file = make(tmp_path / "source", "file.mrc", size_bytes)
+    with (
+        ChaosProxy(receiver.port, seed=5, cuts=1, within_bytes=5 * CHUNK_BYTES) as proxy,
+        ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver.token()) as client,
+        Sender(client, connections=1, quiet_s=0.1) as sender,
+    ):
+        sender.send(file)
+        assert sender.pool.steering.pipelines
+        assert sender.sent_bytes == size_bytes
+        assert proxy.happened == {"cut": 1}
+        assert proxy.sent_bytes <= size_bytes + 2 * CHUNK_BYTES + OVERHEAD_BYTES
+    assert_arrived(receiver.data, [file])
+
+
+class Meddling:
+    """Changes a byte of the first chunk, and hides it, when its first piece is about to go out."""
+
+    def __init__(self, path):
+        self.path, self.is_over = path, False
+
+    def grant(self, _, wanted, *, check):
+        if not self.is_over:
+            self.is_over, before = True, self.path.stat()
+            with self.path.open("r+b") as file:
+                file.seek(CHUNK_BYTES - 1)
+                last = file.read(1)[0]
+                file.seek(CHUNK_BYTES - 1)
+                file.write(bytes([255 - last]))
+            os.utime(self.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return wanted
+
+
+@pytest.mark.parametrize("size_bytes", [CHUNK_BYTES, 2 * CHUNK_BYTES])
+def test_bytes_that_change_between_their_digest_and_their_sending_are_found_out(receiver, tmp_path, size_bytes):
+    start_session(receiver)
+    file = make(tmp_path / "source", "file.mrc", size_bytes)
+    with (
+        ReceiverClient(receiver.url, receiver.token()) as client,
+        Sender(client, connections=1, quiet_s=0.1, pacer=Meddling(file.source)) as sender,
+    ):
+        with pytest.raises(SourceChanged):
+            sender.send(file)
+        assert visible(receiver.data) == {}
+        sender.send(file)
+    assert_arrived(receiver.data, [file])
 
 
 SENDING_PROGRAM = """

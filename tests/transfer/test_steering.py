@@ -1,0 +1,76 @@
+"""What the kernel's figures make of the number of connections and their congestion control."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from transfer.steering import FIRST_CONNECTIONS, MOST_CONNECTIONS, NEAR_CONNECTIONS, Steering
+from transfer.tcp import TcpInfo, congestion_control, use_bbr
+
+
+def info(round_trip_s=0.1, least_s=0.1, sent=1000, again=0):
+    return TcpInfo(round_trip_s, least_s, sent, again, 10**6)
+
+
+def test_a_long_clean_link_is_begun_wide_and_left_so():
+    steering = Steering()
+    for _ in range(10):
+        steering.observe([(n, info()) for n in range(16)], has_bbr=False)
+    assert (steering.connections, steering.wants_bbr, steering.pipelines) == (FIRST_CONNECTIONS, False, True)
+
+
+def test_a_short_way_needs_few_connections_and_no_pipeline():
+    steering = Steering()
+    steering.observe([(0, info(0.0002, 0.0001, again=50))], has_bbr=False)
+    assert (steering.connections, steering.wants_bbr, steering.pipelines) == (NEAR_CONNECTIONS, False, False)
+
+
+def test_loss_into_a_standing_queue_is_our_own_doing():
+    steering = Steering()
+    for again in range(0, 5000, 500):
+        steering.observe([(0, info(0.18, 0.1, again=again))], has_bbr=False)
+    assert (steering.connections, steering.wants_bbr) == (FIRST_CONNECTIONS, False)
+
+
+@pytest.mark.parametrize(("has_bbr", "connections"), [(True, FIRST_CONNECTIONS), (False, MOST_CONNECTIONS)])
+def test_loss_without_a_queue_asks_for_bbr_and_without_it_for_more_connections(has_bbr, connections):
+    steering = Steering()
+    for step in range(10):
+        samples = [(n, info(0.101, 0.1, again=step)) for n in range(16)]
+        steering.observe(samples, has_bbr=has_bbr and steering.wants_bbr)
+    assert (steering.connections, steering.wants_bbr) == (connections, True)
+
+
+def test_two_lost_segments_are_no_proof():
+    steering = Steering()
+    for again in (0, 1, 2, 2, 2):
+        steering.observe([(0, info(again=again))], has_bbr=False)
+    assert not steering.wants_bbr
+
+
+def test_a_number_that_somebody_chose_stays():
+    steering = Steering(3)
+    for again in range(0, 100, 10):
+        steering.observe([(0, info(again=again))], has_bbr=False)
+    steering.observe([], has_bbr=False)
+    assert (steering.connections, steering.wants_bbr) == (3, True)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="Linux tells it")
+def test_the_kernel_tells_of_a_connection():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with socket.create_connection(listening.getsockname()) as ours, listening.accept()[0] as theirs:
+            ours.sendall(b"x" * 100_000)
+            while len(theirs.recv(100_000, socket.MSG_PEEK)) < 65_000:
+                pass
+            told = TcpInfo.of(ours)
+            assert told is not None
+            assert 0 < told.least_round_trip_s <= told.round_trip_s < 1
+            assert told.sent_segments >= 1
+            assert told.retransmitted_segments == 0
+            assert use_bbr(ours) == (congestion_control(ours) == "bbr")
+        assert TcpInfo.of(ours) is None  # closed
+        assert congestion_control(ours) is None
+        assert not use_bbr(ours)
