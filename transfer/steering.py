@@ -15,9 +15,8 @@ from transfer.tcp import TcpInfo
 
 FIRST_CONNECTIONS = 16
 MOST_CONNECTIONS = 64
-NEAR_CONNECTIONS = 8
 INTERVAL_S = 0.1
-LONG_ROUND_TRIP_S = 0.002  # below, the link is one machine or one room: neither loss nor width is the question
+LONG_ROUND_TRIP_S = 0.002  # below, the link is one machine or one room: loss is not the question
 PIPELINE_ROUND_TRIP_S = 0.005  # from here on a connection that waits for an answer loses more than a request in hand
 QUEUE_FACTOR = 1.25  # a round trip this many times the least one means that a queue stands on the way
 LOSSES = 3  # retransmitted segments without a queue, before they are believed
@@ -70,15 +69,11 @@ class Steering:
         least_s = min(info.least_round_trip_s for _, info in known)
         self.pipelines = least_s >= PIPELINE_ROUND_TRIP_S
         if least_s < LONG_ROUND_TRIP_S:
-            self._settle(min(self.connections, NEAR_CONNECTIONS))
             return
         self._losses += lost_without_queue
-        if self.wants_bbr and not has_bbr and lost_without_queue:
-            self._settle(min(MOST_CONNECTIONS, math.ceil(self.connections * GROWTH)))
+        if self.wants_bbr and not has_bbr and lost_without_queue and self.fixed is None:
+            self.connections = min(MOST_CONNECTIONS, math.ceil(self.connections * GROWTH))
         self.wants_bbr = self.wants_bbr or self._losses >= LOSSES
-
-    def _settle(self, connections: int) -> None:
-        self.connections = self.fixed or connections
 
     def _lost_without_queue(self, known: list[tuple[int, TcpInfo]]) -> int:
         """Return how many segments were sent again on connections whose packets meet no queue."""

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from transfer.steering import FIRST_CONNECTIONS, MOST_CONNECTIONS, NEAR_CONNECTIONS, Steering
+from transfer.steering import FIRST_CONNECTIONS, MOST_CONNECTIONS, Steering
 from transfer.tcp import TcpInfo, congestion_control, use_bbr
 
 
@@ -21,10 +21,10 @@ def test_a_long_clean_link_is_begun_wide_and_left_so():
     assert (steering.connections, steering.wants_bbr, steering.pipelines) == (FIRST_CONNECTIONS, False, True)
 
 
-def test_a_short_way_needs_few_connections_and_no_pipeline():
+def test_on_a_short_way_nothing_is_steered():
     steering = Steering()
-    steering.observe([(0, info(0.0002, 0.0001, again=50))], has_bbr=False)
-    assert (steering.connections, steering.wants_bbr, steering.pipelines) == (NEAR_CONNECTIONS, False, False)
+    steering.observe([(0, info(0.0001, 0.0001, again=50))], has_bbr=False)
+    assert (steering.connections, steering.wants_bbr, steering.pipelines) == (FIRST_CONNECTIONS, False, False)
 
 
 def test_loss_into_a_standing_queue_is_our_own_doing():
