@@ -19,7 +19,7 @@ EXPONENTS = np.array(
 x = column / width - 0.5 and y = row / height - 0.5.
 """
 
-MOST_COLUMNS, LARGEST_STEP_PX = 32, 0.1
+MOST_COLUMNS, LARGEST_STEP_PX = 128, 0.2
 """Columns for which the field is evaluated once at most, and what it may differ by from one such piece to the next."""
 _GRID = np.linspace(-0.5, 0.5, 9)
 

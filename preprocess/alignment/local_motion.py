@@ -190,7 +190,7 @@ def estimate_local_motion(
     model = whole
     used = gain > LEAST_GAIN
     if used:
-        model = patches.fitted(halves, everywhere, patches.weights(*patches.powers(halves, everywhere)), FINE_B_PX2)
+        model = patches.fitted(halves, everywhere, weights, FINE_B_PX2)
         reason = "the field found in every other patch also aligns the patches in between better than one shift"
     else:
         reason = "the field found in every other patch does not align the patches in between better than one shift"

@@ -75,4 +75,4 @@ def test_motion_is_undone_where_content_comes_from() -> None:
     from_x, from_y = np.linalg.solve(motioncor_s_matrix(1.02, 20.0), [x * 400, y * 300])
     expected = field.at(from_y / 300, from_x / 400) + np.array([from_y - y * 300, from_x - x * 400])
     assert stretched.at(y, x) == pytest.approx(expected, abs=1e-6)
-    assert stretched.columns_at_once(400) < DisplacementField.whole_frame(np.zeros((2, 2))).columns_at_once(400) == 32
+    assert stretched.columns_at_once(400) < DisplacementField.whole_frame(np.zeros((2, 2))).columns_at_once(400)
