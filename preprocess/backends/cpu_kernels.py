@@ -14,7 +14,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.field import MOST_COLUMNS
 
 Array = NDArray[Any]
 
@@ -420,8 +419,8 @@ def warp_and_sum(
     """
     count, height, width = frames.shape
     block = np.empty((TILE_ROWS + MARGIN, BLOCK_COLUMNS + MARGIN), np.float32)
-    line = np.empty(MOST_COLUMNS + 5, np.float32)
-    value = np.empty(MOST_COLUMNS, np.float32)
+    line = np.empty(piece + 5, np.float32)
+    value = np.empty(piece, np.float32)
     row_y, row_x = np.empty(field_y.shape[2]), np.empty(field_x.shape[2])
     for top in range(start, stop, TILE_ROWS):
         rows = min(TILE_ROWS, stop - top)
