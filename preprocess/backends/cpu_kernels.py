@@ -14,7 +14,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-
 Array = NDArray[Any]
 
 TILE_ROWS = 16  # rows that one thread computes together: their sums stay in its cache
