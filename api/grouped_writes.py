@@ -37,11 +37,19 @@ class _Change:
         What a database reports of itself (no space, no disk) is not kept but raised: it may have taken back the other
         changes too, and ends the group.
         """
+        cause: DBAPIError | None = None
         try:
             with connection.begin_nested():
-                self.result = self.change(connection)
+                try:
+                    self.result = self.change(connection)
+                except DBAPIError as error:
+                    cause = error
+                    raise
         except (TransferError, IntegrityError, OSError) as error:
             self.error = error
+        except DBAPIError as error:
+            # On a full disk SQLite takes back everything, the savepoint too: that it is missing is not the cause.
+            raise cause or error from None
 
 
 class GroupedWrites:
