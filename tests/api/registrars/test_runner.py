@@ -94,7 +94,7 @@ def test_a_broken_scipion_says_why_and_holds_nothing_else_up(
     assert publisher.count("scipion", "pending") == 1
     assert runner.alive
     assert runner.health()["relion"] == "ok"
-    assert "make scipion" in runner.health()["scipion"]
+    wait_for(lambda: "make scipion" in runner.health()["scipion"])
 
 
 @pytest.mark.parametrize("said", ["", "not json", '{"ok": false, "error": "no domain"}'])
@@ -108,7 +108,7 @@ def test_an_interpreter_without_the_plugin(
     runner = start(scipion=python, relion=False)
     expected = "Scipion: no domain" if "error" in said else "No module named cryoferry_scipion"
     wait_for(lambda: expected in "".join(publisher.details("scipion")))
-    assert expected in runner.health()["scipion"]
+    wait_for(lambda: expected in runner.health()["scipion"])  # told a moment after the exposure's details
 
 
 def test_a_failed_exposure_is_tried_again_while_others_go_on(
