@@ -83,3 +83,88 @@ def align(
     exit_code = run_align_benchmark(plan, dry_run=dry_run, json=json)
     if exit_code:
         raise typer.Exit(exit_code)
+
+
+@bench.command("transfer")
+def transfer(
+    to: Annotated[
+        str | None, typer.Option(metavar="URL", help="Your receiver; without it both ends are this machine.")
+    ] = None,
+    ssh: Annotated[
+        str | None, typer.Option(metavar="HOST", help="The receiver's machine, as ssh reaches it: for the other paths.")
+    ] = None,
+    open_servers: Annotated[
+        bool,
+        typer.Option(
+            "--open-servers",
+            help="On HOST, start servers for rsync, GridFTP and others that take files from anybody while it runs.",
+        ),
+    ] = False,
+    emulate: Annotated[
+        str | None,
+        typer.Option(metavar="LINK", help="A link of its own on this machine: 1gbit:100ms:0.1%. Linux, root."),
+    ] = None,
+    files: Annotated[
+        list[str] | None, typer.Option(metavar="NxSIZE", help="20x90MB, 2000x1MB, 1x8GB; may be repeated.")
+    ] = None,
+    paths: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B",
+            help="cryoferry, bbcp, gridftp, rsync, scp, rclone, xrdcp, nginx, iperf3, cp; by default all there are.",
+        ),
+    ] = "",
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each path.")] = 3,
+    cap: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Stop a run after so long; what had arrived counts.")
+    ] = 60.0,
+    session: Annotated[
+        str, typer.Option(metavar="NAME", help="Session on the receiver for the files of --to.")
+    ] = "bench-transfer",
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File that holds the token; otherwise CRYOFERRY_TOKEN.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM file of the receiver's authority.")] = None,
+    first_port: Annotated[
+        int, typer.Option(min=1024, max=65000, help="Of about 15 that --open-servers uses on HOST.")
+    ] = 18700,
+    work: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the files; by default in memory, /dev/shm.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for transfer.json and transfer.png.")] = Path(
+        "cryoferry-bench"
+    ),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be measured, and do nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object on stdout.")] = False,
+) -> None:
+    """Carry the same files by every path that is installed; say which one this link should use.
+
+    Every path's files are compared by digest after each run. docs/benchmarks.md tells how to read the results.
+    """
+    from benchmarks.errors import NothingToMeasure
+    from benchmarks.transfer_command import TransferPlan, run_transfer_benchmark
+
+    if emulate is not None and to is not None:
+        raise NothingToMeasure("--emulate and --to exclude one another", hint="Leave one of them out.")
+    if (ssh is not None or open_servers) and to is None:
+        raise NothingToMeasure("--ssh and --open-servers belong to --to", hint="Name the receiver with --to URL.")
+    options = [*(("--token-file", str(token_file.resolve())) if token_file is not None else ())]
+    options += ["--ca", str(ca.resolve())] if ca is not None else []
+    plan = TransferPlan(
+        files=tuple(files or (("20x90MB",) if to is None else ("10x90MB",))),
+        paths=tuple(name.strip() for name in paths.split(",") if name.strip()),
+        to=to,
+        receiver_options=tuple(options),
+        session=session,
+        ssh=ssh,
+        open_servers=open_servers,
+        first_port=first_port,
+        emulate=emulate,
+        repeats=repeat,
+        cap_s=cap,
+        work=work,
+        out=out,
+    )
+    exit_code = run_transfer_benchmark(plan, dry_run=dry_run, json=json)
+    if exit_code:
+        raise typer.Exit(exit_code)

@@ -4,6 +4,7 @@
   + NothingToMeasure     no movies, no such preset, no program
   + ResultUnreadable     a program's output is not what it should be
   + ProgramFailed        a program ended with an error
+  + TookTooLong          a program was stopped
 """
 
 from __future__ import annotations
@@ -40,3 +41,9 @@ class ProgramFailed(BenchmarkError):
     """A program ended with an error."""
 
     hint = "Run the program by itself; its command stands in the benchmark's JSON."
+
+
+class TookTooLong(BenchmarkError):
+    """A program took longer than it was given, and was stopped."""
+
+    hint = "Give it longer, or less to do."

@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.errors import NothingToMeasure, ProgramFailed
+from benchmarks.errors import NothingToMeasure, ProgramFailed, TookTooLong
 
 _WRAPPER = Path(__file__).with_name("measured_child.py")
 _TOLD_LINES = 6
@@ -30,9 +31,22 @@ class Measurement:
 
 
 def measure(
-    command: Sequence[str], *, cwd: Path, log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    cap_s: float | None = None,
+    watch: Callable[[int], AbstractContextManager[object]] = lambda _: nullcontext(),
 ) -> Measurement:
     """Run a command to its end; what it says on stderr goes to `log`.
+
+    Parameters
+    ----------
+    cap_s
+        It is stopped after so many seconds.
+    watch
+        Called with the process's id; what it returns is entered while the command runs.
 
     Raises
     ------
@@ -40,6 +54,8 @@ def measure(
         There is no such program.
     ProgramFailed
         It ended with an error; the text has the last lines that it wrote.
+    TookTooLong
+        It was stopped.
     """
     if shutil.which(command[0]) is None:
         raise NothingToMeasure(f"{command[0]} is not on the PATH")
@@ -58,11 +74,14 @@ def measure(
                 start_new_session=True,
             )
             try:
-                stdout, _ = process.communicate()
+                with watch(process.pid):
+                    stdout, _ = process.communicate(timeout=cap_s)
+            except subprocess.TimeoutExpired as error:
+                raise TookTooLong(f"{Path(command[0]).name} was stopped after {cap_s:g} s") from error
             finally:
-                if process.poll() is None:  # interrupted
+                if process.poll() is None:  # interrupted, or stopped
                     os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+                    process.communicate()
         figures = json.loads(report.read_text("utf-8")) if report.exists() else {"exit_code": process.returncode}
     if figures["exit_code"] != 0:
         last = [*stdout.splitlines(), *log.read_text("utf-8", "replace").splitlines()][-_TOLD_LINES:]

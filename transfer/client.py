@@ -52,8 +52,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_url(url: str) -> httpx.URL:
+def check_url(url: str, *, clear_text: bool = False) -> httpx.URL:
     """Return the receiver's URL if a token may be sent there: https, or http on this machine.
+
+    With `clear_text` the user answers for the link: http is taken everywhere.
 
     Raises
     ------
@@ -67,10 +69,10 @@ def check_url(url: str) -> httpx.URL:
         raise BadUrl(f"{url!r} is not a receiver's URL")
     if parsed.userinfo or parsed.query or parsed.fragment:
         raise BadUrl("a receiver's URL has no user, password, ? or #")
-    if parsed.scheme == "http" and not is_loopback(parsed.host):
+    if parsed.scheme == "http" and not clear_text and not is_loopback(parsed.host):
         raise BadUrl(
             f"http://{parsed.host}: the token would cross the network in clear text",
-            hint=f"Use https://{parsed.host}.",
+            hint=f"Use https://{parsed.host}; over a VPN, or a network of your own alone, --clear-text allows it.",
         )
     return parsed
 
@@ -95,6 +97,8 @@ class ReceiverClient:
         PEM file of the authority to trust instead of the system's.
     timeout_s
         How long the receiver may stay silent, in s, before the link counts as lost.
+    clear_text
+        http is taken for other machines too: the link between is private, or encrypted by itself.
 
     Attributes
     ----------
@@ -108,8 +112,16 @@ class ReceiverClient:
         Before anything is sent: the URL would carry the token in clear text, the token cannot be one.
     """
 
-    def __init__(self, url: str, token: str | None, *, ca: Path | None = None, timeout_s: float = 60.0) -> None:
-        self.url = check_url(url)
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        *,
+        ca: Path | None = None,
+        timeout_s: float = 60.0,
+        clear_text: bool = False,
+    ) -> None:
+        self.url = check_url(url, clear_text=clear_text)
         secure = self.url.scheme == "https"
         self._timeout_s = timeout_s
         self._tls = _tls_context(ca) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

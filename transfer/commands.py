@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from fnmatch import fnmatch
 from functools import partial
 from json import dumps
@@ -14,7 +15,7 @@ import typer
 
 from transfer.errors import AuthRejected, CertificateRejected, ScopeRejected, TemporaryError, TransferError
 from transfer.names import check_session_name
-from transfer.shared_commands import Ca, DryRun, Json, To, TokenFile, connect, progress, stderr_console
+from transfer.shared_commands import Ca, ClearText, DryRun, Json, To, TokenFile, connect, progress, stderr_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
 Limit = Annotated[
     str, typer.Option(metavar="TIMETABLE", help="At most so fast: `40MB/s`, or `08:00-18:00 40MB/s; 200Mbit/s`.")
 ]
+
+
+class CongestionControl(StrEnum):
+    """Which TCP congestion control the bulk connections use."""
+
+    AUTO = "auto"
+    SYSTEM = "system"
+
+
 SessionName = Annotated[str, typer.Argument(metavar="NAME", help="The session's name.", callback=check_session_name)]
 
 ENDS_ALL = (AuthRejected, ScopeRejected, CertificateRejected, TemporaryError)
@@ -43,11 +53,16 @@ def send(
     session: Annotated[str, typer.Option(metavar="NAME", help="The session that the files belong to.")],
     token_file: TokenFile = None,
     ca: Ca = None,
+    clear_text: ClearText = False,
     path_prefix: Annotated[str, typer.Option(metavar="FOLDER", help="Folder in the session for the files.")] = "",
     revision: Annotated[int, typer.Option(min=1, help="Next revision of files that are there already.")] = 1,
     connections: Annotated[
         int | None, typer.Option(min=1, max=64, help="Connections, over all files; by default as many as pay.")
     ] = None,
+    congestion_control: Annotated[
+        CongestionControl,
+        typer.Option(help="auto: BBR where the link loses packets; system: always what this machine uses."),
+    ] = CongestionControl.AUTO,
     limit: Limit = "unlimited",
     background: Annotated[
         list[str] | None,
@@ -71,7 +86,7 @@ def send(
     from transfer.pacing import pacer_of
     from transfer.sender import Sender
 
-    check_url(to)
+    check_url(to, clear_text=clear_text)
     check_session_name(session)
     pacer = pacer_of(limit)
     planned = plan(files, session, path_prefix, revision, background=tuple(background or ()))
@@ -79,8 +94,14 @@ def send(
         _show_plan(planned, json)
         return
     with (
-        connect(to, token_file, ca) as client,
-        Sender(client, connections=connections, give_up_after_s=give_up_after, pacer=pacer) as sender,
+        connect(to, token_file, ca, clear_text=clear_text) as client,
+        Sender(
+            client,
+            connections=connections,
+            give_up_after_s=give_up_after,
+            pacer=pacer,
+            may_use_bbr=congestion_control is CongestionControl.AUTO,
+        ) as sender,
     ):
         settle = partial(_settled, verify=verify, delete=delete_after_receipt)
         raise typer.Exit(_send(sender, planned, settle, json=json))
@@ -279,28 +300,46 @@ session = typer.Typer(no_args_is_help=True, add_completion=False, help="Start, e
 
 @session.command()
 def start(
-    name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, dry_run: DryRun = False, json: Json = False
+    name: SessionName,
+    to: To,
+    token_file: TokenFile = None,
+    ca: Ca = None,
+    clear_text: ClearText = False,
+    dry_run: DryRun = False,
+    json: Json = False,
 ) -> None:
     """Start a session; one that runs already stays as it is."""
-    with connect(to, token_file, ca) as client:
+    with connect(to, token_file, ca, clear_text=clear_text) as client:
         _ask("start", name, client, client.open_session, dry_run=dry_run, json=json)
 
 
 @session.command()
 def end(
-    name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, dry_run: DryRun = False, json: Json = False
+    name: SessionName,
+    to: To,
+    token_file: TokenFile = None,
+    ca: Ca = None,
+    clear_text: ClearText = False,
+    dry_run: DryRun = False,
+    json: Json = False,
 ) -> None:
     """End a session: its projects are closed once everything is registered."""
-    with connect(to, token_file, ca) as client:
+    with connect(to, token_file, ca, clear_text=clear_text) as client:
         _ask("end", name, client, client.end_session, dry_run=dry_run, json=json)
 
 
 @session.command()
 def reopen(
-    name: SessionName, to: To, token_file: TokenFile = None, ca: Ca = None, dry_run: DryRun = False, json: Json = False
+    name: SessionName,
+    to: To,
+    token_file: TokenFile = None,
+    ca: Ca = None,
+    clear_text: ClearText = False,
+    dry_run: DryRun = False,
+    json: Json = False,
 ) -> None:
     """Open an ended session again, for late data."""
-    with connect(to, token_file, ca) as client:
+    with connect(to, token_file, ca, clear_text=clear_text) as client:
         _ask("reopen", name, client, client.reopen_session, dry_run=dry_run, json=json)
 
 

@@ -11,7 +11,7 @@ import typer
 
 from transfer.errors import TransferError
 from transfer.names import check_path, check_session_name
-from transfer.shared_commands import Ca, DryRun, Json, TokenFile, connect, progress, stderr_console
+from transfer.shared_commands import Ca, ClearText, DryRun, Json, TokenFile, connect, progress, stderr_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +36,7 @@ def fetch(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to; files keep their paths in the session.")],
     token_file: TokenFile = None,
     ca: Ca = None,
+    clear_text: ClearText = False,
     connections: Annotated[int, typer.Option(min=1, max=64, help="Ranges fetched at once.")] = 8,
     give_up_after: Annotated[
         float,
@@ -55,7 +56,7 @@ def fetch(
     if path.strip("/"):
         check_path(path.strip("/"))
     console = stderr_console()
-    with connect(from_, token_file, ca) as client:
+    with connect(from_, token_file, ca, clear_text=clear_text) as client:
         receipts = chosen(client.files(session), path)
         if dry_run:
             _show(receipts, out, console, json)
@@ -130,6 +131,7 @@ def verify(
     session: Annotated[str, typer.Option(metavar="NAME", help="The session that holds its files.")],
     token_file: TokenFile = None,
     ca: Ca = None,
+    clear_text: ClearText = False,
     path_prefix: Annotated[str, typer.Option(metavar="FOLDER", help="The --path-prefix that it was sent with.")] = "",
     whole_session: Annotated[
         bool, typer.Option("--whole-session", help="FOLDER holds the session's files themselves, as fetched.")
@@ -143,7 +145,7 @@ def verify(
     here = _named(folder, session, path_prefix, whole_session=whole_session)
     top = path_prefix.strip("/") if whole_session else "/".join(filter(None, (path_prefix.strip("/"), _name(folder))))
     console, found = stderr_console(), []
-    with connect(with_, token_file, ca) as client:
+    with connect(with_, token_file, ca, clear_text=clear_text) as client:
         there = (r for r in client.files(session) if not top or r.path == top or r.path.startswith(f"{top}/"))
         for comparison in compare(here, there):
             found.append(comparison.verdict)

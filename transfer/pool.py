@@ -60,12 +60,19 @@ class ConnectionPool:
         A fixed number; None: steered.
     pacer
         Who may send when; None: everybody at once.
+    may_use_bbr
+        Whether BBR may be asked for.
     """
 
     def __init__(
-        self, connect: Callable[[], Carrier], *, connections: int | None = None, pacer: Pacer | None = None
+        self,
+        connect: Callable[[], Carrier],
+        *,
+        connections: int | None = None,
+        pacer: Pacer | None = None,
+        may_use_bbr: bool = True,
     ) -> None:
-        self.steering = Steering(connections)
+        self.steering = Steering(connections, may_use_bbr=may_use_bbr)
         self._connect, self._pacer = connect, pacer
         self._lock = threading.Lock()
         self._tasks: list[_Task] = []

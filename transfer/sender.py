@@ -60,6 +60,8 @@ class Sender:
         it is of another size) when nothing has arrived for this long, in s.
     pacer
         Who may send when and how fast; None: everybody, as fast as the link takes it.
+    may_use_bbr
+        Whether BBR may be asked for where the link loses packets; otherwise the system's choice stays.
 
     Attributes
     ----------
@@ -75,12 +77,13 @@ class Sender:
         give_up_after_s: float | None = 60.0,
         quiet_s: float = 2.0,
         pacer: Pacer | None = None,
+        may_use_bbr: bool = True,
     ) -> None:
         self.client = client
         self.give_up_after_s = give_up_after_s
         self.quiet_s = quiet_s
         self.sent_bytes = 0
-        self.pool = ConnectionPool(client.carrier, connections=connections, pacer=pacer)
+        self.pool = ConnectionPool(client.carrier, connections=connections, pacer=pacer, may_use_bbr=may_use_bbr)
         self._files_at_once = connections or FIRST_CONNECTIONS
         self._counting = threading.Lock()
 

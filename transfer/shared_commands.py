@@ -22,6 +22,13 @@ TokenFile = Annotated[
 Ca = Annotated[
     Path | None, typer.Option(metavar="FILE", help="PEM file of the authority that signed the receiver's certificate.")
 ]
+ClearText = Annotated[
+    bool,
+    typer.Option(
+        "--clear-text",
+        help="Take http:// to another machine: the link is a VPN, or nobody else's. The token can be read on its way.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the receiver.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 
@@ -33,12 +40,12 @@ def stderr_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def connect(to: str, token_file: Path | None, ca: Path | None) -> ReceiverClient:
+def connect(to: str, token_file: Path | None, ca: Path | None, *, clear_text: bool = False) -> ReceiverClient:
     """Return the receiver that was named, with the token that was given."""
     from transfer.client import ReceiverClient
     from transfer.credentials import read_token
 
-    return ReceiverClient(to, read_token(token_file), ca=ca)
+    return ReceiverClient(to, read_token(token_file), ca=ca, clear_text=clear_text)
 
 
 @contextmanager

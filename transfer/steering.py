@@ -31,20 +31,23 @@ class Steering:
     ----------
     fixed
         A number of connections that somebody chose; None: as many as pay.
+    may_use_bbr
+        Whether BBR may be asked for.
 
     Attributes
     ----------
     connections
         How many may be used now.
-    wants_bbr
+    lossy
         Whether loss was seen that is the link's own.
     pipelines
         Whether a connection should have a second request on its way before the first one's answer.
     """
 
     fixed: int | None = None
+    may_use_bbr: bool = True
     connections: int = field(init=False)
-    wants_bbr: bool = field(init=False, default=False)
+    lossy: bool = field(init=False, default=False)
     pipelines: bool = field(init=False, default=False)
     _seen: dict[int, int] = field(init=False, default_factory=dict)
     _losses: int = field(init=False, default=0)
@@ -71,9 +74,14 @@ class Steering:
         if least_s < LONG_ROUND_TRIP_S:
             return
         self._losses += lost_without_queue
-        if self.wants_bbr and not has_bbr and lost_without_queue and self.fixed is None:
+        if self.lossy and not has_bbr and lost_without_queue and self.fixed is None:
             self.connections = min(MOST_CONNECTIONS, math.ceil(self.connections * GROWTH))
-        self.wants_bbr = self.wants_bbr or self._losses >= LOSSES
+        self.lossy = self.lossy or self._losses >= LOSSES
+
+    @property
+    def wants_bbr(self) -> bool:
+        """Whether BBR is to be asked for."""
+        return self.lossy and self.may_use_bbr
 
     def _lost_without_queue(self, known: list[tuple[int, TcpInfo]]) -> int:
         """Return how many segments were sent again on connections whose packets meet no queue."""

@@ -19,6 +19,7 @@ from transfer.chunks import CHUNK_BYTES
 from transfer.client import ReceiverClient
 from transfer.commands import plan
 from transfer.errors import BadName, SourceUnreadable
+from transfer.tcp import congestion_control
 
 LARGE = 2 * CHUNK_BYTES + 1
 
@@ -130,6 +131,25 @@ REFUSED = {
     "a session of others": (["file", "--to", "{url}", "--session", "grid2"], 7, "token"),
     "nobody there": (["file", "--to", "http://127.0.0.1:{closed}", "--give-up-after", "0.2"], 5, "refused"),
 }
+
+
+def test_http_to_another_machine_is_taken_only_when_the_user_answers_for_the_link(receiver, cryoferry, folder):
+    elsewhere = receiver.url.replace("127.0.0.1", "127.0.0.1.nip.invalid")
+    refused = cryoferry("send", folder, "--to", elsewhere, "--session", "grid1", "--give-up-after", "0")
+    assert (refused.returncode, "--clear-text" in refused.stderr) == (2, True)
+    tried = cryoferry("send", folder, "--to", elsewhere, "--session", "grid1", "--give-up-after", "0", "--clear-text")
+    assert tried.returncode == 5, "only that name leads nowhere"
+
+
+def test_bbr_is_not_asked_for_when_the_system_is_to_choose(receiver, cryoferry, folder):
+    to = ("--to", receiver.url, "--session", "grid1", "--json")
+    done = cryoferry("send", folder, *to, "--congestion-control", "system")
+    assert done.returncode == 0, done.stderr
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_connection(listening.getsockname()) as plain,
+    ):
+        assert done.objects[-1]["congestion_control"] == congestion_control(plain)
 
 
 @pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED)

@@ -43,6 +43,13 @@ def test_loss_without_a_queue_asks_for_bbr_and_without_it_for_more_connections(h
     assert (steering.connections, steering.wants_bbr) == (connections, True)
 
 
+def test_without_leave_for_bbr_more_connections_share_the_losses():
+    steering = Steering(may_use_bbr=False)
+    for step in range(10):
+        steering.observe([(n, info(0.101, 0.1, again=step)) for n in range(16)], has_bbr=False)
+    assert (steering.connections, steering.wants_bbr) == (MOST_CONNECTIONS, False)
+
+
 def test_two_lost_segments_are_no_proof():
     steering = Steering()
     for again in (0, 1, 2, 2, 2):
