@@ -15,6 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import DBAPIError
 
 from api import events, exposures, files, health, openapi, problems, sessions, uploads
+from api.auth import RecentTokens
 from api.commit import recover, sweep
 from api.control_bodies import ControlBodies
 from api.database import file_lock, now, upgrade
@@ -107,6 +108,7 @@ def create_app(settings: ReceiverSettings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.receiver = Receiver(settings)
+    app.state.recent_tokens = RecentTokens()
     for module in (sessions, exposures, events, uploads, files, health):
         app.include_router(module.router)
     problems.install(app)

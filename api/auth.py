@@ -6,14 +6,17 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from api.database import Database, now, tokens
 from api.receiver import receiver_of
@@ -73,6 +76,7 @@ class Token:
 
 _COLUMNS = (tokens.c.id, tokens.c.scope, tokens.c.session, tokens.c.created_at, tokens.c.expires_at)
 _TOKENS = select(*_COLUMNS, tokens.c.revoked_at)
+_WITH_SECRET = _TOKENS.add_columns(tokens.c.secret_sha256).where(tokens.c.id == bindparam("id"))
 
 
 def _token(
@@ -147,9 +151,7 @@ def check_token(database: Database, text: str) -> Token:
         raise AuthRejected("this is not a token of cryoferry")
     token_id, secret = match.groups()
     with database.read() as connection:
-        row = connection.execute(
-            _TOKENS.add_columns(tokens.c.secret_sha256).where(tokens.c.id == token_id)
-        ).one_or_none()
+        row = connection.execute(_WITH_SECRET, {"id": token_id}).one_or_none()
     kept: str = row[-1] if row else _hash("")
     if not hmac.compare_digest(kept, _hash(secret)) or row is None:
         raise AuthRejected("the receiver does not know this token")
@@ -162,13 +164,52 @@ def check_token(database: Database, text: str) -> Token:
 _bearer = HTTPBearer(auto_error=False, description="Made by `cryoferry token create` on the receiver.")
 
 
-def _bearer_of(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
-) -> Token:
+class RecentTokens:
+    """Tokens that were found good a moment ago, so that a client's many parts are not each looked up."""
+
+    REMEMBERED_S = 1.0
+    MOST = 1024
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._found: dict[str, tuple[float, Token]] = {}
+
+    def get(self, text: str) -> Token | None:
+        """Return the token if it was found good within `REMEMBERED_S` and has not expired since."""
+        found_s, token = self._found.get(text, (float("-inf"), None))
+        return token if token and token.valid and self._clock() - found_s < self.REMEMBERED_S else None
+
+    def put(self, text: str, token: Token) -> None:
+        """Remember a token that was just found good."""
+        if len(self._found) >= self.MOST:
+            self._found.clear()
+        self._found[text] = (self._clock(), token)
+
+
+def _text_of(credentials: HTTPAuthorizationCredentials | None) -> str:
     if credentials is None:
         raise AuthRejected("the request has no `Authorization: Bearer` token")
-    return check_token(receiver_of(request).database, credentials.credentials)
+    return credentials.credentials
+
+
+_Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+
+
+def _bearer_of(request: Request, credentials: _Credentials) -> Token:
+    return check_token(receiver_of(request).database, _text_of(credentials))
+
+
+async def _bulk_bearer_of(request: Request, credentials: _Credentials) -> Token:
+    text, recent = _text_of(credentials), request.app.state.recent_tokens
+    token: Token | None = recent.get(text)
+    if token is None:
+        token = await run_in_threadpool(check_token, receiver_of(request).database, text)
+        recent.put(text, token)
+    return token
 
 
 Bearer = Annotated[Token, Depends(_bearer_of)]
 """A route's parameter: who asks, already authenticated."""
+
+BulkBearer = Annotated[Token, Depends(_bulk_bearer_of)]
+"""The same, for bodies of files: what was found out about a token counts for a second."""

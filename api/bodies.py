@@ -104,7 +104,7 @@ def _write_all(fd: int, block: bytes | memoryview, offset: int) -> None:
         offset += written
 
 
-def _try_lock(fd: int, span: range | None) -> bool:
+def try_lock(fd: int, span: range | None) -> bool:
     """Take the lock of a part file's bytes (None: of all), whoever else of whatever process may want it."""
     start, length = (span.start, len(span)) if span else (0, 0)
     wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
@@ -127,7 +127,7 @@ async def lock_span(fd: int, span: range | None) -> None:
         Another request keeps it.
     """
     deadline = time.monotonic() + LOCK_WAIT_S
-    while not _try_lock(fd, span):
+    while not try_lock(fd, span):
         if time.monotonic() > deadline:
             raise ReceiverBusy(_BUSY)
         await asyncio.sleep(_LOCK_POLL_S)
@@ -142,7 +142,7 @@ def lock_whole(fd: int, *, wait_s: float = LOCK_WAIT_S) -> None:
         Another request keeps it.
     """
     deadline = time.monotonic() + wait_s
-    while not _try_lock(fd, None):
+    while not try_lock(fd, None):
         if time.monotonic() >= deadline:
             raise ReceiverBusy(_BUSY)
         time.sleep(_LOCK_POLL_S)

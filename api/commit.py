@@ -82,9 +82,37 @@ def _commit_locked(book: UploadBook, storage: Storage, upload: Upload, fd: int, 
     root = root_digest(chunks[number].digest for number in sorted(chunks))
     if wanted not in (None, root):
         raise FileCorrupt(f"{upload.name}: {root} arrived, {wanted} was sent")
+    return _publish(book, storage, upload, fd, root)
+
+
+def commit_received(book: UploadBook, storage: Storage, upload: Upload, fd: int, arrived: dict[int, bytes]) -> Receipt:
+    """Make a file durable and visible all of whose chunks came just now, under one lock that is still held.
+
+    Parameters
+    ----------
+    fd
+        The part file, which nobody else has written in.
+    arrived
+        The chunks by number and BLAKE3 digest; noted together with the commit.
+
+    Raises
+    ------
+    NameTaken, UploadGone
+    """
+    return _publish(book, storage, upload, fd, root_digest(arrived.values()), arrived)
+
+
+def _publish(
+    book: UploadBook, storage: Storage, upload: Upload, fd: int, root: str, arrived: dict[int, bytes] | None = None
+) -> Receipt:
+    """Do all that lies between the root digest and the receipt."""
     _sync(book, storage, upload, fd)
     storage.publish(fd, storage.part_path(upload.id, upload.generation), upload.location, root, upload.size_bytes)
-    receipt = _record(book, storage, upload, fd, root)
+    try:
+        receipt = book.record_commit(upload, root, arrived)
+    except UploadGone:
+        storage.unpublish(fd, upload.location)
+        raise
     storage.discard_part(upload.id, upload.generation)
     return receipt
 
@@ -117,14 +145,6 @@ def _sync(book: UploadBook, storage: Storage, upload: Upload, fd: int) -> None:
         storage.unpublish(fd, upload.location)
         book.restart(upload)
         storage.discard_part(upload.id, upload.generation)
-        raise
-
-
-def _record(book: UploadBook, storage: Storage, upload: Upload, fd: int, root: str) -> Receipt:
-    try:
-        return book.record_commit(upload, root)
-    except UploadGone:
-        storage.unpublish(fd, upload.location)
         raise
 
 
@@ -192,21 +212,23 @@ def _heal(book: UploadBook, storage: Storage, upload: Upload) -> None:
             book.restart(upload)
         return
     try:
-        if storage.is_published(fd, upload.location):
-            _finish(book, storage, upload, fd)
-        elif upload.one_request:  # its client waits no longer, and begins anew
+        finished = storage.is_published(fd, upload.location) and _finish(book, storage, upload, fd)
+        if upload.one_request and not finished:  # its client waits no longer, and begins anew
             withdraw(book, storage, upload, wait_s=0)
     finally:
         os.close(fd)
 
 
-def _finish(book: UploadBook, storage: Storage, upload: Upload, fd: int) -> None:
+def _finish(book: UploadBook, storage: Storage, upload: Upload, fd: int) -> bool:
+    """Commit a file that has its name already, if its chunks were noted and are there; else take the name back."""
     try:
         receipt, _ = commit(book, storage, upload, None)
-        log.info("finished the interrupted commit of %s, %s", upload.name, receipt.digest)
     except (UploadIncomplete, OSError) as lost:
         storage.unpublish(fd, upload.location)
         log.warning("took back the name of %s, which nobody was told of: %s", upload.name, lost)
+        return False
+    log.info("finished the interrupted commit of %s, %s", upload.name, receipt.digest)
+    return True
 
 
 def sweep(book: UploadBook, storage: Storage, untouched: list[Upload]) -> int:

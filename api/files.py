@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated, Any
 from urllib.parse import quote
-from uuid import UUID, uuid4
 
-from anyio import CancelScope
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import func, select
-from sqlalchemy.exc import DBAPIError
 
-from api.auth import Bearer
+from api.auth import Bearer, BulkBearer
 from api.body_sources import body_of
-from api.commit import commit, withdraw
 from api.database import files
 from api.openapi import OCTETS, problems
 from api.problems import answer_of
 from api.reading import CommittedFile
-from api.receiver import Receiver, receiver_of
-from api.receiving import ContentDigest, receive
+from api.receiver import receiver_of
+from api.receiving import ContentDigest
 from api.sessions import session_id_of
-from api.upload import Upload
+from api.whole_files import Announced, WholeFile
 from transfer import protocol
-from transfer.digest import parse_content_digest, root_digest
+from transfer.digest import parse_content_digest
 from transfer.errors import (
     BadName,
     BadRange,
@@ -34,20 +28,16 @@ from transfer.errors import (
     ClientStalled,
     NameTaken,
     NotFound,
-    ReceiverBusy,
     ReceiverFull,
     ScopeRejected,
     TooLarge,
     UploadConflict,
-    UploadGone,
 )
 from transfer.names import check_path, check_session_name
 from transfer.protocol import FileList, UploadDeclaration
 from transfer.records import MAX_REVISION, Receipt
 
 router = APIRouter(tags=["files"])
-
-log = logging.getLogger(__name__)
 
 PAGE = 1000
 
@@ -83,7 +73,7 @@ async def put_file(
     path: str,
     request: Request,
     response: Response,
-    token: Bearer,
+    token: BulkBearer,
     revision: Annotated[int, Query(ge=1, le=MAX_REVISION)] = 1,
     content_digest: Annotated[
         str | None, Header(description="RFC 9530, of the body; a body without is taken as it is")
@@ -94,29 +84,21 @@ async def put_file(
 ) -> Receipt:
     """Send a whole file in one request (`curl -T` does it). The receipt is given when it is durable and visible."""
     receiver = receiver_of(request)
-    check_session_name(session)
-    check_path(path)
-    token.permit(session, write=True)
-    sent = ContentDigest(*parse_content_digest(content_digest)) if content_digest else None
-    size = _length(request, receiver.settings.max_file_bytes)
-    if content_range is not None and protocol.parse_content_range(content_range) != (range(size), size):
-        raise BadRequest(  # what came alone would stand there as the whole file, RFC 9110 section 14.5
-            f"Content-Range {content_range!r} is not the whole file of {size} bytes",
-            hint="Send the file from its first byte, without -C or -r; `cryoferry send` resumes.",
-        )
-    declaration = UploadDeclaration(session=session, path=path, revision=revision, size_bytes=size)
-    upload, is_own = await run_in_threadpool(_reserve, receiver, declaration)
-    receipt = None
-    try:
-        digests = await receive(receiver, upload, range(size), sent, body_of(request))
-        wanted = root_digest(digests)
-        receipt, made = await run_in_threadpool(commit, receiver.uploads, receiver.storage, upload, wanted)
-    except UploadGone as gone:  # that request ended without a file, and took the name back
-        raise ReceiverBusy("another request for this name just ended") from gone
-    finally:
-        if receipt is None and is_own:  # nobody can continue this upload: give its name back
-            with CancelScope(shield=True):
-                await run_in_threadpool(_withdraw, receiver, upload)
+
+    def announced() -> Announced:
+        check_session_name(session)
+        check_path(path)
+        token.permit(session, write=True)
+        sent = ContentDigest(*parse_content_digest(content_digest)) if content_digest else None
+        size = _length(request, receiver.settings.max_file_bytes)
+        if content_range is not None and protocol.parse_content_range(content_range) != (range(size), size):
+            raise BadRequest(  # what came alone would stand there as the whole file, RFC 9110 section 14.5
+                f"Content-Range {content_range!r} is not the whole file of {size} bytes",
+                hint="Send the file from its first byte, without -C or -r; `cryoferry send` resumes.",
+            )
+        return UploadDeclaration(session=session, path=path, revision=revision, size_bytes=size), sent
+
+    receipt, made = await WholeFile(receiver).take(announced, body_of(request))
     response.status_code = 201 if made else 200
     response.headers["Location"] = committed_url(receipt)
     return receipt
@@ -129,25 +111,6 @@ def _length(request: Request, max_bytes: int) -> int:
     if int(length) > max_bytes:
         raise TooLarge(f"{length} bytes; at most {max_bytes} are accepted")
     return int(length)
-
-
-def _reserve(receiver: Receiver, declaration: UploadDeclaration) -> tuple[Upload, bool]:
-    """Return the upload that takes the body, and whether this request made it; one of the same size is joined."""
-    require_space = receiver.storage.require_space
-    try:
-        return receiver.uploads.declare(uuid4(), declaration, require_space=require_space, one_request=True)
-    except UploadConflict as conflict:
-        other = receiver.uploads.find(UUID(str(conflict.extra["upload_id"])))
-        if other is None:
-            raise ReceiverBusy("another request for this name just ended") from conflict
-        return other, False
-
-
-def _withdraw(receiver: Receiver, upload: Upload) -> None:
-    try:
-        withdraw(receiver.uploads, receiver.storage, upload, wait_s=0)
-    except (ReceiverBusy, OSError, DBAPIError) as error:
-        log.warning("%s stays reserved until the next sweep: %s", upload.name, error)
 
 
 @router.get(protocol.SESSION_FILES, responses=problems(ScopeRejected, NotFound, BadName))

@@ -2,7 +2,8 @@
 
 A commit costs the same few fsyncs whether it holds one change or twenty. While one group is being committed, the next
 gathers: nobody waits for company, and a change alone goes at once. Each returns when its group is durable, as if it had
-had a transaction of its own.
+had a transaction of its own. A group is made as one; only when a change refuses is all taken back and made again, each
+behind a savepoint, so that the others go on without it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from transfer.errors import ReceiverBusy, TransferError
 Result = TypeVar("Result")
 
 MAX_GROUP = 64
+_REFUSALS = (TransferError, IntegrityError, OSError)  # of one change, which say nothing against the others
 
 
 class _Change:
@@ -32,6 +34,10 @@ class _Change:
         self.error: BaseException | None = None
 
     def run(self, connection: Connection) -> None:
+        """Make the change."""
+        self.result = self.change(connection)
+
+    def run_alone(self, connection: Connection) -> None:
         """Make the change, or take all of it back and keep the reason.
 
         What a database reports of itself (no space, no disk) is not kept but raised: it may have taken back the other
@@ -41,11 +47,11 @@ class _Change:
         try:
             with connection.begin_nested():
                 try:
-                    self.result = self.change(connection)
+                    self.run(connection)
                 except DBAPIError as error:
                     cause = error
                     raise
-        except (TransferError, IntegrityError, OSError) as error:
+        except _REFUSALS as error:
             self.error = error
         except DBAPIError as error:
             # On a full disk SQLite takes back everything, the savepoint too: that it is missing is not the cause.
@@ -70,7 +76,7 @@ class GroupedWrites:
     def write(self, change: Callable[[Connection], Result]) -> Result:
         """Make a change; return what it returns once it is durable, or raise what it raises.
 
-        The change is called once, perhaps in another thread.
+        The change may be called twice, the first time for nothing, and in another thread: it uses its connection alone.
         """
         own = _Change(change)
         with self._list:
@@ -87,9 +93,8 @@ class GroupedWrites:
             group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
         failed: BaseException | None = ReceiverBusy("a change of the database that came with this one failed")
         try:
-            with self._database.write() as connection:
-                for one in group:
-                    one.run(connection)
+            if not self._commit(group, _Change.run):
+                self._commit(group, _Change.run_alone)
             failed = None
         except DBAPIError as error:
             failed = error
@@ -97,3 +102,13 @@ class GroupedWrites:
             for one in group:
                 one.error = failed or one.error
                 one.done = True
+
+    def _commit(self, group: list[_Change], run: Callable[[_Change, Connection], None]) -> bool:
+        """Make a group's changes in one transaction; return whether it stands, which a refusal prevents."""
+        try:
+            with self._database.write() as connection:
+                for one in group:
+                    run(one, connection)
+        except _REFUSALS:
+            return False
+        return True

@@ -1,19 +1,26 @@
-"""Receives a run of chunks: locked, hashed, written, and only then noted as present."""
+"""Receives a run of chunks: locked, hashed, written, and only then noted as present.
+
+The database and the disk are asked in worker threads, in one go before the body and in one behind it: to hand over to a
+thread costs as much as what it does there.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from anyio import to_thread
 
-from api.bodies import ChunkSink, lock_span
+from api.bodies import ChunkSink, lock_span, try_lock
 from api.body_sources import BodySource
 from api.receiver import Receiver
-from api.upload import Upload, chunk_numbers, require_generation
-from api.upload_book import UploadBook
+from api.upload import StoredChunk, Upload, chunk_numbers, require_generation
 from transfer.chunks import CHUNK_BYTES
 from transfer.errors import BadRange, NameTaken, ReceiverBusy
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,78 +42,165 @@ def require_whole_chunks(span: range, size_bytes: int) -> None:
         raise BadRange(f"bytes {span.start} to {span.stop - 1} of {size_bytes} are not whole chunks of {CHUNK_BYTES}")
 
 
-async def receive(
-    receiver: Receiver, upload: Upload, span: range, sent: ContentDigest | None, body: BodySource
-) -> list[bytes]:
-    """Take a body into an upload's part file; return the BLAKE3 digests of its chunks.
+class Reception:
+    """One body's place in an upload's part file, from the lock of its bytes to their note in the database.
 
     A body for a committed upload is compared with what is committed, and changes nothing.
 
-    Raises
-    ------
-    ChunkCorrupt
-        The body is not what was sent; none of its chunks counts as present.
-    NameTaken
-        Another content is committed under this name.
-    ReceiverBusy, ReceiverFull, ClientStalled, BadRequest, UploadGone
+    Parameters
+    ----------
+    span
+        The bytes of the file that the body holds, whole chunks.
+    sent
+        The sender's word on them; None: none given.
+    is_new
+        Whether this very request made the upload, and brings all of it.
+
+    Attributes
+    ----------
+    fd
+        The part file; None for a committed upload, which has none.
+    is_locked
+        Whether the bytes are this reception's alone. If not, who asks waits for them, and says `prepare`.
+    is_alone
+        Whether nobody else can have written in the part file, from its making to its lock.
+    digests
+        The BLAKE3 digests of the body's chunks, once it has come.
     """
-    fd = await to_thread.run_sync(_open_part, receiver, upload)
-    try:
-        if fd is not None:
-            await lock_span(fd, span)
-            upload = await to_thread.run_sync(_make_room, receiver, upload, span, sent)
-        else:
-            upload = await to_thread.run_sync(receiver.uploads.require, upload.id)
-        present = await to_thread.run_sync(receiver.uploads.chunks, upload.id, chunk_numbers(span))
-        whole = len(present) == len(chunk_numbers(span))
-        sink = ChunkSink(None if whole else fd, span, sent.algorithm if sent else None)
-        await body.pour(sink, receiver.settings.body_timeout_s, receiver.body_threads)
-        sink.finish(sent.digest if sent else None)
-        if not whole:
-            arrived = dict(zip(chunk_numbers(span), sink.digests, strict=True))
-            await to_thread.run_sync(receiver.uploads.mark, upload, arrived)
-        elif [present[number].digest for number in chunk_numbers(span)] != sink.digests:
-            raise NameTaken(f"{upload.name} is committed with another content")
-    finally:
-        if fd is not None:
-            os.close(fd)
-    return sink.digests
 
+    def __init__(
+        self, receiver: Receiver, upload: Upload, span: range, sent: ContentDigest | None, *, is_new: bool = False
+    ) -> None:
+        self.receiver, self.upload, self.span, self.sent = receiver, upload, span, sent
+        self.numbers = chunk_numbers(span)
+        self.digests: list[bytes] = []
+        self._present: dict[int, StoredChunk] = {}
+        self.fd = self._made_part() if is_new else self._open_part()
+        made, self.is_alone = is_new and self.fd is not None, False
+        if is_new and self.fd is None:
+            self.fd = self._open_part()
+        try:
+            self.is_locked = self.fd is None or try_lock(self.fd, span)
+            self.is_alone = made and self.is_locked
+            if self.is_locked and not self.is_alone:
+                self.prepare()
+        except BaseException:
+            self.close()
+            raise
 
-def _open_part(receiver: Receiver, upload: Upload) -> int | None:
-    """Return the part file's descriptor; None for a committed upload, which has none."""
-    if upload.committed:
-        return None
-    book = receiver.uploads
-    try:
-        return receiver.storage.open_part(upload.id, upload.generation, create=not book.chunks(upload.id))
-    except FileNotFoundError:
-        upload = book.require(upload.id)
+    def _made_part(self) -> int | None:
+        """Return the descriptor of a part file made now; None where another request was quicker."""
+        try:
+            return self.receiver.storage.make_part(self.upload.id, self.upload.generation)
+        except FileExistsError:
+            return None
+
+    def _open_part(self) -> int | None:
+        """Return the part file's descriptor; None for a committed upload."""
+        upload, book, storage = self.upload, self.receiver.uploads, self.receiver.storage
         if upload.committed:
             return None
-        book.restart(upload)
-        raise ReceiverBusy("the upload's part file was lost; what was sent is asked for again") from None
+        try:
+            return storage.open_part(upload.id, upload.generation, create=False)
+        except FileNotFoundError:
+            if not book.chunks(upload.id):
+                return storage.open_part(upload.id, upload.generation, create=True)
+            upload = book.require(upload.id)
+            if upload.committed:
+                return None
+            book.restart(upload)
+            raise ReceiverBusy("the upload's part file was lost; what was sent is asked for again") from None
+
+    def prepare(self) -> None:
+        """Find out what is there, with the lock held: chunks that will be overwritten are no longer present."""
+        book, opened = self.receiver.uploads, self.upload
+        self.upload, self._present = book.with_chunks(opened.id, self.numbers)
+        if self.upload.committed:
+            return
+        require_generation(self.upload, opened)
+        if not self._present:
+            self.receiver.storage.require_space(len(self.span))
+        elif not self._is_replay():
+            book.unmark(self.upload, list(self._present))
+            self._present = {}
+
+    def _is_replay(self) -> bool:
+        """Whether a chunk comes again as it is: then it is only compared, and stays present whatever arrives."""
+        if self.sent is None or self.sent.algorithm != "blake3" or len(self.span) > CHUNK_BYTES:
+            return False
+        return [chunk.digest for chunk in self._present.values()] == [self.sent.digest]
+
+    @property
+    def _is_there(self) -> bool:
+        """Whether every chunk of the body is there already: it is compared, not written."""
+        return len(self._present) == len(self.numbers) and not self.is_alone
+
+    def sink(self) -> ChunkSink:
+        """Return what takes the body."""
+        return ChunkSink(None if self._is_there else self.fd, self.span, self.sent.algorithm if self.sent else None)
+
+    def take(self, sink: ChunkSink) -> None:
+        """Accept a body that has come to its end.
+
+        Raises
+        ------
+        ChunkCorrupt
+            It is not what was sent; none of its chunks counts as present.
+        BadRequest
+        """
+        sink.finish(self.sent.digest if self.sent else None)
+        self.digests = sink.digests
+
+    @property
+    def arrived(self) -> dict[int, bytes]:
+        """The digests of the chunks that came, by their number."""
+        return dict(zip(self.numbers, self.digests, strict=True))
+
+    def note(self) -> None:
+        """Note the chunks as present.
+
+        Raises
+        ------
+        NameTaken
+            Another content is committed under this name.
+        ReceiverBusy
+        """
+        if not self._is_there:
+            self.receiver.uploads.mark(self.upload, self.arrived)
+        elif [self._present[number].digest for number in self.numbers] != self.digests:
+            raise NameTaken(f"{self.upload.name} is committed with another content")
+
+    def close(self) -> None:
+        """Let go of the part file and its lock."""
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
 
 
-def _make_room(receiver: Receiver, upload: Upload, span: range, sent: ContentDigest | None) -> Upload:
-    """Prepare for writing, with the lock held: chunks that will be overwritten are no longer present."""
-    book = receiver.uploads
-    now = book.require(upload.id)
-    if now.committed:
-        return now
-    require_generation(now, upload)
-    present = book.chunks(upload.id, chunk_numbers(span))
-    if not present or _is_replay(book, upload, span, sent):
-        if not present:
-            receiver.storage.require_space(len(span))
-        return now
-    book.unmark(now, list(present))
-    return now
+async def receive(
+    begin: Callable[[], Reception], body: BodySource, end: Callable[[Reception], Result]
+) -> tuple[Reception, Result]:
+    """Take a body into its place; return that, closed, and what `end` returned.
 
+    Parameters
+    ----------
+    begin, end
+        Called in a thread: opens the place; does what is to be done while it is still held.
 
-def _is_replay(book: UploadBook, upload: Upload, span: range, sent: ContentDigest | None) -> bool:
-    """Whether a chunk comes again as it is: then it is only compared, and stays present whatever arrives."""
-    if sent is None or sent.algorithm != "blake3" or len(span) > CHUNK_BYTES:
-        return False
-    present = book.chunks(upload.id, chunk_numbers(span))
-    return [chunk.digest for chunk in present.values()] == [sent.digest]
+    Raises
+    ------
+    ChunkCorrupt, NameTaken, ReceiverBusy, ReceiverFull, ClientStalled, BadRequest, UploadGone
+    """
+    reception = await to_thread.run_sync(begin)
+    receiver = reception.receiver
+    try:
+        if not reception.is_locked:
+            assert reception.fd is not None
+            await lock_span(reception.fd, reception.span)
+            await to_thread.run_sync(reception.prepare)
+        sink = reception.sink()
+        await body.pour(sink, receiver.settings.body_timeout_s, receiver.body_threads)
+        reception.take(sink)
+        return reception, await to_thread.run_sync(end, reception)
+    finally:
+        reception.close()

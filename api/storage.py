@@ -114,6 +114,16 @@ class Storage:
         """Return where an upload's bytes arrive."""
         return self.incoming / f"{upload_id}.{generation}.part"
 
+    def make_part(self, upload_id: UUID, generation: int) -> int:
+        """Return a descriptor of an upload's new part file, open for reading and writing.
+
+        Raises
+        ------
+        FileExistsError
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(self.part_path(upload_id, generation), flags, 0o644)
+
     def open_part(self, upload_id: UUID, generation: int, *, create: bool) -> int:
         """Return a descriptor of an upload's part file, open for reading and writing.
 

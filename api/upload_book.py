@@ -1,63 +1,51 @@
 """The uploads as the database knows them: reservations, the chunks that arrived, receipts.
 
-A row of `uploads` is the reservation of its (session, path, revision): the unique constraint decides between racing
-clients, before the first byte. Every change is all or nothing; those
-of requests that come together share a transaction.
+Every change is all or nothing; those of requests that come together share a transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.database import Database, add_event, files, now, sessions, upload_chunks, uploads, withdrawn_uploads
 from api.grouped_writes import GroupedWrites
+from api.reservations import COLUMNS, UNFINISHED, RequireSpace, find_upload, reserve, upload_of
 from api.upload import StoredChunk, Upload, receipt_of, require_quiet
-from transfer.chunks import CHUNK_BYTES, missing_ranges
-from transfer.errors import NameTaken, NotFound, ReceiverBusy, UploadConflict, UploadGone
+from transfer.chunks import missing_ranges
+from transfer.errors import NotFound, ReceiverBusy, UploadGone
 from transfer.protocol import UploadDeclaration, UploadState, UploadStatus
 from transfer.records import Receipt
 
-_UPLOAD = select(
-    uploads.c.id,
-    uploads.c.session_id,
-    sessions.c.name.label("session"),
-    uploads.c.path,
-    uploads.c.revision,
-    uploads.c.size_bytes,
-    uploads.c.state,
-    uploads.c.generation,
-    uploads.c.one_request,
-    uploads.c.touched_at,
-).join_from(uploads, sessions)
-
-
-# Written out, not bound: only so SQLite sees that the index of unfinished uploads will do.
-_UNFINISHED = uploads.c.state == literal_column(f"'{UploadState.RECEIVING.value}'")
-
-PROMISE_S = 600.0
-"""For how long after its last sign of life space is kept for the rest of an upload."""
-
-
-def _promised_bytes(connection: Connection) -> int:
-    """Return how many bytes the uploads that are alive have yet to receive."""
-    alive = (
-        select(uploads.c.size_bytes, func.count(upload_chunks.c.chunk))
-        .join_from(uploads, upload_chunks, isouter=True)
-        .where(_UNFINISHED, uploads.c.touched_at > now() - timedelta(seconds=PROMISE_S))
-        .group_by(uploads.c.id)
+_CHUNK = (upload_chunks.c.chunk, upload_chunks.c.digest, upload_chunks.c.run_id)
+_CHUNKS = select(*_CHUNK).where(upload_chunks.c.upload_id == bindparam("upload_id"))
+_WITH_CHUNKS = (
+    select(*COLUMNS, *_CHUNK)
+    .join_from(uploads, sessions)
+    .join(
+        upload_chunks,
+        and_(
+            upload_chunks.c.upload_id == uploads.c.id,
+            upload_chunks.c.chunk >= bindparam("first"),
+            upload_chunks.c.chunk < bindparam("stop"),
+        ),
+        isouter=True,
     )
-    # A last chunk counts as whole, though it may be short.
-    return sum(max(0, size - chunk_count * CHUNK_BYTES) for size, chunk_count in connection.execute(alive))
-
-
-def _find(connection: Connection, *conditions: ColumnElement[bool]) -> Upload | None:
-    row = connection.execute(_UPLOAD.where(*conditions)).mappings().one_or_none()
-    return None if row is None else Upload(**{**row, "state": UploadState(row["state"])})
+    .where(uploads.c.id == bindparam("upload_id"))
+)
+_OF_GENERATION = and_(
+    uploads.c.id == bindparam("upload_id"),
+    uploads.c.generation == bindparam("of_generation"),
+    uploads.c.state == UploadState.RECEIVING.value,
+)
+_TOUCH = update(uploads).where(_OF_GENERATION).values(touched_at=bindparam("moment"))
+_END = update(uploads).where(_OF_GENERATION).values(touched_at=bindparam("moment"), state=UploadState.COMMITTED.value)
+_ADD_CHUNKS = insert(upload_chunks)
+_ADD_FILE = insert(files)
 
 
 class UploadBook:
@@ -83,7 +71,7 @@ class UploadBook:
         upload_id: UUID,
         declaration: UploadDeclaration,
         *,
-        require_space: Callable[[int, int], None],
+        require_space: RequireSpace,
         one_request: bool = False,
     ) -> tuple[Upload, bool]:
         """Reserve a file's name for an upload; return the upload and whether it is new.
@@ -107,89 +95,19 @@ class UploadBook:
         """
 
         def change(connection: Connection) -> tuple[Upload, bool]:
-            found = self._declared_before(connection, upload_id, declaration)
-            if found:
-                return found, False
-            require_space(declaration.size_bytes, _promised_bytes(connection))
-            self._insert(connection, upload_id, declaration, one_request=one_request)
-            made = _find(connection, uploads.c.id == upload_id)
-            assert made is not None
-            return made, True
+            return reserve(connection, upload_id, declaration, require_space=require_space, one_request=one_request)
 
         try:
             return self._grouped.write(change)
         except IntegrityError:  # another process was quicker; where SQLite is used alone, the write lock prevents it
             return self.declare(upload_id, declaration, require_space=require_space, one_request=one_request)
 
-    def _declared_before(
-        self, connection: Connection, upload_id: UUID, declaration: UploadDeclaration
-    ) -> Upload | None:
-        own = _find(connection, uploads.c.id == upload_id)
-        if own:
-            if (own.session, own.path, own.revision, own.size_bytes) != _identity(declaration):
-                raise UploadConflict(f"upload {upload_id} was declared for {own.name} with {own.size_bytes} bytes")
-            return own
-        if connection.execute(select(withdrawn_uploads.c.id).where(withdrawn_uploads.c.id == upload_id)).first():
-            raise UploadGone
-        other = _find(
-            connection,
-            sessions.c.name == declaration.session,
-            uploads.c.path == declaration.path,
-            uploads.c.revision == declaration.revision,
-        )
-        if other is None:
-            return None
-        if other.committed:
-            if other.size_bytes != declaration.size_bytes:
-                raise NameTaken(f"{other.name} is committed with {other.size_bytes} bytes")
-            return other
-        members = {"upload_id": str(other.id), "state": other.state.value}
-        if other.size_bytes != declaration.size_bytes:
-            raise NameTaken(
-                f"{other.name} is reserved by upload {other.id} for {other.size_bytes} bytes",
-                hint="Leave it alone while it grows; one that was given up can be withdrawn.",
-                **members,
-            )
-        raise UploadConflict(
-            f"{other.name} is reserved by upload {other.id}",
-            hint="Continue that upload: ask which ranges it lacks, send them, commit.",
-            **members,
-        )
-
-    def _insert(
-        self, connection: Connection, upload_id: UUID, declaration: UploadDeclaration, *, one_request: bool
-    ) -> None:
-        session_id = connection.scalar(select(sessions.c.id).where(sessions.c.name == declaration.session))
-        if session_id is None:
-            raise NotFound(f"there is no session {declaration.session!r}")
-        newest = connection.scalar(
-            select(func.max(files.c.revision)).where(files.c.session_id == session_id, files.c.path == declaration.path)
-        )
-        if declaration.revision != (newest or 0) + 1:
-            raise NameTaken(
-                f"{declaration.path} has {newest or 'no'} committed revision{'s' if newest else ''}; "
-                f"the next is {(newest or 0) + 1}, not {declaration.revision}"
-            )
-        connection.execute(
-            insert(uploads).values(
-                id=upload_id,
-                session_id=session_id,
-                path=declaration.path,
-                revision=declaration.revision,
-                size_bytes=declaration.size_bytes,
-                state=UploadState.RECEIVING.value,
-                generation=1,
-                one_request=one_request,
-                touched_at=now(),
-            )
-        )
-
     # what is there
 
     def find(self, upload_id: UUID) -> Upload | None:
         """Return an upload; None where there is none (any more)."""
         with self._database.read() as connection:
-            return _find(connection, uploads.c.id == upload_id)
+            return find_upload(connection, upload_id)
 
     def require(self, upload_id: UUID) -> Upload:
         """Return an upload.
@@ -222,16 +140,27 @@ class UploadBook:
             raise NotFound(f"there is no upload {upload_id}")
         return session
 
-    def chunks(self, upload_id: UUID, numbers: range | None = None) -> dict[int, StoredChunk]:
-        """Return the chunks that arrived, by their number; of all, or of `numbers` only."""
-        wanted = select(upload_chunks.c.chunk, upload_chunks.c.digest, upload_chunks.c.run_id).where(
-            upload_chunks.c.upload_id == upload_id
-        )
-        if numbers is not None:
-            wanted = wanted.where(upload_chunks.c.chunk >= numbers.start, upload_chunks.c.chunk < numbers.stop)
+    def chunks(self, upload_id: UUID) -> dict[int, StoredChunk]:
+        """Return the chunks that arrived, by their number."""
         with self._database.read() as connection:
-            rows = connection.execute(wanted).all()
+            rows = connection.execute(_CHUNKS, {"upload_id": upload_id}).all()
         return {chunk: StoredChunk(digest, run_id) for chunk, digest, run_id in rows}
+
+    def with_chunks(self, upload_id: UUID, numbers: range) -> tuple[Upload, dict[int, StoredChunk]]:
+        """Return an upload and those of its chunks with these numbers that arrived, as they are at one moment.
+
+        Raises
+        ------
+        UploadGone, NotFound
+        """
+        wanted = {"upload_id": upload_id, "first": numbers.start, "stop": numbers.stop}
+        with self._database.read() as connection:
+            rows = connection.execute(_WITH_CHUNKS, wanted).mappings().all()
+        if not rows:
+            self.withdrawn_session(upload_id)
+            raise UploadGone
+        chunks = {row["chunk"]: StoredChunk(row["digest"], row["run_id"]) for row in rows if row["chunk"] is not None}
+        return upload_of(rows[0]), chunks
 
     def missing(self, upload: Upload) -> list[range]:
         """Return the ranges of bytes that have not arrived."""
@@ -275,17 +204,16 @@ class UploadBook:
 
         def change(connection: Connection) -> None:
             self._require_generation(connection, upload)
-            if not arrived:
-                return
-            connection.execute(
-                insert(upload_chunks),
-                [
-                    {"upload_id": upload.id, "chunk": number, "digest": digest, "run_id": self.run_id}
-                    for number, digest in arrived.items()
-                ],
-            )
+            self._add_chunks(connection, upload, arrived)
 
         self._grouped.write(change)
+
+    def _add_chunks(self, connection: Connection, upload: Upload, arrived: Mapping[int, bytes]) -> None:
+        if arrived:
+            common = {"upload_id": upload.id, "run_id": self.run_id}
+            connection.execute(
+                _ADD_CHUNKS, [{**common, "chunk": number, "digest": digest} for number, digest in arrived.items()]
+            )
 
     def unmark(self, upload: Upload, numbers: list[int]) -> None:
         """Forget chunks, because they are about to be overwritten or are not what they were."""
@@ -296,16 +224,7 @@ class UploadBook:
             )
 
     def _require_generation(self, connection: Connection, upload: Upload) -> None:
-        same = connection.execute(
-            update(uploads)
-            .where(
-                uploads.c.id == upload.id,
-                uploads.c.generation == upload.generation,
-                uploads.c.state == UploadState.RECEIVING.value,
-            )
-            .values(touched_at=now())
-        )
-        if not same.rowcount:
+        if not connection.execute(_TOUCH, _now_of(upload)).rowcount:
             raise ReceiverBusy("the upload changed while this was received; send it again")
 
     def restart(self, upload: Upload) -> None:
@@ -319,8 +238,13 @@ class UploadBook:
 
     # its end
 
-    def record_commit(self, upload: Upload, root_digest: str) -> Receipt:
+    def record_commit(self, upload: Upload, root_digest: str, arrived: Mapping[int, bytes] | None = None) -> Receipt:
         """Record a published file; the receipt may be given when this returns.
+
+        Parameters
+        ----------
+        arrived
+            Chunks that were not noted before, by number and BLAKE3 digest.
 
         Raises
         ------
@@ -329,24 +253,19 @@ class UploadBook:
         """
 
         def change(connection: Connection) -> None:
-            changed = connection.execute(
-                update(uploads)
-                .where(uploads.c.id == upload.id, uploads.c.state == UploadState.RECEIVING.value)
-                .values(state=UploadState.COMMITTED.value, touched_at=now())
-            )
-            if not changed.rowcount:
+            if not connection.execute(_END, _now_of(upload)).rowcount:
                 raise UploadGone
-            connection.execute(
-                insert(files).values(
-                    session_id=upload.session_id,
-                    path=upload.path,
-                    revision=upload.revision,
-                    size_bytes=upload.size_bytes,
-                    digest=root_digest,
-                    location=upload.location,
-                    committed_at=now(),
-                )
-            )
+            self._add_chunks(connection, upload, arrived or {})
+            committed = {
+                "session_id": upload.session_id,
+                "path": upload.path,
+                "revision": upload.revision,
+                "size_bytes": upload.size_bytes,
+                "digest": root_digest,
+                "location": upload.location,
+                "committed_at": now(),
+            }
+            connection.execute(_ADD_FILE, committed)
             detail = f"revision {upload.revision}, {upload.size_bytes} bytes"
             add_event(connection, upload.session_id, "file-committed", upload.path, detail)
 
@@ -370,7 +289,7 @@ class UploadBook:
                     insert(withdrawn_uploads).values(id=upload.id, session_id=upload.session_id, at=now())
                 )
                 return
-            left = _find(connection, uploads.c.id == upload.id)
+            left = find_upload(connection, upload.id)
         if left and not left.committed:
             require_quiet(left, quiet_since)
 
@@ -384,10 +303,10 @@ class UploadBook:
 
     def _receiving(self, *conditions: ColumnElement[bool]) -> list[Upload]:
         with self._database.read() as connection:
-            wanted = select(uploads.c.id).where(_UNFINISHED, *conditions)
-            found = [_find(connection, uploads.c.id == upload_id) for upload_id in connection.scalars(wanted)]
-        return [upload for upload in found if upload]
+            wanted = select(*COLUMNS).join_from(uploads, sessions).where(UNFINISHED, *conditions)
+            return [upload_of(row) for row in connection.execute(wanted).mappings()]
 
 
-def _identity(declaration: UploadDeclaration) -> tuple[str, str, int, int]:
-    return declaration.session, declaration.path, declaration.revision, declaration.size_bytes
+def _now_of(upload: Upload) -> dict[str, object]:
+    """Return the parameters by which an upload is touched, if it is still what it was."""
+    return {"upload_id": upload.id, "of_generation": upload.generation, "moment": now()}

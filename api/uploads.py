@@ -7,9 +7,8 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
-from api.auth import Bearer, Token
+from api.auth import Bearer, BulkBearer, Token
 from api.bodies import LOCK_WAIT_S
 from api.body_sources import body_of
 from api.commit import commit, withdraw
@@ -17,7 +16,7 @@ from api.database import now
 from api.files import committed_url
 from api.openapi import OCTETS, problems
 from api.receiver import Receiver, receiver_of
-from api.receiving import ContentDigest, receive, require_whole_chunks
+from api.receiving import ContentDigest, Reception, receive, require_whole_chunks
 from api.upload import Upload
 from transfer import protocol
 from transfer.chunks import CHUNK_BYTES
@@ -102,22 +101,26 @@ def declare_upload(
 async def put_content(
     upload_id: UUID,
     request: Request,
-    token: Bearer,
+    token: BulkBearer,
     content_range: Annotated[str, Header(description="`bytes FIRST-LAST/TOTAL`, whole chunks")],
     content_digest: Annotated[str, Header(description="RFC 9530: `blake3=:BASE64:` or `sha-256=:BASE64:`")],
 ) -> Response:
     """Send one or more whole chunks. 204: received and verified, not yet durable."""
-    receiver = receiver_of(request)
-    upload = await run_in_threadpool(_upload, receiver, token, upload_id, write=True)
-    span, total = protocol.parse_content_range(content_range)
-    sent = ContentDigest(*parse_content_digest(content_digest))
-    if total != upload.size_bytes:
-        raise BadRange(f"the upload was declared with {upload.size_bytes} bytes, not {total}")
-    require_whole_chunks(span, total)
-    length = request.headers.get("content-length")
-    if length is not None and length != str(len(span)):
-        raise BadRequest(f"Content-Length is {length}, the range has {len(span)} bytes")
-    await receive(receiver, upload, span, sent, body_of(request))
+
+    def begin() -> Reception:
+        receiver = receiver_of(request)
+        upload = _upload(receiver, token, upload_id, write=True)
+        span, total = protocol.parse_content_range(content_range)
+        sent = ContentDigest(*parse_content_digest(content_digest))
+        if total != upload.size_bytes:
+            raise BadRange(f"the upload was declared with {upload.size_bytes} bytes, not {total}")
+        require_whole_chunks(span, total)
+        length = request.headers.get("content-length")
+        if length is not None and length != str(len(span)):
+            raise BadRequest(f"Content-Length is {length}, the range has {len(span)} bytes")
+        return Reception(receiver, upload, span, sent)
+
+    await receive(begin, body_of(request), Reception.note)
     return Response(status_code=204)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import update
 
 from api.bodies import lock_whole
 from api.database import now, uploads
-from api.upload_book import PROMISE_S
+from api.reservations import PROMISE_S
 from transfer.chunks import CHUNK_BYTES
 from transfer.digest import chunk_digest, format_content_digest, root_digest
 from transfer.errors import BY_SLUG
