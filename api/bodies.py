@@ -8,6 +8,7 @@ import os
 import struct
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 from transfer.chunks import CHUNK_BYTES
 from transfer.digest import Hasher, new_hasher
@@ -15,6 +16,23 @@ from transfer.errors import BadRequest, ChunkCorrupt, ReceiverBusy
 
 LOCK_WAIT_S = 5.0
 _LOCK_POLL_S = 0.02
+
+
+class BodySink(Protocol):
+    """What takes a body, block by block."""
+
+    @property
+    def digests(self) -> list[bytes]:
+        """The BLAKE3 digests of the chunks that are complete."""
+
+    def add(self, blocks: Sequence[bytes | memoryview]) -> None:
+        """Take the next bytes."""
+
+    def finish(self, sent: bytes | None) -> None:
+        """Check that everything came, as the sender says."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
 
 
 class ChunkSink:
@@ -92,6 +110,9 @@ class ChunkSink:
             return
         if arrived != sent:
             raise ChunkCorrupt(f"bytes {self._span.start} to {self._span.stop} do not match their Content-Digest")
+
+    def close(self) -> None:
+        """Do nothing: the file is not this sink's."""
 
 
 def _write_all(fd: int, block: bytes | memoryview, offset: int) -> None:

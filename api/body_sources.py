@@ -10,7 +10,7 @@ from typing import Protocol
 from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
-from api.bodies import ChunkSink
+from api.bodies import BodySink
 from api.slow_clients import Patience
 from api.socket_bodies import EXTENSION
 
@@ -20,7 +20,7 @@ BATCH_BYTES = 1 << 20
 class BodySource(Protocol):
     """A request's body, to be taken once."""
 
-    async def pour(self, sink: ChunkSink, timeout_s: float, threads: CapacityLimiter) -> None:
+    async def pour(self, sink: BodySink, timeout_s: float, threads: CapacityLimiter) -> None:
         """Hand the body to a sink in worker threads.
 
         Raises
@@ -42,7 +42,7 @@ class StreamedBody:
     def __init__(self, blocks: AsyncIterable[bytes]) -> None:
         self._blocks = blocks
 
-    async def pour(self, sink: ChunkSink, timeout_s: float, threads: CapacityLimiter) -> None:
+    async def pour(self, sink: BodySink, timeout_s: float, threads: CapacityLimiter) -> None:
         """Hand the body to a sink, batch by batch.
 
         Raises

@@ -10,14 +10,15 @@ from sqlalchemy import func, select
 
 from api.auth import Bearer, BulkBearer
 from api.body_sources import body_of
+from api.content_coding import ContentEncoding, is_encoded
 from api.database import files
 from api.openapi import OCTETS, problems
 from api.problems import answer_of
 from api.reading import CommittedFile
 from api.receiver import receiver_of
-from api.receiving import ContentDigest
+from api.receiving import Announced, ContentDigest
 from api.sessions import session_id_of
-from api.whole_files import Announced, WholeFile
+from api.whole_files import WholeFile
 from transfer import protocol
 from transfer.digest import parse_content_digest
 from transfer.errors import (
@@ -31,6 +32,7 @@ from transfer.errors import (
     ReceiverFull,
     ScopeRejected,
     TooLarge,
+    UnsupportedCoding,
     UploadConflict,
 )
 from transfer.names import check_path, check_session_name
@@ -60,10 +62,12 @@ def committed_url(receipt: Receipt) -> str:
             NameTaken,
             UploadConflict,
             TooLarge,
+            UnsupportedCoding,
             BadName,
             ChunkCorrupt,
             ClientStalled,
             ReceiverFull,
+            UnsupportedCoding,
         ),
     },
     openapi_extra=OCTETS,
@@ -81,22 +85,30 @@ async def put_file(
     content_range: Annotated[
         str | None, Header(description="not of a part of the file: send parts as an upload")
     ] = None,
+    content_encoding: ContentEncoding = None,
+    upload_length: Annotated[
+        int | None, Header(ge=0, description="of the file, where the body has a Content-Encoding")
+    ] = None,
 ) -> Receipt:
     """Send a whole file in one request (`curl -T` does it). The receipt is given when it is durable and visible."""
     receiver = receiver_of(request)
 
-    def announced() -> Announced:
+    def announced() -> tuple[UploadDeclaration, Announced]:
         check_session_name(session)
         check_path(path)
         token.permit(session, write=True)
         sent = ContentDigest(*parse_content_digest(content_digest)) if content_digest else None
-        size = _length(request, receiver.settings.max_file_bytes)
+        encoded = is_encoded(content_encoding)
+        size = _size_bytes(request, upload_length if encoded else None, receiver.settings.max_file_bytes)
+        if encoded and upload_length is None:
+            raise BadRequest("a compressed body needs the file's own length", hint="Say it as Upload-Length.")
         if content_range is not None and protocol.parse_content_range(content_range) != (range(size), size):
             raise BadRequest(  # what came alone would stand there as the whole file, RFC 9110 section 14.5
                 f"Content-Range {content_range!r} is not the whole file of {size} bytes",
                 hint="Send the file from its first byte, without -C or -r; `cryoferry send` resumes.",
             )
-        return UploadDeclaration(session=session, path=path, revision=revision, size_bytes=size), sent
+        declaration = UploadDeclaration(session=session, path=path, revision=revision, size_bytes=size)
+        return declaration, Announced(range(size), sent, encoded)
 
     receipt, made = await WholeFile(receiver).take(announced, body_of(request))
     response.status_code = 201 if made else 200
@@ -104,13 +116,15 @@ async def put_file(
     return receipt
 
 
-def _length(request: Request, max_bytes: int) -> int:
+def _size_bytes(request: Request, announced_bytes: int | None, max_bytes: int) -> int:
+    """Return the file's size: as announced, else that of the body."""
     length = request.headers.get("content-length", "")
     if not length.isdigit():
         raise BadRequest("a file in one request needs its Content-Length", hint="Send a file, not a pipe.")
-    if int(length) > max_bytes:
-        raise TooLarge(f"{length} bytes; at most {max_bytes} are accepted")
-    return int(length)
+    size_bytes = int(length) if announced_bytes is None else announced_bytes
+    if size_bytes > max_bytes:
+        raise TooLarge(f"{size_bytes} bytes; at most {max_bytes} are accepted")
+    return size_bytes
 
 
 @router.get(protocol.SESSION_FILES, responses=problems(ScopeRejected, NotFound, BadName))

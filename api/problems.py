@@ -27,8 +27,9 @@ from transfer.errors import (
     TemporaryError,
     TooLarge,
     TransferError,
+    UnsupportedCoding,
 )
-from transfer.protocol import H_RETRY_AFTER, PROBLEM_JSON, problem_of
+from transfer.protocol import H_RETRY_AFTER, PROBLEM_JSON, ZSTD, problem_of
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ def answer_of(error: TransferError, status: int | None = None, headers: dict[str
         headers[H_RETRY_AFTER] = str(RETRY_AFTER_S.get(type(error), 1))
     if isinstance(error, AuthRejected):
         headers["WWW-Authenticate"] = 'Bearer realm="cryoferry"'
+    if isinstance(error, UnsupportedCoding):
+        headers["Accept-Encoding"] = ZSTD  # RFC 9110 section 15.5.16
     if isinstance(error, TooLarge | ClientStalled):
         headers["Connection"] = "close"  # the rest of the body is not read
     return JSONResponse(problem.model_dump(), problem.status, headers, PROBLEM_JSON)

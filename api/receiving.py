@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TypeVar
 
 from anyio import to_thread
 
-from api.bodies import ChunkSink, lock_span, try_lock
+from api.bodies import BodySink, ChunkSink, lock_span, try_lock
 from api.body_sources import BodySource
+from api.content_coding import DecodingSink
 from api.receiver import Receiver
 from api.upload import StoredChunk, Upload, chunk_numbers, require_generation
 from transfer.chunks import CHUNK_BYTES
@@ -29,6 +31,25 @@ class ContentDigest:
 
     algorithm: str
     digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a request says of its body.
+
+    Attributes
+    ----------
+    span
+        The bytes of the file that it holds, whole chunks.
+    sent
+        The sender's word on it as it travels; None: none given.
+    is_encoded
+        Whether it travels compressed.
+    """
+
+    span: range
+    sent: ContentDigest | None
+    is_encoded: bool = False
 
 
 def require_whole_chunks(span: range, size_bytes: int) -> None:
@@ -49,10 +70,8 @@ class Reception:
 
     Parameters
     ----------
-    span
-        The bytes of the file that the body holds, whole chunks.
-    sent
-        The sender's word on them; None: none given.
+    announced
+        What the request says of the body.
     is_new
         Whether this very request made the upload, and brings all of it.
 
@@ -68,25 +87,23 @@ class Reception:
         The BLAKE3 digests of the body's chunks, once it has come.
     """
 
-    def __init__(
-        self, receiver: Receiver, upload: Upload, span: range, sent: ContentDigest | None, *, is_new: bool = False
-    ) -> None:
-        self.receiver, self.upload, self.span, self.sent = receiver, upload, span, sent
-        self.numbers = chunk_numbers(span)
+    def __init__(self, receiver: Receiver, upload: Upload, announced: Announced, *, is_new: bool = False) -> None:
+        self.receiver, self.upload, self.announced = receiver, upload, announced
+        self.span, self.sent = announced.span, announced.sent
+        self.numbers = chunk_numbers(self.span)
         self.digests: list[bytes] = []
         self._present: dict[int, StoredChunk] = {}
         self.fd = self._made_part() if is_new else self._open_part()
         made, self.is_alone = is_new and self.fd is not None, False
         if is_new and self.fd is None:
             self.fd = self._open_part()
-        try:
-            self.is_locked = self.fd is None or try_lock(self.fd, span)
+        with ExitStack() as on_error:
+            on_error.callback(self.close)
+            self.is_locked = self.fd is None or try_lock(self.fd, self.span)
             self.is_alone = made and self.is_locked
             if self.is_locked and not self.is_alone:
                 self.prepare()
-        except BaseException:
-            self.close()
-            raise
+            on_error.pop_all()
 
     def _made_part(self) -> int | None:
         """Return the descriptor of a part file made now; None where another request was quicker."""
@@ -128,6 +145,8 @@ class Reception:
         """Whether a chunk comes again as it is: then it is only compared, and stays present whatever arrives."""
         if self.sent is None or self.sent.algorithm != "blake3" or len(self.span) > CHUNK_BYTES:
             return False
+        if self.announced.is_encoded:  # whose digest is another
+            return False
         return [chunk.digest for chunk in self._present.values()] == [self.sent.digest]
 
     @property
@@ -135,11 +154,19 @@ class Reception:
         """Whether every chunk of the body is there already: it is compared, not written."""
         return len(self._present) == len(self.numbers) and not self.is_alone
 
-    def sink(self) -> ChunkSink:
-        """Return what takes the body."""
-        return ChunkSink(None if self._is_there else self.fd, self.span, self.sent.algorithm if self.sent else None)
+    def sink(self) -> BodySink:
+        """Return what takes the body.
 
-    def take(self, sink: ChunkSink) -> None:
+        Raises
+        ------
+        ReceiverBusy
+        """
+        fd, algorithm = None if self._is_there else self.fd, self.sent.algorithm if self.sent else None
+        if self.announced.is_encoded:
+            return DecodingSink(ChunkSink(fd, self.span, None), len(self.span), algorithm)
+        return ChunkSink(fd, self.span, algorithm)
+
+    def take(self, sink: BodySink) -> None:
         """Accept a body that has come to its end.
 
         Raises
@@ -198,9 +225,9 @@ async def receive(
             assert reception.fd is not None
             await lock_span(reception.fd, reception.span)
             await to_thread.run_sync(reception.prepare)
-        sink = reception.sink()
-        await body.pour(sink, receiver.settings.body_timeout_s, receiver.body_threads)
-        reception.take(sink)
+        with closing(reception.sink()) as sink:
+            await body.pour(sink, receiver.settings.body_timeout_s, receiver.body_threads)
+            reception.take(sink)
         return reception, await to_thread.run_sync(end, reception)
     finally:
         reception.close()

@@ -29,7 +29,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from api.bodies import ChunkSink
+from api.bodies import BodySink
 from api.slow_clients import GuardedProtocol, Patience
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class SocketBody:
         self.parsed: list[bytes] = []  # what the parser read of it, until it is taken
         self.parsed_bytes = 0
 
-    async def pour(self, sink: ChunkSink, timeout_s: float, threads: CapacityLimiter) -> None:
+    async def pour(self, sink: BodySink, timeout_s: float, threads: CapacityLimiter) -> None:
         """Hand the body to a sink in worker threads.
 
         Raises
@@ -108,7 +108,7 @@ class SocketBody:
             self.parsed = []
             await self._pour_rest(lent, sink, Patience(timeout_s), threads)
 
-    async def _pour_rest(self, lent: LentSocket, sink: ChunkSink, patience: Patience, threads: CapacityLimiter) -> None:
+    async def _pour_rest(self, lent: LentSocket, sink: BodySink, patience: Patience, threads: CapacityLimiter) -> None:
         def crowded() -> bool:
             return threads.statistics().tasks_waiting > 0
 
@@ -135,7 +135,7 @@ async def _readable(source: socket.socket, patience: Patience) -> None:
     patience.note(0, time.monotonic() - began)
 
 
-def _take(lent: LentSocket, sink: ChunkSink, crowded: Callable[[], bool]) -> Slice:
+def _take(lent: LentSocket, sink: BodySink, crowded: Callable[[], bool]) -> Slice:
     """Move at most a slice of a body, in a thread, while bytes are there."""
     buffer = _buffer()
     arrived, waited_s = 0, 0.0

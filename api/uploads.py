@@ -12,11 +12,12 @@ from api.auth import Bearer, BulkBearer, Token
 from api.bodies import LOCK_WAIT_S
 from api.body_sources import body_of
 from api.commit import commit, withdraw
+from api.content_coding import ContentEncoding, is_encoded
 from api.database import now
 from api.files import committed_url
 from api.openapi import OCTETS, problems
 from api.receiver import Receiver, receiver_of
-from api.receiving import ContentDigest, Reception, receive, require_whole_chunks
+from api.receiving import Announced, ContentDigest, Reception, receive, require_whole_chunks
 from api.upload import Upload
 from transfer import protocol
 from transfer.chunks import CHUNK_BYTES
@@ -34,6 +35,7 @@ from transfer.errors import (
     ReceiverFull,
     ScopeRejected,
     TooLarge,
+    UnsupportedCoding,
     UploadConflict,
     UploadGone,
     UploadIncomplete,
@@ -94,7 +96,15 @@ def declare_upload(
     status_code=204,
     response_class=Response,
     responses=problems(
-        ScopeRejected, NotFound, NameTaken, UploadGone, BadRange, BadRequest, ChunkCorrupt, ClientStalled
+        ScopeRejected,
+        NotFound,
+        NameTaken,
+        UploadGone,
+        BadRange,
+        BadRequest,
+        ChunkCorrupt,
+        ClientStalled,
+        UnsupportedCoding,
     ),
     openapi_extra=OCTETS,
 )
@@ -104,6 +114,7 @@ async def put_content(
     token: BulkBearer,
     content_range: Annotated[str, Header(description="`bytes FIRST-LAST/TOTAL`, whole chunks")],
     content_digest: Annotated[str, Header(description="RFC 9530: `blake3=:BASE64:` or `sha-256=:BASE64:`")],
+    content_encoding: ContentEncoding = None,
 ) -> Response:
     """Send one or more whole chunks. 204: received and verified, not yet durable."""
 
@@ -115,10 +126,11 @@ async def put_content(
         if total != upload.size_bytes:
             raise BadRange(f"the upload was declared with {upload.size_bytes} bytes, not {total}")
         require_whole_chunks(span, total)
+        announced = Announced(span, sent, is_encoded(content_encoding))
         length = request.headers.get("content-length")
-        if length is not None and length != str(len(span)):
+        if not announced.is_encoded and length is not None and length != str(len(span)):
             raise BadRequest(f"Content-Length is {length}, the range has {len(span)} bytes")
-        return Reception(receiver, upload, span, sent)
+        return Reception(receiver, upload, announced)
 
     await receive(begin, body_of(request), Reception.note)
     return Response(status_code=204)

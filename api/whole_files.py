@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from api.body_sources import BodySource
 from api.commit import commit, commit_received, withdraw
 from api.receiver import Receiver
-from api.receiving import ContentDigest, Reception, receive
+from api.receiving import Announced, Reception, receive
 from api.upload import Upload
 from transfer.digest import root_digest
 from transfer.errors import ReceiverBusy, UploadConflict, UploadGone
@@ -20,9 +20,6 @@ from transfer.protocol import UploadDeclaration
 from transfer.records import Receipt
 
 log = logging.getLogger(__name__)
-
-Announced = tuple[UploadDeclaration, ContentDigest | None]
-"""What a request announces: the file, and the sender's word on its body, if there is one."""
 
 
 class WholeFile:
@@ -36,13 +33,16 @@ class WholeFile:
         self._receiver = receiver
         self._own: Upload | None = None  # the upload that this request made, until it is committed
 
-    async def take(self, announced: Callable[[], Announced], body: BodySource) -> tuple[Receipt, bool]:
+    async def take(
+        self, announced: Callable[[], tuple[UploadDeclaration, Announced]], body: BodySource
+    ) -> tuple[Receipt, bool]:
         """Take a file's body; return the receipt and whether this request made the file.
 
         Parameters
         ----------
         announced
-            Called in a thread before anything is done; what it raises ends the request.
+            Called in a thread before anything is done: returns which file it is, and what is said of the body; what
+            it raises ends the request.
 
         Raises
         ------
@@ -60,10 +60,10 @@ class WholeFile:
                 with CancelScope(shield=True):
                     await to_thread.run_sync(self._give_back, self._own)
 
-    def _begin(self, declaration: UploadDeclaration, sent: ContentDigest | None) -> Reception:
+    def _begin(self, declaration: UploadDeclaration, announced: Announced) -> Reception:
         upload, is_own = self._reserve(declaration)
         self._own = upload if is_own else None
-        return Reception(self._receiver, upload, range(declaration.size_bytes), sent, is_new=is_own)
+        return Reception(self._receiver, upload, announced, is_new=is_own)
 
     def _reserve(self, declaration: UploadDeclaration) -> tuple[Upload, bool]:
         """Return the upload that takes the body, and whether this request made it."""

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from transfer import protocol
-from transfer.digest import format_content_digest
+from transfer.digest import chunk_digest, format_content_digest
 from transfer.source import Source
 from transfer.tcp import TcpInfo
 
@@ -22,12 +22,36 @@ PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """One request: where it goes, and which bytes of which source it carries."""
+    """One request: where it goes, and which bytes of which source it carries.
+
+    Attributes
+    ----------
+    encoded
+        The part as it travels, where that is not as it is; from memory instead of from the source.
+    """
 
     target: str  # path and query, quoted
     headers: Mapping[str, str]
     source: Source
     part: range
+    encoded: bytes | None = None
+
+    @property
+    def body_bytes(self) -> int:
+        """The length of the body."""
+        return len(self.part) if self.encoded is None else len(self.encoded)
+
+    def read_into(self, buffer: memoryview, position: int) -> None:
+        """Fill the buffer with the body's bytes from `position` on.
+
+        Raises
+        ------
+        SourceChanged, SourceUnreadable
+        """
+        if self.encoded is None:
+            self.source.read_into(buffer, self.part.start + position)
+        else:
+            buffer[:] = self.encoded[position : position + len(buffer)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +121,28 @@ def route(template: str, **values: str) -> str:
     return template.replace("{path:path}", "{path}").format(**quoted)
 
 
-def put_chunk(upload_id: UUID, source: Source, chunk: range, digest: bytes) -> Put:
+def put_chunk(upload_id: UUID, source: Source, chunk: range, digest: bytes, encoded: bytes | None = None) -> Put:
     """Return the request that carries one chunk of an upload; `digest` is the BLAKE3 digest of its bytes."""
-    headers = {protocol.H_CONTENT_RANGE: protocol.format_content_range(chunk, source.size_bytes), **_of_body(digest)}
-    return Put(route(protocol.UPLOAD_CONTENT, upload_id=str(upload_id)), headers, source, chunk)
+    content_range = protocol.format_content_range(chunk, source.size_bytes)
+    headers = {protocol.H_CONTENT_RANGE: content_range, **_of_body(digest, encoded)}
+    return Put(route(protocol.UPLOAD_CONTENT, upload_id=str(upload_id)), headers, source, chunk, encoded)
 
 
-def put_file(session: str, path: str, revision: int, source: Source, digest: bytes) -> Put:
+def put_file(
+    session: str, path: str, revision: int, source: Source, digest: bytes, encoded: bytes | None = None
+) -> Put:
     """Return the request that carries a whole file of at most `SMALL_FILE_BYTES`."""
     target = f"{route(protocol.FILE, session=session, path=path)}?{urlencode({'revision': revision})}"
-    return Put(target, _of_body(digest), source, range(source.size_bytes))
+    headers = _of_body(digest, encoded)
+    if encoded is not None:
+        headers[protocol.H_UPLOAD_LENGTH] = str(source.size_bytes)
+    return Put(target, headers, source, range(source.size_bytes), encoded)
 
 
-def _of_body(digest: bytes) -> dict[str, str]:
-    return {
-        "Content-Type": "application/octet-stream",
-        protocol.H_CONTENT_DIGEST: format_content_digest("blake3", digest),
-    }
+def _of_body(digest: bytes, encoded: bytes | None) -> dict[str, str]:
+    """Return the headers that tell of a body; its Content-Digest is of what travels (RFC 9530)."""
+    headers = {"Content-Type": "application/octet-stream"}
+    if encoded is not None:
+        headers[protocol.H_CONTENT_ENCODING] = protocol.ZSTD
+        digest = chunk_digest(encoded)
+    return {**headers, protocol.H_CONTENT_DIGEST: format_content_digest("blake3", digest)}

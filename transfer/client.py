@@ -282,7 +282,7 @@ class ReceiverClient:
 
     def put(self, put: Put, content: Iterator[bytes]) -> bytes:
         """Send one bulk request, `content` being its bytes, over httpx; return the answer's body."""
-        headers = {"Content-Length": str(len(put.part)), **put.headers}
+        headers = {"Content-Length": str(put.body_bytes), **put.headers}
         return self._request("PUT", put.target, content=content, headers=headers).content
 
     def _is_proxied(self) -> bool:

@@ -38,6 +38,13 @@ class CongestionControl(StrEnum):
     SYSTEM = "system"
 
 
+class Compress(StrEnum):
+    """Whether files may be compressed on their way."""
+
+    AUTO = "auto"
+    NEVER = "never"
+
+
 SessionName = Annotated[str, typer.Argument(metavar="NAME", help="The session's name.", callback=check_session_name)]
 
 ENDS_ALL = (AuthRejected, ScopeRejected, CertificateRejected, TemporaryError)
@@ -63,6 +70,9 @@ def send(
         CongestionControl,
         typer.Option(help="auto: BBR where the link loses packets; system: always what this machine uses."),
     ] = CongestionControl.AUTO,
+    compress: Annotated[
+        Compress, typer.Option(help="auto: files that shrink, where the link is slow; never: none.")
+    ] = Compress.AUTO,
     limit: Limit = "unlimited",
     background: Annotated[
         list[str] | None,
@@ -101,6 +111,7 @@ def send(
             give_up_after_s=give_up_after,
             pacer=pacer,
             may_use_bbr=congestion_control is CongestionControl.AUTO,
+            may_compress=compress is Compress.AUTO,
         ) as sender,
     ):
         settle = partial(_settled, verify=verify, delete=delete_after_receipt)

@@ -87,7 +87,7 @@ class SocketCarrier:
             connected = self._connected()
             own = "".join(f"{name}: {value}\r\n" for name, value in put.headers.items())
             target = self._endpoint.base + put.target
-            head = f"PUT {target} HTTP/1.1\r\n{self._head}Content-Length: {len(put.part)}\r\n{own}\r\n"
+            head = f"PUT {target} HTTP/1.1\r\n{self._head}Content-Length: {put.body_bytes}\r\n{own}\r\n"
             connected.sendall(head.encode("ascii"))
             if isinstance(connected, ssl.SSLSocket):
                 self._send_encrypted(connected, put, flow)
@@ -158,20 +158,18 @@ class SocketCarrier:
         self.congestion_control = tcp.congestion_control(connected)
 
     def _send_file(self, connected: socket.socket, put: Put, flow: Flow) -> None:
-        """Have the kernel send the part; a receiver that answers meanwhile is not sent the rest."""
-        offset, room = put.part.start, select.poll()
+        """Have the kernel send the body; a receiver that answers meanwhile is not sent the rest."""
+        position, room = 0, select.poll()
         room.register(connected, select.POLLOUT | (0 if self.unanswered else select.POLLIN))
-        while offset < put.part.stop:
-            granted = flow.grant(min(PIECE_BYTES, put.part.stop - offset))
+        while position < put.body_bytes:
+            granted = flow.grant(min(PIECE_BYTES, put.body_bytes - position))
             while granted:
                 try:
-                    count = os.sendfile(connected.fileno(), put.source.fileno(), offset, granted)
+                    count = _push(connected.fileno(), put, position, granted)
                 except BlockingIOError:
                     self._await_room(room, flow)
                     continue
-                if count == 0:
-                    raise put.source.ended(offset)
-                offset, granted = offset + count, granted - count
+                position, granted = position + count, granted - count
                 flow.moved(count)
 
     def _await_room(self, room: select.poll, flow: Flow) -> None:
@@ -184,12 +182,12 @@ class SocketCarrier:
             raise ConnectionAbortedError("answered or closed before the end")
 
     def _send_encrypted(self, connected: ssl.SSLSocket, put: Put, flow: Flow) -> None:
-        offset, buffer = put.part.start, memoryview(bytearray(TLS_PIECE_BYTES))
+        position, buffer = 0, memoryview(bytearray(TLS_PIECE_BYTES))
         connected.settimeout(TICK_S)
-        while offset < put.part.stop:
-            piece = buffer[: flow.grant(min(len(buffer), put.part.stop - offset))]
-            put.source.read_into(piece, offset)
-            offset += len(piece)
+        while position < put.body_bytes:
+            piece = buffer[: flow.grant(min(len(buffer), put.body_bytes - position))]
+            put.read_into(piece, position)
+            position += len(piece)
             self._send_piece(connected, piece, flow)
             flow.moved(len(piece))
 
@@ -218,3 +216,13 @@ class SocketCarrier:
     def _lost(self, put: Put, error: OSError) -> LinkLost:
         where = f"{self._endpoint.host}:{self._endpoint.port}{self._endpoint.base}{put.target.partition('?')[0]}"
         return LinkLost(f"PUT {where}: {str(error) or type(error).__name__}")
+
+
+def _push(fd: int, put: Put, position: int, count: int) -> int:
+    """Hand some of a body to the kernel, from the page cache where it travels as it lies there; return how much."""
+    if put.encoded is not None:
+        return os.write(fd, memoryview(put.encoded)[position : position + count])
+    pushed = os.sendfile(fd, put.source.fileno(), put.part.start + position, count)
+    if pushed == 0:
+        raise put.source.ended(put.part.start + position)
+    return pushed

@@ -21,6 +21,7 @@
     - ExposureConflict        409
     - FilesMissing            409
     - TooLarge                413
+    - UnsupportedCoding       415
     - BadRange                416
     - SourceChanged
     - SourceUnreadable
@@ -224,6 +225,14 @@ class TooLarge(PermanentError):
     slug = "too-large"
     status: ClassVar[int | None] = 413
     hint = "Raise the receiver's limit (`cryoferry serve --max-file-bytes`)."
+
+
+class UnsupportedCoding(PermanentError):
+    """The receiver does not decode bodies of this Content-Encoding."""
+
+    slug = "unsupported-coding"
+    status = 415
+    hint = "Send the bytes as they are, or as zstd with a window of at most 2 MiB (`zstd` does up to level 3)."
 
 
 class BadRange(PermanentError):

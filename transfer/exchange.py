@@ -17,7 +17,8 @@ class Exchange:
     Parameters
     ----------
     prepare
-        Called, with a buffer to read through, before each attempt: returns what to send; None: nothing need be sent.
+        Called before each attempt with a buffer to read through, and whether the body may be held in memory, encoded:
+        returns what to send; None: nothing need be sent.
     accept
         Called with the body of a good answer.
     patience
@@ -25,13 +26,13 @@ class Exchange:
     """
 
     def __init__(
-        self, prepare: Callable[[memoryview], Put | None], accept: Callable[[bytes], None], patience: Patience
+        self, prepare: Callable[[memoryview, bool], Put | None], accept: Callable[[bytes], None], patience: Patience
     ) -> None:
         self.patience = patience
         self._prepare, self._accept = prepare, accept
         self._generation = -1
 
-    def begin(self, carrier: Carrier, flow: Flow, buffer: memoryview) -> bool:
+    def begin(self, carrier: Carrier, flow: Flow, buffer: memoryview, *, may_encode: bool) -> bool:
         """Send the request; return whether there is an answer to wait for.
 
         Raises
@@ -39,7 +40,7 @@ class Exchange:
         TransferError
         """
         self.patience.check()
-        put = self._prepare(buffer)
+        put = self._prepare(buffer, may_encode)
         if put is None:
             return False
         carrier.send(put, flow)
@@ -57,7 +58,9 @@ class Exchange:
             raise LinkLost("the connection was closed before the answer")
         self._accept(carrier.answer(self.patience.check))
 
-    def repeat(self, error: TransferError, carrier: Carrier, flow: Flow, buffer: memoryview) -> None:
+    def repeat(
+        self, error: TransferError, carrier: Carrier, flow: Flow, buffer: memoryview, *, may_encode: bool
+    ) -> None:
         """Try again after a first error for as long as that helps; no other request may be without answer.
 
         Raises
@@ -69,7 +72,7 @@ class Exchange:
         def attempt() -> None:
             if first:
                 raise first.pop()
-            if self.begin(carrier, flow, buffer):
+            if self.begin(carrier, flow, buffer, may_encode=may_encode):
                 self.finish(carrier)
 
         for _ in range(CORRUPT_TRIES - 1):

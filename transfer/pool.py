@@ -18,8 +18,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -30,6 +31,8 @@ from transfer.pacing import Lane, Pacer
 from transfer.steering import INTERVAL_S, MOST_CONNECTIONS, Steering
 
 READ_BYTES = 1 << 18  # through this much memory a worker reads what it hashes: it stays in the processor's cache
+
+MOST_ENCODED = 16  # bodies that are held compressed at a time, of up to a chunk each; others travel as they are
 
 Urgency = tuple[Lane, int]
 """Lane, then a number: the smaller, the sooner."""
@@ -73,6 +76,7 @@ class ConnectionPool:
         may_use_bbr: bool = True,
     ) -> None:
         self.steering = Steering(connections, may_use_bbr=may_use_bbr)
+        self._encoding = threading.BoundedSemaphore(MOST_ENCODED)
         self._connect, self._pacer = connect, pacer
         self._lock = threading.Lock()
         self._tasks: list[_Task] = []
@@ -162,6 +166,19 @@ class ConnectionPool:
         with self._lock:
             self._idle.append(carrier)
 
+    @contextmanager
+    def room_to_encode(self) -> Iterator[bool]:
+        """Tell whether a body may be held in memory, encoded: there is room, and the link is slow.
+
+        It is as far as is known if the way is long or somebody set a cap; otherwise a processor compresses no faster.
+        """
+        room = (self._pacer is not None or self.steering.pipelines) and self._encoding.acquire(blocking=False)
+        try:
+            yield room
+        finally:
+            if room:
+                self._encoding.release()
+
     # How it goes
 
     def flow(self, task: _Task) -> Flow:
@@ -218,7 +235,9 @@ class _Worker:
 
     def _begin(self, task: _Task) -> None:
         try:
-            if task.exchange.begin(self._carrier, self._pool.flow(task), self._buffer):
+            with self._pool.room_to_encode() as room:
+                sent = task.exchange.begin(self._carrier, self._pool.flow(task), self._buffer, may_encode=room)
+            if sent:
                 self._unanswered.append(task)
             else:
                 task.end()
@@ -241,7 +260,9 @@ class _Worker:
 
     def _repeat(self, task: _Task, error: TransferError) -> None:
         try:
-            task.exchange.repeat(error, self._carrier, self._pool.flow(task), self._buffer)
+            flow = self._pool.flow(task)
+            with self._pool.room_to_encode() as room:
+                task.exchange.repeat(error, self._carrier, flow, self._buffer, may_encode=room)
         except TransferError as last:
             task.end(last)
         else:

@@ -58,10 +58,10 @@ class PortableCarrier:
 
 
 def _pieces(put: Put, flow: Flow) -> Iterator[bytes]:
-    buffer, offset = memoryview(bytearray(PIECE_BYTES)), put.part.start
-    while offset < put.part.stop:
-        piece = buffer[: flow.grant(min(PIECE_BYTES, put.part.stop - offset))]
-        put.source.read_into(piece, offset)
+    buffer, position = memoryview(bytearray(PIECE_BYTES)), 0
+    while position < put.body_bytes:
+        piece = buffer[: flow.grant(min(PIECE_BYTES, put.body_bytes - position))]
+        put.read_into(piece, position)
         yield bytes(piece)
-        offset += len(piece)
+        position += len(piece)
         flow.moved(len(piece))

@@ -64,11 +64,13 @@ HEALTH = "/healthz"
 READY = "/readyz"
 
 H_CONTENT_DIGEST = "Content-Digest"
+H_CONTENT_ENCODING = "Content-Encoding"
 H_CONTENT_RANGE = "Content-Range"
 H_RANGE = "Range"
 H_IF_RANGE = "If-Range"
 H_UPLOAD_OFFSET = "Upload-Offset"
 H_UPLOAD_COMPLETE = "Upload-Complete"
+H_UPLOAD_LENGTH = "Upload-Length"  # of the file, where that is not the body's
 H_UPLOAD_LIMIT = "Upload-Limit"
 H_RETRY_AFTER = "Retry-After"
 
@@ -76,6 +78,8 @@ PROBLEM_JSON = "application/problem+json"
 PROBLEM_TYPE = "https://cryoferry.invalid/problems/"
 
 SMALL_FILE_BYTES = CHUNK_BYTES
+
+ZSTD = "zstd"  # the Content-Encoding that bodies of files may have
 """A file up to this size goes in one request (`PUT /v1/files/{session}/{path}`)."""
 
 

@@ -62,6 +62,8 @@ class Sender:
         Who may send when and how fast; None: everybody, as fast as the link takes it.
     may_use_bbr
         Whether BBR may be asked for where the link loses packets; otherwise the system's choice stays.
+    may_compress
+        Whether files that shrink may travel compressed where the link is slow.
 
     Attributes
     ----------
@@ -78,10 +80,12 @@ class Sender:
         quiet_s: float = 2.0,
         pacer: Pacer | None = None,
         may_use_bbr: bool = True,
+        may_compress: bool = True,
     ) -> None:
         self.client = client
         self.give_up_after_s = give_up_after_s
         self.quiet_s = quiet_s
+        self.may_compress = may_compress
         self.sent_bytes = 0
         self.pool = ConnectionPool(client.carrier, connections=connections, pacer=pacer, may_use_bbr=may_use_bbr)
         self._files_at_once = connections or FIRST_CONNECTIONS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 from uuid import UUID, uuid4
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from transfer.bulk import Put, put_chunk, put_file
 from transfer.chunks import CHUNK_BYTES, split
 from transfer.client import ReceiverClient
+from transfer.compression import encode, shrinks
 from transfer.digest import root_digest
 from transfer.errors import (
     FileCorrupt,
@@ -66,6 +67,7 @@ class Engine(Protocol):
     client: ReceiverClient
     pool: ConnectionPool
     quiet_s: float
+    may_compress: bool
 
     def count(self, sent_bytes: int) -> None:
         """Add to what has been sent and accepted."""
@@ -106,16 +108,16 @@ class Sending:
         self.on_progress(self.source.size_bytes)
         return self._believed(receipts[-1])
 
-    def _prepare_whole(self, receipts: list[Receipt], buffer: memoryview) -> Put | None:
+    def _prepare_whole(self, receipts: list[Receipt], buffer: memoryview, may_encode: bool) -> Put | None:
         file, source = self.file, self.source
-        digest = source.digest(range(source.size_bytes), buffer)
+        digest, encoded = self._read(range(source.size_bytes), buffer, may_encode=may_encode)
         before, self.digest = self.digest, self._settled([digest] if source.size_bytes else [])
         if before not in ("", self.digest):
             raise SourceChanged(f"{source.path} reads differently than before")
         if file.listed == self._expected():
             receipts.append(file.listed)
             return None
-        return put_file(file.session, file.path, file.revision, source, digest)
+        return put_file(file.session, file.path, file.revision, source, digest, encoded)
 
     def _accept_whole(self, receipts: list[Receipt], body: bytes) -> None:
         try:
@@ -222,15 +224,15 @@ class Sending:
     def _exchange(self, upload_id: UUID, index: int, *, send: bool) -> Exchange:
         chunk = self.chunks[index]
 
-        def prepare(buffer: memoryview) -> Put | None:
-            digest = self.source.digest(chunk, buffer)
+        def prepare(buffer: memoryview, may_encode: bool) -> Put | None:
+            digest, encoded = self._read(chunk, buffer, may_encode=may_encode and send)
             if self.hashed[index] not in (None, digest):
                 raise SourceChanged(f"{self.source.path} reads differently than before, from byte {chunk.start}")
             self.hashed[index] = digest
             if not send:
                 self._tell(index)
                 return None
-            return put_chunk(upload_id, self.source, chunk, digest)
+            return put_chunk(upload_id, self.source, chunk, digest, encoded)
 
         def accept(_: bytes) -> None:
             self.engine.count(len(chunk))
@@ -251,6 +253,17 @@ class Sending:
             return
 
     # Both
+
+    def _read(self, part: range, buffer: memoryview, *, may_encode: bool) -> tuple[bytes, bytes | None]:
+        """Return the BLAKE3 digest of a part, and the part encoded where that pays."""
+        if may_encode and self.engine.may_compress and self._shrinks:
+            encoded, digest = encode(self.source, part, buffer)
+            return digest, encoded
+        return self.source.digest(part, buffer), None
+
+    @cached_property
+    def _shrinks(self) -> bool:
+        return shrinks(self.source)
 
     def _settled(self, digests: list[bytes]) -> str:
         """Return the root digest of the whole file, once the source is known to be what it was and must be."""

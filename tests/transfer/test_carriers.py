@@ -99,6 +99,21 @@ def test_a_part_goes_in_pieces_as_they_are_granted_and_is_counted(serve, source,
     assert len(asked) == 50
 
 
+def test_what_is_encoded_travels_from_memory_with_a_digest_of_its_own(serve, source):
+    encoded, moved = b"encoded" * 10_000, []
+    flow = Flow(grant=lambda left: min(left, 9_999), moved=moved.append, check=never)
+    with serve(lambda _: (201, {}, b"")) as (carrier, seen):
+        carrier.send(put_file("s", "x", 1, source, bytes(32), encoded), flow)
+        carrier.answer(never)
+        _, _, headers, body = seen[0]
+    assert body == encoded
+    assert headers["Content-Encoding"] == "zstd"
+    assert headers["Content-Length"] == str(len(encoded))
+    assert headers["Upload-Length"] == str(SIZE_BYTES)
+    assert headers["Content-Digest"] == format_content_digest("blake3", chunk_digest(encoded))
+    assert sum(moved) == len(encoded)
+
+
 def test_requests_may_be_sent_before_the_answers_are_read(serve, source, content):
     with serve(lambda request: (200, {}, request[3][:5])) as (carrier, seen):
         for first in (0, 100, 200):

@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer.errors import BadName
@@ -93,7 +93,7 @@ def test_whatever_is_accepted_stays_inside_its_folder_on_every_system(parts):
     try:
         check_path(path)
     except BadName:
-        assume(False)
+        return
     for flavour in (PurePosixPath, PureWindowsPath):
         pure = flavour(path)
         assert not pure.is_absolute()
