@@ -38,7 +38,7 @@ from transfer.chunks import CHUNK_BYTES, split
 from transfer.digest import root_digest
 
 LONG = os.environ.get("CRYOFERRY_CAMPAIGN") == "1"
-SHORT_RUN = {"max_examples": 8, "stateful_step_count": 25}
+SHORT_RUN = {"max_examples": 6, "stateful_step_count": 25}
 LONG_RUN = {"max_examples": 1000, "stateful_step_count": 50, "print_blob": True}
 SEEDS = {"socket": 1, "stream": 2}  # of the short run, always the same
 RESTARTS = 10 if LONG else 1
