@@ -1,4 +1,4 @@
-"""Fetching from receivers that lie, over links that damage, and killed in the middle: no bad byte gets the file's name."""
+"""Fetching from receivers that lie, over links that damage, and killed midway: no bad byte gets a file's name."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ from transfer.records import Receipt
 from transfer.sender import FileToSend, Sender
 
 ROOT = Path(__file__).parents[2]
-SIZE_BYTES = 2 * CHUNK_BYTES + 7
-CONTENT = os.urandom(SIZE_BYTES)
-OTHER = os.urandom(SIZE_BYTES)
+SIZE_BYTES = CHUNK_BYTES + 7
+CONTENT, OTHER = os.urandom(SIZE_BYTES), os.urandom(SIZE_BYTES)
 
 
 def receipt_of(content: bytes) -> Receipt:
@@ -104,9 +103,15 @@ def test_a_receiver_that_lies_about_ranges_is_not_believed(tmp_path: Path, lie: 
 
 
 @pytest.fixture
-def committed(receiver, tmp_path: Path) -> Receipt:
+def content() -> bytes:
+    """What the receiver holds."""
+    return CONTENT
+
+
+@pytest.fixture
+def committed(receiver, content: bytes, tmp_path: Path) -> Receipt:
     """The receipt of a file that the receiver holds."""
-    (tmp_path / "source").write_bytes(CONTENT)
+    (tmp_path / "source").write_bytes(content)
     with ReceiverClient(receiver.url, receiver.token()) as client, Sender(client) as sender:
         client.open_session("grid1")
         return sender.send(FileToSend(tmp_path / "source", "grid1", "deep/file.mrc"))
@@ -114,7 +119,7 @@ def committed(receiver, tmp_path: Path) -> Receipt:
 
 def test_a_flipped_bit_is_found_out_and_the_file_fetched_anew(receiver, committed, tmp_path) -> None:
     with (
-        ChaosProxy(receiver.port, seed=3, damages="down", flips=2, within_bytes=2 * CHUNK_BYTES) as proxy,
+        ChaosProxy(receiver.port, seed=3, damages="down", flips=2, within_bytes=CHUNK_BYTES) as proxy,
         ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver.token()) as client,
     ):
         (fetched,) = Fetcher(client, tmp_path / "out").fetch_all([committed])
@@ -127,7 +132,7 @@ def test_a_flipped_bit_is_found_out_and_the_file_fetched_anew(receiver, committe
 
 
 def test_over_a_link_that_cuts_and_stalls_a_file_arrives(receiver, committed, tmp_path) -> None:
-    faults = {"cuts": 5, "stalls": 3, "stall_s": 0.05, "within_bytes": 2 * CHUNK_BYTES}
+    faults = {"cuts": 5, "stalls": 3, "stall_s": 0.05, "within_bytes": CHUNK_BYTES}
     with (
         ChaosProxy(receiver.port, seed=3, damages="down", **faults) as proxy,
         ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver.token()) as client,
@@ -148,7 +153,8 @@ def test_a_link_that_is_lost_for_good_leaves_nothing_visible(receiver, committed
     assert visible(tmp_path / "out") == {}
 
 
-def test_a_killed_fetch_goes_on_where_it_was(receiver, committed, tmp_path) -> None:
+@pytest.mark.parametrize("content", [CONTENT + OTHER + CONTENT[:1000]], ids=["two chunks and a bit"])
+def test_a_killed_fetch_goes_on_where_it_was(receiver, committed, content, tmp_path) -> None:
     with ChaosProxy(receiver.port, damages="down", bytes_per_s=20e6) as proxy:
         fetch = [sys.executable, "-m", "cryoferry", "fetch", "grid1", "--from", f"http://127.0.0.1:{proxy.port}"]
         command = [*fetch, "--out", str(tmp_path / "out"), "--connections", "1"]
@@ -161,5 +167,5 @@ def test_a_killed_fetch_goes_on_where_it_was(receiver, committed, tmp_path) -> N
         assert killed.returncode == -signal.SIGKILL
         assert visible(tmp_path / "out") == {}
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stderr=subprocess.DEVNULL)
-        assert SIZE_BYTES < proxy.answered_bytes < SIZE_BYTES + 1.5 * CHUNK_BYTES  # one chunk was on its way
-    assert visible(tmp_path / "out") == {"deep/file.mrc": CONTENT}
+        assert len(content) < proxy.answered_bytes < len(content) + 1.5 * CHUNK_BYTES  # one chunk was on its way
+    assert visible(tmp_path / "out") == {"deep/file.mrc": content}
