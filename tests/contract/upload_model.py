@@ -40,6 +40,11 @@ def body_of(size_bytes: int, which: int) -> Body:
     return Body(data, digests, root_digest(digests))
 
 
+@cache
+def _joined(digests: tuple[bytes, ...]) -> bytes:
+    return b"".join(CONTENT[digest] for digest in digests)
+
+
 @dataclass(frozen=True)
 class Expected:
     """An answer: its status, the slug of its problem, and members that its JSON must have."""
@@ -133,7 +138,7 @@ class SessionModel:
 
     def content(self, path: str, revision: int) -> bytes:
         """Return a committed file's bytes."""
-        return b"".join(CONTENT[digest] for digest in self.files[path, revision])
+        return _joined(self.files[path, revision])
 
     def receipt(self, path: str, revision: int) -> dict[str, Any]:
         """Return a committed file's receipt."""
