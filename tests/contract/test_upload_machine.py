@@ -480,6 +480,7 @@ class UploadMachine(RuleBasedStateMachine):
         """Look at everything once more, and leave the next example nothing to trip over."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.disconnect)
+            stack.callback(self.seen.clear)
             self.all_is_as_it_was_promised()
             for upload in self.model.uploads.values():
                 if upload.state == RECEIVING:

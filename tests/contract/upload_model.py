@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +40,7 @@ def body_of(size_bytes: int, which: int) -> Body:
     return Body(data, digests, root_digest(digests))
 
 
-@cache
+@lru_cache(maxsize=8)
 def _joined(digests: tuple[bytes, ...]) -> bytes:
     return b"".join(CONTENT[digest] for digest in digests)
 

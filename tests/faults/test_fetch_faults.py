@@ -153,7 +153,7 @@ def test_a_link_that_is_lost_for_good_leaves_nothing_visible(receiver, committed
     assert visible(tmp_path / "out") == {}
 
 
-@pytest.mark.parametrize("content", [CONTENT + OTHER + CONTENT[:1000]], ids=["two chunks and a bit"])
+@pytest.mark.parametrize("content", [3 * (CONTENT + OTHER)], ids=["six chunks and a bit"])
 def test_a_killed_fetch_goes_on_where_it_was(receiver, committed, content, tmp_path) -> None:
     with ChaosProxy(receiver.port, damages="down", bytes_per_s=20e6) as proxy:
         fetch = [sys.executable, "-m", "cryoferry", "fetch", "grid1", "--from", f"http://127.0.0.1:{proxy.port}"]

@@ -233,7 +233,7 @@ def test_after_a_killed_sender_only_what_was_in_flight_is_sent_again(receiver, t
     start_session(receiver)
     size_bytes = 6 * CHUNK_BYTES
     file = make(tmp_path / "source", "file.mrc", size_bytes)
-    with ChaosProxy(receiver.port, bytes_per_s=20e6) as proxy:
+    with ChaosProxy(receiver.port, bytes_per_s=10e6) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
         first = start_sending(url, receiver.token(), file)
         while proxy.sent_bytes < 3.5 * CHUNK_BYTES:
