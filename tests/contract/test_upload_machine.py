@@ -7,18 +7,15 @@ was promised is lost, no byte is wrong, and what the receiver tells agrees with 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import socket
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -34,12 +31,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import update
 
-from api.app import _sweep
-from api.bodies import _try_lock
-from api.database import now, uploads
 from tests.contract import upload_requests as ask
+from tests.contract.upload_house import House, is_locked
 from tests.contract.upload_model import COMMITTED, GONE, RECEIVING, Expected, SessionModel, Upload, body_of
 from tests.contract.upload_requests import Request, checked
 from transfer.chunks import CHUNK_BYTES, split
@@ -62,45 +56,6 @@ FILE_FAULTS = st.sampled_from([""] * 4 + [*ask.FILE_FAULTS])
 ALGORITHMS = st.sampled_from(["blake3", "blake3", "sha-256"])
 WHICH = CLIENTS = st.integers(0, 1)
 RACERS = st.sampled_from(["send", "send", "commit", "put file", "withdraw", "declare"])
-
-
-class House:
-    """One receiver for all examples of a test, which can be stopped and started; each example has its own session."""
-
-    def __init__(self, make_receiver: Callable[[], Any]) -> None:
-        self._make = make_receiver
-        self._count = itertools.count()
-        self.receiver = make_receiver()
-
-    def new_session(self) -> str:
-        """Return a name that no example had before."""
-        return f"s{next(self._count)}"
-
-    def restart(self, meanwhile: Callable[[], None]) -> None:
-        """End the receiver and start it again on the same data."""
-        self.receiver.stop()
-        meanwhile()
-        self.receiver = self._make()
-
-    @property
-    def inside(self) -> Any:
-        """What the receiver's routes share."""
-        return self.receiver.app.state.receiver
-
-    def part_of(self, upload_id: UUID) -> Path | None:
-        """Return an upload's part file."""
-        return next((self.receiver.data / "incoming").glob(f"{upload_id}.*"), None)
-
-    def age(self, upload_id: UUID, *, is_old: bool = True) -> None:
-        """Let nothing have been added to an upload for longer than it is kept; or something just now."""
-        old_s = self.inside.settings.upload_expiry_s + 1 if is_old else 0
-        touched_at = now() - timedelta(seconds=old_s)
-        with self.inside.database.write() as connection:
-            connection.execute(update(uploads).where(uploads.c.id == upload_id).values(touched_at=touched_at))
-
-    def sweep(self) -> None:
-        """Do what the receiver does every ten minutes."""
-        _sweep(self.inside)
 
 
 rarely = precondition(lambda machine: machine.steps % 3 == 0)
@@ -493,15 +448,6 @@ class UploadMachine(RuleBasedStateMachine):
 def location(path: str, revision: int) -> str:
     """Return where a committed file lies in its session's folder."""
     return f"files/{path}" if revision == 1 else f"revisions/{revision}/{path}"
-
-
-def is_locked(part: Path) -> bool:
-    """Return whether a request is writing in a part file's first chunk."""
-    fd = os.open(part, os.O_RDWR)
-    try:
-        return not _try_lock(fd, range(1))
-    finally:
-        os.close(fd)
 
 
 @pytest.mark.timeout(3600 if LONG else 300)
