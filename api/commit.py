@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 from datetime import datetime
+from pathlib import Path
 
 from api.bodies import lock_whole
 from api.storage import Storage
@@ -196,9 +197,13 @@ def recover(book: UploadBook, storage: Storage) -> None:
     """Put right, before the first request, what an interrupted run left behind."""
     for upload in book.receiving():
         _heal(book, storage, upload)
-    parts = {storage.part_path(upload.id, upload.generation) for upload in book.receiving()}
-    for leftover in set(storage.incoming.iterdir()) - parts:
-        leftover.unlink()
+    _discard_leftovers(book, storage, set(storage.incoming.iterdir()))
+
+
+def _discard_leftovers(book: UploadBook, storage: Storage, found: set[Path]) -> None:
+    """Remove what no unfinished upload owns; `found` was there before this looks who owns it."""
+    for leftover in found - {storage.part_path(upload.id, upload.generation) for upload in book.receiving()}:
+        leftover.unlink(missing_ok=True)
 
 
 def _heal(book: UploadBook, storage: Storage, upload: Upload) -> None:
@@ -232,7 +237,10 @@ def _finish(book: UploadBook, storage: Storage, upload: Upload, fd: int) -> bool
 
 
 def sweep(book: UploadBook, storage: Storage, untouched: list[Upload]) -> int:
-    """Withdraw uploads that were given up by their clients; return how many."""
+    """Withdraw uploads that were given up by their clients; return how many.
+
+    A request that came just when its upload was withdrawn may have made the part file anew: it goes, too.
+    """
     count = 0
     for upload in untouched:
         try:
@@ -240,4 +248,5 @@ def sweep(book: UploadBook, storage: Storage, untouched: list[Upload]) -> int:
             count += 1
         except ReceiverBusy:
             log.debug("%s is still being received", upload.name)
+    _discard_leftovers(book, storage, set(storage.incoming.glob("*.part")))
     return count

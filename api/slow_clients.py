@@ -13,7 +13,8 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from transfer.errors import ClientStalled
+from transfer.errors import BadRequest, ClientStalled
+from transfer.protocol import PROBLEM_JSON, problem_of
 
 MIN_BODY_BYTES_PER_S = 1024
 
@@ -109,6 +110,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > self.MAX_HEAD_BYTES:
                 self.send_400_response("The request's head is too long.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request of HTTP, by a problem as every refusal."""
+        body = problem_of(BadRequest(msg)).model_dump_json().encode()
+        fields = f"content-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(f"HTTP/1.1 400 Bad Request\r\n{fields}".encode("ascii") + body)
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         """Begin a head, perhaps behind another request."""

@@ -268,3 +268,12 @@ def test_a_part_file_begun_anew_while_a_commit_waits_for_it_is_not_committed(run
     receipt, _ = commit(receiver.uploads, receiver.storage, again, root_digest_of(data))
     assert receipt.digest == root_digest_of(data)
     assert visible(receiver).read_bytes() == data
+
+
+def test_a_part_file_made_while_its_upload_was_withdrawn_goes_with_the_next_sweep(runs, data) -> None:
+    receiver = runs()
+    kept, gone = fill(receiver, data), fill(receiver, data, "b")
+    withdraw(receiver.uploads, receiver.storage, gone, wait_s=0)
+    os.close(receiver.storage.open_part(gone.id, gone.generation, create=True))
+    assert sweep(receiver.uploads, receiver.storage, []) == 0
+    assert list(receiver.storage.incoming.iterdir()) == [receiver.storage.part_path(kept.id, kept.generation)]

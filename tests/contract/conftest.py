@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-ON_BOTH_DATA_PLANES = {"test_bodies", "test_compressed_bodies"}
+ON_BOTH_DATA_PLANES = {"test_bodies", "test_compressed_bodies", "test_upload_machine"}
 ON_BOTH_DATABASES = {"test_upload_answers", "test_session_answers", "test_racing"}
 NOT_OF_THE_DATABASE = {
     "test_a_body_longer_or_shorter_than_its_range",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -21,7 +22,7 @@ class Link:
     """A connection that sends requests byte by byte as a test says."""
 
     def __init__(self, receiver, wire) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", receiver.port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", receiver.port), timeout=60)
         self.authorization = wire.http.headers["Authorization"]
         self.rest = b""
 
@@ -140,7 +141,7 @@ def test_a_client_that_leaves_in_the_middle(receiver, wire) -> None:
     for sent in (10, 500_000, len(data) - 1):
         with Link(receiver, wire) as link:
             link.socket.sendall(link.head("a", len(data)) + data[:sent])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (answer := wire.put_file("a", data)).status_code in (409, 503):
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.02)
@@ -171,6 +172,30 @@ def test_a_head_that_never_ends_is_cut_off_in_time_and_in_size(receiver, wire, m
         assert long.answer() == 400
         assert slow.closed()
         assert idle.closed()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Content-Length: -1",
+        "Content-Length: 5x",
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "No colon",
+        "Two\r lines: 1",
+    ],
+)
+def test_what_is_no_http_is_refused_by_a_problem_and_nothing_of_it_taken(link, receiver, fields) -> None:
+    head = link.head("a", 5).decode().replace("Content-Length: 5", fields)
+    link.socket.sendall(head.encode() + b"hello")
+    told = b""
+    while block := link.socket.recv(65536):
+        told += block  # until the receiver closes
+    head, _, body = told.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body)["type"].endswith("/bad-request")
+    assert not (receiver.data / "sessions/s1").exists()
 
 
 def test_more_bodies_at_once_than_threads_and_requests_in_between(receiver, wire) -> None:

@@ -421,7 +421,7 @@ def test_a_silent_client_is_cut_off(make_receiver, wire_to) -> None:
         f"PUT /v1/uploads/{uuid4()}": "",
     }
     for request, headers in requests.items():
-        with socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as link:
+        with socket.create_connection(("127.0.0.1", receiver.port), timeout=60) as link:
             head = f"Host: x\r\nAuthorization: {authorization}\r\n{headers}Content-Length: 5\r\n"
             link.sendall(f"{request} HTTP/1.1\r\n{head}\r\nhe".encode())
             answer = b""
@@ -437,16 +437,16 @@ def test_large_requests_before_any_token_take_bounded_memory(make_receiver, wire
     monkeypatch.setattr("api.control_bodies.MAX_LARGE_BYTES", 5 << 20)
     receiver = make_receiver(body_timeout_s=5)
     wire = wire_to(receiver)
-    links = [socket.create_connection(("127.0.0.1", receiver.port), timeout=10) for _ in range(2)]
+    links = [socket.create_connection(("127.0.0.1", receiver.port), timeout=60) for _ in range(2)]
     head = f"PUT /v1/uploads/{uuid4()} HTTP/1.1\r\nHost: x\r\nContent-Length: {4 << 20}\r\n\r\n".encode()
     for link in links:
         link.sendall(head + bytes(3 << 20))
-    answered, _, _ = select.select(links, [], [], 10)
+    answered, _, _ = select.select(links, [], [], 60)
     assert answered[0].recv(100).startswith(b"HTTP/1.1 503 ")
     assert wire.declare(uuid4(), "a", 5).status_code == 201  # small ones go on
     for link in links:
         link.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while wire.http.put(f"/v1/uploads/{uuid4()}", content=bytes(4 << 20)).status_code == 503:
         assert time.monotonic() < deadline, "what was given up still counts"
         time.sleep(0.02)

@@ -81,6 +81,7 @@ def test_what_was_acknowledged_survives_kill_9(receiver_process, wire_to, root_d
         time.sleep(random.uniform(0.1, 0.8))
         receiver_process.kill()
         kills += 1
+        receiver_process.options = ("--data-plane", ("socket", "stream")[kills % 2])
         receiver_process.start()
     time.sleep(0.5)
     for client in clients:

@@ -171,7 +171,7 @@ def silent():
     """A server that accepts and takes nothing; yields its URL and a way to get at the accepted connection."""
     accepted = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(10)
+        listening.settimeout(60)
         thread = threading.Thread(target=lambda: accepted.append(listening.accept()[0]))
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}", lambda: (thread.join(), accepted[0])[1]

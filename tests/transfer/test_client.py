@@ -158,7 +158,7 @@ def test_nobody_listening_and_silence_are_a_lost_link():
         began = time.monotonic()
         with ReceiverClient(url, TOKEN, timeout_s=0.3) as client, pytest.raises(LinkLost, match="timed out"):
             client.service()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30  # far from the 60 s that it would be without being told
     with ReceiverClient(url, TOKEN) as client, pytest.raises(LinkLost, match="refused"):
         client.service()
 

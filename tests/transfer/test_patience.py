@@ -1,7 +1,5 @@
 """Waiting: temporary errors only, no longer than told, as long as the receiver asks, and never past a stop."""
 
-import threading
-import time
 from itertools import pairwise
 
 import pytest
@@ -9,6 +7,26 @@ import pytest
 from transfer import patience
 from transfer.errors import AuthRejected, LinkLost, NameTaken, RateLimited, TransferStopped
 from transfer.patience import Patience, jittered
+
+
+class Clock:
+    """Time that passes only while somebody sleeps, and always as long as was asked for."""
+
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def monotonic(self):
+        return self.now_s
+
+    def sleep(self, seconds):
+        self.now_s += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(patience, "time", clock)
+    return clock
 
 
 class Failing:
@@ -19,7 +37,7 @@ class Failing:
         self.calls = []
 
     def __call__(self):
-        self.calls.append(time.monotonic())
+        self.calls.append(patience.time.monotonic())
         if self.errors:
             raise self.errors.pop(0)
         return "answer"
@@ -45,18 +63,18 @@ def test_permanent_errors_are_raised_at_once(error):
     assert len(request.calls) == 1
 
 
-def test_it_gives_up_in_time_with_the_last_error():
+def test_it_gives_up_in_time_with_the_last_error(clock):
     request = Failing(*(LinkLost(f"failure {number}") for number in range(1000)))
-    began = time.monotonic()
+    began_s = clock.now_s
     with pytest.raises(LinkLost, match=r"failure [1-9]"):
         Patience(0.5, never).repeat(request)
-    assert time.monotonic() - began < 2
+    assert began_s < clock.now_s <= began_s + 0.5
 
 
-def test_the_time_runs_from_the_first_failure_not_from_the_request():
+def test_the_time_runs_from_the_first_failure_not_from_the_request(clock):
     def slow():
         if not request.calls:
-            time.sleep(0.5)
+            clock.sleep(0.5)
         return request()
 
     request = Failing(LinkLost())
@@ -81,22 +99,18 @@ def test_retry_after_is_obeyed():
     assert request.calls[1] - request.calls[0] >= 0.7
 
 
-def test_a_wait_longer_than_the_patience_is_not_begun():
-    began = time.monotonic()
+def test_a_wait_longer_than_the_patience_is_not_begun(clock):
+    began_s = clock.now_s
     with pytest.raises(RateLimited):
         Patience(5, never).repeat(Failing(asked_to_wait(3600)))
-    assert time.monotonic() - began < 1
+    assert clock.now_s == began_s
 
 
-def test_a_stop_ends_the_longest_wait_soon():
-    stop = threading.Event()
-    timer = threading.Timer(0.3, stop.set)
-    timer.start()
-    began = time.monotonic()
+def test_a_stop_ends_the_longest_wait_soon(clock):
+    stop_s = clock.now_s + 300
     with pytest.raises(TransferStopped):
-        Patience(None, stop.is_set).repeat(Failing(asked_to_wait(3600)))
-    timer.join()
-    assert 0.25 < time.monotonic() - began < 2
+        Patience(None, lambda: clock.now_s >= stop_s).repeat(Failing(asked_to_wait(3600)))
+    assert stop_s <= clock.now_s < stop_s + 2 * patience.POLL_S
 
 
 def test_nothing_is_asked_after_a_stop():
