@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import update
 
 from api.app import _sweep
-from api.bodies import _try_lock
+from api.bodies import try_lock
 from api.database import now, uploads
 
 
@@ -60,6 +60,6 @@ def is_locked(part: Path) -> bool:
     """Return whether a request is writing in a part file's first chunk."""
     fd = os.open(part, os.O_RDWR)
     try:
-        return not _try_lock(fd, range(1))
+        return not try_lock(fd, range(1))
     finally:
         os.close(fd)
