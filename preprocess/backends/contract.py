@@ -1,4 +1,4 @@
-"""The one contract of the kernels that must be fast; `cpu.py` and `gpu.py` fulfil it, one test-suite proves both.
+"""The one contract of the kernels that must be fast; `cpu.py` and `cuda/` fulfil it, one test-suite proves both.
 
 A backend holds a movie's frames where it computes. Images that come out (`DeviceImage`) stay there until they are
 asked for as NumPy arrays; who calls hands them back and never looks inside. Every result is the same, bit for bit,

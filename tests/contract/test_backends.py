@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import scipy.fft
+from cuda_on_host import cuda_on_host
 
 from preprocess.alignment.field import DisplacementField, terms_at
 from preprocess.alignment.patches import lay_patches, patch_window
@@ -16,10 +19,14 @@ from preprocess.errors import DeviceError
 COUNT, HEIGHT, WIDTH = 3, 70, 150  # neither is a multiple of a kernel's blocks
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda:0", marks=pytest.mark.gpu)])
-def backend(request: pytest.FixtureRequest) -> Backend:
+@pytest.fixture(params=["cpu", "cuda on the host", pytest.param("cuda:0", marks=pytest.mark.gpu)])
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    if request.param == "cuda on the host":
+        with cuda_on_host():
+            yield choose_backend("cuda:0")
+        return
     try:
-        return choose_backend(request.param, threads=2)
+        yield choose_backend(request.param, threads=2)
     except DeviceError as error:
         pytest.skip(f"{error} {error.hint}")
 

@@ -1,0 +1,47 @@
+"""One CUDA device as a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.backends.contract import DeviceImage, Image, Undamping
+from preprocess.backends.cuda.device import cupy, on_its_device, require_device
+from preprocess.backends.cuda.filtering import filtered_sum
+from preprocess.backends.cuda.stack import CudaFrameStack
+
+
+class CudaBackend:
+    """One CUDA device."""
+
+    def __init__(self, device: int, memory_gb: float | None = None) -> None:
+        self.device = device
+        require_device(device)
+        if memory_gb is not None:
+            with cupy.cuda.Device(device):
+                cupy.get_default_memory_pool().set_limit(size=int(memory_gb * 1e9))
+
+    @property
+    def name(self) -> str:
+        """Return `cuda:N`."""
+        return f"cuda:{self.device}"
+
+    @on_its_device
+    def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CudaFrameStack:
+        """Return an empty stack for that many frames."""
+        held = np.dtype(np.float32) if dtype == np.float16 else dtype
+        return CudaFrameStack(cupy.empty((frame_count, height, width), held), self.device)
+
+    @on_its_device
+    def filtered_sum(
+        self,
+        images: Sequence[DeviceImage],
+        filters: NDArray[np.float32],
+        output_shape: tuple[int, int],
+        undamping: Undamping | None = None,
+    ) -> Image:
+        """Return the sum of the images, each filtered radially, Fourier-cropped."""
+        return filtered_sum(images, filters, output_shape, undamping)

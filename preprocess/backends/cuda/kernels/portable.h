@@ -1,0 +1,70 @@
+/* One dialect for two compilers: CUDA for the device (NVRTC knows no standard headers), C++ for the host.
+
+   A kernel is written for a block of threads. What stands in EACH_THREAD { ... } is done by every thread of the block,
+   `thread` being its number; BARRIER; parts one such piece from the next. On the host a block is one call, in which the
+   threads of a piece take turns. So
+   - a plain variable declared outside EACH_THREAD must have the same value for all threads (loops over frames may),
+   - a value that a thread keeps from one piece to the next is declared PER_THREAD and used as MINE(name),
+   - what all threads of a block see is declared SHARED, its size a constant,
+   - `continue` ends a thread's part of a piece; `return` outside of a piece ends the whole block.
+   Functions marked CORE are plain C. Blocks have one dimension of threads, at most MOST_THREADS. */
+#ifndef PORTABLE_H
+#define PORTABLE_H
+
+typedef signed char i8;
+typedef unsigned char u8;
+typedef short i16;
+typedef unsigned short u16;
+typedef int i32;
+typedef unsigned int u32;
+typedef long long i64;
+typedef unsigned long long u64;
+
+#define MOST_THREADS 1024
+
+#ifdef __CUDACC__
+
+#define CORE static __device__ __forceinline__
+#define KERNEL extern "C" __global__ void
+#define SHARED __shared__
+#define BARRIER __syncthreads()
+#define EACH_THREAD for (int thread = threadIdx.x, once = 1; once; once = 0)
+#define PER_THREAD(type, name) type name
+#define MINE(name) name
+#define THREADS ((int)blockDim.x)
+#define BLOCK_X ((int)blockIdx.x)
+#define BLOCK_Y ((int)blockIdx.y)
+#define BLOCK_Z ((int)blockIdx.z)
+#define UNROLL _Pragma("unroll")
+
+#else
+
+#include <math.h>
+#include <stddef.h>
+
+#define CORE static inline
+#define KERNEL extern "C" void
+#define SHARED
+#define BARRIER ((void)0)
+#ifdef THREADS_BACKWARDS /* results must not depend on which thread comes first within a piece */
+#define EACH_THREAD for (int thread = host_block.threads - 1; thread >= 0; thread--)
+#else
+#define EACH_THREAD for (int thread = 0; thread < host_block.threads; thread++)
+#endif
+#define PER_THREAD(type, name) type name[MOST_THREADS]
+#define MINE(name) name[thread]
+#define THREADS (host_block.threads)
+#define BLOCK_X (host_block.x)
+#define BLOCK_Y (host_block.y)
+#define BLOCK_Z (host_block.z)
+#define UNROLL
+
+struct HostBlock { int x, y, z, threads; };
+static thread_local HostBlock host_block;
+
+#endif
+
+CORE i32 smaller(i32 a, i32 b) { return a < b ? a : b; }
+CORE i32 larger(i32 a, i32 b) { return a > b ? a : b; }
+
+#endif
