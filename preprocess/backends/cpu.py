@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout, patch_window
+from preprocess.backends import cpu_images, image_kernels
 from preprocess.backends import cpu_kernels as kernels
 from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures, Undamping
+from preprocess.backends.cpu_frame_sum import CpuFrameSum
 from preprocess.backends.row_threads import RowThreads, usable_threads
 from preprocess.backends.spectrum_layout import (
     CORNER_FREQUENCY,
@@ -28,6 +30,8 @@ from preprocess.backends.spectrum_layout import (
     whole_multiple,
 )
 from preprocess.errors import DeviceOutOfMemory
+from preprocess.replacements import Replacements
+from preprocess.spectrum_tiles import SpectrumTiles
 
 
 class CpuSpectra:
@@ -177,17 +181,27 @@ class CpuFrameStack:
         self.has_gain = gain is not None
         self.gain = np.ones((1, 1), np.float32) if gain is None else np.ascontiguousarray(gain, np.float32)
 
-    def raw_sum(self) -> NDArray[np.float32]:
+    def frame_sum(self) -> CpuFrameSum:
         """Return the plain sum of all frames."""
-        total = np.empty(self.frames.shape[1:], np.float32)
-        self.threads.run(kernels.raw_sum, self.frames, total, rows=len(total))
-        return total
+        try:
+            total = np.empty(self.frames.shape[1:], np.float32)
+            self.threads.run(kernels.raw_sum, self.frames, total, rows=len(total))
+            return CpuFrameSum(total, self.gain, self.has_gain, self.threads)
+        except MemoryError as error:
+            raise DeviceOutOfMemory from error
 
-    def replace_pixels(self, targets: NDArray[np.int64], sources: NDArray[np.int64]) -> None:
+    def replace_pixels(self, replacements: Replacements) -> None:
         """Replace defect pixels by others of the same frame."""
-        for frame, source in zip(self.frames, sources, strict=True):
-            flat = frame.reshape(-1)
-            flat[targets] = flat[source]
+        self.threads.run(
+            image_kernels.replace_pixels,
+            self.frames.reshape(len(self.frames), -1),
+            replacements.targets,
+            replacements.sources,
+            replacements.counts,
+            replacements.starts,
+            replacements.steps,
+            rows=len(self.frames),
+        )
 
     def spectra(self, bin_factor: int) -> CpuSpectra:
         """Return the transforms of the binned frames."""
@@ -273,13 +287,23 @@ class CpuBackend:
         except MemoryError as error:
             raise DeviceOutOfMemory from error
 
+    def upload(self, image: Image) -> DeviceImage:
+        """Return the image: it is there."""
+        return image
+
+    def with_pixels(self, image: DeviceImage, pixels: NDArray[np.int64], values: NDArray[np.float32]) -> DeviceImage:
+        """Return a copy of an image in which some pixels have other values."""
+        changed = image.copy()
+        changed.reshape(-1)[pixels] = values
+        return changed
+
     def filtered_sum(
         self,
         images: Sequence[DeviceImage],
         filters: NDArray[np.float32],
         output_shape: tuple[int, int],
         undamping: Undamping | None = None,
-    ) -> Image:
+    ) -> DeviceImage:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
         height, width = images[0].shape
         if output_shape == (height, width) and np.all(filters == 1) and undamping is None:
@@ -305,6 +329,18 @@ class CpuBackend:
             total *= rows[:, None]
             total *= columns
         return scipy.fft.irfft2(total, s=output_shape, workers=self.threads.count)
+
+    def bring_down(self, image: DeviceImage, *, float32: bool) -> cpu_images.ImageHere:
+        """Return an image in the number type that is written."""
+        return cpu_images.as_written(image, self.threads, float32=float32)
+
+    def reduced(self, image: DeviceImage, factors: tuple[int, int]) -> Image:
+        """Return the means of boxes of an image."""
+        return cpu_images.reduced(image, factors, self.threads)
+
+    def tile_powers(self, image: DeviceImage, tiles: SpectrumTiles) -> Image:
+        """Return the mean power spectrum of an image's tiles."""
+        return cpu_images.tile_powers(image, tiles, self.threads)
 
 
 def _transform_patches(

@@ -1,0 +1,256 @@
+"""Compiled loops of the CPU's backend over whole images: their figures, defects, thumbnails and spectra.
+
+Each does some rows of its work, from `start` up to `stop`, as those of `cpu_kernels` do. `value` of a pixel is that of
+the raw sum times its gain, in float32; `good` says which pixels are believed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.backends.cpu_kernels import mirrored
+from preprocess.backends.figures import COUNT, EVERY, HIGHEST, LANES, LOWEST, ROW_FIGURES, SQUARES, TOTAL
+
+Array = NDArray[Any]
+
+
+@numba.njit(nogil=True, cache=True)
+def believe_in_gain(gain: Array, good: Array, start: int, stop: int) -> None:
+    """Believe in all pixels of a gain greater than zero."""
+    for y in range(start, stop):
+        for x in range(good.shape[1]):
+            good[y, x] = gain[y, x] > 0
+
+
+@numba.njit(nogil=True, cache=True)
+def figures_of_line(line: Array, good: Array, every_good: bool, figures: Array) -> None:
+    """Write the figures (ROW_FIGURES,) of a line of float32 values; those not good count in the sum of all alone."""
+    width = line.size
+    total, squares, every = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
+    lowest, highest = np.full(LANES, np.float32(np.inf)), np.full(LANES, np.float32(-np.inf))
+    count = 0 if not every_good else width
+    for left in range(0, width, LANES):
+        for lane in range(min(LANES, width - left)):
+            value = line[left + lane]
+            wide = np.float64(value)
+            every[lane] += wide
+            if every_good or good[left + lane]:
+                total[lane] += wide
+                squares[lane] += wide * wide
+                lowest[lane] = min(lowest[lane], value)
+                highest[lane] = max(highest[lane], value)
+    if not every_good:
+        for x in range(width):
+            count += good[x]
+    figures[:] = 0
+    figures[COUNT] = count
+    figures[LOWEST], figures[HIGHEST] = np.inf, -np.inf
+    for lane in range(LANES):
+        figures[TOTAL] += total[lane]
+        figures[SQUARES] += squares[lane]
+        figures[EVERY] += every[lane]
+        figures[LOWEST] = min(figures[LOWEST], np.float64(lowest[lane]))
+        figures[HIGHEST] = max(figures[HIGHEST], np.float64(highest[lane]))
+
+
+@numba.njit(nogil=True, cache=True)
+def values_of_line(raw: Array, gain: Array, has_gain: bool, y: int, line: Array) -> None:
+    """Write the values of row y."""
+    if has_gain:
+        for x in range(line.size):
+            line[x] = raw[y, x] * gain[y, x]
+    else:
+        for x in range(line.size):
+            line[x] = raw[y, x]
+
+
+@numba.njit(nogil=True, cache=True)
+def sum_figures(
+    raw: Array, gain: Array, has_gain: bool, good: Array, rows: Array, figures: Array, start: int, stop: int
+) -> None:
+    """Write the figures of rows[start:stop] into `figures` (ROW_FIGURES, height)."""
+    line, of_line = np.empty(raw.shape[1], np.float32), np.empty(ROW_FIGURES)
+    for index in range(start, stop):
+        y = rows[index]
+        values_of_line(raw, gain, has_gain, y, line)
+        every_good = True
+        for x in range(line.size):
+            every_good &= good[y, x] != 0
+        figures_of_line(line, good[y], every_good, of_line)
+        figures[:, y] = of_line
+
+
+@numba.njit(nogil=True, cache=True)
+def image_figures(image: Array, figures: Array, start: int, stop: int) -> None:
+    """Write the figures of rows of a float32 image into `figures` (ROW_FIGURES, height)."""
+    of_line, nothing = np.empty(ROW_FIGURES), np.empty(0, np.uint8)
+    for y in range(start, stop):
+        figures_of_line(image[y], nothing, True, of_line)
+        figures[:, y] = of_line
+
+
+@numba.njit(nogil=True, cache=True)
+def list_between(
+    raw: Array,
+    gain: Array,
+    has_gain: bool,
+    good: Array,
+    limits: tuple[float, float],
+    rows: Array,
+    firsts: Array,
+    found: Array,
+    start: int,
+    stop: int,
+) -> None:
+    """Write the flat indices of the good pixels within limits in rows[start:stop] to `found`, from `firsts` on.
+
+    With an empty `found`, how many there are is written to `firsts` instead.
+    """
+    width = raw.shape[1]
+    lowest, highest = np.float32(limits[0]), np.float32(limits[1])
+    line = np.empty(width, np.float32)
+    for index in range(start, stop):
+        y = rows[index]
+        values_of_line(raw, gain, has_gain, y, line)
+        count = 0
+        for x in range(width):
+            if good[y, x] and lowest <= line[x] <= highest:
+                if found.size:
+                    found[firsts[index] + count] = y * width + x
+                count += 1
+        if not found.size:
+            firsts[index] = count
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def box_means_of_line(
+    raw: Array, gain: Array, has_gain: bool, good: Array, reach: int, y: int, sums: Array, means: Array
+) -> None:
+    """Write the mean of the good pixels around each pixel of row y into `means`; `sums` is room for (2, width).
+
+    Rows are averaged first, then columns, each average rounded to float32; the weights of good pixels likewise.
+    """
+    height, width = raw.shape
+    size = 2 * reach + 1
+    sums[:] = 0
+    for j in range(-reach, reach + 1):
+        row = mirrored(y + j, height)
+        values, sensitivity, believed = raw[row], gain[row if has_gain else 0], good[row]
+        for x in range(width):
+            value = values[x] * sensitivity[x] if has_gain else values[x]
+            sums[0, x] += np.float64(value) if believed[x] else 0.0
+            sums[1, x] += 1.0 if believed[x] else 0.0
+    for x in range(width):
+        sums[0, x], sums[1, x] = np.float32(sums[0, x] / size), np.float32(sums[1, x] / size)
+    for x in range(width):
+        value, weight = 0.0, 0.0
+        if reach <= x < width - reach:
+            for i in range(-reach, reach + 1):
+                value += sums[0, x + i]
+                weight += sums[1, x + i]
+        else:
+            for i in range(-reach, reach + 1):
+                column = mirrored(x + i, width)
+                value += sums[0, column]
+                weight += sums[1, column]
+        means[x] = np.float32(value / size) / max(np.float32(weight / size), np.float32(1e-6))
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def surroundings(
+    raw: Array,
+    gain: Array,
+    has_gain: bool,
+    good: Array,
+    reach: int,
+    pixels: Array,
+    firsts: Array,
+    around: Array,
+    noise: Array,
+    start: int,
+    stop: int,
+) -> None:
+    """Write the mean around each of `pixels`; into `noise` (2, height) each row's sum of noise, and how many pixels.
+
+    The pixels of row y are those from `firsts[y]` to `firsts[y + 1]`.
+    """
+    width = raw.shape[1]
+    sums, means, line = np.empty((2, width)), np.empty(width, np.float32), np.empty(width, np.float32)
+    for y in range(start, stop):
+        box_means_of_line(raw, gain, has_gain, good, reach, y, sums, means)
+        values_of_line(raw, gain, has_gain, y, line)
+        for index in range(firsts[y], firsts[y + 1]):
+            around[index] = means[pixels[index] - y * width]
+        lanes, count = np.zeros(LANES), 0
+        for left in range(0, width, LANES):
+            for lane in range(min(LANES, width - left)):
+                x = left + lane
+                if good[y, x] and line[x] > 0 and means[x] > 0:
+                    difference = line[x] - means[x]
+                    lanes[lane] += np.float64(difference * difference / means[x])
+                    count += 1
+        noise[0, y], noise[1, y] = 0.0, count
+        for lane in range(LANES):
+            noise[0, y] += lanes[lane]
+
+
+@numba.njit(nogil=True, cache=True)
+def replace_pixels(
+    frames: Array, targets: Array, sources: Array, counts: Array, starts: Array, steps: Array, start: int, stop: int
+) -> None:
+    """Copy good pixels over defects in frames start to stop, as `Replacements` says; frames (frames, pixels)."""
+    for t in range(start, stop):
+        frame = frames[t]
+        for i in range(targets.size):
+            frame[targets[i]] = frame[sources[i, (starts[i] + t * steps[i]) % counts[i]]]
+
+
+@numba.njit(nogil=True, cache=True)
+def sum_of_box(image: Array, top: int, bottom: int, left: int, right: int) -> float:
+    """Return the sum of a box: two by two pixels are added in float32, these sums in double precision."""
+    total = 0.0
+    for row in range(top, bottom - 1, 2):
+        for column in range(left, right - 1, 2):
+            three = (image[row, column] + image[row, column + 1]) + image[row + 1, column]
+            total += three + image[row + 1, column + 1]
+        if (right - left) % 2:
+            total += image[row, right - 1] + image[row + 1, right - 1]
+    if (bottom - top) % 2:
+        for column in range(left, right - 1, 2):
+            total += image[bottom - 1, column] + image[bottom - 1, column + 1]
+        if (right - left) % 2:
+            total += image[bottom - 1, right - 1]
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def reduce_boxes(image: Array, factors: tuple[int, int], means: Array, start: int, stop: int) -> None:
+    """Write the means of boxes, added up as Pillow does; smaller ones at the ends pixel by pixel in double."""
+    height, width = image.shape
+    for y in range(start, stop):
+        top, bottom = y * factors[0], min((y + 1) * factors[0], height)
+        for x in range(means.shape[1]):
+            left, right = x * factors[1], min((x + 1) * factors[1], width)
+            area = (bottom - top) * (right - left)
+            total = 0.0
+            if area == factors[0] * factors[1]:
+                total = sum_of_box(image, top, bottom, left, right)
+            else:
+                for row in range(top, bottom):
+                    for column in range(left, right):
+                        total += image[row, column]
+            means[y, x] = np.float32(total * (1.0 / area))
+
+
+@numba.njit(nogil=True, cache=True)
+def add_powers(transforms: Array, total: Array, start: int, stop: int) -> None:
+    """Add the powers of transforms (tiles, rows, columns) to `total` (rows, columns), one tile after the other."""
+    for y in range(start, stop):
+        for tile in range(len(transforms)):
+            line = transforms[tile, y]
+            for x in range(total.shape[1]):
+                total[y, x] += line[x].real * line[x].real + line[x].imag * line[x].imag
