@@ -27,34 +27,54 @@ def believe_in_gain(gain: Array, good: Array, start: int, stop: int) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def figures_of_line(line: Array, good: Array, every_good: bool, figures: Array) -> None:
-    """Write the figures (ROW_FIGURES,) of a line of float32 values; those not good count in the sum of all alone."""
+def add_to_lanes(line: Array, sums: Array, extremes: Array, columns: int) -> None:
+    """Add so many values to the lanes' `sums` (2: total, squares) and `extremes` (2: lowest, highest)."""
+    for lane in range(columns):
+        value = line[lane]
+        wide = np.float64(value)
+        sums[0, lane] += wide
+        sums[1, lane] += wide * wide
+        extremes[0, lane] = value if value < extremes[0, lane] else extremes[0, lane]
+        extremes[1, lane] = value if value > extremes[1, lane] else extremes[1, lane]
+
+
+@numba.njit(nogil=True, cache=True)
+def figures_of_line(line: Array, figures: Array) -> None:
+    """Write the figures (ROW_FIGURES,) of a line of float32 values, all of them."""
     width = line.size
-    total, squares, every = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
-    lowest, highest = np.full(LANES, np.float32(np.inf)), np.full(LANES, np.float32(-np.inf))
-    count = 0 if not every_good else width
-    for left in range(0, width, LANES):
-        for lane in range(min(LANES, width - left)):
-            value = line[left + lane]
-            wide = np.float64(value)
-            every[lane] += wide
-            if every_good or good[left + lane]:
-                total[lane] += wide
-                squares[lane] += wide * wide
-                lowest[lane] = min(lowest[lane], value)
-                highest[lane] = max(highest[lane], value)
-    if not every_good:
-        for x in range(width):
-            count += good[x]
+    sums = np.zeros((2, LANES))
+    extremes = np.empty((2, LANES), np.float32)
+    extremes[0], extremes[1] = np.inf, -np.inf
+    whole = width // LANES * LANES
+    for left in range(0, whole, LANES):
+        add_to_lanes(line[left : left + LANES], sums, extremes, LANES)
+    add_to_lanes(line[whole:], sums, extremes, width - whole)
     figures[:] = 0
-    figures[COUNT] = count
+    figures[COUNT] = width
+    for lane in range(LANES):
+        figures[TOTAL] += sums[0, lane]
+        figures[SQUARES] += sums[1, lane]
+    figures[LOWEST], figures[HIGHEST], figures[EVERY] = extremes[0].min(), extremes[1].max(), figures[TOTAL]
+
+
+@numba.njit(nogil=True, cache=True)
+def figures_of_good(line: Array, good: Array, figures: Array) -> None:
+    """Write the figures (ROW_FIGURES,) of those values of a line that are good, and the sum of all."""
+    figures_of_line(line, figures)
+    width = line.size
+    total, squares = np.zeros(LANES), np.zeros(LANES)
+    figures[:EVERY] = 0
     figures[LOWEST], figures[HIGHEST] = np.inf, -np.inf
+    for x in range(width):
+        if good[x]:
+            value = np.float64(line[x])
+            total[x % LANES] += value
+            squares[x % LANES] += value * value
+            figures[COUNT] += 1
+            figures[LOWEST], figures[HIGHEST] = min(figures[LOWEST], value), max(figures[HIGHEST], value)
     for lane in range(LANES):
         figures[TOTAL] += total[lane]
         figures[SQUARES] += squares[lane]
-        figures[EVERY] += every[lane]
-        figures[LOWEST] = min(figures[LOWEST], np.float64(lowest[lane]))
-        figures[HIGHEST] = max(figures[HIGHEST], np.float64(highest[lane]))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -73,23 +93,24 @@ def sum_figures(
     raw: Array, gain: Array, has_gain: bool, good: Array, rows: Array, figures: Array, start: int, stop: int
 ) -> None:
     """Write the figures of rows[start:stop] into `figures` (ROW_FIGURES, height)."""
-    line, of_line = np.empty(raw.shape[1], np.float32), np.empty(ROW_FIGURES)
+    width = raw.shape[1]
+    line, of_line = np.empty(width, np.float32), np.empty(ROW_FIGURES)
     for index in range(start, stop):
         y = rows[index]
         values_of_line(raw, gain, has_gain, y, line)
-        every_good = True
-        for x in range(line.size):
-            every_good &= good[y, x] != 0
-        figures_of_line(line, good[y], every_good, of_line)
+        if good[y].sum() == width:
+            figures_of_line(line, of_line)
+        else:
+            figures_of_good(line, good[y], of_line)
         figures[:, y] = of_line
 
 
 @numba.njit(nogil=True, cache=True)
 def image_figures(image: Array, figures: Array, start: int, stop: int) -> None:
     """Write the figures of rows of a float32 image into `figures` (ROW_FIGURES, height)."""
-    of_line, nothing = np.empty(ROW_FIGURES), np.empty(0, np.uint8)
+    of_line = np.empty(ROW_FIGURES)
     for y in range(start, stop):
-        figures_of_line(image[y], nothing, True, of_line)
+        figures_of_line(image[y], of_line)
         figures[:, y] = of_line
 
 
