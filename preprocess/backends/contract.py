@@ -7,7 +7,7 @@ whatever the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +28,25 @@ Undamping = NDArray[np.float32]
 """Factors along y and along x at equally spaced frequencies from 0 to 0.5 per px, shape (2, n)."""
 DeviceImage = Any
 """An image of a backend, shape (height, width), float32, wherever that backend computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """What one stage of the work took on the device.
+
+    Attributes
+    ----------
+    ms : float
+        Time on the device, ms, by its own clock.
+    bytes : int
+        What must at least be read from and written to its memory.
+    flop : int
+        Operations on numbers, about.
+    """
+
+    ms: float = 0.0
+    bytes: int = 0
+    flop: int = 0
 
 
 class Spectra(Protocol):
@@ -277,3 +296,6 @@ class Backend(Protocol):
 
     def tile_powers(self, image: DeviceImage, tiles: SpectrumTiles) -> Image:
         """Return the mean power spectrum of an image's tiles, each's mean removed, windowed: (side, side // 2 + 1)."""
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return what each stage took on the device since this was asked last; empty where nobody measures."""

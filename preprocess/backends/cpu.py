@@ -6,7 +6,7 @@ of threads. Compiled code is cached on disk (numba's `cache=True`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout, patch_window
 from preprocess.backends import cpu_images, image_kernels
 from preprocess.backends import cpu_kernels as kernels
-from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures, Undamping
+from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures, StageTime, Undamping
 from preprocess.backends.cpu_frame_sum import CpuFrameSum
 from preprocess.backends.row_threads import RowThreads, usable_threads
 from preprocess.backends.spectrum_layout import (
@@ -296,6 +296,10 @@ class CpuBackend:
         changed = image.copy()
         changed.reshape(-1)[pixels] = values
         return changed
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return nothing: there is no device with a clock of its own."""
+        return {}
 
     def filtered_sum(
         self,
