@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends import image_kernels as kernels
-from preprocess.backends.figures import COUNT, EVERY, HIGHEST, LOWEST, ROW_FIGURES, Figures, figures_of
+from preprocess.backends.figures import ROW_FIGURES, Figures, RowFigures
 from preprocess.backends.row_threads import RowThreads
 from preprocess.image_centre import centre_of
 
@@ -23,16 +23,16 @@ class CpuFrameSum:
         self._good = np.ones(raw.shape, np.uint8)
         if has_gain:
             threads.run(kernels.believe_in_gain, gain, self._good, rows=len(raw))
-        self._rows = np.empty((ROW_FIGURES, len(raw)))
+        self._rows = RowFigures(np.empty((ROW_FIGURES, len(raw))), raw.shape[1])
         self._update(np.arange(len(raw)))
 
     def mean(self) -> float:
         """Return the mean of all pixels."""
-        return float(self._rows[EVERY].sum()) / self._good.size
+        return self._rows.mean_of_all()
 
     def figures(self) -> Figures:
         """Return the figures of the believed pixels."""
-        return figures_of(self._rows)
+        return self._rows.whole()
 
     def exclude(self, pixels: NDArray[np.int64]) -> None:
         """Believe in these pixels no more."""
@@ -41,14 +41,14 @@ class CpuFrameSum:
 
     def excluded(self) -> NDArray[np.int64]:
         """Return the pixels that are not believed."""
-        rows = np.flatnonzero(self._rows[COUNT] < self.shape[1])
+        rows = self._rows.with_pixels_left_out()
         y, x = np.nonzero(self._good[rows] == 0)
         excluded: NDArray[np.int64] = rows[y] * self.shape[1] + x
         return excluded
 
     def between(self, lowest: float, highest: float) -> NDArray[np.int64]:
         """Return the believed pixels whose value lies from lowest to highest."""
-        rows = np.flatnonzero((self._rows[HIGHEST] >= lowest) & (self._rows[LOWEST] <= highest))
+        rows = self._rows.with_values_between(lowest, highest)
         counts = np.zeros(len(rows), np.int64)
         arguments = (*self._seen, self._good, (float(lowest), float(highest)), rows)
         self.threads.run(kernels.list_between, *arguments, counts, np.empty(0, np.int64), rows=len(rows))
@@ -73,4 +73,4 @@ class CpuFrameSum:
         return centre_of(self._seen[0], side)
 
     def _update(self, rows: NDArray[np.int64]) -> None:
-        self.threads.run(kernels.sum_figures, *self._seen, self._good, rows, self._rows, rows=len(rows))
+        self.threads.run(kernels.sum_figures, *self._seen, self._good, rows, self._rows.rows, rows=len(rows))

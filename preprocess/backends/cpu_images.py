@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from preprocess.backends import image_kernels as kernels
 from preprocess.backends.contract import Image
-from preprocess.backends.figures import ROW_FIGURES, Figures, figures_of
+from preprocess.backends.figures import ROW_FIGURES, Figures, RowFigures
 from preprocess.backends.row_threads import RowThreads
 from preprocess.spectrum_tiles import SpectrumTiles
 
@@ -33,14 +33,14 @@ class ImageHere:
 
 def as_written(image: Image, threads: RowThreads, *, float32: bool) -> ImageHere:
     """Return an image as float16, unless float32 is asked for or a value is beyond float16's range."""
-    rows = np.empty((ROW_FIGURES, len(image)))
-    threads.run(kernels.image_figures, image, rows, rows=len(image))
-    figures = figures_of(rows)
+    rows = RowFigures(np.empty((ROW_FIGURES, len(image))), image.shape[1])
+    threads.run(kernels.image_figures, image, rows.rows, rows=len(image))
+    figures = rows.whole()
     if float32 or max(figures.highest, -figures.lowest) > FLOAT16_LARGEST:
         return ImageHere(figures, not float32, image)
     written = np.empty(image.shape, np.float16)
-    threads.run(_to_float16, image, written, rows, rows=len(image))
-    return ImageHere(figures_of(rows), False, written)
+    threads.run(_to_float16, image, written, rows.rows, rows=len(image))
+    return ImageHere(rows.whole(), False, written)
 
 
 def _to_float16(

@@ -29,15 +29,33 @@ class Figures:
     highest: float
 
 
-def figures_of(rows: NDArray[np.float64]) -> Figures:
-    """Return the figures of an image from those of its rows, shape (ROW_FIGURES, height)."""
-    count = int(rows[COUNT].sum())
-    if count == 0:
-        return Figures(0, 0.0, 0.0, np.inf, -np.inf)
-    mean = float(rows[TOTAL].sum()) / count
-    variance = float(rows[SQUARES].sum()) / count - mean**2
-    if np.isnan(mean):  # no comparison with it tells an extreme
-        return Figures(count, mean, mean, mean, mean)
-    return Figures(
-        count, mean, float(np.sqrt(max(variance, 0.0))), float(rows[LOWEST].min()), float(rows[HIGHEST].max())
-    )
+class RowFigures:
+    """The figures of an image's rows, shape (ROW_FIGURES, height), of `width` pixels each."""
+
+    def __init__(self, rows: NDArray[np.float64], width: int) -> None:
+        self.rows = rows
+        self.width = width
+
+    def whole(self) -> Figures:
+        """Return the figures of the image."""
+        rows, count = self.rows, int(self.rows[COUNT].sum())
+        if count == 0:
+            return Figures(0, 0.0, 0.0, np.inf, -np.inf)
+        mean = float(rows[TOTAL].sum()) / count
+        if np.isnan(mean):  # no comparison with it tells an extreme
+            return Figures(count, mean, mean, mean, mean)
+        variance = max(float(rows[SQUARES].sum()) / count - mean**2, 0.0)
+        return Figures(count, mean, float(np.sqrt(variance)), float(rows[LOWEST].min()), float(rows[HIGHEST].max()))
+
+    def mean_of_all(self) -> float:
+        """Return the mean of all pixels, those that are left out as well."""
+        total = float(self.rows[EVERY].sum())
+        return total / (len(self.rows[EVERY]) * self.width)
+
+    def with_values_between(self, lowest: float, highest: float) -> NDArray[np.int64]:
+        """Return the rows that may have values from `lowest` to `highest`."""
+        return np.flatnonzero((self.rows[HIGHEST] >= lowest) & (self.rows[LOWEST] <= highest))
+
+    def with_pixels_left_out(self) -> NDArray[np.int64]:
+        """Return the rows of which not all pixels count."""
+        return np.flatnonzero(self.rows[COUNT] < self.width)

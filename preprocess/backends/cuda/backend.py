@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,12 @@ from numpy.typing import NDArray
 from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import on_its_device
+from preprocess.backends.cuda.downloads import Downloads, ImageOnItsWay
 from preprocess.backends.cuda.filtering import filtered_sum
+from preprocess.backends.cuda.pictures import reduced, tile_powers
+from preprocess.backends.cuda.pixels import with_pixels
 from preprocess.backends.cuda.stack import CudaFrameStack
+from preprocess.spectrum_tiles import SpectrumTiles
 
 
 class CudaBackend:
@@ -20,6 +25,8 @@ class CudaBackend:
 
     def __init__(self, number: int, memory_gb: float | None = None) -> None:
         self.device = CudaDevice(number, memory_gb)
+        self._downloads = Downloads(self.device)
+        self._uploaded: tuple[Callable[[], Image | None], DeviceImage] = (lambda: None, None)
 
     @property
     def name(self) -> str:
@@ -33,15 +40,43 @@ class CudaBackend:
         return CudaFrameStack(self.device.memory.array("frames", (frame_count, height, width), held), self.device)
 
     @on_its_device
+    def upload(self, image: Image) -> DeviceImage:
+        """Return an image of the device's own; the last one is kept."""
+        given, there = self._uploaded
+        if given() is not image:
+            there = self.device.memory.upload("images", image, "f4")
+            self._uploaded = (weakref.ref(image), there)
+        return there
+
+    @on_its_device
+    def with_pixels(self, image: DeviceImage, pixels: NDArray[np.int64], values: NDArray[np.float32]) -> DeviceImage:
+        """Return a copy of an image in which some pixels have other values."""
+        return with_pixels(self.device, image, pixels, values)
+
+    @on_its_device
     def filtered_sum(
         self,
         images: Sequence[DeviceImage],
         filters: NDArray[np.float32],
         output_shape: tuple[int, int],
         undamping: Undamping | None = None,
-    ) -> Image:
+    ) -> DeviceImage:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
-        return filtered_sum(images, filters, output_shape, undamping)
+        return filtered_sum(self.device, images, filters, output_shape, undamping)
+
+    def bring_down(self, image: DeviceImage, *, float32: bool) -> ImageOnItsWay:
+        """Send an image on its way to the machine's memory."""
+        return self._downloads.begin(image, float32=float32)
+
+    @on_its_device
+    def reduced(self, image: DeviceImage, factors: tuple[int, int]) -> Image:
+        """Return the means of boxes of an image."""
+        return reduced(self.device, image, factors)
+
+    @on_its_device
+    def tile_powers(self, image: DeviceImage, tiles: SpectrumTiles) -> Image:
+        """Return the mean power spectrum of an image's tiles."""
+        return tile_powers(self.device, image, tiles)
 
     @on_its_device
     def stage_times(self) -> Mapping[str, StageTime]:

@@ -7,40 +7,70 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.contract import DeviceImage, Image, Undamping
-from preprocess.backends.cuda.device import cupy
+from preprocess.backends.contract import DeviceImage, Undamping
+from preprocess.backends.cuda.cuda_device import CudaDevice
+from preprocess.backends.cuda.device import DeviceArray, cupy
+from preprocess.backends.cuda.sources import blocks_over, kernel
 from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, undamping_of, whole_multiple
+
+FLOP_A_COMPONENT = 20
 
 
 def filtered_sum(
+    device: CudaDevice,
     images: Sequence[DeviceImage],
     filters: NDArray[np.float32],
     output_shape: tuple[int, int],
     undamping: Undamping | None,
-) -> Image:
+) -> DeviceArray:
     """Return the sum of the images, each filtered radially, Fourier-cropped; see the contract."""
+    if output_shape == images[0].shape and np.all(filters == 1) and undamping is None:
+        return _plain_sum(device, images)
+    (height, width), (rows, columns) = whole_multiple(images[0].shape, output_shape), output_shape
+    half = columns // 2 + 1
+    memory = device.memory
+    transform = memory.array("transforms", (1, height, width // 2 + 1), "c8")
+    total = memory.array("transforms", (1, rows, half), "c8")
+    blocks = (blocks_over(half), rows)
+    filtering = device.clock.stage(
+        "filter",
+        moved_bytes=len(images) * (4 * height * width + 2 * transform.nbytes + 2 * total.nbytes) + 4 * rows * columns,
+        flop=len(images) * (int(2.5 * height * width * np.log2(height * width)) + FLOP_A_COMPONENT * total.size),
+    )
+    with filtering:
+        add = kernel("filtering", "add_filtered", LAST_FREQUENCY=repr(CORNER_FREQUENCY))
+        for number, (image, factors) in enumerate(zip(images, filters, strict=True)):
+            device.transforms.forward(_cropped(device, image, height, width), transform)
+            table = memory.upload("lists", factors, "f4")
+            add(blocks, transform, total, table, len(factors), height, width, rows, half, number == 0)
+        del transform
+        along_y, along_x = (None, None)
+        if undamping is not None:
+            along_y, along_x = (
+                memory.upload("lists", along) for along in undamping_of(undamping, (height, width), output_shape)
+            )
+        scale = 1 / (height * width)  # transforms do not divide, and pixels keep their mean
+        kernel("filtering", "scale_spectrum")(blocks, total, scale, along_y, along_x, undamping is not None, half)
+        image = memory.array("images", output_shape, "f4")
+        device.transforms.backward(total, image[None])
+    return image
+
+
+def _cropped(device: CudaDevice, image: DeviceImage, height: int, width: int) -> DeviceArray:
+    """Return an image's first rows and columns on the device, (1, height, width), contiguous."""
+    there = image if isinstance(image, cupy.ndarray) else device.memory.upload("images", image, "f4")
+    if there.shape == (height, width):
+        return there[None]
+    cropped = device.memory.array("images", (1, height, width), "f4")
+    cropped[0] = there[:height, :width]
+    return cropped
+
+
+def _plain_sum(device: CudaDevice, images: Sequence[DeviceImage]) -> DeviceArray:
     height, width = images[0].shape
-    if output_shape == (height, width) and np.all(filters == 1) and undamping is None:
-        plain = cupy.array(images[0])
-        for image in images[1:]:
-            plain += cupy.asarray(image)
-        return cupy.asnumpy(plain)  # type: ignore[no-any-return]  # CuPy has no types
-    height, width = whole_multiple(images[0].shape, output_shape)
-    rows = np.arange(output_shape[0])
-    lowest = np.where(2 * rows < output_shape[0], rows, height - output_shape[0] + rows)
-    kept = cupy.asarray(lowest)
-    half = output_shape[1] // 2 + 1
-    ky = cupy.asarray(np.fft.fftfreq(height)[lowest])[:, None]
-    kx = cupy.arange(half)[None] / width
-    frequency = cupy.sqrt(ky * ky + kx * kx).ravel()
-    total = cupy.zeros((output_shape[0], half), cupy.complex64)
-    places = cupy.linspace(0, CORNER_FREQUENCY, filters.shape[1])
-    for image, factors in zip(images, filters, strict=True):
-        filtered = cupy.interp(frequency, places, cupy.asarray(factors, cupy.float64)).astype(cupy.float32)
-        total += cupy.fft.rfft2(cupy.asarray(image)[:height, :width])[kept, :half] * filtered.reshape(total.shape)
-    total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
-    if undamping is not None:
-        along_y, along_x = undamping_of(undamping, (height, width), output_shape)
-        total *= cupy.asarray(along_y)[:, None] * cupy.asarray(along_x)
-    image = cupy.fft.irfft2(total, s=output_shape)
-    return cupy.asnumpy(image.astype(cupy.float32))  # type: ignore[no-any-return]  # CuPy has no types
+    total = device.memory.array("images", (height, width), "f4")
+    total[...] = _cropped(device, images[0], height, width)[0]
+    for image in images[1:]:
+        added = _cropped(device, image, height, width)
+        kernel("filtering", "add_image")((blocks_over(total.size),), total, added, int(total.size))
+    return total

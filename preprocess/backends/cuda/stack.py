@@ -13,9 +13,12 @@ from preprocess.alignment.patches import PatchLayout
 from preprocess.backends.contract import DeviceImage, Image
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, cupy, on_its_device
+from preprocess.backends.cuda.frame_sum import CudaFrameSum
 from preprocess.backends.cuda.patch_spectra import CudaPatchSpectra, transform_patches
+from preprocess.backends.cuda.pixels import replace_pixels
 from preprocess.backends.cuda.spectra import CudaSpectra, transform_frames
 from preprocess.backends.cuda.warping import warped_sums
+from preprocess.replacements import Replacements
 
 
 class CudaFrameStack:
@@ -32,25 +35,19 @@ class CudaFrameStack:
         self.frames[index].set(np.ascontiguousarray(frame, self.frames.dtype))
 
     @on_its_device
-    def set_gain(self, gain: Image | None) -> None:
+    def set_gain(self, gain: DeviceImage | Image | None) -> None:
         """Multiply frames by this whenever they are used."""
-        self.gain = None if gain is None else self.device.memory.upload("gain", gain, "f4")
+        self.gain = self.device.memory.upload("images", gain, "f4") if isinstance(gain, np.ndarray) else gain
 
     @on_its_device
-    def raw_sum(self) -> NDArray[np.float32]:
+    def frame_sum(self) -> CudaFrameSum:
         """Return the plain sum of all frames."""
-        total = cupy.zeros(self.frames.shape[1:], cupy.float64)
-        for frame in self.frames:
-            total += frame
-        return cupy.asnumpy(total.astype(cupy.float32))  # type: ignore[no-any-return]  # CuPy has no types
+        return CudaFrameSum(self.frames, self.gain, self.device)
 
     @on_its_device
-    def replace_pixels(self, targets: NDArray[np.int64], sources: NDArray[np.int64]) -> None:
+    def replace_pixels(self, replacements: Replacements) -> None:
         """Replace defect pixels by others of the same frame."""
-        there = cupy.asarray(targets)
-        for frame, source in zip(self.frames, sources, strict=True):
-            flat = frame.reshape(-1)
-            flat[there] = flat[cupy.asarray(source)]
+        replace_pixels(self.device, self.frames, replacements)
 
     @on_its_device
     def spectra(self, bin_factor: int) -> CudaSpectra:
