@@ -54,17 +54,19 @@ class Downloads:
             if float32:
                 kernel("figures", "image_figures")(blocks, image, rows[1], height, width)
             else:
-                written = self.device.memory.array("half images", (height, width), "f2")
+                written = self.device.memory.array("half images", (height, width), "u2")
                 kernel("figures", "write_half")(blocks, image, written, rows[0], rows[1], height, width)
         as_written, before = (RowFigures(each, width) for each in rows.get())
         figures = before.whole()
         if float32 or max(figures.highest, -figures.lowest) > FLOAT16_LARGEST:
-            return self._send(image, figures, beyond_float16=not float32)
-        return self._send(written, as_written.whole(), beyond_float16=False)
+            return self._send(image, np.float32, figures, beyond_float16=not float32)
+        return self._send(written, np.float16, as_written.whole(), beyond_float16=False)
 
-    def _send(self, image: DeviceArray, figures: Figures, *, beyond_float16: bool) -> ImageOnItsWay:
+    def _send(
+        self, image: DeviceArray, dtype: type[np.floating[Any]], figures: Figures, *, beyond_float16: bool
+    ) -> ImageOnItsWay:
         pinned = cupy.cuda.alloc_pinned_memory(image.nbytes)
-        arriving = np.frombuffer(pinned, image.dtype, image.size).reshape(image.shape)
+        arriving = np.frombuffer(pinned, dtype, image.size).reshape(image.shape)
         made, there = cupy.cuda.Event(disable_timing=True), cupy.cuda.Event(block=True, disable_timing=True)
         made.record(self.device.stream)
         with self._stream:
