@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from preprocess.backends import image_kernels as kernels
 from preprocess.backends.contract import Image
-from preprocess.backends.figures import ROW_FIGURES, Figures, RowFigures
+from preprocess.backends.figures import FLOAT16_LARGEST, ROW_FIGURES, Figures, RowFigures
 from preprocess.backends.row_threads import RowThreads
 from preprocess.spectrum_tiles import SpectrumTiles
 
-FLOAT16_LARGEST = float(np.finfo(np.float16).max)
 ROWS_AT_ONCE = 64
 
 

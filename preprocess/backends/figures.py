@@ -16,6 +16,7 @@ COUNT, TOTAL, SQUARES, LOWEST, HIGHEST, EVERY = range(6)
 """What is known of each row: how many values, their sum, that of their squares, the extremes (infinite if there is no
 value), and the sum of all pixels, those that are left out as well."""
 ROW_FIGURES = 6
+FLOAT16_LARGEST = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True, slots=True)

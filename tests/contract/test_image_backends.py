@@ -241,4 +241,4 @@ def test_what_is_on_its_way_down_outlives_its_image(host: CudaOnHost, random: np
     on_their_way = [backend.bring_down(image, float32=False) for image in images]
     for down, image in zip(on_their_way, images, strict=True):
         np.testing.assert_array_equal(down.pixels(), image.astype(np.float16))
-    assert not backend._downloads._copying
+    assert not backend.device.downloads._copying

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
-from preprocess.backends.cuda.cuda_device import CudaDevice
+from preprocess.backends.cuda.cuda_device import cuda_device
 from preprocess.backends.cuda.device import on_its_device
-from preprocess.backends.cuda.downloads import Downloads, ImageOnItsWay
 from preprocess.backends.cuda.filtering import filtered_sum
 from preprocess.backends.cuda.pictures import reduced, tile_powers
 from preprocess.backends.cuda.pixels import with_pixels
 from preprocess.backends.cuda.stack import CudaFrameStack
+from preprocess.backends.cuda.written_images import ImageOnItsWay, bring_down
 from preprocess.spectrum_tiles import SpectrumTiles
 
 
@@ -24,9 +23,7 @@ class CudaBackend:
     """One CUDA device."""
 
     def __init__(self, number: int, memory_gb: float | None = None) -> None:
-        self.device = CudaDevice(number, memory_gb)
-        self._downloads = Downloads(self.device)
-        self._uploaded: tuple[Callable[[], Image | None], DeviceImage] = (lambda: None, None)
+        self.device = cuda_device(number, memory_gb)
 
     @property
     def name(self) -> str:
@@ -42,11 +39,7 @@ class CudaBackend:
     @on_its_device
     def upload(self, image: Image) -> DeviceImage:
         """Return an image of the device's own; the last one is kept."""
-        given, there = self._uploaded
-        if given() is not image:
-            there = self.device.memory.upload("images", image, "f4")
-            self._uploaded = (weakref.ref(image), there)
-        return there
+        return self.device.kept_image.on_device(image)
 
     @on_its_device
     def with_pixels(self, image: DeviceImage, pixels: NDArray[np.int64], values: NDArray[np.float32]) -> DeviceImage:
@@ -64,9 +57,10 @@ class CudaBackend:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
         return filtered_sum(self.device, images, filters, output_shape, undamping)
 
+    @on_its_device
     def bring_down(self, image: DeviceImage, *, float32: bool) -> ImageOnItsWay:
         """Send an image on its way to the machine's memory."""
-        return self._downloads.begin(image, float32=float32)
+        return bring_down(self.device, image, float32=float32)
 
     @on_its_device
     def reduced(self, image: DeviceImage, factors: tuple[int, int]) -> Image:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from preprocess.backends.cuda.device import cupy, require_device
 from preprocess.backends.cuda.device_memory import DeviceMemory
+from preprocess.backends.cuda.downloads import Downloads
+from preprocess.backends.cuda.kept_image import KeptImage
 from preprocess.backends.cuda.stage_clock import StageClock
 from preprocess.backends.cuda.tables import Tables
 from preprocess.backends.cuda.transforms import Transforms
+
+
+@functools.cache
+def cuda_device(number: int, memory_gb: float | None = None) -> CudaDevice:
+    """Return this process' share of a device: one, so that the next movie finds memory, plans and tables ready."""
+    return CudaDevice(number, memory_gb)
 
 
 class CudaDevice:
@@ -32,12 +41,15 @@ class CudaDevice:
         require_device(number)
         self.number = number
         with cupy.cuda.Device(number):
-            self.stream = cupy.cuda.Stream(non_blocking=True)
+            self.stream = cupy.cuda.Stream()  # which waits for what others start on the default stream
             self.memory = DeviceMemory(None if memory_gb is None else int(memory_gb * 1e9))
         self.transforms = Transforms(self.memory)
         self.memory.when_short = self.transforms.forget
         self.tables = Tables(self.memory)
         self.clock = StageClock()
+        self.kept_image = KeptImage(self.memory)
+        with cupy.cuda.Device(number):
+            self.downloads = Downloads(self.stream, self.clock)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
