@@ -9,8 +9,8 @@ from preprocess.errors import DeviceOutOfMemory
 from preprocess.grouping import FrameGroups
 from preprocess.movies import Movie
 
-FULL_IMAGES = 6
-"""Float32 images of a frame's size beside the frames: gain reference, raw sum, its corrected copy, and their masks."""
+FULL_IMAGES = 3
+"""Float32 images of a frame's size beside the frames: raw sum, gain reference mended for the movie, their masks."""
 TRANSFORM_IMAGES = 3
 """Of the same size: one sum, its transform and the micrograph."""
 PATCH_OVERLAP = 1.6
@@ -36,7 +36,8 @@ def needed_bytes(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: i
     estimating = int(PATCH_OVERLAP * len(groups) * pixels * 4 / estimation_bin**2) + pixels * 4
     summing = (sums + 1) * pixels * 4
     filtering = (sums + TRANSFORM_IMAGES) * pixels * 4 - frames
-    return frames + max(reading, estimating, summing, filtering)
+    kept_gain = pixels * 4  # for the next movie
+    return frames + kept_gain + max(reading, estimating, summing, filtering)
 
 
 def available_bytes() -> int | None:
