@@ -27,54 +27,51 @@ def believe_in_gain(gain: Array, good: Array, start: int, stop: int) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def add_to_lanes(line: Array, sums: Array, extremes: Array, columns: int) -> None:
-    """Add so many values to the lanes' `sums` (2: total, squares) and `extremes` (2: lowest, highest)."""
-    for lane in range(columns):
-        value = line[lane]
-        wide = np.float64(value)
-        sums[0, lane] += wide
-        sums[1, lane] += wide * wide
-        extremes[0, lane] = value if value < extremes[0, lane] else extremes[0, lane]
-        extremes[1, lane] = value if value > extremes[1, lane] else extremes[1, lane]
-
-
-@numba.njit(nogil=True, cache=True)
-def figures_of_line(line: Array, figures: Array) -> None:
-    """Write the figures (ROW_FIGURES,) of a line of float32 values, all of them."""
+def figures_of_line(line: Array, lanes: Array, figures: Array) -> None:
+    """Write the figures (ROW_FIGURES,) of a line of float32 values, all of them; `lanes` is room for (2, LANES)."""
     width = line.size
-    sums = np.zeros((2, LANES))
-    extremes = np.empty((2, LANES), np.float32)
-    extremes[0], extremes[1] = np.inf, -np.inf
-    whole = width // LANES * LANES
-    for left in range(0, whole, LANES):
-        add_to_lanes(line[left : left + LANES], sums, extremes, LANES)
-    add_to_lanes(line[whole:], sums, extremes, width - whole)
-    figures[:] = 0
-    figures[COUNT] = width
+    lowest, highest = np.float32(np.inf), np.float32(-np.inf)
     for lane in range(LANES):
-        figures[TOTAL] += sums[0, lane]
-        figures[SQUARES] += sums[1, lane]
-    figures[LOWEST], figures[HIGHEST], figures[EVERY] = extremes[0].min(), extremes[1].max(), figures[TOTAL]
-
-
-@numba.njit(nogil=True, cache=True)
-def figures_of_good(line: Array, good: Array, figures: Array) -> None:
-    """Write the figures (ROW_FIGURES,) of those values of a line that are good, and the sum of all."""
-    figures_of_line(line, figures)
-    width = line.size
-    total, squares = np.zeros(LANES), np.zeros(LANES)
-    figures[:EVERY] = 0
-    figures[LOWEST], figures[HIGHEST] = np.inf, -np.inf
+        lanes[0, lane], lanes[1, lane] = 0.0, 0.0
+    for left in range(0, width // LANES * LANES, LANES):
+        for lane in range(LANES):
+            wide = np.float64(line[left + lane])
+            lanes[0, lane] += wide
+            lanes[1, lane] += wide * wide
+    for x in range(width // LANES * LANES, width):
+        wide = np.float64(line[x])
+        lanes[0, x % LANES] += wide
+        lanes[1, x % LANES] += wide * wide
     for x in range(width):
-        if good[x]:
-            value = np.float64(line[x])
-            total[x % LANES] += value
-            squares[x % LANES] += value * value
-            figures[COUNT] += 1
-            figures[LOWEST], figures[HIGHEST] = min(figures[LOWEST], value), max(figures[HIGHEST], value)
+        lowest = line[x] if line[x] < lowest else lowest
+        highest = line[x] if line[x] > highest else highest
+    figures[COUNT], figures[LOWEST], figures[HIGHEST] = width, lowest, highest
+    figures[TOTAL], figures[SQUARES] = 0.0, 0.0
     for lane in range(LANES):
-        figures[TOTAL] += total[lane]
-        figures[SQUARES] += squares[lane]
+        figures[TOTAL] += lanes[0, lane]
+        figures[SQUARES] += lanes[1, lane]
+    figures[EVERY] = figures[TOTAL]
+
+
+@numba.njit(nogil=True, cache=True)
+def figures_of_good(line: Array, good: Array, lanes: Array, figures: Array) -> None:
+    """Put the figures of those values of a line that are good in the place of those of all, but for the sum of all."""
+    lowest, highest, count = np.float32(np.inf), np.float32(-np.inf), 0
+    for lane in range(LANES):
+        lanes[0, lane], lanes[1, lane] = 0.0, 0.0
+    for x in range(line.size):
+        if good[x]:
+            wide = np.float64(line[x])
+            lanes[0, x % LANES] += wide
+            lanes[1, x % LANES] += wide * wide
+            lowest = line[x] if line[x] < lowest else lowest
+            highest = line[x] if line[x] > highest else highest
+            count += 1
+    figures[COUNT], figures[LOWEST], figures[HIGHEST] = count, lowest, highest
+    figures[TOTAL], figures[SQUARES] = 0.0, 0.0
+    for lane in range(LANES):
+        figures[TOTAL] += lanes[0, lane]
+        figures[SQUARES] += lanes[1, lane]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -94,24 +91,28 @@ def sum_figures(
 ) -> None:
     """Write the figures of rows[start:stop] into `figures` (ROW_FIGURES, height)."""
     width = raw.shape[1]
-    line, of_line = np.empty(width, np.float32), np.empty(ROW_FIGURES)
+    line, lanes, of_line = np.empty(width, np.float32), np.empty((2, LANES)), np.empty(ROW_FIGURES)
     for index in range(start, stop):
         y = rows[index]
         values_of_line(raw, gain, has_gain, y, line)
-        if good[y].sum() == width:
-            figures_of_line(line, of_line)
-        else:
-            figures_of_good(line, good[y], of_line)
-        figures[:, y] = of_line
+        figures_of_line(line, lanes, of_line)
+        count = 0
+        for x in range(width):
+            count += good[y, x]
+        if count < width:
+            figures_of_good(line, good[y], lanes, of_line)
+        for figure in range(ROW_FIGURES):
+            figures[figure, y] = of_line[figure]
 
 
 @numba.njit(nogil=True, cache=True)
 def image_figures(image: Array, figures: Array, start: int, stop: int) -> None:
     """Write the figures of rows of a float32 image into `figures` (ROW_FIGURES, height)."""
-    of_line = np.empty(ROW_FIGURES)
+    lanes, of_line = np.empty((2, LANES)), np.empty(ROW_FIGURES)
     for y in range(start, stop):
-        figures_of_line(image[y], of_line)
-        figures[:, y] = of_line
+        figures_of_line(image[y], lanes, of_line)
+        for figure in range(ROW_FIGURES):
+            figures[figure, y] = of_line[figure]
 
 
 @numba.njit(nogil=True, cache=True)
