@@ -148,41 +148,63 @@ def list_between(
             firsts[index] = count
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def box_means_of_line(
-    raw: Array, gain: Array, has_gain: bool, good: Array, reach: int, y: int, sums: Array, means: Array
-) -> None:
-    """Write the mean of the good pixels around each pixel of row y into `means`; `sums` is room for (2, width).
+@numba.njit(nogil=True, cache=True)
+def average_rows(ring: Array, good: Array, reach: int, y: int, averages: Array) -> None:
+    """Write the averages of good values, and of how many are good, over the rows around y into `averages` (2, width).
 
-    Rows are averaged first, then columns, each average rounded to float32; the weights of good pixels likewise.
+    Row r of the values, 0 where they are not good, is the ring's r modulo 2 reach + 1. Averages are rounded to float32.
     """
-    height, width = raw.shape
+    height, width = good.shape
     size = 2 * reach + 1
-    sums[:] = 0
+    counts = np.zeros(width, np.int32)
+    for x in range(width):
+        averages[0, x] = 0.0
     for j in range(-reach, reach + 1):
         row = mirrored(y + j, height)
-        values, sensitivity, believed = raw[row], gain[row if has_gain else 0], good[row]
+        values, believed = ring[row % size], good[row]
         for x in range(width):
-            value = values[x] * sensitivity[x] if has_gain else values[x]
-            sums[0, x] += np.float64(value) if believed[x] else 0.0
-            sums[1, x] += 1.0 if believed[x] else 0.0
+            averages[0, x] += np.float64(values[x])
+        for x in range(width):
+            counts[x] += believed[x]
     for x in range(width):
-        sums[0, x], sums[1, x] = np.float32(sums[0, x] / size), np.float32(sums[1, x] / size)
+        averages[0, x], averages[1, x] = np.float32(averages[0, x] / size), np.float32(counts[x] / size)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def average_columns(averages: Array, reach: int, means: Array) -> None:
+    """Write the means of good values over boxes: averages of those of rows, over the columns around each."""
+    width, size = means.size, 2 * reach + 1
+    values, weights = averages[0], averages[1]
     for x in range(width):
         value, weight = 0.0, 0.0
         if reach <= x < width - reach:
             for i in range(-reach, reach + 1):
-                value += sums[0, x + i]
-                weight += sums[1, x + i]
+                value += values[x + i]
+                weight += weights[x + i]
         else:
             for i in range(-reach, reach + 1):
                 column = mirrored(x + i, width)
-                value += sums[0, column]
-                weight += sums[1, column]
+                value += values[column]
+                weight += weights[column]
         means[x] = np.float32(value / size) / max(np.float32(weight / size), np.float32(1e-6))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
+def noise_of_line(line: Array, good: Array, means: Array) -> tuple[float, int]:
+    """Return the sum of (value - mean)² / mean of the good pixels where both are greater than zero, and how many."""
+    lanes, count = np.zeros(LANES), 0
+    for x in range(line.size):
+        if good[x] and line[x] > 0 and means[x] > 0:
+            difference = line[x] - means[x]
+            lanes[x % LANES] += np.float64(difference * difference / means[x])
+            count += 1
+    total = 0.0
+    for lane in range(LANES):
+        total += lanes[lane]
+    return total, count
+
+
+@numba.njit(nogil=True, cache=True)
 def surroundings(
     raw: Array,
     gain: Array,
@@ -200,24 +222,21 @@ def surroundings(
 
     The pixels of row y are those from `firsts[y]` to `firsts[y + 1]`.
     """
-    width = raw.shape[1]
-    sums, means, line = np.empty((2, width)), np.empty(width, np.float32), np.empty(width, np.float32)
+    (height, width), size = raw.shape, 2 * reach + 1
+    ring, averages, means = np.empty((size, width), np.float32), np.empty((2, width)), np.empty(width, np.float32)
+    next_row = max(0, start - reach)
     for y in range(start, stop):
-        box_means_of_line(raw, gain, has_gain, good, reach, y, sums, means)
-        values_of_line(raw, gain, has_gain, y, line)
+        while next_row < min(y + reach + 1, height):
+            line = ring[next_row % size]
+            values_of_line(raw, gain, has_gain, next_row, line)
+            for x in range(width):
+                line[x] = line[x] if good[next_row, x] else np.float32(0)
+            next_row += 1
+        average_rows(ring, good, reach, y, averages)
+        average_columns(averages, reach, means)
         for index in range(firsts[y], firsts[y + 1]):
             around[index] = means[pixels[index] - y * width]
-        lanes, count = np.zeros(LANES), 0
-        for left in range(0, width, LANES):
-            for lane in range(min(LANES, width - left)):
-                x = left + lane
-                if good[y, x] and line[x] > 0 and means[x] > 0:
-                    difference = line[x] - means[x]
-                    lanes[lane] += np.float64(difference * difference / means[x])
-                    count += 1
-        noise[0, y], noise[1, y] = 0.0, count
-        for lane in range(LANES):
-            noise[0, y] += lanes[lane]
+        noise[0, y], noise[1, y] = noise_of_line(ring[y % size], good[y], means)
 
 
 @numba.njit(nogil=True, cache=True)
