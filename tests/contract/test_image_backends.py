@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import scipy.ndimage
-from cuda_on_host import CudaOnHost, cuda_on_host
+from cuda_on_host import cuda_on_host
 
 from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import Backend
@@ -33,10 +33,16 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
         pytest.skip(f"{error} {error.hint}")
 
 
-@pytest.fixture
-def host() -> Iterator[CudaOnHost]:
-    with cuda_on_host() as host:
-        yield host
+@pytest.fixture(params=["on the host", pytest.param("on a device", marks=pytest.mark.gpu)])
+def cuda(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    if request.param == "on the host":
+        with cuda_on_host() as host:
+            yield host.backend()
+        return
+    try:
+        yield choose_backend("cuda:0")
+    except DeviceError as error:
+        pytest.skip(f"{error} {error.hint}")
 
 
 @pytest.fixture
@@ -115,12 +121,12 @@ def test_surroundings_are_means_over_boxes(backend: Backend, random: np.random.G
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("with_gain", [False, True])
 def test_the_device_finds_the_very_defects_that_the_cpu_finds(
-    host: CudaOnHost, random: np.random.Generator, with_gain: bool, dtype: str
+    cuda: Backend, random: np.random.Generator, with_gain: bool, dtype: str
 ) -> None:
     frames, gain = faint(random).astype(dtype), gain_of(random) if with_gain else None
     if dtype == "float32":
         frames *= random.uniform(0.9, 1.1, frames.shape).astype(np.float32)
-    sums = [sum_of(backend, frames, gain) for backend in (CpuBackend(2), host.backend())]
+    sums = [sum_of(backend, frames, gain) for backend in (CpuBackend(2), cuda)]
     assert sums[0].figures() == sums[1].figures()
     listed = np.array([12, 13, 14])
     on_cpu, on_device = (find_defects(total, listed) for total in sums)
@@ -220,25 +226,36 @@ def test_power_of_tiles_is_their_mean(backend: Backend, random: np.random.Genera
     np.testing.assert_allclose(found, np.mean(powers, 0), rtol=1e-4, atol=1e-6 * np.max(powers))
 
 
-@pytest.mark.parametrize("kernels", ["usual", "backwards"])
-def test_sums_of_an_image_are_filtered_alike(random: np.random.Generator, kernels: str) -> None:
+@pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (34, 74)])
+def test_sums_of_images_are_filtered_as_on_the_cpu(
+    cuda: Backend, random: np.random.Generator, shape: tuple[int, int]
+) -> None:
     images = [random.normal(40, 5, (HEIGHT, WIDTH)).astype(np.float32) for _ in range(3)]
     filters = random.uniform(0, 1, (3, 64)).astype(np.float32)
     undamping = random.uniform(1, 2, (2, 33)).astype(np.float32)
-    with cuda_on_host(kernels=kernels) as host:
-        for shape in ((HEIGHT, WIDTH), (34, 74)):
-            device, here = host.backend(), CpuBackend(2)
-            there = device.filtered_sum(images, filters, shape, undamping)
-            expected = here.filtered_sum(images, filters, shape, undamping)
-            np.testing.assert_allclose(there.get(), expected, rtol=1e-5, atol=1e-4)
-        figures = [backend.bring_down(there, float32=False).figures for backend in (device, device)]
-        assert figures[0] == figures[1]
+    found = cuda.bring_down(cuda.filtered_sum(images, filters, shape, undamping), float32=True).pixels()
+    expected = CpuBackend(2).filtered_sum(images, filters, shape, undamping)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_what_is_on_its_way_down_outlives_its_image(host: CudaOnHost, random: np.random.Generator) -> None:
-    backend = host.backend()
+def test_figures_do_not_depend_on_the_order_of_threads(random: np.random.Generator) -> None:
+    image, frames = random.normal(40, 5, (HEIGHT, WIDTH)).astype(np.float32), faint(random)
+    found = []
+    for kernels in ("usual", "backwards"):
+        with cuda_on_host(kernels=kernels) as host:
+            backend = host.backend()
+            total = sum_of(backend, frames)
+            around, noise = total.surroundings(np.arange(300), 4)
+            figures = backend.bring_down(image, float32=False).figures
+            found.append((total.figures(), around.tolist(), noise, figures))
+            powers = backend.tile_powers(backend.upload(image), lay_tiles(HEIGHT, WIDTH))
+            found[-1] += (powers.tolist(),)
+    assert found[0] == found[1]
+
+
+def test_images_on_their_way_down_outlive_what_they_are_copies_of(cuda: Backend, random: np.random.Generator) -> None:
     images = [random.normal(40, 5, (HEIGHT, WIDTH)).astype(np.float32) for _ in range(4)]
-    on_their_way = [backend.bring_down(image, float32=False) for image in images]
+    on_their_way = [cuda.bring_down(image, float32=False) for image in images]
     for down, image in zip(on_their_way, images, strict=True):
         np.testing.assert_array_equal(down.pixels(), image.astype(np.float16))
-    assert not backend.device.downloads._copying
+    assert not cuda.device.downloads._copying
