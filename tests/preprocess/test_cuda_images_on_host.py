@@ -46,6 +46,15 @@ def test_a_super_resolution_movie_fits_in_eight_gigabytes_before_and_after_motio
         del kept
 
 
+def test_the_gain_reference_is_given_back_when_memory_is_short() -> None:
+    with cuda_on_host(10_000_000) as host:
+        backend, gain = host.backend(), np.full((1000, 1000), 2, np.float32)
+        assert backend.upload(gain) is backend.upload(gain)
+        stack = backend.hold(8, 1000, 1000, np.dtype(np.uint8))  # which fit where the gain reference is not
+        stack.release()
+        np.testing.assert_array_equal(backend.upload(gain).get(), gain)
+
+
 def test_a_faint_movie_gets_the_same_figures_and_float16_images_as_on_the_cpu(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     gain = random.normal(1, 0.05, (220, 310)).astype(np.float32)

@@ -44,10 +44,10 @@ class CudaDevice:
             self.stream = cupy.cuda.Stream()  # which waits for what others start on the default stream
             self.memory = DeviceMemory(None if memory_gb is None else int(memory_gb * 1e9))
         self.transforms = Transforms(self.memory)
-        self.memory.when_short = self.transforms.forget
         self.tables = Tables(self.memory)
         self.clock = StageClock()
         self.kept_image = KeptImage(self.memory)
+        self.memory.when_short = self._forget
         with cupy.cuda.Device(number):
             self.downloads = Downloads(self.stream, self.clock)
 
@@ -57,6 +57,11 @@ class CudaDevice:
         small = self.memory.allocator("small")
         with cupy.cuda.Device(self.number), self.stream, cupy.cuda.using_allocator(small):
             yield
+
+    def _forget(self) -> None:
+        """Drop what is only kept for the next movie, tables aside."""
+        self.transforms.forget()
+        self.kept_image.forget()
 
     def give_back_idle(self) -> None:
         """Give back memory that is kept for later."""

@@ -24,3 +24,7 @@ class KeptImage:
             there = self._memory.upload("images", image, "f4")
             self._kept = (weakref.ref(image), there)
         return there
+
+    def forget(self) -> None:
+        """Keep it no longer."""
+        self._kept = (lambda: None, None)
