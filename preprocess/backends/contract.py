@@ -7,7 +7,7 @@ whatever the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout
+from preprocess.grouping import FrameGroups
+from preprocess.movies import Movie
 
 RING_COUNT = 256
 """Rings of spatial frequency from 0 to Nyquist (0.5 / px), by which spectra are weighted and measured."""
@@ -126,11 +128,40 @@ class PatchSpectra(Protocol):
         """
 
 
-class FrameStack(Protocol):
-    """A movie's frames in their own number type, on the device."""
+class FrameReceiver(Protocol):
+    """Takes frames, on the device."""
 
     def put(self, index: int, frame: NDArray[Any]) -> None:
         """Copy in one frame, shape (height, width); several threads may do so at a time."""
+
+
+class FrameStack(FrameReceiver, Protocol):
+    """A movie's frames in their own number type, on the device."""
+
+    def fill(
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+    ) -> tuple[str, ...]:
+        """Read a movie's frames, and add them up by groups.
+
+        Parameters
+        ----------
+        used : range
+            Indices of the frames to read, from 0; as many as the stack holds.
+        grouped : FrameReceiver
+            Gets the sums of the groups: a stack of the same backend, this very one where each frame is a group.
+        told : Callable[[float], None]
+            Told the fraction of frames read, now and then.
+
+        Returns
+        -------
+        tuple[str, ...]
+            What the user should know about it.
+
+        Raises
+        ------
+        UnreadableMovie
+            A frame is corrupt or cut off; the text names it, and the strip.
+        """
 
     def set_gain(self, gain: Image | None) -> None:
         """Multiply frames by this, shape (height, width), whenever they are used from now on."""

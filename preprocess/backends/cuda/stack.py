@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout, patch_window
-from preprocess.backends.contract import DeviceImage, Image
+from preprocess.backends.contract import DeviceImage, FrameReceiver, Image
+from preprocess.backends.cuda.decoding import fill_frames, sum_groups
 from preprocess.backends.cuda.device import DeviceArray, cupy, on_its_device
 from preprocess.backends.cuda.patch_spectra import CudaPatchSpectra
 from preprocess.backends.cuda.sources import blocks_over, frame_type, kernel
 from preprocess.backends.cuda.spectra import CudaSpectra
 from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps
+from preprocess.grouping import FrameGroups
+from preprocess.movies import Movie
 
 MOST_SUMS = 16
 """Sums that one launch accumulates; more take several launches."""
@@ -28,6 +31,17 @@ class CudaFrameStack:
         self.frames = frames
         self.gain: DeviceArray = None
         self.device = device
+
+    @on_its_device
+    def fill(
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+    ) -> tuple[str, ...]:
+        """Read a movie's frames, decoded here where that pays, and add them up by groups."""
+        remarks = fill_frames(self.frames, movie, used, told)
+        if not groups.single:
+            assert isinstance(grouped, CudaFrameStack)
+            sum_groups(self.frames, groups, grouped.frames)
+        return remarks
 
     @on_its_device
     def put(self, index: int, frame: NDArray[Any]) -> None:

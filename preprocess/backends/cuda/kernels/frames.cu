@@ -63,39 +63,50 @@ CORE void frames_hold(void* frames, i64 place, u32 raw, int stored) {
     }
 }
 
-/* Where row y of a frame of the image lies in what a decoder made. */
-CORE const u8* frames_row(const u8* images, i64 frame, i64 y, i64 height, i64 row_bytes, int flip) {
-    return images + (frame * height + (flip ? height - 1 - y : y)) * row_bytes;
+/* What a decoder made: images of `image_bytes` each, in rows of `row_bytes`; and how numbers are stored there. */
+struct Images {
+    const u8* bytes;
+    i64 image_bytes, row_bytes;
+    int stored, swap, flip;
+};
+
+/* Where row y of a frame lies. */
+CORE const u8* frames_row(const Images* images, i64 frame, i64 y, i64 height) {
+    return images->bytes + frame * images->image_bytes + (images->flip ? height - 1 - y : y) * images->row_bytes;
 }
 
-/* One thread a pixel. images (count, height, row_bytes) become frames (count, height, width) from `first`. */
+/* One thread a pixel: images become frames (…, height, width) from `first` on. Blocks: x over columns, y over rows,
+   z over images. */
 KERNEL hold_frames(
-    const u8* images, i64 count, i64 height, i64 width, i64 row_bytes, i32 stored, i32 swap, i32 flip, i64 first,
+    const u8* bytes, i64 image_bytes, i64 row_bytes, i32 stored, i32 swap, i32 flip, i64 height, i64 width, i64 first,
     void* frames
 ) {
+    Images images = {bytes, image_bytes, row_bytes, stored, swap, flip};
     EACH_THREAD {
-        i64 index = (i64)BLOCK_X * THREADS + thread;
-        if (index >= count * height * width) continue;
-        i64 x = index % width, y = index / width % height, frame = index / (width * height);
-        const u8* row = frames_row(images, frame, y, height, row_bytes, flip);
-        frames_hold(frames, first * height * width + index, frames_raw(row, x, stored, swap), stored);
+        i64 x = BLOCK_X * THREADS + thread;
+        if (x >= width) continue;
+        const u8* row = frames_row(&images, BLOCK_Z, BLOCK_Y, height);
+        i64 place = ((first + BLOCK_Z) * height + BLOCK_Y) * width + x;
+        frames_hold(frames, place, frames_raw(row, x, stored, swap), stored);
     }
 }
 
 /* One thread a row: the same where each pixel is stored as its difference from the one before (TIFF's
-   predictor 2). Sums wrap around, as the differences did. */
+   predictor 2). Sums wrap around, as the differences did. Blocks: x over rows, y over images. */
 KERNEL hold_differences(
-    const u8* images, i64 count, i64 height, i64 width, i64 row_bytes, i32 stored, i32 swap, i32 flip, i64 first,
+    const u8* bytes, i64 image_bytes, i64 row_bytes, i32 stored, i32 swap, i32 flip, i64 height, i64 width, i64 first,
     void* frames
 ) {
+    Images images = {bytes, image_bytes, row_bytes, stored, swap, flip};
     EACH_THREAD {
-        i64 index = (i64)BLOCK_X * THREADS + thread;
-        if (index >= count * height) continue;
-        const u8* row = frames_row(images, index / height, index % height, height, row_bytes, flip);
+        i64 y = BLOCK_X * THREADS + thread;
+        if (y >= height) continue;
+        const u8* row = frames_row(&images, BLOCK_Y, y, height);
+        i64 place = ((first + BLOCK_Y) * height + y) * width;
         u32 sum = 0;
         for (i64 x = 0; x < width; x++) {
             sum += frames_raw(row, x, stored, swap);
-            frames_hold(frames, (first * height + index) * width + x, sum, stored);
+            frames_hold(frames, place + x, sum, stored);
         }
     }
 }
