@@ -118,6 +118,8 @@ class EerMovie:
             file.seek(offset)
             parts.append(file.read(count))
         events = b"".join(parts)
+        if len(events) != int(page.strip_byte_counts.sum()):  # the file was cut after it was opened
+            raise UnreadableMovie(f"{self.path}: hardware frame {page.number} is cut off")
         if len(events) % 2:
             events += b"\0"  # the decoder takes even lengths alone, and ends at the last pixel
         try:
