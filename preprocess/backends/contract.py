@@ -7,7 +7,7 @@ whatever the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,6 +27,25 @@ Undamping = NDArray[np.float32]
 """Factors along y and along x at equally spaced frequencies from 0 to 0.5 per px, shape (2, n)."""
 DeviceImage = Any
 """An image of a backend, shape (height, width), float32, wherever that backend computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """What one stage of the work took on the device.
+
+    Attributes
+    ----------
+    ms : float
+        Time on the device, ms, by its own clock.
+    bytes : int
+        What must at least be read from and written to its memory.
+    flop : int
+        Operations on numbers, about.
+    """
+
+    ms: float = 0.0
+    bytes: int = 0
+    flop: int = 0
 
 
 class Spectra(Protocol):
@@ -229,3 +248,6 @@ class Backend(Protocol):
         undamping : Undamping | None
             What the sum's frequencies are multiplied by besides, along y and along x.
         """
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return what each stage took on the device since this was asked last; empty where nobody measures."""

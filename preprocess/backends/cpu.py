@@ -6,7 +6,7 @@ of threads. Compiled code is cached on disk (numba's `cache=True`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout, patch_window
 from preprocess.backends import cpu_kernels as kernels
-from preprocess.backends.contract import RING_COUNT, DeviceImage, FrameReceiver, Image, PatchMeasures, Undamping
+from preprocess.backends.contract import (
+    RING_COUNT,
+    DeviceImage,
+    FrameReceiver,
+    Image,
+    PatchMeasures,
+    StageTime,
+    Undamping,
+)
 from preprocess.backends.row_threads import RowThreads, usable_threads
 from preprocess.backends.spectrum_layout import (
     CORNER_FREQUENCY,
@@ -297,6 +305,10 @@ class CpuBackend:
             return CpuFrameStack(np.empty((frame_count, height, width), held), self.threads)
         except MemoryError as error:
             raise DeviceOutOfMemory from error
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return nothing: there is no device with a clock of its own."""
+        return {}
 
     def filtered_sum(
         self,

@@ -9,11 +9,10 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, cupy
 from preprocess.backends.cuda.events import EventDecoder
 from preprocess.backends.cuda.sources import blocks_over, kernel
@@ -22,6 +21,7 @@ from preprocess.backends.cuda.upload import Uploads
 from preprocess.grouping import FrameGroups
 from preprocess.movies import Movie
 from preprocess.movies.encoded import Encoded, EncodedEvents
+from preprocess.movies.movie import Receive
 
 READERS = 4
 """Threads that read the file."""
@@ -33,8 +33,15 @@ Told = Callable[[float], None]
 _log = logging.getLogger(__name__)
 
 
-def fill_frames(held: DeviceArray, movie: Movie, used: range, told: Told) -> tuple[str, ...]:
+def fill_frames(
+    device: CudaDevice, held: DeviceArray, put: Receive, movie: Movie, used: range, told: Told
+) -> tuple[str, ...]:
     """Put a movie's frames into `held`, shape (frames, height, width); return what the user should know about it.
+
+    Parameters
+    ----------
+    put : Receive
+        Copies one frame into `held`, whichever thread it is called in.
 
     Raises
     ------
@@ -47,54 +54,43 @@ def fill_frames(held: DeviceArray, movie: Movie, used: range, told: Told) -> tup
         reason = unsuited(encoded)
     if encoded is not None and reason is None:
         try:
-            _decode_on_device(held, movie, encoded, used, told)
+            _decode_on_device(device, held, put, movie, encoded, used, told)
         except cupy.cuda.memory.OutOfMemoryError:
-            cupy.get_default_memory_pool().free_all_blocks()
+            device.give_back_idle()
             reason = "the device has no memory left for it"
         else:
             return ()
     _say_once(reason)
-    _decode_on_cpu(held, movie, used, told)
+    for done, _ in enumerate(movie.deliver(put, used.start, used.stop), start=1):
+        told(done / len(used))
     return (f"frames were decoded on the CPU: {reason}",)
 
 
-def sum_groups(frames: DeviceArray, groups: FrameGroups, sums: DeviceArray) -> None:
+def sum_groups(device: CudaDevice, frames: DeviceArray, groups: FrameGroups, sums: DeviceArray) -> None:
     """Put the sums of groups of frames into `sums`, shape (groups, height, width), in order of frames."""
     pixels = frames.shape[1] * frames.shape[2]
     ends = cupy.asarray(np.cumsum(groups.sizes).astype(np.int64))
     kinds = STORED[frames.dtype.name], SUMMED[sums.dtype.name]
-    kernel("frames", "sum_groups")(
-        (blocks_over(pixels),), frames, np.int64(pixels), kinds[0], ends, len(groups), kinds[1], sums
-    )
+    with device.clock.stage("sum groups", moved_bytes=frames.nbytes + sums.nbytes):
+        kernel("frames", "sum_groups")(
+            (blocks_over(pixels),), frames, np.int64(pixels), kinds[0], ends, len(groups), kinds[1], sums
+        )
 
 
-def _decode_on_device(held: DeviceArray, movie: Movie, encoded: Encoded, used: range, told: Told) -> None:
+def _decode_on_device(
+    device: CudaDevice, held: DeviceArray, put: Receive, movie: Movie, encoded: Encoded, used: range, told: Told
+) -> None:
     decoder: EventDecoder | StripDecoder
     if isinstance(encoded, EncodedEvents):
-        decoder = EventDecoder(encoded, used, held)
+        decoder = EventDecoder(device, encoded, used, held)
     else:
-        decoder = StripDecoder(encoded, encoded.frames[used.start : used.stop], held)
-    for index, uploaded in enumerate(Uploads(movie.path, decoder.plans, READERS)):
+        decoder = StripDecoder(device, encoded, encoded.frames[used.start : used.stop], held)
+    for index, uploaded in enumerate(Uploads(device, movie.path, decoder.plans, READERS)):
         told(decoder.decode(index, uploaded).stop / len(used))
     for suspect in decoder.suspects():
         (frame,) = movie.frames(used.start + suspect, used.start + suspect + 1)  # says what is wrong with it
         _log.warning("%s: frame %d was decoded by the CPU after all", movie.path, used.start + suspect + 1)
-        _put(held, suspect, frame)
-
-
-def _decode_on_cpu(held: DeviceArray, movie: Movie, used: range, told: Told) -> None:
-    device = cupy.cuda.Device()
-
-    def put(index: int, frame: NDArray[Any]) -> None:
-        with device:  # frames come in the threads that decode them
-            _put(held, index, frame)
-
-    for done, _ in enumerate(movie.deliver(put, used.start, used.stop), start=1):
-        told(done / len(used))
-
-
-def _put(held: DeviceArray, index: int, frame: NDArray[Any]) -> None:
-    held[index] = cupy.asarray(frame)
+        put(suspect, frame)
 
 
 @functools.cache

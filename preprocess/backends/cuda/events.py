@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from preprocess.backends.cuda.batches import batches, gather
+from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, cupy
 from preprocess.backends.cuda.sources import blocks_over, kernel
 from preprocess.backends.cuda.strips import STORED
@@ -34,7 +36,8 @@ class _Batch:
 class EventDecoder:
     """Frames of hardware frames: `plans` say what to send up; `decode` takes what came."""
 
-    def __init__(self, encoded: EncodedEvents, frames: range, held: DeviceArray) -> None:
+    def __init__(self, device: CudaDevice, encoded: EncodedEvents, frames: range, held: DeviceArray) -> None:
+        self._device = device
         self._encoded = encoded
         self._held = held
         self._group = encoded.hardware_frames_per_frame
@@ -45,16 +48,26 @@ class EventDecoder:
         most_places = max(batch.places for batch in self._batches)
         most_pieces = max(len(batch.plan.table) * batch.pieces for batch in self._batches)
         most_frames = max(len(batch.frames) for batch in self._batches)
-        self._next_phases, self._passed = cupy.empty(most_places, np.uint8), cupy.empty(most_places, np.uint32)
-        self._bits, self._pixels = cupy.empty(most_pieces, np.int64), cupy.empty(most_pieces, np.int64)
-        self._endings = cupy.empty(most_pieces, np.uint8)
-        self._words = cupy.empty(most_frames * self._image_words, np.uint32)
+        self._next_phases, self._passed = self._array(most_places, np.uint8), self._array(most_places, np.uint32)
+        self._bits, self._pixels = self._array(most_pieces, np.int64), self._array(most_pieces, np.int64)
+        self._endings = self._array(most_pieces, np.uint8)
+        self._words = self._array(most_frames * self._image_words, np.uint32)
         self._outcomes = cupy.zeros(len(wanted), np.uint8)
         self._cut_off: set[int] = set()
 
     def decode(self, index: int, uploaded: Uploaded) -> range:
         """Start what makes frames of a batch; return which of those wanted they are."""
         batch = self._batches[index]
+        moved = batch.plan.size + 3 * 4 * len(batch.frames) * self._image_words  # counters are zeroed, read, and held
+        with self._device.clock.stage("decode", moved_bytes=moved):
+            self._count(batch, uploaded)
+            self._hold(batch.frames)
+        first = batch.frames.start * self._group
+        self._cut_off.update((first + owner) // self._group for owner in uploaded.cut_off)
+        return batch.frames
+
+    def _count(self, batch: _Batch, uploaded: Uploaded) -> None:
+        """Start what counts a batch's electrons, and says which hardware frames are corrupt."""
         raw_count, pieces = len(batch.plan.table), batch.pieces
         first = batch.frames.start * self._group
         block, raw_frames = uploaded.block, uploaded.table
@@ -73,9 +86,6 @@ class EventDecoder:
         )  # fmt: skip
         outcomes = self._outcomes[first : first + raw_count]
         kernel("eer", "eer_judge_raw_frames")((blocks_over(raw_count),), raw_count, pieces, self._endings, outcomes)
-        self._hold(batch.frames)
-        self._cut_off.update((first + owner) // self._group for owner in uploaded.cut_off)
-        return batch.frames
 
     def suspects(self) -> list[int]:
         """Return which of the frames wanted are not what they should be, when all is done."""
@@ -91,6 +101,9 @@ class EventDecoder:
             (blocks_over(width), height, len(frames)), self._words.view(np.uint8), *strides,
             STORED[self._held.dtype.name], False, False, *sizes, self._held,
         )  # fmt: skip
+
+    def _array(self, size: int, dtype: DTypeLike) -> DeviceArray:
+        return self._device.memory.array("decoding", (size,), dtype)
 
     def _planned(self, wanted: Sequence[EncodedHardwareFrame]) -> Iterator[_Batch]:
         group = self._group

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cuda.batches import batches, gather
+from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, cupy
+from preprocess.backends.cuda.device_memory import DeviceMemory
 from preprocess.backends.cuda.sources import blocks_over, kernel
 from preprocess.backends.cuda.upload import BatchPlan, Piece, Uploaded
 from preprocess.movies.encoded import EncodedFrame, EncodedFrames
@@ -50,7 +52,10 @@ def unsuited(encoded: EncodedFrames) -> str | None:
 class StripDecoder:
     """Frames of strips: `plans` say what to send up; `decode` takes what came."""
 
-    def __init__(self, encoded: EncodedFrames, frames: Sequence[EncodedFrame], held: DeviceArray) -> None:
+    def __init__(
+        self, device: CudaDevice, encoded: EncodedFrames, frames: Sequence[EncodedFrame], held: DeviceArray
+    ) -> None:
+        self._device = device
         self._encoded = encoded
         self._held = held
         self._stored = STORED_U4 if encoded.packed_4_bit else STORED[encoded.stored_dtype.name]
@@ -62,15 +67,22 @@ class StripDecoder:
         self._short: set[int] = set()
         if encoded.compression != "none":
             most = max(len(batch.frames) for batch in self._batches)
-            self._images = cupy.empty(most * self._image_bytes, np.uint8)
+            self._images = device.memory.array("decoding", (most * self._image_bytes,), np.uint8)
         else:
             self._outcomes[...] = STRIP_WHOLE
             self._short = {i for i, frame in enumerate(frames) if np.any(frame.counts < frame.decoded)}
-        self._lzw = _Lzw(self.plans) if encoded.compression == "lzw" else None
+        self._lzw = _Lzw(device.memory, self.plans) if encoded.compression == "lzw" else None
 
     def decode(self, index: int, uploaded: Uploaded) -> range:
         """Start what makes frames of a batch; return which of those wanted they are."""
         batch = self._batches[index]
+        moved = batch.plan.size + 3 * len(batch.frames) * self._image_bytes  # images are written, read, and written
+        with self._device.clock.stage("decode", moved_bytes=moved):
+            self._decode(batch, uploaded)
+        self._short.update(batch.frames[owner] for owner in uploaded.cut_off)
+        return batch.frames
+
+    def _decode(self, batch: _Batch, uploaded: Uploaded) -> None:
         images, strips = uploaded.block, uploaded.table
         if self._encoded.compression != "none":
             images = self._images
@@ -83,8 +95,6 @@ class StripDecoder:
                 (blocks_over(count, 64),), uploaded.block, strips, count, images, outcomes
             )
         self._hold(images, batch.frames)
-        self._short.update(batch.frames[owner] for owner in uploaded.cut_off)
-        return batch.frames
 
     def suspects(self) -> list[int]:
         """Return which of the frames wanted are not what they should be, when all is done."""
@@ -144,15 +154,15 @@ def _copied(
 class _Lzw:
     """Decodes batches of LZW strips: a thread each where there are many, by stretches where they are long."""
 
-    def __init__(self, plans: Sequence[BatchPlan]) -> None:
+    def __init__(self, memory: DeviceMemory, plans: Sequence[BatchPlan]) -> None:
         longest = max(int(plan.table[:, 1].max()) for plan in plans)
         slots = max(int(_first_slots(plan.table)[-1]) if _by_stretches(plan.table) else 0 for plan in plans)
         entries = min(LZW_ENTRIES, longest * 8 // 9 + 1)
         wanted = max([slots, *(len(plan.table) for plan in plans)])
         most = max(1, MOST_TABLE_BYTES // (4 * entries * LZW_THREADS))
         self._blocks = min(most, blocks_over(wanted, LZW_THREADS))
-        self._starts = cupy.empty(entries * self._blocks * LZW_THREADS, np.uint32)
-        self._stretches = cupy.empty((slots, STRETCH_NUMBERS), np.int64)
+        self._starts = memory.array("decoding", (entries * self._blocks * LZW_THREADS,), np.uint32)
+        self._stretches = memory.array("decoding", (slots, STRETCH_NUMBERS), np.int64)
 
     def decode(
         self, block: DeviceArray, strips: DeviceArray, table: NDArray[np.int64], images: DeviceArray, outcomes: Any

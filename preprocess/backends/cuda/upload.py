@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, cupy
 from preprocess.errors import UnreadableMovie
 
@@ -69,16 +70,17 @@ class Uploaded:
 
 
 class Uploads:
-    """Sends batches up, one after the other; the device that is current when it is made is the one."""
+    """Sends batches up to a device, one after the other."""
 
-    def __init__(self, path: Path, plans: Sequence[BatchPlan], threads: int) -> None:
+    def __init__(self, device: CudaDevice, path: Path, plans: Sequence[BatchPlan], threads: int) -> None:
+        self._device = device
         self._path = path
         self._plans = plans
         self._threads = threads
         size = -(-max(plan.size for plan in plans) // PINNED_UNIT) * PINNED_UNIT
         count = min(2, len(plans))
         self._pinned = [np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, count=size) for _ in range(count)]
-        self._on_device = [cupy.empty(size, np.uint8) for _ in range(count)]
+        self._on_device = [device.memory.array("upload", (size,), np.uint8) for _ in range(count)]
 
     def __iter__(self) -> Iterator[Uploaded]:
         """Yield each batch, which the current stream waits for; what it does before the next is asked for is its use.
@@ -97,7 +99,9 @@ class Uploads:
                 for index, plan in enumerate(self._plans):
                     cut_off = self._finish(reading)
                     sending.wait_event(used[max(0, index - 1)])  # the batch before the last was in this buffer
-                    self._on_device[index % 2][: plan.size].set(self._pinned[index % 2][: plan.size], stream=sending)
+                    with sending, self._device.clock.stage("upload", moved_bytes=plan.size):
+                        there, here = self._on_device[index % 2][: plan.size], self._pinned[index % 2][: plan.size]
+                        there.set(here, stream=sending)
                     sent.append(sending.record())
                     if index + 1 < len(self._plans):
                         if index:

@@ -46,13 +46,14 @@ def damaged(strip: bytes, random: np.random.Generator) -> bytes:
 def compare(cuda: CudaOnHost, movie: Movie) -> tuple[int, int]:
     """Decode all frames on either side; return how many are whole, how many corrupt."""
     strips, events = cuda.module("strips"), cuda.module("events")
-    held = cuda.cupy.zeros((movie.frame_count, movie.height, movie.width), movie.dtype)
+    stack = cuda.backend().hold(movie.frame_count, movie.height, movie.width, movie.dtype)
+    device, held = stack.device, stack.frames
     encoded = movie.encoded()
     if movie.format == "eer":
-        decoder = events.EventDecoder(encoded, range(movie.frame_count), held)
+        decoder = events.EventDecoder(device, encoded, range(movie.frame_count), held)
     else:
-        decoder = strips.StripDecoder(encoded, encoded.frames, held)
-    for index, uploaded in enumerate(cuda.module("upload").Uploads(movie.path, decoder.plans, 2)):
+        decoder = strips.StripDecoder(device, encoded, encoded.frames, held)
+    for index, uploaded in enumerate(cuda.module("upload").Uploads(device, movie.path, decoder.plans, 2)):
         decoder.decode(index, uploaded)
     frames, suspects = held.get(), set(decoder.suspects())
     for index in range(movie.frame_count):
