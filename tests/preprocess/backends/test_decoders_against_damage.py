@@ -20,7 +20,7 @@ SHAPE = (40, 60)
 PIXELS = SHAPE[0] * SHAPE[1]
 
 
-@pytest.fixture(name="cuda")
+@pytest.fixture(name="cuda", scope="module")
 def _cuda():
     with cuda_on_host() as cuda:
         yield cuda

@@ -25,10 +25,18 @@ STRETCHES = "lzw_decode_stretches"
 USUAL = EerSettings()
 
 
-@pytest.fixture(name="cuda")
-def _cuda():
+@pytest.fixture(name="imported", scope="module")
+def _imported():
     with cuda_on_host() as cuda:
         yield cuda
+
+
+@pytest.fixture(name="cuda")
+def _cuda(imported):
+    imported.device.launches.clear()
+    imported.device.copies_down = imported.device.taken = 0  # the memory of the test before is nobody's
+    imported.module("decoding")._say_once.cache_clear()
+    return imported
 
 
 def counts(dtype: str = "uint8", shape: tuple[int, ...] = (FRAMES, HEIGHT, WIDTH), mean: float = 0.9) -> np.ndarray:
@@ -36,10 +44,12 @@ def counts(dtype: str = "uint8", shape: tuple[int, ...] = (FRAMES, HEIGHT, WIDTH
     return (drawn * 3 - 4 if np.dtype(dtype).kind != "u" else drawn).astype(dtype)
 
 
-def filled(cuda: CudaOnHost, movie: Movie, used: range | None = None, per_group: int = 1):
+def filled(
+    cuda: CudaOnHost, movie: Movie, used: range | None = None, per_group: int = 1, memory_gb: float | None = None
+):
     """Return the frames that the device holds, the sums of groups, the remarks, and the fractions told."""
     used = used or range(movie.frame_count)
-    backend, groups, told = cuda.backend(), FrameGroups.of(len(used), per_group), []
+    backend, groups, told = cuda.backend(memory_gb), FrameGroups.of(len(used), per_group), []
     stack = grouped = backend.hold(len(used), movie.height, movie.width, movie.dtype)
     if not groups.single:
         grouped = backend.hold(len(groups), movie.height, movie.width, groups.sum_dtype(movie.dtype))
@@ -247,10 +257,9 @@ def test_deflate_in_few_strips_is_faster_on_the_cpu(cuda, tmp_path):
         cuda.device.launches.clear()
 
 
-def test_the_cpu_decodes_where_the_device_lacks_memory(tmp_path):
+def test_the_cpu_decodes_where_the_device_lacks_memory(cuda, tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", counts(), compression="lzw", photometric="minisblack")
-    with cuda_on_host(device_bytes=1 << 20) as cuda:
-        frames, _, remarks, _ = filled(cuda, open_movie(tmp_path / "a.tif"))
+    frames, _, remarks, _ = filled(cuda, open_movie(tmp_path / "a.tif"), memory_gb=1e-3)
     np.testing.assert_array_equal(frames[:, ::-1], counts())
     assert remarks == ("frames were decoded on the CPU: the device has no memory left for it",)
 
