@@ -9,6 +9,12 @@
 
 #include "portable.h"
 
+#ifdef __CUDACC__
+#define CALLED static __device__ __noinline__ /* large, and used in several places */
+#else
+#define CALLED static
+#endif
+
 #define DEFLATE_MOST_BITS 15
 #define DEFLATE_LITERALS 288
 #define DEFLATE_DISTANCES 32
@@ -57,7 +63,7 @@ CORE void inflate_drop(Inflation* z, int count) {
 }
 
 /* The next `count` bits, 16 at most, as a number. */
-CORE int inflate_number(Inflation* z, int count) {
+CALLED int inflate_number(Inflation* z, int count) {
     inflate_load(z, count);
     int value = (int)(z->bits & ((1u << count) - 1));
     inflate_drop(z, count);
@@ -65,7 +71,7 @@ CORE int inflate_number(Inflation* z, int count) {
 }
 
 /* The next symbol of a code; fails where the bits stand for none. */
-CORE int inflate_symbol(Inflation* z, const HuffmanCode* huffman) {
+CALLED int inflate_symbol(Inflation* z, const HuffmanCode* huffman) {
     int code = 0, first = 0, index = 0;
     inflate_load(z, DEFLATE_MOST_BITS);
     for (int length = 1; length <= DEFLATE_MOST_BITS; length++) {
@@ -85,7 +91,7 @@ CORE int inflate_symbol(Inflation* z, const HuffmanCode* huffman) {
 
 /* Make a code from its symbols' lengths; return how many codes more would complete it, negative if there are too many.
    The unit is that of the longest length, 15 bits. */
-CORE int huffman_from_lengths(HuffmanCode* huffman, const u8* lengths, int symbol_count) {
+CALLED int huffman_from_lengths(HuffmanCode* huffman, const u8* lengths, int symbol_count) {
     u16 places[DEFLATE_MOST_BITS + 1];
     int left = 1 << DEFLATE_MOST_BITS;
     for (int length = 0; length <= DEFLATE_MOST_BITS; length++) huffman->counts[length] = 0;
