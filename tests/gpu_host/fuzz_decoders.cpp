@@ -2,6 +2,7 @@
    fuzz_decoders CORPUS SEED ROUNDS; the corpus is a row of records: kind, size, size decoded (32 bits each), the strip. */
 #define THREADS 1
 #include "portable.h"
+#include "strips.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,7 +68,7 @@ static void run_lzw(const Bytes& strip, u32 size) {
     memset(pieces.at, 0, size);
     size_t most = strip.size() * 8 / 9 + 1;
     Exactly<u32> starts(most < 3839 ? most : 3839);
-    lzw::Strip place = {0, (i64)strip.size(), 0, (i64)size};
+    Strip place = {0, (i64)strip.size(), 0, (i64)size};
     u8 outcome = STRIP_WAITING, by_stretches = STRIP_WAITING;
     lzw::lzw_decode_strips(block.at, &place, 1, whole.at, starts.at, 1, &outcome);
     i64 first_slots[2] = {0, (i64)(1 + random_below(60))};
@@ -87,7 +88,7 @@ static void run_lzw(const Bytes& strip, u32 size) {
 static void run_inflate(const Bytes& strip, u32 size) {
     Exactly<u8> block(strip.size()), image(size);
     memcpy(block.at, strip.data(), strip.size());
-    inflate::Strip place = {0, (i64)strip.size(), 0, (i64)size};
+    Strip place = {0, (i64)strip.size(), 0, (i64)size};
     u8 outcome;
     inflate::inflate_strips(block.at, &place, 1, image.at, &outcome);
 }

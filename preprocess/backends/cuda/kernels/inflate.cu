@@ -8,6 +8,7 @@
    the symbols in order are the whole table (0.7 kB a thread), at a few steps for each code. */
 
 #include "portable.h"
+#include "strips.h"
 
 #ifdef __CUDACC__
 #define CALLED static __device__ __noinline__ /* large, and used in several places */
@@ -19,14 +20,6 @@
 #define DEFLATE_LITERALS 288
 #define DEFLATE_DISTANCES 32
 #define DEFLATE_END_OF_BLOCK 256
-
-#define STRIP_WHOLE 0
-#define STRIP_CORRUPT 1
-
-/* Where a strip lies in the block of compressed bytes, and where its bytes go. */
-struct Strip {
-    i64 begin, count, place, size;
-};
 
 /* What has been read and written of a strip; `failed` once anything is wrong. */
 struct Inflation {
@@ -162,8 +155,7 @@ CORE void inflate_block(Inflation* z, const HuffmanCode* literals, const Huffman
             z->failed = 1;
             return;
         }
-        u8* to = z->out + z->written;
-        for (int i = 0; i < length; i++) to[i] = to[i - distance]; /* forward: the two may overlap */
+        copy_from_before(z->out + z->written, distance, length);
         z->written += length;
     }
 }

@@ -13,6 +13,7 @@
    (thread t's entry k lies at k * threads + t): threads that write the same entry at a time write side by side. */
 
 #include "portable.h"
+#include "strips.h"
 
 #define LZW_CLEAR 256
 #define LZW_END 257
@@ -25,20 +26,10 @@
 #define LZW_LIMIT 2   /* all the codes that were wanted are read */
 #define LZW_NO_MORE 3 /* an End code, the end of the data, or a code that is not in the table */
 
-/* What becomes of a strip. */
-#define STRIP_WHOLE 0
-#define STRIP_CORRUPT 1
-#define STRIP_WAITING 2 /* to be decoded by one thread */
-
 /* What is known of a stretch. */
 #define STRETCH_WHOLE 0
 #define STRETCH_BROKEN 1
 #define STRETCH_MISTAKEN 2 /* a Clear lies inside: what was taken for the next one was none */
-
-/* Where a strip lies in the block of compressed bytes, and where its bytes go. */
-struct Strip {
-    i64 begin, count, place, size;
-};
 
 /* What lies between two Clears: its first bit, its number of codes, the bytes they make, and where these go, from the
    strip's own place. */
@@ -97,9 +88,7 @@ CORE int lzw_stretch(LzwInput* input, i64 most_codes, u8* out, i64 most_bytes, u
         i64 entry = code - LZW_FIRST_FREE, from = starts[entry * step];
         i64 length = (i64)starts[(entry + 1) * step] - from + 1;
         if (length > most_bytes - written) length = most_bytes - written;
-        if (out) {
-            for (i64 i = 0; i < length; i++) out[written + i] = out[from + i]; /* forward: the two may overlap */
-        }
+        if (out) copy_from_before(out + written, written - from, length);
         written += length;
     }
     *made = written;
