@@ -22,6 +22,7 @@ from cuda_on_host import CudaOnHost
 from preprocess.acquisition import Acquisition
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout, lay_patches
+from preprocess.alignment.whole_frame import estimation_bin
 from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import RING_COUNT, Backend, FrameStack
 from preprocess.errors import DeviceError, DeviceOutOfMemory
@@ -235,6 +236,47 @@ def test_memory_does_not_grow_from_movie_to_movie(host: CudaOnHost, random: np.r
         taken.append(host.device.taken)
     assert taken[1] == taken[3]
     assert len(backend.device.transforms._plans) <= 4
+
+
+SUPER_RESOLUTION = (40, 8184, 11520)  # frames of a K3 camera: height and width
+WEIGHTED_AND_UNWEIGHTED = 7
+
+
+def take_through(backend: Backend, frame_shape: tuple[int, int, int], patches: tuple[int, int]) -> list[object]:
+    """Ask of a dry device what a movie of that size takes; return the sums."""
+    count, height, width = frame_shape
+    stack = backend.hold(*frame_shape, np.dtype(np.uint8))
+    stack.gain = backend.device.memory.array("gain", (height, width), "f4")
+    factor, weights, drift = estimation_bin(height, width), np.ones(RING_COUNT), np.zeros((count, 2))
+    spectra = stack.spectra(2 * factor)
+    spectra.ring_powers(drift)
+    spectra.correlations(drift, weights, (spectra.shape[0] // 2 * 2, spectra.shape[1] // 2 * 2), 12)
+    spectra.derivatives(drift, weights)
+    del spectra
+    layout = lay_patches((height // factor, width // factor), patches, drift, bin_factor=factor, kept=0.75)
+    everywhere = range(patches[0] * patches[1])
+    stack.patch_spectra(layout).measure(np.zeros((count, len(everywhere), 2)), weights, everywhere, RING_COUNT)
+    still = DisplacementField.whole_frame(drift)
+    images = list(stack.warped_sums(still, np.ones((WEIGHTED_AND_UNWEIGHTED, count), np.float32)))
+    stack.release()
+    return images
+
+
+@pytest.mark.parametrize("patches", [(10, 10), (5, 7), (1, 2)])
+def test_a_super_resolution_movie_fits_in_eight_gigabytes(patches: tuple[int, int]) -> None:
+    with cuda_on_host.cuda_on_host(7_500_000_000, dry=True) as host:  # a card of 8 GB keeps some for itself
+        images = take_through(host.backend(), SUPER_RESOLUTION, patches)
+        assert all(hasattr(image, "get") for image in images), "sums had to go to the host"
+
+
+def test_super_resolution_movies_in_sixteen_gigabytes_take_no_memory_anew() -> None:
+    with cuda_on_host.cuda_on_host(80 * 10**9, dry=True) as host:
+        taken = []
+        for _ in range(3):
+            take_through(host.backend(memory_gb=16), SUPER_RESOLUTION, (10, 10))
+            taken.append(host.device.taken_anew)
+        assert taken[0] == taken[1] == taken[2]
+        assert host.device.highest <= 16 * 10**9
 
 
 def test_plans_and_tables_are_kept_up_to_a_bound(host: CudaOnHost) -> None:
