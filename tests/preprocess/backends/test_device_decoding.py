@@ -32,11 +32,12 @@ def _imported():
 
 
 @pytest.fixture(name="cuda")
-def _cuda(imported):
+def _cuda(imported, caplog):
     imported.device.launches.clear()
     imported.device.copies_down = imported.device.taken = 0  # the memory of the test before is nobody's
     imported.module("decoding")._say_once.cache_clear()
-    return imported
+    yield imported
+    assert "decoded by the CPU after all" not in caplog.text
 
 
 def counts(dtype: str = "uint8", shape: tuple[int, ...] = (FRAMES, HEIGHT, WIDTH), mean: float = 0.9) -> np.ndarray:
@@ -371,3 +372,4 @@ def test_a_frame_that_only_the_device_finds_corrupt_is_the_cpus(cuda, tmp_path, 
         frames = filled(cuda, open_movie(tmp_path / "a.tif"))[0]
     np.testing.assert_array_equal(frames[:, ::-1], counts())
     assert "frame 3 was decoded by the CPU after all" in caplog.text
+    caplog.clear()
