@@ -9,29 +9,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import cuda_on_host
 import kernels_on_host
-import mrcfile
 import numpy as np
 import pytest
 from cuda_on_host import CudaOnHost
+from odd_movie import COUNT, HEIGHT, WIDTH, hold, layout_of, measured, movie_frames, wavy_field
 
-from preprocess.acquisition import Acquisition
 from preprocess.alignment.field import DisplacementField
-from preprocess.alignment.patches import PatchLayout, lay_patches
+from preprocess.alignment.patches import lay_patches
 from preprocess.alignment.whole_frame import estimation_bin
 from preprocess.backends.choose import choose_backend
-from preprocess.backends.contract import RING_COUNT, Backend, FrameStack
+from preprocess.backends.contract import RING_COUNT, Backend
 from preprocess.errors import DeviceError, DeviceOutOfMemory
-from preprocess.pipeline import process_movie
-from preprocess.settings import AlignmentSettings, GainSettings
-from preprocess.simulation import SimulationSettings, simulate_movie
-
-COUNT, HEIGHT, WIDTH = 5, 97, 203
-NUMBER_TYPES = ["uint8", "int8", "uint16", "int16", "float32", "float16"]
 
 
 @pytest.fixture
@@ -43,95 +35,6 @@ def host() -> Iterator[CudaOnHost]:
 @pytest.fixture
 def random() -> np.random.Generator:
     return np.random.default_rng(11)
-
-
-def movie_frames(random: np.random.Generator, dtype: str = "uint8") -> np.ndarray:
-    return random.poisson(6, (COUNT, HEIGHT, WIDTH)).astype(dtype)
-
-
-def hold(backend: Backend, frames: np.ndarray, gain: np.ndarray | None = None) -> FrameStack:
-    stack = backend.hold(*frames.shape, frames.dtype)
-    for index, frame in enumerate(frames):
-        stack.put(index, frame)
-    stack.set_gain(gain)
-    return stack
-
-
-def layout_of(frames: np.ndarray, factor: int = 1) -> PatchLayout:
-    drift = np.linspace(0, 6, len(frames))[:, None] * [1.0, -0.7]
-    shape = (frames.shape[1] // factor, frames.shape[2] // factor)
-    return lay_patches(shape, (2, 3), drift, bin_factor=factor, kept=0.8)
-
-
-def measured(backend: Backend, frames: np.ndarray, gain: np.ndarray | None, factor: int) -> list[np.ndarray]:
-    """All that a backend finds out about motion, given the same displacements and weights."""
-    stack = hold(backend, frames, gain)
-    shifts = np.random.default_rng(3).normal(0, 1, (len(frames), 2))
-    weights = np.exp(-np.arange(RING_COUNT) / 80.0)
-    spectra = stack.spectra(factor)
-    powers = spectra.ring_powers(shifts)
-    box = (2 * (spectra.shape[0] // 4), 2 * (spectra.shape[1] // 4))
-    found = [*powers, spectra.correlations(shifts, weights, box, 5), *spectra.derivatives(shifts, weights)]
-    patches = stack.patch_spectra(layout_of(frames, factor))
-    local = np.random.default_rng(4).normal(0, 1, (len(frames), 6, 2))
-    measures = patches.measure(local, weights, [5, 0, 2], 200)
-    return [*found, measures.sum_powers, measures.frame_powers, measures.gradient, measures.hessian]
-
-
-def wavy_field(steepness_px: float, terms: int = 10) -> DisplacementField:
-    random = np.random.default_rng(5)
-    y, x = random.normal(0, steepness_px, (2, COUNT, terms))
-    y[:, 0], x[:, 0] = random.normal(0, 3, (2, COUNT))
-    return DisplacementField(y, x)
-
-
-@pytest.mark.parametrize("dtype", NUMBER_TYPES)
-@pytest.mark.parametrize("factor", [1, 3])
-def test_motion_is_measured_as_on_the_cpu(
-    host: CudaOnHost, random: np.random.Generator, dtype: str, factor: int
-) -> None:
-    frames = movie_frames(random, dtype)
-    gain = random.uniform(0.7, 1.3, (HEIGHT, WIDTH)).astype(np.float32)
-    on_device, on_cpu = (measured(b, frames, gain, factor) for b in (host.backend(), choose_backend("cpu", 1)))
-    for index, (found, expected) in enumerate(zip(on_device, on_cpu, strict=True)):
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5 * scale, err_msg=str(index))
-        assert found.dtype == expected.dtype
-        assert found.flags.c_contiguous or index > 2
-
-
-@pytest.mark.parametrize(
-    ("steepness_px", "kernel", "dtype", "with_gain"),
-    [
-        *[(0.1, "warp_tiles", dtype, True) for dtype in NUMBER_TYPES],
-        (0.1, "warp_tiles", "uint8", False),
-        (0.5, "warp_tiles", "uint8", True),
-        (2.0, "warp_pixels", "uint8", False),
-        (2.0, "warp_pixels", "uint8", True),
-    ],
-)
-def test_sums_are_those_of_the_cpu_within_rounding(
-    host: CudaOnHost, random: np.random.Generator, steepness_px: float, kernel: str, dtype: str, with_gain: bool
-) -> None:
-    frames, field = movie_frames(random, dtype), wavy_field(steepness_px)
-    gain = random.uniform(0.7, 1.3, (HEIGHT, WIDTH)).astype(np.float32) if with_gain else None
-    weights = random.normal(0, 1, (7, COUNT)).astype(np.float32)
-    on_device = hold(host.backend(), frames, gain).warped_sums(field, weights)
-    on_cpu = hold(choose_backend("cpu", 1), frames, gain).warped_sums(field, weights)
-    assert host.device.launches[-1] == kernel
-    for found, expected in zip(on_device, on_cpu, strict=True):
-        assert np.abs(found.get() - expected).max() < np.spacing(np.float16(np.abs(expected).max())) / 4
-
-
-def test_tiles_that_vary_too_much_are_read_pixel_by_pixel(host: CudaOnHost, random: np.random.Generator) -> None:
-    frames = movie_frames(random)
-    shear = DisplacementField(np.zeros((COUNT, 6)), np.zeros((COUNT, 6)))
-    shear.y[:, 3] = np.linspace(-25, 25, COUNT)  # px over the frame's height, and so several within a tile's rows
-    weights = np.ones((7, COUNT), np.float32)
-    found, *_ = hold(host.backend(), frames).warped_sums(shear, weights)
-    expected, *_ = hold(choose_backend("cpu", 1), frames).warped_sums(shear, weights)
-    assert host.device.launches[-1] == "warp_tiles"
-    np.testing.assert_allclose(found.get(), expected, atol=2e-4)
 
 
 def test_results_do_not_depend_on_the_order_of_threads_nor_on_the_run(random: np.random.Generator) -> None:
@@ -307,34 +210,6 @@ def test_the_clock_keeps_few_events(host: CudaOnHost) -> None:
             pass
     assert len(clock._pending) <= host.module("stage_clock").MOST_PENDING
     assert clock.times()["all"].bytes == 3000
-
-
-@pytest.mark.parametrize("movie_format", ["tiff", "mrc"])
-def test_a_movie_becomes_the_same_micrograph_as_on_the_cpu(tmp_path: Path, movie_format: str) -> None:
-    movie = simulate_movie(SimulationSettings(height=300, width=420, frame_count=6, seed=2))
-    movie.write(tmp_path / f"a.{movie_format}")
-    movie.write_gain(tmp_path / "gain.mrc", movie_format=movie_format)
-    settings = AlignmentSettings(gain=GainSettings(path=tmp_path / "gain.mrc"), even_odd=True, patches=(3, 2))
-    known = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300, dose_per_frame_e_per_a2=0.83)
-
-    def align(device: str):
-        return process_movie(
-            tmp_path / f"a.{movie_format}",
-            tmp_path / device[:4],
-            settings=replace(settings, device=device, threads=1),
-            acquisition=known,
-        )
-
-    with cuda_on_host.cuda_on_host() as host:
-        on_device = align("cuda:0")
-        assert {"sum_aligned", "differentiate", "cut_patches"} <= set(host.device.launches)
-    on_cpu = align("cpu")
-    assert on_device.device == "cuda:0"
-    np.testing.assert_allclose(on_device.shifts_y_px, on_cpu.shifts_y_px, atol=0.02)
-    np.testing.assert_allclose(on_device.shifts_x_px, on_cpu.shifts_x_px, atol=0.02)
-    for role in ("micrograph", "micrograph_even", "micrograph_odd"):
-        one, other = (mrcfile.read(result.file(role)).astype(float) for result in (on_cpu, on_device))
-        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.99999
 
 
 def test_a_device_that_is_not_there_is_named(host: CudaOnHost) -> None:
