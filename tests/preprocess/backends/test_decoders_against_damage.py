@@ -111,17 +111,21 @@ def test_damaged_events(cuda, tmp_path, monkeypatch, upsampling):
 
 
 REST = zlib.compress(bytes(PIXELS), 0)[2:]
-"""Stored blocks of the whole image, and its checksum."""
+"""Stored blocks of the whole image, all zeros, and its checksum."""
 
 
-def with_block(*fields: tuple[int, int]) -> bytes:
-    """Return a stream that is whole if zlib takes a first block of these (value, bits), lowest bit first."""
+def with_block(*fields: tuple[int, int], made: int = 0) -> bytes:
+    """Return a stream that is whole if zlib takes a first block of these (value, bits), lowest bit first.
+
+    The block makes the first `made` bytes of the image.
+    """
     number = at = 0
     for value, count in [(0, 1), *fields]:
         number |= value << at
         at += count
+    rest = zlib.compress(bytes(PIXELS - made), 0)[2:-4] + REST[-4:]
     stored = b"\0\0\xff\xff"  # three bits for a stored block, then whole bytes: an empty one
-    return b"\x78\x01" + number.to_bytes(-(-(at + 3) // 8), "little") + stored + REST
+    return b"\x78\x01" + number.to_bytes(-(-(at + 3) // 8), "little") + stored + rest
 
 
 def dynamic(literals: int, distances: int, lengths: list[tuple[int, int]], *body: str) -> bytes:
@@ -138,6 +142,7 @@ TAKEN = {
     "complete codes": dynamic(257, 2, [(0, 255), (1, 2), (1, 2)], "1"),
     "29 distances and 286 symbols": dynamic(286, 30, [(0, 256), (1, 1), (0, 28), (1, 1), (0, 28), (1, 2)], "0"),
     "a fixed block": with_block((1, 2), (0, 7)),
+    "fixed symbol 285": with_block((1, 2), (0b00001100, 8), (0b10100011, 8), (0, 5), (0, 7), made=259),
     "what follows is ignored": zlib.compress(bytes(PIXELS)) + b"more",
     "empty blocks": b"\x78\x01" + b"\0\0\0\xff\xff" * 3 + REST,
 }
@@ -153,7 +158,7 @@ REFUSED = {
     "287 symbols": dynamic(287, 1, [(0, 256), (1, 1), (0, 30), (0, 1)], "0"),
     "31 distances": dynamic(257, 31, [(0, 256), (1, 1), (0, 31)], "0"),
     "a block of no kind": with_block((3, 2)),
-    "fixed symbol 286": with_block((1, 2), (0b01100011, 8), (0, 5), (0, 7)),
+    "fixed symbol 286": with_block((1, 2), (0b00001100, 8), (0b01100011, 8), (0, 5), (0, 7), made=259),
     "fixed, a distance to before the first byte": with_block((1, 2), (0b1000000, 7), (0, 5), (0, 7)),
     "stored, sizes differ": b"\x78\x01\0\1\0\xff\xff" + REST,
     "a preset dictionary": b"\x78\x20" + REST,
