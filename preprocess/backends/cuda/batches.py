@@ -9,22 +9,20 @@ from numpy.typing import NDArray
 
 from preprocess.backends.cuda.upload import Piece
 
-BLOCK_BYTES = 1 << 26
-"""Compressed bytes of a batch, if more than one frame is in it."""
-IMAGE_BYTES = 1 << 28
-"""Decoded bytes of a batch, if more than one frame is in it."""
+BLOCK_BYTES = 1 << 27
+"""Compressed bytes of a batch, if more than one frame is in it: there are two of them in pinned memory."""
 NEIGHBOURS = 1.1
 """Strips that lie within so many times their bytes are read at once, gaps and all."""
 
 
-def batches(block_bytes: Sequence[int], image_bytes: Sequence[int]) -> Iterator[range]:
-    """Yield ranges of frames, as many at a time as keep below the limits, and one at least."""
-    start, block, image = 0, 0, 0
-    for index, (of_block, of_image) in enumerate(zip(block_bytes, image_bytes, strict=True)):
-        block, image = block + of_block, image + of_image
-        if index > start and (block > BLOCK_BYTES or image > IMAGE_BYTES):
+def batches(block_bytes: Sequence[int], most_frames: int) -> Iterator[range]:
+    """Yield ranges of frames, `most_frames` at a time or as many as keep below the limit, and one at least."""
+    start, block = 0, 0
+    for index, size in enumerate(block_bytes):
+        block += size
+        if index > start and (block > BLOCK_BYTES or index - start == most_frames):
             yield range(start, index)
-            start, block, image = index, of_block, of_image
+            start, block = index, size
     yield range(start, len(block_bytes))
 
 

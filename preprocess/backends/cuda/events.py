@@ -108,7 +108,8 @@ class EventDecoder:
     def _planned(self, wanted: Sequence[EncodedHardwareFrame]) -> Iterator[_Batch]:
         group = self._group
         bytes_of_each = np.array([int(raw.counts.sum()) for raw in wanted]).reshape(-1, group).sum(1).tolist()
-        for frames in batches(bytes_of_each, [4 * self._image_words] * len(bytes_of_each)):
+        most_frames = self._device.memory.at_once(len(bytes_of_each), 4 * self._image_words)
+        for frames in batches(bytes_of_each, most_frames):
             pieces: list[Piece] = []
             rows, place = [], 0
             for owner, raw in enumerate(wanted[frames.start * group : frames.stop * group]):

@@ -119,7 +119,7 @@ class StripDecoder:
         copied = self._encoded.compression == "none"
         block_bytes = [int((frame.decoded if copied else frame.counts).sum()) for frame in frames]
         first_strip = 0
-        for chosen in batches(block_bytes, [self._image_bytes] * len(frames)):
+        for chosen in batches(block_bytes, self._device.memory.at_once(len(frames), self._image_bytes)):
             pieces: list[Piece] = []
             rows: list[NDArray[np.int64]] = []
             place = 0

@@ -270,7 +270,7 @@ def test_the_cpu_decodes_where_the_device_lacks_memory(cuda, tmp_path):
 
 
 def test_part_of_a_movie_in_batches_that_take_turns(cuda, tmp_path, monkeypatch):
-    monkeypatch.setattr(cuda.module("batches"), "IMAGE_BYTES", 2 * HEIGHT * WIDTH)
+    monkeypatch.setattr(cuda.module("device_memory"), "SCRATCH_BYTES", 2 * HEIGHT * WIDTH)
     written = counts(shape=(11, HEIGHT, WIDTH))
     tifffile.imwrite(tmp_path / "a.tif", written, compression="lzw", rowsperstrip=5, photometric="minisblack")
     frames, _, _, told = filled(cuda, open_movie(tmp_path / "a.tif"), range(1, 10))
