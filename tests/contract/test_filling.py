@@ -10,13 +10,15 @@ import pytest
 import tifffile
 from cuda_on_host import cuda_on_host
 
+from preprocess.acquisition import Acquisition
 from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import Backend
 from preprocess.errors import DeviceError, UnreadableMovie
 from preprocess.grouping import FrameGroups
 from preprocess.movies import open_movie
-from preprocess.settings import EerSettings
-from preprocess.simulation import write_eer, write_mrc
+from preprocess.pipeline import process_movie
+from preprocess.settings import AlignmentSettings, EerSettings
+from preprocess.simulation import SimulationSettings, simulate_movie, write_eer, write_mrc
 
 FRAMES, HEIGHT, WIDTH = 6, 260, 300
 SETTINGS = EerSettings(hardware_frames_per_frame=4)
@@ -89,3 +91,18 @@ def test_a_corrupt_strip_is_named(backend: Backend, tmp_path: Path) -> None:
     stack = backend.hold(FRAMES, HEIGHT, WIDTH, movie.dtype)
     with pytest.raises(UnreadableMovie, match="frame 4, strip 7 is corrupt"):
         stack.fill(movie, range(FRAMES), groups, stack, lambda _: None)
+
+
+def test_the_result_says_who_decoded(tmp_path: Path) -> None:
+    simulated = simulate_movie(SimulationSettings(height=128, width=128, frame_count=3, seed=1))
+    known = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300, dose_per_frame_e_per_a2=0.8)
+    warnings = {}
+    with cuda_on_host():
+        for compression in ("lzw", "deflate"):
+            simulated.write(tmp_path / "a.tiff", compression=compression, rows_per_strip=128)
+            done = process_movie(
+                tmp_path / "a.tiff", tmp_path, settings=AlignmentSettings(device="cuda:0"), acquisition=known
+            )
+            warnings[compression] = [text for text in done.warnings if "decoded on the CPU" in text]
+    assert warnings["lzw"] == []
+    assert len(warnings["deflate"]) == 1

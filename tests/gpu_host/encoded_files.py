@@ -30,17 +30,21 @@ def write_eer_of_codes(
     shape: tuple[int, int],
     compression: int = 65001,
     bits: Sequence[tuple[int, int, int]] | None = None,
+    gap: bytes = b"",
 ) -> None:
-    """Write one hardware frame for each sequence of strips; `bits` of each one's codes go into fields of their own."""
+    """Write one hardware frame for each sequence of strips; `bits` of each one's codes go into fields of their own.
+
+    A `gap` lies behind each strip in the file.
+    """
     fields: Fields = [(256, [shape[1]]), (257, [shape[0]]), (259, [compression])]
     of_code = [
         [(65007 + place, [count]) for place, count in enumerate(each)] for each in bits or [()] * len(hardware_frames)
     ]
     rows = [(278, [-(-shape[0] // len(strips))]) for strips in hardware_frames]
-    _write_pages(path, hardware_frames, [[*fields, row, *more] for row, more in zip(rows, of_code, strict=True)])
+    _write_pages(path, hardware_frames, [[*fields, row, *more] for row, more in zip(rows, of_code, strict=True)], gap)
 
 
-def _write_pages(path: Path, pages: Sequence[Sequence[bytes]], fields: Sequence[Fields]) -> None:
+def _write_pages(path: Path, pages: Sequence[Sequence[bytes]], fields: Sequence[Fields], gap: bytes = b"") -> None:
     """Write a BigTIFF: each page's strips, its long values, its header, the link from the page before."""
     file = bytearray(b"II+\0" + struct.pack("<HHQ", 8, 0, 0))
     link_at = 8
@@ -48,7 +52,7 @@ def _write_pages(path: Path, pages: Sequence[Sequence[bytes]], fields: Sequence[
         offsets = []
         for strip in strips:
             offsets.append(len(file))
-            file += strip
+            file += strip + gap
         entries = []
         for tag, values in sorted([*others, (273, offsets), (279, [len(strip) for strip in strips])]):
             value = values[0]

@@ -125,11 +125,9 @@ class StripDecoder:
             place = 0
             for owner, frame in enumerate(frames[chosen.start : chosen.stop]):
                 counts = np.minimum(frame.counts, frame.decoded) if copied else frame.counts
-                if copied:  # what comes up is the image itself, strip after strip
-                    more, begins = _copied(frame, counts, owner * self._image_bytes, owner)
+                more, begins, place = gather(frame.offsets, counts, place, owner, closely=copied)
+                if copied:  # what comes up is the image itself; one whose strips lack bytes is suspect already
                     place = (owner + 1) * self._image_bytes
-                else:
-                    more, begins, place = gather(frame.offsets, counts, place, owner, closely=False)
                 pieces += more
                 places = owner * self._image_bytes + np.cumsum(frame.decoded) - frame.decoded
                 rows.append(np.stack([begins, counts, places, frame.decoded], axis=1))
@@ -137,18 +135,6 @@ class StripDecoder:
             strips = slice(first_strip, first_strip + len(table))
             yield _Batch(chosen, strips, BatchPlan(table, pieces, place))
             first_strip += len(table)
-
-
-def _copied(
-    frame: EncodedFrame, counts: NDArray[np.int64], place: int, owner: int
-) -> tuple[list[Piece], NDArray[np.int64]]:
-    """Return the pieces that make an image of uncompressed strips, and where each begins."""
-    if np.array_equal(counts, frame.decoded):
-        pieces, begins, _ = gather(frame.offsets, counts, place, owner, closely=True)
-        return pieces, begins
-    begins = place + np.cumsum(frame.decoded) - frame.decoded
-    each = zip(frame.offsets.tolist(), counts.tolist(), begins.tolist(), strict=True)
-    return [Piece(offset, count, begin, owner) for offset, count, begin in each], begins
 
 
 class _Lzw:

@@ -20,9 +20,9 @@ SHAPE = (40, 60)
 PIXELS = SHAPE[0] * SHAPE[1]
 
 
-@pytest.fixture(name="cuda", scope="module")
-def _cuda():
-    with cuda_on_host() as cuda:
+@pytest.fixture(name="cuda", scope="module", params=["usual", "backwards"])
+def _cuda(request):
+    with cuda_on_host(kernels=request.param) as cuda:
         yield cuda
 
 

@@ -231,7 +231,7 @@ def test_events_of_every_code(cuda, tmp_path, bits, upsampling):
     coded = [random.integers(0, 256, 400, np.uint8) & 0x5B for _ in range(12)]  # not too many full runs
     strips = [[bytes(raw[:133]), bytes(raw[133:])] if len(raw) % 2 else [bytes(raw)] for raw in coded]
     strips[3], strips[4] = [strips[3][0][:101]], [strips[4][0][:50], strips[4][0][51:]]  # an odd length; two strips
-    write_eer_of_codes(tmp_path / "a.eer", strips, (512, 2048), compression, [bits] * 12)
+    write_eer_of_codes(tmp_path / "a.eer", strips, (512, 2048), compression, [bits] * 12, gap=b"\xff\0\xff")
     settings = EerSettings(hardware_frames_per_frame=4, upsampling=upsampling)
     assert as_on_cpu(cuda, tmp_path / "a.eer", settings).any()
 
@@ -276,6 +276,10 @@ def test_part_of_a_movie_in_batches_that_take_turns(cuda, tmp_path, monkeypatch)
     frames, _, _, told = filled(cuda, open_movie(tmp_path / "a.tif"), range(1, 10))
     np.testing.assert_array_equal(frames[:, ::-1], written[1:10])
     assert told == pytest.approx([2 / 9, 4 / 9, 6 / 9, 8 / 9, 1])
+    monkeypatch.setattr(cuda.module("batches"), "BLOCK_BYTES", 10)  # less than any frame
+    frames, _, _, told = filled(cuda, open_movie(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(frames[:, ::-1], written)
+    assert len(told) == 11
     write_eer(tmp_path / "a.eer", written[:, :40, :60], hardware_frames_per_frame=8)
     monkeypatch.setattr(cuda.module("batches"), "BLOCK_BYTES", 5000)
     movie = open_movie(tmp_path / "a.eer", EerSettings(hardware_frames_per_frame=8))
@@ -360,13 +364,18 @@ def test_a_movie_that_is_cut_or_vanishes_is_named_as_on_the_cpu(cuda, tmp_path, 
 
 def test_a_strip_longer_than_its_rows_keeps_them_and_a_shorter_one_is_corrupt(cuda, tmp_path):
     image = counts()[0]
-    longer = imagecodecs.lzw_encode(image.tobytes() + bytes(64))
+    content, half = image.tobytes(), image.size // 2
+    longer = imagecodecs.lzw_encode(content + bytes(64))
     write_tiff_of_strips(tmp_path / "a.tif", [[longer]], image.shape, 5)
-    np.testing.assert_array_equal(as_on_cpu(cuda, tmp_path / "a.tif")[0, ::-1], image)
-    write_tiff_of_strips(tmp_path / "b.tif", [[image.tobytes()[:4000], image.tobytes()[5000:]]], image.shape, 1,
-                         rows_per_strip=33)  # fmt: skip
+    surplus = [[content[:half] + b"more", content[half:] + b"and more"], [content[:half], content[half:] + b"!"]]
+    write_tiff_of_strips(tmp_path / "b.tif", surplus, image.shape, 1, rows_per_strip=HEIGHT // 2)
+    for name in ("a.tif", "b.tif"):
+        for frame in as_on_cpu(cuda, tmp_path / name):
+            np.testing.assert_array_equal(frame[::-1], image)
+    lacking = [[content[: half - 1], content[half - 1 :]]]
+    write_tiff_of_strips(tmp_path / "c.tif", lacking, image.shape, 1, rows_per_strip=HEIGHT // 2)
     with pytest.raises(UnreadableMovie, match="frame 1, strip 1 is corrupt"):
-        filled(cuda, open_movie(tmp_path / "b.tif"))
+        filled(cuda, open_movie(tmp_path / "c.tif"))
 
 
 def test_a_frame_that_only_the_device_finds_corrupt_is_the_cpus(cuda, tmp_path, monkeypatch, caplog):
