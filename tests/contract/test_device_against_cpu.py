@@ -100,6 +100,28 @@ def test_sums_are_those_of_the_cpu_within_rounding(
     assert np.abs(found - expected).max() < np.spacing(np.float16(np.abs(expected).max())) / 4
 
 
+@pytest.mark.parametrize("shift_px", [-90.0, -9.3, 7.7, 31.2])
+def test_tiles_from_beyond_the_edges_are_mirrored(
+    cuda: Backend, cpu: Backend, random: np.random.Generator, shift_px: float
+) -> None:
+    frames, weights = movie_frames(random), np.ones((7, COUNT), np.float32)
+    gain = random.uniform(0.7, 1.3, (HEIGHT, WIDTH)).astype(np.float32)
+    field = DisplacementField.whole_frame(np.linspace([0.0, shift_px], [shift_px, 0.0], COUNT))
+    found, expected = (sums(backend, frames, gain, field, weights) for backend in (cuda, cpu))
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_rows_that_slide_along_x_are_summed_as_on_the_cpu(
+    cuda: Backend, cpu: Backend, random: np.random.Generator
+) -> None:
+    """Columns that a tile needs are as many as can be held, and one or two more."""
+    frames, weights = movie_frames(random), np.ones((7, COUNT), np.float32)
+    field = DisplacementField(np.zeros((COUNT, 6)), np.zeros((COUNT, 6)))
+    field.x[:, 3] = np.linspace(18, 27, COUNT)
+    found, expected = (sums(backend, frames, None, field, weights) for backend in (cuda, cpu))
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
 @pytest.mark.parametrize("steepest_px", [25.0, 110.0])
 def test_sheared_frames_are_summed_as_on_the_cpu(
     cuda: Backend, cpu: Backend, random: np.random.Generator, steepest_px: float
