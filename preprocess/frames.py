@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,8 @@ class HeldMovie:
         Mean value of a pixel in a frame, gain applied.
     gain_fit : GainFit | None
         How well the gain reference fits; None without one.
+    remarks : tuple[str, ...]
+        What the user should know about how the movie was read.
     """
 
     stack: FrameStack
@@ -42,6 +44,7 @@ class HeldMovie:
     defects: Defects
     gain_fit: GainFit | None
     mean_counts: float
+    remarks: tuple[str, ...]
 
 
 def hold_movie(
@@ -69,11 +72,7 @@ def hold_movie(
     grouped = stack
     if not groups.single:
         grouped = backend.hold(len(groups), movie.height, movie.width, groups.sum_dtype(movie.dtype))
-    reading = movie.deliver(stack.put, used.start, used.stop)
-    if not groups.single:
-        reading = _read_groups(movie, used, groups, stack, grouped)
-    for done, _ in enumerate(reading, start=1):
-        told(done / len(used))
+    remarks = stack.fill(movie, used, groups, grouped, told)
     on_device = None if gain is None else backend.upload(gain)
     stack.set_gain(on_device)
     total = stack.frame_sum()
@@ -88,22 +87,7 @@ def hold_movie(
     for frames in (stack,) if groups.single else (stack, grouped):
         frames.replace_pixels(replacements)
         frames.set_gain(on_device)
-    return HeldMovie(stack, groups, grouped, defects, gain_fit, total.mean() / len(used))
-
-
-def _read_groups(
-    movie: Movie, used: range, groups: FrameGroups, stack: FrameStack, grouped: FrameStack
-) -> Iterator[None]:
-    """Read frames one after the other, and add them up by groups; yields after each."""
-    group_of_frame = groups.of_frames()
-    total = None
-    for index, frame in enumerate(movie.frames(used.start, used.stop)):
-        stack.put(index, frame)
-        total = frame.astype(groups.sum_dtype(movie.dtype)) if total is None else total + frame
-        if index + 1 == len(used) or group_of_frame[index + 1] != group_of_frame[index]:
-            grouped.put(int(group_of_frame[index]), total)
-            total = None
-        yield
+    return HeldMovie(stack, groups, grouped, defects, gain_fit, total.mean() / len(used), remarks)
 
 
 def _listed_defects(settings: DefectSettings, movie: Movie) -> NDArray[np.int64] | None:

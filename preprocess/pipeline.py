@@ -176,7 +176,7 @@ def _motion(movie: Movie, held: HeldMovie, settings: AlignmentSettings, told: Ca
 
 
 def _warnings(frame_count: int, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[str]:
-    found = []
+    found = list(held.remarks)
     if held.gain_fit is not None and held.gain_fit.warning is not None:
         found.append(held.gain_fit.warning)
     if frame_count == 1:

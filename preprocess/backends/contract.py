@@ -7,7 +7,7 @@ whatever the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout
 from preprocess.backends.figures import Figures
+from preprocess.grouping import FrameGroups
+from preprocess.movies import Movie
 from preprocess.replacements import Replacements
 from preprocess.spectrum_tiles import SpectrumTiles
 
@@ -205,11 +207,40 @@ class ArrivingImage(Protocol):
         """Return it, shape (height, width), as soon as all of it is there; any thread may ask, and ask again."""
 
 
-class FrameStack(Protocol):
-    """A movie's frames in their own number type, on the device."""
+class FrameReceiver(Protocol):
+    """Takes frames, on the device."""
 
     def put(self, index: int, frame: NDArray[Any]) -> None:
         """Copy in one frame, shape (height, width); several threads may do so at a time."""
+
+
+class FrameStack(FrameReceiver, Protocol):
+    """A movie's frames in their own number type, on the device."""
+
+    def fill(
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+    ) -> tuple[str, ...]:
+        """Read a movie's frames, and add them up by groups.
+
+        Parameters
+        ----------
+        used : range
+            Indices of the frames to read, from 0; as many as the stack holds.
+        grouped : FrameReceiver
+            Gets the sums of the groups: a stack of the same backend, this very one where each frame is a group.
+        told : Callable[[float], None]
+            Told the fraction of frames read, now and then.
+
+        Returns
+        -------
+        tuple[str, ...]
+            What the user should know about it.
+
+        Raises
+        ------
+        UnreadableMovie
+            A frame is corrupt or cut off; the text names it, and the strip.
+        """
 
     def set_gain(self, gain: DeviceImage | Image | None) -> None:
         """Multiply frames by this, shape (height, width), whenever they are used from now on."""

@@ -6,7 +6,7 @@ of threads. Compiled code is cached on disk (numba's `cache=True`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,15 @@ from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout, patch_window
 from preprocess.backends import cpu_images, image_kernels
 from preprocess.backends import cpu_kernels as kernels
-from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures, StageTime, Undamping
+from preprocess.backends.contract import (
+    RING_COUNT,
+    DeviceImage,
+    FrameReceiver,
+    Image,
+    PatchMeasures,
+    StageTime,
+    Undamping,
+)
 from preprocess.backends.cpu_frame_sum import CpuFrameSum
 from preprocess.backends.row_threads import RowThreads, usable_threads
 from preprocess.backends.spectrum_layout import (
@@ -30,6 +38,8 @@ from preprocess.backends.spectrum_layout import (
     whole_multiple,
 )
 from preprocess.errors import DeviceOutOfMemory
+from preprocess.grouping import FrameGroups
+from preprocess.movies import Movie
 from preprocess.replacements import Replacements
 from preprocess.spectrum_tiles import SpectrumTiles
 
@@ -171,6 +181,29 @@ class CpuFrameStack:
         self.gain = np.ones((1, 1), np.float32)
         self.has_gain = False
         self.threads = threads
+
+    def fill(
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+    ) -> tuple[str, ...]:
+        """Read a movie's frames, and add them up by groups."""
+        reading = movie.deliver(self.put, used.start, used.stop)
+        if not groups.single:
+            reading = self._read_groups(movie, used, groups, grouped)
+        for done, _ in enumerate(reading, start=1):
+            told(done / len(used))
+        return ()
+
+    def _read_groups(self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver) -> Iterator[None]:
+        """Read frames one after the other, and add them up by groups; yields after each."""
+        group_of_frame = groups.of_frames()
+        total = None
+        for index, frame in enumerate(movie.frames(used.start, used.stop)):
+            self.put(index, frame)
+            total = frame.astype(groups.sum_dtype(movie.dtype)) if total is None else total + frame
+            if index + 1 == len(used) or group_of_frame[index + 1] != group_of_frame[index]:
+                grouped.put(int(group_of_frame[index]), total)
+                total = None
+            yield
 
     def put(self, index: int, frame: NDArray[Any]) -> None:
         """Copy in one frame."""

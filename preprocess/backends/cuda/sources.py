@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -23,7 +24,7 @@ FRAME_TYPES = {
 }
 """The dialect's name for each number type of frames."""
 THREADS_A_BLOCK = 256
-INCLUDE = '#include "portable.h"\n'
+INCLUDE = re.compile(r'#include "(\w+\.h)"\n')
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,11 @@ def kernel(file: str, name: str, threads: int = THREADS_A_BLOCK, **defines: str 
 
 
 def source(file: str, **defines: str | int) -> str:
-    """Return the whole source of `kernels/FILE.cu`: definitions, the portable dialect, the kernels."""
+    """Return the whole source of `kernels/FILE.cu`: definitions, our headers in their places, the kernels."""
     folder = resources.files("preprocess.backends.cuda") / "kernels"
     lines = [f"#define {name} {value}\n" for name, value in sorted(defines.items())]
-    dialect, kernels = ((folder / name).read_text("utf-8") for name in ("portable.h", f"{file}.cu"))
-    return "".join([*lines, kernels.replace(INCLUDE, dialect)])
+    kernels = (folder / f"{file}.cu").read_text("utf-8")
+    return "".join([*lines, INCLUDE.sub(lambda found: (folder / found[1]).read_text("utf-8"), kernels)])
 
 
 def frame_type(dtype: np.dtype[Any]) -> str:

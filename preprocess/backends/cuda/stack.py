@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout
-from preprocess.backends.contract import DeviceImage, Image
+from preprocess.backends.contract import DeviceImage, FrameReceiver, Image
 from preprocess.backends.cuda.cuda_device import CudaDevice
+from preprocess.backends.cuda.decoding import fill_frames, sum_groups
 from preprocess.backends.cuda.device import DeviceArray, cupy, on_its_device
 from preprocess.backends.cuda.frame_sum import CudaFrameSum
 from preprocess.backends.cuda.patch_spectra import CudaPatchSpectra, transform_patches
 from preprocess.backends.cuda.pixels import replace_pixels
 from preprocess.backends.cuda.spectra import CudaSpectra, transform_frames
 from preprocess.backends.cuda.warping import warped_sums
+from preprocess.grouping import FrameGroups
+from preprocess.movies import Movie
 from preprocess.replacements import Replacements
 
 
@@ -28,6 +31,17 @@ class CudaFrameStack:
         self.frames = frames
         self.gain: DeviceArray | None = None
         self.device = device
+
+    @on_its_device
+    def fill(
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+    ) -> tuple[str, ...]:
+        """Read a movie's frames, decoded here where that pays, and add them up by groups."""
+        remarks = fill_frames(self.device, self.frames, self.put, movie, used, told)
+        if not groups.single:
+            assert isinstance(grouped, CudaFrameStack)
+            sum_groups(self.device, self.frames, groups, grouped.frames)
+        return remarks
 
     @on_its_device
     def put(self, index: int, frame: NDArray[Any]) -> None:
