@@ -42,6 +42,11 @@ class HeldMovie:
     gain_fit: GainFit | None
     mean_counts: float
 
+    def release(self) -> None:
+        """Give back the memory of all frames."""
+        self.stack.release()
+        self.grouped.release()
+
 
 def hold_movie(
     movie: Movie,

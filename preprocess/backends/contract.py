@@ -7,7 +7,7 @@ whatever the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,25 @@ Undamping = NDArray[np.float32]
 """Factors along y and along x at equally spaced frequencies from 0 to 0.5 per px, shape (2, n)."""
 DeviceImage = Any
 """An image of a backend, shape (height, width), float32, wherever that backend computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """What a stage took on the device, by its own clock, and what it had to do.
+
+    Attributes
+    ----------
+    ms : float
+        Time on the device, milliseconds.
+    bytes : int
+        Read from and written to the device's memory, or carried over the bus: what the stage needs at the least.
+    flop : int
+        Arithmetic operations on floating-point numbers, the same way.
+    """
+
+    ms: float
+    bytes: int
+    flop: int
 
 
 class Spectra(Protocol):
@@ -168,6 +187,19 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """Return `cpu` or `cuda:N`."""
+
+    def available_bytes(self) -> int | None:
+        """Return how much memory may still be taken there, by the device and by any cap; None: nobody says."""
+
+    def finish(self) -> None:
+        """Wait until all that this thread has asked for is done, so that another thread can go on with it."""
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return what each stage took since this backend was made, all movies together; nothing on the CPU.
+
+        Stages are in the order of their first use; those named `upload` and `download` carry bytes over the bus, and
+        `decode` decodes frames.
+        """
 
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> FrameStack:
         """Return an empty stack for that many frames.

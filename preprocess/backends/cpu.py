@@ -6,7 +6,7 @@ of threads. Compiled code is cached on disk (numba's `cache=True`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout, patch_window
 from preprocess.backends import cpu_kernels as kernels
-from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures, Undamping
+from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures, StageTime, Undamping
 from preprocess.backends.row_threads import RowThreads, usable_threads
 from preprocess.backends.spectrum_layout import (
     CORNER_FREQUENCY,
@@ -28,6 +28,7 @@ from preprocess.backends.spectrum_layout import (
     whole_multiple,
 )
 from preprocess.errors import DeviceOutOfMemory
+from preprocess.system_memory import available_bytes
 
 
 class CpuSpectra:
@@ -264,6 +265,17 @@ class CpuBackend:
 
     def __init__(self, threads: int = 0) -> None:
         self.threads = RowThreads(usable_threads(threads))
+
+    def available_bytes(self) -> int | None:
+        """Return how much memory this process may still take."""
+        return available_bytes()
+
+    def finish(self) -> None:
+        """Do nothing: every call returns when its work is done."""
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return nothing: there is no device."""
+        return {}
 
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CpuFrameStack:
         """Return an empty stack for that many frames."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.contract import DeviceImage, Image, Undamping
+from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
 from preprocess.backends.cuda.device import cupy, on_its_device, require_device
 from preprocess.backends.cuda.filtering import filtered_sum
+from preprocess.backends.cuda.gauges import available_bytes
+from preprocess.backends.cuda.sources import frame_type
 from preprocess.backends.cuda.stack import CudaFrameStack
 
 
@@ -30,9 +32,24 @@ class CudaBackend:
         return f"cuda:{self.device}"
 
     @on_its_device
+    def available_bytes(self) -> int | None:
+        """Return how much of the device's memory is left, and not more than its cap."""
+        return available_bytes(cupy.get_default_memory_pool())
+
+    @on_its_device
+    def finish(self) -> None:
+        """Wait until all that this thread has asked for is done."""
+        cupy.cuda.get_current_stream().synchronize()
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return nothing yet: stages are not timed."""
+        return {}
+
+    @on_its_device
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CudaFrameStack:
         """Return an empty stack for that many frames."""
         held = np.dtype(np.float32) if dtype == np.float16 else dtype
+        frame_type(np.dtype(held))  # what cannot be summed is not read either
         return CudaFrameStack(cupy.empty((frame_count, height, width), held), self.device)
 
     @on_its_device

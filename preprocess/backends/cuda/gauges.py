@@ -1,0 +1,74 @@
+"""What a CUDA device has: memory that is left, its peak, its name, and how fast it copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from preprocess.backends.cuda.device import cupy
+
+COPIED_BYTES = 2**29
+"""Large enough that no cache holds it, small enough for any device."""
+REPEATS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRates:
+    """Bytes a second: `on_device` counts what is read and what is written, the others what crosses the bus."""
+
+    on_device: float
+    upload: float
+    download: float
+
+
+def available_bytes(pool: Any) -> int:
+    """Return how much memory the current device has left for a pool: free, or kept by the pool for its next use."""
+    free, _total = cupy.cuda.runtime.memGetInfo()
+    there = int(free) + int(pool.free_bytes())
+    limit = int(pool.get_limit())
+    return min(there, limit - int(pool.used_bytes())) if limit else there
+
+
+def device_name(device: int) -> str:
+    """Return what the driver calls a device."""
+    name = cupy.cuda.runtime.getDeviceProperties(device)["name"]
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def copy_rates(device: int) -> CopyRates:
+    """Measure how fast a device copies its own memory, and how fast pinned memory goes up and down; by events.
+
+    Each rate is the best of several copies of half a gigabyte.
+    """
+    with cupy.cuda.Device(device):
+        stream = cupy.cuda.get_current_stream()
+        source, target = (cupy.zeros(COPIED_BYTES, np.uint8) for _ in range(2))
+        pinned = np.frombuffer(cupy.cuda.alloc_pinned_memory(COPIED_BYTES), np.uint8, COPIED_BYTES)
+
+        def on_device() -> None:
+            cupy.copyto(target, source)
+
+        def upload() -> None:
+            target.set(pinned, stream=stream)
+
+        def download() -> None:
+            source.get(stream=stream, out=pinned)
+
+        seconds = [_best_seconds(copy) for copy in (on_device, upload, download)]
+    return CopyRates(2 * COPIED_BYTES / seconds[0], COPIED_BYTES / seconds[1], COPIED_BYTES / seconds[2])
+
+
+def _best_seconds(copy: Callable[[], None]) -> float:
+    copy()  # the first one warms up
+    took = []
+    for _ in range(REPEATS):
+        begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+        begin.record()
+        copy()
+        end.record()
+        end.synchronize()
+        took.append(float(cupy.cuda.get_elapsed_time(begin, end)) / 1e3)
+    return min(took)
