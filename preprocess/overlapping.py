@@ -37,7 +37,12 @@ _log = logging.getLogger(__name__)
 
 
 def pays_on(backend: Backend) -> bool:
-    """Tell whether overlapping makes movies faster there: on a device, which would idle while files are read."""
+    """Tell whether overlapping makes movies faster there: on a device, which would idle while files are read.
+
+    On the CPU every stage uses the same cores. Overlapping saves none of their time (8 movies of 1024 x 1024 x 24 on 2
+    cores: 12.8 to 13.2 CPU seconds against 11.6 to 14.2), and two movies are held instead of one. It could only fill
+    what a movie's single-threaded moments leave idle, and machines that align on the CPU have other work for that.
+    """
     return backend.name != "cpu"
 
 

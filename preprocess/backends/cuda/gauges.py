@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from preprocess.backends.cuda.device import cupy
 COPIED_BYTES = 2**29
 """Large enough that no cache holds it, small enough for any device."""
 REPEATS = 8
+LOOK_EVERY_S = 0.003
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +75,34 @@ def _best_seconds(copy: Callable[[], None]) -> float:
         end.synchronize()
         took.append(float(cupy.cuda.get_elapsed_time(begin, end)) / 1e3)
     return min(took)
+
+
+class MemoryPeak:
+    """Watches, while it is entered, how much of a device's memory is taken, by whomever, every few milliseconds."""
+
+    def __init__(self, device: int) -> None:
+        self.highest_bytes = 0
+        self.total_bytes = 0
+        self._device = device
+        self._ended = threading.Event()
+        self._watching = threading.Thread(target=self._watch, name="memory-peak", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._watching.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._watching.join()
+
+    def _watch(self) -> None:
+        with cupy.cuda.Device(self._device):
+            while True:
+                ended = self._ended.wait(LOOK_EVERY_S)
+                free, total = cupy.cuda.runtime.memGetInfo()
+                self.total_bytes = int(total)
+                self.highest_bytes = max(self.highest_bytes, int(total) - int(free))
+                if ended:
+                    return
