@@ -17,7 +17,6 @@ from typing import Any
 
 from preprocess.acquisition import Acquisition
 from preprocess.backends.choose import choose_backend
-from preprocess.backends.contract import StageTime
 from preprocess.errors import PreprocessError
 from preprocess.movie_stages import MovieStages
 from preprocess.pipeline import process_alone
@@ -46,7 +45,7 @@ def _measured(device: str, request: dict[str, Any]) -> dict[str, Any]:
     )
     movie = Path(request["movie"])
     _process(stages, movie)  # compiles kernels and plans transforms; nobody counts it
-    before = dict(stages.backend.stage_times())
+    stages.backend.stage_times()
     with gauges.MemoryPeak(number) as peak:
         began = time.perf_counter()
         clocks = [_process(stages, movie) for _ in range(request["repeats"])]
@@ -58,7 +57,7 @@ def _measured(device: str, request: dict[str, Any]) -> dict[str, Any]:
         "seconds_per_movie": took / len(clocks),
         "stage_seconds": {stage: sum(clock[stage] for clock in clocks) / len(clocks) for stage in clocks[0]},
         "copy_bytes_per_s": asdict(rates),
-        "stages": stages_since(before, dict(stages.backend.stage_times())),
+        "stages": [{"stage": stage, **asdict(time)} for stage, time in stages.backend.stage_times().items()],
         "peak_bytes": peak.highest_bytes,
         "total_bytes": peak.total_bytes,
     }
@@ -80,20 +79,6 @@ def _process(stages: MovieStages, movie: Path) -> dict[str, float]:
     clock = StageClock()
     process_alone(stages, stages.prepare(movie, clock), clock)
     return clock.seconds
-
-
-def stages_since(before: dict[str, StageTime], now: dict[str, StageTime]) -> list[dict[str, Any]]:
-    """Return what stages took since an earlier reading."""
-    none = StageTime(0.0, 0, 0)
-    return [
-        {
-            "stage": stage,
-            "ms": time.ms - before.get(stage, none).ms,
-            "bytes": time.bytes - before.get(stage, none).bytes,
-            "flop": time.flop - before.get(stage, none).flop,
-        }
-        for stage, time in now.items()
-    ]
 
 
 if __name__ == "__main__":

@@ -29,21 +29,21 @@ DeviceImage = Any
 
 @dataclass(frozen=True, slots=True)
 class StageTime:
-    """What a stage took on the device, by its own clock, and what it had to do.
+    """What one stage of the work took on the device.
 
     Attributes
     ----------
     ms : float
-        Time on the device, milliseconds.
+        Time on the device, ms, by its own clock.
     bytes : int
-        Read from and written to the device's memory, or carried over the bus: what the stage needs at the least.
+        What must at least be read from and written to its memory.
     flop : int
-        Arithmetic operations on floating-point numbers, the same way.
+        Operations on numbers, about.
     """
 
-    ms: float
-    bytes: int
-    flop: int
+    ms: float = 0.0
+    bytes: int = 0
+    flop: int = 0
 
 
 class Spectra(Protocol):
@@ -194,13 +194,6 @@ class Backend(Protocol):
     def finish(self) -> None:
         """Wait until all that this thread has asked for is done, so that another thread can go on with it."""
 
-    def stage_times(self) -> Mapping[str, StageTime]:
-        """Return what each stage took since this backend was made, all movies together; nothing on the CPU.
-
-        Stages are in the order of their first use; those named `upload` and `download` carry bytes over the bus, and
-        `decode` decodes frames.
-        """
-
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> FrameStack:
         """Return an empty stack for that many frames.
 
@@ -229,4 +222,10 @@ class Backend(Protocol):
             the spectrum, with 1 px = one pixel of the input), interpolated linearly.
         undamping : Undamping | None
             What the sum's frequencies are multiplied by besides, along y and along x.
+        """
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return what each stage took on the device since this was asked last; empty where nobody measures.
+
+        Stages named `upload` and `download` carry bytes over the bus, and `decode` decodes frames.
         """

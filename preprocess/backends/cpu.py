@@ -273,10 +273,6 @@ class CpuBackend:
     def finish(self) -> None:
         """Do nothing: every call returns when its work is done."""
 
-    def stage_times(self) -> Mapping[str, StageTime]:
-        """Return nothing: there is no device."""
-        return {}
-
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CpuFrameStack:
         """Return an empty stack for that many frames."""
         held = np.dtype(np.float32) if dtype == np.float16 else dtype
@@ -284,6 +280,10 @@ class CpuBackend:
             return CpuFrameStack(np.empty((frame_count, height, width), held), self.threads)
         except MemoryError as error:
             raise DeviceOutOfMemory from error
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return nothing: there is no device with a clock of its own."""
+        return {}
 
     def filtered_sum(
         self,

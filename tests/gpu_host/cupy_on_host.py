@@ -48,7 +48,7 @@ class HostDevice:
     def take(self, size: int) -> None:
         with self.lock:
             if self.taken + size > self.total:
-                raise OutOfMemoryError(f"{size} bytes asked, {self.total - self.taken} there")
+                raise CUDARuntimeError(f"{size} bytes asked, {self.total - self.taken} there")
             self.taken += size
             self.highest = max(self.highest, self.taken)
 
@@ -67,8 +67,15 @@ class Block(bytearray):
             self.give_back(len(self))
 
 
+class Memory:
+    """Memory of the device as the runtime gives it. A pool that has it hands out blocks in its place."""
+
+    def __init__(self, size: int) -> None:
+        device.take(size)
+
+
 class MemoryPointer:
-    def __init__(self, mem: Block, offset: int = 0) -> None:
+    def __init__(self, mem: Any, offset: int = 0) -> None:
         self.mem = mem
         self.offset = offset
 
@@ -143,9 +150,9 @@ class MemoryPool:
     """Keeps what is given back for who asks for as much again, as CuPy's does."""
 
     def __init__(self, allocator: Any = None) -> None:
+        self._allocator = allocator or (lambda size: MemoryPointer(Memory(size)))
         self._idle: dict[int, int] = {}
         self._total = 0
-        self._limit: int | None = None
 
     def malloc(self, size: int) -> MemoryPointer:
         rounded = -(-size // 512) * 512
@@ -159,15 +166,18 @@ class MemoryPool:
             return MemoryPointer(block)
 
     def _take(self, rounded: int) -> None:
+        """Get new memory; counted before it is asked for, as CuPy does."""
         for attempt in range(2):
+            self._total += rounded
             try:
-                if self._limit is not None and self._total + rounded > self._limit:
-                    raise OutOfMemoryError(f"{rounded} bytes asked beyond the limit of {self._limit}")
-                device.take(rounded)
-                self._total += rounded
+                self._allocator(rounded)
             except OutOfMemoryError:
+                self._total -= rounded
+                raise
+            except CUDARuntimeError:
+                self._total -= rounded
                 if attempt:
-                    raise
+                    raise OutOfMemoryError(rounded, self._total) from None
                 self.free_all_blocks()
             else:
                 return
@@ -183,12 +193,6 @@ class MemoryPool:
             self._idle.clear()
             self._total -= idle
             device.give_back(idle)
-
-    def set_limit(self, size: int | None = None, fraction: float | None = None) -> None:
-        self._limit = size or None
-
-    def get_limit(self) -> int:
-        return self._limit or 0
 
     def free_bytes(self) -> int:
         return sum(size * count for size, count in self._idle.items())
@@ -428,6 +432,7 @@ def module() -> types.ModuleType:
         get_current_stream=lambda: Stream.null,  # type: ignore[attr-defined]
         MemoryPool=MemoryPool,
         MemoryPointer=MemoryPointer,
+        Memory=Memory,
         using_allocator=using_allocator,
         alloc=alloc,
         alloc_pinned_memory=PinnedMemory,

@@ -33,6 +33,7 @@ CODE(i8, "b"); CODE(u8, "B"); CODE(i16, "h"); CODE(u16, "H"); CODE(i32, "i"); CO
 CODE(i64, "q"); CODE(u64, "Q"); CODE(float, "f"); CODE(double, "d");
 template <typename T> struct Code<const T> : Code<T> {};
 template <typename T> struct Code<T*> {
+    static constexpr const char* text = "P";
     static const char* make() { static char both[8] = "P"; both[1] = Code<T>::text[0]; return both; }
 };
 template <typename T> struct Text { static const char* get() { return Code<T>::text; } };
@@ -54,11 +55,11 @@ template <typename... P> struct Signature {
 template <typename> struct Launch;
 template <typename... P> struct Launch<void (*)(P...)> {
     static const char* signature() { return Signature<P...>::get(); }
-    template <void (*kernel)(P...)> static void over(int nx, int ny, int nz, int threads, P... given) {
+    template <void (*kernel)(P...)> static void over(int nx, int ny, int nz, P... given) {
         for (int z = 0; z < nz; z++)
             for (int y = 0; y < ny; y++)
                 for (int x = 0; x < nx; x++) {
-                    host_block = {x, y, z, threads};
+                    host_block = {x, y, z};
                     kernel(given...);
                 }
     }
@@ -66,6 +67,7 @@ template <typename... P> struct Launch<void (*)(P...)> {
 """
 LAUNCH = """
 extern "C" const char* signature_{0}() {{ return Launch<decltype(&{0})>::signature(); }}
+extern "C" int threads_{0}() {{ return THREADS; }}
 extern "C" void* launch_{0}() {{ return (void*)&Launch<decltype(&{0})>::over<{0}>; }}
 """
 
@@ -99,14 +101,15 @@ class HostLibrary:
         assert len(codes) == len(arguments), f"{name} takes {len(codes)} arguments, not {len(arguments)}"
         (threads, *others), sizes = block, (*grid, 1, 1)[:3]
         assert set(others) <= {1}, "blocks have one dimension"
-        assert 0 < threads <= 1024, f"{threads} threads in a block"
+        made_for = getattr(self.library, f"threads_{name}")()
+        assert threads == made_for <= 1024, f"{threads} threads in a block, compiled for {made_for}"
         assert sizes[0] < 2**31 and max(sizes[1:]) < 2**16 and min(sizes) > 0, f"no grid: {sizes}"  # noqa: PT018
         types = [ctypes.c_void_p if code[0] == "P" else C_TYPES[code] for code in codes]
         place = getattr(self.library, f"launch_{name}")
         place.restype = ctypes.c_void_p
-        run = ctypes.CFUNCTYPE(None, *[ctypes.c_int] * 4, *types)(place())
+        run = ctypes.CFUNCTYPE(None, *[ctypes.c_int] * 3, *types)(place())
         values = [as_c(name, index, *both) for index, both in enumerate(zip(codes, arguments, strict=True))]
-        run(*sizes, threads, *values)
+        run(*sizes, *values)
 
 
 def as_c(kernel: str, index: int, code: str, argument: Any) -> Any:

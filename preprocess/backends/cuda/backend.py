@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
-from preprocess.backends.cuda.device import cupy, on_its_device, require_device
+from preprocess.backends.cuda.cuda_device import CudaDevice
+from preprocess.backends.cuda.device import on_its_device
 from preprocess.backends.cuda.filtering import filtered_sum
-from preprocess.backends.cuda.gauges import available_bytes
 from preprocess.backends.cuda.sources import frame_type
 from preprocess.backends.cuda.stack import CudaFrameStack
 
@@ -19,38 +19,30 @@ from preprocess.backends.cuda.stack import CudaFrameStack
 class CudaBackend:
     """One CUDA device."""
 
-    def __init__(self, device: int, memory_gb: float | None = None) -> None:
-        self.device = device
-        require_device(device)
-        if memory_gb is not None:
-            with cupy.cuda.Device(device):
-                cupy.get_default_memory_pool().set_limit(size=int(memory_gb * 1e9))
+    def __init__(self, number: int, memory_gb: float | None = None) -> None:
+        self.device = CudaDevice(number, memory_gb)
 
     @property
     def name(self) -> str:
         """Return `cuda:N`."""
-        return f"cuda:{self.device}"
+        return f"cuda:{self.device.number}"
 
     @on_its_device
     def available_bytes(self) -> int | None:
         """Return how much of the device's memory is left, and not more than its cap."""
-        return available_bytes(cupy.get_default_memory_pool())
+        return self.device.memory.free_bytes()
 
     @on_its_device
     def finish(self) -> None:
         """Wait until all that this thread has asked for is done."""
-        cupy.cuda.get_current_stream().synchronize()
-
-    def stage_times(self) -> Mapping[str, StageTime]:
-        """Return nothing yet: stages are not timed."""
-        return {}
+        self.device.stream.synchronize()
 
     @on_its_device
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CudaFrameStack:
         """Return an empty stack for that many frames."""
         held = np.dtype(np.float32) if dtype == np.float16 else dtype
         frame_type(np.dtype(held))  # what cannot be summed is not read either
-        return CudaFrameStack(cupy.empty((frame_count, height, width), held), self.device)
+        return CudaFrameStack(self.device.memory.array("frames", (frame_count, height, width), held), self.device)
 
     @on_its_device
     def filtered_sum(
@@ -62,3 +54,8 @@ class CudaBackend:
     ) -> Image:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
         return filtered_sum(images, filters, output_shape, undamping)
+
+    @on_its_device
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return what each stage took on the device since this was asked last."""
+        return self.device.clock.times()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import cupy
@@ -19,8 +20,22 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
+class _Device(Protocol):
+    @property
+    def number(self) -> int:
+        """Return the device's number."""
+
+    def entered(self) -> AbstractContextManager[None]:
+        """Make it the thread's device, with its stream and its memory."""
+
+    def give_back_idle(self) -> None:
+        """Give back memory that is kept without being used."""
+
+
 class _OnDevice(Protocol):
-    device: int
+    @property
+    def device(self) -> _Device:
+        """Return where the object's arrays are."""
 
 
 Owner = TypeVar("Owner", bound=_OnDevice)
@@ -33,23 +48,24 @@ def on_its_device(
 
     @functools.wraps(method)
     def guarded(self: Owner, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        name = f"cuda:{self.device.number}"
         try:
-            with cupy.cuda.Device(self.device):
+            with self.device.entered():
                 return method(self, *args, **kwargs)
         except cupy.cuda.memory.OutOfMemoryError as error:
-            cupy.get_default_memory_pool().free_all_blocks()
-            raise DeviceOutOfMemory(f"cuda:{self.device} has not enough memory for this movie: {error}") from error
+            self.device.give_back_idle()
+            raise DeviceOutOfMemory(f"{name} has not enough memory for this movie: {error}") from error
         except cupy.cuda.runtime.CUDARuntimeError as error:
-            raise DeviceError(f"cuda:{self.device}: {error}") from error
+            raise DeviceError(f"{name}: {error}") from error
 
     return guarded
 
 
-def require_device(device: int) -> None:
+def require_device(number: int) -> None:
     """Raise DeviceError unless that CUDA device answers."""
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
         raise DeviceError(f"no CUDA device answers: {error}") from error
-    if device >= count:
-        raise DeviceError(f"there is no cuda:{device}; devices here: {count}")
+    if number >= count:
+        raise DeviceError(f"there is no cuda:{number}; devices here: {count}")

@@ -37,7 +37,7 @@ def filtered_sum(
     places = cupy.linspace(0, CORNER_FREQUENCY, filters.shape[1])
     for image, factors in zip(images, filters, strict=True):
         filtered = cupy.interp(frequency, places, cupy.asarray(factors, cupy.float64)).astype(cupy.float32)
-        total += cupy.fft.rfft2(image[:height, :width])[kept, :half] * filtered.reshape(total.shape)
+        total += cupy.fft.rfft2(cupy.asarray(image)[:height, :width])[kept, :half] * filtered.reshape(total.shape)
     total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
     if undamping is not None:
         along_y, along_x = undamping_of(undamping, (height, width), output_shape)

@@ -1,4 +1,4 @@
-"""What a CUDA device has: memory that is left, its peak, its name, and how fast it copies."""
+"""What a CUDA device is: its name, how fast it copies, and the peak of its memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -25,14 +25,6 @@ class CopyRates:
     on_device: float
     upload: float
     download: float
-
-
-def available_bytes(pool: Any) -> int:
-    """Return how much memory the current device has left for a pool: free, or kept by the pool for its next use."""
-    free, _total = cupy.cuda.runtime.memGetInfo()
-    there = int(free) + int(pool.free_bytes())
-    limit = int(pool.get_limit())
-    return min(there, limit - int(pool.used_bytes())) if limit else there
 
 
 def device_name(device: int) -> str:

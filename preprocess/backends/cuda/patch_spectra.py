@@ -7,50 +7,96 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.alignment.patches import PatchLayout
 from preprocess.backends.contract import RING_COUNT, PatchMeasures
-from preprocess.backends.cuda.device import DeviceArray, cupy, on_its_device
-from preprocess.backends.spectrum_layout import multiplicity, ring_indices, ring_sizes
+from preprocess.backends.cuda.aligned import AlignedSpectra
+from preprocess.backends.cuda.binning import bin_frames
+from preprocess.backends.cuda.cuda_device import CudaDevice
+from preprocess.backends.cuda.device import DeviceArray, on_its_device
+from preprocess.backends.cuda.device_memory import in_batches
+from preprocess.backends.cuda.sources import kernel
+from preprocess.backends.cuda.spectra import BYTES_A_PIXEL, transform_flop
 
 
 class CudaPatchSpectra:
-    """Transforms of patches, complex64, shape (patches, frames, rows, columns), on the device if it has the room."""
+    """Lowest frequencies of patches on the device, complex64, shape (patches, frames, rows, columns)."""
 
-    def __init__(self, transforms: DeviceArray, width: int, device: int) -> None:
+    def __init__(self, transforms: DeviceArray, width: int, device: CudaDevice) -> None:
         self.transforms = transforms
-        self.shape = (transforms.shape[2], width)
+        self.shape = (int(transforms.shape[2]), width)
         self.device = device
-        self._rings = ring_indices(self.shape)
-        self._multiplicity = multiplicity(self.shape)
+        self._aligned = AlignedSpectra(device, transforms, width)
 
     def ring_sizes(self) -> NDArray[np.float64]:
         """Return the number of Fourier components of each ring of one patch."""
-        return ring_sizes(self.shape)
+        return self.device.tables.ring_sizes(self.shape)
 
     @on_its_device
     def measure(
         self, shifts: NDArray[np.float64], weights: NDArray[np.float64], patches: Sequence[int], last_ring: int
     ) -> PatchMeasures:
         """Compare each frame with the sum of the others in some of the patches."""
-        count, height, width = self.transforms.shape[1], *self.shape
-        inside = self._rings < last_ring
-        weight = np.append(weights, 0.0)[self._rings] * inside * self._multiplicity
-        ky, kx = 2 * np.pi * np.fft.fftfreq(height)[:, None], 2 * np.pi * np.fft.rfftfreq(width)[None]
-        slopes = [cupy.asarray(weight * k, cupy.float32) for k in (ky, kx)]
-        curves = [weight * k for k in (ky * ky, kx * kx, ky * kx)]
-        powers = np.zeros((2, len(patches), RING_COUNT))
-        gradient, hessian = np.zeros((count, len(patches), 2)), np.zeros((len(patches), 3))
-        for place, patch in enumerate(patches):
-            rows = cupy.asarray(np.exp(1j * shifts[:, patch, :1] * ky[:, 0]), cupy.complex64)
-            columns = cupy.asarray(np.exp(1j * shifts[:, patch, 1:] * kx[0]), cupy.complex64)
-            aligned = cupy.asarray(self.transforms[patch]) * (rows[:, :, None] * columns[:, None, :])
-            total = aligned.sum(0)
-            of_sum = cupy.asnumpy(total.real**2 + total.imag**2)
-            of_frames = cupy.asnumpy((aligned.real**2 + aligned.imag**2).sum(0))
-            odd = (aligned * cupy.conj(total)[None]).imag
-            for axis, slope in enumerate(slopes):
-                gradient[:, place, axis] = cupy.asnumpy(-(odd * slope[None]).sum((1, 2), dtype=cupy.float64))
-            hessian[place] = [-(curve * (of_sum - of_frames)).sum(dtype=np.float64) for curve in curves]
-            for row, power in zip(powers[:, place], (of_sum, of_frames), strict=True):
-                per_ring = np.bincount(self._rings.ravel(), (self._multiplicity * power * inside).ravel(), RING_COUNT)
-                row[:] = per_ring[:RING_COUNT]
-        return PatchMeasures(powers[0], powers[1], gradient, hessian)
+        wanted = np.asarray(patches, np.int32)
+        frames, number = len(shifts), len(wanted)
+        shifted = self._aligned.shifted(shifts[:, wanted], wanted)
+        powers_size, size = number * 2 * RING_COUNT, number * (2 * RING_COUNT + 5 * frames)
+        results = self.device.memory.array("results", (size,), "f8")
+        total = self._aligned.sum_up(shifted, last_ring, results[:powers_size])
+        inside = np.where(np.arange(RING_COUNT) < last_ring, weights, 0.0)
+        self._aligned.differentiate(shifted, total, inside, results[powers_size:])
+        found = results.get()
+        powers = found[:powers_size].reshape(number, 2, RING_COUNT)
+        derivatives = found[powers_size:].reshape(number, frames, 5)
+        gradient = np.ascontiguousarray(derivatives[:, :, :2].transpose(1, 0, 2))
+        return PatchMeasures(powers[:, 0], powers[:, 1], gradient, derivatives[:, :, 2:].sum(1))
+
+
+def transform_patches(
+    device: CudaDevice, frames: DeviceArray, gain: DeviceArray | None, layout: PatchLayout
+) -> CudaPatchSpectra:
+    """Return the transforms of all patches of frames (n, height, width), gain applied, box-binned, windowed."""
+    memory = device.memory
+    count, patches = layout.tops.shape
+    shape = (frames.shape[1] // layout.bin_factor, frames.shape[2] // layout.bin_factor)
+    size, kept_half = (layout.height, layout.width), layout.kept_width // 2 + 1
+    kept = memory.array("patch spectra", (patches, count, layout.kept_height, kept_half), "c8")
+    tops, lefts = (memory.upload("phases", places, "i4") for places in (layout.tops, layout.lefts))
+
+    def transform(start: int, stop: int) -> None:
+        here = (stop - start) * patches
+        binned = memory.array("binned frames", (stop - start, *shape), "f4")
+        bin_frames(device, frames[start:stop], gain, layout.bin_factor, binned)
+        cuts = memory.array("patches", (here, *size), "f4")
+        transforms = memory.array("spectra of patches", (here, size[0], size[1] // 2 + 1), "c8")
+        with device.clock.stage("cut", moved_bytes=binned.nbytes + cuts.nbytes, flop=4 * cuts.size):
+            kernel("patches", "cut_patches")(
+                (here,),
+                binned,
+                tops[start:stop],
+                lefts[start:stop],
+                device.tables.patch_window(size[0]),
+                device.tables.patch_window(size[1]),
+                cuts,
+                patches,
+                *shape,
+                *size,
+            )
+        moved = cuts.nbytes + transforms.nbytes + 2 * kept[:, start:stop].nbytes
+        with device.clock.stage("transform", moved_bytes=moved, flop=transform_flop(here, size)):
+            device.transforms.forward(cuts, transforms)
+            kernel("patches", "keep_lowest")(
+                (here,),
+                transforms,
+                kept,
+                patches,
+                size[0],
+                size[1] // 2 + 1,
+                count,
+                start,
+                layout.kept_height,
+                kept_half,
+            )
+
+    bytes_each = 4 * shape[0] * shape[1] + patches * size[0] * size[1] * (4 + BYTES_A_PIXEL)
+    in_batches(memory, count, bytes_each, transform)
+    return CudaPatchSpectra(kept, layout.kept_width, device)

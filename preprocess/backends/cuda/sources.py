@@ -42,7 +42,7 @@ class Kernel:
 @functools.cache
 def kernel(file: str, name: str, threads: int = THREADS_A_BLOCK, **defines: str | int) -> Kernel:
     """Return a kernel of `kernels/FILE.cu`, compiled with these definitions when it is first used."""
-    module = cupy.RawModule(code=source(file, **defines), options=("--std=c++14",))
+    module = cupy.RawModule(code=source(file, THREADS=threads, **defines), options=("--std=c++14",))
     return Kernel(module.get_function(name), threads)
 
 

@@ -2,90 +2,118 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import RING_COUNT
-from preprocess.backends.cuda.device import DeviceArray, cupy, on_its_device
-from preprocess.backends.spectrum_layout import multiplicity, ring_indices, ring_sizes
+from preprocess.backends.cuda.aligned import AlignedSpectra, Shifted
+from preprocess.backends.cuda.binning import bin_frames, taper_frames
+from preprocess.backends.cuda.cuda_device import CudaDevice
+from preprocess.backends.cuda.device import DeviceArray, on_its_device
+from preprocess.backends.cuda.device_memory import in_batches
+from preprocess.backends.cuda.sources import kernel
+
+BYTES_A_PIXEL = 4 + 8
+"""Of a binned frame that is being transformed: itself, and the work area of the transform."""
 
 
 class CudaSpectra:
     """Transforms of binned frames on the device, complex64, shape (frames, height, width // 2 + 1)."""
 
-    def __init__(self, transforms: DeviceArray, shape: tuple[int, int], device: int) -> None:
+    def __init__(self, transforms: DeviceArray, shape: tuple[int, int], device: CudaDevice) -> None:
         self.transforms = transforms
         self.shape = shape
         self.frame_count = len(transforms)
         self.device = device
-        self._rings = ring_indices(shape)
-        self._multiplicity = multiplicity(shape)
+        self._aligned = AlignedSpectra(device, transforms[None], shape[1])
         self._total: DeviceArray = None
 
     def ring_sizes(self) -> NDArray[np.float64]:
         """Return the number of Fourier components of each ring."""
-        return ring_sizes(self.shape)
+        return self.device.tables.ring_sizes(self.shape)
 
     @on_its_device
     def ring_powers(self, shifts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return, for each ring, the power of the sum and the sum of powers."""
-        rows, columns = self._phases(shifts)
-        self._total = cupy.zeros(self.transforms.shape[1:], cupy.complex64)
-        power = cupy.zeros(self.transforms.shape[1:], cupy.float32)
-        for index, transform in enumerate(self.transforms):
-            self._total += transform * (rows[index][:, None] * columns[index][None])
-            power += transform.real**2 + transform.imag**2
-        of_sum = self._total.real**2 + self._total.imag**2
-        # Rings are added up on the CPU: the device would add with atomics, in another order each time.
-        return self._by_ring(cupy.asnumpy(of_sum)), self._by_ring(cupy.asnumpy(power))
+        powers = self.device.memory.array("results", (1, 2, RING_COUNT), "f8")
+        self._total = self._aligned.sum_up(self._shifted(shifts), RING_COUNT, powers)
+        of_sum, of_frames = powers.get()[0]
+        return of_sum, of_frames
 
     @on_its_device
     def correlations(
         self, shifts: NDArray[np.float64], weights: NDArray[np.float64], shape: tuple[int, int], radius: int
     ) -> NDArray[np.float32]:
         """Return windows of the weighted leave-one-out cross-correlations."""
-        rows, columns = self._phases(shifts)
-        frequency = np.arange(shape[0])
-        kept = cupy.asarray(np.where(frequency <= shape[0] // 2, frequency, self.shape[0] - shape[0] + frequency))
-        half = shape[1] // 2 + 1
-        weight = self._weight_map(weights)[kept, :half]
-        around = cupy.arange(-radius, radius + 1)
-        place = cupy.ix_(around % shape[0], around % shape[1])
-        windows = np.empty((self.frame_count, 2 * radius + 1, 2 * radius + 1), np.float32)
-        for index, transform in enumerate(self.transforms):
-            value = transform[kept, :half] * (rows[index][kept][:, None] * columns[index][None, :half])
-            product = weight * value * cupy.conj(self._total[kept, :half] - value)
-            windows[index] = cupy.asnumpy(cupy.fft.irfft2(product, s=shape)[place])
-        return windows
+        memory, (rows, columns) = self.device.memory, shape
+        half, side = columns // 2 + 1, 2 * radius + 1
+        shifted, ring_weights = self._shifted(shifts), self._aligned.ring_weights(weights)
+        rings = self.device.tables.rings(self.shape)
+        windows = memory.array("results", (self.frame_count, side, side), "f4")
+
+        def correlate(start: int, stop: int) -> None:
+            count = stop - start
+            products = memory.array("products", (count, rows, half), "c8")
+            surfaces = memory.array("surfaces", (count, rows, columns), "f4")
+            kernel("aligned", "cross_spectra")(
+                (rows, count),
+                self.transforms,
+                self._total,
+                shifted.along_y,
+                shifted.along_x,
+                rings,
+                ring_weights,
+                products,
+                start,
+                self.shape[0],
+                self.shape[1] // 2 + 1,
+                rows,
+                half,
+            )
+            self.device.transforms.backward(products, surfaces)
+            kernel("aligned", "cut_windows")((side, count), surfaces, windows, start, rows, columns, radius)
+
+        moved = self.frame_count * rows * columns * (4 + 4 + 8 + 4)
+        with self.device.clock.stage("correlate", moved_bytes=moved, flop=transform_flop(self.frame_count, shape)):
+            in_batches(memory, self.frame_count, rows * columns * (4 + BYTES_A_PIXEL), correlate)
+        found: NDArray[np.float32] = windows.get()
+        return found
 
     @on_its_device
     def derivatives(
         self, shifts: NDArray[np.float64], weights: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return gradient and Hessian of the weighted leave-one-out cross-correlations."""
-        rows, columns = self._phases(shifts)
-        weight = self._weight_map(weights) * cupy.asarray(self._multiplicity, cupy.float32)
-        ky = cupy.asarray(2 * np.pi * np.fft.fftfreq(self.shape[0]), cupy.float32)[:, None]
-        kx = cupy.asarray(2 * np.pi * np.fft.rfftfreq(self.shape[1]), cupy.float32)[None]
-        sums = np.empty((self.frame_count, 5))
-        for index, transform in enumerate(self.transforms):
-            value = transform * (rows[index][:, None] * columns[index][None])
-            product = weight * value * cupy.conj(self._total - value)
-            odd, even = product.imag, product.real
-            terms = (-ky * odd, -kx * odd, -ky * ky * even, -kx * kx * even, -ky * kx * even)
-            sums[index] = [float(term.sum(dtype=cupy.float64)) for term in terms]
-        return sums[:, :2], sums[:, 2:]
+        derivatives = self.device.memory.array("results", (1, self.frame_count, 5), "f8")
+        self._aligned.differentiate(self._shifted(shifts), self._total, weights, derivatives)
+        found = derivatives.get()[0]
+        return found[:, :2], found[:, 2:]
 
-    def _phases(self, shifts: NDArray[np.float64]) -> tuple[DeviceArray, DeviceArray]:
-        rows = np.exp(2j * np.pi * shifts[:, :1] * np.fft.fftfreq(self.shape[0]))
-        columns = np.exp(2j * np.pi * shifts[:, 1:] * np.fft.rfftfreq(self.shape[1]))
-        return cupy.asarray(rows, cupy.complex64), cupy.asarray(columns, cupy.complex64)
+    def _shifted(self, shifts: NDArray[np.float64]) -> Shifted:
+        return self._aligned.shifted(shifts[:, None], np.zeros(1, np.int32))
 
-    def _weight_map(self, weights: NDArray[np.float64]) -> DeviceArray:
-        return cupy.asarray(np.append(weights, 0.0).astype(np.float32)[self._rings])
 
-    def _by_ring(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        counts = np.bincount(self._rings.ravel(), (self._multiplicity * values).ravel(), RING_COUNT + 1)
-        return counts[:RING_COUNT].astype(np.float64)
+def transform_frames(device: CudaDevice, frames: DeviceArray, gain: DeviceArray | None, bin_factor: int) -> CudaSpectra:
+    """Return the transforms of frames (n, height, width), gain applied, box-binned, mean removed, edges tapered."""
+    count, height, width = frames.shape
+    shape = (height // bin_factor, width // bin_factor)
+    transforms = device.memory.array("spectra", (count, shape[0], shape[1] // 2 + 1), "c8")
+
+    def transform(start: int, stop: int) -> None:
+        binned = device.memory.array("binned frames", (stop - start, *shape), "f4")
+        parts = bin_frames(device, frames[start:stop], gain, bin_factor, binned)
+        taper_frames(device, binned, parts)
+        made = transforms[start:stop]
+        with device.clock.stage(
+            "transform", moved_bytes=binned.nbytes + made.nbytes, flop=transform_flop(stop - start, shape)
+        ):
+            device.transforms.forward(binned, made)
+
+    in_batches(device.memory, count, BYTES_A_PIXEL * shape[0] * shape[1], transform)
+    return CudaSpectra(transforms, shape, device)
+
+
+def transform_flop(count: int, shape: tuple[int, int]) -> int:
+    """Return about how many operations transforms of `count` real images take: 2.5 n log2 n each."""
+    size = shape[0] * shape[1]
+    return int(2.5 * count * size * np.log2(max(size, 2)))

@@ -7,7 +7,7 @@
    - a value that a thread keeps from one piece to the next is declared PER_THREAD and used as MINE(name),
    - what all threads of a block see is declared SHARED, its size a constant,
    - `continue` ends a thread's part of a piece; `return` outside of a piece ends the whole block.
-   Functions marked CORE are plain C. Blocks have one dimension of threads, at most MOST_THREADS. */
+   Functions marked CORE are plain C. Blocks have one dimension of threads, THREADS of them, a power of 2. */
 #ifndef PORTABLE_H
 #define PORTABLE_H
 
@@ -20,7 +20,9 @@ typedef unsigned int u32;
 typedef long long i64;
 typedef unsigned long long u64;
 
-#define MOST_THREADS 1024
+#ifndef THREADS
+#define THREADS 256
+#endif
 
 #ifdef __CUDACC__
 
@@ -31,7 +33,6 @@ typedef unsigned long long u64;
 #define EACH_THREAD for (int thread = threadIdx.x, once = 1; once; once = 0)
 #define PER_THREAD(type, name) type name
 #define MINE(name) name
-#define THREADS ((int)blockDim.x)
 #define BLOCK_X ((int)blockIdx.x)
 #define BLOCK_Y ((int)blockIdx.y)
 #define BLOCK_Z ((int)blockIdx.z)
@@ -47,22 +48,33 @@ typedef unsigned long long u64;
 #define SHARED
 #define BARRIER ((void)0)
 #ifdef THREADS_BACKWARDS /* results must not depend on which thread comes first within a piece */
-#define EACH_THREAD for (int thread = host_block.threads - 1; thread >= 0; thread--)
+#define EACH_THREAD for (int thread = THREADS - 1; thread >= 0; thread--)
 #else
-#define EACH_THREAD for (int thread = 0; thread < host_block.threads; thread++)
+#define EACH_THREAD for (int thread = 0; thread < THREADS; thread++)
 #endif
-#define PER_THREAD(type, name) type name[MOST_THREADS]
+#define PER_THREAD(type, name) type name[THREADS]
 #define MINE(name) name[thread]
-#define THREADS (host_block.threads)
 #define BLOCK_X (host_block.x)
 #define BLOCK_Y (host_block.y)
 #define BLOCK_Z (host_block.z)
 #define UNROLL
 
-struct HostBlock { int x, y, z, threads; };
+struct HostBlock { int x, y, z; };
 static thread_local HostBlock host_block;
 
 #endif
+
+/* What SHARED `values` (THREADS of them, a power of 2) add up to goes into values[0], always in the same order. */
+#define ADD_UP(values)                                                       \
+    for (int apart = THREADS / 2; apart > 0; apart /= 2) {                   \
+        BARRIER;                                                             \
+        EACH_THREAD {                                                        \
+            if (thread < apart) values[thread] += values[thread + apart];    \
+        }                                                                    \
+    }                                                                        \
+    BARRIER
+
+struct complex64 { float re, im; };
 
 CORE i32 smaller(i32 a, i32 b) { return a < b ? a : b; }
 CORE i32 larger(i32 a, i32 b) { return a > b ? a : b; }

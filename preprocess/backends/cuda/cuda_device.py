@@ -1,0 +1,52 @@
+"""What a worker has of a CUDA device: its memory, its stream, its plans of transforms, its tables, its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from preprocess.backends.cuda.device import cupy, require_device
+from preprocess.backends.cuda.device_memory import DeviceMemory
+from preprocess.backends.cuda.stage_clock import StageClock
+from preprocess.backends.cuda.tables import Tables
+from preprocess.backends.cuda.transforms import Transforms
+
+
+class CudaDevice:
+    """One worker's share of one device.
+
+    Parameters
+    ----------
+    number : int
+        The device's number, from 0.
+    memory_gb : float | None
+        Most memory to take, GB, everything counted; None: all that the device has.
+
+    Raises
+    ------
+    DeviceError
+        No such device answers.
+    """
+
+    def __init__(self, number: int, memory_gb: float | None = None) -> None:
+        require_device(number)
+        self.number = number
+        with cupy.cuda.Device(number):
+            self.stream = cupy.cuda.Stream(non_blocking=True)
+            self.memory = DeviceMemory(None if memory_gb is None else int(memory_gb * 1e9))
+        self.transforms = Transforms(self.memory)
+        self.memory.when_short = self.transforms.forget
+        self.tables = Tables(self.memory)
+        self.clock = StageClock()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Make it the thread's device: what follows runs on its stream and takes its memory."""
+        small = self.memory.allocator("small")
+        with cupy.cuda.Device(self.number), self.stream, cupy.cuda.using_allocator(small):
+            yield
+
+    def give_back_idle(self) -> None:
+        """Give back memory that is kept for later."""
+        with cupy.cuda.Device(self.number):
+            self.memory.give_back_idle()
