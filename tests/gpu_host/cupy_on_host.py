@@ -409,6 +409,7 @@ def module() -> types.ModuleType:
     runtime = namespace(
         CUDARuntimeError=CUDARuntimeError,
         getDeviceCount=lambda: 1,
+        getDeviceProperties=lambda number: {"name": b"this host"},
         memGetInfo=lambda: (device.total - device.taken, device.total),
         memcpyAsync=memcpy,
         memcpy=memcpy,
