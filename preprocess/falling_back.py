@@ -6,7 +6,7 @@ import logging
 import threading
 import traceback
 
-from preprocess.errors import DeviceError, DeviceLacksFeature, DeviceOutOfMemory
+from preprocess.errors import DeviceError, DeviceLacksFeature, DeviceOutOfMemory, PreprocessError
 
 CANNOT = (DeviceOutOfMemory, DeviceLacksFeature)
 """Errors that say nothing against the movie: another device may well align it."""
@@ -37,7 +37,14 @@ SAID = SaidOnce()
 
 
 def let_go_of_memory(error: BaseException | None) -> None:
-    """Clear the local variables that an error's tracebacks keep alive: frames and images among them."""
+    """Take from an error what its tracebacks keep alive: frames and images among it.
+
+    Errors of ours tell by their text what happened, and lose their tracebacks. Others, which a report of a defect
+    needs, keep them; the local variables go, and only what closures hold stays.
+    """
+    ours = isinstance(error, PreprocessError)
     while error is not None:
         traceback.clear_frames(error.__traceback__)
+        if ours:
+            error.__traceback__ = None
         error = error.__cause__ or error.__context__

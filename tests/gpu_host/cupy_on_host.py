@@ -9,6 +9,7 @@ and the inverse transform destroys what it reads.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import threading
 import time
 import types
@@ -34,12 +35,18 @@ class OutOfMemoryError(MemoryError):
 
 
 class HostDevice:
-    """The one device: how much memory it has, how much is taken, what was started on it."""
+    """The one device: how much memory it has, how much is taken, what was started on it.
 
-    def __init__(self, total: int = DEVICE_BYTES) -> None:
+    On a dry one memory is counted, but only touched where something is copied, and nothing is computed: so movies of
+    any size can be taken through it.
+    """
+
+    def __init__(self, total: int = DEVICE_BYTES, *, dry: bool = False) -> None:
         self.total = total
+        self.dry = dry
         self.taken = 0
         self.highest = 0
+        self.taken_anew = 0
         self.launches: list[str] = []
         self.copies_down = 0
         self.flags: tuple[str, ...] = kernels_on_host.USUAL
@@ -50,6 +57,7 @@ class HostDevice:
             if self.taken + size > self.total:
                 raise CUDARuntimeError(f"{size} bytes asked, {self.total - self.taken} there")
             self.taken += size
+            self.taken_anew += 1
             self.highest = max(self.highest, self.taken)
 
     def give_back(self, size: int) -> None:
@@ -65,6 +73,29 @@ class Block(bytearray):
     def __del__(self) -> None:
         if self.give_back is not None:
             self.give_back(len(self))
+
+
+class UntouchedBlock(mmap.mmap):
+    """The same, as pages that are not there before they are touched."""
+
+    give_back: Callable[[int], None] | None = None
+    size = 0
+
+    def __del__(self) -> None:
+        if self.give_back is not None:
+            self.give_back(self.size)
+
+
+def new_block(size: int, give_back: Callable[[int], None]) -> Block | UntouchedBlock:
+    """Return memory of the dry device or the other, filled with rubbish if it is there at all."""
+    if not device.dry or size == 0:
+        block = Block(bytes([RUBBISH]) * size)
+        block.give_back = give_back
+        return block
+    untouched = UntouchedBlock(-1, size)
+    untouched.size = size
+    untouched.give_back = give_back
+    return untouched
 
 
 class Memory:
@@ -161,9 +192,7 @@ class MemoryPool:
                 self._idle[rounded] -= 1
             else:
                 self._take(rounded)
-            block = Block(bytes([RUBBISH]) * size)
-            block.give_back = self._give_back
-            return MemoryPointer(block)
+            return MemoryPointer(new_block(size, self._give_back))
 
     def _take(self, rounded: int) -> None:
         """Get new memory; counted before it is asked for, as CuPy does."""
@@ -290,6 +319,8 @@ class PlanNd:
         self.work_area = current_allocator()(8 * batch * int(np.prod(shape)))
 
     def fft(self, a: ndarray, out: ndarray, direction: int) -> None:
+        if device.dry:
+            return
         *others, last = self.shape
         half = (self.batch, *others, last // 2 + 1)
         given, made = (_plain(array) for array in (a, out))
@@ -318,11 +349,12 @@ CUFFT_R2C, CUFFT_C2R, CUFFT_C2C, CUFFT_FORWARD, CUFFT_INVERSE = 0x2A, 0x2C, 0x29
 class RawKernel:
     def __init__(self, code: str, name: str, options: tuple[str, ...] = (), **_: Any) -> None:
         self.name = name
-        self._library = kernels_on_host.HostLibrary(code, device.flags)
+        self._library = None if device.dry else kernels_on_host.HostLibrary(code, device.flags)
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], **_: Any) -> None:
         device.launches.append(self.name)
-        self._library.launch(self.name, grid, block, args)
+        if self._library is not None:
+            self._library.launch(self.name, grid, block, args)
 
 
 class RawModule:

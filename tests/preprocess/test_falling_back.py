@@ -17,6 +17,7 @@ from preprocess.falling_back import SaidOnce
 from preprocess.grouping import FrameGroups
 from preprocess.movie_stages import MovieStages
 from preprocess.movies import open_movie
+from preprocess.movies.tiff_layout import tiff_pages
 from preprocess.overlapping import process_movies
 from preprocess.pipeline import process_movie
 from preprocess.results import ProcessedMovie
@@ -74,7 +75,7 @@ def test_a_device_that_is_full_all_of_a_sudden(on, tmp_path, monkeypatch):
         assert host.device.highest > 0
         with pytest.raises(DeviceOutOfMemory):
             on("cuda:0")
-        assert host.cupy.get_default_memory_pool().used_bytes() == 0
+        assert host.backend().available_bytes() == TINY  # nothing is held on
 
 
 def test_a_named_device_is_never_left(on, tmp_path):
@@ -144,6 +145,22 @@ def test_what_the_estimate_refuses_could_not_be_done(on, folder, monkeypatch):
     monkeypatch.setattr(pipeline, "refuse_too_large", lambda *_: None)
     with cuda_on_host(int(0.97 * need.least)), pytest.raises(DeviceOutOfMemory):
         on("cuda:0")
+
+
+def test_an_error_that_waits_to_be_told_holds_no_frames(folder, tmp_path):
+    """Whoever keeps the error must not keep what it came from, on a device that the next movies need."""
+    simulate_movie(SimulationSettings(height=96, width=128, frame_count=5, seed=1)).write(tmp_path / "bad.tiff")
+    with (tmp_path / "bad.tiff").open("r+b") as file:
+        strip = int(list(tiff_pages(file, file.seek(0, 2)))[2].strip_offsets[0])
+        file.seek(strip + 100)
+        file.write(b"\xff" * 100)
+    with cuda_on_host(PLENTY) as host:
+        settings = AlignmentSettings(device="cuda:0", threads=1)
+        stages = MovieStages.chosen(tmp_path / "out", settings, EXPOSURE, Acquisition())
+        (end,) = process_movies([tmp_path / "bad.tiff"], stages)
+        assert "is corrupt" in str(end.exception())
+        assert host.device.highest >= 5 * 96 * 128  # its frames had their place
+        assert stages.backend.available_bytes() == PLENTY
 
 
 def test_a_cap_on_the_device_counts(on, folder):

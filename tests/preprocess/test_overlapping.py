@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -24,6 +25,7 @@ from preprocess.simulation import SimulationSettings, simulate_movie
 
 EXPOSURE = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=0.83)
 PATIENCE_S = 60
+MOMENT_S = 0.3
 STAGE_THREADS = ("read_", "compute_", "write_")
 
 
@@ -135,7 +137,15 @@ def test_with_memory_for_one_movie_the_next_is_not_held_before_it_is_released(fo
     movies = [folder / name for name in ("a.tiff", "b.mrc", "c.tiff")]
     enough_for_one = CountingBackend()
     enough_for_one.memory_bytes = int(1.9 * needed(movies[0], enough_for_one))
-    ends = list(process_movies(movies, stages(tmp_path, enough_for_one)))
+    second_is_read = threading.Event()
+
+    def tell(movie: Path, stage: str, fraction: float) -> None:
+        if (movie, stage) == (movies[1], "read") and fraction > 0:
+            second_is_read.set()
+        if (movie, stage, fraction) == (movies[0], "align", 0.0):
+            assert not second_is_read.wait(MOMENT_S)
+
+    ends = list(process_movies(movies, stages(tmp_path, enough_for_one), tell))
     assert [end.exception() for end in ends] == [None] * 3
     assert enough_for_one.held_at_once == [1, 1, 1]
 
@@ -153,9 +163,24 @@ def test_what_only_fits_alone_is_done_alone(folder, tmp_path):
     movies = [folder / name for name in ("a.tiff", "b.mrc", "c.tiff", "d.mrc")]
     room_for_one = CountingBackend(most_held=1)  # a device that has less than it says
 
+    first_is_computed, third_is_held, first_is_written = (threading.Event() for _ in range(3))
+
     def tell(movie: Path, stage: str, fraction: float) -> None:
-        if (movie.name, stage, fraction) == ("a.tiff", "align", 0.0):
-            assert room_for_one.refused.wait(PATIENCE_S)
+        match (movie.name, stage, fraction):
+            case ("a.tiff", "align", 0.0):
+                assert room_for_one.refused.wait(PATIENCE_S)
+            case ("c.tiff", "read", 0.0):
+                assert first_is_computed.wait(PATIENCE_S)
+            case ("a.tiff", "write", 0.0):
+                first_is_computed.set()
+                assert third_is_held.wait(PATIENCE_S)
+            case ("a.tiff", "write", 1.0):
+                first_is_written.set()
+            case ("c.tiff", "align", 0.0):
+                third_is_held.set()
+                room_for_one.refused.clear()
+                assert first_is_written.wait(PATIENCE_S)
+                assert not room_for_one.refused.wait(MOMENT_S)  # the second waits to be alone
 
     ends = list(process_movies(movies, stages(tmp_path / "together", room_for_one), tell))
     assert [end.result().movie for end in ends] == movies
@@ -192,23 +217,32 @@ def test_an_interrupt_ends_what_is_on_its_way(folder, tmp_path, interruption):
             asked[movie.name] += 1
             yield movie
 
-    ends = process_movies(named(), stages(tmp_path))
+    leaving = threading.Event()
+    told: list[tuple[str, str]] = []
+
+    def tell(movie: Path, stage: str, fraction: float) -> None:
+        told.append((movie.name, stage))
+        if (movie.name, stage, fraction) == ("b.mrc", "align", 0.0):
+            assert leaving.wait(PATIENCE_S)
+            time.sleep(MOMENT_S)
+
+    ends = process_movies(named(), stages(tmp_path), tell)
 
     def use_the_first() -> None:
         with closing(ends):
             for end in ends:
                 assert end.result().movie == movies[0]
+                leaving.set()
                 raise interruption
 
     with pytest.raises(interruption):
         use_the_first()
     assert threads_of_stages() == []
     assert asked["d.mrc"] == 0
+    assert ("b.mrc", "sum") not in told
     names = set(contents(tmp_path))
-    assert not [name for name in names if "partial" in name]
-    for stem in "abc":  # each movie's files are all there, or none
-        assert len([name for name in names if name[0] == stem]) in {0, 6}
-    assert "a.json" in names
+    assert len(names) == 6  # the first movie's, and no partial files of others
+    assert {name[0] for name in names} == {"a"}
 
 
 def run_alone(movie: Path, out: Path, tell: Callable[[str, float], None]) -> PreprocessError | None:

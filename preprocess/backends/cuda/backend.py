@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
-from preprocess.backends.cuda.cuda_device import CudaDevice
+from preprocess.backends.cuda.cuda_device import cuda_device
 from preprocess.backends.cuda.device import on_its_device
 from preprocess.backends.cuda.filtering import filtered_sum
 from preprocess.backends.cuda.sources import frame_type
@@ -20,7 +20,7 @@ class CudaBackend:
     """One CUDA device."""
 
     def __init__(self, number: int, memory_gb: float | None = None) -> None:
-        self.device = CudaDevice(number, memory_gb)
+        self.device = cuda_device(number, memory_gb)
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,12 @@ from preprocess.backends.cuda.device_memory import DeviceMemory
 from preprocess.backends.cuda.stage_clock import StageClock
 from preprocess.backends.cuda.tables import Tables
 from preprocess.backends.cuda.transforms import Transforms
+
+
+@functools.cache
+def cuda_device(number: int, memory_gb: float | None = None) -> CudaDevice:
+    """Return this process' share of a device: one, so that the next movie finds memory, plans and tables ready."""
+    return CudaDevice(number, memory_gb)
 
 
 class CudaDevice:
@@ -32,7 +39,7 @@ class CudaDevice:
         require_device(number)
         self.number = number
         with cupy.cuda.Device(number):
-            self.stream = cupy.cuda.Stream(non_blocking=True)
+            self.stream = cupy.cuda.Stream()  # which waits for what others start on the default stream
             self.memory = DeviceMemory(None if memory_gb is None else int(memory_gb * 1e9))
         self.transforms = Transforms(self.memory)
         self.memory.when_short = self.transforms.forget

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -53,6 +54,7 @@ def on_its_device(
             with self.device.entered():
                 return method(self, *args, **kwargs)
         except cupy.cuda.memory.OutOfMemoryError as error:
+            traceback.clear_frames(error.__traceback__)  # whose arrays would live as long as the error
             self.device.give_back_idle()
             raise DeviceOutOfMemory(f"{name} has not enough memory for this movie: {error}") from error
         except cupy.cuda.runtime.CUDARuntimeError as error:

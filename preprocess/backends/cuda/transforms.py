@@ -42,8 +42,10 @@ class Transforms:
     def _run(self, kind: int, given: DeviceArray, made: DeviceArray, shape: tuple[int, int, int]) -> None:
         forward = kind == cupy.cuda.cufft.CUFFT_R2C
         direction = cupy.cuda.cufft.CUFFT_FORWARD if forward else cupy.cuda.cufft.CUFFT_INVERSE
+        plan = self._plan(kind, shape)
         try:
-            self._plan(kind, shape).fft(given, made, direction)
+            with self._lock:  # a plan serves one thread at a time
+                plan.fft(given, made, direction)
         except cupy.cuda.cufft.CuFFTError as error:
             raise DeviceError(f"a Fourier transform failed on the device: {error}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ MOST_SUMS = 16
 """Sums that one pass over the frames accumulates; more take several."""
 TILES = ((16, 64), (64, 16))
 """Rows and columns of the tiles of which a block makes one: the wider ones, else those for steeper displacements."""
+
+SPARE_BYTES = 2**22
+"""Kept free of sums: what they are made by, such as the field's coefficients, has to be somewhere."""
 
 
 def warped_sums(
@@ -48,14 +52,13 @@ def warped_sums(
 
 
 def _room_for(device: CudaDevice, count: int, shape: tuple[int, int]) -> list[DeviceArray]:
-    """Return up to `count` images, float32; fewer where the device has no room for more."""
-    images: list[DeviceArray] = []
-    try:
-        while len(images) < count:
-            images.append(device.memory.array("images", shape, "f4"))
-    except cupy.cuda.memory.OutOfMemoryError:
-        device.memory.give_back_idle()
-    return images
+    """Return up to `count` images, float32; fewer where the device has no room for more and a little else."""
+    held: list[DeviceArray] = []
+    with suppress(cupy.cuda.memory.OutOfMemoryError):
+        held.append(device.memory.array("spare", (SPARE_BYTES,), "u1"))
+        while len(held) <= count:
+            held.append(device.memory.array("images", shape, "f4"))
+    return held[1:]
 
 
 def _accumulate(
