@@ -75,7 +75,8 @@ def test_a_device_that_is_full_all_of_a_sudden(on, tmp_path, monkeypatch):
         assert host.device.highest > 0
         with pytest.raises(DeviceOutOfMemory):
             on("cuda:0")
-        assert host.backend().available_bytes() == TINY  # nothing is held on
+        gain_bytes = 96 * 128 * 4  # may be kept for the next movie; nothing else is
+        assert host.backend().available_bytes() >= TINY - gain_bytes
 
 
 def test_a_named_device_is_never_left(on, tmp_path):
