@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from preprocess.alignment.movie_motion import coarse_bin
+from preprocess.alignment.movie_motion import coarse_bin, kept_frequencies
 from preprocess.backends.contract import Backend
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.grouping import FrameGroups
@@ -20,7 +20,10 @@ PATCH_OVERLAP = 1.6
 DEVICE_READING_IMAGES = 3
 """On a device beside the frames: the raw sum in double precision, and the gain reference."""
 DEVICE_TRANSFORM_IMAGES = 4
-"""On a device at a sum's end: the sum, its transform, what the FFT works in, and the micrograph."""
+"""On a device beside what is transformed: its copy, its transform, and what the FFT works in."""
+
+DEVICE_SCRATCH_BYTES = 2**30
+"""What transforms at work take at most, however many frames there are (`backends.cuda.device_memory`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class MemoryNeed:
     """About how much memory a movie takes at its highest, bytes.
 
     `least` is what it cannot do without, `usual` what it takes when there is enough: a device with less makes fewer
-    sums at once, and keeps patches in the machine's memory.
+    sums and transforms at once.
     """
 
     least: int
@@ -41,7 +44,7 @@ def needed_memory(prepared: PreparedMovie, backend: Backend) -> MemoryNeed:
     if backend.name == "cpu":
         needed = needed_bytes(movie, groups, sums, prepared.estimation_bin)
         return MemoryNeed(needed, needed)
-    return device_need(movie, groups, sums, prepared.estimation_bin)
+    return device_need(movie, groups, sums, prepared.estimation_bin, local=prepared.settings.patches != (1, 1))
 
 
 def needed_bytes(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: int) -> int:
@@ -62,20 +65,30 @@ def needed_bytes(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: i
     return frames + max(reading, estimating, summing, filtering)
 
 
-def device_need(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: int) -> MemoryNeed:
-    """Return about how much of a CUDA device's memory aligning a movie takes at its highest; see `needed_bytes`."""
+def device_need(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: int, *, local: bool) -> MemoryNeed:
+    """Return about how much of a CUDA device's memory aligning a movie takes at its highest; see `needed_bytes`.
+
+    Parameters
+    ----------
+    local : bool
+        Whether patches are transformed, which stay on the device.
+    """
     pixels, frames = movie.height * movie.width, _frame_bytes(movie, groups)
+    shape = (movie.height, movie.width)
+    binned = 4 * pixels // estimation_bin**2
+    spectra = len(groups) * 4 * pixels // coarse_bin(shape) ** 2
+    patches = int(len(groups) * binned * kept_frequencies(shape) ** 2)
     reading = DEVICE_READING_IMAGES * pixels * 4
-    gain_and_frame = 2 * pixels * 4
-    whole = len(groups) * pixels * 4 // coarse_bin((movie.height, movie.width)) ** 2
-    patches = int(PATCH_OVERLAP * len(groups) * pixels * 4 / estimation_bin**2)
 
-    def at_highest(at_once: int, estimating: int) -> int:
-        summing = (at_once + 1) * pixels * 4
-        filtering = (at_once + DEVICE_TRANSFORM_IMAGES) * pixels * 4 - frames  # the frames are gone by then
-        return frames + max(reading, gain_and_frame + estimating, summing, filtering)
+    def at_highest(sums_at_once: int, overlap: float, frames_at_once: int) -> int:
+        at_work = min(frames_at_once * DEVICE_TRANSFORM_IMAGES * binned, DEVICE_SCRATCH_BYTES)
+        estimating = 4 * pixels + max(spectra, int(overlap * patches) * local) + at_work
+        summing = (sums_at_once + 1) * pixels * 4
+        filtering = (sums_at_once + DEVICE_TRANSFORM_IMAGES) * pixels * 4 - frames  # the frames are gone by then
+        return frames + max(reading, estimating, summing, filtering)
 
-    return MemoryNeed(least=at_highest(1, whole), usual=at_highest(sums, max(whole, patches)))
+    least = at_highest(1, 1.0, 1)
+    return MemoryNeed(least=least, usual=at_highest(sums, PATCH_OVERLAP, len(groups)))
 
 
 def _frame_bytes(movie: Movie, groups: FrameGroups) -> int:

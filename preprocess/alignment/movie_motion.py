@@ -90,7 +90,7 @@ def estimate_movie_motion(
         counts,
         whole.shifts,
         bin_factor=bin_factor,
-        kept=KEPT_WHEN_BINNED if bin_factor > 1 else KEPT if max(frame_shape) > SMALL_SIDE_PX else 1.0,
+        kept=kept_frequencies(frame_shape),
     )
     found = estimate_local_motion(
         stack.patch_spectra(layout), layout, whole.shifts, counts, lambda done: progress(0.6 + 0.4 * done)
@@ -105,6 +105,13 @@ def estimate_movie_motion(
 def coarse_bin(frame_shape: tuple[int, int]) -> int:
     """Return by how much frames of that height and width are binned to find the whole frame's motion."""
     return max(estimation_bin(*frame_shape), -(-max(frame_shape) // COARSE_SIDE_PX))
+
+
+def kept_frequencies(frame_shape: tuple[int, int]) -> float:
+    """Return which part of the binned frames' frequencies, along each axis, patches of such frames keep."""
+    if estimation_bin(*frame_shape) > 1:
+        return KEPT_WHEN_BINNED
+    return KEPT if max(frame_shape) > SMALL_SIDE_PX else 1.0
 
 
 def _whole_frame_alone(whole: WholeFrameMotion, counts: tuple[int, int], bin_factor: int, reason: str) -> MovieMotion:

@@ -133,13 +133,13 @@ def test_movies_that_the_device_cannot_hold_go_to_the_cpu_one_by_one(on, folder,
 
 def test_a_device_makes_fewer_sums_at_once_where_it_must(folder):
     movie, groups = open_movie(folder / "a.mrc"), FrameGroups.of(5, 1)
-    few, many = memory.device_need(movie, groups, 5, 1), memory.device_need(movie, groups, 9, 1)
+    few, many = (memory.device_need(movie, groups, sums, 1, local=True) for sums in (5, 60))
     assert 5 * 96 * 128 * 2 < few.least < few.usual < many.usual
     assert few.least == many.least
 
 
 def test_what_the_estimate_refuses_could_not_be_done(on, folder, monkeypatch):
-    need = memory.device_need(open_movie(folder / "a.mrc"), FrameGroups.of(5, 1), 5, 1)
+    need = memory.device_need(open_movie(folder / "a.mrc"), FrameGroups.of(5, 1), 5, 1, local=True)
     with cuda_on_host(PLENTY) as host:
         on("cuda:0")
         assert need.usual < 1.5 * host.device.highest
