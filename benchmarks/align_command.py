@@ -193,12 +193,12 @@ def _measure(
 
     try:
         first_runs = runner.first_runs(simulated_movie(find_preset(FIRST_MOVIE), 0, plan.cache))
-        of_preset: dict[str, list[BenchMovie]] = {}
+        of_kind: dict[tuple[object, ...], list[BenchMovie]] = {}
         for movie in movies:
             runs += runner.on(movie)
-            of_preset.setdefault(movie.preset or movie.label, []).append(movie)
+            of_kind.setdefault(movie.kind, []).append(movie)
             _write(so_far())
-        for alike in of_preset.values():
+        for alike in of_kind.values():
             if not alike[0].preset or alike[0].preset in plan.presets:
                 in_a_row.measure(alike)
                 _write(so_far())

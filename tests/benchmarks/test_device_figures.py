@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 from cuda_on_host import cuda_on_host
@@ -95,6 +96,13 @@ def test_files_go_in_turns_under_names_of_their_own(tmp_path):
     links = link_movies([bench_movie(tmp_path / "a.tiff"), bench_movie(tmp_path / "b.tiff")], 5, tmp_path / "links")
     assert [link.read_bytes() for link in links] == [b"a", b"b", b"a", b"b", b"a"]
     assert len({link.stem for link in links}) == 5
+
+
+def test_own_movies_of_one_kind_go_together():
+    one, other = bench_movie(Path("a.tiff")), bench_movie(Path("b.tiff"))
+    assert one.kind == other.kind
+    assert one.kind != bench_movie(Path("b.eer"), hardware_frames_per_frame=8).kind
+    assert replace(one, preset="k3").kind == replace(other, preset="k3", gain=Path("gain.mrc")).kind
 
 
 def test_a_movie_is_measured_on_the_device(tmp_path, monkeypatch, capsys):
