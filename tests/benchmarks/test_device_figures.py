@@ -126,6 +126,7 @@ def test_a_movie_is_measured_on_the_device(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(host.module("gauges"), "COPIED_BYTES", 2**16)
         monkeypatch.setattr(sys, "argv", ["device_child", "cuda:0", str(tmp_path / "request.json")])
         device_child.main()
+        assert host.cupy.get_default_memory_pool().total_bytes() == 0  # what was copied is not in the way
     figures = device_figures(json.loads(capsys.readouterr().out), movie.label)
     assert (figures.name, figures.movies) == ("this host", 2)
     assert set(figures.stage_seconds) == {"read", "align", "sum", "write"}

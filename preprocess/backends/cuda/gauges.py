@@ -39,21 +39,27 @@ def copy_rates(device: int) -> CopyRates:
     Each rate is the best of several copies of half a gigabyte.
     """
     with cupy.cuda.Device(device):
-        stream = cupy.cuda.get_current_stream()
-        source, target = (cupy.zeros(COPIED_BYTES, np.uint8) for _ in range(2))
-        pinned = np.frombuffer(cupy.cuda.alloc_pinned_memory(COPIED_BYTES), np.uint8, COPIED_BYTES)
+        on_device, upload, download = _copy_seconds()
+        cupy.get_default_memory_pool().free_all_blocks()  # what is measured next has the whole device
+    return CopyRates(2 * COPIED_BYTES / on_device, COPIED_BYTES / upload, COPIED_BYTES / download)
 
-        def on_device() -> None:
-            cupy.copyto(target, source)
 
-        def upload() -> None:
-            target.set(pinned, stream=stream)
+def _copy_seconds() -> list[float]:
+    """Return how long it takes on the current device to copy its memory, upwards, and downwards."""
+    stream = cupy.cuda.get_current_stream()
+    source, target = (cupy.zeros(COPIED_BYTES, np.uint8) for _ in range(2))
+    pinned = np.frombuffer(cupy.cuda.alloc_pinned_memory(COPIED_BYTES), np.uint8, COPIED_BYTES)
 
-        def download() -> None:
-            source.get(stream=stream, out=pinned)
+    def on_device() -> None:
+        cupy.copyto(target, source)
 
-        seconds = [_best_seconds(copy) for copy in (on_device, upload, download)]
-    return CopyRates(2 * COPIED_BYTES / seconds[0], COPIED_BYTES / seconds[1], COPIED_BYTES / seconds[2])
+    def upload() -> None:
+        target.set(pinned, stream=stream)
+
+    def download() -> None:
+        source.get(stream=stream, out=pinned)
+
+    return [_best_seconds(copy) for copy in (on_device, upload, download)]
 
 
 def _best_seconds(copy: Callable[[], None]) -> float:
