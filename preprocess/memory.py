@@ -21,7 +21,6 @@ DEVICE_READING_IMAGES = 3
 """On a device beside the frames: the raw sum in double precision, and the gain reference."""
 DEVICE_TRANSFORM_IMAGES = 4
 """On a device beside what is transformed: its copy, its transform, and what the FFT works in."""
-
 DEVICE_SCRATCH_BYTES = 2**30
 """What transforms at work take at most, however many frames there are (`backends.cuda.device_memory`)."""
 
