@@ -46,6 +46,11 @@ class HeldMovie:
     mean_counts: float
     remarks: tuple[str, ...]
 
+    def release(self) -> None:
+        """Give back the memory of all frames."""
+        self.stack.release()
+        self.grouped.release()
+
 
 def hold_movie(
     movie: Movie,

@@ -39,7 +39,7 @@ def choose_backend(device: str, threads: int = 0, memory_gb: float | None = None
             return _cpu(threads)
         raise DeviceError(
             f"{device}: CuPy is not installed",
-            hint="Install cupy-cuda12x or cupy-cuda13x, whichever fits the driver; or use --device cpu.",
+            hint="Install cryoferry[cuda12] or cryoferry[cuda13], whichever fits the driver; or use --device cpu.",
         ) from error
     except DeviceError:
         if device == "auto":

@@ -279,6 +279,12 @@ class Backend(Protocol):
     def name(self) -> str:
         """Return `cpu` or `cuda:N`."""
 
+    def available_bytes(self) -> int | None:
+        """Return how much memory may still be taken there, by the device and by any cap; None: nobody says."""
+
+    def finish(self) -> None:
+        """Wait until all that this thread has asked for is done, so that another thread can go on with it."""
+
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> FrameStack:
         """Return an empty stack for that many frames.
 
@@ -329,4 +335,7 @@ class Backend(Protocol):
         """Return the mean power spectrum of an image's tiles, each's mean removed, windowed: (side, side // 2 + 1)."""
 
     def stage_times(self) -> Mapping[str, StageTime]:
-        """Return what each stage took on the device since this was asked last; empty where nobody measures."""
+        """Return what each stage took on the device since this was asked last; empty where nobody measures.
+
+        Stages named `upload` and `download` carry bytes over the bus, and `decode` decodes frames.
+        """

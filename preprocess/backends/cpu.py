@@ -42,6 +42,7 @@ from preprocess.grouping import FrameGroups
 from preprocess.movies import Movie
 from preprocess.replacements import Replacements
 from preprocess.spectrum_tiles import SpectrumTiles
+from preprocess.system_memory import available_bytes
 
 
 class CpuSpectra:
@@ -311,6 +312,13 @@ class CpuBackend:
 
     def __init__(self, threads: int = 0) -> None:
         self.threads = RowThreads(usable_threads(threads))
+
+    def available_bytes(self) -> int | None:
+        """Return how much memory this process may still take."""
+        return available_bytes()
+
+    def finish(self) -> None:
+        """Do nothing: every call returns when its work is done."""
 
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CpuFrameStack:
         """Return an empty stack for that many frames."""

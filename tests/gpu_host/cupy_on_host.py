@@ -123,7 +123,11 @@ class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
     def __new__(cls, shape: Any, dtype: Any = float, memptr: MemoryPointer | None = None) -> ndarray:
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         memptr = memptr or current_allocator()(size)
-        return np.ndarray.__new__(cls, shape, dtype, buffer=memptr.mem, offset=memptr.offset) if size else _empty(shape)
+        return (
+            np.ndarray.__new__(cls, shape, dtype, buffer=memptr.mem, offset=memptr.offset)
+            if size
+            else _empty(shape, dtype)
+        )
 
     def get(self, stream: Any = None, order: str = "C", out: np.ndarray | None = None) -> np.ndarray:
         device.copies_down += 1
@@ -161,8 +165,8 @@ class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
         return _on_device(result)
 
 
-def _empty(shape: Any) -> Any:
-    return np.empty(shape).view(ndarray)
+def _empty(shape: Any, dtype: Any) -> Any:
+    return np.empty(shape, dtype).view(ndarray)
 
 
 def _plain(value: Any) -> Any:
@@ -437,6 +441,7 @@ def module() -> types.ModuleType:
     runtime = namespace(
         CUDARuntimeError=CUDARuntimeError,
         getDeviceCount=lambda: 1,
+        getDeviceProperties=lambda number: {"name": b"this host"},
         memGetInfo=lambda: (device.total - device.taken, device.total),
         memcpyAsync=memcpy,
         memcpy=memcpy,

@@ -14,6 +14,7 @@ from preprocess.backends.cuda.device import on_its_device
 from preprocess.backends.cuda.filtering import filtered_sum
 from preprocess.backends.cuda.pictures import reduced, tile_powers
 from preprocess.backends.cuda.pixels import with_pixels
+from preprocess.backends.cuda.sources import frame_type
 from preprocess.backends.cuda.stack import CudaFrameStack
 from preprocess.backends.cuda.written_images import ImageOnItsWay, bring_down
 from preprocess.spectrum_tiles import SpectrumTiles
@@ -31,9 +32,20 @@ class CudaBackend:
         return f"cuda:{self.device.number}"
 
     @on_its_device
+    def available_bytes(self) -> int | None:
+        """Return how much of the device's memory is left, and not more than its cap."""
+        return self.device.memory.free_bytes()
+
+    @on_its_device
+    def finish(self) -> None:
+        """Wait until all that this thread has asked for is done."""
+        self.device.stream.synchronize()
+
+    @on_its_device
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CudaFrameStack:
         """Return an empty stack for that many frames."""
         held = np.dtype(np.float32) if dtype == np.float16 else dtype
+        frame_type(np.dtype(held))  # what cannot be summed is not read either
         return CudaFrameStack(self.device.memory.array("frames", (frame_count, height, width), held), self.device)
 
     @on_its_device

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from preprocess.backends.cuda.device import cupy
-from preprocess.errors import DeviceError
+from preprocess.errors import DeviceLacksFeature
 
 FRAME_TYPES = {
     "uint8": "u8",
@@ -60,13 +60,13 @@ def frame_type(dtype: np.dtype[Any]) -> str:
 
     Raises
     ------
-    DeviceError
+    DeviceLacksFeature
         Frames of that type are not for a GPU.
     """
     try:
         return FRAME_TYPES[dtype.name]
     except KeyError:
-        raise DeviceError(f"frames of {dtype.name} are not summed on a GPU") from None
+        raise DeviceLacksFeature(f"frames of {dtype.name} are not summed on a GPU") from None
 
 
 def blocks_over(count: int, threads: int = THREADS_A_BLOCK) -> int:
