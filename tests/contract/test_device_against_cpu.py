@@ -24,6 +24,8 @@ from preprocess.settings import AlignmentSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie
 
 NUMBER_TYPES = ["uint8", "int8", "uint16", "int16", "float32", "float16"]
+WIDE_TILES, NARROW_TILES, NO_TILES = 0.1, 0.5, 2.0
+"""How much a field varies so that its sums are made in tiles or pixel by pixel, px."""
 
 
 @pytest.fixture(params=["on the host", pytest.param("on a device", marks=pytest.mark.gpu)])
@@ -69,15 +71,30 @@ def test_motion_is_measured_as_on_the_cpu(
         assert found.dtype == expected.dtype
 
 
+@pytest.mark.parametrize("shape", [(3, 1100, 37), (3, 41, 1030), (70, 24, 48)])
+def test_motion_of_tall_wide_and_long_movies_is_measured_as_on_the_cpu(
+    cuda: Backend, cpu: Backend, random: np.random.Generator, shape: tuple[int, int, int]
+) -> None:
+    """Where a block works on several rows, a row needs several turns, and frames are many."""
+    frames = movie_frames(random, shape=shape)
+    for found, expected in zip(*(measured(backend, frames, None, 1) for backend in (cuda, cpu)), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=5e-4, atol=5e-5 * np.abs(expected).max())
+
+
+def test_long_movies_are_summed_as_on_the_cpu(cuda: Backend, cpu: Backend, random: np.random.Generator) -> None:
+    """Displacements of some frames are found at a time: in the wide tiles of 16, in the narrow ones of 4."""
+    for count, steepness_px in ((35, WIDE_TILES), (11, NARROW_TILES)):
+        frames = movie_frames(random, shape=(count, HEIGHT, WIDTH))
+        field, weights = wavy_field(steepness_px, count), random.normal(0, 1, (7, count)).astype(np.float32)
+        found, expected = (sums(backend, frames, None, field, weights) for backend in (cuda, cpu))
+        np.testing.assert_allclose(found, expected, atol=5e-4)
+
+
 def test_the_same_question_has_the_same_answer(cuda: Backend, random: np.random.Generator) -> None:
     frames = movie_frames(random)
     once, again = (measured(cuda, frames, None, 1) for _ in range(2))
     for one, other in zip(once, again, strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-WIDE_TILES, NARROW_TILES, NO_TILES = 0.1, 0.5, 2.0
-"""How much a field varies so that its sums are made in tiles or pixel by pixel, px."""
 
 
 @pytest.mark.parametrize(

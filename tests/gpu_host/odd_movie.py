@@ -11,8 +11,10 @@ from preprocess.backends.contract import RING_COUNT, Backend, FrameStack
 COUNT, HEIGHT, WIDTH = 5, 97, 203
 
 
-def movie_frames(random: np.random.Generator, dtype: str = "uint8") -> np.ndarray:
-    return random.poisson(6, (COUNT, HEIGHT, WIDTH)).astype(dtype)
+def movie_frames(
+    random: np.random.Generator, dtype: str = "uint8", shape: tuple[int, int, int] = (COUNT, HEIGHT, WIDTH)
+) -> np.ndarray:
+    return random.poisson(6, shape).astype(dtype)
 
 
 def hold(backend: Backend, frames: np.ndarray, gain: np.ndarray | None = None) -> FrameStack:
@@ -44,8 +46,8 @@ def measured(backend: Backend, frames: np.ndarray, gain: np.ndarray | None, fact
     return [*found, measures.sum_powers, measures.frame_powers, measures.gradient, measures.hessian]
 
 
-def wavy_field(steepness_px: float, terms: int = 10) -> DisplacementField:
+def wavy_field(steepness_px: float, count: int = COUNT) -> DisplacementField:
     random = np.random.default_rng(5)
-    y, x = random.normal(0, steepness_px, (2, COUNT, terms))
-    y[:, 0], x[:, 0] = random.normal(0, 3, (2, COUNT))
+    y, x = random.normal(0, steepness_px, (2, count, 10))
+    y[:, 0], x[:, 0] = random.normal(0, 3, (2, count))
     return DisplacementField(y, x)
