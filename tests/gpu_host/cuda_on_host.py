@@ -18,6 +18,8 @@ OURS = "preprocess.backends.cuda"
 FLAGS = {
     "usual": kernels_on_host.USUAL,
     "backwards": kernels_on_host.USUAL + kernels_on_host.BACKWARDS,
+    "ahead": kernels_on_host.USUAL + kernels_on_host.AHEAD,
+    "ahead backwards": kernels_on_host.USUAL + kernels_on_host.AHEAD + kernels_on_host.BACKWARDS,
     "sanitized": kernels_on_host.SANITIZED,
 }
 
@@ -49,8 +51,9 @@ def cuda_on_host(
     device_bytes : int
         Memory of the device.
     kernels : str | None
-        How kernels are compiled: `usual`, `backwards` (threads take turns from the last to the first), `sanitized`;
-        None: as CRYOFERRY_HOST_KERNELS says, else as usual.
+        How kernels are compiled: `usual`, `backwards` (threads take turns from the last to the first), `ahead` (each
+        thread goes on until it waits at a barrier before the next one starts, which shows where one is missing),
+        `ahead backwards`, `sanitized`; None: as CRYOFERRY_HOST_KERNELS says, else as usual.
     dry : bool
         Memory is counted and nothing computed.
     """

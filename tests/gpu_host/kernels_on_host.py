@@ -25,6 +25,8 @@ SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover
 """For processes that have the sanitizer's library loaded first (LD_PRELOAD)."""
 BACKWARDS = ("-DTHREADS_BACKWARDS",)
 """Threads of a block take turns from the last to the first."""
+AHEAD = ("-DTHREADS_AHEAD", "-Wno-unused-variable")
+"""Each thread of a block goes on until it has to wait at a barrier, before the next one starts."""
 
 LAUNCHES = """
 template <typename T> struct Code { static constexpr const char* text = "?"; };
@@ -52,16 +54,72 @@ template <typename... P> struct Signature {
         return all;
     }
 };
+#ifdef THREADS_AHEAD
+#include <ucontext.h>
+#include <functional>
+#include <memory>
+#include <vector>
+
+static const size_t STACK_BYTES = 1 << 18;
+struct Fibres {
+    std::vector<ucontext_t> of_thread = std::vector<ucontext_t>(THREADS);
+    std::unique_ptr<char[]> stacks{new char[THREADS * STACK_BYTES]};
+    ucontext_t block;
+    std::function<void()> work;
+    int finished;
+};
+static thread_local Fibres* fibres;
+
+static void host_barrier() { swapcontext(&fibres->of_thread[host_block.thread], &fibres->block); }
+
+static void in_fibre() {
+    fibres->work();
+    fibres->finished++;
+}
+
+/* Returns whether all threads have met at the same barriers. */
+static bool run_block(std::function<void()> work) {
+    static thread_local Fibres kept;
+    fibres = &kept;
+    kept.work = work;
+    kept.finished = 0;
+    for (int thread = 0; thread < THREADS; thread++) {
+        ucontext_t& fibre = kept.of_thread[thread];
+        getcontext(&fibre);
+        fibre.uc_stack.ss_sp = kept.stacks.get() + thread * STACK_BYTES;
+        fibre.uc_stack.ss_size = STACK_BYTES;
+        fibre.uc_link = &kept.block;
+        makecontext(&fibre, in_fibre, 0);
+    }
+    while (kept.finished == 0) {
+        for (int turn = 0; turn < THREADS; turn++) {
+#ifdef THREADS_BACKWARDS
+            host_block.thread = THREADS - 1 - turn;
+#else
+            host_block.thread = turn;
+#endif
+            swapcontext(&kept.block, &kept.of_thread[host_block.thread]);
+        }
+    }
+    return kept.finished == THREADS;
+}
+#endif
+
 template <typename> struct Launch;
 template <typename... P> struct Launch<void (*)(P...)> {
     static const char* signature() { return Signature<P...>::get(); }
-    template <void (*kernel)(P...)> static void over(int nx, int ny, int nz, P... given) {
+    template <void (*kernel)(P...)> static int over(int nx, int ny, int nz, P... given) {
         for (int z = 0; z < nz; z++)
             for (int y = 0; y < ny; y++)
                 for (int x = 0; x < nx; x++) {
-                    host_block = {x, y, z};
+                    host_block = {x, y, z, 0};
+#ifdef THREADS_AHEAD
+                    if (!run_block([=] { kernel(given...); })) return 0;
+#else
                     kernel(given...);
+#endif
                 }
+        return 1;
     }
 };
 """
@@ -107,9 +165,9 @@ class HostLibrary:
         types = [ctypes.c_void_p if code[0] == "P" else C_TYPES[code] for code in codes]
         place = getattr(self.library, f"launch_{name}")
         place.restype = ctypes.c_void_p
-        run = ctypes.CFUNCTYPE(None, *[ctypes.c_int] * 3, *types)(place())
+        run = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int] * 3, *types)(place())
         values = [as_c(name, index, *both) for index, both in enumerate(zip(codes, arguments, strict=True))]
-        run(*sizes, *values)
+        assert run(*sizes, *values), f"{name}: not all threads of a block came to the same barriers"
 
 
 def as_c(kernel: str, index: int, code: str, argument: Any) -> Any:

@@ -41,7 +41,7 @@ def test_results_do_not_depend_on_the_order_of_threads_nor_on_the_run(random: np
     frames = movie_frames(random)
     gain = random.uniform(0.7, 1.3, (HEIGHT, WIDTH)).astype(np.float32)
     runs = []
-    for kernels in ("usual", "usual", "backwards"):
+    for kernels in ("usual", "usual", "backwards", "ahead", "ahead backwards"):
         with cuda_on_host.cuda_on_host(kernels=kernels) as host:
             images = hold(host.backend(), frames, gain).warped_sums(wavy_field(0.5), np.ones((7, COUNT), np.float32))
             runs.append([*measured(host.backend(), frames, gain, 2), *(image.get() for image in images)])
@@ -241,6 +241,40 @@ def test_kernels_get_what_they_take_or_nothing_runs(host: CudaOnHost) -> None:
             library.launch("find_means", (1,), (256,), wrong)
     with pytest.raises(AssertionError, match="compiled for 256"):
         library.launch("find_means", (1,), (128,), good)
+
+
+WAITING = """
+#include "portable.h"
+KERNEL neighbours(const i32* given, i32* made) {
+    SHARED i32 held[THREADS];
+    EACH_THREAD { held[thread] = given[thread]; }
+    %s;
+    EACH_THREAD { made[thread] = held[(thread + 1) %% THREADS]; }
+}
+KERNEL parted(const i32* given, i32* made) {
+    if (given[0] > host_block.thread) BARRIER;
+    EACH_THREAD { made[thread] = 0; }
+}
+"""
+
+
+def test_a_missing_barrier_and_one_that_not_all_threads_meet_are_seen(host: CudaOnHost) -> None:
+    dialect = (Path(host.module("sources").__file__).parent / "kernels/portable.h").read_text("utf-8")
+    numbers = np.arange(1, 257, dtype=np.int32)
+    given, made = host.cupy.array(numbers), host.cupy.zeros(256, np.int32)
+    for between, flags, right in (
+        ("BARRIER", "ahead", True),
+        ("BARRIER", "ahead backwards", True),
+        ("", "ahead", False),
+        ("", "ahead backwards", False),
+    ):
+        source = (WAITING % between).replace('#include "portable.h"\n', dialect)
+        library = kernels_on_host.HostLibrary(source, cuda_on_host.FLAGS[flags])
+        library.launch("neighbours", (1,), (256,), (given, made))
+        assert np.array_equal(made.get(), np.roll(numbers, -1)) == right
+    library.launch("parted", (1,), (256,), (host.cupy.array(numbers + 300), made))  # all threads wait
+    with pytest.raises(AssertionError, match="the same barriers"):
+        library.launch("parted", (1,), (256,), (given, made))
 
 
 SANITIZED_RUN = """

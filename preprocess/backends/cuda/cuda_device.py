@@ -27,7 +27,7 @@ class CudaDevice:
     number : int
         The device's number, from 0.
     memory_gb : float | None
-        Most memory to take, GB, everything counted; None: all that the device has.
+        Most memory to take, GB, beside what the driver keeps for itself; None: all that the device has.
 
     Raises
     ------

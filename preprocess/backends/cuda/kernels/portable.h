@@ -45,6 +45,24 @@ typedef unsigned long long u64;
 
 #define CORE static inline
 #define KERNEL extern "C" void
+#define BLOCK_X (host_block.x)
+#define BLOCK_Y (host_block.y)
+#define BLOCK_Z (host_block.z)
+#define UNROLL
+
+struct HostBlock { int x, y, z, thread; };
+static thread_local HostBlock host_block;
+
+#ifdef THREADS_AHEAD
+/* Each thread goes on until a barrier before the next one starts, so that what lacks a barrier goes wrong. Who runs a
+   block provides `host_barrier`, which lets the other threads come that far, and sets the number of the thread. */
+static void host_barrier();
+#define SHARED static thread_local
+#define BARRIER host_barrier()
+#define EACH_THREAD for (int thread = host_block.thread, once = 1; once; once = 0)
+#define PER_THREAD(type, name) type name
+#define MINE(name) name
+#else
 #define SHARED
 #define BARRIER ((void)0)
 #ifdef THREADS_BACKWARDS /* results must not depend on which thread comes first within a piece */
@@ -54,13 +72,7 @@ typedef unsigned long long u64;
 #endif
 #define PER_THREAD(type, name) type name[THREADS]
 #define MINE(name) name[thread]
-#define BLOCK_X (host_block.x)
-#define BLOCK_Y (host_block.y)
-#define BLOCK_Z (host_block.z)
-#define UNROLL
-
-struct HostBlock { int x, y, z; };
-static thread_local HostBlock host_block;
+#endif
 
 #endif
 
