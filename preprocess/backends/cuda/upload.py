@@ -92,13 +92,14 @@ class Uploads:
         """
         computing, sending = cupy.cuda.get_current_stream(), cupy.cuda.Stream(non_blocking=True)
         sent: list[Any] = []
-        used = [computing.record()]  # buffers may be memory that work under way still uses
+        used: list[Any] = []
         with ThreadPoolExecutor(self._threads, thread_name_prefix="upload") as pool:
             reading = self._read(pool, 0)
             try:
                 for index, plan in enumerate(self._plans):
                     cut_off = self._finish(reading)
-                    sending.wait_event(used[max(0, index - 1)])  # the batch before the last was in this buffer
+                    if index > 1:
+                        sending.wait_event(used[index - 2])  # the batch that was in this buffer
                     with sending, self._device.clock.stage("upload", moved_bytes=plan.size):
                         there, here = self._on_device[index % 2][: plan.size], self._pinned[index % 2][: plan.size]
                         there.set(here, stream=sending)
@@ -111,7 +112,10 @@ class Uploads:
                     yield self._uploaded(index, cut_off)
                     used.append(computing.record())
             finally:
-                sending.synchronize()  # before its buffers go back to where memory comes from
+                # Nothing uses the buffers any more when they go back to their pool, which serves uploads alone: so the
+                # next movie's need not wait for what else is at work.
+                sending.synchronize()
+                computing.synchronize()
 
     def _uploaded(self, index: int, cut_off: frozenset[int]) -> Uploaded:
         plan, buffer = self._plans[index], self._on_device[index % 2]

@@ -129,7 +129,7 @@ def test_a_clear_that_is_none_is_found_out(cuda, tmp_path, monkeypatch):
     codes = lzw_codes(counts(shape=(60_000,), mean=60))
     full = codes.index(256)
     first_two = codes[: codes.index(256, full + 1) + 1]
-    strip = lzw_mistakable(first_two, full)
+    strip, _ = lzw_mistakable(first_two, full)
     rows = (
         len(imagecodecs.lzw_decode(lzw_bits([256, *first_two, 257]))) // 100 + 20
     )  # some of the third stretch, and more
@@ -173,18 +173,35 @@ def lzw_bits(codes: list[int], also: str | None = None) -> bytes:
     return int(bits, 2).to_bytes(len(bits) // 8, "big")
 
 
-def lzw_mistakable(first_two: list[int], full: int) -> bytes:
-    """Return a strip whose third stretch ends early, while bits where a full one would end are those of a Clear."""
+def lzw_mistakable(first_two: list[int], full: int, filling: int = 0) -> tuple[bytes, int]:
+    """Return a strip whose third stretch ends early, while bits where a full one would end are those of a Clear.
+
+    Its fourth stretch holds bytes of one value. Also return how many codes the third one has.
+    """
     head = len("".join(lzw_texts([256, *first_two])))
-    one = head + 9 * 254 + 10 * 512 + 11 * 1024 + 12 * (full - 1790) + 3  # 256 is 000100000000
+    clear = head + 9 * 254 + 10 * 512 + 11 * 1024 + 12 * (full - 1790)
+    one = clear + 3  # 256 is 000100000000
     for early in range(1, 20):
-        texts = lzw_texts([256, *first_two, *[7] * early, 256, *[0] * 4000])
+        texts = lzw_texts([256, *first_two, *[7] * early, 256, *[filling] * 4000])
         ends = np.cumsum([len(text) for text in texts])
         above_last = int(ends[np.searchsorted(ends, one, side="right")]) - 1 - one
-        if above_last < 8:  # the bit belongs to a literal, which becomes another one
+        if above_last < 8:  # the bit belongs to a byte, which becomes another one
             bits = "".join(texts)
-            return lzw_bits([], bits[:one] + "1" + bits[one + 1 :])
+            return lzw_bits([], bits[:clear] + format(256, "012b") + bits[clear + 12 :]), early
     raise AssertionError
+
+
+@pytest.mark.parametrize(("filling", "is_found_out"), [(0, False), (255, True)])
+def test_what_lies_behind_a_clear_tells_whether_it_is_one(cuda, filling, is_found_out):
+    codes = lzw_codes(counts(shape=(60_000,), mean=60))
+    full = codes.index(256)
+    strip, early = lzw_mistakable(codes[: codes.index(256, full + 1) + 1], full, filling)
+    strips, cupy = cuda.module("strips"), cuda.cupy
+    block = cupy.asarray(np.frombuffer(strip, np.uint8))
+    table, first_slots = cupy.asarray(np.array([[0, len(strip), 0, 1]])), cupy.asarray(np.array([0, 9]))
+    stretches, found = cupy.zeros((9, strips.STRETCH_NUMBERS), np.int64), cupy.zeros(1, np.int32)
+    strips._lzw("lzw_find_stretches")((1,), block, table, 1, first_slots, stretches, found)
+    assert stretches.get()[:4, 1].tolist() == [0, full, full, early if is_found_out else full]
 
 
 @pytest.mark.parametrize(

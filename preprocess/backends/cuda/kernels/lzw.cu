@@ -3,9 +3,10 @@
    Many strips: one thread each (lzw_decode_strips). Few long ones have no such parallelism, but an encoder begins a new
    table, with a Clear code, whenever the table is full. From one Clear to the next the widths of codes depend on their
    number alone, so that the next Clear is found without decoding: where the longest stretch so far says it should be,
-   or else by walking from code to code (lzw_find_stretches). Then each stretch is a thread's, twice: for its length
+   or else by walking from code to code (lzw_find_stretches). A place that holds a Clear by chance is told by the codes
+   behind it, or else when the stretch is read; the strip is then one thread's. Then each stretch is a thread's, twice: for its length
    (lzw_measure_stretches), and, when the lengths before it are added up (lzw_place_stretches), for its bytes
-   (lzw_decode_stretches). What it costs: each code is read twice instead of once, and one code more for each stretch;
+   (lzw_decode_stretches). What it costs: each code is read twice instead of once, and a few more for each stretch;
    three times, the first time by one thread a strip, where stretches end before their table is full.
 
    A code's string is a piece of what was decoded before, so a table needs the place where each code's output begins and
@@ -18,6 +19,7 @@
 #define LZW_CLEAR 256
 #define LZW_END 257
 #define LZW_FIRST_FREE 258
+#define LZW_LOOKED_AT 32 /* codes behind what may be a Clear: chance passes it about once in 2^40 times */
 #define LZW_LAST_ENTRY 3838 /* the code of a stretch that fills the table's last place, 4095 */
 
 /* How the decoding of a stretch ended. */
@@ -108,15 +110,25 @@ CORE u8 lzw_strip(const u8* block, const Strip* strip, u8* images, u32* starts, 
     return STRIP_WHOLE;
 }
 
+/* Whether what begins at a bit can be a stretch: each code stands for a byte, or for what its table holds by then. */
+CORE int lzw_may_begin(const u8* block, i64 bit, i64 end_bit) {
+    for (int index = 0; index < LZW_LOOKED_AT && bit + 9 <= end_bit; index++, bit += 9) {
+        int code = lzw_code_at(block, bit, end_bit, 9);
+        if (code == LZW_CLEAR || code == LZW_END) return 1;
+        if (code - LZW_FIRST_FREE >= index) return 0;
+    }
+    return 1;
+}
+
 /* Find where a strip's stretches begin and how many codes each has; return how many there are, or -1 if more than
    `most`. The last one ends at an End code or with the data. */
 CORE i32 lzw_find(const u8* block, const Strip* strip, Stretch* stretches, i32 most) {
     i64 bit = 8 * strip->begin, end_bit = 8 * (strip->begin + strip->count), longest = 0;
     for (i32 found = 0; found < most; found++) {
         i64 index = longest, at = bit + lzw_bits_before(longest);
-        int code = 0;
-        if (longest && at + lzw_width(index) <= end_bit) code = lzw_code_at(block, at, end_bit, lzw_width(index));
-        if (code != LZW_CLEAR) {
+        int width = lzw_width(longest), code = 0;
+        if (longest && at + width <= end_bit) code = lzw_code_at(block, at, end_bit, width);
+        if (code != LZW_CLEAR || !lzw_may_begin(block, at + width, end_bit)) {
             at = bit;
             for (index = 0; at + lzw_width(index) <= end_bit; at += lzw_width(index++)) {
                 code = lzw_code_at(block, at, end_bit, lzw_width(index));
