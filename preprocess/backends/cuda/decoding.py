@@ -50,6 +50,7 @@ def fill_frames(
     """
     encoded = movie.encoded()
     reason = "their encoding is read by the CPU alone" if encoded is None else None
+    remarks: tuple[str, ...] = ()
     if encoded is not None and not isinstance(encoded, EncodedEvents):
         reason = unsuited(encoded)
     if encoded is not None and reason is None:
@@ -57,13 +58,15 @@ def fill_frames(
             _decode_on_device(device, held, put, movie, encoded, used, told)
         except cupy.cuda.memory.OutOfMemoryError:
             device.give_back_idle()
-            reason = "the device has no memory left for it"
+            _say_once("the device has no memory left for it")  # no remark: a result must not depend on who else runs
         else:
             return ()
-    _say_once(reason)
+    if reason is not None:
+        _say_once(reason)
+        remarks = (f"frames were decoded on the CPU: {reason}",)
     for done, _ in enumerate(movie.deliver(put, used.start, used.stop), start=1):
         told(done / len(used))
-    return (f"frames were decoded on the CPU: {reason}",)
+    return remarks
 
 
 def sum_groups(device: CudaDevice, frames: DeviceArray, groups: FrameGroups, sums: DeviceArray) -> None:
