@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -176,7 +176,6 @@ def _measure(
     in_a_row = InARow(plan.device, plan.sustained_count, work, plan.threads, runner.environment(), tell)
 
     def so_far() -> Results:
-        told = [run for run in runs if not run.preset or run.preset in plan.presets]
         return Results(
             plan=plan,
             machine=at_first,
@@ -184,7 +183,7 @@ def _measure(
             missing=how_to_get,
             first_runs=first_runs,
             runs=list(runs),
-            summaries=summarise(told),
+            summaries=summarise([run for run in runs if not run.preset or run.preset in plan.presets]),
             scalings=scaling(runs) if plan.scaling else [],
             on_device=in_a_row.on_device,
             sustained=in_a_row.sustained,
@@ -193,19 +192,26 @@ def _measure(
 
     try:
         first_runs = runner.first_runs(simulated_movie(find_preset(FIRST_MOVIE), 0, plan.cache))
-        of_kind: dict[tuple[object, ...], list[BenchMovie]] = {}
+        done = []
         for movie in movies:
             runs += runner.on(movie)
-            of_kind.setdefault(movie.kind, []).append(movie)
+            done.append(movie)
             _write(so_far())
-        for alike in of_kind.values():
-            if not alike[0].preset or alike[0].preset in plan.presets:
-                in_a_row.measure(alike)
-                _write(so_far())
+        for alike in _by_kind(movie for movie in done if not movie.preset or movie.preset in plan.presets):
+            in_a_row.measure(alike)
+            _write(so_far())
     finally:
         if not plan.keep:
             shutil.rmtree(work, ignore_errors=True)
     return so_far()
+
+
+def _by_kind(movies: Iterable[BenchMovie]) -> list[list[BenchMovie]]:
+    """Return movies together that one command can align together."""
+    kinds: dict[tuple[object, ...], list[BenchMovie]] = {}
+    for movie in movies:
+        kinds.setdefault(movie.kind, []).append(movie)
+    return list(kinds.values())
 
 
 def _write(results: Results) -> Path:
