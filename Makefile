@@ -52,6 +52,12 @@ demo: scipion-if-wanted  ## see the whole path work: microscope to Scipion (SCIP
 bench: install  ## measure alignment against RELION on this machine (BENCH="k3 --seeds 0-4": other movies)
 	@$(BIN)/cryoferry bench align $(or $(BENCH),small faint doming)
 
+CUDA ?= 12
+.PHONY: bench-gpu
+bench-gpu: install  ## the same on an NVIDIA GPU, stage by stage, 200 movies in a row (CUDA=13: a driver for CUDA 13)
+	@$(BIN)/python -c 'import cupy' 2>/dev/null || $(BIN)/python -m pip install --quiet 'cupy-cuda$(CUDA)x[ctk]>=14'
+	@$(BIN)/cryoferry bench align $(or $(BENCH),k3 k3-super falcon-eer) --device cuda:0 --threads $(or $(THREADS),8)
+
 # ---- checks
 
 .PHONY: check

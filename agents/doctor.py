@@ -86,7 +86,7 @@ def _device() -> Iterator[Finding]:
     if told.returncode == 0 and gpus:
         yield Finding("gpu", "ok", "; ".join(gpus))
     elif "No module named 'cupy'" in told.stderr:
-        what = "For a GPU install CuPy: pip install cupy-cuda12x (or cupy-cuda13x, by the driver)."
+        what = "For a GPU install CuPy: cryoferry[cuda12] (or cryoferry[cuda13], by the driver)."
         yield Finding("gpu", "warn", "no CuPy; movies are aligned on the CPU", what)
     else:
         last = (told.stderr.strip().splitlines() or ["no device"])[-1]

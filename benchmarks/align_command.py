@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,15 +18,21 @@ from benchmarks.align_runs import AlignRuns, Run
 from benchmarks.align_summary import Summary, summarise
 from benchmarks.align_tables import tables
 from benchmarks.bench_movies import BenchMovie, own_movie, simulated_movie
-from benchmarks.contestants import Contestant, chosen_contestants, program_version
+from benchmarks.contestants import Contestant, chosen_contestants, on_device, program_version
+from benchmarks.device_figures import DeviceFigures
+from benchmarks.device_measuring import require_device
+from benchmarks.device_tables import device_tables
 from benchmarks.errors import NothingToMeasure
+from benchmarks.in_a_row import InARow
 from benchmarks.machine import machine
 from benchmarks.presets import Preset, find_preset, parse_seeds
 from benchmarks.scaling import LENGTHS, SIZES, Scaling, scaling
+from benchmarks.sustained import Sustained
 from preprocess.acquisition import Acquisition
 from preprocess.outputs import write_text
 
 SOME_FAILED = 3
+SUSTAINED_ON_DEVICE = 200
 WIDTH_COLUMNS = 100
 FIRST_MOVIE = "small@256x256x6"
 """What cryoferry is run on with nothing compiled yet: so small that compiling is nearly all that it takes."""
@@ -49,6 +55,15 @@ class AlignPlan:
     gain: Path | None
     eer_frames: int | None
     acquisition: Acquisition
+    device: str = "cpu"
+    sustained: int | None = None
+
+    @property
+    def sustained_count(self) -> int:
+        """Return how many movies to align in a row; 0: none. On a CUDA device many, unless said otherwise."""
+        if self.sustained is None:
+            return 0 if self.device == "cpu" else SUSTAINED_ON_DEVICE
+        return self.sustained
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +78,21 @@ class Results:
     runs: list[Run]
     summaries: list[Summary]
     scalings: list[Scaling]
+    on_device: list[DeviceFigures]
+    sustained: list[Sustained]
+    failures: list[str]
+
+    @property
+    def some_failed(self) -> bool:
+        """Tell whether anything could not be measured."""
+        failures = [run.failure for run in self.runs] + [one.failure for one in self.sustained] + self.failures
+        return any(failure is not None for failure in failures)
 
     def as_object(self) -> dict[str, Any]:
         """Return the results for JSON."""
         return {
             "machine": self.machine,
+            "device": self.plan.device,
             "threads": self.plan.threads,
             "repeats": self.plan.repeats,
             "programs": self.versions,
@@ -75,6 +100,9 @@ class Results:
             "first_runs": [run.as_object() for run in self.first_runs],
             "summary": [summary.as_object() for summary in self.summaries],
             "scaling": [one.as_object() for one in self.scalings],
+            "on_device": [one.as_object() for one in self.on_device],
+            "sustained": [one.as_object() for one in self.sustained],
+            "failures": self.failures,
             "runs": [run.as_object() for run in self.runs],
         }
 
@@ -86,6 +114,8 @@ def run_align_benchmark(plan: AlignPlan, *, dry_run: bool, json: bool) -> int:
     ------
     NothingToMeasure
         Neither presets nor movies, or a name that nothing has.
+    DeviceMissing
+        The CUDA device that is to be measured does not answer.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     presets, seeds = [find_preset(name) for name in _preset_names(plan)], parse_seeds(plan.seeds)
@@ -93,18 +123,21 @@ def run_align_benchmark(plan: AlignPlan, *, dry_run: bool, json: bool) -> int:
         raise NothingToMeasure("neither a preset nor --movies is given")
     own = [own_movie(path, gain=plan.gain, flags=plan.acquisition, eer_frames=plan.eer_frames) for path in plan.movies]
     here, missing = chosen_contestants(list(plan.programs))
+    if plan.device != "cpu":
+        here.insert(0, on_device(plan.device))
     for contestant in missing:
         console.print(f"{contestant.name} is not on the PATH; {contestant.how_to_get}", markup=False)
     if dry_run:
         _say_plan(plan, presets, seeds, here, json=json, console=console)
         return 0
+    require_device(plan.device)
     results = _measure(plan, chain(_simulated(plan, presets, seeds, console), own), here, missing, console)
     written = _write(results)
     pictures = write_plots(results.summaries, results.scalings, plan.out)
     _tell(results, [written, *pictures])
     if json:
         typer.echo(json_text.dumps(results.as_object(), ensure_ascii=False))
-    return SOME_FAILED if any(run.failure is not None for run in results.runs) else 0
+    return SOME_FAILED if results.some_failed else 0
 
 
 def _preset_names(plan: AlignPlan) -> list[str]:
@@ -140,21 +173,45 @@ def _measure(
     runner = AlignRuns(here, work, threads=plan.threads, repeats=plan.repeats, keep=plan.keep, tell=tell)
     runs: list[Run] = []
     first_runs: list[Run] = []
+    in_a_row = InARow(plan.device, plan.sustained_count, work, plan.threads, runner.environment(), tell)
 
     def so_far() -> Results:
-        told = [run for run in runs if not run.preset or run.preset in plan.presets]
-        scalings = scaling(runs) if plan.scaling else []
-        return Results(plan, at_first, versions, how_to_get, first_runs, list(runs), summarise(told), scalings)
+        return Results(
+            plan=plan,
+            machine=at_first,
+            versions=versions,
+            missing=how_to_get,
+            first_runs=first_runs,
+            runs=list(runs),
+            summaries=summarise([run for run in runs if not run.preset or run.preset in plan.presets]),
+            scalings=scaling(runs) if plan.scaling else [],
+            on_device=in_a_row.on_device,
+            sustained=in_a_row.sustained,
+            failures=in_a_row.failures,
+        )
 
     try:
         first_runs = runner.first_runs(simulated_movie(find_preset(FIRST_MOVIE), 0, plan.cache))
+        done = []
         for movie in movies:
             runs += runner.on(movie)
+            done.append(movie)
+            _write(so_far())
+        for alike in _by_kind(movie for movie in done if not movie.preset or movie.preset in plan.presets):
+            in_a_row.measure(alike)
             _write(so_far())
     finally:
         if not plan.keep:
             shutil.rmtree(work, ignore_errors=True)
     return so_far()
+
+
+def _by_kind(movies: Iterable[BenchMovie]) -> list[list[BenchMovie]]:
+    """Return movies together that one command can align together."""
+    kinds: dict[tuple[object, ...], list[BenchMovie]] = {}
+    for movie in movies:
+        kinds.setdefault(movie.kind, []).append(movie)
+    return list(kinds.values())
 
 
 def _write(results: Results) -> Path:
@@ -179,6 +236,8 @@ def _say_plan(
         "movies": [str(path) for path in plan.movies],
         "programs": [contestant.name for contestant in here],
         "repeats": plan.repeats,
+        "device": plan.device,
+        "movies_in_a_row": plan.sustained_count,
     }
     if json:
         typer.echo(json_text.dumps(wanted))
@@ -197,10 +256,15 @@ def _tell(results: Results, written: Sequence[Path]) -> None:
         f"load at the beginning {told['load_1_min']:g}",
         markup=False,
     )
-    for table in tables(results.summaries, results.scalings, results.first_runs):
+    for table in chain(
+        tables(results.summaries, results.scalings, results.first_runs),
+        device_tables(results.on_device, results.sustained, results.summaries),
+    ):
         console.print()
         console.print(table)
     for summary in results.summaries:
         for failure in summary.failures:
             console.print(f"{summary.preset}, {summary.program}: {failure}", markup=False, style="red")
+    for failure in results.failures:
+        console.print(failure, markup=False, style="red")
     console.print("\nwrote " + ", ".join(str(path) for path in written), markup=False, soft_wrap=True)

@@ -136,7 +136,7 @@ class AlignRuns:
                 run.command,
                 cwd=movie.path.parent,
                 log=out / "stderr.log",
-                environment=self._environment(),
+                environment=self.environment(),
             )
             result = contestant.result(movie, out, took.stdout)
         except BenchmarkError as error:
@@ -147,7 +147,7 @@ class AlignRuns:
         self._tell(f"{movie.label}: {contestant.name} {took.wall_s:.1f} s, {took.peak_bytes / 1e9:.2f} GB")
         return run, result
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Return what programs find in their environment: this cryoferry, not another that may be installed."""
         here = str(Path(__file__).parents[1])
         paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])

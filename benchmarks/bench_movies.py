@@ -46,6 +46,15 @@ class BenchMovie:
         return self.path.name if self.seed is None else f"{self.preset} {self.seed}"
 
     @property
+    def kind(self) -> tuple[object, ...]:
+        """Return what is the same for movies that one command can align together, and cost the same."""
+        if self.preset:
+            return (self.preset,)
+        size = (self.height, self.width, self.frame_count, self.hardware_frames_per_frame)
+        told = (self.pixel_size_angstrom, self.voltage_kv, self.dose_per_frame_e_per_a2)
+        return (self.path.suffix, self.gain, size, told)
+
+    @property
     def simulated(self) -> SimulatedMovie | None:
         """Return the simulated movie with its truth, made anew at every call; None for a user's own."""
         return None if self.settings is None else simulate_movie(self.settings)

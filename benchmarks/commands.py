@@ -37,6 +37,16 @@ def align(
         ),
     ] = "",
     threads: Annotated[int, typer.Option(min=1, help="Threads of each program.")] = 2,
+    device: Annotated[
+        str,
+        typer.Option(metavar="cpu|cuda:N", help="With cuda:N also cryoferry on that device, stage by stage."),
+    ] = "cpu",
+    sustained: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, help="Also align N movies in a row in one process; 200 with a CUDA device, else none."
+        ),
+    ] = None,
     scaling: Annotated[bool, typer.Option("--scaling", help="Also measure cost against pixels and frames.")] = False,
     cache: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder that keeps simulated movies for the next time.")
@@ -79,6 +89,8 @@ def align(
         acquisition=Acquisition(
             pixel_size_angstrom=pixel_size, voltage_kv=voltage, dose_per_frame_e_per_a2=dose_per_frame
         ),
+        device=device,
+        sustained=sustained,
     )
     exit_code = run_align_benchmark(plan, dry_run=dry_run, json=json)
     if exit_code:

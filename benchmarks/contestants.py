@@ -7,8 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +50,22 @@ class Contestant:
         return shutil.which(self.program) is not None
 
 
-def cryoferry_command(movie: BenchMovie, out: Path, threads: int, *more: str) -> list[str]:
-    """Return the command that aligns a movie with this cryoferry: weighted and unweighted micrograph."""
-    command = [sys.executable, "-m", "cryoferry", "align", str(movie.path), "--out", str(out), "--overwrite", "--json"]
+def align_command(movie: BenchMovie, files: Sequence[Path], out: Path, threads: int, device: str) -> list[str]:
+    """Return the command that aligns files, all like `movie`, with this cryoferry on a device."""
+    command = [sys.executable, "-m", "cryoferry", "align", *map(str, files), "--out", str(out), "--overwrite", "--json"]
     command += ["--pixel-size", f"{movie.pixel_size_angstrom:g}", "--voltage", f"{movie.voltage_kv:g}"]
-    command += ["--dose-per-frame", f"{movie.dose_per_frame_e_per_a2:g}", "--unweighted", "--float32"]
-    command += ["--device", "cpu", "--threads", f"{threads}", "--bin", f"{movie.bin_factor}"]
+    command += ["--dose-per-frame", f"{movie.dose_per_frame_e_per_a2:g}"]
+    command += ["--device", device, "--threads", f"{threads}", "--bin", f"{movie.bin_factor}"]
     if movie.gain is not None:
         command += ["--gain", str(movie.gain)]
     if movie.hardware_frames_per_frame is not None:
         command += ["--eer-frames", f"{movie.hardware_frames_per_frame}"]
-    return [*command, *more]
+    return command
+
+
+def cryoferry_command(movie: BenchMovie, out: Path, threads: int, *more: str, device: str = "cpu") -> list[str]:
+    """Return the command that aligns a movie with this cryoferry: weighted and unweighted micrograph."""
+    return [*align_command(movie, [movie.path], out, threads, device), "--unweighted", "--float32", *more]
 
 
 def cryoferry_result(movie: BenchMovie, out: Path, stdout: str) -> RunResult:
@@ -144,6 +150,12 @@ CONTESTANTS = {
         ),
     )
 }
+
+
+def on_device(device: str) -> Contestant:
+    """Return cryoferry on a CUDA device as a contestant."""
+    command = partial(cryoferry_command, device=device)
+    return Contestant(f"{CRYOFERRY}-{device}", sys.executable, "", command, cryoferry_result)
 
 
 def chosen_contestants(names: list[str]) -> tuple[list[Contestant], list[Contestant]]:

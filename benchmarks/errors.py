@@ -5,6 +5,7 @@
   + ResultUnreadable     a program's output is not what it should be
   + ProgramFailed        a program ended with an error
   + TookTooLong          a program was stopped
+  + DeviceMissing        the device to be measured does not answer
 """
 
 from __future__ import annotations
@@ -47,3 +48,13 @@ class TookTooLong(BenchmarkError):
     """A program took longer than it was given, and was stopped."""
 
     hint = "Give it longer, or less to do."
+
+
+class DeviceMissing(BenchmarkError):
+    """No CUDA device answers."""
+
+    exit_code = 2
+    hint = (
+        "On a machine with an NVIDIA GPU: see that nvidia-smi lists it, then install cryoferry[cuda12] or [cuda13], "
+        "whichever fits the driver. Without one, --device cpu measures everything that needs none."
+    )

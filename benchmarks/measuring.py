@@ -37,7 +37,8 @@ def measure(
     log: Path,
     environment: Mapping[str, str] | None = None,
     cap_s: float | None = None,
-    watch: Callable[[int], AbstractContextManager[object]] = lambda _: nullcontext(),
+    watch: Callable[[int], AbstractContextManager[object]] | None = None,
+    each_line: Callable[[str], None] | None = None,
 ) -> Measurement:
     """Run a command to its end; what it says on stderr goes to `log`.
 
@@ -47,6 +48,8 @@ def measure(
         It is stopped after so many seconds.
     watch
         Called with the process's id; what it returns is entered while the command runs.
+    each_line
+        Told each line of stdout as it comes; there is no cap then.
 
     Raises
     ------
@@ -74,8 +77,9 @@ def measure(
                 start_new_session=True,
             )
             try:
-                with watch(process.pid):
-                    stdout, _ = process.communicate(timeout=cap_s)
+                with watch(process.pid) if watch is not None else nullcontext():
+                    stdout = "" if each_line is None else _told_lines(process, each_line)
+                    stdout += process.communicate(timeout=cap_s)[0]
             except subprocess.TimeoutExpired as error:
                 raise TookTooLong(f"{Path(command[0]).name} was stopped after {cap_s:g} s") from error
             finally:
@@ -87,3 +91,12 @@ def measure(
         last = [*stdout.splitlines(), *log.read_text("utf-8", "replace").splitlines()][-_TOLD_LINES:]
         raise ProgramFailed(f"{Path(command[0]).name} ended with exit code {figures['exit_code']}: {' / '.join(last)}")
     return Measurement(figures["wall_s"], figures["cpu_s"], figures["peak_bytes"], stdout)
+
+
+def _told_lines(process: subprocess.Popen[str], each_line: Callable[[str], None]) -> str:
+    """Pass each line of a process's stdout on as it comes; return all of them at its end."""
+    lines = []
+    for line in process.stdout or ():
+        lines.append(line)
+        each_line(line)
+    return "".join(lines)

@@ -1,29 +1,31 @@
-"""Aligns a list of movies for `cryoferry align`: what is refused beforehand, progress, and what is told in the end."""
+"""Aligns a list of movies for `cryoferry align`: what is refused beforehand, and what is told in the end."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from preprocess.errors import OutputRefused, PreprocessError
 from preprocess.micrographs_star import FILE_NAME, write_micrographs_star
+from preprocess.movie_bars import MovieBars
+from preprocess.movie_stages import MovieStages
 from preprocess.options import ChosenAlignment
 from preprocess.output_names import output_paths, refuse_to_write_over
+from preprocess.overlapping import pays_on, process_movies
 from preprocess.pipeline import process_movie
 from preprocess.results import ProcessedMovie
 
 SOME_FAILED = 3
-STAGES = ("read", "align", "sum", "write")
 
 
 def refuse_collisions(movies: Sequence[Path], out: Path) -> None:
@@ -69,7 +71,7 @@ class Aligned:
 
 
 class AlignmentRun:
-    """Aligns movies one after the other, going on after a failed one."""
+    """Aligns movies in their order, going on after a failed one."""
 
     def __init__(self, alignment: ChosenAlignment, out: Path, *, json: bool, star: bool = False) -> None:
         self._alignment = alignment
@@ -104,10 +106,13 @@ class AlignmentRun:
             The only movie failed.
         """
         done: list[Aligned] = []
-        for number, movie in enumerate(movies, start=1):
-            done.append(self._align(movie, f"{number}/{len(movies)} {movie.name}"))
-            if self._json and not (len(movies) == 1 and isinstance(done[-1].result, PreprocessError)):
-                _print_object(_as_object(done[-1]))
+        with MovieBars(self._console, movies) as bars:
+            for item in self._aligned(movies, bars):
+                done.append(item)
+                bars.remove(item.movie)
+                if self._json and not (len(movies) == 1 and isinstance(item.result, PreprocessError)):
+                    with bars.aside():
+                        _print_object(_as_object(item))
         failed = [item for item in done if isinstance(item.result, PreprocessError)]
         aligned = [item.result for item in done if isinstance(item.result, ProcessedMovie)]
         if self._star and aligned:
@@ -120,40 +125,35 @@ class AlignmentRun:
                 self._console.print(f"{item.movie.name}: {line}", markup=False, soft_wrap=True)
         return SOME_FAILED if failed else 0
 
-    def _align(self, movie: Path, label: str) -> Aligned:
-        with self._bar(label) as tell:
-            try:
-                result = process_movie(
-                    movie,
-                    self._out,
-                    settings=self._alignment.settings,
-                    acquisition=self._alignment.flags,
-                    configured=self._alignment.configured,
-                    progress=tell,
-                )
-            except PreprocessError as error:
-                return Aligned(movie, error)
-        return Aligned(movie, result)
+    def _aligned(self, movies: Sequence[Path], bars: MovieBars) -> Iterator[Aligned]:
+        """Yield what becomes of each movie, in order; their stages overlap where that pays."""
+        chosen = self._alignment
+        if len(movies) > 1 and chosen.settings.device != "cpu":
+            stages = MovieStages.chosen(self._out, chosen.settings, chosen.flags, chosen.configured)
+            if pays_on(stages.backend):
+                with closing(process_movies(movies, stages, bars.tell)) as ends:
+                    for movie, end in zip(movies, ends, strict=True):
+                        yield _what_became(movie, end.result)
+                return
+        for movie in movies:
+            yield _what_became(movie, partial(self._align_alone, movie, bars))
 
-    @contextmanager
-    def _bar(self, label: str) -> Iterator[Any]:
-        """Show a progress bar on a terminal; hand out the function that moves it."""
-        bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[stage]:5}"),
-            TimeElapsedColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-            transient=True,
+    def _align_alone(self, movie: Path, bars: MovieBars) -> ProcessedMovie:
+        return process_movie(
+            movie,
+            self._out,
+            settings=self._alignment.settings,
+            acquisition=self._alignment.flags,
+            configured=self._alignment.configured,
+            progress=partial(bars.tell, movie),
         )
-        with bar:
-            task = bar.add_task(label, total=len(STAGES), stage="")
 
-            def tell(stage: str, fraction: float) -> None:
-                bar.update(task, completed=STAGES.index(stage) + fraction, stage=stage)
 
-            yield tell
+def _what_became(movie: Path, align: Callable[[], ProcessedMovie]) -> Aligned:
+    try:
+        return Aligned(movie, align())
+    except PreprocessError as error:
+        return Aligned(movie, error)
 
 
 def _print_object(item: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@
   + OutputRefused           an output exists, or two movies would write one output
   + DeviceError             the device is missing or of no use
     - DeviceOutOfMemory
+    - DeviceLacksFeature    the device's code cannot do what this movie needs
 
 A class's docstring is the sentence that the user reads; `exit_code` and `hint` are its command's.
 """
@@ -100,3 +101,9 @@ class DeviceOutOfMemory(DeviceError):
 
     exit_code = 5
     hint = "Use --device cpu, or fewer workers for each device."
+
+
+class DeviceLacksFeature(DeviceError):
+    """This movie needs something that the device's code cannot do."""
+
+    hint = "Use --device auto or cpu: the CPU aligns such movies."

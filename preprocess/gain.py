@@ -13,6 +13,8 @@ RELION's rules, found by comparing with RELION 3.1.3 pixel by pixel (`tests/prep
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,8 @@ def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | Non
     Returns
     -------
     ndarray or None
-        Shape (height, width) in the movie's orientation; zero = defect. None when the settings name no file.
+        Shape (height, width) in the movie's orientation; zero = defect. None when the settings name no file. The last
+        one is kept: the next movie with that file, unchanged, gets the same array, and nobody may write into it.
 
     Raises
     ------
@@ -52,15 +55,45 @@ def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | Non
     """
     if settings.path is None:
         return None
-    stored = _read(settings.path, movie.format)
-    _check_values(settings.path, stored)
-    if divides(settings, movie):
-        stored = np.divide(stored.mean(dtype=np.float64), stored, out=np.zeros_like(stored), where=stored > 0)
-    gain = turned(stored, settings)
-    if isinstance(movie, EerMovie) and (gain.shape[0] * 2, gain.shape[1] * 2) == (movie.height, movie.width):
-        gain = enlarged(gain, movie.upsampling)
+    twice = movie.upsampling if isinstance(movie, EerMovie) else 1
+    shape, state = (movie.height, movie.width), _state(settings.path)
+    gain = _loaded(settings, _Use(movie.format, divides(settings, movie), shape, twice, state))
     if gain.shape != (movie.height, movie.width):
         raise _shape_mismatch(settings, gain.shape, movie)
+    return gain
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What a movie makes of a gain's file, and how the file is; `upsampling` is that of the frames' `shape`."""
+
+    movie_format: str
+    divides: bool
+    shape: tuple[int, int]
+    upsampling: int
+    file_state: tuple[int, int, int] | None
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Return what differs when a file is another than before; None if it cannot be seen."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(settings: GainSettings, use: _Use) -> NDArray[np.float32]:
+    """Return what a file's gain multiplies by, turned and enlarged; read anew when any of the arguments differs."""
+    assert settings.path is not None
+    stored = _read(settings.path, use.movie_format)
+    _check_values(settings.path, stored)
+    if use.divides:
+        stored = np.divide(stored.mean(dtype=np.float64), stored, out=np.zeros_like(stored), where=stored > 0)
+    gain = turned(stored, settings)
+    if use.upsampling > 1 and (gain.shape[0] * 2, gain.shape[1] * 2) == use.shape:
+        gain = enlarged(gain, use.upsampling)
     return np.ascontiguousarray(gain, np.float32)
 
 

@@ -1,24 +1,53 @@
-"""How much memory a movie needs, asked before anything is read."""
+"""How much memory a movie needs, on the CPU and on a CUDA device, asked before anything is read."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
+from preprocess.alignment.movie_motion import coarse_bin, kept_frequencies
 from preprocess.backends.contract import Backend
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.grouping import FrameGroups
 from preprocess.movies import Movie
+from preprocess.preparing import PreparedMovie
 
-FULL_IMAGES = 6
-"""Float32 images of a frame's size beside the frames: gain reference, raw sum, its corrected copy, and their masks."""
+FULL_IMAGES = 3
+"""Float32 images of a frame's size beside the frames: raw sum, gain reference mended for the movie, their masks."""
 TRANSFORM_IMAGES = 3
 """Of the same size: one sum, its transform and the micrograph."""
 PATCH_OVERLAP = 1.6
 """Patches overlap, so that their transforms take more than the frames' own."""
+DEVICE_READING_IMAGES = 6
+"""On a device beside the frames: gain reference, raw sum, its mask, and means around pixels, by rows and by boxes."""
+DEVICE_TRANSFORM_IMAGES = 4
+"""On a device beside what is transformed: its copy, its transform, and what the FFT works in."""
+DEVICE_SCRATCH_BYTES = 2**30
+"""What transforms at work take at most, however many frames there are (`backends.cuda.device_memory`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """About how much memory a movie takes at its highest, bytes.
+
+    `least` is what it cannot do without, `usual` what it takes when there is enough: a device with less makes fewer
+    sums and transforms at once.
+    """
+
+    least: int
+    usual: int
+
+
+def needed_memory(prepared: PreparedMovie, backend: Backend) -> MemoryNeed:
+    """Return what a movie needs where it is to be aligned."""
+    movie, groups, sums = prepared.movie, prepared.groups, prepared.sum_count
+    if backend.name == "cpu":
+        needed = needed_bytes(movie, groups, sums, prepared.estimation_bin)
+        return MemoryNeed(needed, needed)
+    return device_need(movie, groups, sums, prepared.estimation_bin, local=prepared.settings.patches != (1, 1))
 
 
 def needed_bytes(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: int) -> int:
-    """Return about how much memory aligning a movie takes at its highest.
+    """Return about how much memory aligning a movie on the CPU takes at its highest.
 
     Parameters
     ----------
@@ -27,63 +56,76 @@ def needed_bytes(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: i
     estimation_bin : int
         By how much frames are binned to estimate motion, where each px is kept as a transform (4 bytes).
     """
+    pixels, frames = movie.height * movie.width, _frame_bytes(movie, groups)
+    reading = FULL_IMAGES * pixels * 4
+    estimating = int(PATCH_OVERLAP * len(groups) * pixels * 4 / estimation_bin**2) + pixels * 4
+    summing = (sums + 1) * pixels * 4
+    filtering = (sums + TRANSFORM_IMAGES) * pixels * 4 - frames
+    kept_gain = pixels * 4  # for the next movie
+    return frames + kept_gain + max(reading, estimating, summing, filtering)
+
+
+def device_need(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: int, *, local: bool) -> MemoryNeed:
+    """Return about how much of a CUDA device's memory aligning a movie takes at its highest; see `needed_bytes`.
+
+    Parameters
+    ----------
+    local : bool
+        Whether patches are transformed, which stay on the device.
+    """
+    pixels, frames = movie.height * movie.width, _frame_bytes(movie, groups)
+    shape = (movie.height, movie.width)
+    binned = 4 * pixels // estimation_bin**2
+    spectra = len(groups) * 4 * pixels // coarse_bin(shape) ** 2
+    patches = int(len(groups) * binned * kept_frequencies(shape) ** 2)
+    reading = DEVICE_READING_IMAGES * pixels * 4
+
+    def at_highest(sums_at_once: int, overlap: float, frames_at_once: int) -> int:
+        at_work = min(frames_at_once * DEVICE_TRANSFORM_IMAGES * binned, DEVICE_SCRATCH_BYTES)
+        estimating = 4 * pixels + max(spectra, int(overlap * patches) * local) + at_work
+        summing = (sums_at_once + 1) * pixels * 4
+        filtering = (sums_at_once + DEVICE_TRANSFORM_IMAGES) * pixels * 4 - frames  # the frames are gone by then
+        return frames + max(reading, estimating, summing, filtering)
+
+    least = at_highest(1, 1.0, 1)
+    return MemoryNeed(least=least, usual=at_highest(sums, PATCH_OVERLAP, len(groups)))
+
+
+def _frame_bytes(movie: Movie, groups: FrameGroups) -> int:
+    """Return what the frames take, and their sums by groups."""
     pixels = movie.height * movie.width
     itemsize = 4 if movie.dtype.name == "float16" else movie.dtype.itemsize
     frames = groups.frame_count * pixels * itemsize
     if not groups.single:
         frames += len(groups) * pixels * groups.sum_dtype(movie.dtype).itemsize
-    reading = FULL_IMAGES * pixels * 4
-    estimating = int(PATCH_OVERLAP * len(groups) * pixels * 4 / estimation_bin**2) + pixels * 4
-    summing = (sums + 1) * pixels * 4
-    filtering = (sums + TRANSFORM_IMAGES) * pixels * 4 - frames
-    return frames + max(reading, estimating, summing, filtering)
+    return frames
 
 
-def available_bytes() -> int | None:
-    """Return how much memory this process may still take, by the system and its control group; None: nobody says."""
-    limits = []
-    try:
-        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-    except OSError:
-        return None
-    limits += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            texts = [(Path("/sys/fs/cgroup") / name).read_text("ascii").strip() for name in (limit, used)]
-        except OSError:
-            continue
-        if all(text.isdigit() for text in texts):
-            limits.append(max(0, int(texts[0]) - int(texts[1])))
-    return min(limits, default=None)
-
-
-def refuse_too_large(movie: Movie, backend: Backend, groups: FrameGroups, sums: int, estimation_bin: int) -> None:
-    """Refuse a movie that the memory there is cannot hold.
+def refuse_too_large(prepared: PreparedMovie, backend: Backend) -> None:
+    """Refuse a movie that the memory there is cannot hold; nothing else may be held while this is asked.
 
     Raises
     ------
     DeviceOutOfMemory
         The text says how much is needed and there, the hint what would fit.
     """
-    available = available_bytes()
-    if backend.name != "cpu" or available is None:
+    available, needed = backend.available_bytes(), needed_memory(prepared, backend).least
+    if available is None or needed <= available:
         return
-    needed = needed_bytes(movie, groups, sums, estimation_bin)
-    if needed <= available:
-        return
+    movie, frame_count = prepared.movie, prepared.groups.frame_count
     one_frame = movie.height * movie.width * movie.dtype.itemsize
-    others = needed - groups.frame_count * one_frame
-    fitting = (available - others) // one_frame
-    ways = "Free memory, use fewer workers at a time, or another machine"
+    fitting = (available - (needed - frame_count * one_frame)) // one_frame
+    if backend.name == "cpu":
+        where, ways = "memory", "Free memory, use fewer workers at a time, or another machine"
+    else:
+        where = f"{backend.name}'s memory"
+        ways = "Use --device auto or cpu, free the device, or raise --device-memory if it is given"
     if fitting >= 2:
         ways += f"; about {fitting} frames would fit (--last-frame)"
     if movie.format == "eer":
         ways += "; more hardware frames for each frame (--eer-frames) take less"
     raise DeviceOutOfMemory(
-        f"{movie.path.name}: {groups.frame_count} frames of {movie.height} x {movie.width} px need about"
-        f" {needed / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB are there",
+        f"{movie.path.name}: {frame_count} frames of {movie.height} x {movie.width} px need about"
+        f" {needed / 1e9:.1f} GB of {where}, {available / 1e9:.1f} GB are there",
         hint=f"{ways}.",
     )

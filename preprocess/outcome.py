@@ -15,7 +15,6 @@ from preprocess.alignment.accumulated import AccumulatedMotion
 from preprocess.alignment.field import DisplacementField, term_names
 from preprocess.alignment.local_motion import LocalDecision
 from preprocess.alignment.whole_frame import WholeFrameMotion
-from preprocess.backends.contract import Image
 from preprocess.defect_files import is_serialem
 from preprocess.defects import Defects
 from preprocess.dose import DoseWeights, critical_dose_scale
@@ -27,18 +26,19 @@ from preprocess.motioncor_logs import full_log, patch_log
 from preprocess.movies import Movie
 from preprocess.output_names import output_paths
 from preprocess.outputs import remove_partial_files, write_bytes, write_micrograph
-from preprocess.pictures import power_spectrum, spectrum_png, thumbnail_png
+from preprocess.pictures import spectrum_png, thumbnail_png, whole_spectrum
 from preprocess.quality import GainFit
 from preprocess.relion_motion import relion_motion
 from preprocess.results import OutputFile, ProcessedMovie
 from preprocess.settings import AlignmentSettings
+from preprocess.sums import Micrographs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """A movie's images and figures.
 
-    `images` has the micrographs by role, `used` the indices of the frames in them; `device` is `cpu` or `cuda:N`.
+    `used` has the indices of the frames in the images; `device` is `cpu` or `cuda:N`.
     """
 
     movie: Movie
@@ -55,7 +55,7 @@ class Outcome:
     defects: Defects
     gain_fit: GainFit | None
     mean_counts: float
-    images: dict[str, Image]
+    images: Micrographs
     device: str
     warnings: tuple[str, ...]
 
@@ -88,42 +88,42 @@ def write_outcome(outcome: Outcome, out_dir: Path) -> Written:
     except (FileExistsError, NotADirectoryError) as error:
         raise OutputRefused(f"{out_dir} is no folder and cannot become one") from error
     remove_partial_files(out_dir, outcome.movie.path.stem)
-    paths = output_paths(outcome.movie.path, out_dir)
-    with ThreadPoolExecutor(len(outcome.images), thread_name_prefix="micrographs") as pool:
-        writing = {
-            role: pool.submit(
+    paths, images = output_paths(outcome.movie.path, out_dir), outcome.images.images
+    with ThreadPoolExecutor(len(images), thread_name_prefix="micrographs") as pool:
+        writing = [
+            pool.submit(
                 write_micrograph,
                 paths[role],
                 image,
                 outcome.micrograph_pixel_size_angstrom,
                 f"{report.software_label()}: aligned sum",
-                float32=outcome.settings.float32,
             )
-            for role, image in outcome.images.items()
-        }
+            for role, image in images.items()
+        ]
         drawn = _texts_and_pictures(outcome) | _logs(outcome)
-        too_large = [role for role, became_float32 in writing.items() if became_float32.result()]
+        for written in writing:
+            written.result()
     warnings = outcome.warnings
+    too_large = [role for role, image in images.items() if image.beyond_float16]
     if too_large:
         names = ", ".join(paths[role].name for role in too_large)
         warnings = (*warnings, f"values beyond float16's range: {names} written as float32")
-    drawn["results"] = report.report_text(_sections(outcome, warnings, too_large)).encode("utf-8")
+    drawn["results"] = report.report_text(_sections(outcome, warnings)).encode("utf-8")
     for role, content in drawn.items():
         write_bytes(paths[role], content)
-    for role in paths.keys() - outcome.images.keys() - drawn.keys():
+    for role in paths.keys() - images.keys() - drawn.keys():
         paths[role].unlink(missing_ok=True)
-    files = tuple(OutputFile(role=role, path=paths[role]) for role in [*outcome.images, *drawn])
+    files = tuple(OutputFile(role=role, path=paths[role]) for role in [*images, *drawn])
     return Written(files, warnings)
 
 
 def _texts_and_pictures(outcome: Outcome) -> dict[str, bytes]:
     """Return the content of the other files by role."""
-    micrograph = outcome.images["micrograph"]
-    power = power_spectrum(outcome.images.get("micrograph_unweighted", micrograph))
+    images, pixel_size = outcome.images, outcome.micrograph_pixel_size_angstrom
     return {
         "motion_star": motion_star(_star_content(outcome)).encode("utf-8"),
-        "thumbnail": thumbnail_png(micrograph),
-        "spectrum": spectrum_png(power, outcome.micrograph_pixel_size_angstrom),
+        "thumbnail": thumbnail_png(images.boxes, images.height, images.width),
+        "spectrum": spectrum_png(whole_spectrum(images.half_spectrum), pixel_size),
         "motion_plot": motion_png(
             outcome.motion.shifts, outcome.pixel_size_angstrom, outcome.accumulated, dose_known=outcome.dose is not None
         ),
@@ -169,8 +169,7 @@ def _star_content(outcome: Outcome) -> MotionStar:
     )
 
 
-def _sections(outcome: Outcome, warnings: tuple[str, ...], too_large: list[str]) -> dict[str, Any]:
-    height, width = outcome.images["micrograph"].shape
+def _sections(outcome: Outcome, warnings: tuple[str, ...]) -> dict[str, Any]:
     shifts = outcome.motion.shifts - outcome.motion.shifts[0]
     fit = outcome.gain_fit
     return {
@@ -180,10 +179,10 @@ def _sections(outcome: Outcome, warnings: tuple[str, ...], too_large: list[str])
         "device": outcome.device.split(":")[0],
         "acquisition": report.acquisition_section(outcome.acquisition),
         "micrograph": {
-            "width_px": width,
-            "height_px": height,
+            "width_px": outcome.images.width,
+            "height_px": outcome.images.height,
             "pixel_size_angstrom": outcome.micrograph_pixel_size_angstrom,
-            "number_type": "float32" if outcome.settings.float32 or "micrograph" in too_large else "float16",
+            "number_type": str(outcome.images.images["micrograph"].pixels().dtype),
             "dose_weighting": _weighting_section(outcome),
         },
         "motion": {
@@ -239,7 +238,6 @@ def _weighting_section(outcome: Outcome) -> dict[str, Any] | None:
 
 def processed_movie(outcome: Outcome, written: Written, seconds: dict[str, float]) -> ProcessedMovie:
     """Return what a caller is told; `seconds` is the wall time of each stage."""
-    height, width = outcome.images["micrograph"].shape
     shifts = outcome.motion.shifts - outcome.motion.shifts[0]
     return ProcessedMovie(
         movie=outcome.movie.path,
@@ -247,8 +245,8 @@ def processed_movie(outcome: Outcome, written: Written, seconds: dict[str, float
         frame_count=outcome.movie.frame_count,
         movie_width_px=outcome.movie.width,
         movie_height_px=outcome.movie.height,
-        micrograph_width_px=width,
-        micrograph_height_px=height,
+        micrograph_width_px=outcome.images.width,
+        micrograph_height_px=outcome.images.height,
         micrograph_pixel_size_angstrom=outcome.micrograph_pixel_size_angstrom,
         first_frame=outcome.used.start + 1,
         shifts_y_px=tuple(shifts[:, 0].tolist()),

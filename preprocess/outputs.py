@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 from mrcfile.utils import mode_from_dtype
-from numpy.typing import NDArray
 
-from preprocess.statistics import mean_and_deviation
+from preprocess.backends.contract import ArrivingImage
 
 PARTIAL = ".partial"
-FLOAT16_LARGEST = float(np.finfo(np.float16).max)
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -56,26 +54,15 @@ def remove_partial_files(folder: Path, stem: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_micrograph(
-    path: Path, image: NDArray[np.float32], pixel_size_angstrom: float | None, label: str, *, float32: bool
-) -> bool:
-    """Write an image as MRC, float16 (mode 12) unless `float32` is wanted or a value is beyond float16's range.
-
-    Returns
-    -------
-    bool
-        Whether it became float32 for its values' sake.
-    """
-    too_large = not float32 and max(float(image.max()), -float(image.min())) > FLOAT16_LARGEST
-    data = image if float32 or too_large else image.astype(np.float16)
-    write_whole(path, lambda temporary: _write_mrc(temporary, data, pixel_size_angstrom, label))
-    return too_large
+def write_micrograph(path: Path, image: ArrivingImage, pixel_size_angstrom: float | None, label: str) -> None:
+    """Write an image as MRC when it has arrived: float16 is mode 12, float32 mode 2."""
+    write_whole(path, lambda temporary: _write_mrc(temporary, image, pixel_size_angstrom, label))
 
 
-def _write_mrc(path: Path, data: NDArray[np.float16] | NDArray[np.float32], pixel: float | None, label: str) -> None:
+def _write_mrc(path: Path, image: ArrivingImage, pixel: float | None, label: str) -> None:
     """Write header and data; mrcfile's own writer would put the time into the header."""
+    data, figures = image.pixels(), image.figures
     height, width = data.shape
-    mean, deviation = mean_and_deviation(data)
     values: dict[str, Any] = {
         "nx": width,
         "ny": height,
@@ -89,10 +76,10 @@ def _write_mrc(path: Path, data: NDArray[np.float16] | NDArray[np.float32], pixe
         "mapc": 1,
         "mapr": 2,
         "maps": 3,
-        "dmin": data.min(),
-        "dmax": data.max(),
-        "dmean": mean,
-        "rms": deviation,
+        "dmin": figures.lowest,
+        "dmax": figures.highest,
+        "dmean": figures.mean,
+        "rms": figures.deviation,
         "nversion": 20141,
         "map": b"MAP ",
         "machst": (0x44, 0x44, 0, 0),

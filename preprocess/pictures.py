@@ -9,7 +9,6 @@ import io
 from typing import Any
 
 import numpy as np
-import scipy.fft
 import scipy.ndimage
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -17,46 +16,44 @@ from PIL import Image, ImageDraw
 from preprocess.lettering import write
 
 SIDE_PX = 512
+BOXES_A_PIXEL = 3
+"""Boxes along each axis for each pixel of a thumbnail, at the least."""
 FINEST_SHOWN_ANGSTROM = 3.0
 RING_RESOLUTIONS_ANGSTROM = (30, 20, 15, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2)
 RING_DISTANCE_PX = 26
 AMBER = (255, 196, 84)
 
 
-def thumbnail_png(image: NDArray[np.float32]) -> bytes:
+def thumbnail_boxes(height: int, width: int) -> tuple[int, int]:
+    """Return how many px (y, x) of a micrograph are averaged before its thumbnail is drawn."""
+    size_x, size_y = _thumbnail_size(height, width)
+    return int(height / size_y / BOXES_A_PIXEL) or 1, int(width / size_x / BOXES_A_PIXEL) or 1
+
+
+def thumbnail_png(boxes: NDArray[np.float32], height: int, width: int) -> bytes:
     """Return a micrograph, longer side 512 px, contrast stretched so that particles are seen.
 
     Parameters
     ----------
-    image : NDArray[np.float32]
-        Shape (height, width); row 0 comes on top.
+    boxes : NDArray[np.float32]
+        The micrograph (height, width) averaged over `thumbnail_boxes`; row 0 comes on top.
     """
-    height, width = image.shape
-    scale = SIDE_PX / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
-    smooth = scipy.ndimage.gaussian_filter(small, 0.7)
+    factor_y, factor_x = thumbnail_boxes(height, width)
+    whole = (0, 0, width / factor_x, height / factor_y)
+    picture = Image.fromarray(boxes).resize(_thumbnail_size(height, width), Image.Resampling.LANCZOS, whole)
+    smooth = scipy.ndimage.gaussian_filter(np.asarray(picture), 0.7)
     return png(Image.fromarray(_stretched(smooth, 0.3, 99.7)))
 
 
-def power_spectrum(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean power spectrum of tiles of an image, zero frequency in the middle, shape (n, n).
+def _thumbnail_size(height: int, width: int) -> tuple[int, int]:
+    """Return a thumbnail's width and height."""
+    scale = SIDE_PX / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
-    Tiles are 1024, 512 or 256 px wide, whichever gives a dozen, Hann-windowed, spread over the whole image.
-    """
-    height, width = image.shape
-    side = next((n for n in (1024, 512, 256, 128) if min(height, width) >= 3 * n), 2 * (min(height, width, 128) // 2))
-    hann = (0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(side) + 0.5) / side)).astype(np.float32)
-    window = hann[:, None] * hann
-    tops = np.linspace(0, height - side, max(1, round(height / side))).astype(int)
-    lefts = np.linspace(0, width - side, max(1, round(width / side))).astype(int)
-    total = np.zeros((side, side // 2 + 1), np.float32)
-    for top in tops:
-        for left in lefts:
-            tile = image[top : top + side, left : left + side]
-            transform = scipy.fft.rfft2((tile - tile.mean(dtype=np.float64).astype(np.float32)) * window)
-            total += transform.real**2 + transform.imag**2
-    half = scipy.fft.fftshift(total, axes=0) / np.float32(len(tops) * len(lefts))
+
+def whole_spectrum(half: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a power spectrum, shape (n, n), zero frequency in the middle, from its half (n, n // 2 + 1)."""
+    half = np.fft.fftshift(half, axes=0)
     left_half = np.roll(half[::-1], 1, axis=0)[:, -1:0:-1]  # the Hermitian mirror image, Nyquist first
     return np.concatenate([left_half, half[:, :-1]], axis=1)
 
@@ -67,7 +64,7 @@ def spectrum_png(power: NDArray[np.float32], pixel_size_angstrom: float) -> byte
     Parameters
     ----------
     power : NDArray[np.float32]
-        Shape (n, n), zero frequency in the middle, as `power_spectrum` returns it.
+        Shape (n, n), zero frequency in the middle, as `whole_spectrum` returns it.
     pixel_size_angstrom : float
         Pixel size of the micrograph.
     """

@@ -1,57 +1,23 @@
-"""`process_movie`: a movie becomes a micrograph with its figures and pictures. The one public call of this package."""
+"""`process_movie`: a movie becomes a micrograph with its figures and pictures. The one public call for one movie.
+
+`preprocess.overlapping.process_movies` does the same for many, whose stages overlap.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from preprocess.acquisition import Acquisition, resolve_acquisition
-from preprocess.alignment.accumulated import accumulated_motion
-from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
-from preprocess.alignment.whole_frame import WholeFrameMotion, estimation_bin
-from preprocess.backends.choose import choose_backend
-from preprocess.dose import DoseWeights, critical_dose_scale, low_rank_weights, plain_weights
-from preprocess.exposure_dose import ExposureDose, exposure_dose, require_for_weighting, require_pixel_size
-from preprocess.frames import HeldMovie, hold_movie
-from preprocess.grouping import FrameGroups, used_frames
+from preprocess.acquisition import Acquisition
+from preprocess.errors import DeviceError
+from preprocess.falling_back import CANNOT, SAID, let_go_of_memory
 from preprocess.memory import refuse_too_large
-from preprocess.movies import Movie, open_movie
-from preprocess.outcome import Outcome, processed_movie, write_outcome
-from preprocess.output_names import output_paths, refuse_to_write_over
+from preprocess.movie_stages import MovieStages
+from preprocess.outcome import Outcome
+from preprocess.preparing import PreparedMovie, prepare_movie
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
-from preprocess.sums import micrograph_shape, micrographs
-
-Progress = Callable[[str, float], None]
-
-UNSURE_PX = 0.5
-"""Shifts whose own standard error is larger deserve a warning."""
-
-
-class Stages:
-    """Measures how long each stage takes, and tells whoever wants to know how far it is."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self.seconds: dict[str, float] = {}
-        self._progress = progress
-
-    def tell(self, stage: str, fraction: float) -> None:
-        """Pass on how much of a stage is done, from 0 to 1."""
-        if self._progress is not None:
-            self._progress(stage, fraction)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Measure what is done inside."""
-        self.tell(name, 0.0)
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - started
-        self.tell(name, 1.0)
+from preprocess.stage_clock import Progress, StageClock
 
 
 def process_movie(
@@ -73,7 +39,8 @@ def process_movie(
         Folder for the outputs, named after the movie's stem; made if it is not there. Outputs of that name are
         replaced, each whole.
     settings : AlignmentSettings
-        How to align.
+        How to align. With the device `auto`, the CPU aligns a movie that the CUDA device has no memory for, or whose
+        number type it does not know; the result's `warnings` say so once per process.
     acquisition, configured : Acquisition
         What the caller knows about the exposure: decided now, and configured for all; the former wins.
     progress : Callable[[str, float], None] | None
@@ -89,114 +56,30 @@ def process_movie(
     PreprocessError
         One of its kinds says what is wrong with the movie, the gain reference, what is known, or the device.
     """
-    stages = Stages(progress)
-    for source in (movie_path, settings.gain.path, settings.defects.path):
-        if source is not None:
-            refuse_to_write_over(source, output_paths(movie_path, out_dir).values())
-    with stages.stage("read"):
-        movie = open_movie(movie_path, settings.eer, threads=settings.threads)
-        known = resolve_acquisition(movie, flags=acquisition, configured=configured)
-        pixel_size = require_pixel_size(known)
-        used = used_frames(settings.frames, movie.frame_count)
-        groups = FrameGroups.of(len(used), settings.frames.group)
-        dose = exposure_dose(known, movie.frame_count, used)
-        weights, warnings = _weights(len(used), settings, known, dose, pixel_size)
-        backend = choose_backend(settings.device, settings.threads, settings.device_memory_gb)
-        sums = len(weights.frame_weights) + settings.unweighted + 2 * settings.even_odd
-        refuse_too_large(movie, backend, groups, sums, estimation_bin(movie.height, movie.width))
-        held = hold_movie(movie, used, groups, backend, settings, lambda fraction: stages.tell("read", fraction))
-    with stages.stage("align"):
-        motion = _motion(movie, held, settings, lambda fraction: stages.tell("align", fraction))
-        field = motion.field.seen_from_first((movie.height, movie.width))
-    with stages.stage("sum"):
-        magnification = settings.magnification
-        images = micrographs(
-            held.stack,
-            backend,
-            field.stretched(magnification.stretch, magnification.angle_degrees, (movie.height, movie.width))
-            if magnification.stretch != 1
-            else field,
-            weights,
-            settings,
-            micrograph_shape(movie.height, movie.width, settings.bin_factor),
-        )
-    with stages.stage("write"):
-        outcome = Outcome(
-            movie=movie,
-            used=used,
-            settings=settings,
-            acquisition=known,
-            dose=dose,
-            pixel_size_angstrom=pixel_size,
-            weights=weights,
-            motion=motion.whole,
-            field=field,
-            local=motion.local,
-            accumulated=accumulated_motion(motion.whole.shifts, pixel_size, None if dose is None else dose.after_frame),
-            defects=held.defects,
-            gain_fit=held.gain_fit,
-            mean_counts=held.mean_counts,
-            images=images,
-            device=backend.name,
-            warnings=(*warnings, *movie.remarks, *_warnings(len(used), held, motion.whole, dose)),
-        )
-        written = write_outcome(outcome, out_dir)
-    return processed_movie(outcome, written, stages.seconds)
+    clock = StageClock(progress)
+    with clock.beginning_of("read"):
+        prepared = prepare_movie(movie_path, out_dir, settings, acquisition, configured)
+        stages = MovieStages.chosen(out_dir, settings, acquisition, configured)
+    return process_alone(stages, prepared, clock)
 
 
-def _weights(
-    frame_count: int, settings: AlignmentSettings, known: Acquisition, dose: ExposureDose | None, pixel_size: float
-) -> tuple[DoseWeights, list[str]]:
-    if not settings.dose_weighting:
-        return plain_weights(frame_count), []
-    dose, voltage = require_for_weighting(known, dose)
-    scale, interpolated = critical_dose_scale(voltage)
-    warnings = []
-    if interpolated:
-        warnings.append(
-            f"dose weighting at {voltage:g} kV is nobody's standard: critical dose scaled by {scale:.3g}, "
-            "interpolated between those of 100, 200 and 300 kV"
-        )
-    return low_rank_weights(dose.after_frame, pixel_size, voltage), warnings
+def process_alone(stages: MovieStages, prepared: PreparedMovie, clock: StageClock) -> ProcessedMovie:
+    """Take a movie through all stages, with nothing else on the device; by the CPU if the device cannot and it may."""
+    try:
+        outcome = _outcome(stages, prepared, clock)
+    except CANNOT as error:
+        if not stages.may_use_cpu:
+            raise
+        reason: DeviceError = error
+    else:
+        return stages.write(outcome, clock)
+    let_go_of_memory(reason)
+    said = SAID.warnings(prepared.movie.path.name, reason)
+    processed = stages.write(_outcome(stages.on_cpu(), prepared, clock), clock)
+    # The warning is this process's, not the movie's: STEM.json is the same whichever movie came first.
+    return replace(processed, warnings=(*said, *processed.warnings))
 
 
-def _motion(movie: Movie, held: HeldMovie, settings: AlignmentSettings, told: Callable[[float], None]) -> MovieMotion:
-    motion = estimate_movie_motion(
-        held.grouped,
-        (movie.height, movie.width),
-        len(held.groups),
-        settings.patches,
-        held.mean_counts * held.groups.frame_count,
-        told,
-    )
-    if held.groups.single:
-        return motion
-    held.grouped.release()
-    return motion.for_frames(held.groups.to_frames)
-
-
-def _warnings(frame_count: int, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[str]:
-    found = []
-    if held.gain_fit is not None and held.gain_fit.warning is not None:
-        found.append(held.gain_fit.warning)
-    if frame_count == 1:
-        found.append("one frame: nothing to align, passed through")
-    elif frame_count == 2:
-        found.append("two frames: aligned to each other, with nothing to check them by")
-    if frame_count > 1:
-        found += _doubts(motion)
-    if dose is None:
-        found.append("the dose is unknown: early motion (until 4 e/Å²) is not told from late")
-    return found
-
-
-def _doubts(motion: WholeFrameMotion) -> list[str]:
-    if not motion.has_signal:
-        return ["the frames share nothing that stands out from noise: their shifts mean little"]
-    doubts = []
-    typical = float(np.median(motion.standard_errors))
-    if typical > UNSURE_PX:
-        doubts.append(f"faint movie: noise alone moves each shift by about {typical:.2g} px")
-    if not motion.converged:
-        doubts.append(f"alignment did not settle in {motion.steps} steps")
-    return doubts
+def _outcome(stages: MovieStages, prepared: PreparedMovie, clock: StageClock) -> Outcome:
+    refuse_too_large(prepared, stages.backend)
+    return stages.compute(prepared, stages.read(prepared, clock), clock)

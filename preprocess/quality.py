@@ -16,6 +16,7 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from preprocess.gain import turned
+from preprocess.image_centre import centre_of, centre_slices
 from preprocess.settings import GainSettings
 
 SMOOTHING_PX = 16
@@ -66,7 +67,7 @@ class GainFit:
 
 
 def check_gain(
-    raw_sum: NDArray[np.float32],
+    raw_centre: NDArray[np.float32],
     gain: NDArray[np.float32],
     defects: NDArray[np.int64],
     settings: GainSettings,
@@ -77,20 +78,20 @@ def check_gain(
 
     Parameters
     ----------
-    raw_sum, gain : NDArray[np.float32]
-        Shape (height, width); `gain` as it was applied, multiplicative.
+    raw_centre : NDArray[np.float32]
+        The middle of that sum, as `centre_of` takes it out, LARGEST_SIDE_PX high and wide at most.
+    gain : NDArray[np.float32]
+        Shape (height, width), as it was applied, multiplicative.
     defects : NDArray[np.int64]
-        Flat indices of pixels to leave out.
+        Flat indices into the gain of pixels to leave out.
     settings : GainSettings
         How the gain reference was turned, so that the warning can name the flags to give instead.
     divided : bool
         Whether the movie is divided by what the gain's file holds.
     """
-    good = gain > 0
-    good.reshape(-1)[defects] = False
-    good, raw_sum, gain = _centre(good), _centre(raw_sum), _centre(gain)
+    good, gain = _good_centre(gain, defects), centre_of(gain, LARGEST_SIDE_PX)
     inverse = _fast(np.divide(1, gain, out=np.ones_like(gain), where=good), good)
-    raw, corrected = _fast(raw_sum, good), _fast(raw_sum * gain, good)
+    raw, corrected = _fast(raw_centre, good), _fast(raw_centre * gain, good)
     used = _correlation(raw, inverse)
     residual = _correlation(corrected, _fast(gain, good))
     best, turn = used, ORIENTATIONS[0]
@@ -122,11 +123,15 @@ def check_gain(
     )
 
 
-def _centre(image: Figure) -> Figure:
-    """Return the image's middle, at most 1024 px wide and high: its own centre, whichever way it is turned."""
-    height, width = image.shape
-    trim_y, trim_x = max(0, (height - LARGEST_SIDE_PX + 1) // 2), max(0, (width - LARGEST_SIDE_PX + 1) // 2)
-    return image[trim_y : height - trim_y, trim_x : width - trim_x]
+def _good_centre(gain: NDArray[np.float32], defects: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which pixels in the middle have a gain and are no defects."""
+    height, width = gain.shape
+    rows, columns = centre_slices(height, width, LARGEST_SIDE_PX)
+    good: NDArray[np.bool_] = gain[rows, columns] > 0
+    y, x = defects // width - rows.start, defects % width - columns.start
+    inside = (y >= 0) & (y < good.shape[0]) & (x >= 0) & (x < good.shape[1])
+    good[y[inside], x[inside]] = False
+    return good
 
 
 def _fast(image: Figure, good: NDArray[np.bool_]) -> Figure:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
-from preprocess.backends.contract import Backend, FrameStack, Image
+from preprocess.backends.contract import ArrivingImage, Backend, FrameStack
 from preprocess.dose import DoseWeights, plain_weights
+from preprocess.pictures import thumbnail_boxes
 from preprocess.settings import AlignmentSettings
+from preprocess.spectrum_tiles import lay_tiles
 from preprocess.undamping import undamping
 
 
@@ -19,6 +23,31 @@ def micrograph_shape(height: int, width: int, bin_factor: int) -> tuple[int, int
     return 2 * (height // (2 * bin_factor)), 2 * (width // (2 * bin_factor))
 
 
+@dataclass(frozen=True, slots=True)
+class Micrographs:
+    """A movie's micrographs, in the number type that is written, and what their pictures are drawn from.
+
+    Attributes
+    ----------
+    images : dict[str, ArrivingImage]
+        By role: `micrograph` is dose-weighted; `micrograph_unweighted`, `micrograph_even` and `micrograph_odd` (frames
+        2, 4, 6… and 1, 3, 5…, counted from 1) are plain sums.
+    height, width : int
+        Of all of them.
+    boxes : NDArray[np.float32]
+        Means of the micrograph's `thumbnail_boxes`.
+    half_spectrum : NDArray[np.float32]
+        Mean power spectrum of tiles, (n, n // 2 + 1), of the unweighted micrograph where there is one: what is left of
+        the contrast transfer at high frequencies is not weighted down in it.
+    """
+
+    images: dict[str, ArrivingImage]
+    height: int
+    width: int
+    boxes: NDArray[np.float32]
+    half_spectrum: NDArray[np.float32]
+
+
 def micrographs(
     stack: FrameStack,
     backend: Backend,
@@ -26,25 +55,30 @@ def micrographs(
     weights: DoseWeights,
     settings: AlignmentSettings,
     shape: tuple[int, int],
-) -> dict[str, Image]:
-    """Return the images by their role; the stack's frames are released.
+) -> Micrographs:
+    """Sum frames into micrographs and send them on their way from the device; the stack's frames are released.
 
-    `micrograph` is dose-weighted by `weights`; `micrograph_unweighted`, `micrograph_even` and `micrograph_odd` (frames
-    2, 4, 6… and 1, 3, 5…, counted from 1) are plain sums, made if the settings ask for them.
+    The weighted one is weighted by `weights`, the plain ones are made if the settings ask for them.
     """
     rank = len(weights.frame_weights)
     extra = _plain_sums(len(field), settings)
-    warped = stack.warped_sums(field, np.concatenate([weights.frame_weights, *extra.values()]))
+    warped = list(stack.warped_sums(field, np.concatenate([weights.frame_weights, *extra.values()])))
     stack.release()
-    images = {"micrograph": backend.filtered_sum(warped[:rank], weights.filters, shape, undamping(field, weights))}
+    whole = backend.filtered_sum(warped[:rank], weights.filters, shape, undamping(field, weights))
+    del warped[:rank]
+    images = {"micrograph": backend.bring_down(whole, float32=settings.float32)}
+    boxes = backend.reduced(whole, thumbnail_boxes(*shape))
     of_plain = undamping(field, plain_weights(len(field)))
-    plain = {name: [warped[rank + index]] for index, name in enumerate(extra)}
+    plain = {name: [warped[index]] for index, name in enumerate(extra)}
     if settings.even_odd and settings.unweighted:
         plain["micrograph_unweighted"] = plain["micrograph_even"] + plain["micrograph_odd"]
     for name, parts in plain.items():
         filters = np.repeat(plain_weights(1).filters, len(parts), 0)
-        images[name] = backend.filtered_sum(parts, filters, shape, of_plain)
-    return images
+        image = backend.filtered_sum(parts, filters, shape, of_plain)
+        images[name] = backend.bring_down(image, float32=settings.float32)
+        if name == "micrograph_unweighted":
+            whole = image
+    return Micrographs(images, *shape, boxes, backend.tile_powers(whole, lay_tiles(*shape)))
 
 
 def _plain_sums(frame_count: int, settings: AlignmentSettings) -> dict[str, NDArray[np.float32]]:

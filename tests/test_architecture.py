@@ -57,7 +57,7 @@ def test_preprocess_never_touches_the_network() -> None:
 
 def test_cupy_is_imported_in_one_module() -> None:
     importers = [path for package in PACKAGES for path in sources(package) if "cupy" in imported_roots(path)]
-    assert [str(path.relative_to(ROOT)) for path in importers] == ["preprocess/backends/gpu.py"]
+    assert [str(path.relative_to(ROOT)) for path in importers] == ["preprocess/backends/cuda/device.py"]
 
 
 def test_scipion_is_imported_by_its_own_distribution_alone() -> None:
@@ -116,3 +116,6 @@ def test_the_wheel_holds_our_packages_and_no_gpl_code(tmp_path: Path) -> None:
     assert not [name for name in names if "scipion_plugin" in name or "cryoferry_scipion" in name or "tests/" in name]
     assert any(name.startswith("api/migrations/versions/") for name in names)
     assert "benchmarks/paths/link_emulator.c" in names
+    kernels = {str(path.relative_to(ROOT)) for path in (ROOT / "preprocess/backends/cuda/kernels").iterdir()}
+    assert len(kernels) > 1
+    assert kernels <= set(names)

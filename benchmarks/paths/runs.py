@@ -238,8 +238,7 @@ class TransferRuns:
     ) -> Measurement:
         words = self._near.command(*call.words)
         log = self._logs / f"{name}.log"
-        more = {"watch": watch} if watch is not None else {}
-        return measure(words, cwd=self._logs, log=log, environment=call.environment, cap_s=cap_s, **more)
+        return measure(words, cwd=self._logs, log=log, environment=call.environment, cap_s=cap_s, watch=watch)
 
     def _matches(self, folder: str, payload: Payload) -> bool:
         return self._far.sha256_of(folder, payload.names) == payload.digests

@@ -80,26 +80,38 @@ def estimate_movie_motion(
         reason = "one patch: the whole frame" if counts == (1, 1) else "two frames: too few to test a local model"
         whole = estimate_motion(stack.spectra(bin_factor), bin_factor)
         return _whole_frame_alone(whole, counts, bin_factor, reason)
-    coarse_bin = max(bin_factor, -(-max(frame_shape) // COARSE_SIDE_PX))
-    whole = estimate_motion(stack.spectra(coarse_bin), coarse_bin)
+    coarse = coarse_bin(frame_shape)
+    whole = estimate_motion(stack.spectra(coarse), coarse)
     progress(0.4)
     if not whole.has_signal:
-        return _whole_frame_alone(whole, counts, coarse_bin, "the frames share nothing that stands out from noise")
+        return _whole_frame_alone(whole, counts, coarse, "the frames share nothing that stands out from noise")
     layout = lay_patches(
         (frame_shape[0] // bin_factor, frame_shape[1] // bin_factor),
         counts,
         whole.shifts,
         bin_factor=bin_factor,
-        kept=KEPT_WHEN_BINNED if bin_factor > 1 else KEPT if max(frame_shape) > SMALL_SIDE_PX else 1.0,
+        kept=kept_frequencies(frame_shape),
     )
     found = estimate_local_motion(
         stack.patch_spectra(layout), layout, whole.shifts, counts, lambda done: progress(0.6 + 0.4 * done)
     )
     if found is None:
         return _whole_frame_alone(whole, counts, bin_factor, "the patches' frames share nothing beyond noise")
-    if not found.decision.used and coarse_bin == bin_factor:  # the whole frame knows no less than its patches
+    if not found.decision.used and coarse == bin_factor:  # the whole frame knows no less than its patches
         return MovieMotion(whole, DisplacementField.whole_frame(whole.shifts), found.decision)
     return MovieMotion(replace(whole, shifts=found.field.mean_shifts()), found.field, found.decision)
+
+
+def coarse_bin(frame_shape: tuple[int, int]) -> int:
+    """Return by how much frames of that height and width are binned to find the whole frame's motion."""
+    return max(estimation_bin(*frame_shape), -(-max(frame_shape) // COARSE_SIDE_PX))
+
+
+def kept_frequencies(frame_shape: tuple[int, int]) -> float:
+    """Return which part of the binned frames' frequencies, along each axis, patches of such frames keep."""
+    if estimation_bin(*frame_shape) > 1:
+        return KEPT_WHEN_BINNED
+    return KEPT if max(frame_shape) > SMALL_SIDE_PX else 1.0
 
 
 def _whole_frame_alone(whole: WholeFrameMotion, counts: tuple[int, int], bin_factor: int, reason: str) -> MovieMotion:

@@ -31,15 +31,15 @@ def choose_backend(device: str, threads: int = 0, memory_gb: float | None = None
     if device != "auto" and number is None:
         raise DeviceError(f"{device!r} is no device", hint="Devices are auto, cpu, cuda:0, cuda:1, …")
     try:
-        from preprocess.backends.gpu import GpuBackend  # noqa: PLC0415 - CuPy is an extra, and slow to import
+        from preprocess.backends.cuda.backend import CudaBackend  # noqa: PLC0415 - CuPy is an extra, and slow to import
 
-        return GpuBackend(int(number[1] or 0) if number else 0, memory_gb)
+        return CudaBackend(int(number[1] or 0) if number else 0, memory_gb)
     except ImportError as error:
         if device == "auto":
             return _cpu(threads)
         raise DeviceError(
             f"{device}: CuPy is not installed",
-            hint="Install cupy-cuda12x or cupy-cuda13x, whichever fits the driver; or use --device cpu.",
+            hint="Install cryoferry[cuda12] or cryoferry[cuda13], whichever fits the driver; or use --device cpu.",
         ) from error
     except DeviceError:
         if device == "auto":

@@ -1,4 +1,4 @@
-"""The one contract of the kernels that must be fast; `cpu.py` and `gpu.py` fulfil it, one test-suite proves both.
+"""The one contract of the kernels that must be fast; `cpu.py` and `cuda/` fulfil it, one test-suite proves both.
 
 A backend holds a movie's frames where it computes. Images that come out (`DeviceImage`) stay there until they are
 asked for as NumPy arrays; who calls hands them back and never looks inside. Every result is the same, bit for bit,
@@ -7,7 +7,7 @@ whatever the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout
+from preprocess.backends.figures import Figures
+from preprocess.grouping import FrameGroups
+from preprocess.movies import Movie
+from preprocess.replacements import Replacements
+from preprocess.spectrum_tiles import SpectrumTiles
 
 RING_COUNT = 256
 """Rings of spatial frequency from 0 to Nyquist (0.5 / px), by which spectra are weighted and measured."""
@@ -25,6 +30,25 @@ Undamping = NDArray[np.float32]
 """Factors along y and along x at equally spaced frequencies from 0 to 0.5 per px, shape (2, n)."""
 DeviceImage = Any
 """An image of a backend, shape (height, width), float32, wherever that backend computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """What one stage of the work took on the device.
+
+    Attributes
+    ----------
+    ms : float
+        Time on the device, ms, by its own clock.
+    bytes : int
+        What must at least be read from and written to its memory.
+    flop : int
+        Operations on numbers, about.
+    """
+
+    ms: float = 0.0
+    bytes: int = 0
+    flop: int = 0
 
 
 class Spectra(Protocol):
@@ -126,20 +150,106 @@ class PatchSpectra(Protocol):
         """
 
 
-class FrameStack(Protocol):
-    """A movie's frames in their own number type, on the device."""
+class FrameSum(Protocol):
+    """The plain sum of a movie's frames, unaligned, and which of its pixels are believed, on the device.
+
+    Values are those of the sum with the gain applied, rounded to float32. Pixels are told by flat indices, ascending.
+    Believed are at first all pixels of a gain greater than zero.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the height and width."""
+
+    def mean(self) -> float:
+        """Return the mean of all pixels, believed or not."""
+
+    def figures(self) -> Figures:
+        """Return the figures of the believed pixels."""
+
+    def exclude(self, pixels: NDArray[np.int64]) -> None:
+        """Believe in these pixels no more."""
+
+    def excluded(self) -> NDArray[np.int64]:
+        """Return the pixels that are not believed."""
+
+    def between(self, lowest: float, highest: float) -> NDArray[np.int64]:
+        """Return the believed pixels whose value lies from `lowest` to `highest`, both included, as float32."""
+
+    def surroundings(self, pixels: NDArray[np.int64], reach: int) -> tuple[NDArray[np.float32], float | None]:
+        """Compare with the mean of the believed pixels around, up to `reach` px away along each axis, edges mirrored.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            That mean around each of `pixels`.
+        float | None
+            Mean of (value - mean)² / mean over all believed pixels where both are greater than zero: the noise's
+            variance over its mean. None if there is no such pixel.
+        """
+
+    def raw_centre(self, side: int) -> Image:
+        """Return the middle of the sum, without the gain, at most `side` px high and wide: see `centre_of`."""
+
+
+class ArrivingImage(Protocol):
+    """An image in the number type that is written, on its way from the device."""
+
+    @property
+    def figures(self) -> Figures:
+        """Return the figures of its values, as written."""
+
+    @property
+    def beyond_float16(self) -> bool:
+        """Return whether it is float32 because values lie beyond float16's range."""
+
+    def pixels(self) -> NDArray[np.float16] | NDArray[np.float32]:
+        """Return it, shape (height, width), as soon as all of it is there; any thread may ask, and ask again."""
+
+
+class FrameReceiver(Protocol):
+    """Takes frames, on the device."""
 
     def put(self, index: int, frame: NDArray[Any]) -> None:
         """Copy in one frame, shape (height, width); several threads may do so at a time."""
 
-    def set_gain(self, gain: Image | None) -> None:
+
+class FrameStack(FrameReceiver, Protocol):
+    """A movie's frames in their own number type, on the device."""
+
+    def fill(
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+    ) -> tuple[str, ...]:
+        """Read a movie's frames, and add them up by groups.
+
+        Parameters
+        ----------
+        used : range
+            Indices of the frames to read, from 0; as many as the stack holds.
+        grouped : FrameReceiver
+            Gets the sums of the groups: a stack of the same backend, this very one where each frame is a group.
+        told : Callable[[float], None]
+            Told the fraction of frames read, now and then.
+
+        Returns
+        -------
+        tuple[str, ...]
+            What the user should know about it.
+
+        Raises
+        ------
+        UnreadableMovie
+            A frame is corrupt or cut off; the text names it, and the strip.
+        """
+
+    def set_gain(self, gain: DeviceImage | Image | None) -> None:
         """Multiply frames by this, shape (height, width), whenever they are used from now on."""
 
-    def raw_sum(self) -> NDArray[np.float32]:
-        """Return the plain sum of all frames as they are, without gain, unaligned."""
+    def frame_sum(self) -> FrameSum:
+        """Return the plain sum of all frames, unaligned, with the gain as it is set."""
 
-    def replace_pixels(self, targets: NDArray[np.int64], sources: NDArray[np.int64]) -> None:
-        """Replace defect pixels: `targets` (n,) are flat indices; `sources` (frames, n) the ones copied from."""
+    def replace_pixels(self, replacements: Replacements) -> None:
+        """Let defect pixels have the values of others of their own frame."""
 
     def spectra(self, bin_factor: int) -> Spectra:
         """Return the transforms of the frames, gain applied, box-binned, mean removed, edges tapered."""
@@ -169,6 +279,12 @@ class Backend(Protocol):
     def name(self) -> str:
         """Return `cpu` or `cuda:N`."""
 
+    def available_bytes(self) -> int | None:
+        """Return how much memory may still be taken there, by the device and by any cap; None: nobody says."""
+
+    def finish(self) -> None:
+        """Wait until all that this thread has asked for is done, so that another thread can go on with it."""
+
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> FrameStack:
         """Return an empty stack for that many frames.
 
@@ -178,13 +294,19 @@ class Backend(Protocol):
             The device has not enough memory (this and every other call of stack and spectra can say so).
         """
 
+    def upload(self, image: Image) -> DeviceImage:
+        """Return an image of the device's own; the last one is kept, and costs nothing when it is asked for again."""
+
+    def with_pixels(self, image: DeviceImage, pixels: NDArray[np.int64], values: NDArray[np.float32]) -> DeviceImage:
+        """Return a copy of an image in which the pixels of these flat indices have these values."""
+
     def filtered_sum(
         self,
         images: Sequence[DeviceImage],
         filters: NDArray[np.float32],
         output_shape: tuple[int, int],
         undamping: Undamping | None = None,
-    ) -> Image:
+    ) -> DeviceImage:
         """Return the sum of the images, each filtered radially, Fourier-cropped to `output_shape`.
 
         Pixel values keep their mean: cropping averages, as RELION does. Rows and columns at the end that make no whole
@@ -197,4 +319,23 @@ class Backend(Protocol):
             the spectrum, with 1 px = one pixel of the input), interpolated linearly.
         undamping : Undamping | None
             What the sum's frequencies are multiplied by besides, along y and along x.
+        """
+
+    def bring_down(self, image: DeviceImage, *, float32: bool) -> ArrivingImage:
+        """Send an image on its way to the machine's memory.
+
+        It becomes float16, unless float32 is asked for or a value is beyond float16's range. Values are rounded to the
+        nearest, to the even one of two as near.
+        """
+
+    def reduced(self, image: DeviceImage, factors: tuple[int, int]) -> Image:
+        """Return the means of boxes of an image, `factors` (y, x) px high and wide; those at the end may be smaller."""
+
+    def tile_powers(self, image: DeviceImage, tiles: SpectrumTiles) -> Image:
+        """Return the mean power spectrum of an image's tiles, each's mean removed, windowed: (side, side // 2 + 1)."""
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return what each stage took on the device since this was asked last; empty where nobody measures.
+
+        Stages named `upload` and `download` carry bytes over the bus, and `decode` decodes frames.
         """

@@ -6,7 +6,7 @@ of threads. Compiled code is cached on disk (numba's `cache=True`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,18 @@ from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout, patch_window
+from preprocess.backends import cpu_images, image_kernels
 from preprocess.backends import cpu_kernels as kernels
-from preprocess.backends.contract import RING_COUNT, DeviceImage, Image, PatchMeasures, Undamping
+from preprocess.backends.contract import (
+    RING_COUNT,
+    DeviceImage,
+    FrameReceiver,
+    Image,
+    PatchMeasures,
+    StageTime,
+    Undamping,
+)
+from preprocess.backends.cpu_frame_sum import CpuFrameSum
 from preprocess.backends.row_threads import RowThreads, usable_threads
 from preprocess.backends.spectrum_layout import (
     CORNER_FREQUENCY,
@@ -28,6 +38,11 @@ from preprocess.backends.spectrum_layout import (
     whole_multiple,
 )
 from preprocess.errors import DeviceOutOfMemory
+from preprocess.grouping import FrameGroups
+from preprocess.movies import Movie
+from preprocess.replacements import Replacements
+from preprocess.spectrum_tiles import SpectrumTiles
+from preprocess.system_memory import available_bytes
 
 
 class CpuSpectra:
@@ -168,6 +183,29 @@ class CpuFrameStack:
         self.has_gain = False
         self.threads = threads
 
+    def fill(
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+    ) -> tuple[str, ...]:
+        """Read a movie's frames, and add them up by groups."""
+        reading = movie.deliver(self.put, used.start, used.stop)
+        if not groups.single:
+            reading = self._read_groups(movie, used, groups, grouped)
+        for done, _ in enumerate(reading, start=1):
+            told(done / len(used))
+        return ()
+
+    def _read_groups(self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver) -> Iterator[None]:
+        """Read frames one after the other, and add them up by groups; yields after each."""
+        group_of_frame = groups.of_frames()
+        total = None
+        for index, frame in enumerate(movie.frames(used.start, used.stop)):
+            self.put(index, frame)
+            total = frame.astype(groups.sum_dtype(movie.dtype)) if total is None else total + frame
+            if index + 1 == len(used) or group_of_frame[index + 1] != group_of_frame[index]:
+                grouped.put(int(group_of_frame[index]), total)
+                total = None
+            yield
+
     def put(self, index: int, frame: NDArray[Any]) -> None:
         """Copy in one frame."""
         self.frames[index] = frame
@@ -177,17 +215,27 @@ class CpuFrameStack:
         self.has_gain = gain is not None
         self.gain = np.ones((1, 1), np.float32) if gain is None else np.ascontiguousarray(gain, np.float32)
 
-    def raw_sum(self) -> NDArray[np.float32]:
+    def frame_sum(self) -> CpuFrameSum:
         """Return the plain sum of all frames."""
-        total = np.empty(self.frames.shape[1:], np.float32)
-        self.threads.run(kernels.raw_sum, self.frames, total, rows=len(total))
-        return total
+        try:
+            total = np.empty(self.frames.shape[1:], np.float32)
+            self.threads.run(kernels.raw_sum, self.frames, total, rows=len(total))
+            return CpuFrameSum(total, self.gain, self.has_gain, self.threads)
+        except MemoryError as error:
+            raise DeviceOutOfMemory from error
 
-    def replace_pixels(self, targets: NDArray[np.int64], sources: NDArray[np.int64]) -> None:
+    def replace_pixels(self, replacements: Replacements) -> None:
         """Replace defect pixels by others of the same frame."""
-        for frame, source in zip(self.frames, sources, strict=True):
-            flat = frame.reshape(-1)
-            flat[targets] = flat[source]
+        self.threads.run(
+            image_kernels.replace_pixels,
+            self.frames.reshape(len(self.frames), -1),
+            replacements.targets,
+            replacements.sources,
+            replacements.counts,
+            replacements.starts,
+            replacements.steps,
+            rows=len(self.frames),
+        )
 
     def spectra(self, bin_factor: int) -> CpuSpectra:
         """Return the transforms of the binned frames."""
@@ -265,6 +313,13 @@ class CpuBackend:
     def __init__(self, threads: int = 0) -> None:
         self.threads = RowThreads(usable_threads(threads))
 
+    def available_bytes(self) -> int | None:
+        """Return how much memory this process may still take."""
+        return available_bytes()
+
+    def finish(self) -> None:
+        """Do nothing: every call returns when its work is done."""
+
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CpuFrameStack:
         """Return an empty stack for that many frames."""
         held = np.dtype(np.float32) if dtype == np.float16 else dtype
@@ -273,13 +328,27 @@ class CpuBackend:
         except MemoryError as error:
             raise DeviceOutOfMemory from error
 
+    def upload(self, image: Image) -> DeviceImage:
+        """Return the image: it is there."""
+        return image
+
+    def with_pixels(self, image: DeviceImage, pixels: NDArray[np.int64], values: NDArray[np.float32]) -> DeviceImage:
+        """Return a copy of an image in which some pixels have other values."""
+        changed = image.copy()
+        changed.reshape(-1)[pixels] = values
+        return changed
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return nothing: there is no device with a clock of its own."""
+        return {}
+
     def filtered_sum(
         self,
         images: Sequence[DeviceImage],
         filters: NDArray[np.float32],
         output_shape: tuple[int, int],
         undamping: Undamping | None = None,
-    ) -> Image:
+    ) -> DeviceImage:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
         height, width = images[0].shape
         if output_shape == (height, width) and np.all(filters == 1) and undamping is None:
@@ -305,6 +374,18 @@ class CpuBackend:
             total *= rows[:, None]
             total *= columns
         return scipy.fft.irfft2(total, s=output_shape, workers=self.threads.count)
+
+    def bring_down(self, image: DeviceImage, *, float32: bool) -> cpu_images.ImageHere:
+        """Return an image in the number type that is written."""
+        return cpu_images.as_written(image, self.threads, float32=float32)
+
+    def reduced(self, image: DeviceImage, factors: tuple[int, int]) -> Image:
+        """Return the means of boxes of an image."""
+        return cpu_images.reduced(image, factors, self.threads)
+
+    def tile_powers(self, image: DeviceImage, tiles: SpectrumTiles) -> Image:
+        """Return the mean power spectrum of an image's tiles."""
+        return cpu_images.tile_powers(image, tiles, self.threads)
 
 
 def _transform_patches(

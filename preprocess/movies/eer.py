@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import AcquisitionUnknown, UnreadableMovie, UnsupportedFormat
+from preprocess.movies.encoded import EncodedEvents, EncodedHardwareFrame, events_are_decoded_anywhere
 from preprocess.movies.movie import Frame, Receive
 from preprocess.movies.mrc import known_pixel_size
 from preprocess.movies.prefetch import in_order
@@ -82,6 +83,22 @@ class EerMovie:
 
         return in_order(self.path, make, indices, threads=self._threads)
 
+    def encoded(self) -> EncodedEvents | None:
+        """Return where the hardware frames lie and how long their codes' parts are; None where those are unusual."""
+        pages = self._pages[: self.frame_count * self.hardware_frames_per_frame]
+        usual = (
+            events_are_decoded_anywhere(_code_bits(page), self.height, self.width, self.upsampling) for page in pages
+        )
+        if not all(usual):
+            return None
+        hardware_frames = tuple(
+            EncodedHardwareFrame(
+                page.strip_offsets.astype(np.int64), page.strip_byte_counts.astype(np.int64), _code_bits(page)
+            )
+            for page in pages
+        )
+        return EncodedEvents(hardware_frames, self.hardware_frames_per_frame, self.upsampling)
+
     def _frame(self, index: int) -> Frame:
         group = self._pages[index * self.hardware_frames_per_frame : (index + 1) * self.hardware_frames_per_frame]
         frame = np.zeros((self.height, self.width), self.dtype)
@@ -95,12 +112,14 @@ class EerMovie:
 
     def _add_events(self, file: BinaryIO, page: TiffPage, counts: NDArray[np.uint8]) -> None:
         """Add a hardware frame's electrons to `counts`."""
-        bits = page.eer_bits if page.compression == 65002 and page.eer_bits else _BITS.get(page.compression, (7, 2, 2))
+        bits = _code_bits(page)
         parts = []
         for offset, count in zip(page.strip_offsets.tolist(), page.strip_byte_counts.tolist(), strict=True):
             file.seek(offset)
             parts.append(file.read(count))
         events = b"".join(parts)
+        if len(events) != int(page.strip_byte_counts.sum()):  # the file was cut after it was opened
+            raise UnreadableMovie(f"{self.path}: hardware frame {page.number} is cut off")
         if len(events) % 2:
             events += b"\0"  # the decoder takes even lengths alone, and ends at the last pixel
         try:
@@ -109,6 +128,11 @@ class EerMovie:
             raise UnreadableMovie(f"{self.path}: hardware frame {page.number} is corrupt ({error})") from error
         except ValueError as error:
             raise UnsupportedFormat(f"{self.path}: events of {bits} bits are not read") from error
+
+
+def _code_bits(page: TiffPage) -> tuple[int, int, int]:
+    """Return the bits of a code: the run of empty pixels, then the place inside the pixel along x and along y."""
+    return page.eer_bits if page.compression == 65002 and page.eer_bits else _BITS.get(page.compression, (7, 2, 2))
 
 
 def _group_size(path: Path, settings: EerSettings, hardware_frames: int, total_dose_e_per_a2: float | None) -> int:

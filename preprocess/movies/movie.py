@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.movies.encoded import Encoded
+
 Frame = NDArray[Any]
 """One frame, shape (height, width), in the movie's own number type, in RELION's orientation."""
 
@@ -81,3 +83,6 @@ class Movie(Protocol):
 
         Yields once for each frame, in order, when it has been received. Errors are those of `frames`.
         """
+
+    def encoded(self) -> Encoded | None:
+        """Return where the frames lie in the file and how they are encoded; None where only the CPU can decode them."""

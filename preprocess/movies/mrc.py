@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableMovie, UnsupportedFormat
+from preprocess.movies.encoded import EncodedFrame, EncodedFrames
 from preprocess.movies.movie import Frame, Receive
 from preprocess.movies.mrc_header import HEADER_BYTES, read_mrc_header
 from preprocess.movies.prefetch import in_order
@@ -47,6 +48,21 @@ class MrcMovie:
             receive(index - indices.start, self._frame(index))
 
         return in_order(self.path, make, indices, threads=min(self._threads, 2))
+
+    def encoded(self) -> EncodedFrames:
+        """Return where the frames lie in the file."""
+        header = self._header
+        size = np.array([header.frame_bytes], np.int64)
+        offsets = header.data_offset + header.frame_bytes * np.arange(self.frame_count, dtype=np.int64)
+        return EncodedFrames(
+            frames=tuple(EncodedFrame(offset, size, size) for offset in offsets[:, None]),
+            compression="none",
+            stored_dtype=self._stored_dtype,
+            row_bytes=header.row_bytes,
+            differences=False,
+            flipped=False,
+            packed_4_bit=header.packed_4_bit,
+        )
 
     def _frame(self, index: int) -> Frame:
         header = self._header

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableMovie, UnsupportedFormat
+from preprocess.movies.encoded import Compression, EncodedFrame, EncodedFrames, strip_sizes
 from preprocess.movies.movie import Frame, Receive
 from preprocess.movies.mrc import known_pixel_size
 from preprocess.movies.prefetch import in_order
@@ -19,6 +20,7 @@ from preprocess.movies.tiff_layout import TiffPage, tiff_pages
 
 _NONE, _LZW = 1, 5
 _DEFLATE = (8, 32946)
+_COMPRESSIONS: Mapping[int, Compression] = {_NONE: "none", _LZW: "lzw", **dict.fromkeys(_DEFLATE, "deflate")}
 _DTYPES = {(8, 1): "u1", (8, 2): "i1", (16, 1): "u2", (16, 2): "i2", (16, 3): "f2", (32, 3): "f4"}
 _GAIN_DTYPES = _DTYPES | {(32, 1): "u4", (32, 2): "i4", (64, 3): "f8"}  # gain references, no movies
 
@@ -60,6 +62,22 @@ class TiffMovie:
 
         return in_order(self.path, make, indices, threads=self._threads)
 
+    def encoded(self) -> EncodedFrames | None:
+        """Return where the frames' strips lie and how they are encoded; None where frames differ in that."""
+        first = self._pages[0]
+        if any((page.compression, page.predictor) != (first.compression, first.predictor) for page in self._pages):
+            return None
+        row_bytes = self.width * self._stored_dtype.itemsize
+        return EncodedFrames(
+            frames=tuple(_encoded_frame(page, row_bytes) for page in self._pages),
+            compression=_COMPRESSIONS[first.compression],
+            stored_dtype=self._stored_dtype,
+            row_bytes=row_bytes,
+            differences=first.predictor == 2,
+            flipped=True,
+            packed_4_bit=False,
+        )
+
     def _buffer(self) -> NDArray[Any]:
         if not hasattr(self._scratch, "image"):
             self._scratch.image = np.empty((self.height, self.width), self._stored_dtype)
@@ -78,6 +96,11 @@ class TiffMovie:
             )
         if _movie_dtype(self.path, page) != self._stored_dtype:
             raise UnreadableMovie(f"{self.path}: frame {page.number} has another number type than frame 1")
+
+
+def _encoded_frame(page: TiffPage, row_bytes: int) -> EncodedFrame:
+    sizes = strip_sizes(page.strip_offsets.size, page.rows_per_strip * row_bytes, page.height * row_bytes)
+    return EncodedFrame(page.strip_offsets.astype(np.int64), page.strip_byte_counts.astype(np.int64), sizes)
 
 
 def _movie_dtype(path: Path, page: TiffPage) -> np.dtype[Any]:

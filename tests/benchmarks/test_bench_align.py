@@ -104,6 +104,7 @@ def test_own_movies_against_relion(tmp_path):
         (("small", "--seeds", "a"), "seeds"),
         (("small", "--programs", "unblur"), "no program is called unblur"),
         (("small", "--programs", "motioncor3"), "MotionCor3"),
+        (("small", "--device", "gpu"), "--device gpu: give cpu or cuda:N"),
         (("--movies", "none.tiff"), "none.tiff: no such movie"),
     ],
     ids=str,
@@ -136,6 +137,38 @@ def test_a_dry_run_measures_nothing(tmp_path):
     assert json.loads(done.stdout)["presets"] == ["k3", "faint"]
     assert json.loads(done.stdout)["seeds"] == [0, 1, 2]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_cuda_device_answers_it_says_what_to_do(tmp_path):
+    hidden = "import sys; sys.modules['cupy'] = None"  # as if CuPy were not installed, whatever this machine has
+    (tmp_path / "sitecustomize.py").write_text(hidden)
+    done = bench("small@64x64x2", "--device", "cuda:0", cwd=tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert done.returncode == 2
+    told = " ".join(done.stderr.split())
+    assert "no CUDA device answers as cuda:0: cuda:0: CuPy is not installed" in told
+    assert "cryoferry[cuda12] or [cuda13]" in told
+    assert "--device cpu measures everything that needs none" in told
+    assert not (tmp_path / "cryoferry-bench").exists()
+
+
+def test_movies_an_hour_over_many_names_of_a_few_files(tmp_path):
+    done = bench(
+        *("small@128x160x4", "--seeds", "0,1", "--programs", "cryoferry-1x1", "--sustained", "5", "--json", "--keep"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    (row,) = told["sustained"]
+    assert (row["movies"], row["distinct_files"], row["device"], row["failure"]) == (5, 2, "cpu", None)
+    sizes = [path.stat().st_size for path in (tmp_path / "cryoferry-bench/movies").glob("small@128*/*.tiff")]
+    assert row["file_bytes"] == sum(sizes)
+    first_to_last_s = 4 * 3600 / row["movies_per_hour"]
+    assert 0 < first_to_last_s < row["wall_s"]  # the start is not in it
+    assert 2 * sum(sizes) - max(sizes) < row["read_bytes_per_s"] * first_to_last_s < 2 * sum(sizes) + 1
+    assert told["on_device"] == []
+    assert "Movies an hour" in done.stderr
+    assert "page cache" in done.stderr
+    assert not (tmp_path / "cryoferry-bench/work/sustained").exists()
 
 
 def test_seeds_and_presets():

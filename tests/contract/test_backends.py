@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import scipy.fft
+from cuda_on_host import cuda_on_host
 
 from preprocess.alignment.field import DisplacementField, terms_at
 from preprocess.alignment.patches import lay_patches, patch_window
@@ -12,14 +15,19 @@ from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import RING_COUNT, Backend
 from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps
 from preprocess.errors import DeviceError
+from preprocess.replacements import find_replacements
 
 COUNT, HEIGHT, WIDTH = 3, 70, 150  # neither is a multiple of a kernel's blocks
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda:0", marks=pytest.mark.gpu)])
-def backend(request: pytest.FixtureRequest) -> Backend:
+@pytest.fixture(params=["cpu", "cuda on the host", pytest.param("cuda:0", marks=pytest.mark.gpu)])
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    if request.param == "cuda on the host":
+        with cuda_on_host():
+            yield choose_backend("cuda:0")
+        return
     try:
-        return choose_backend(request.param, threads=2)
+        yield choose_backend(request.param, threads=2)
     except DeviceError as error:
         pytest.skip(f"{error} {error.hint}")
 
@@ -61,23 +69,34 @@ def rings(shape: tuple[int, int]) -> np.ndarray:
     return np.minimum((k * 2 * RING_COUNT).astype(int), RING_COUNT)
 
 
+def seen(backend: Backend, image: object) -> np.ndarray:
+    """An image of the device as it is."""
+    return backend.bring_down(image, float32=True).pixels()
+
+
+def raw_sum(stack: object) -> np.ndarray:
+    return stack.frame_sum().raw_centre(max(HEIGHT, WIDTH))
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "float32", "float16"])
 def test_raw_sum_is_exact_for_every_number_type(backend: Backend, random: np.random.Generator, dtype: str) -> None:
     frames = counts(random, dtype)
     stack = hold(backend, frames, np.full((HEIGHT, WIDTH), 2, np.float32))
-    np.testing.assert_array_equal(stack.raw_sum(), frames.astype(np.float64).sum(0))
+    np.testing.assert_array_equal(raw_sum(stack), frames.astype(np.float64).sum(0))
 
 
 def test_defect_pixels_take_other_values_of_their_own_frame(backend: Backend, random: np.random.Generator) -> None:
     frames = counts(random)
-    targets = np.array([5, 700, 1234])
-    sources = np.array([[6, 701, 1200], [7, 702, 1201], [8, 703, 1202]])
+    pixels = np.array([0, 5, 700, 1234, HEIGHT * WIDTH - 1])
+    replacements = find_replacements(pixels, (HEIGHT, WIDTH))
     stack = hold(backend, frames)
-    stack.replace_pixels(targets, sources)
+    stack.replace_pixels(replacements)
     expected = frames.copy().reshape(COUNT, -1)
-    for frame, source in zip(expected, sources, strict=True):
-        frame[targets] = frame[source]
-    np.testing.assert_array_equal(stack.raw_sum().ravel(), expected.sum(0, dtype=np.float64))
+    for t, frame in enumerate(expected):
+        turn = (replacements.starts + t * replacements.steps) % replacements.counts
+        frame[replacements.targets] = frame[replacements.sources[np.arange(len(pixels)), turn]]
+    assert (expected != frames.reshape(COUNT, -1)).sum() > COUNT
+    np.testing.assert_array_equal(raw_sum(stack).ravel(), expected.sum(0, dtype=np.float64))
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
@@ -243,7 +262,7 @@ def test_warped_sums_follow_the_field_and_the_weights(
     each = np.stack([warped(frame * (gain if with_gain else 1), field, t) for t, frame in enumerate(frames)])
     passed_on = np.ones((1, 2), np.float32)
     for weight, image in zip(weights, images, strict=True):
-        found = backend.filtered_sum([image], passed_on, (HEIGHT, WIDTH))
+        found = seen(backend, backend.filtered_sum([image], passed_on, (HEIGHT, WIDTH)))
         np.testing.assert_allclose(found, np.tensordot(weight, each, 1), atol=2e-3)
 
 
@@ -253,7 +272,7 @@ def test_whole_pixel_shifts_move_pixels_unchanged(backend: Backend, random: np.r
     images = hold(backend, frames).warped_sums(field, np.eye(COUNT, dtype=np.float32))
     inner = (slice(10, -10), slice(10, -10))
     for t, (dy, dx) in enumerate([(0, 0), (3, -5), (-2, 7)]):
-        found = backend.filtered_sum([images[t]], np.ones((1, 2), np.float32), (HEIGHT, WIDTH))
+        found = seen(backend, backend.filtered_sum([images[t]], np.ones((1, 2), np.float32), (HEIGHT, WIDTH)))
         np.testing.assert_allclose(found[inner], np.roll(frames[t], (-dy, -dx), (0, 1))[inner], atol=1e-4)
 
 
@@ -271,15 +290,15 @@ def test_filtered_sum_filters_by_frequency_and_keeps_the_mean_when_binning(
         scipy.fft.rfft2(frame.astype(np.float64)) * np.interp(frequency, places, factors)
         for frame, factors in zip(frames, filters, strict=True)
     )
-    whole = backend.filtered_sum(images, filters, (HEIGHT, WIDTH))
+    whole = seen(backend, backend.filtered_sum(images, filters, (HEIGHT, WIDTH)))
     np.testing.assert_allclose(whole, scipy.fft.irfft2(expected, s=(HEIGHT, WIDTH)), atol=1e-3)
     assert whole.dtype == np.float32
-    small = backend.filtered_sum(images, filters, (14, 30))
+    small = seen(backend, backend.filtered_sum(images, filters, (14, 30)))
     assert small.shape == (14, 30)
     assert small.mean() == pytest.approx(whole.mean(), rel=1e-5)
     low = np.fft.rfft2(small)[:6, :14] / small.size
     np.testing.assert_allclose(low, expected[:6, :14] / whole.size, atol=1e-4)
-    plain = backend.filtered_sum(images, np.ones((3, 2), np.float32), (HEIGHT, WIDTH))
+    plain = seen(backend, backend.filtered_sum(images, np.ones((3, 2), np.float32), (HEIGHT, WIDTH)))
     np.testing.assert_array_equal(plain, frames.sum(0, dtype=np.float64))
 
 
@@ -292,9 +311,9 @@ def test_what_interpolation_took_is_given_back_along_each_axis(backend: Backend,
     along_y = 1 + 2 * np.abs(np.fft.fftfreq(HEIGHT))[:, None]
     along_x = 1 + np.fft.rfftfreq(WIDTH)
     expected = np.fft.rfft2(frames.sum(0, dtype=np.float64)) * along_y * along_x
-    whole = backend.filtered_sum(images, ones, (HEIGHT, WIDTH), factors)
+    whole = seen(backend, backend.filtered_sum(images, ones, (HEIGHT, WIDTH), factors))
     np.testing.assert_allclose(whole, np.fft.irfft2(expected, s=(HEIGHT, WIDTH)), atol=1e-3)
-    small = np.fft.rfft2(backend.filtered_sum(images, ones, (14, 30), factors)) / (14 * 30)
+    small = np.fft.rfft2(seen(backend, backend.filtered_sum(images, ones, (14, 30), factors))) / (14 * 30)
     np.testing.assert_allclose(small[:6, :14], expected[:6, :14] / frames[0].size, atol=1e-4)
 
 
@@ -302,5 +321,5 @@ def test_a_released_stack_holds_no_frames(backend: Backend, random: np.random.Ge
     stack = hold(backend, counts(random))
     images = stack.warped_sums(DisplacementField.whole_frame(np.zeros((COUNT, 2))), np.ones((1, COUNT), np.float32))
     stack.release()
-    assert backend.filtered_sum(images, np.ones((1, 2), np.float32), (HEIGHT, WIDTH)).sum() > 0
+    assert seen(backend, backend.filtered_sum(images, np.ones((1, 2), np.float32), (HEIGHT, WIDTH))).sum() > 0
     assert stack.frames.nbytes == 0

@@ -12,6 +12,8 @@ import pytest
 from preprocess.acquisition import Acquisition
 from preprocess.backends.choose import choose_backend
 from preprocess.errors import DeviceError, DeviceOutOfMemory
+from preprocess.movie_stages import MovieStages
+from preprocess.overlapping import process_movies
 from preprocess.pipeline import process_movie
 from preprocess.settings import AlignmentSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie
@@ -56,3 +58,30 @@ def test_too_large_a_movie_is_out_of_memory() -> None:
 def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(DeviceError, match="cuda:63"):
         choose_backend("cuda:63")
+
+
+def test_movies_that_overlap_are_those_of_one_by_one(tmp_path: Path) -> None:
+    movies = []
+    for seed in range(5):
+        movies.append(tmp_path / f"{seed}.tiff")
+        simulate_movie(SimulationSettings(height=512, width=480, frame_count=8, seed=seed)).write(movies[-1])
+    known = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300, dose_per_frame_e_per_a2=0.83)
+    settings = AlignmentSettings(device="cuda:0", unweighted=True)
+    stages = MovieStages.chosen(tmp_path / "together", settings, known, Acquisition())
+    together = [end.result() for end in process_movies(movies, stages)]
+    assert [result.movie for result in together] == movies
+    for movie in movies:
+        process_movie(movie, tmp_path / "alone", settings=settings, acquisition=known)
+    names = sorted(path.name for path in (tmp_path / "alone").iterdir())
+    assert len(names) == 5 * 7
+    for name in names:
+        assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
+
+
+def test_a_device_with_too_little_memory_leaves_the_movie_to_the_cpu(tmp_path: Path) -> None:
+    simulate_movie(SimulationSettings(height=512, width=480, frame_count=8, seed=2)).write(tmp_path / "a.tiff")
+    known = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300, dose_per_frame_e_per_a2=0.83)
+    settings = AlignmentSettings(device="auto", device_memory_gb=0.001)
+    assert process_movie(tmp_path / "a.tiff", tmp_path, settings=settings, acquisition=known).device == "cpu"
+    with pytest.raises(DeviceOutOfMemory):
+        process_movie(tmp_path / "a.tiff", tmp_path, settings=replace(settings, device="cuda:0"), acquisition=known)

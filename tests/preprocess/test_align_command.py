@@ -12,8 +12,11 @@ from typing import NamedTuple
 
 import pytest
 import starfile
+from cuda_on_host import cuda_on_host
 
 import cryoferry
+from preprocess import aligning
+from preprocess.overlapping import process_movies
 from preprocess.simulation import SimulationSettings, simulate_movie
 
 KNOWN = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83", "--device", "cpu", "--threads", "1")
@@ -79,6 +82,32 @@ def test_json_is_an_object_a_movie_and_a_failed_one_does_not_stop_the_others(ali
     assert failed["error"]["type"] == "UnreadableMovie"
     assert failed["error"]["exit_code"] == 4
     assert Path(last["files"]["micrograph"]).name == "b.mrc"
+    assert "bad.tiff" in answer.err
+
+
+def test_on_a_device_movies_overlap_and_nothing_else_changes(align, movies, tmp_path):
+    named = (movies / "a.tiff", movies / "bad.tiff", movies / "b.mrc")
+    alone, reading = [], []
+
+    def watched(movie_paths, *more):
+        reading.append(list(movie_paths))
+        return process_movies(movie_paths, *more)
+
+    with cuda_on_host(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aligning, "process_movies", watched)
+        on_device = (*KNOWN, "--device", "cuda:0")
+        answer = align(*named, "--out", tmp_path / "together", "--json", *on_device)
+        assert reading == [list(named)]
+        for movie in named[::2]:
+            alone += align(movie, "--out", tmp_path / "alone", "--json", *on_device).objects
+        assert len(reading) == 1  # one movie has nothing to overlap with
+    assert answer.exit_code == 3
+    first, failed, last = answer.objects
+    assert failed["error"]["type"] == "UnreadableMovie"
+    for together, one in zip((first, last), alone, strict=True):
+        assert together["device"] == one["device"] == "cuda:0"
+        for role, path in together["files"].items():
+            assert Path(path).read_bytes() == Path(one["files"][role]).read_bytes()
     assert "bad.tiff" in answer.err
 
 

@@ -15,6 +15,7 @@ import starfile
 import tifffile
 
 from preprocess.acquisition import Acquisition
+from preprocess.backends.cpu import CpuBackend
 from preprocess.defect_files import is_serialem, load_defects
 from preprocess.defects import find_defects
 from preprocess.errors import DefectMismatch, UnsupportedFormat
@@ -122,6 +123,12 @@ def test_maps_that_do_not_fit(tmp_path):
         load_defects(tmp_path / "defects.dm4", SHAPE)
 
 
+def sum_of(total):
+    stack = CpuBackend(2).hold(1, *total.shape, np.dtype(np.float32))
+    stack.put(0, np.asarray(total, np.float32))
+    return stack.frame_sum()
+
+
 def test_dead_pixels_are_found_and_dark_areas_are_not():
     random = np.random.default_rng(1)
     expected = np.full((256, 256), 30.0)
@@ -130,12 +137,12 @@ def test_dead_pixels_are_found_and_dark_areas_are_not():
     dead = [(3, 100), (128, 200), (255, 255)]
     for y, x in dead:
         total[y, x] = 0
-    found = find_defects(total, None)
+    found = find_defects(sum_of(total))
     np.testing.assert_array_equal(found.dead, [y * 256 + x for y, x in dead])
-    np.testing.assert_array_equal(find_defects(total * 7.3, None).dead, found.dead)  # whatever the scale
-    assert find_defects(total, None, automatic=False).pixels.size == 0
+    np.testing.assert_array_equal(find_defects(sum_of(total * 7.3)).dead, found.dead)  # whatever the scale
+    assert find_defects(sum_of(total), automatic=False).pixels.size == 0
     faint = random.poisson(5.0, (256, 256)).astype(np.float32)  # where a pixel may well have counted nothing
-    assert find_defects(faint, None).dead.size == 0
+    assert find_defects(sum_of(faint)).dead.size == 0
 
 
 def movie_with_defects(path: Path, value: int = 200) -> None:

@@ -156,3 +156,19 @@ def test_a_two_dimensional_mrc_by_mrcfile(tmp_path, gain, movie):
     mrcfile.write(tmp_path / "g.mrc", gain)
     loaded = load_gain(GainSettings(path=tmp_path / "g.mrc", operation="multiply"), movie)
     assert np.array_equal(loaded, gain)
+
+
+def test_a_gain_is_read_once_for_movies_alike_and_anew_when_its_file_changes(tmp_path, gain):
+    path = tmp_path / "g.mrc"
+    settings = GainSettings(path=path, operation="multiply")
+    mrcfile.write(path, gain)
+    tiff, mrc = (write_movie(tmp_path, extension) for extension in ("tif", "mrc"))
+    first = load_gain(settings, tiff)
+    assert load_gain(settings, tiff) is first
+    assert load_gain(GainSettings(path=path, operation="multiply", flip="y"), tiff) is not first
+    assert np.array_equal(load_gain(settings, mrc), gain)
+    mrcfile.write(path, 2 * gain, overwrite=True)
+    assert np.array_equal(load_gain(settings, mrc), 2 * gain)
+    path.unlink()
+    with pytest.raises(GainMismatch, match="No such file"):
+        load_gain(settings, mrc)

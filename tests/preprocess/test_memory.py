@@ -13,11 +13,12 @@ import pytest
 from preprocess.acquisition import Acquisition
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.grouping import FrameGroups
-from preprocess.memory import available_bytes, needed_bytes
+from preprocess.memory import needed_bytes
 from preprocess.movies import open_movie
 from preprocess.pipeline import process_movie
 from preprocess.settings import AlignmentSettings
 from preprocess.simulation import SimulationSettings, simulate_movie, write_mrc
+from preprocess.system_memory import available_bytes
 
 EXPOSURE = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=0.83)
 

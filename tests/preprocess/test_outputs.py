@@ -4,6 +4,7 @@ import mrcfile
 import numpy as np
 import pytest
 
+from preprocess.backends.cpu import CpuBackend
 from preprocess.outputs import remove_partial_files, write_micrograph, write_text, write_whole
 
 
@@ -12,10 +13,16 @@ def image():
     return np.random.default_rng(0).normal(12, 3, (40, 60)).astype(np.float32)
 
 
+def write(path, image, pixel_size, label, *, float32):
+    arriving = CpuBackend(2).bring_down(image, float32=float32)
+    write_micrograph(path, arriving, pixel_size, label)
+    return arriving.beyond_float16
+
+
 @pytest.mark.parametrize(("float32", "mode"), [(False, 12), (True, 2)])
 def test_header_tells_the_truth(tmp_path, image, float32, mode):
     path = tmp_path / "a.mrc"
-    assert write_micrograph(path, image, 0.83, "cryoferry 0", float32=float32) is False
+    assert write(path, image, 0.83, "cryoferry 0", float32=float32) is False
     with mrcfile.open(path) as file:
         assert file.header.mode == mode
         assert (file.header.nx, file.header.ny, file.header.nz) == (60, 40, 1)
@@ -37,7 +44,7 @@ def test_header_tells_the_truth(tmp_path, image, float32, mode):
 
 def test_values_beyond_float16_make_it_float32(tmp_path, image):
     image[0, 0] = 70000
-    assert write_micrograph(tmp_path / "a.mrc", image, 1.0, "x", float32=False) is True
+    assert write(tmp_path / "a.mrc", image, 1.0, "x", float32=False) is True
     with mrcfile.open(tmp_path / "a.mrc") as file:
         assert file.header.mode == 2
         assert file.data[0, 0] == 70000
@@ -45,7 +52,7 @@ def test_values_beyond_float16_make_it_float32(tmp_path, image):
 
 def test_the_same_image_gives_the_same_bytes(tmp_path, image):
     for name in ("a.mrc", "b.mrc"):
-        write_micrograph(tmp_path / name, image, 1.0, "x", float32=False)
+        write(tmp_path / name, image, 1.0, "x", float32=False)
     assert (tmp_path / "a.mrc").read_bytes() == (tmp_path / "b.mrc").read_bytes()
 
 

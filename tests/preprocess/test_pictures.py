@@ -5,8 +5,18 @@ import pytest
 from PIL import Image
 
 from preprocess.alignment.accumulated import AccumulatedMotion, accumulated_motion
+from preprocess.backends.cpu import CpuBackend
 from preprocess.motion_plot import _ticks, motion_png
-from preprocess.pictures import power_spectrum, spectrum_png, thumbnail_png
+from preprocess.pictures import spectrum_png, thumbnail_boxes, thumbnail_png, whole_spectrum
+from preprocess.spectrum_tiles import lay_tiles
+
+
+def power_spectrum(image):
+    return whole_spectrum(CpuBackend(2).tile_powers(image, lay_tiles(*image.shape)))
+
+
+def thumbnail(image):
+    return thumbnail_png(CpuBackend(2).reduced(image, thumbnail_boxes(*image.shape)), *image.shape)
 
 
 def opened(content):
@@ -20,16 +30,30 @@ def image():
 
 def test_thumbnail_keeps_proportions_and_top(image):
     image[:100] += 8
-    picture = opened(thumbnail_png(image))
+    picture = opened(thumbnail(image))
     assert picture.size == (512, 366)
     pixels = np.asarray(picture)
     assert pixels[:80].mean() > pixels[160:].mean() + 50
     assert picture.info == {}
 
 
+@pytest.mark.parametrize("shape", [(300, 420), (1537, 1601), (1030, 2500), (4092, 5760), (40, 9000)])
+def test_a_thumbnail_is_drawn_as_pillow_would_from_the_whole_image(shape):
+    image = np.random.default_rng(3).normal(40, 6, shape).astype(np.float32)
+    boxes = CpuBackend(2).reduced(image, thumbnail_boxes(*shape))
+    assert max(boxes.shape) <= max(4 * 512, 2 * 3 * 512)
+    factor_y, factor_x = thumbnail_boxes(*shape)
+    np.testing.assert_array_equal(boxes, np.asarray(Image.fromarray(image).reduce((factor_x, factor_y))))
+    size = opened(thumbnail(image)).size
+    whole = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    box = (0, 0, shape[1] / factor_x, shape[0] / factor_y)
+    drawn = Image.fromarray(boxes).resize(size, Image.Resampling.LANCZOS, box)
+    np.testing.assert_array_equal(np.asarray(drawn), np.asarray(whole))
+
+
 def test_a_flat_image_has_pictures_too():
     flat = np.zeros((64, 64), np.float32)
-    assert opened(thumbnail_png(flat)).size == (512, 512)
+    assert opened(thumbnail(flat)).size == (512, 512)
     assert opened(spectrum_png(power_spectrum(flat), 1.0)).size == (512, 512)
 
 

@@ -2,10 +2,15 @@ import numpy as np
 import pytest
 
 from preprocess.gain import turned
-from preprocess.quality import ORIENTATIONS, check_gain
+from preprocess.image_centre import centre_of
+from preprocess.quality import LARGEST_SIDE_PX, ORIENTATIONS, check_gain
 from preprocess.settings import GainSettings
 
 NO_PIXELS = np.zeros(0, np.int64)
+
+
+def fit_of(raw_sum, gain, *settings, **divided):
+    return check_gain(centre_of(raw_sum, LARGEST_SIDE_PX), gain, *settings, **divided)
 
 
 def make_gain(height, width, seed=2):
@@ -24,7 +29,7 @@ def raw_sum_behind(gain, seed=5):
 
 def test_the_right_gain_passes():
     gain = make_gain(256, 320)
-    fit = check_gain(raw_sum_behind(gain), gain, NO_PIXELS, GainSettings(rotate_degrees=90))
+    fit = fit_of(raw_sum_behind(gain), gain, NO_PIXELS, GainSettings(rotate_degrees=90))
     assert fit.warning is None
     assert abs(fit.residual_gain_correlation) < 0.03
     assert fit.raw_correlation > 0.2
@@ -37,7 +42,7 @@ def test_each_wrong_orientation_is_named_with_the_right_one(wrong, right):
     file = make_gain(256, 256)
     true_gain = turned(file, right)
     given = turned(file, wrong)
-    fit = check_gain(raw_sum_behind(true_gain), given, NO_PIXELS, wrong)
+    fit = fit_of(raw_sum_behind(true_gain), given, NO_PIXELS, wrong)
     if np.array_equal(given, true_gain):
         assert fit.warning is None
         return
@@ -51,9 +56,9 @@ def test_each_wrong_orientation_is_named_with_the_right_one(wrong, right):
 def test_a_gain_to_divide_by_is_named():
     gain = make_gain(256, 256)
     inverse = np.divide(1, gain, out=np.zeros_like(gain), where=gain > 0)
-    fit = check_gain(raw_sum_behind(gain), inverse, NO_PIXELS, GainSettings(operation="multiply"))
+    fit = fit_of(raw_sum_behind(gain), inverse, NO_PIXELS, GainSettings(operation="multiply"))
     assert fit.best == GainSettings(operation="divide")
-    divided = check_gain(raw_sum_behind(gain), inverse, NO_PIXELS, GainSettings(), divided=True)
+    divided = fit_of(raw_sum_behind(gain), inverse, NO_PIXELS, GainSettings(), divided=True)
     assert divided.best == GainSettings(operation="multiply")
     assert fit.warning is not None
     assert "--gain-operation divide" in fit.warning
@@ -62,14 +67,14 @@ def test_a_gain_to_divide_by_is_named():
 def test_a_movie_that_is_corrected_already_is_said():
     gain = make_gain(256, 256)
     flat = raw_sum_behind(np.ones_like(gain))
-    fit = check_gain(flat, gain, NO_PIXELS, GainSettings())
+    fit = fit_of(flat, gain, NO_PIXELS, GainSettings())
     assert fit.warning is not None
     assert "may be gain-corrected already" in fit.warning
 
 
 def test_a_movie_that_is_not_square_has_four_orientations():
     gain = make_gain(200, 300)
-    fit = check_gain(raw_sum_behind(gain[::-1, ::-1].copy()), gain, NO_PIXELS, GainSettings())
+    fit = fit_of(raw_sum_behind(gain[::-1, ::-1].copy()), gain, NO_PIXELS, GainSettings())
     assert fit.warning is not None
     assert "--gain-rotate 180 --gain-flip none" in fit.warning
 
@@ -77,3 +82,13 @@ def test_a_movie_that_is_not_square_has_four_orientations():
 def test_orientations_are_all_eight():
     probe = np.arange(9).reshape(3, 3)
     assert len({turned(probe, way).tobytes() for way in ORIENTATIONS}) == 8
+
+
+@pytest.mark.parametrize("size", [(1024, 1025), (1300, 2047), (3000, 1023)])
+def test_a_large_sum_is_judged_by_its_middle_wherever_defects_lie(size):
+    gain = make_gain(*size)
+    raw = raw_sum_behind(gain)
+    defects = np.array([0, gain.size // 2 + 3, gain.size - 1])
+    raw.reshape(-1)[defects] = 1e9
+    assert fit_of(raw, gain, defects, GainSettings()) == fit_of(raw * (raw < 1e8), gain, defects, GainSettings())
+    assert abs(fit_of(raw, gain, defects, GainSettings()).residual_gain_correlation) < 0.03

@@ -24,8 +24,10 @@ def test_white_noise_stays_white() -> None:
     for index in range(count):
         stack.put(index, random.standard_normal((size, size), np.float32))
     field = DisplacementField.whole_frame(random.uniform(-3, 3, (count, 2)))
-    images = micrographs(stack, CpuBackend(1), field, plain_weights(count), AlignmentSettings(), (size, size))
-    power = np.abs(np.fft.rfft2(images["micrograph"])) ** 2 / (count * size**2)
+    images = micrographs(
+        stack, CpuBackend(1), field, plain_weights(count), AlignmentSettings(float32=True), (size, size)
+    )
+    power = np.abs(np.fft.rfft2(images.images["micrograph"].pixels())) ** 2 / (count * size**2)
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
     for lowest in (0.0, 0.1, 0.2, 0.3, 0.35):
         ring = (frequency > max(lowest, 0.01)) & (frequency < lowest + 0.1)

@@ -12,7 +12,8 @@ from preprocess.alignment.whole_frame import (
     signal_weights,
 )
 from preprocess.backends.cpu import CpuBackend
-from preprocess.defects import find_defects, find_replacements
+from preprocess.defects import find_defects
+from preprocess.replacements import find_replacements
 from preprocess.simulation import SimulationSettings, simulate_movie
 
 
@@ -24,10 +25,11 @@ def align(settings: SimulationSettings, *, with_gain: bool = True, bin_factor: i
     for index, frame in enumerate(movie.frames()):
         stack.put(index, frame)
     gain = movie.gain if with_gain else None
-    raw = stack.raw_sum()
-    replacements = find_replacements(find_defects(raw if gain is None else raw * gain, gain).pixels, shape)
-    stack.replace_pixels(replacements.targets, replacements.for_frames(count))
-    stack.set_gain(None if gain is None else replacements.mend_gain(gain))
+    stack.set_gain(gain)
+    replacements = find_replacements(find_defects(stack.frame_sum()).pixels, shape)
+    stack.replace_pixels(replacements)
+    if gain is not None:
+        stack.set_gain(CpuBackend(2).with_pixels(gain, replacements.targets, replacements.gains(gain)))
     motion = estimate_motion(stack.spectra(bin_factor), bin_factor)
     error = motion.shifts - movie.truth.shifts_yx_px
     return motion, error - error.mean(0)

@@ -1,0 +1,90 @@
+"""One CUDA device as a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
+from preprocess.backends.cuda.cuda_device import cuda_device
+from preprocess.backends.cuda.device import on_its_device
+from preprocess.backends.cuda.filtering import filtered_sum
+from preprocess.backends.cuda.pictures import reduced, tile_powers
+from preprocess.backends.cuda.pixels import with_pixels
+from preprocess.backends.cuda.sources import frame_type
+from preprocess.backends.cuda.stack import CudaFrameStack
+from preprocess.backends.cuda.written_images import ImageOnItsWay, bring_down
+from preprocess.spectrum_tiles import SpectrumTiles
+
+
+class CudaBackend:
+    """One CUDA device."""
+
+    def __init__(self, number: int, memory_gb: float | None = None) -> None:
+        self.device = cuda_device(number, memory_gb)
+
+    @property
+    def name(self) -> str:
+        """Return `cuda:N`."""
+        return f"cuda:{self.device.number}"
+
+    @on_its_device
+    def available_bytes(self) -> int | None:
+        """Return how much of the device's memory is left, and not more than its cap."""
+        return self.device.memory.free_bytes()
+
+    @on_its_device
+    def finish(self) -> None:
+        """Wait until all that this thread has asked for is done."""
+        self.device.stream.synchronize()
+
+    @on_its_device
+    def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CudaFrameStack:
+        """Return an empty stack for that many frames."""
+        held = np.dtype(np.float32) if dtype == np.float16 else dtype
+        frame_type(np.dtype(held))  # what cannot be summed is not read either
+        return CudaFrameStack(self.device.memory.array("frames", (frame_count, height, width), held), self.device)
+
+    @on_its_device
+    def upload(self, image: Image) -> DeviceImage:
+        """Return an image of the device's own; the last one is kept."""
+        return self.device.kept_image.on_device(image)
+
+    @on_its_device
+    def with_pixels(self, image: DeviceImage, pixels: NDArray[np.int64], values: NDArray[np.float32]) -> DeviceImage:
+        """Return a copy of an image in which some pixels have other values."""
+        return with_pixels(self.device, image, pixels, values)
+
+    @on_its_device
+    def filtered_sum(
+        self,
+        images: Sequence[DeviceImage],
+        filters: NDArray[np.float32],
+        output_shape: tuple[int, int],
+        undamping: Undamping | None = None,
+    ) -> DeviceImage:
+        """Return the sum of the images, each filtered radially, Fourier-cropped."""
+        return filtered_sum(self.device, images, filters, output_shape, undamping)
+
+    @on_its_device
+    def bring_down(self, image: DeviceImage, *, float32: bool) -> ImageOnItsWay:
+        """Send an image on its way to the machine's memory."""
+        return bring_down(self.device, image, float32=float32)
+
+    @on_its_device
+    def reduced(self, image: DeviceImage, factors: tuple[int, int]) -> Image:
+        """Return the means of boxes of an image."""
+        return reduced(self.device, image, factors)
+
+    @on_its_device
+    def tile_powers(self, image: DeviceImage, tiles: SpectrumTiles) -> Image:
+        """Return the mean power spectrum of an image's tiles."""
+        return tile_powers(self.device, image, tiles)
+
+    @on_its_device
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return what each stage took on the device since this was asked last."""
+        return self.device.clock.times()

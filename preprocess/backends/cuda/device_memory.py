@@ -1,0 +1,134 @@
+"""A device's memory: taken by purpose, under one cap, without falling to pieces over thousands of movies."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from preprocess.backends.cuda.device import DeviceArray, cupy
+
+SCRATCH_BYTES = 2**30
+"""What one step of the work takes at most for what it does not keep."""
+PART_OF_FREE = 0.5
+"""The part of the free memory that such a step takes, so that what it needs besides has room."""
+
+
+class DeviceMemory:
+    """Memory of the current device.
+
+    Each purpose has a pool of its own, which hands out again what came back: the frames of the next movie lie where
+    those of the last one did, and no small array ever cuts a large piece in two. A piece comes back when nothing refers
+    to its arrays any more. The cap holds for all purposes together; before anything is refused, what lies idle in any
+    of them is given back to the device.
+
+    Parameters
+    ----------
+    limit_bytes : int | None
+        The cap; None: all that the device has.
+    """
+
+    def __init__(self, limit_bytes: int | None) -> None:
+        self.limit_bytes = limit_bytes
+        self.when_short: Callable[[], None] = lambda: None
+        self._pools: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def array(self, purpose: str, shape: tuple[int, ...], dtype: DTypeLike) -> DeviceArray:
+        """Return an array whose contents are anything.
+
+        Raises
+        ------
+        cupy.cuda.memory.OutOfMemoryError
+            The cap or the device's memory is reached.
+        """
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        return cupy.ndarray(shape, dtype, self.allocator(purpose)(size))
+
+    def upload(self, purpose: str, array: NDArray[Any], dtype: DTypeLike | None = None) -> DeviceArray:
+        """Return a copy of an array of the host."""
+        plain = np.ascontiguousarray(array, dtype)
+        there = self.array(purpose, plain.shape, plain.dtype)
+        there.set(plain)
+        return there
+
+    def allocator(self, purpose: str) -> Callable[[int], Any]:
+        """Return what CuPy calls to get memory for this purpose."""
+        with self._lock:
+            if purpose not in self._pools:
+                self._pools[purpose] = cupy.cuda.MemoryPool(self._allocate)
+            allocator: Callable[[int], Any] = self._pools[purpose].malloc
+            return allocator
+
+    def taken_bytes(self) -> int:
+        """Return how much is taken of the device, used or idle."""
+        return sum(int(pool.total_bytes()) for pool in self._all_pools())
+
+    def free_bytes(self) -> int:
+        """Return how much may still be used."""
+        idle = sum(pool.free_bytes() for pool in self._all_pools())
+        free, _ = cupy.cuda.runtime.memGetInfo()
+        if self.limit_bytes is not None:
+            free = min(free, self.limit_bytes - self.taken_bytes())
+        return max(0, int(free + idle))
+
+    def at_once(self, wanted: int, bytes_each: int) -> int:
+        """Return how many things of a size, `wanted` at most and 1 at least, one step of the work should do."""
+        room = min(SCRATCH_BYTES, int(PART_OF_FREE * self.free_bytes()))
+        return max(1, min(wanted, room // max(1, bytes_each)))
+
+    def give_back_idle(self) -> None:
+        """Give back to the device what nothing refers to."""
+        self.when_short()
+        for pool in self._all_pools():
+            pool.free_all_blocks()
+
+    def _all_pools(self) -> list[Any]:
+        with self._lock:
+            return list(self._pools.values())
+
+    def _allocate(self, size: int) -> Any:
+        """Return new memory for a pool, which has counted it already."""
+        if not self._fits():
+            self.give_back_idle()
+            if not self._fits():
+                raise cupy.cuda.memory.OutOfMemoryError(size, self.taken_bytes() - size, self.limit_bytes)
+        try:
+            return cupy.cuda.MemoryPointer(cupy.cuda.Memory(size), 0)
+        except cupy.cuda.runtime.CUDARuntimeError:
+            self.give_back_idle()
+            return cupy.cuda.MemoryPointer(cupy.cuda.Memory(size), 0)
+
+    def _fits(self) -> bool:
+        return self.limit_bytes is None or self.taken_bytes() <= self.limit_bytes
+
+
+def in_batches(memory: DeviceMemory, count: int, bytes_each: int, step: Callable[[int, int], None]) -> None:
+    """Do `count` things in steps of equal size, smaller ones when the device refuses their memory.
+
+    The last step begins early enough to have that size as well, and does again what the one before has done: so one
+    plan of a transform serves all of them.
+
+    Parameters
+    ----------
+    bytes_each : int
+        Memory that a thing takes while it is worked on.
+    step : Callable[[int, int], None]
+        Does the things from one index, up to another; what it allocates comes back when it returns.
+    """
+    size, done = memory.at_once(count, bytes_each), 0
+    while done < count:
+        start = min(done, count - size)
+        try:
+            step(start, start + size)
+        except cupy.cuda.memory.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = size // 2
+            memory.give_back_idle()
+        else:
+            done = start + size

@@ -1,0 +1,69 @@
+"""Copies from a CUDA device into pinned memory, on a stream of their own: computing goes on meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from preprocess.backends.cuda.device import DeviceArray, cupy
+from preprocess.backends.cuda.stage_clock import StageClock
+
+
+class Downloads:
+    """Sends arrays of the current device down, one after the other.
+
+    What is copied is kept, at both ends, until the copy is done, whether or not anybody waits for it.
+    """
+
+    def __init__(self, computing: Any, clock: StageClock) -> None:
+        self._computing = computing
+        self._clock = clock
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._copying: list[tuple[Any, DeviceArray, Any]] = []
+        self._lock = threading.Lock()
+
+    def begin(self, array: DeviceArray, dtype: DTypeLike) -> tuple[NDArray[Any], Any]:
+        """Have an array copied after all that computing was asked for until now.
+
+        Parameters
+        ----------
+        array : DeviceArray
+            What is copied.
+        dtype : DTypeLike
+            The number type of the copy: its bytes are the array's.
+
+        Returns
+        -------
+        NDArray[Any]
+            The copy, whole when the event has happened.
+        Any
+            The event: see `wait_for`.
+        """
+        pinned = cupy.cuda.alloc_pinned_memory(array.nbytes)
+        arriving: NDArray[Any] = np.frombuffer(pinned, dtype, array.size).reshape(array.shape)
+        made, there = cupy.cuda.Event(disable_timing=True), cupy.cuda.Event(block=True, disable_timing=True)
+        made.record(self._computing)
+        runtime = cupy.cuda.runtime
+        with self._stream:
+            self._stream.wait_event(made)
+            with self._clock.stage("download", moved_bytes=array.nbytes):
+                places = (arriving.ctypes.data, array.data.ptr, array.nbytes)
+                runtime.memcpyAsync(*places, runtime.memcpyDeviceToHost, self._stream.ptr)
+            there.record(self._stream)
+        self._let_go()
+        with self._lock:
+            self._copying.append((there, array, pinned))
+        return arriving, there
+
+    def wait_for(self, there: Any) -> None:
+        """Wait until a copy is whole."""
+        there.synchronize()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Give back what was copied, at either end."""
+        with self._lock:
+            self._copying = [copy for copy in self._copying if not copy[0].done]

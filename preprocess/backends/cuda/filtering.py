@@ -1,0 +1,76 @@
+"""Filters sums radially and crops them in Fourier space, on a CUDA device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.backends.contract import DeviceImage, Undamping
+from preprocess.backends.cuda.cuda_device import CudaDevice
+from preprocess.backends.cuda.device import DeviceArray, cupy
+from preprocess.backends.cuda.sources import blocks_over, kernel
+from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, undamping_of, whole_multiple
+
+FLOP_A_COMPONENT = 20
+
+
+def filtered_sum(
+    device: CudaDevice,
+    images: Sequence[DeviceImage],
+    filters: NDArray[np.float32],
+    output_shape: tuple[int, int],
+    undamping: Undamping | None,
+) -> DeviceArray:
+    """Return the sum of the images, each filtered radially, Fourier-cropped; see the contract."""
+    if output_shape == images[0].shape and np.all(filters == 1) and undamping is None:
+        return _plain_sum(device, images)
+    (height, width), (rows, columns) = whole_multiple(images[0].shape, output_shape), output_shape
+    half = columns // 2 + 1
+    memory = device.memory
+    transform = memory.array("transforms", (1, height, width // 2 + 1), "c8")
+    total = memory.array("transforms", (1, rows, half), "c8")
+    blocks = (blocks_over(half), rows)
+    filtering = device.clock.stage(
+        "filter",
+        moved_bytes=len(images) * (4 * height * width + 2 * transform.nbytes + 2 * total.nbytes) + 4 * rows * columns,
+        flop=len(images) * (int(2.5 * height * width * np.log2(height * width)) + FLOP_A_COMPONENT * total.size),
+    )
+    with filtering:
+        add = kernel("filtering", "add_filtered", LAST_FREQUENCY=repr(CORNER_FREQUENCY))
+        for number, (image, factors) in enumerate(zip(images, filters, strict=True)):
+            device.transforms.forward(_cropped(device, image, height, width), transform)
+            table = memory.upload("lists", factors, "f4")
+            add(blocks, transform, total, table, len(factors), height, width, rows, half, number == 0)
+        del transform
+        along_y, along_x = (None, None)
+        if undamping is not None:
+            along_y, along_x = (
+                memory.upload("lists", along) for along in undamping_of(undamping, (height, width), output_shape)
+            )
+        scale = 1 / (height * width)  # transforms do not divide, and pixels keep their mean
+        kernel("filtering", "scale_spectrum")(blocks, total, scale, along_y, along_x, undamping is not None, half)
+        image = memory.array("images", output_shape, "f4")
+        device.transforms.backward(total, image[None])
+    return image
+
+
+def _cropped(device: CudaDevice, image: DeviceImage, height: int, width: int) -> DeviceArray:
+    """Return an image's first rows and columns on the device, (1, height, width), contiguous."""
+    there = image if isinstance(image, cupy.ndarray) else device.memory.upload("images", image, "f4")
+    if there.shape == (height, width):
+        return there[None]
+    cropped = device.memory.array("images", (1, height, width), "f4")
+    cropped[0] = there[:height, :width]
+    return cropped
+
+
+def _plain_sum(device: CudaDevice, images: Sequence[DeviceImage]) -> DeviceArray:
+    height, width = images[0].shape
+    total = device.memory.array("images", (height, width), "f4")
+    total[...] = _cropped(device, images[0], height, width)[0]
+    for image in images[1:]:
+        added = _cropped(device, image, height, width)
+        kernel("filtering", "add_image")((blocks_over(total.size),), total, added, int(total.size))
+    return total

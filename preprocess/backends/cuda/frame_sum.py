@@ -1,0 +1,111 @@
+"""The sum of a movie's frames on a CUDA device, and which of its pixels are believed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.backends.contract import Image
+from preprocess.backends.cuda.cuda_device import CudaDevice
+from preprocess.backends.cuda.device import DeviceArray, on_its_device
+from preprocess.backends.cuda.sources import THREADS_A_BLOCK, blocks_over, frame_type, kernel
+from preprocess.backends.figures import LANES, ROW_FIGURES, Figures, RowFigures
+from preprocess.image_centre import centre_slices
+
+ROWS_A_BLOCK = THREADS_A_BLOCK // LANES
+
+
+class CudaFrameSum:
+    """A raw sum (height, width) and the gain it is seen with on the device; its rows' figures on the host."""
+
+    def __init__(self, frames: DeviceArray, gain: DeviceArray | None, device: CudaDevice) -> None:
+        count, height, width = frames.shape
+        self.shape = (int(height), int(width))
+        self.device = device
+        memory, size = device.memory, height * width
+        raw, self._good = memory.array("images", self.shape, "f4"), memory.array("masks", self.shape, "u1")
+        with device.clock.stage("sum", moved_bytes=frames.nbytes + raw.nbytes, flop=frames.size):
+            add_up = kernel("frame_sum", "sum_frames", FRAME=frame_type(frames.dtype))
+            add_up((blocks_over(size),), frames, raw, count, size)
+        self._seen = (raw, raw if gain is None else gain, gain is not None)
+        kernel("frame_sum", "believe_in_gain")((blocks_over(size),), *self._seen[1:], self._good, size)
+        self._rows = self._figures_of_rows()
+
+    def mean(self) -> float:
+        """Return the mean of all pixels."""
+        return self._rows.mean_of_all()
+
+    def figures(self) -> Figures:
+        """Return the figures of the believed pixels."""
+        return self._rows.whole()
+
+    @on_its_device
+    def exclude(self, pixels: NDArray[np.int64]) -> None:
+        """Believe in these pixels no more."""
+        if pixels.size:
+            listed = self.device.memory.upload("lists", pixels, "i4")
+            kernel("frame_sum", "exclude_pixels")((blocks_over(len(pixels)),), self._good, listed, len(pixels))
+            self._rows = self._figures_of_rows()
+
+    @on_its_device
+    def excluded(self) -> NDArray[np.int64]:
+        """Return the pixels that are not believed."""
+        return self._list_pixels(self._rows.with_pixels_left_out(), None)
+
+    @on_its_device
+    def between(self, lowest: float, highest: float) -> NDArray[np.int64]:
+        """Return the believed pixels whose value lies from lowest to highest."""
+        return self._list_pixels(self._rows.with_values_between(lowest, highest), (float(lowest), float(highest)))
+
+    @on_its_device
+    def surroundings(self, pixels: NDArray[np.int64], reach: int) -> tuple[NDArray[np.float32], float | None]:
+        """Compare with the mean of the believed pixels around."""
+        memory, (height, width) = self.device.memory, self.shape
+        averages, means = memory.array("images", (2, height, width), "f4"), memory.array("images", self.shape, "f4")
+        noise = memory.array("results", (2, height), "f8")
+        listed, around = memory.upload("lists", pixels, "i4"), memory.array("results", (len(pixels),), "f4")
+        blocks, size = (blocks_over(width), height), (height, width)
+        with self.device.clock.stage("defects", moved_bytes=8 * means.nbytes, flop=40 * means.size):
+            kernel("surroundings", "average_rows")(blocks, *self._seen, self._good, averages, *size, reach)
+            kernel("surroundings", "average_columns")(blocks, averages, means, *size, reach)
+            find_noise = kernel("surroundings", "find_noise")
+            find_noise((blocks_over(height, ROWS_A_BLOCK),), *self._seen, self._good, means, noise, *size)
+            kernel("surroundings", "look_up")((blocks_over(len(pixels)),), means, listed, around, len(pixels))
+        total, count = noise.get().sum(1)
+        return around.get(), float(total / count) if count else None
+
+    @on_its_device
+    def raw_centre(self, side: int) -> Image:
+        """Return the middle of the sum, without the gain."""
+        rows, columns = centre_slices(*self.shape, side)
+        return self._seen[0][rows, columns].get()  # type: ignore[no-any-return]  # CuPy has no types
+
+    def _figures_of_rows(self) -> RowFigures:
+        height, width = self.shape
+        rows = self.device.memory.array("results", (ROW_FIGURES, height), "f8")
+        with self.device.clock.stage("defects", moved_bytes=9 * height * width, flop=6 * height * width):
+            figures = kernel("figures", "sum_figures")
+            figures((blocks_over(height, ROWS_A_BLOCK),), *self._seen, self._good, rows, height, width)
+        return RowFigures(rows.get(), width)
+
+    def _list_pixels(self, rows: NDArray[np.int64], limits: tuple[float, float] | None) -> NDArray[np.int64]:
+        """Return pixels of some rows: the believed ones within limits, or without limits those not believed."""
+        if not rows.size:
+            return np.zeros(0, np.int64)
+        memory, count = self.device.memory, len(rows)
+        listed, counts = memory.upload("lists", rows, "i4"), memory.array("lists", (count,), "i4")
+        which = (count, self.shape[1], limits is not None)
+
+        def list_them(firsts: DeviceArray, found: DeviceArray, *, counting: bool) -> None:
+            sought = (*which, counting, *(limits or (0.0, 0.0)))
+            lister = kernel("frame_sum", "list_pixels")
+            lister((blocks_over(count),), *self._seen, self._good, listed, firsts, found, *sought)
+
+        with self.device.clock.stage("defects", moved_bytes=2 * 9 * count * self.shape[1]):
+            list_them(counts, counts, counting=True)
+            numbers = counts.get().astype(np.int64)
+            if not numbers.any():
+                return np.zeros(0, np.int64)
+            found = memory.array("lists", (int(numbers.sum()),), "i4")
+            list_them(memory.upload("lists", np.cumsum(numbers) - numbers, "i4"), found, counting=False)
+        return found.get().astype(np.int64)  # type: ignore[no-any-return]  # CuPy has no types

@@ -1,0 +1,85 @@
+"""A movie's frames on a CUDA device, in their own number type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.alignment.field import DisplacementField
+from preprocess.alignment.patches import PatchLayout
+from preprocess.backends.contract import DeviceImage, FrameReceiver, Image
+from preprocess.backends.cuda.cuda_device import CudaDevice
+from preprocess.backends.cuda.decoding import fill_frames, sum_groups
+from preprocess.backends.cuda.device import DeviceArray, cupy, on_its_device
+from preprocess.backends.cuda.frame_sum import CudaFrameSum
+from preprocess.backends.cuda.patch_spectra import CudaPatchSpectra, transform_patches
+from preprocess.backends.cuda.pixels import replace_pixels
+from preprocess.backends.cuda.spectra import CudaSpectra, transform_frames
+from preprocess.backends.cuda.warping import warped_sums
+from preprocess.grouping import FrameGroups
+from preprocess.movies import Movie
+from preprocess.replacements import Replacements
+
+
+class CudaFrameStack:
+    """Frames on the device, shape (frames, height, width); float16 frames are held as float32."""
+
+    def __init__(self, frames: DeviceArray, device: CudaDevice) -> None:
+        self.frames = frames
+        self.gain: DeviceArray | None = None
+        self.device = device
+
+    @on_its_device
+    def fill(
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+    ) -> tuple[str, ...]:
+        """Read a movie's frames, decoded here where that pays, and add them up by groups."""
+        remarks = fill_frames(self.device, self.frames, self.put, movie, used, told)
+        if not groups.single:
+            assert isinstance(grouped, CudaFrameStack)
+            sum_groups(self.device, self.frames, groups, grouped.frames)
+        return remarks
+
+    @on_its_device
+    def put(self, index: int, frame: NDArray[Any]) -> None:
+        """Copy in one frame."""
+        self.frames[index].set(np.ascontiguousarray(frame, self.frames.dtype))
+
+    @on_its_device
+    def set_gain(self, gain: DeviceImage | Image | None) -> None:
+        """Multiply frames by this whenever they are used."""
+        self.gain = self.device.memory.upload("images", gain, "f4") if isinstance(gain, np.ndarray) else gain
+
+    @on_its_device
+    def frame_sum(self) -> CudaFrameSum:
+        """Return the plain sum of all frames."""
+        return CudaFrameSum(self.frames, self.gain, self.device)
+
+    @on_its_device
+    def replace_pixels(self, replacements: Replacements) -> None:
+        """Replace defect pixels by others of the same frame."""
+        replace_pixels(self.device, self.frames, replacements)
+
+    @on_its_device
+    def spectra(self, bin_factor: int) -> CudaSpectra:
+        """Return the transforms of the binned frames."""
+        return transform_frames(self.device, self.frames, self.gain, bin_factor)
+
+    @on_its_device
+    def patch_spectra(self, layout: PatchLayout) -> CudaPatchSpectra:
+        """Return the transforms of all patches."""
+        return transform_patches(self.device, self.frames, self.gain, layout)
+
+    @on_its_device
+    def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
+        """Return weighted sums of the frames with the displacements undone."""
+        return warped_sums(self.device, self.frames, self.gain, field, weights)
+
+    @on_its_device
+    def release(self) -> None:
+        """Give back the memory of the frames."""
+        self.frames = cupy.empty((0, *self.frames.shape[1:]), self.frames.dtype)
+        self.gain = None

@@ -1,0 +1,297 @@
+"""Compiled loops of the CPU's backend over whole images: their figures, defects, thumbnails and spectra.
+
+Each does some rows of its work, from `start` up to `stop`, as those of `cpu_kernels` do. `value` of a pixel is that of
+the raw sum times its gain, in float32; `good` says which pixels are believed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.backends.cpu_kernels import mirrored
+from preprocess.backends.figures import COUNT, EVERY, HIGHEST, LANES, LOWEST, ROW_FIGURES, SQUARES, TOTAL
+
+Array = NDArray[Any]
+
+
+@numba.njit(nogil=True, cache=True)
+def believe_in_gain(gain: Array, good: Array, start: int, stop: int) -> None:
+    """Believe in all pixels of a gain greater than zero."""
+    for y in range(start, stop):
+        for x in range(good.shape[1]):
+            good[y, x] = gain[y, x] > 0
+
+
+@numba.njit(nogil=True, cache=True)
+def figures_of_line(line: Array, lanes: Array, figures: Array) -> None:
+    """Write the figures (ROW_FIGURES,) of a line of float32 values, all of them; `lanes` is room for (2, LANES)."""
+    width = line.size
+    lowest, highest = np.float32(np.inf), np.float32(-np.inf)
+    for lane in range(LANES):
+        lanes[0, lane], lanes[1, lane] = 0.0, 0.0
+    for left in range(0, width // LANES * LANES, LANES):
+        for lane in range(LANES):
+            wide = np.float64(line[left + lane])
+            lanes[0, lane] += wide
+            lanes[1, lane] += wide * wide
+    for x in range(width // LANES * LANES, width):
+        wide = np.float64(line[x])
+        lanes[0, x % LANES] += wide
+        lanes[1, x % LANES] += wide * wide
+    for x in range(width):
+        lowest = line[x] if line[x] < lowest else lowest
+        highest = line[x] if line[x] > highest else highest
+    figures[COUNT], figures[LOWEST], figures[HIGHEST] = width, lowest, highest
+    figures[TOTAL], figures[SQUARES] = 0.0, 0.0
+    for lane in range(LANES):
+        figures[TOTAL] += lanes[0, lane]
+        figures[SQUARES] += lanes[1, lane]
+    figures[EVERY] = figures[TOTAL]
+
+
+@numba.njit(nogil=True, cache=True)
+def figures_of_good(line: Array, good: Array, lanes: Array, figures: Array) -> None:
+    """Put the figures of those values of a line that are good in the place of those of all, but for the sum of all."""
+    lowest, highest, count = np.float32(np.inf), np.float32(-np.inf), 0
+    for lane in range(LANES):
+        lanes[0, lane], lanes[1, lane] = 0.0, 0.0
+    for x in range(line.size):
+        if good[x]:
+            wide = np.float64(line[x])
+            lanes[0, x % LANES] += wide
+            lanes[1, x % LANES] += wide * wide
+            lowest = line[x] if line[x] < lowest else lowest
+            highest = line[x] if line[x] > highest else highest
+            count += 1
+    figures[COUNT], figures[LOWEST], figures[HIGHEST] = count, lowest, highest
+    figures[TOTAL], figures[SQUARES] = 0.0, 0.0
+    for lane in range(LANES):
+        figures[TOTAL] += lanes[0, lane]
+        figures[SQUARES] += lanes[1, lane]
+
+
+@numba.njit(nogil=True, cache=True)
+def values_of_line(raw: Array, gain: Array, has_gain: bool, y: int, line: Array) -> None:
+    """Write the values of row y."""
+    if has_gain:
+        for x in range(line.size):
+            line[x] = raw[y, x] * gain[y, x]
+    else:
+        for x in range(line.size):
+            line[x] = raw[y, x]
+
+
+@numba.njit(nogil=True, cache=True)
+def sum_figures(
+    raw: Array, gain: Array, has_gain: bool, good: Array, rows: Array, figures: Array, start: int, stop: int
+) -> None:
+    """Write the figures of rows[start:stop] into `figures` (ROW_FIGURES, height)."""
+    width = raw.shape[1]
+    line, lanes, of_line = np.empty(width, np.float32), np.empty((2, LANES)), np.empty(ROW_FIGURES)
+    for index in range(start, stop):
+        y = rows[index]
+        values_of_line(raw, gain, has_gain, y, line)
+        figures_of_line(line, lanes, of_line)
+        count = 0
+        for x in range(width):
+            count += good[y, x]
+        if count < width:
+            figures_of_good(line, good[y], lanes, of_line)
+        for figure in range(ROW_FIGURES):
+            figures[figure, y] = of_line[figure]
+
+
+@numba.njit(nogil=True, cache=True)
+def image_figures(image: Array, figures: Array, start: int, stop: int) -> None:
+    """Write the figures of rows of a float32 image into `figures` (ROW_FIGURES, height)."""
+    lanes, of_line = np.empty((2, LANES)), np.empty(ROW_FIGURES)
+    for y in range(start, stop):
+        figures_of_line(image[y], lanes, of_line)
+        for figure in range(ROW_FIGURES):
+            figures[figure, y] = of_line[figure]
+
+
+@numba.njit(nogil=True, cache=True)
+def list_between(
+    raw: Array,
+    gain: Array,
+    has_gain: bool,
+    good: Array,
+    limits: tuple[float, float],
+    rows: Array,
+    firsts: Array,
+    found: Array,
+    start: int,
+    stop: int,
+) -> None:
+    """Write the flat indices of the good pixels within limits in rows[start:stop] to `found`, from `firsts` on.
+
+    With an empty `found`, how many there are is written to `firsts` instead.
+    """
+    width = raw.shape[1]
+    lowest, highest = np.float32(limits[0]), np.float32(limits[1])
+    line = np.empty(width, np.float32)
+    for index in range(start, stop):
+        y = rows[index]
+        values_of_line(raw, gain, has_gain, y, line)
+        count = 0
+        for x in range(width):
+            if good[y, x] and lowest <= line[x] <= highest:
+                if found.size:
+                    found[firsts[index] + count] = y * width + x
+                count += 1
+        if not found.size:
+            firsts[index] = count
+
+
+@numba.njit(nogil=True, cache=True)
+def average_rows(ring: Array, good: Array, reach: int, y: int, averages: Array) -> None:
+    """Write the averages of good values, and of how many are good, over the rows around y into `averages` (2, width).
+
+    Row r of the values, 0 where they are not good, is the ring's r modulo 2 reach + 1. Averages are rounded to float32.
+    """
+    height, width = good.shape
+    size = 2 * reach + 1
+    counts = np.zeros(width, np.int32)
+    for x in range(width):
+        averages[0, x] = 0.0
+    for j in range(-reach, reach + 1):
+        row = mirrored(y + j, height)
+        values, believed = ring[row % size], good[row]
+        for x in range(width):
+            averages[0, x] += np.float64(values[x])
+        for x in range(width):
+            counts[x] += believed[x]
+    for x in range(width):
+        averages[0, x], averages[1, x] = np.float32(averages[0, x] / size), np.float32(counts[x] / size)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def average_columns(averages: Array, reach: int, means: Array) -> None:
+    """Write the means of good values over boxes: averages of those of rows, over the columns around each."""
+    width, size = means.size, 2 * reach + 1
+    values, weights = averages[0], averages[1]
+    for x in range(width):
+        value, weight = 0.0, 0.0
+        if reach <= x < width - reach:
+            for i in range(-reach, reach + 1):
+                value += values[x + i]
+                weight += weights[x + i]
+        else:
+            for i in range(-reach, reach + 1):
+                column = mirrored(x + i, width)
+                value += values[column]
+                weight += weights[column]
+        means[x] = np.float32(value / size) / max(np.float32(weight / size), np.float32(1e-6))
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def noise_of_line(line: Array, good: Array, means: Array) -> tuple[float, int]:
+    """Return the sum of (value - mean)² / mean of the good pixels where both are greater than zero, and how many."""
+    lanes, count = np.zeros(LANES), 0
+    for x in range(line.size):
+        if good[x] and line[x] > 0 and means[x] > 0:
+            difference = line[x] - means[x]
+            lanes[x % LANES] += np.float64(difference * difference / means[x])
+            count += 1
+    total = 0.0
+    for lane in range(LANES):
+        total += lanes[lane]
+    return total, count
+
+
+@numba.njit(nogil=True, cache=True)
+def surroundings(
+    raw: Array,
+    gain: Array,
+    has_gain: bool,
+    good: Array,
+    reach: int,
+    pixels: Array,
+    firsts: Array,
+    around: Array,
+    noise: Array,
+    start: int,
+    stop: int,
+) -> None:
+    """Write the mean around each of `pixels`; into `noise` (2, height) each row's sum of noise, and how many pixels.
+
+    The pixels of row y are those from `firsts[y]` to `firsts[y + 1]`.
+    """
+    (height, width), size = raw.shape, 2 * reach + 1
+    ring, averages, means = np.empty((size, width), np.float32), np.empty((2, width)), np.empty(width, np.float32)
+    next_row = max(0, start - reach)
+    for y in range(start, stop):
+        while next_row < min(y + reach + 1, height):
+            line = ring[next_row % size]
+            values_of_line(raw, gain, has_gain, next_row, line)
+            for x in range(width):
+                line[x] = line[x] if good[next_row, x] else np.float32(0)
+            next_row += 1
+        average_rows(ring, good, reach, y, averages)
+        average_columns(averages, reach, means)
+        for index in range(firsts[y], firsts[y + 1]):
+            around[index] = means[pixels[index] - y * width]
+        noise[0, y], noise[1, y] = noise_of_line(ring[y % size], good[y], means)
+
+
+@numba.njit(nogil=True, cache=True)
+def replace_pixels(
+    frames: Array, targets: Array, sources: Array, counts: Array, starts: Array, steps: Array, start: int, stop: int
+) -> None:
+    """Copy good pixels over defects in frames start to stop, as `Replacements` says; frames (frames, pixels)."""
+    for t in range(start, stop):
+        frame = frames[t]
+        for i in range(targets.size):
+            frame[targets[i]] = frame[sources[i, (starts[i] + t * steps[i]) % counts[i]]]
+
+
+@numba.njit(nogil=True, cache=True)
+def sum_of_box(image: Array, top: int, bottom: int, left: int, right: int) -> float:
+    """Return the sum of a box: two by two pixels are added in float32, these sums in double precision."""
+    total = 0.0
+    for row in range(top, bottom - 1, 2):
+        for column in range(left, right - 1, 2):
+            three = (image[row, column] + image[row, column + 1]) + image[row + 1, column]
+            total += three + image[row + 1, column + 1]
+        if (right - left) % 2:
+            total += image[row, right - 1] + image[row + 1, right - 1]
+    if (bottom - top) % 2:
+        for column in range(left, right - 1, 2):
+            total += image[bottom - 1, column] + image[bottom - 1, column + 1]
+        if (right - left) % 2:
+            total += image[bottom - 1, right - 1]
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def reduce_boxes(image: Array, factors: tuple[int, int], means: Array, start: int, stop: int) -> None:
+    """Write the means of boxes, added up as Pillow does; smaller ones at the ends pixel by pixel in double."""
+    height, width = image.shape
+    for y in range(start, stop):
+        top, bottom = y * factors[0], min((y + 1) * factors[0], height)
+        for x in range(means.shape[1]):
+            left, right = x * factors[1], min((x + 1) * factors[1], width)
+            area = (bottom - top) * (right - left)
+            total = 0.0
+            if area == factors[0] * factors[1]:
+                total = sum_of_box(image, top, bottom, left, right)
+            else:
+                for row in range(top, bottom):
+                    for column in range(left, right):
+                        total += image[row, column]
+            means[y, x] = np.float32(total * (1.0 / area))
+
+
+@numba.njit(nogil=True, cache=True)
+def add_powers(transforms: Array, total: Array, start: int, stop: int) -> None:
+    """Add the powers of transforms (tiles, rows, columns) to `total` (rows, columns), one tile after the other."""
+    for y in range(start, stop):
+        for tile in range(len(transforms)):
+            line = transforms[tile, y]
+            for x in range(total.shape[1]):
+                total[y, x] += line[x].real * line[x].real + line[x].imag * line[x].imag

@@ -1,0 +1,121 @@
+"""What is computed from a movie's frames on the device: their motion, then the micrographs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from preprocess.alignment.accumulated import accumulated_motion
+from preprocess.alignment.field import DisplacementField
+from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
+from preprocess.alignment.whole_frame import WholeFrameMotion
+from preprocess.backends.contract import Backend
+from preprocess.exposure_dose import ExposureDose
+from preprocess.frames import HeldMovie
+from preprocess.outcome import Outcome
+from preprocess.preparing import PreparedMovie
+from preprocess.stage_clock import StageClock
+from preprocess.sums import Micrographs, micrograph_shape, micrographs
+
+UNSURE_PX = 0.5
+"""Shifts whose own standard error is larger deserve a warning."""
+
+
+def compute_outcome(prepared: PreparedMovie, held: HeldMovie, backend: Backend, clock: StageClock) -> Outcome:
+    """Align and sum a movie whose frames are held; they are released, whatever happens.
+
+    Raises
+    ------
+    DeviceError
+        The device has not enough memory, or fails.
+    """
+    movie, dose = prepared.movie, prepared.dose
+    try:
+        with clock.stage("align"):
+            motion = _motion(prepared, held, clock)
+            field = motion.field.seen_from_first((movie.height, movie.width))
+        with clock.stage("sum"):
+            images = _images(prepared, held, backend, field)
+    finally:
+        held.release()
+    after_frame = None if dose is None else dose.after_frame
+    return Outcome(
+        movie=movie,
+        used=prepared.used,
+        settings=prepared.settings,
+        acquisition=prepared.acquisition,
+        dose=dose,
+        pixel_size_angstrom=prepared.pixel_size_angstrom,
+        weights=prepared.weights,
+        motion=motion.whole,
+        field=field,
+        local=motion.local,
+        accumulated=accumulated_motion(motion.whole.shifts, prepared.pixel_size_angstrom, after_frame),
+        defects=held.defects,
+        gain_fit=held.gain_fit,
+        mean_counts=held.mean_counts,
+        images=images,
+        device=backend.name,
+        warnings=(
+            *prepared.warnings,
+            *movie.remarks,
+            *_warnings(len(prepared.used), held, motion.whole, dose),
+        ),
+    )
+
+
+def _motion(prepared: PreparedMovie, held: HeldMovie, clock: StageClock) -> MovieMotion:
+    movie = prepared.movie
+    motion = estimate_movie_motion(
+        held.grouped,
+        (movie.height, movie.width),
+        len(held.groups),
+        prepared.settings.patches,
+        held.mean_counts * held.groups.frame_count,
+        lambda fraction: clock.tell("align", fraction),
+    )
+    if held.groups.single:
+        return motion
+    held.grouped.release()
+    return motion.for_frames(held.groups.to_frames)
+
+
+def _images(prepared: PreparedMovie, held: HeldMovie, backend: Backend, field: DisplacementField) -> Micrographs:
+    settings, size = prepared.settings, (prepared.movie.height, prepared.movie.width)
+    magnification = settings.magnification
+    return micrographs(
+        held.stack,
+        backend,
+        field
+        if magnification.stretch == 1
+        else field.stretched(magnification.stretch, magnification.angle_degrees, size),
+        prepared.weights,
+        settings,
+        micrograph_shape(*size, settings.bin_factor),
+    )
+
+
+def _warnings(frame_count: int, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[str]:
+    found = list(held.remarks)
+    if held.gain_fit is not None and held.gain_fit.warning is not None:
+        found.append(held.gain_fit.warning)
+    if frame_count == 1:
+        found.append("one frame: nothing to align, passed through")
+    elif frame_count == 2:
+        found.append("two frames: aligned to each other, with nothing to check them by")
+    if frame_count > 1:
+        found += _doubts(motion)
+    if dose is None:
+        found.append("the dose is unknown: early motion (until 4 e/Å²) is not told from late")
+    return found
+
+
+def _doubts(motion: WholeFrameMotion) -> list[str]:
+    if not motion.has_signal:
+        return ["the frames share nothing that stands out from noise: their shifts mean little"]
+    doubts = []
+    typical = float(np.median(motion.standard_errors))
+    if typical > UNSURE_PX:
+        doubts.append(f"faint movie: noise alone moves each shift by about {typical:.2g} px")
+    if not motion.converged:
+        doubts.append(f"alignment did not settle in {motion.steps} steps")
+    return doubts

@@ -1,0 +1,66 @@
+"""Progress bars of movies, one for each that is on its way; on a terminal only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+STAGES = ("read", "align", "sum", "write")
+
+
+class MovieBars:
+    """Shows a bar for each movie from its first news until it is removed; any thread may tell."""
+
+    def __init__(self, console: Console, movies: Sequence[Path]) -> None:
+        self._labels = {movie: f"{number}/{len(movies)} {movie.name}" for number, movie in enumerate(movies, start=1)}
+        self._tasks: dict[Path, TaskID] = {}
+        self._lock = Lock()
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[stage]:5}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+            redirect_stdout=False,  # results on stdout would come out on stderr
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def tell(self, movie: Path, stage: str, fraction: float) -> None:
+        """Move a movie's bar."""
+        with self._lock:
+            if movie not in self._tasks:
+                self._tasks[movie] = self._progress.add_task(self._labels[movie], total=len(STAGES), stage="")
+        self._progress.update(self._tasks[movie], completed=STAGES.index(stage) + fraction, stage=stage)
+
+    def remove(self, movie: Path) -> None:
+        """Take a movie's bar away, if it has one."""
+        with self._lock:
+            task = self._tasks.pop(movie, None)
+        if task is not None:
+            self._progress.remove_task(task)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bars off the terminal for as long as something else is written there."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()

@@ -1,0 +1,83 @@
+"""The stages of one movie, each a value handed on: prepared, held on the device, computed, written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from preprocess.acquisition import Acquisition
+from preprocess.backends.choose import choose_backend
+from preprocess.backends.contract import Backend
+from preprocess.computing import compute_outcome
+from preprocess.frames import HeldMovie, hold_movie
+from preprocess.outcome import Outcome, processed_movie, write_outcome
+from preprocess.preparing import PreparedMovie, prepare_movie
+from preprocess.results import ProcessedMovie
+from preprocess.settings import AlignmentSettings
+from preprocess.stage_clock import StageClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovieStages:
+    """What is the same for all movies of a batch, and the stages that each goes through.
+
+    Each stage may run in a thread of its own: one movie is read while another is computed and a third written.
+    """
+
+    out_dir: Path
+    settings: AlignmentSettings
+    acquisition: Acquisition
+    configured: Acquisition
+    backend: Backend
+
+    @classmethod
+    def chosen(
+        cls, out_dir: Path, settings: AlignmentSettings, acquisition: Acquisition, configured: Acquisition
+    ) -> MovieStages:
+        """Return the stages on the device that the settings name.
+
+        Raises
+        ------
+        DeviceError
+            There is no such device, or it does not answer.
+        """
+        backend = choose_backend(settings.device, settings.threads, settings.device_memory_gb)
+        return cls(out_dir=out_dir, settings=settings, acquisition=acquisition, configured=configured, backend=backend)
+
+    @property
+    def may_use_cpu(self) -> bool:
+        """Tell whether the CPU may stand in for the device: where none was named."""
+        return self.settings.device == "auto" and self.backend.name != "cpu"
+
+    def on_cpu(self) -> MovieStages:
+        """Return the same stages on the CPU."""
+        return replace(self, backend=choose_backend("cpu", self.settings.threads))
+
+    def prepare(self, movie_path: Path, clock: StageClock) -> PreparedMovie:
+        """Read a movie's headers."""
+        with clock.beginning_of("read"):
+            return prepare_movie(movie_path, self.out_dir, self.settings, self.acquisition, self.configured)
+
+    def read(self, prepared: PreparedMovie, clock: StageClock) -> HeldMovie:
+        """Read a movie's frames onto the device; another thread may use them once this is done."""
+        with clock.stage("read"):
+            held = hold_movie(
+                prepared.movie,
+                prepared.used,
+                prepared.groups,
+                self.backend,
+                self.settings,
+                lambda fraction: clock.tell("read", fraction),
+            )
+            self.backend.finish()
+        return held
+
+    def compute(self, prepared: PreparedMovie, held: HeldMovie, clock: StageClock) -> Outcome:
+        """Align and sum; the frames are released."""
+        return compute_outcome(prepared, held, self.backend, clock)
+
+    def write(self, outcome: Outcome, clock: StageClock) -> ProcessedMovie:
+        """Write all outputs, each whole and durable."""
+        with clock.stage("write"):
+            written = write_outcome(outcome, self.out_dir)
+        return processed_movie(outcome, written, clock.seconds)

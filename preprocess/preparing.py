@@ -1,0 +1,102 @@
+"""All that is known of a movie before its frames are read; what is impossible is refused here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from preprocess.acquisition import Acquisition, resolve_acquisition
+from preprocess.alignment.whole_frame import estimation_bin
+from preprocess.dose import DoseWeights, critical_dose_scale, low_rank_weights, plain_weights
+from preprocess.exposure_dose import ExposureDose, exposure_dose, require_for_weighting, require_pixel_size
+from preprocess.grouping import FrameGroups, used_frames
+from preprocess.movies import Movie, open_movie
+from preprocess.output_names import output_paths, refuse_to_write_over
+from preprocess.settings import AlignmentSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedMovie:
+    """A movie whose headers are read and whose settings and acquisition fit together.
+
+    Attributes
+    ----------
+    used : range
+        Indices of the frames to use, from 0.
+    groups : FrameGroups
+        How they are added up to estimate motion.
+    weights : DoseWeights
+        Of the micrograph's frames.
+    warnings : tuple[str, ...]
+        What a person should know already.
+    """
+
+    movie: Movie
+    settings: AlignmentSettings
+    acquisition: Acquisition
+    pixel_size_angstrom: float
+    used: range
+    groups: FrameGroups
+    dose: ExposureDose | None
+    weights: DoseWeights
+    warnings: tuple[str, ...]
+
+    @property
+    def sum_count(self) -> int:
+        """Return how many weighted sums of the frames are accumulated at once."""
+        return len(self.weights.frame_weights) + self.settings.unweighted + 2 * self.settings.even_odd
+
+    @property
+    def estimation_bin(self) -> int:
+        """Return by how much frames are binned to estimate motion."""
+        return estimation_bin(self.movie.height, self.movie.width)
+
+
+def prepare_movie(
+    movie_path: Path, out_dir: Path, settings: AlignmentSettings, acquisition: Acquisition, configured: Acquisition
+) -> PreparedMovie:
+    """Open a movie and decide everything that its header and the settings decide.
+
+    Raises
+    ------
+    PreprocessError
+        The movie cannot be read, an output would replace what it is made from, or something must be known that
+        nobody says.
+    """
+    for source in (movie_path, settings.gain.path, settings.defects.path):
+        if source is not None:
+            refuse_to_write_over(source, output_paths(movie_path, out_dir).values())
+    movie = open_movie(movie_path, settings.eer, threads=settings.threads)
+    known = resolve_acquisition(movie, flags=acquisition, configured=configured)
+    pixel_size = require_pixel_size(known)
+    used = used_frames(settings.frames, movie.frame_count)
+    groups = FrameGroups.of(len(used), settings.frames.group)
+    dose = exposure_dose(known, movie.frame_count, used)
+    weights, warnings = _weights(len(used), settings, known, dose, pixel_size)
+    return PreparedMovie(
+        movie=movie,
+        settings=settings,
+        acquisition=known,
+        pixel_size_angstrom=pixel_size,
+        used=used,
+        groups=groups,
+        dose=dose,
+        weights=weights,
+        warnings=warnings,
+    )
+
+
+def _weights(
+    frame_count: int, settings: AlignmentSettings, known: Acquisition, dose: ExposureDose | None, pixel_size: float
+) -> tuple[DoseWeights, tuple[str, ...]]:
+    if not settings.dose_weighting:
+        return plain_weights(frame_count), ()
+    dose, voltage = require_for_weighting(known, dose)
+    scale, interpolated = critical_dose_scale(voltage)
+    warnings: tuple[str, ...] = ()
+    if interpolated:
+        warnings = (
+            f"dose weighting at {voltage:g} kV is nobody's standard: critical dose scaled by {scale:.3g}, "
+            "interpolated between those of 100, 200 and 300 kV",
+        )
+    return low_rank_weights(dose.after_frame, pixel_size, voltage), warnings

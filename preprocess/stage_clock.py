@@ -1,0 +1,42 @@
+"""Measures how long a movie's stages take, and tells how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[str, float], None]
+"""Told the stage (`read`, `align`, `sum`, `write`) and how much of it is done, from 0 to 1."""
+
+
+class StageClock:
+    """One movie's clock. `seconds` holds each stage's wall time; what is done twice is counted twice.
+
+    Whoever listens may raise in `tell`, which ends the movie there.
+    """
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = progress
+
+    def tell(self, stage: str, fraction: float) -> None:
+        """Pass on how much of a stage is done, from 0 to 1."""
+        if self._progress is not None:
+            self._progress(stage, fraction)
+
+    @contextmanager
+    def beginning_of(self, stage: str) -> Iterator[None]:
+        """Measure what is done inside, the first part of a stage."""
+        if stage not in self.seconds:
+            self.tell(stage, 0.0)
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+    @contextmanager
+    def stage(self, stage: str) -> Iterator[None]:
+        """Measure what is done inside, all of a stage or the rest of it."""
+        with self.beginning_of(stage):
+            yield
+        self.tell(stage, 1.0)

@@ -1,0 +1,484 @@
+"""A stand-in for CuPy over NumPy, for the calls that our code makes; kernels are our own, compiled for the host.
+
+It proves logic: that classes ask for the right memory, give kernels what they take, and that kernels compute what they
+should. It proves nothing about a device: no speed, no race within a piece of a kernel, no limit of registers.
+It is stricter than NumPy where CuPy is: arrays of the host and of the device do not mix, fresh memory holds rubbish,
+and the inverse transform destroys what it reads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import threading
+import time
+import types
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import kernels_on_host
+import numpy as np
+import scipy.fft
+
+RUBBISH = 0xFF
+"""Each byte of fresh memory: not-a-number as a float, far out as an integer."""
+DEVICE_BYTES = 2**31
+
+
+class CUDARuntimeError(RuntimeError):
+    """What CuPy raises when the runtime fails."""
+
+
+class OutOfMemoryError(MemoryError):
+    """What CuPy raises when memory cannot be had."""
+
+
+class HostDevice:
+    """The one device: how much memory it has, how much is taken, what was started on it.
+
+    On a dry one memory is counted, but only touched where something is copied, and nothing is computed: so movies of
+    any size can be taken through it.
+    """
+
+    def __init__(self, total: int = DEVICE_BYTES, *, dry: bool = False) -> None:
+        self.total = total
+        self.dry = dry
+        self.taken = 0
+        self.highest = 0
+        self.taken_anew = 0
+        self.launches: list[str] = []
+        self.copies_down = 0
+        self.flags: tuple[str, ...] = kernels_on_host.USUAL
+        self.lock = threading.RLock()
+
+    def take(self, size: int) -> None:
+        with self.lock:
+            if self.taken + size > self.total:
+                raise CUDARuntimeError(f"{size} bytes asked, {self.total - self.taken} there")
+            self.taken += size
+            self.taken_anew += 1
+            self.highest = max(self.highest, self.taken)
+
+    def give_back(self, size: int) -> None:
+        with self.lock:
+            self.taken -= size
+
+
+class Block(bytearray):
+    """Memory of the device; goes back where it came from when nothing refers to it any more."""
+
+    give_back: Callable[[int], None] | None = None
+
+    def __del__(self) -> None:
+        if self.give_back is not None:
+            self.give_back(len(self))
+
+
+class UntouchedBlock(mmap.mmap):
+    """The same, as pages that are not there before they are touched."""
+
+    give_back: Callable[[int], None] | None = None
+    size = 0
+
+    def __del__(self) -> None:
+        if self.give_back is not None:
+            self.give_back(self.size)
+
+
+def new_block(size: int, give_back: Callable[[int], None]) -> Block | UntouchedBlock:
+    """Return memory of the dry device or the other, filled with rubbish if it is there at all."""
+    if not device.dry or size == 0:
+        block = Block(bytes([RUBBISH]) * size)
+        block.give_back = give_back
+        return block
+    untouched = UntouchedBlock(-1, size)
+    untouched.size = size
+    untouched.give_back = give_back
+    return untouched
+
+
+class Memory:
+    """Memory of the device as the runtime gives it. A pool that has it hands out blocks in its place."""
+
+    def __init__(self, size: int) -> None:
+        device.take(size)
+
+
+class MemoryPointer:
+    def __init__(self, mem: Any, offset: int = 0) -> None:
+        self.mem = mem
+        self.offset = offset
+
+    @property
+    def ptr(self) -> int:
+        return ctypes.addressof(ctypes.c_char.from_buffer(self.mem)) + self.offset
+
+
+class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
+    """An array of the device."""
+
+    __array_priority__ = 1000
+
+    def __new__(cls, shape: Any, dtype: Any = float, memptr: MemoryPointer | None = None) -> ndarray:
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        memptr = memptr or current_allocator()(size)
+        return (
+            np.ndarray.__new__(cls, shape, dtype, buffer=memptr.mem, offset=memptr.offset)
+            if size
+            else _empty(shape, dtype)
+        )
+
+    def get(self, stream: Any = None, order: str = "C", out: np.ndarray | None = None) -> np.ndarray:
+        device.copies_down += 1
+        plain = np.array(self.view(np.ndarray), order=order)
+        if out is None:
+            return plain
+        assert type(out) is np.ndarray
+        assert (out.shape, out.dtype) == (self.shape, self.dtype)
+        out[...] = plain
+        return out
+
+    def set(self, arr: np.ndarray, stream: Any = None) -> None:
+        assert type(arr) is np.ndarray, "what is set comes from the host"
+        assert (arr.shape, arr.dtype) == (self.shape, self.dtype)
+        self.view(np.ndarray)[...] = arr
+
+    @property
+    def data(self) -> Any:
+        return types.SimpleNamespace(ptr=self.__array_interface__["data"][0])
+
+    def __setitem__(self, place: Any, value: Any) -> None:
+        assert isinstance(value, ndarray) or np.ndim(value) == 0, "what is put in is on the device"
+        super().__setitem__(place, value)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **kwargs: Any) -> Any:
+        for value in (*inputs, *out):
+            if type(value) is np.ndarray and value.ndim:
+                raise TypeError(f"{ufunc.__name__} of an array on the device and one on the host")
+        plain = [_plain(value) for value in inputs]
+        if out:
+            kwargs["out"] = tuple(_plain(value) for value in out)
+        result = getattr(ufunc, method)(*plain, **kwargs)
+        if out:
+            return out[0]
+        return _on_device(result)
+
+
+def _empty(shape: Any, dtype: Any) -> Any:
+    return np.empty(shape, dtype).view(ndarray)
+
+
+def _plain(value: Any) -> Any:
+    return value.view(np.ndarray) if isinstance(value, ndarray) else value
+
+
+def _on_device(value: Any) -> Any:
+    return value.view(ndarray) if isinstance(value, np.ndarray) else value
+
+
+class MemoryPool:
+    """Keeps what is given back for who asks for as much again, as CuPy's does."""
+
+    def __init__(self, allocator: Any = None) -> None:
+        self._allocator = allocator or (lambda size: MemoryPointer(Memory(size)))
+        self._idle: dict[int, int] = {}
+        self._total = 0
+
+    def malloc(self, size: int) -> MemoryPointer:
+        rounded = -(-size // 512) * 512
+        with device.lock:
+            if self._idle.get(rounded, 0):
+                self._idle[rounded] -= 1
+            else:
+                self._take(rounded)
+            return MemoryPointer(new_block(size, self._give_back))
+
+    def _take(self, rounded: int) -> None:
+        """Get new memory; counted before it is asked for, as CuPy does."""
+        for attempt in range(2):
+            self._total += rounded
+            try:
+                self._allocator(rounded)
+            except OutOfMemoryError:
+                self._total -= rounded
+                raise
+            except CUDARuntimeError:
+                self._total -= rounded
+                if attempt:
+                    raise OutOfMemoryError(rounded, self._total) from None
+                self.free_all_blocks()
+            else:
+                return
+
+    def _give_back(self, size: int) -> None:
+        rounded = -(-size // 512) * 512
+        with device.lock:
+            self._idle[rounded] = self._idle.get(rounded, 0) + 1
+
+    def free_all_blocks(self, stream: Any = None) -> None:
+        with device.lock:
+            idle = self.free_bytes()
+            self._idle.clear()
+            self._total -= idle
+            device.give_back(idle)
+
+    def free_bytes(self) -> int:
+        return sum(size * count for size, count in self._idle.items())
+
+    def total_bytes(self) -> int:
+        return self._total
+
+    def used_bytes(self) -> int:
+        return self._total - self.free_bytes()
+
+
+class PinnedMemory(bytearray):
+    """Memory of the host that a device reads directly."""
+
+
+class Stream:
+    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False) -> None:
+        self.ptr = id(self)
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+    def wait_event(self, event: Event) -> None:
+        assert event.at is not None, "waits for an event that nobody recorded"
+
+    def record(self, event: Event | None = None) -> Event:
+        event = event or Event()
+        event.record(self)
+        return event
+
+
+Stream.null = Stream()  # type: ignore[attr-defined]
+
+
+class Event:
+    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
+        self.at: float | None = None
+
+    def record(self, stream: Stream | None = None) -> None:
+        self.at = time.perf_counter()
+
+    def synchronize(self) -> None:
+        pass
+
+    @property
+    def done(self) -> bool:
+        return True
+
+
+def get_elapsed_time(start: Event, end: Event) -> float:
+    assert start.at is not None and end.at is not None, "an event that nobody recorded"  # noqa: PT018
+    return (end.at - start.at) * 1e3
+
+
+class Device:
+    def __init__(self, number: int = 0) -> None:
+        self.id = number
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+
+class PlanNd:
+    """Batched transforms over the last axes, not normalised, as cuFFT makes them."""
+
+    def __init__(
+        self,
+        shape: Any,
+        inembed: Any,
+        istride: int,
+        idist: int,
+        onembed: Any,
+        ostride: int,
+        odist: int,
+        fft_type: int,
+        batch: int,
+        order: str,
+        last_axis: int,
+        last_size: int | None,
+    ) -> None:
+        assert inembed is None and onembed is None, "only contiguous transforms"  # noqa: PT018
+        self.shape, self.fft_type, self.batch = tuple(shape), fft_type, batch
+        self.work_area = current_allocator()(8 * batch * int(np.prod(shape)))
+
+    def fft(self, a: ndarray, out: ndarray, direction: int) -> None:
+        if device.dry:
+            return
+        *others, last = self.shape
+        half = (self.batch, *others, last // 2 + 1)
+        given, made = (_plain(array) for array in (a, out))
+        if self.fft_type == CUFFT_R2C:
+            given, made = _first(given, (self.batch, *self.shape), "f"), _first(made, half, "F")
+            made[...] = scipy.fft.rfftn(given, axes=range(1, given.ndim))
+        elif self.fft_type == CUFFT_C2R:
+            given, made = _first(given, half, "F"), _first(made, (self.batch, *self.shape), "f")
+            scale = np.float32(np.prod(self.shape))
+            made[...] = scipy.fft.irfftn(given, s=self.shape, axes=range(1, given.ndim)) * scale
+            given[...] = np.nan
+        else:
+            raise NotImplementedError(self.fft_type)
+
+
+def _first(array: np.ndarray, shape: tuple[int, ...], char: str) -> np.ndarray:
+    """Return the contiguous beginning of an array as one of `shape`; the device looks at addresses alone."""
+    assert array.flags.c_contiguous
+    assert array.dtype.char == char
+    return array.reshape(-1)[: int(np.prod(shape))].reshape(shape)
+
+
+CUFFT_R2C, CUFFT_C2R, CUFFT_C2C, CUFFT_FORWARD, CUFFT_INVERSE = 0x2A, 0x2C, 0x29, -1, 1
+
+
+class RawKernel:
+    def __init__(self, code: str, name: str, options: tuple[str, ...] = (), **_: Any) -> None:
+        self.name = name
+        self._library = None if device.dry else kernels_on_host.HostLibrary(code, device.flags)
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], **_: Any) -> None:
+        device.launches.append(self.name)
+        if self._library is not None:
+            self._library.launch(self.name, grid, block, args)
+
+
+class RawModule:
+    def __init__(self, *, code: str, options: tuple[str, ...] = (), **_: Any) -> None:
+        self._code = code
+
+    def get_function(self, name: str) -> RawKernel:
+        return RawKernel(self._code, name)
+
+
+device = HostDevice()
+_pool = MemoryPool()
+_local = threading.local()
+
+
+def current_allocator() -> Callable[[int], MemoryPointer]:
+    return getattr(_local, "allocator", None) or _pool.malloc
+
+
+def alloc(size: int) -> MemoryPointer:
+    return current_allocator()(size)
+
+
+@contextmanager
+def using_allocator(allocator: Any = None):
+    before, _local.allocator = getattr(_local, "allocator", None), allocator
+    try:
+        yield
+    finally:
+        _local.allocator = before
+
+
+def asnumpy(array: Any, stream: Any = None, order: str = "C", out: Any = None) -> np.ndarray:
+    return array.get(out=out) if isinstance(array, ndarray) else np.asarray(array)
+
+
+def empty(shape: Any, dtype: Any = float) -> ndarray:
+    return ndarray(shape, dtype)
+
+
+def zeros(shape: Any, dtype: Any = float) -> ndarray:
+    made = ndarray(shape, dtype)
+    made[...] = 0
+    return made
+
+
+def array(value: Any, dtype: Any = None) -> ndarray:
+    plain = np.array(_plain(value), dtype=dtype)
+    made = ndarray(plain.shape, plain.dtype)
+    made.view(np.ndarray)[...] = plain
+    return made
+
+
+def asarray(value: Any, dtype: Any = None) -> ndarray:
+    same = isinstance(value, ndarray) and (dtype is None or value.dtype == dtype)
+    return value if same else array(value, dtype)
+
+
+def ascontiguousarray(value: Any, dtype: Any = None) -> ndarray:
+    return asarray(value, dtype) if _plain(asarray(value)).flags.c_contiguous else array(value, dtype)
+
+
+def _of_numpy(function: Any) -> Any:
+    def called(*args: Any, **kwargs: Any) -> Any:
+        plain = [[_plain(part) for part in arg] if isinstance(arg, list | tuple) else _plain(arg) for arg in args]
+        result = function(*plain, **{name: _plain(value) for name, value in kwargs.items()})
+        return tuple(_on_device(part) for part in result) if isinstance(result, tuple) else _on_device(result)
+
+    return called
+
+
+def memcpy(dst: int, src: int, size: int, kind: int, stream: Any = None) -> None:
+    ctypes.memmove(dst, src, size)
+
+
+def module() -> types.ModuleType:
+    """Return what is to be found as `cupy`."""
+    stand_in = types.ModuleType("cupy")
+    own = (ndarray, asnumpy, empty, zeros, array, asarray, ascontiguousarray, RawKernel, RawModule)
+    for thing in own:
+        setattr(stand_in, thing.__name__, thing)
+    namespace = types.SimpleNamespace
+    memory = namespace(OutOfMemoryError=OutOfMemoryError, MemoryPool=MemoryPool, MemoryPointer=MemoryPointer)
+    runtime = namespace(
+        CUDARuntimeError=CUDARuntimeError,
+        getDeviceCount=lambda: 1,
+        getDeviceProperties=lambda number: {"name": b"this host"},
+        memGetInfo=lambda: (device.total - device.taken, device.total),
+        memcpyAsync=memcpy,
+        memcpy=memcpy,
+        memcpyHostToDevice=1,
+        memcpyDeviceToHost=2,
+    )
+    cufft = namespace(
+        PlanNd=PlanNd,
+        CUFFT_R2C=CUFFT_R2C,
+        CUFFT_C2R=CUFFT_C2R,
+        CUFFT_C2C=CUFFT_C2C,
+        CUFFT_FORWARD=CUFFT_FORWARD,
+        CUFFT_INVERSE=CUFFT_INVERSE,
+        CuFFTError=type("CuFFTError", (RuntimeError,), {}),
+    )
+    stand_in.cuda = namespace(  # type: ignore[attr-defined]
+        Device=Device,
+        Stream=Stream,
+        Event=Event,
+        get_elapsed_time=get_elapsed_time,
+        get_current_stream=lambda: Stream.null,  # type: ignore[attr-defined]
+        MemoryPool=MemoryPool,
+        MemoryPointer=MemoryPointer,
+        Memory=Memory,
+        using_allocator=using_allocator,
+        alloc=alloc,
+        alloc_pinned_memory=PinnedMemory,
+        memory=memory,
+        runtime=runtime,
+        cufft=cufft,
+    )
+    stand_in.get_default_memory_pool = lambda: _pool  # type: ignore[attr-defined]
+    stand_in.fft = namespace(rfft2=_of_numpy(scipy.fft.rfft2), irfft2=_of_numpy(scipy.fft.irfft2))  # type: ignore[attr-defined]
+
+    def others(name: str) -> Any:
+        found = getattr(np, name)
+        return found if isinstance(found, type) or not callable(found) else _of_numpy(found)
+
+    stand_in.__getattr__ = others  # type: ignore[method-assign]
+    return stand_in

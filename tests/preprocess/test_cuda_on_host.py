@@ -1,0 +1,337 @@
+"""The CUDA backend's real classes and kernels, run on the host: memory, batches, repeatability, whole movies.
+
+What is proven is logic; nothing here ran on a device.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cuda_on_host
+import kernels_on_host
+import numpy as np
+import pytest
+from cuda_on_host import CudaOnHost
+from odd_movie import COUNT, HEIGHT, WIDTH, hold, layout_of, measured, movie_frames, wavy_field
+
+from preprocess.alignment.field import DisplacementField
+from preprocess.alignment.patches import lay_patches
+from preprocess.alignment.whole_frame import estimation_bin
+from preprocess.backends.choose import choose_backend
+from preprocess.backends.contract import RING_COUNT, Backend
+from preprocess.errors import DeviceError, DeviceOutOfMemory
+
+
+@pytest.fixture
+def host() -> Iterator[CudaOnHost]:
+    with cuda_on_host.cuda_on_host() as host:
+        yield host
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(11)
+
+
+@pytest.mark.parametrize("kernels", ["usual", "backwards", "ahead", "ahead backwards"])
+def test_results_do_not_depend_on_who_comes_first(random: np.random.Generator, kernels: str) -> None:
+    frames, tall = movie_frames(random), movie_frames(random, shape=(3, 1100, 37))
+    gain = random.uniform(0.7, 1.3, (HEIGHT, WIDTH)).astype(np.float32)
+    long, field, weights = np.concatenate([frames, frames]), wavy_field(0.5, 2 * COUNT), np.ones((7, 2 * COUNT), "f4")
+    runs = []
+    for way in ("usual", kernels):
+        with cuda_on_host.cuda_on_host(kernels=way) as host:
+            images = hold(host.backend(), long, gain).warped_sums(field, weights)
+            motion = [*measured(host.backend(), frames, gain, 2), *measured(host.backend(), tall, None, 1)]
+            runs.append([*motion, *(image.get() for image in images)])
+    for found, expected in zip(*runs, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_each_question_costs_one_copy_from_the_device(host: CudaOnHost, random: np.random.Generator) -> None:
+    frames = movie_frames(random)
+    stack = hold(host.backend(), frames)
+    shifts, weights = np.zeros((COUNT, 2)), np.ones(RING_COUNT)
+    spectra, patches = stack.spectra(1), stack.patch_spectra(layout_of(frames))
+    assert host.device.copies_down == 0
+    spectra.ring_powers(shifts)
+    spectra.correlations(shifts, weights, (48, 100), 5)
+    spectra.derivatives(shifts, weights)
+    patches.measure(np.zeros((COUNT, 6, 2)), weights, range(6), RING_COUNT)
+    assert host.device.copies_down == 4
+
+
+def test_a_small_device_works_in_smaller_batches_to_the_same_results(random: np.random.Generator) -> None:
+    frames = movie_frames(random)
+    found = {}
+    for size in (2**28, 2_900_000):
+        with cuda_on_host.cuda_on_host(size) as host:
+            found[size] = measured(host.backend(), frames, None, 1)
+            binnings = host.device.launches.count("bin_frames")
+            assert (binnings > 2) == (size < 2**28), "batches were not as expected"
+            assert host.device.highest <= size
+    for one, other in zip(*found.values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_batches_shrink_when_the_allocator_refuses_what_seemed_free(
+    host: CudaOnHost, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = movie_frames(random)
+    expected = measured(host.backend(), frames, None, 1)
+    memory = host.module("device_memory").DeviceMemory
+    really, refused = memory.array, []
+
+    def refuse_large(self: object, purpose: str, shape: tuple[int, ...], dtype: object) -> object:
+        most = {"binned frames": 3, "patches": 6, "products": 2}
+        if shape[0] > most.get(purpose, shape[0]):
+            refused.append(purpose)
+            raise host.cupy.cuda.memory.OutOfMemoryError("refused")
+        return really(self, purpose, shape, dtype)
+
+    monkeypatch.setattr(memory, "array", refuse_large)
+    for one, other in zip(measured(host.backend(), frames, None, 1), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert set(refused) == {"binned frames", "patches", "products"}
+
+
+def test_sums_that_the_device_has_no_room_for_go_to_the_host(random: np.random.Generator) -> None:
+    frames, field = movie_frames(random), wavy_field(0.5)
+    weights = random.normal(0, 1, (19, COUNT)).astype(np.float32)
+    one_image = 4 * HEIGHT * WIDTH
+    for sums_that_fit, passes in ((25, 2), (17, 3), (4, 5)):
+        little = 2**22 + 100_000
+        with cuda_on_host.cuda_on_host(frames.nbytes + little + sums_that_fit * (one_image + 512)) as host:
+            images = hold(host.backend(), frames).warped_sums(field, weights)
+            assert host.device.launches.count("warp_tiles") == passes
+            on_host = [isinstance(image, np.ndarray) and not hasattr(image, "get") for image in images]
+            assert any(on_host) == (sums_that_fit < 19)
+            plain = [image if there else image.get() for image, there in zip(images, on_host, strict=True)]
+            expected = hold(choose_backend("cpu", 1), frames).warped_sums(field, weights)
+            np.testing.assert_allclose(plain, expected, atol=2e-4)
+            part = host.backend().filtered_sum(images[-1:], np.ones((1, 2), np.float32), (HEIGHT, WIDTH))
+            np.testing.assert_array_equal(part.get(), plain[-1])
+
+
+def test_the_cap_holds_for_everything(host: CudaOnHost, random: np.random.Generator) -> None:
+    frames = movie_frames(random)
+    with pytest.raises(DeviceOutOfMemory, match=r"cuda:0 has not enough memory"):
+        host.backend(memory_gb=frames.nbytes / 1e9 / 2).hold(*frames.shape, frames.dtype)
+    cap = 40 * frames.nbytes
+    backend = host.backend(memory_gb=cap / 1e9)
+    measured(backend, frames, None, 1)
+    assert backend.device.memory.taken_bytes() == host.device.taken <= host.device.highest <= cap
+
+
+def test_memory_does_not_grow_from_movie_to_movie(host: CudaOnHost, random: np.random.Generator) -> None:
+    taken = []
+    for number in range(4):
+        frames = movie_frames(random)
+        backend = host.backend()
+        measured(backend, frames, None, 1)
+        stack = hold(backend, frames, np.ones((HEIGHT, WIDTH), np.float32))
+        images = stack.warped_sums(wavy_field(0.5), np.ones((2 + number % 2, COUNT), np.float32))
+        stack.release()
+        backend.filtered_sum(images, np.full((len(images), 2), 0.5, np.float32), (HEIGHT, WIDTH))
+        del images, stack
+        taken.append(host.device.taken)
+    assert taken[1] == taken[3]
+    assert len(backend.device.transforms._plans) <= 5
+
+
+SUPER_RESOLUTION = (40, 8184, 11520)  # frames of a K3 camera: height and width
+WEIGHTED_AND_UNWEIGHTED = 7
+
+
+def take_through(backend: Backend, frame_shape: tuple[int, int, int], patches: tuple[int, int]) -> list[object]:
+    """Ask of a dry device what a movie of that size takes; return the sums."""
+    count, height, width = frame_shape
+    stack = backend.hold(*frame_shape, np.dtype(np.uint8))
+    stack.gain = backend.device.memory.array("gain", (height, width), "f4")
+    factor, weights, drift = estimation_bin(height, width), np.ones(RING_COUNT), np.zeros((count, 2))
+    spectra = stack.spectra(2 * factor)
+    spectra.ring_powers(drift)
+    spectra.correlations(drift, weights, (spectra.shape[0] // 2 * 2, spectra.shape[1] // 2 * 2), 12)
+    spectra.derivatives(drift, weights)
+    del spectra
+    layout = lay_patches((height // factor, width // factor), patches, drift, bin_factor=factor, kept=0.75)
+    everywhere = range(patches[0] * patches[1])
+    stack.patch_spectra(layout).measure(np.zeros((count, len(everywhere), 2)), weights, everywhere, RING_COUNT)
+    still = DisplacementField.whole_frame(drift)
+    images = list(stack.warped_sums(still, np.ones((WEIGHTED_AND_UNWEIGHTED, count), np.float32)))
+    stack.release()
+    return images
+
+
+@pytest.mark.parametrize("patches", [(10, 10), (5, 7), (1, 2)])
+def test_a_super_resolution_movie_fits_in_eight_gigabytes(patches: tuple[int, int]) -> None:
+    with cuda_on_host.cuda_on_host(7_500_000_000, dry=True) as host:  # a card of 8 GB keeps some for itself
+        images = take_through(host.backend(), SUPER_RESOLUTION, patches)
+        assert all(hasattr(image, "get") for image in images), "sums had to go to the host"
+
+
+def test_super_resolution_movies_in_sixteen_gigabytes_take_no_memory_anew() -> None:
+    with cuda_on_host.cuda_on_host(80 * 10**9, dry=True) as host:
+        taken = []
+        for _ in range(3):
+            take_through(host.backend(memory_gb=16), SUPER_RESOLUTION, (10, 10))
+            taken.append(host.device.taken_anew)
+        assert taken[0] == taken[1] == taken[2]
+        assert host.device.highest <= 16 * 10**9
+
+
+def test_plans_and_tables_are_kept_up_to_a_bound(host: CudaOnHost) -> None:
+    backend = host.backend()
+    for size in range(16, 64):
+        hold(backend, np.zeros((2, size, size), np.uint8)).spectra(1).ring_powers(np.zeros((2, 2)))
+    assert len(backend.device.transforms._plans) == host.module("transforms").MOST_PLANS
+    assert len(backend.device.tables._kept) == host.module("tables").MOST_TABLES
+
+
+def test_stages_are_timed_with_what_they_move(host: CudaOnHost, random: np.random.Generator) -> None:
+    frames, backend = movie_frames(random), host.backend()
+    backend.stage_times()
+    measured(backend, frames, None, 1)
+    hold(backend, frames).warped_sums(wavy_field(0.5), np.ones((2, COUNT), np.float32))
+    times = backend.stage_times()
+    assert set(times) == {"bin", "cut", "correlate", "measure", "transform", "warp"}
+    assert all(time.ms > 0 and time.bytes > 0 and time.flop > 0 for time in times.values())
+    assert times["warp"].bytes == frames.nbytes + 2 * 4 * HEIGHT * WIDTH
+    assert backend.stage_times() == {}
+    assert choose_backend("cpu", 1).stage_times() == {}
+
+
+def test_the_clock_keeps_few_events(host: CudaOnHost) -> None:
+    clock = host.module("stage_clock").StageClock()
+    for _ in range(1000):
+        with clock.stage("all", moved_bytes=3):
+            pass
+    assert len(clock._pending) <= host.module("stage_clock").MOST_PENDING
+    assert clock.times()["all"].bytes == 3000
+
+
+def test_a_device_that_is_not_there_is_named(host: CudaOnHost) -> None:
+    with pytest.raises(DeviceError, match="cuda:63"):
+        choose_backend("cuda:63")
+
+
+def test_afterwards_cupy_is_as_it_was() -> None:
+    before = {name for name in sys.modules if "cupy" in name}
+    with cuda_on_host.cuda_on_host():
+        assert "cupy" in sys.modules
+    assert {name for name in sys.modules if "cupy" in name} == before
+
+
+def test_kernels_get_what_they_take_or_nothing_runs(host: CudaOnHost) -> None:
+    source = "#define HALVES 2\n" + host.module("sources").source("binning")
+    library = kernels_on_host.HostLibrary(source)
+    parts, means = host.cupy.zeros((1, 3), "f8"), host.cupy.zeros(1, "f4")
+    good = (parts, means, np.int32(3), np.int32(10))
+    library.launch("find_means", (1,), (256,), good)
+    for wrong in (
+        (means, means, *good[2:]),
+        (parts.get(), *good[1:]),
+        (*good[:2], 3, np.int32(10)),
+        (*good[:2], np.int64(3), np.int32(10)),
+        good[:3],
+    ):
+        with pytest.raises(AssertionError):
+            library.launch("find_means", (1,), (256,), wrong)
+    with pytest.raises(AssertionError, match="compiled for 256"):
+        library.launch("find_means", (1,), (128,), good)
+
+
+WAITING = """
+#include "portable.h"
+KERNEL neighbours(const i32* given, i32* made) {
+    SHARED i32 held[THREADS];
+    EACH_THREAD { held[thread] = given[thread]; }
+    %s;
+    EACH_THREAD { made[thread] = held[(thread + 1) %% THREADS]; }
+}
+KERNEL parted(const i32* given, i32* made) {
+    if (given[0] > host_block.thread) BARRIER;
+    EACH_THREAD { made[thread] = 0; }
+}
+"""
+
+
+def test_a_missing_barrier_and_one_that_not_all_threads_meet_are_seen(host: CudaOnHost) -> None:
+    dialect = (Path(host.module("sources").__file__).parent / "kernels/portable.h").read_text("utf-8")
+    numbers = np.arange(1, 257, dtype=np.int32)
+    given, made = host.cupy.array(numbers), host.cupy.zeros(256, np.int32)
+    for between, flags, right in (
+        ("BARRIER", "ahead", True),
+        ("BARRIER", "ahead backwards", True),
+        ("", "ahead", False),
+        ("", "ahead backwards", False),
+    ):
+        source = (WAITING % between).replace('#include "portable.h"\n', dialect)
+        library = kernels_on_host.HostLibrary(source, cuda_on_host.FLAGS[flags])
+        library.launch("neighbours", (1,), (256,), (given, made))
+        assert np.array_equal(made.get(), np.roll(numbers, -1)) == right
+    library.launch("parted", (1,), (256,), (host.cupy.array(numbers + 300), made))  # all threads wait
+    with pytest.raises(AssertionError, match="the same barriers"):
+        library.launch("parted", (1,), (256,), (given, made))
+
+
+SANITIZED_RUN = """
+import sys
+import numpy as np
+sys.path[:0] = sys.argv[1:3]
+from cuda_on_host import cuda_on_host
+from preprocess.alignment.field import DisplacementField
+from preprocess.alignment.patches import lay_patches
+
+frames = np.random.default_rng(0).poisson(5, (3, 45, 131)).astype(np.uint8)
+with cuda_on_host(kernels="sanitized") as host:
+    stack = host.backend().hold(*frames.shape, frames.dtype)
+    for index, frame in enumerate(frames):
+        stack.put(index, frame)
+    stack.set_gain(np.ones(frames.shape[1:], np.float32))
+    spectra = stack.spectra(2)
+    spectra.ring_powers(np.zeros((3, 2)))
+    spectra.correlations(np.zeros((3, 2)), np.ones(256), (12, 24), 3)
+    spectra.derivatives(np.zeros((3, 2)), np.ones(256))
+    layout = lay_patches((45, 131), (1, 2), np.zeros((3, 2)), bin_factor=1, kept=0.7)
+    stack.patch_spectra(layout).measure(np.zeros((3, 2, 2)), np.ones(256), [1, 0], 200)
+    for steepness in (0.02, 3.0):
+        field = DisplacementField(*np.random.default_rng(1).normal(0, steepness, (2, 3, 21)))
+        stack.warped_sums(field, np.ones((2, 3), np.float32))
+    assert {"warp_tiles", "warp_pixels"} <= set(host.device.launches)
+    if "too far" in sys.argv:
+        parts, means = host.cupy.zeros((1, 3), "f8"), host.cupy.zeros(1, "f4")
+        host.module("sources").kernel("binning", "find_means")((99,), parts, means, 3, 10)
+print("clean")
+"""
+
+
+@pytest.mark.parametrize("asked", ["in bounds", "too far"])
+def test_sanitizers_find_nothing_in_the_kernels_and_would_find_it(asked: str) -> None:
+    compiler = kernels_on_host.compiler()
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("needs g++ and its sanitizers")
+    found = [
+        subprocess.run([compiler, f"-print-file-name=lib{name}.so"], capture_output=True, text=True, check=True).stdout
+        for name in ("asan", "ubsan")
+    ]
+    preload = [text.strip() for text in found]
+    if not all(Path(text).is_absolute() for text in preload):
+        pytest.skip("no sanitizers beside the compiler (Debian: apt-get install libasan8 libubsan1)")
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", SANITIZED_RUN, tests / "gpu_host", tests.parent, asked],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LD_PRELOAD": " ".join(preload), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"},
+    )
+    if asked == "in bounds":
+        assert (done.returncode, done.stdout) == (0, "clean\n"), done.stderr
+    else:
+        assert done.returncode != 0
+        assert "AddressSanitizer" in done.stderr

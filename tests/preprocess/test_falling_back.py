@@ -1,0 +1,170 @@
+"""What becomes of a movie that the device cannot align; our CUDA code runs on the host here, over a stand-in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cuda_on_host import cuda_on_host
+
+from preprocess import memory, pipeline
+from preprocess.acquisition import Acquisition
+from preprocess.errors import DeviceLacksFeature, DeviceOutOfMemory
+from preprocess.falling_back import SaidOnce
+from preprocess.grouping import FrameGroups
+from preprocess.movie_stages import MovieStages
+from preprocess.movies import open_movie
+from preprocess.movies.tiff_layout import tiff_pages
+from preprocess.overlapping import process_movies
+from preprocess.pipeline import process_movie
+from preprocess.results import ProcessedMovie
+from preprocess.settings import AlignmentSettings, GainSettings
+from preprocess.simulation import SimulationSettings, simulate_movie
+
+EXPOSURE = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=0.83)
+PLENTY, TINY = 2**28, 200_000  # a movie's frames take 123 kB
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("movies")
+    for name, seed in (("a.mrc", 1), ("b.mrc", 2), ("c.mrc", 3)):
+        simulate_movie(SimulationSettings(height=96, width=128, frame_count=5, seed=seed)).write(folder / name)
+    simulate_movie(SimulationSettings(height=96, width=128, seed=1)).write_gain(folder / "gain.mrc", movie_format="mrc")
+    return folder
+
+
+@pytest.fixture
+def on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ProcessedMovie]:
+    monkeypatch.setattr(pipeline, "SAID", SaidOnce())
+
+    def run(device: str, name: str = "a.mrc") -> ProcessedMovie:
+        settings = AlignmentSettings(device=device, threads=1, gain=GainSettings(path=folder / "gain.mrc"))
+        return process_movie(folder / name, tmp_path / device[:4], settings=settings, acquisition=EXPOSURE)
+
+    return run
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def test_the_cpu_stands_in_for_a_device_without_the_memory_and_says_so_once(on, tmp_path, caplog):
+    with cuda_on_host(TINY) as host, caplog.at_level(logging.WARNING):
+        first, second = on("auto"), on("auto", "b.mrc")
+        assert host.device.highest == 0  # refused before anything was read onto it
+    assert (first.device, second.device) == ("cpu", "cpu")
+    (warning,) = first.warnings
+    assert "aligned by the CPU" in warning
+    assert "5 frames of 96 x 128 px need about" in warning
+    assert second.warnings == ()
+    assert [record.getMessage() for record in caplog.records] == [f"a.mrc: {warning}"]
+    for name in ("a.mrc", "b.mrc"):
+        on("cpu", name)
+    assert contents(tmp_path / "auto") == contents(tmp_path / "cpu")
+
+
+def test_a_device_that_is_full_all_of_a_sudden(on, tmp_path, monkeypatch):
+    """The estimate lets the movie in, and the device fails while it is read."""
+    monkeypatch.setattr(pipeline, "refuse_too_large", lambda *_: None)
+    with cuda_on_host(TINY) as host:
+        assert on("auto").device == "cpu"
+        assert host.device.highest > 0
+        with pytest.raises(DeviceOutOfMemory):
+            on("cuda:0")
+        gain_bytes = 96 * 128 * 4  # may be kept for the next movie; nothing else is
+        assert host.backend().available_bytes() >= TINY - gain_bytes
+
+
+def test_a_named_device_is_never_left(on, tmp_path):
+    with cuda_on_host(TINY), pytest.raises(DeviceOutOfMemory, match="cuda:0's memory") as refused:
+        on("cuda:0")
+    assert "--device auto" in refused.value.hint
+    assert not (tmp_path / "cuda").exists()
+
+
+def test_a_number_type_that_the_device_does_not_know(on):
+    with cuda_on_host(PLENTY) as host:
+        host.module("sources").FRAME_TYPES.pop("int16")
+        with pytest.raises(DeviceLacksFeature, match="int16"):
+            on("cuda:0")
+        result = on("auto")
+    assert result.device == "cpu"
+    assert "int16" in result.warnings[0]
+
+
+def test_each_kind_of_reason_is_said_once():
+    said = SaidOnce()
+    assert len(said.warnings("a", DeviceOutOfMemory("a: too little"))) == 1
+    assert said.warnings("b", DeviceOutOfMemory("b: too little")) == ()
+    (text,) = said.warnings("b", DeviceLacksFeature("b: no such type"))
+    assert text.endswith("(said once): no such type")
+
+
+@pytest.mark.parametrize("part_of_two", [10.0, 0.6])
+def test_movies_overlap_on_the_device_as_one_by_one(on, folder, tmp_path, part_of_two):
+    settings = AlignmentSettings(device="cuda:0", threads=1, gain=GainSettings(path=folder / "gain.mrc"))
+    with cuda_on_host(PLENTY) as host:
+        alone = [on("cuda:0", name) for name in ("a.mrc", "b.mrc", "c.mrc")]
+        highest = host.device.highest
+    with cuda_on_host(int(part_of_two * 2 * highest)):
+        stages = MovieStages.chosen(tmp_path / "together", settings, EXPOSURE, Acquisition())
+        ends = list(process_movies([result.movie for result in alone], stages))
+    together = [end.result() for end in ends]
+    assert {result.device for result in together} == {"cuda:0"}
+    assert contents(tmp_path / "together") == contents(tmp_path / "cuda")
+
+
+def test_movies_that_the_device_cannot_hold_go_to_the_cpu_one_by_one(on, folder, tmp_path):
+    on("cpu")
+    with cuda_on_host(TINY):
+        settings = AlignmentSettings(device="auto", threads=1, gain=GainSettings(path=folder / "gain.mrc"))
+        stages = MovieStages.chosen(tmp_path / "together", settings, EXPOSURE, Acquisition())
+        first, second = (end.result() for end in process_movies([folder / "a.mrc", folder / "b.mrc"], stages))
+    assert (first.device, second.device) == ("cpu", "cpu")
+    assert (len(first.warnings), len(second.warnings)) == (1, 0)
+    assert {name: data for name, data in contents(tmp_path / "together").items() if name[0] == "a"} == contents(
+        tmp_path / "cpu"
+    )
+
+
+def test_a_device_makes_fewer_sums_at_once_where_it_must(folder):
+    movie, groups = open_movie(folder / "a.mrc"), FrameGroups.of(5, 1)
+    few, many = (memory.device_need(movie, groups, sums, 1, local=True) for sums in (5, 60))
+    assert 5 * 96 * 128 * 2 < few.least < few.usual < many.usual
+    assert few.least == many.least
+
+
+def test_what_the_estimate_refuses_could_not_be_done(on, folder, monkeypatch):
+    need = memory.device_need(open_movie(folder / "a.mrc"), FrameGroups.of(5, 1), 5, 1, local=True)
+    with cuda_on_host(PLENTY) as host:
+        on("cuda:0")
+        assert need.usual < 1.5 * host.device.highest
+    monkeypatch.setattr(pipeline, "refuse_too_large", lambda *_: None)
+    with cuda_on_host(int(0.97 * need.least)), pytest.raises(DeviceOutOfMemory):
+        on("cuda:0")
+
+
+def test_an_error_that_waits_to_be_told_holds_no_frames(folder, tmp_path):
+    """Whoever keeps the error must not keep what it came from, on a device that the next movies need."""
+    simulate_movie(SimulationSettings(height=96, width=128, frame_count=5, seed=1)).write(tmp_path / "bad.tiff")
+    with (tmp_path / "bad.tiff").open("r+b") as file:
+        strip = int(list(tiff_pages(file, file.seek(0, 2)))[2].strip_offsets[0])
+        file.seek(strip + 100)
+        file.write(b"\xff" * 100)
+    with cuda_on_host(PLENTY) as host:
+        settings = AlignmentSettings(device="cuda:0", threads=1)
+        stages = MovieStages.chosen(tmp_path / "out", settings, EXPOSURE, Acquisition())
+        (end,) = process_movies([tmp_path / "bad.tiff"], stages)
+        assert "is corrupt" in str(end.exception())
+        assert host.device.highest >= 5 * 96 * 128  # its frames had their place
+        assert stages.backend.available_bytes() == PLENTY
+
+
+def test_a_cap_on_the_device_counts(on, folder):
+    settings = AlignmentSettings(device="cuda:0", device_memory_gb=1e-4, gain=GainSettings(path=folder / "gain.mrc"))
+    with cuda_on_host(PLENTY), pytest.raises(DeviceOutOfMemory, match=r"0.0 GB are there"):
+        process_movie(folder / "a.mrc", folder / "out", settings=replace(settings), acquisition=EXPOSURE)
