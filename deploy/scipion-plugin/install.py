@@ -8,7 +8,7 @@ fits this plugin and this lock is left as it is; anything else under DIR is made
 the receiver (`cryoferry serve --scipion DIR`) where its interpreter is and which variables it needs; `DIR/scipion open
 PROJECT` opens a project in Scipion's desktop, `DIR/scipion pictures PROJECT` shows its micrographs.
 
-Exit codes: 0 done, 1 the installation failed, 2 wrong usage, 3 no suitable Python.
+Exit codes: 0 done, 1 the installation failed, 2 wrong usage, 3 no suitable Python (of that version, with tkinter).
 """
 
 import argparse
@@ -26,7 +26,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 VERSIONS = ((3, 11), (3, 10), (3, 9), (3, 8), (3, 12))  # the best tried first
 DESCRIPTION = "cryoferry-scipion.json"
-PROBE = "import sys, venv, ensurepip; print(sys.version_info[0], sys.version_info[1])"
+PROBE = """
+import sys, venv, ensurepip
+try:
+    import tkinter
+except ImportError:
+    tkinter = None
+print(sys.version_info[0], sys.version_info[1], "tkinter" if tkinter else "bare")
+"""  # scipion-em imports tkinter, window or not
 
 
 def say(text):
@@ -51,28 +58,51 @@ def candidates():
             yield os.path.join(folder, name), (major, minor)
 
 
-def version_of(interpreter):
-    """Return (major, minor) of an interpreter that runs and can make environments, else None."""
+def probed(interpreter):
+    """Return ((major, minor), has tkinter) of an interpreter that runs and can make environments, or None."""
     try:
         done = subprocess.run(
             [interpreter, "-I", "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    words = done.stdout.split()
-    return (int(words[0]), int(words[1])) if done.returncode == 0 and len(words) == 2 else None
+    words = done.stdout.decode("ascii", "replace").split()
+    if done.returncode != 0 or len(words) != 3:
+        return None
+    return (int(words[0]), int(words[1])), words[2] == "tkinter"
 
 
 def find_python(named):
-    """Return the interpreter to use, or None."""
+    """Return the interpreter to use, or None; and those that would do if they had tkinter."""
     if named:
-        return named if version_of(named) in VERSIONS else None
-    tried = set()
-    for interpreter, version in candidates():
-        if interpreter not in tried and version_of(interpreter) == version:
-            return interpreter
+        found = probed(named)
+        wanted = [(named, found[0])] if found and found[0] in VERSIONS else []
+    else:
+        wanted = candidates()
+    tried, bare = set(), []
+    for interpreter, version in wanted:
+        found = None if interpreter in tried else probed(interpreter)
         tried.add(interpreter)
-    return None
+        if found == (version, True):
+            return interpreter, bare
+        if found == (version, False):
+            bare.append(interpreter)
+    return None, bare
+
+
+def why_none(named, bare):
+    """Say what is missing where no interpreter will do, and how to get it."""
+    if bare:
+        return (
+            f"Scipion needs a Python with tkinter; found without it: {', '.join(bare)}. "
+            "Install it (Debian, Ubuntu: apt-get install python3-tk; Fedora: dnf install python3-tkinter)."
+        )
+    if named:
+        return f"{named} is not a working Python 3.8 to 3.12, which Scipion needs."
+    return (
+        "Scipion needs a Python from 3.8 to 3.12, with venv, and none was found. Install one, or name it: "
+        "install.py --to DIR --python PYTHON"
+    )
 
 
 def fingerprint():
@@ -266,14 +296,9 @@ def main():
     old = description_of(folder)
     if old and old.get("fingerprint") == fingerprint():
         return 0
-    interpreter = find_python(wanted.python)
+    interpreter, bare = find_python(wanted.python)
     if interpreter is None:
-        say(
-            f"{wanted.python} is not a working Python 3.8 to 3.12, which Scipion needs."
-            if wanted.python
-            else "Scipion needs a Python from 3.8 to 3.12, with venv, and none was found. Install one, or name it: "
-            "install.py --to DIR --python PYTHON"
-        )
+        say(why_none(wanted.python, bare))
         return 3
     try:
         install(folder, interpreter)

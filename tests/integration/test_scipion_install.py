@@ -79,14 +79,17 @@ def test_an_interpreter_is_tried_by_running_it(installer: Any, tmp_path: Path, m
     shims.mkdir()
     for name in ("python3.11", "python3.10"):
         shim = shims / name
-        shim.write_text("#!/bin/sh\nexit 127\n" if name == "python3.11" else "#!/bin/sh\necho 3 10\n")
+        shim.write_text("#!/bin/sh\nexit 127\n" if name == "python3.11" else "#!/bin/sh\necho 3 10 tkinter\n")
         shim.chmod(0o755)
     monkeypatch.setenv("PATH", str(shims))
     monkeypatch.setattr(installer, "VERSIONS", ((3, 11), (3, 10)))
     monkeypatch.setattr(
         installer, "candidates", lambda: [(str(shims / "python3.11"), (3, 11)), (str(shims / "python3.10"), (3, 10))]
     )
-    assert installer.find_python(None) == str(shims / "python3.10")
+    assert installer.find_python(None) == (str(shims / "python3.10"), [])
+    (shims / "python3.10").write_text("#!/bin/sh\necho 3 10 bare\n")  # as Debian's, without python3-tk
+    assert installer.find_python(None) == (None, [str(shims / "python3.10")])
+    assert "python3-tk" in installer.why_none(None, [str(shims / "python3.10")])
 
 
 def test_the_lock_is_hashed_and_names_no_place() -> None:

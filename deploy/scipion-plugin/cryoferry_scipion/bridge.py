@@ -183,12 +183,13 @@ class Bridge:
 
 
 def check():
-    """Return the versions of what is installed."""
+    """Return the versions of what is installed; fails where Scipion does not find the plugin's protocol."""
     import pwem
     import pyworkflow
 
     from . import __version__
 
+    (pyworkflow.Config.getDomain() or pwem.Domain).findClass("ProtCryoferryFollow")
     return {"ok": True, "pyworkflow": pyworkflow.__version__, "pwem": pwem.__version__, "plugin": __version__}
 
 
