@@ -18,7 +18,6 @@ import logging
 import re
 import select
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,12 +38,12 @@ DataPlane = Literal["auto", "socket", "stream"]
 TESTED_UVICORN = "0.54"
 EXTENSION = "cryoferry.socket_body"
 
-BUFFER_BYTES = 512 << 10
+BUFFER_BYTES = 2 << 20
 SLICE_BYTES = 8 << 20
 _LINGER_S = 0.02  # a thread waits that long for more before it leaves a body to the event loop
 _FILES = re.compile(r"/v1/(files/.*|uploads/[^/]+/content)", re.DOTALL)
 _NOTHING = bytes(1 << 16)
-_thread = threading.local()
+_buffers: list[memoryview] = []
 
 
 class HeldFlow(FlowControl):
@@ -137,7 +136,11 @@ async def _readable(source: socket.socket, patience: Patience) -> None:
 
 def _take(lent: LentSocket, sink: BodySink, crowded: Callable[[], bool]) -> Slice:
     """Move at most a slice of a body, in a thread, while bytes are there."""
-    buffer = _buffer()
+    with _buffer() as buffer:
+        return _take_through(buffer, lent, sink, crowded)
+
+
+def _take_through(buffer: memoryview, lent: LentSocket, sink: BodySink, crowded: Callable[[], bool]) -> Slice:
     arrived, waited_s = 0, 0.0
     while lent.rest_bytes and arrived < SLICE_BYTES:
         try:
@@ -167,12 +170,12 @@ def _poll(source: socket.socket) -> bool:
     return bool(poll.poll(_LINGER_S * 1000))
 
 
-def _buffer() -> memoryview:
-    """Return this thread's buffer."""
-    if not hasattr(_thread, "buffer"):
-        _thread.buffer = memoryview(bytearray(BUFFER_BYTES))
-    buffer: memoryview = _thread.buffer
-    return buffer
+@contextlib.contextmanager
+def _buffer() -> Iterator[memoryview]:
+    """Hand out a buffer; there are as many as threads read bodies at a time, whichever threads these are."""
+    buffer = _buffers.pop() if _buffers else memoryview(bytearray(BUFFER_BYTES))
+    yield buffer
+    _buffers.append(buffer)
 
 
 class SocketProtocol(GuardedProtocol):
