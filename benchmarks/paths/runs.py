@@ -244,9 +244,12 @@ class TransferRuns:
         return self._far.sha256_of(folder, payload.names) == payload.digests
 
     def _clear(self, stand: _Stand, errand: Errand) -> None:
-        """Make room for the next run, behind the server's back: it is asked for other names next time."""
+        """Make room for the next run, behind the server's back: it is asked for other names next time.
+
+        A server whose client was stopped may still be putting away what had arrived: then again, and again.
+        """
         if (folder := stand.path.arrived_at(stand.setting, errand)) is not None:
-            self._far.run("rm", "-rf", folder)
+            self._far.run("sh", "-c", 'for _ in 1 2 3 4 5; do rm -rf "$1" && exit; sleep 1; done; exit 1', "sh", folder)
 
     def _remove(self, setting: Setting) -> None:
         self._far.run("sh", "-c", f"rm -rf {setting.far_folder} {setting.far_folder}.*")
