@@ -21,12 +21,19 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Have `write` make a file under a temporary name beside `path`; make it durable; give it its name.
 
     Whoever looks at the folder sees the file whole or not at all, and so does whoever looks after a power cut.
+
+    Raises
+    ------
+    OSError
+        The disk refuses; it names `path`.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         write(temporary)
         _sync(temporary)
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
     _sync(path.parent)
@@ -91,7 +98,8 @@ def _write_mrc(path: Path, image: ArrivingImage, pixel: float | None, label: str
     header["label"][0] = label.encode("ascii")
     with path.open("wb") as file:
         file.write(header.tobytes())
-        data.astype(data.dtype.newbyteorder("<"), copy=False).tofile(file)
+        # Not tofile(), which hides why a disk refuses.
+        file.write(np.ascontiguousarray(data, data.dtype.newbyteorder("<")).data)
 
 
 def _runs(process: int) -> bool:

@@ -1,11 +1,13 @@
+import errno
 import os
+from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
 
 from preprocess.backends.cpu import CpuBackend
-from preprocess.outputs import remove_partial_files, write_micrograph, write_text, write_whole
+from preprocess.outputs import _write_mrc, remove_partial_files, write_micrograph, write_text, write_whole
 
 
 @pytest.fixture
@@ -54,6 +56,16 @@ def test_the_same_image_gives_the_same_bytes(tmp_path, image):
     for name in ("a.mrc", "b.mrc"):
         write(tmp_path / name, image, 1.0, "x", float32=False)
     assert (tmp_path / "a.mrc").read_bytes() == (tmp_path / "b.mrc").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_told_as_a_full_disk(tmp_path, image):
+    """The command's exit code, and whether the agent tries again, hang on the reason."""
+    arriving = CpuBackend(2).bring_down(image, float32=False)
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.mrc'") as refused:
+        write_whole(tmp_path / "a.mrc", lambda _: _write_mrc(Path("/dev/full"), arriving, 1.0, "x"))
+    assert refused.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
