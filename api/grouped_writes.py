@@ -93,7 +93,9 @@ class GroupedWrites:
             group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
         failed: BaseException | None = ReceiverBusy("a change of the database that came with this one failed")
         try:
-            if not self._commit(group, _Change.run):
+            try:
+                self._commit(group, _Change.run)
+            except _REFUSALS:
                 self._commit(group, _Change.run_alone)
             failed = None
         except DBAPIError as error:
@@ -103,12 +105,8 @@ class GroupedWrites:
                 one.error = failed or one.error
                 one.done = True
 
-    def _commit(self, group: list[_Change], run: Callable[[_Change, Connection], None]) -> bool:
-        """Make a group's changes in one transaction; return whether it stands, which a refusal prevents."""
-        try:
-            with self._database.write() as connection:
-                for one in group:
-                    run(one, connection)
-        except _REFUSALS:
-            return False
-        return True
+    def _commit(self, group: list[_Change], run: Callable[[_Change, Connection], None]) -> None:
+        """Make a group's changes in one transaction."""
+        with self._database.write() as connection:
+            for one in group:
+                run(one, connection)

@@ -93,14 +93,12 @@ class Reception:
         self.numbers = chunk_numbers(self.span)
         self.digests: list[bytes] = []
         self._present: dict[int, StoredChunk] = {}
-        self.fd = self._made_part() if is_new else self._open_part()
-        made, self.is_alone = is_new and self.fd is not None, False
-        if is_new and self.fd is None:
-            self.fd = self._open_part()
+        made = self._made_part() if is_new else None
+        self.fd = self._open_part() if made is None else made
         with ExitStack() as on_error:
             on_error.callback(self.close)
             self.is_locked = self.fd is None or try_lock(self.fd, self.span)
-            self.is_alone = made and self.is_locked
+            self.is_alone = made is not None and self.is_locked
             if self.is_locked and not self.is_alone:
                 self.prepare()
             on_error.pop_all()

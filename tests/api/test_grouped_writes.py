@@ -85,17 +85,18 @@ def test_nobody_is_told_of_success_when_the_database_fails(database) -> None:
     assert made(database) == []
 
 
-def test_nobody_is_told_of_success_when_the_commit_fails(database) -> None:
+@pytest.mark.parametrize("kind", [OperationalError, IntegrityError])  # the latter may be one change's own refusal
+def test_nobody_is_told_of_success_when_the_commit_fails(database, kind) -> None:
     grouped = GroupedWrites(database)
     remaining = [1]
 
     def fail(_connection) -> None:
         if not remaining:
-            raise OperationalError("COMMIT", {}, Exception("disk I/O error"))
+            raise kind("COMMIT", {}, Exception("disk I/O error"))
         remaining.pop()
 
     event.listen(database.engine, "commit", fail)
-    assert gathered(grouped, [adding("a"), adding("b")]) == [OperationalError] * 2
+    assert gathered(grouped, [adding("a"), adding("b")]) == [kind] * 2
     event.remove(database.engine, "commit", fail)
     assert made(database) == []
     assert grouped.write(adding("later")) == "later"
