@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import scipy.fft
-from cuda_on_host import cuda_on_host
 
 from preprocess.alignment.field import DisplacementField, terms_at
 from preprocess.alignment.patches import lay_patches, patch_window
-from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import RING_COUNT, Backend
 from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps
-from preprocess.errors import DeviceError
 from preprocess.replacements import find_replacements
 
 COUNT, HEIGHT, WIDTH = 3, 70, 150  # neither is a multiple of a kernel's blocks
-
-
-@pytest.fixture(params=["cpu", "cuda on the host", pytest.param("cuda:0", marks=pytest.mark.gpu)])
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    if request.param == "cuda on the host":
-        with cuda_on_host():
-            yield choose_backend("cuda:0")
-        return
-    try:
-        yield choose_backend(request.param, threads=2)
-    except DeviceError as error:
-        pytest.skip(f"{error} {error.hint}")
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 import pytest
-from cuda_on_host import cuda_on_host
 from odd_movie import COUNT, HEIGHT, WIDTH, hold, measured, movie_frames, wavy_field
 
 from preprocess.acquisition import Acquisition
@@ -17,7 +15,6 @@ from preprocess.alignment.field import DisplacementField
 from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import Backend
 from preprocess.backends.spectrum_layout import lanczos_taps
-from preprocess.errors import DeviceError
 from preprocess.pipeline import process_movie
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings, GainSettings
@@ -26,18 +23,6 @@ from preprocess.simulation import SimulationSettings, simulate_movie
 NUMBER_TYPES = ["uint8", "int8", "uint16", "int16", "float32", "float16"]
 WIDE_TILES, NARROW_TILES, NO_TILES = 0.1, 0.5, 2.0
 """How much a field varies so that its sums are made in tiles or pixel by pixel, px."""
-
-
-@pytest.fixture(params=["on the host", pytest.param("on a device", marks=pytest.mark.gpu)])
-def cuda(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    if request.param == "on the host":
-        with cuda_on_host() as host:
-            yield host.backend()
-        return
-    try:
-        yield choose_backend("cuda:0")
-    except DeviceError as error:
-        pytest.skip(f"{error} {error.hint}")
 
 
 @pytest.fixture

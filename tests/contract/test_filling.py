@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,8 @@ import tifffile
 from cuda_on_host import cuda_on_host
 
 from preprocess.acquisition import Acquisition
-from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import Backend
-from preprocess.errors import DeviceError, UnreadableMovie
+from preprocess.errors import UnreadableMovie
 from preprocess.grouping import FrameGroups
 from preprocess.movies import open_movie
 from preprocess.pipeline import process_movie
@@ -22,18 +20,6 @@ from preprocess.simulation import SimulationSettings, simulate_movie, write_eer,
 
 FRAMES, HEIGHT, WIDTH = 6, 260, 300
 SETTINGS = EerSettings(hardware_frames_per_frame=4)
-
-
-@pytest.fixture(params=["cpu", "cuda on the host", pytest.param("cuda:0", marks=pytest.mark.gpu)])
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    if request.param == "cuda on the host":
-        with cuda_on_host():
-            yield choose_backend("cuda:0")
-        return
-    try:
-        yield choose_backend(request.param, threads=2)
-    except DeviceError as error:
-        pytest.skip(f"{error} {error.hint}")
 
 
 def counts() -> np.ndarray:

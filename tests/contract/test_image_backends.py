@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import scipy.fft
 import scipy.ndimage
 from cuda_on_host import cuda_on_host
 
-from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import Backend
 from preprocess.backends.cpu import CpuBackend
 from preprocess.defects import find_defects
-from preprocess.errors import DeviceError
 from preprocess.replacements import find_replacements
 from preprocess.spectrum_tiles import SpectrumTiles, lay_tiles
 
 COUNT, HEIGHT, WIDTH = 3, 70, 150  # neither is a multiple of a kernel's blocks
-
-
-@pytest.fixture(params=["cpu", "cuda on the host", pytest.param("cuda:0", marks=pytest.mark.gpu)])
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    if request.param == "cuda on the host":
-        with cuda_on_host():
-            yield choose_backend("cuda:0")
-        return
-    try:
-        yield choose_backend(request.param, threads=2)
-    except DeviceError as error:
-        pytest.skip(f"{error} {error.hint}")
-
-
-@pytest.fixture(params=["on the host", pytest.param("on a device", marks=pytest.mark.gpu)])
-def cuda(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    if request.param == "on the host":
-        with cuda_on_host() as host:
-            yield host.backend()
-        return
-    try:
-        yield choose_backend("cuda:0")
-    except DeviceError as error:
-        pytest.skip(f"{error} {error.hint}")
 
 
 @pytest.fixture
