@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from transfer.chunks import CHUNK_BYTES
-from transfer.digest import Hasher, new_hasher
+from transfer.digest import CHUNKED, Hasher, digest_by_chunks, new_hasher
 from transfer.errors import BadRequest, ChunkCorrupt, ReceiverBusy
 
 LOCK_WAIT_S = 5.0
@@ -35,6 +35,22 @@ class BodySink(Protocol):
         """Let go of what it holds."""
 
 
+class BodyTaker(Protocol):
+    """What a body is handed to: a place that is made ready, filled and finished, all but `ready` in worker threads."""
+
+    def begin(self) -> bool:
+        """Open the place before the first bytes; False: not before `ready`."""
+
+    async def ready(self) -> None:
+        """Wait until the place can be filled."""
+
+    def add(self, blocks: Sequence[bytes | memoryview]) -> None:
+        """Take the next bytes."""
+
+    def end(self) -> None:
+        """Finish behind the last bytes."""
+
+
 class ChunkSink:
     """Takes a run of whole chunks in order: hashes each, and writes it at its place.
 
@@ -45,21 +61,21 @@ class ChunkSink:
     span
         The bytes of the file that will come; begins on a chunk's first byte.
     algorithm
-        Of the digest that the sender computed over the whole span (`blake3` or `sha-256`); None: the sender gave none.
+        Of the digest that the sender computed over the whole span (see `transfer.digest`); None: the sender gave none.
     """
 
     def __init__(self, fd: int | None, span: range, algorithm: str | None) -> None:
         self._fd = fd
         self._span = span
         self._offset = span.start
-        # One chunk under blake3: the sender's digest is the chunk's own, hashed once.
-        self._whole = None if algorithm is None or self._is_chunk(algorithm) else new_hasher(algorithm)
-        self._sent_as_chunk = algorithm is not None and self._whole is None
+        self._algorithm = algorithm
+        # What the chunks' digests tell is not hashed twice.
+        self._whole = None if algorithm is None or self._told_by_chunks(algorithm) else new_hasher(algorithm)
         self._chunk: Hasher = new_hasher("blake3")
         self.digests: list[bytes] = []
 
-    def _is_chunk(self, algorithm: str) -> bool:
-        return algorithm == "blake3" and len(self._span) <= CHUNK_BYTES
+    def _told_by_chunks(self, algorithm: str) -> bool:
+        return algorithm == CHUNKED or (algorithm == "blake3" and 0 < len(self._span) <= CHUNK_BYTES)
 
     def add(self, blocks: Sequence[bytes | memoryview]) -> None:
         """Hash and write the next bytes.
@@ -102,12 +118,9 @@ class ChunkSink:
         """
         if self._offset != self._span.stop:
             raise BadRequest(f"the body has {self._offset - self._span.start} bytes, its range {len(self._span)}")
-        if self._sent_as_chunk:
-            arrived = self.digests[0] if self.digests else new_hasher("blake3").digest()
-        elif self._whole is not None:
-            arrived = self._whole.digest()
-        else:
+        if self._algorithm is None:
             return
+        arrived = self._whole.digest() if self._whole else digest_by_chunks(self._algorithm, self.digests)
         if arrived != sent:
             raise ChunkCorrupt(f"bytes {self._span.start} to {self._span.stop} do not match their Content-Digest")
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
-from api.bodies import BodySink
+from api.bodies import BodyTaker
 from api.slow_clients import Patience
 from api.socket_bodies import EXTENSION
 
@@ -20,8 +20,8 @@ BATCH_BYTES = 1 << 20
 class BodySource(Protocol):
     """A request's body, to be taken once."""
 
-    async def pour(self, sink: BodySink, timeout_s: float, threads: CapacityLimiter) -> None:
-        """Hand the body to a sink in worker threads.
+    async def pour(self, taker: BodyTaker, timeout_s: float, threads: CapacityLimiter) -> None:
+        """Hand the body to a taker, from its beginning to its end, in worker threads.
 
         Raises
         ------
@@ -42,13 +42,15 @@ class StreamedBody:
     def __init__(self, blocks: AsyncIterable[bytes]) -> None:
         self._blocks = blocks
 
-    async def pour(self, sink: BodySink, timeout_s: float, threads: CapacityLimiter) -> None:
-        """Hand the body to a sink, batch by batch.
+    async def pour(self, taker: BodyTaker, timeout_s: float, threads: CapacityLimiter) -> None:
+        """Hand the body to a taker, batch by batch.
 
         Raises
         ------
         ClientStalled
         """
+        if not await to_thread.run_sync(taker.begin, limiter=threads):
+            await taker.ready()
         patience, loop = Patience(timeout_s), asyncio.get_running_loop()
         batch: list[bytes] = []
         size = 0
@@ -61,10 +63,15 @@ class StreamedBody:
                     size += len(block)
                     if size >= BATCH_BYTES:
                         deadline.reschedule(None)  # the disk may be slow; only the client is timed
-                        await to_thread.run_sync(sink.add, batch, limiter=threads)
+                        await to_thread.run_sync(taker.add, batch, limiter=threads)
                         batch, size = [], 0
                     deadline.reschedule(loop.time() + patience.left_s())
                     began = time.monotonic()
         except TimeoutError as error:
             raise patience.stalled() from error
-        await to_thread.run_sync(sink.add, batch, limiter=threads)
+        await to_thread.run_sync(_finish, taker, batch, limiter=threads)
+
+
+def _finish(taker: BodyTaker, batch: list[bytes]) -> None:
+    taker.add(batch)
+    taker.end()

@@ -1,16 +1,16 @@
 """Receives a run of chunks: locked, hashed, written, and only then noted as present.
 
-The database and the disk are asked in worker threads, in one go before the body and in one behind it: to hand over to a
-thread costs as much as what it does there.
+The database and the disk are asked in worker threads, in one go with the body where that is there already: to hand over
+to a thread costs as much as what it does there.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from anyio import to_thread
 
@@ -20,6 +20,7 @@ from api.content_coding import DecodingSink
 from api.receiver import Receiver
 from api.upload import StoredChunk, Upload, chunk_numbers, require_generation
 from transfer.chunks import CHUNK_BYTES
+from transfer.digest import digest_by_chunks
 from transfer.errors import BadRange, NameTaken, ReceiverBusy
 
 Result = TypeVar("Result")
@@ -140,12 +141,11 @@ class Reception:
             self._present = {}
 
     def _is_replay(self) -> bool:
-        """Whether a chunk comes again as it is: then it is only compared, and stays present whatever arrives."""
-        if self.sent is None or self.sent.algorithm != "blake3" or len(self.span) > CHUNK_BYTES:
-            return False
-        if self.announced.is_encoded:  # whose digest is another
-            return False
-        return [chunk.digest for chunk in self._present.values()] == [self.sent.digest]
+        """Whether all comes again as it is: then it is only compared, and stays present whatever arrives."""
+        if self.sent is None or self.announced.is_encoded or len(self._present) < len(self.numbers):
+            return False  # the digest of an encoded body is another
+        there = [self._present[number].digest for number in self.numbers]
+        return digest_by_chunks(self.sent.algorithm, there) == self.sent.digest
 
     @property
     def _is_there(self) -> bool:
@@ -202,8 +202,54 @@ class Reception:
             self.fd = None
 
 
+class _Taker(Generic[Result]):
+    """A body's way through a `Reception`, see `BodyTaker`."""
+
+    reception: Reception
+    result: Result
+
+    def __init__(self, begin: Callable[[], Reception], end: Callable[[Reception], Result]) -> None:
+        self._begin, self._end = begin, end
+        self._held = ExitStack()
+
+    def begin(self) -> bool:
+        """Open the place; False: others are writing there."""
+        self.reception = self._begin()
+        self._held.callback(self.reception.close)
+        if self.reception.is_locked:
+            self._open_sink()
+        return self.reception.is_locked
+
+    async def ready(self) -> None:
+        """Wait until the others have written."""
+        assert self.reception.fd is not None
+        await lock_span(self.reception.fd, self.reception.span)
+        await to_thread.run_sync(self._prepare)
+
+    def _prepare(self) -> None:
+        self.reception.prepare()
+        self._open_sink()
+
+    def _open_sink(self) -> None:
+        self._sink = self.reception.sink()
+        self._held.callback(self._sink.close)
+
+    def add(self, blocks: Sequence[bytes | memoryview]) -> None:
+        """Take the next bytes."""
+        self._sink.add(blocks)
+
+    def end(self) -> None:
+        """Accept the body, and do what is to be done while its place is still held."""
+        self.reception.take(self._sink)
+        self.result = self._end(self.reception)
+
+    def close(self) -> None:
+        """Let go of the place."""
+        self._held.close()
+
+
 async def receive(
-    begin: Callable[[], Reception], body: BodySource, end: Callable[[Reception], Result]
+    receiver: Receiver, begin: Callable[[], Reception], body: BodySource, end: Callable[[Reception], Result]
 ) -> tuple[Reception, Result]:
     """Take a body into its place; return that, closed, and what `end` returned.
 
@@ -216,16 +262,9 @@ async def receive(
     ------
     ChunkCorrupt, NameTaken, ReceiverBusy, ReceiverFull, ClientStalled, BadRequest, UploadGone
     """
-    reception = await to_thread.run_sync(begin)
-    receiver = reception.receiver
+    taker = _Taker(begin, end)
     try:
-        if not reception.is_locked:
-            assert reception.fd is not None
-            await lock_span(reception.fd, reception.span)
-            await to_thread.run_sync(reception.prepare)
-        with closing(reception.sink()) as sink:
-            await body.pour(sink, receiver.settings.body_timeout_s, receiver.body_threads)
-            reception.take(sink)
-        return reception, await to_thread.run_sync(end, reception)
+        await body.pour(taker, receiver.settings.body_timeout_s, receiver.body_threads)
+        return taker.reception, taker.result
     finally:
-        reception.close()
+        taker.close()

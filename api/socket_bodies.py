@@ -19,7 +19,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -28,7 +28,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from api.bodies import BodySink
+from api.bodies import BodyTaker
 from api.slow_clients import GuardedProtocol, Patience
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,48 @@ class Slice(NamedTuple):
     ended: bool
 
 
+class Pouring:
+    """A body's way into its place, in turns of a thread; one is enough for what is there already.
+
+    Parameters
+    ----------
+    parsed
+        What came of it with its head.
+    lent
+        Where the rest comes from; None: there is none.
+
+    Attributes
+    ----------
+    is_ready
+        Whether the place can be filled; if it is not after its beginning, `ready` of the taker is to be awaited.
+    """
+
+    def __init__(self, taker: BodyTaker, parsed: Sequence[bytes], lent: LentSocket | None) -> None:
+        self._taker, self._parsed, self._lent = taker, parsed, lent
+        self.is_ready = self.is_done = False
+
+    def begin(self) -> None:
+        """Open the place, in a thread."""
+        self.is_ready = self._taker.begin()
+
+    def turn(self, crowded: Callable[[], bool]) -> Slice:
+        """Open the place, if that is still to be done, and move at most a slice, in a thread, while bytes are there."""
+        brought = Slice(0, 0.0, ended=False)
+        if not self.is_ready:
+            self.begin()
+        if not self.is_ready:
+            return brought
+        if self._parsed:
+            self._taker.add(self._parsed)
+            self._parsed = ()
+        if self._lent is not None and self._lent.rest_bytes:
+            brought = _take(self._lent, self._taker, crowded)
+        if self._lent is None or not self._lent.rest_bytes:
+            self._taker.end()
+            self.is_done = True
+        return brought
+
+
 class SocketBody:
     """The body of one request, on its way.
 
@@ -90,8 +132,8 @@ class SocketBody:
         self.parsed: list[bytes] = []  # what the parser read of it, until it is taken
         self.parsed_bytes = 0
 
-    async def pour(self, sink: BodySink, timeout_s: float, threads: CapacityLimiter) -> None:
-        """Hand the body to a sink in worker threads.
+    async def pour(self, taker: BodyTaker, timeout_s: float, threads: CapacityLimiter) -> None:
+        """Hand the body to a taker in worker threads.
 
         Raises
         ------
@@ -100,23 +142,38 @@ class SocketBody:
             The connection ended in the middle.
         """
         if self.parsed_bytes == self.size_bytes:
-            await to_thread.run_sync(sink.add, self.parsed, limiter=threads)
+            await self._pour(taker, None, Patience(timeout_s), threads)
             return
         with self._protocol.lend_socket(self) as lent:  # from here on nothing is added to what was parsed
-            await to_thread.run_sync(sink.add, self.parsed, limiter=threads)
-            self.parsed = []
-            await self._pour_rest(lent, sink, Patience(timeout_s), threads)
+            await self._pour(taker, lent, Patience(timeout_s), threads)
 
-    async def _pour_rest(self, lent: LentSocket, sink: BodySink, patience: Patience, threads: CapacityLimiter) -> None:
+    async def _pour(
+        self, taker: BodyTaker, lent: LentSocket | None, patience: Patience, threads: CapacityLimiter
+    ) -> None:
         def crowded() -> bool:
             return threads.statistics().tasks_waiting > 0
 
-        while lent.rest_bytes:
+        pouring = Pouring(taker, self.parsed, lent)
+        if lent is not None and self._protocol.client_asks_first:
+            await to_thread.run_sync(pouring.begin, limiter=threads)
+            await self._wait_for_place(pouring, taker)
+            self._protocol.tell_to_continue()
             await _readable(lent.socket, patience)
-            turn = await to_thread.run_sync(_take, lent, sink, crowded, limiter=threads)
+        while True:
+            turn = await to_thread.run_sync(pouring.turn, crowded, limiter=threads)
             patience.note(turn.arrived_bytes, turn.waited_s)
+            if pouring.is_done:
+                return
             if turn.ended:
                 raise ClientDisconnect
+            await self._wait_for_place(pouring, taker)
+            if lent is not None:
+                await _readable(lent.socket, patience)
+
+    async def _wait_for_place(self, pouring: Pouring, taker: BodyTaker) -> None:
+        if not pouring.is_ready:
+            await taker.ready()
+            pouring.is_ready = True
 
 
 async def _readable(source: socket.socket, patience: Patience) -> None:
@@ -134,13 +191,13 @@ async def _readable(source: socket.socket, patience: Patience) -> None:
     patience.note(0, time.monotonic() - began)
 
 
-def _take(lent: LentSocket, sink: BodySink, crowded: Callable[[], bool]) -> Slice:
+def _take(lent: LentSocket, taker: BodyTaker, crowded: Callable[[], bool]) -> Slice:
     """Move at most a slice of a body, in a thread, while bytes are there."""
     with _buffer() as buffer:
-        return _take_through(buffer, lent, sink, crowded)
+        return _take_through(buffer, lent, taker, crowded)
 
 
-def _take_through(buffer: memoryview, lent: LentSocket, sink: BodySink, crowded: Callable[[], bool]) -> Slice:
+def _take_through(buffer: memoryview, lent: LentSocket, taker: BodyTaker, crowded: Callable[[], bool]) -> Slice:
     arrived, waited_s = 0, 0.0
     while lent.rest_bytes and arrived < SLICE_BYTES:
         try:
@@ -160,7 +217,7 @@ def _take_through(buffer: memoryview, lent: LentSocket, sink: BodySink, crowded:
             return Slice(arrived, waited_s, ended=True)
         arrived += count
         lent.rest_bytes -= count
-        sink.add([buffer[:count]])
+        taker.add([buffer[:count]])
     return Slice(arrived, waited_s, ended=False)
 
 
@@ -235,6 +292,16 @@ class SocketProtocol(GuardedProtocol):
         self._body = None
         super().on_message_complete()
 
+    @property
+    def client_asks_first(self) -> bool:
+        """Whether the client of an unfinished body waits for a word before it sends it."""
+        return self.cycle.waiting_for_100_continue  # the body's own cycle: nothing behind it has been parsed
+
+    def tell_to_continue(self) -> None:
+        """Say that word."""
+        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.cycle.waiting_for_100_continue = False
+
     @contextlib.contextmanager
     def lend_socket(self, body: SocketBody) -> Iterator[LentSocket]:
         """Hand out the connection's socket, which the event loop leaves alone meanwhile.
@@ -247,10 +314,6 @@ class SocketProtocol(GuardedProtocol):
             raise ClientDisconnect
         self.flow.pause_reading()
         self.flow.held = True  # type: ignore[attr-defined]  # a HeldFlow
-        cycle = self.cycle  # the body's own: nothing behind an unfinished body has been parsed
-        if cycle.waiting_for_100_continue:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            cycle.waiting_for_100_continue = False
         # A descriptor of its own: it stays what it is, whatever becomes of the connection.
         with self.transport.get_extra_info("socket").dup() as duplicate:
             lent = LentSocket(duplicate, body.size_bytes - body.parsed_bytes)

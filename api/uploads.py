@@ -113,13 +113,15 @@ async def put_content(
     request: Request,
     token: BulkBearer,
     content_range: Annotated[str, Header(description="`bytes FIRST-LAST/TOTAL`, whole chunks")],
-    content_digest: Annotated[str, Header(description="RFC 9530: `blake3=:BASE64:` or `sha-256=:BASE64:`")],
+    content_digest: Annotated[
+        str, Header(description="RFC 9530: `blake3=:BASE64:`, `sha-256=…`, or `blake3-chunks=…`")
+    ],
     content_encoding: ContentEncoding = None,
 ) -> Response:
     """Send one or more whole chunks. 204: received and verified, not yet durable."""
+    receiver = receiver_of(request)
 
     def begin() -> Reception:
-        receiver = receiver_of(request)
         upload = _upload(receiver, token, upload_id, write=True)
         span, total = protocol.parse_content_range(content_range)
         sent = ContentDigest(*parse_content_digest(content_digest))
@@ -132,7 +134,7 @@ async def put_content(
             raise BadRequest(f"Content-Length is {length}, the range has {len(span)} bytes")
         return Reception(receiver, upload, announced)
 
-    await receive(begin, body_of(request), Reception.note)
+    await receive(receiver, begin, body_of(request), Reception.note)
     return Response(status_code=204)
 
 

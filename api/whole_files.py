@@ -49,7 +49,7 @@ class WholeFile:
         ReceiverBusy, NameTaken, ChunkCorrupt, ReceiverFull, ClientStalled, BadRequest, NotFound
         """
         try:
-            reception, receipt = await receive(lambda: self._begin(*announced()), body, self._end)
+            reception, receipt = await receive(self._receiver, lambda: self._begin(*announced()), body, self._end)
             if receipt is not None:
                 return receipt, True
             return await to_thread.run_sync(self._commit_joined, reception)

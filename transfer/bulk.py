@@ -6,14 +6,14 @@ its answer's body; one may send a second before it has read the first one's answ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from transfer import protocol
-from transfer.digest import chunk_digest, format_content_digest
+from transfer.digest import CHUNKED, chunk_digest, digest_by_chunks, format_content_digest
 from transfer.source import Source
 from transfer.tcp import TcpInfo
 
@@ -121,11 +121,13 @@ def route(template: str, **values: str) -> str:
     return template.replace("{path:path}", "{path}").format(**quoted)
 
 
-def put_chunk(upload_id: UUID, source: Source, chunk: range, digest: bytes, encoded: bytes | None = None) -> Put:
-    """Return the request that carries one chunk of an upload; `digest` is the BLAKE3 digest of its bytes."""
-    content_range = protocol.format_content_range(chunk, source.size_bytes)
-    headers = {protocol.H_CONTENT_RANGE: content_range, **_of_body(digest, encoded)}
-    return Put(route(protocol.UPLOAD_CONTENT, upload_id=str(upload_id)), headers, source, chunk, encoded)
+def put_chunks(
+    upload_id: UUID, source: Source, part: range, digests: Sequence[bytes], encoded: bytes | None = None
+) -> Put:
+    """Return the request that carries neighbouring chunks of an upload; `digests` are their BLAKE3 digests."""
+    content_range = protocol.format_content_range(part, source.size_bytes)
+    headers = {protocol.H_CONTENT_RANGE: content_range, **_of_body(digests, encoded)}
+    return Put(route(protocol.UPLOAD_CONTENT, upload_id=str(upload_id)), headers, source, part, encoded)
 
 
 def put_file(
@@ -133,16 +135,19 @@ def put_file(
 ) -> Put:
     """Return the request that carries a whole file of at most `SMALL_FILE_BYTES`."""
     target = f"{route(protocol.FILE, session=session, path=path)}?{urlencode({'revision': revision})}"
-    headers = _of_body(digest, encoded)
+    headers = _of_body([digest], encoded)
     if encoded is not None:
         headers[protocol.H_UPLOAD_LENGTH] = str(source.size_bytes)
     return Put(target, headers, source, range(source.size_bytes), encoded)
 
 
-def _of_body(digest: bytes, encoded: bytes | None) -> dict[str, str]:
+def _of_body(chunk_digests: Sequence[bytes], encoded: bytes | None) -> dict[str, str]:
     """Return the headers that tell of a body; its Content-Digest is of what travels (RFC 9530)."""
     headers = {"Content-Type": "application/octet-stream"}
     if encoded is not None:
         headers[protocol.H_CONTENT_ENCODING] = protocol.ZSTD
-        digest = chunk_digest(encoded)
-    return {**headers, protocol.H_CONTENT_DIGEST: format_content_digest("blake3", digest)}
+        chunk_digests = [chunk_digest(encoded)]
+    algorithm = "blake3" if len(chunk_digests) == 1 else CHUNKED
+    digest = digest_by_chunks(algorithm, chunk_digests)
+    assert digest is not None
+    return {**headers, protocol.H_CONTENT_DIGEST: format_content_digest(algorithm, digest)}

@@ -2,7 +2,8 @@
 
 A file's identity (its *root digest*) is BLAKE3 over the ordered BLAKE3 digests of its chunks of `CHUNK_BYTES`, so that
 several processes can compute it in parallel and a receiver can check it without reading the file again. On the wire
-every body carries `Content-Digest` (RFC 9530) with blake3 or the registered sha-256.
+every body carries `Content-Digest` (RFC 9530) with blake3, the registered sha-256, or `CHUNKED`: BLAKE3 over the
+digests of the body's chunks, so that a body of several is hashed once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import base64
 import binascii
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from blake3 import blake3
@@ -20,6 +21,8 @@ from transfer.chunks import split
 from transfer.errors import BadRequest
 
 READ_BYTES = 1 << 20
+
+CHUNKED = "blake3-chunks"
 
 
 class Hasher(Protocol):
@@ -52,6 +55,15 @@ def root_digest(chunk_digests: Iterable[bytes]) -> str:
     for digest in chunk_digests:
         root.update(digest)
     return root.hexdigest()
+
+
+def digest_by_chunks(algorithm: str, chunk_digests: Sequence[bytes]) -> bytes | None:
+    """Return a body's digest where those of its chunks tell it; None where the algorithm takes the bytes themselves."""
+    if algorithm == CHUNKED:
+        return bytes.fromhex(root_digest(chunk_digests))
+    if algorithm == "blake3" and len(chunk_digests) == 1:
+        return chunk_digests[0]
+    return None
 
 
 def file_digest(fd: int, size_bytes: int) -> str:
@@ -96,7 +108,7 @@ def parse_content_digest(value: str) -> tuple[str, bytes]:
                 known[name.lower()] = base64.b64decode(encoded[1:-1], validate=True)
             except binascii.Error:
                 continue
-    for algorithm in ("blake3", "sha-256"):
+    for algorithm in (CHUNKED, "blake3", "sha-256"):
         if len(known.get(algorithm, b"")) == 32:
             return algorithm, known[algorithm]
     raise BadRequest(

@@ -28,11 +28,16 @@ from transfer.bulk import Carrier, Flow
 from transfer.errors import TransferError
 from transfer.exchange import Exchange, helps_to_repeat
 from transfer.pacing import Lane, Pacer
-from transfer.steering import INTERVAL_S, MOST_CONNECTIONS, Steering
+from transfer.steering import INTERVAL_S, MOST_CONNECTIONS, Goodput, Steering
 
 READ_BYTES = 1 << 18  # through this much memory a worker reads what it hashes: it stays in the processor's cache
 
 MOST_ENCODED = 16  # bodies that are held compressed at a time, of up to a chunk each; others travel as they are
+
+MOST_AT_ONCE = 4  # chunks in one request
+QUICK_BYTES_PER_S = (
+    120e6  # more than one gigabit: from here on the requests themselves cost more than sending one again
+)
 
 Urgency = tuple[Lane, int]
 """Lane, then a number: the smaller, the sooner."""
@@ -76,6 +81,7 @@ class ConnectionPool:
         may_use_bbr: bool = True,
     ) -> None:
         self.steering = Steering(connections, may_use_bbr=may_use_bbr)
+        self.goodput = Goodput(time.monotonic)
         self._encoding = threading.BoundedSemaphore(MOST_ENCODED)
         self._connect, self._pacer = connect, pacer
         self._lock = threading.Lock()
@@ -128,6 +134,17 @@ class ConnectionPool:
             abort.clear()
         if errors:
             raise errors[0]
+
+    def chunks_at_once(self) -> int:
+        """Return how many neighbouring chunks may share a request now, so that every connection has something to do.
+
+        More than one only where the receiver is near and the link quick: what was on its way when it broke is sent
+        again, and on a long or slow way that stays one chunk a request.
+        """
+        if self._pacer is not None or not self.steering.is_near or self.goodput.bytes_per_s() < QUICK_BYTES_PER_S:
+            return 1
+        with self._lock:
+            return min(MOST_AT_ONCE, 1 + len(self._tasks) // self.steering.connections)
 
     # Who works
 

@@ -173,5 +173,6 @@ class Sender:
 
     def count(self, sent_bytes: int) -> None:
         """Add to `sent_bytes`."""
+        self.pool.goodput.note(sent_bytes)
         with self._counting:
             self.sent_bytes += sent_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,8 +13,8 @@ from uuid import UUID, uuid4
 
 from pydantic import ValidationError
 
-from transfer.bulk import Put, put_chunk, put_file
-from transfer.chunks import CHUNK_BYTES, split
+from transfer.bulk import Put, put_chunks, put_file
+from transfer.chunks import CHUNK_BYTES, split, take_run
 from transfer.client import ReceiverClient
 from transfer.compression import encode, shrinks
 from transfer.digest import root_digest
@@ -87,6 +88,7 @@ class Sending:
         self.chunks = split(source.size_bytes)
         self.hashed: list[bytes | None] = [None] * len(self.chunks)
         self.told: set[int] = set()
+        self.taking = threading.Lock()
         self.digest = ""
         newest_first = -source.identity.mtime_ns
         self.urgency: Urgency = (file.lane, newest_first)
@@ -215,30 +217,58 @@ class Sending:
 
     def _send_chunks(self, upload_id: UUID, missing: set[int]) -> str:
         """Send the missing chunks, hash those not hashed yet; return the root digest of the unchanged source."""
-        wanted = [index for index, digest in enumerate(self.hashed) if digest is None or index in missing]
-        exchanges = (self._exchange(upload_id, index, send=index in missing) for index in wanted)
-        self.engine.pool.run(exchanges, self.urgency, self.abort)
+        unhashed = [index for index, digest in enumerate(self.hashed) if digest is None and index not in missing]
+        wanted = deque(sorted(missing))
+        exchanges = [self._send_next(upload_id, wanted) for _ in missing]
+        self.engine.pool.run([*exchanges, *map(self._hash_one, unhashed)], self.urgency, self.abort)
         self.digest = self._settled([digest for digest in self.hashed if digest is not None])
         return self.digest
 
-    def _exchange(self, upload_id: UUID, index: int, *, send: bool) -> Exchange:
-        chunk = self.chunks[index]
+    def _send_next(self, upload_id: UUID, wanted: deque[int]) -> Exchange:
+        """Return the exchange that sends the next wanted chunk, and its neighbours where they may share a request.
+
+        There are as many of these as chunks; those that find all of them taken have nothing to do.
+        """
+        run = range(0)
 
         def prepare(buffer: memoryview, may_encode: bool) -> Put | None:
-            digest, encoded = self._read(chunk, buffer, may_encode=may_encode and send)
-            if self.hashed[index] not in (None, digest):
-                raise SourceChanged(f"{self.source.path} reads differently than before, from byte {chunk.start}")
-            self.hashed[index] = digest
-            if not send:
-                self._tell(index)
+            nonlocal run
+            run = run or self._next_run(wanted)
+            if not run:
                 return None
-            return put_chunk(upload_id, self.source, chunk, digest, encoded)
+            read = [self._read_chunk(index, buffer, may_encode=may_encode and len(run) == 1) for index in run]
+            part = range(self.chunks[run[0]].start, self.chunks[run[-1]].stop)
+            return put_chunks(upload_id, self.source, part, [digest for digest, _ in read], read[0][1])
 
         def accept(_: bytes) -> None:
-            self.engine.count(len(chunk))
-            self._tell(index)
+            self.engine.count(sum(len(self.chunks[index]) for index in run))
+            for index in run:
+                self._tell(index)
 
         return Exchange(prepare, accept, self.patience)
+
+    def _next_run(self, wanted: deque[int]) -> range:
+        """Take wanted chunks that lie side by side, as many as may go at once."""
+        with self.taking:
+            return take_run(wanted, self.engine.pool.chunks_at_once())
+
+    def _hash_one(self, index: int) -> Exchange:
+        """Return the exchange that only reads a chunk, which the receiver has."""
+
+        def prepare(buffer: memoryview, _: bool) -> None:
+            self._read_chunk(index, buffer, may_encode=False)
+            self._tell(index)
+
+        return Exchange(prepare, lambda _: None, self.patience)
+
+    def _read_chunk(self, index: int, buffer: memoryview, *, may_encode: bool) -> tuple[bytes, bytes | None]:
+        """Return a chunk's digest, noted, and the chunk encoded where that pays."""
+        digest, encoded = self._read(self.chunks[index], buffer, may_encode=may_encode)
+        if self.hashed[index] not in (None, digest):
+            start = self.chunks[index].start
+            raise SourceChanged(f"{self.source.path} reads differently than before, from byte {start}")
+        self.hashed[index] = digest
+        return digest, encoded
 
     def _tell(self, index: int) -> None:
         if index not in self.told:

@@ -8,7 +8,9 @@ doing: nothing is added. Goodput alone would mislead: on a lossy link it hardly 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from transfer.tcp import TcpInfo
@@ -21,6 +23,35 @@ PIPELINE_ROUND_TRIP_S = 0.005  # from here on a connection that waits for an ans
 QUEUE_FACTOR = 1.25  # a round trip this many times the least one means that a queue stands on the way
 LOSSES = 3  # retransmitted segments without a queue, before they are believed
 GROWTH = 1.5
+
+
+class Goodput:
+    """How many bytes a second the receiver accepts, over the last `WINDOW_S`; may be used from several threads.
+
+    Parameters
+    ----------
+    clock
+        Returns the time in s.
+    """
+
+    WINDOW_S = 0.5
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._accepted: deque[tuple[float, int]] = deque()
+
+    def note(self, accepted_bytes: int) -> None:
+        """Add what was accepted now."""
+        with self._lock:
+            self._accepted.append((self._clock(), accepted_bytes))
+
+    def bytes_per_s(self) -> float:
+        """Return the rate; of less than a window, as if nothing had been accepted in the rest of it."""
+        with self._lock:
+            since = self._clock() - self.WINDOW_S
+            while self._accepted and self._accepted[0][0] < since:
+                self._accepted.popleft()
+            return sum(count for _, count in self._accepted) / self.WINDOW_S
 
 
 @dataclass(slots=True)
@@ -40,6 +71,8 @@ class Steering:
         How many may be used now.
     lossy
         Whether loss was seen that is the link's own.
+    is_near
+        Whether the way to the receiver is short.
     pipelines
         Whether a connection should have a second request on its way before the first one's answer.
     """
@@ -48,6 +81,7 @@ class Steering:
     may_use_bbr: bool = True
     connections: int = field(init=False)
     lossy: bool = field(init=False, default=False)
+    is_near: bool = field(init=False, default=False)
     pipelines: bool = field(init=False, default=False)
     _seen: dict[int, int] = field(init=False, default_factory=dict)
     _losses: int = field(init=False, default=0)
@@ -71,7 +105,8 @@ class Steering:
         lost_without_queue = self._lost_without_queue(known)
         least_s = min(info.least_round_trip_s for _, info in known)
         self.pipelines = least_s >= PIPELINE_ROUND_TRIP_S
-        if least_s < LONG_ROUND_TRIP_S:
+        self.is_near = least_s < LONG_ROUND_TRIP_S
+        if self.is_near:
             return
         self._losses += lost_without_queue
         if self.lossy and not has_bbr and lost_without_queue and self.fixed is None:

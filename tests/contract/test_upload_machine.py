@@ -37,7 +37,7 @@ from tests.contract.upload_house import House, is_locked
 from tests.contract.upload_model import COMMITTED, GONE, RECEIVING, Expected, SessionModel, Upload, body_of
 from tests.contract.upload_requests import Request, checked
 from transfer.chunks import CHUNK_BYTES, split
-from transfer.digest import root_digest
+from transfer.digest import CHUNKED, root_digest
 
 LONG = os.environ.get("CRYOFERRY_CAMPAIGN") == "1"
 SHORT_RUN = {"max_examples": 8, "stateful_step_count": 30}
@@ -53,7 +53,7 @@ MOST = 23
 UPLOADS = st.integers(0, MOST)  # see UploadMachine.pick
 CHUNK_FAULTS = st.sampled_from([""] * 24 + [*ask.MALFORMED, *ask.OFF_THE_CHUNKS, *ask.BODY_FAULTS])
 FILE_FAULTS = st.sampled_from([""] * 4 + [*ask.FILE_FAULTS])
-ALGORITHMS = st.sampled_from(["blake3", "blake3", "sha-256"])
+ALGORITHMS = st.sampled_from(["blake3", CHUNKED, "sha-256"])
 WHICH = CLIENTS = st.integers(0, 1)
 RACERS = st.sampled_from(["send", "send", "commit", "put file", "withdraw", "declare"])
 

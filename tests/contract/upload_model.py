@@ -104,7 +104,7 @@ class Chunks:
     digests
         Of the chunks that arrive.
     announced
-        The BLAKE3 digest that the body should have, if it is guarded by one and is one chunk.
+        The digests that its chunks should have, if what guards the body tells them.
     fault
         What the body turns out to be: "", "corrupt" (not what was announced), "length" (not as long as its range),
         "cut" (the client left).
@@ -112,7 +112,7 @@ class Chunks:
 
     first: int
     digests: tuple[bytes, ...]
-    announced: bytes | None = None
+    announced: tuple[bytes, ...] | None = None
     fault: str = ""
 
     @property
@@ -228,10 +228,7 @@ class SessionModel:
             upload.begin_anew()
             return BUSY
         numbers = chunks.numbers
-        replay = (
-            len(numbers) == 1 and chunks.announced is not None and upload.chunks.get(chunks.first) == chunks.announced
-        )
-        if not replay:
+        if chunks.announced is None or tuple(map(upload.chunks.get, numbers)) != chunks.announced:
             upload.forget(set(numbers))
         upload.lost = False
         if chunks.fault:

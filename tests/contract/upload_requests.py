@@ -12,8 +12,8 @@ from uuid import UUID
 import httpx
 
 from tests.contract.upload_model import BUSY, GONE, Chunks, Expected, SessionModel, Upload, body_of
-from transfer.chunks import CHUNK_BYTES, split
-from transfer.digest import chunk_digest, format_content_digest, new_hasher
+from transfer.chunks import split
+from transfer.digest import CHUNKED, chunk_digest, format_content_digest, new_hasher, root_digest
 from transfer.errors import BY_SLUG
 from transfer.protocol import PROBLEM_JSON, PROBLEM_TYPE
 
@@ -99,9 +99,20 @@ def withdraw(upload_id: UUID, *, quiet_s: int | None = None) -> Request:
 
 
 def _digest_field(algorithm: str, data: bytes) -> str:
+    if algorithm == CHUNKED:
+        return format_content_digest(algorithm, bytes.fromhex(root_digest(_chunk_digests(data))))
     hasher = new_hasher(algorithm)
     hasher.update(data)
     return format_content_digest(algorithm, hasher.digest())
+
+
+def _chunk_digests(data: bytes) -> tuple[bytes, ...]:
+    return tuple(chunk_digest(data[part.start : part.stop]) for part in split(len(data)))
+
+
+def _announced(algorithm: str | None, digests: tuple[bytes, ...]) -> tuple[bytes, ...] | None:
+    """Return the digests that a guard of a body tells of its chunks, if it does."""
+    return digests if algorithm == CHUNKED or (algorithm == "blake3" and len(digests) == 1) else None
 
 
 def send(upload: Upload, first: int, count: int, which: int, algorithm: str = "blake3", fault: str = "") -> Request:
@@ -116,7 +127,7 @@ def send(upload: Upload, first: int, count: int, which: int, algorithm: str = "b
     fields = {"Content-Range": f"bytes {start}-{stop - 1}/{total}", "Content-Digest": _digest_field(algorithm, data)}
     headers = {name: value for name, value in {**fields, **MALFORMED.get(fault, {})}.items() if value is not None}
     flaw = {"corrupt": "corrupt", "too short": "length", "too long": "length"}.get(fault, "")
-    announced = chunk_digest(data) if algorithm == "blake3" and len(numbers) == 1 else None
+    announced = _announced(algorithm, _chunk_digests(data))
     chunks = Chunks(numbers[0], body.digests[numbers[0] : numbers[-1] + 1], announced, flaw)
 
     def judge(model: SessionModel) -> Expected | None:
@@ -157,7 +168,7 @@ def put_file(
     headers = {"Content-Digest": _digest_field(algorithm, body.data)} if algorithm else {}
     if fault == "part of it":
         headers["Content-Range"] = f"bytes 1-{size_bytes}/{size_bytes + 1}" if size_bytes else "bytes 0-0/1"
-    announced = body.digests[0] if algorithm == "blake3" and 0 < size_bytes <= CHUNK_BYTES else None
+    announced = _announced(algorithm, body.digests)
     chunks = Chunks(0, body.digests, announced, fault if fault == "corrupt" else "")
 
     def judge(model: SessionModel) -> Expected | None:

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from scripted_server import scripted
 
-from transfer.bulk import Flow, put_chunk, put_file
+from transfer.bulk import Flow, put_chunks, put_file
 from transfer.client import ReceiverClient
 from transfer.connection import SocketCarrier
 from transfer.digest import chunk_digest, format_content_digest
@@ -90,7 +90,7 @@ def test_a_part_goes_in_pieces_as_they_are_granted_and_is_counted(serve, source,
     asked, moved = [], []
     flow = Flow(grant=lambda left: asked.append(left) or min(left, 10_000), moved=moved.append, check=never)
     with serve(lambda _: (204, {}, b"")) as (carrier, seen):
-        carrier.send(put_chunk(uuid4(), source, range(1000, 500_000), bytes(32)), flow)
+        carrier.send(put_chunks(uuid4(), source, range(1000, 500_000), [bytes(32)]), flow)
         assert carrier.answer(never) == b""
         _, _, headers, body = seen[0]
     assert headers["Content-Range"] == f"bytes 1000-499999/{SIZE_BYTES}"
@@ -117,7 +117,7 @@ def test_what_is_encoded_travels_from_memory_with_a_digest_of_its_own(serve, sou
 def test_requests_may_be_sent_before_the_answers_are_read(serve, source, content):
     with serve(lambda request: (200, {}, request[3][:5])) as (carrier, seen):
         for first in (0, 100, 200):
-            carrier.send(put_chunk(uuid4(), source, range(first, first + 50), bytes(32)), FREELY)
+            carrier.send(put_chunks(uuid4(), source, range(first, first + 50), [bytes(32)]), FREELY)
         generation = carrier.generation
         assert [carrier.answer(never) for _ in range(3)] == [content[first : first + 5] for first in (0, 100, 200)]
         assert carrier.generation == generation
@@ -181,7 +181,7 @@ def silent():
 
 def big(source):
     os.truncate(source.path, 64 << 20)
-    return put_chunk(uuid4(), source, range(64 << 20), bytes(32))
+    return put_chunks(uuid4(), source, range(64 << 20), [bytes(32)])
 
 
 def test_a_receiver_that_takes_nothing_counts_as_lost_in_time(silent, source):
@@ -202,7 +202,7 @@ def test_a_stop_is_noticed_while_nothing_moves(silent, source, waiting):
 
     with ReceiverClient(url, TOKEN, timeout_s=60) as client:
         carrier = client.carrier()
-        put = big(source) if waiting == "for room" else put_chunk(uuid4(), source, range(10), bytes(32))
+        put = big(source) if waiting == "for room" else put_chunks(uuid4(), source, range(10), [bytes(32)])
         with pytest.raises(TransferStopped):
             exchange(carrier, put, Flow(lambda left: left, lambda _: None, stop))
 

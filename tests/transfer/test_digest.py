@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from transfer.chunks import CHUNK_BYTES
 from transfer.digest import (
+    CHUNKED,
     chunk_digest,
+    digest_by_chunks,
     file_digest,
     format_content_digest,
     new_hasher,
@@ -65,7 +67,7 @@ def test_a_file_that_is_shorter_than_told_is_an_error(tmp_path):
         os.close(fd)
 
 
-@given(st.binary(min_size=32, max_size=32), st.sampled_from(["blake3", "sha-256"]))
+@given(st.binary(min_size=32, max_size=32), st.sampled_from([CHUNKED, "blake3", "sha-256"]))
 def test_content_digest_round_trip(digest, algorithm):
     assert parse_content_digest(format_content_digest(algorithm, digest)) == (algorithm, digest)
 
@@ -102,3 +104,10 @@ def test_an_unknown_algorithm_is_named():
 
 def test_the_chunk_is_part_of_the_identity():
     assert CHUNK_BYTES == 8 * 1024 * 1024
+
+
+def test_what_the_digests_of_chunks_tell_of_a_body():
+    one, two = bytes(32), b"\1" * 32
+    assert digest_by_chunks("blake3", [one]) == one
+    assert digest_by_chunks("blake3", [one, two]) is digest_by_chunks("sha-256", [one]) is None
+    assert digest_by_chunks(CHUNKED, [one, two]) == blake3(one + two).digest() != digest_by_chunks(CHUNKED, [two, one])

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from transfer.steering import FIRST_CONNECTIONS, MOST_CONNECTIONS, Steering
+from transfer.steering import FIRST_CONNECTIONS, MOST_CONNECTIONS, Goodput, Steering
 from transfer.tcp import TcpInfo, congestion_control, use_bbr
 
 
@@ -81,3 +81,26 @@ def test_the_kernel_tells_of_a_connection():
         assert TcpInfo.of(ours) is None  # closed
         assert congestion_control(ours) is None
         assert not use_bbr(ours)
+
+
+def test_goodput_is_what_came_in_the_last_half_second():
+    now = [10.0]
+    goodput = Goodput(lambda: now[0])
+    assert goodput.bytes_per_s() == 0
+    goodput.note(100)
+    now[0] += 0.4
+    goodput.note(50)
+    assert goodput.bytes_per_s() == 300
+    now[0] += 0.2
+    assert goodput.bytes_per_s() == 100
+    now[0] += 10
+    assert goodput.bytes_per_s() == 0
+
+
+def test_a_short_way_is_near():
+    steering = Steering()
+    assert not steering.is_near
+    steering.observe([(0, info(0.0001, 0.0001))], has_bbr=False)
+    assert steering.is_near
+    steering.observe([(0, info(0.1, 0.1))], has_bbr=False)
+    assert not steering.is_near
