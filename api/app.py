@@ -109,7 +109,7 @@ def create_app(settings: ReceiverSettings) -> FastAPI:
     )
     app.state.receiver = Receiver(settings)
     app.state.recent_tokens = RecentTokens()
-    for module in (sessions, exposures, events, uploads, files, health):
+    for module in (files, uploads, sessions, exposures, events, health):
         app.include_router(module.router)
     problems.install(app)
     openapi.describe(app)

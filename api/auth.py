@@ -186,21 +186,28 @@ class RecentTokens:
         self._found[text] = (self._clock(), token)
 
 
-def _text_of(credentials: HTTPAuthorizationCredentials | None) -> str:
-    if credentials is None:
-        raise AuthRejected("the request has no `Authorization: Bearer` token")
-    return credentials.credentials
-
+_NO_TOKEN = "the request has no `Authorization: Bearer` token"  # noqa: S105 - no secret
 
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
 def _bearer_of(request: Request, credentials: _Credentials) -> Token:
-    return check_token(receiver_of(request).database, _text_of(credentials))
+    if credentials is None:
+        raise AuthRejected(_NO_TOKEN)
+    return check_token(receiver_of(request).database, credentials.credentials)
 
 
-async def _bulk_bearer_of(request: Request, credentials: _Credentials) -> Token:
-    text, recent = _text_of(credentials), request.app.state.recent_tokens
+async def bulk_bearer(request: Request) -> Token:
+    """Return who brings a file's body, authenticated; what was found out about a token counts for a second.
+
+    Raises
+    ------
+    AuthRejected
+    """
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise AuthRejected(_NO_TOKEN)
+    text, recent = text.strip(), request.app.state.recent_tokens
     token: Token | None = recent.get(text)
     if token is None:
         token = await run_in_threadpool(check_token, receiver_of(request).database, text)
@@ -210,6 +217,3 @@ async def _bulk_bearer_of(request: Request, credentials: _Credentials) -> Token:
 
 Bearer = Annotated[Token, Depends(_bearer_of)]
 """A route's parameter: who asks, already authenticated."""
-
-BulkBearer = Annotated[Token, Depends(_bulk_bearer_of)]
-"""The same, for bodies of files: what was found out about a token counts for a second."""

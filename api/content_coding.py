@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import IO, Annotated, cast
+from typing import IO, cast
 
 import zstandard
-from fastapi import Header
 
 from api.bodies import ChunkSink
+from api.bulk_requests import parameter
 from transfer.digest import new_hasher
 from transfer.errors import BadRequest, ChunkCorrupt, ReceiverBusy, UnsupportedCoding
-from transfer.protocol import ZSTD
+from transfer.protocol import H_CONTENT_ENCODING, ZSTD
 
-ContentEncoding = Annotated[str | None, Header(description="`zstd` or `identity`; Content-Digest is of what travels")]
+CONTENT_ENCODING = parameter(
+    H_CONTENT_ENCODING, "header", "`zstd` or `identity`; Content-Digest is of what travels", {"type": "string"}
+)
 """A route's parameter: how a body travels."""
 
 MOST_WINDOW_BYTES = 1 << 21  # what a decoder keeps of what it wrote

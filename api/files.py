@@ -8,11 +8,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy import func, select
 
-from api.auth import Bearer, BulkBearer
+from api.auth import Bearer, bulk_bearer
 from api.body_sources import body_of
-from api.content_coding import ContentEncoding, is_encoded
+from api.bulk_requests import of_body, parameter, whole_number
+from api.content_coding import CONTENT_ENCODING, is_encoded
 from api.database import files
-from api.openapi import OCTETS, problems
+from api.openapi import problems
 from api.problems import answer_of
 from api.reading import CommittedFile
 from api.receiver import receiver_of
@@ -42,6 +43,7 @@ from transfer.records import MAX_REVISION, Receipt
 router = APIRouter(tags=["files"])
 
 PAGE = 1000
+MAX_LENGTH_BYTES = 1 << 62
 
 
 def committed_url(receipt: Receipt) -> str:
@@ -53,8 +55,9 @@ def committed_url(receipt: Receipt) -> str:
 @router.put(
     protocol.FILE,
     status_code=201,
-    response_model=Receipt,
+    response_class=Response,
     responses={
+        201: {"model": Receipt, "description": "The file is durable and visible."},
         200: {"model": Receipt, "description": "The same content was committed before."},
         **problems(
             ScopeRejected,
@@ -70,38 +73,36 @@ def committed_url(receipt: Receipt) -> str:
             UnsupportedCoding,
         ),
     },
-    openapi_extra=OCTETS,
+    openapi_extra=of_body(
+        parameter("session", "path", ""),
+        parameter("path", "path", "relative to the session's files"),
+        parameter("revision", "query", "", {"type": "integer", "minimum": 1, "maximum": MAX_REVISION, "default": 1}),
+        parameter(protocol.H_CONTENT_DIGEST, "header", "RFC 9530, of the body; a body without is taken as it is"),
+        parameter(protocol.H_CONTENT_RANGE, "header", "not of a part of the file: send parts as an upload"),
+        CONTENT_ENCODING,
+        parameter(
+            protocol.H_UPLOAD_LENGTH,
+            "header",
+            "of the file, where the body has a Content-Encoding",
+            {"type": "integer", "minimum": 0},
+        ),
+    ),
 )
-async def put_file(
-    session: str,
-    path: str,
-    request: Request,
-    response: Response,
-    token: BulkBearer,
-    revision: Annotated[int, Query(ge=1, le=MAX_REVISION)] = 1,
-    content_digest: Annotated[
-        str | None, Header(description="RFC 9530, of the body; a body without is taken as it is")
-    ] = None,
-    content_range: Annotated[
-        str | None, Header(description="not of a part of the file: send parts as an upload")
-    ] = None,
-    content_encoding: ContentEncoding = None,
-    upload_length: Annotated[
-        int | None, Header(ge=0, description="of the file, where the body has a Content-Encoding")
-    ] = None,
-) -> Receipt:
+async def put_file(request: Request) -> Response:
     """Send a whole file in one request (`curl -T` does it). The receipt is given when it is durable and visible."""
-    receiver = receiver_of(request)
+    token, receiver = await bulk_bearer(request), receiver_of(request)
+    session, path = request.path_params["session"], request.path_params["path"]
+    revision = whole_number(request.query_params.get("revision", "1"), "revision", 1, MAX_REVISION)
+    content_digest = request.headers.get(protocol.H_CONTENT_DIGEST)
+    content_range = request.headers.get(protocol.H_CONTENT_RANGE)
 
     def announced() -> tuple[UploadDeclaration, Announced]:
         check_session_name(session)
         check_path(path)
         token.permit(session, write=True)
         sent = ContentDigest(*parse_content_digest(content_digest)) if content_digest else None
-        encoded = is_encoded(content_encoding)
-        size = _size_bytes(request, upload_length if encoded else None, receiver.settings.max_file_bytes)
-        if encoded and upload_length is None:
-            raise BadRequest("a compressed body needs the file's own length", hint="Say it as Upload-Length.")
+        encoded = is_encoded(request.headers.get(protocol.H_CONTENT_ENCODING))
+        size = _size_bytes(request, receiver.settings.max_file_bytes, is_encoded=encoded)
         if content_range is not None and protocol.parse_content_range(content_range) != (range(size), size):
             raise BadRequest(  # what came alone would stand there as the whole file, RFC 9110 section 14.5
                 f"Content-Range {content_range!r} is not the whole file of {size} bytes",
@@ -111,17 +112,21 @@ async def put_file(
         return declaration, Announced(range(size), sent, encoded)
 
     receipt, made = await WholeFile(receiver).take(announced, body_of(request))
-    response.status_code = 201 if made else 200
-    response.headers["Location"] = committed_url(receipt)
-    return receipt
+    headers = {"Location": committed_url(receipt)}
+    return Response(receipt.model_dump_json(), 201 if made else 200, headers, "application/json")
 
 
-def _size_bytes(request: Request, announced_bytes: int | None, max_bytes: int) -> int:
-    """Return the file's size: as announced, else that of the body."""
-    length = request.headers.get("content-length", "")
-    if not length.isdigit():
+def _size_bytes(request: Request, max_bytes: int, *, is_encoded: bool) -> int:
+    """Return the file's size: that of the body, unless that is encoded."""
+    length, announced = (request.headers.get(name) for name in ("Content-Length", protocol.H_UPLOAD_LENGTH))
+    if length is None:
         raise BadRequest("a file in one request needs its Content-Length", hint="Send a file, not a pipe.")
-    size_bytes = int(length) if announced_bytes is None else announced_bytes
+    body_bytes = whole_number(length, "Content-Length", 0, MAX_LENGTH_BYTES)
+    if announced is not None:
+        announced_bytes = whole_number(announced, protocol.H_UPLOAD_LENGTH, 0, MAX_LENGTH_BYTES)
+    elif is_encoded:
+        raise BadRequest("a compressed body needs the file's own length", hint="Say it as Upload-Length.")
+    size_bytes = announced_bytes if is_encoded else body_bytes
     if size_bytes > max_bytes:
         raise TooLarge(f"{size_bytes} bytes; at most {max_bytes} are accepted")
     return size_bytes

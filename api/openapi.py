@@ -12,14 +12,6 @@ from transfer.protocol import PROBLEM_JSON, Problem
 
 Responses = dict[int | str, dict[str, Any]]
 
-OCTETS: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
-"""`openapi_extra` of a route whose body is a file's bytes."""
-
 
 def problems(*errors: type[TransferError], public: bool = False) -> Responses:
     """Return the `responses` of a route that may fail in these ways, and in those that all share."""

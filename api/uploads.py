@@ -6,16 +6,17 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from api.auth import Bearer, BulkBearer, Token
+from api.auth import Bearer, Token, bulk_bearer
 from api.bodies import LOCK_WAIT_S
 from api.body_sources import body_of
+from api.bulk_requests import of_body, parameter, required_header, uuid_in_path
 from api.commit import commit, withdraw
-from api.content_coding import ContentEncoding, is_encoded
+from api.content_coding import CONTENT_ENCODING, is_encoded
 from api.database import now
 from api.files import committed_url
-from api.openapi import OCTETS, problems
+from api.openapi import problems
 from api.receiver import Receiver, receiver_of
 from api.receiving import Announced, ContentDigest, Reception, receive, require_whole_chunks
 from api.upload import Upload
@@ -106,20 +107,24 @@ def declare_upload(
         ClientStalled,
         UnsupportedCoding,
     ),
-    openapi_extra=OCTETS,
+    openapi_extra=of_body(
+        parameter("upload_id", "path", "", {"type": "string", "format": "uuid"}),
+        parameter(protocol.H_CONTENT_RANGE, "header", "`bytes FIRST-LAST/TOTAL`, whole chunks", required=True),
+        parameter(
+            protocol.H_CONTENT_DIGEST,
+            "header",
+            "RFC 9530: `blake3=:BASE64:`, `sha-256=…`, or `blake3-chunks=…`",
+            required=True,
+        ),
+        CONTENT_ENCODING,
+    ),
 )
-async def put_content(
-    upload_id: UUID,
-    request: Request,
-    token: BulkBearer,
-    content_range: Annotated[str, Header(description="`bytes FIRST-LAST/TOTAL`, whole chunks")],
-    content_digest: Annotated[
-        str, Header(description="RFC 9530: `blake3=:BASE64:`, `sha-256=…`, or `blake3-chunks=…`")
-    ],
-    content_encoding: ContentEncoding = None,
-) -> Response:
+async def put_content(request: Request) -> Response:
     """Send one or more whole chunks. 204: received and verified, not yet durable."""
-    receiver = receiver_of(request)
+    token, receiver = await bulk_bearer(request), receiver_of(request)
+    upload_id = uuid_in_path(request, "upload_id")
+    content_range = required_header(request, protocol.H_CONTENT_RANGE)
+    content_digest = required_header(request, protocol.H_CONTENT_DIGEST)
 
     def begin() -> Reception:
         upload = _upload(receiver, token, upload_id, write=True)
@@ -128,7 +133,7 @@ async def put_content(
         if total != upload.size_bytes:
             raise BadRange(f"the upload was declared with {upload.size_bytes} bytes, not {total}")
         require_whole_chunks(span, total)
-        announced = Announced(span, sent, is_encoded(content_encoding))
+        announced = Announced(span, sent, is_encoded(request.headers.get(protocol.H_CONTENT_ENCODING)))
         length = request.headers.get("content-length")
         if not announced.is_encoded and length is not None and length != str(len(span)):
             raise BadRequest(f"Content-Length is {length}, the range has {len(span)} bytes")

@@ -1,0 +1,71 @@
+"""What a request says that brings a file's body, read by hand.
+
+FastAPI's own way from a signature to its values took half of the event loop's time for a small file. These routes take
+the bare request instead, and tell of their parameters by `of_body`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request
+
+from transfer.errors import BadRequest
+
+
+def parameter(
+    name: str, place: str, description: str, schema: dict[str, Any] | None = None, *, required: bool = False
+) -> dict[str, Any]:
+    """Return the OpenAPI description of a parameter in "path", "query" or "header"."""
+    told = {"name": name, "in": place, "required": required or place == "path", "schema": schema or {"type": "string"}}
+    return {**told, "description": description}
+
+
+def of_body(*parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route that takes a file's bytes, with the parameters that it reads itself."""
+    octets = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        "requestBody": {"required": True, "content": octets},
+        "parameters": list(parameters),
+        "security": [{"HTTPBearer": []}],
+    }
+
+
+def required_header(request: Request, name: str) -> str:
+    """Return a header's value.
+
+    Raises
+    ------
+    BadRequest
+    """
+    value = request.headers.get(name)
+    if value is None:
+        raise BadRequest(f"the request has no {name}")
+    return value
+
+
+def whole_number(value: str, name: str, least: int, most: int) -> int:
+    """Return a parameter's value as a number.
+
+    Raises
+    ------
+    BadRequest
+    """
+    number = int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else -1
+    if not least <= number <= most:
+        raise BadRequest(f"{name} {value!r} is not a whole number from {least} to {most}")
+    return number
+
+
+def uuid_in_path(request: Request, name: str) -> UUID:
+    """Return a parameter of the path.
+
+    Raises
+    ------
+    BadRequest
+    """
+    try:
+        return UUID(request.path_params[name])
+    except ValueError as error:
+        raise BadRequest(f"{name} {request.path_params[name]!r} is no UUID") from error
