@@ -41,10 +41,17 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A command, and what it needs besides."""
+    """A command, and what it needs besides.
+
+    Attributes
+    ----------
+    leaves
+        The folder at the far end that holds what has no name yet, if it is not the one where the files then lie.
+    """
 
     words: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    leaves: str | None = None
 
 
 class TransferPath(Protocol):

@@ -64,7 +64,7 @@ class Cryoferry:
             words += ["--ca", f"{setting.far_folder}/certificate.pem"]
         elif setting.near.prefix:
             words += ["--clear-text"]
-        return Call(words, {TOKEN_VARIABLE: token})
+        return Call(words, {TOKEN_VARIABLE: token}, leaves=f"{setting.far_folder}/incoming")
 
     def arrived_at(self, setting: Setting, errand: Errand) -> str:
         """Return where the receiver publishes a session's files."""

@@ -184,7 +184,7 @@ class TransferRuns:
         first, errand = (
             Errand(one.folder, one.names, f"{kind}{self._ran}") for one, kind in ((tiny, "start"), (payload, "run"))
         )
-        command = ""
+        command, call = "", None
         try:
             start = self._measured(path.send(setting, first), _folder_name(path.name), START_CAP_S)
             facts |= {"start_s": start.wall_s, "start_cpu_s": start.cpu_s}
@@ -194,7 +194,7 @@ class TransferRuns:
         except BenchmarkError as error:
             return Run(**facts, command=command, failure=str(error))
         finally:
-            self._clear(stand, errand)
+            self._clear(stand, errand, call)
 
     def _carried(self, stand: _Stand, call: Call, errand: Errand, payload: Payload) -> dict[str, Any]:
         """Run the command and return its figures."""
@@ -243,13 +243,15 @@ class TransferRuns:
     def _matches(self, folder: str, payload: Payload) -> bool:
         return self._far.sha256_of(folder, payload.names) == payload.digests
 
-    def _clear(self, stand: _Stand, errand: Errand) -> None:
+    def _clear(self, stand: _Stand, errand: Errand, call: Call | None) -> None:
         """Make room for the next run, behind the server's back: it is asked for other names next time.
 
         A server whose client was stopped may still be putting away what had arrived: then again, and again.
         """
         if (folder := stand.path.arrived_at(stand.setting, errand)) is not None:
             self._far.run("sh", "-c", 'for _ in 1 2 3 4 5; do rm -rf "$1" && exit; sleep 1; done; exit 1', "sh", folder)
+        if call is not None and call.leaves is not None:
+            self._far.run("sh", "-c", 'rm -rf "$1"/*', "sh", call.leaves)
 
     def _remove(self, setting: Setting) -> None:
         self._far.run("sh", "-c", f"rm -rf {setting.far_folder} {setting.far_folder}.*")

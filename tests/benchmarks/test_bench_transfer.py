@@ -106,7 +106,8 @@ class _Endless(Copy):
             return super().send(setting, errand)
         copied = f"cp {errand.sources[0]} {self.arrived_at(setting, errand)}/"
         setting.far.run("mkdir", "-p", self.arrived_at(setting, errand))
-        return Call(["sh", "-c", f"{copied}; sleep 600"])
+        half = f"{setting.far_folder}/unnamed"
+        return Call(["sh", "-c", f"{copied}; mkdir {half}; echo half > {half}/part; sleep 600"], leaves=half)
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,10 @@ def test_damage_endless_runs_and_failures_are_told(tmp_path):
     runner = TransferRuns(here, here, tmp_path, repeats=1, cap_s=1.5, first_port=None, tell=said.append)
     payload = make_payload("3x10kB", tmp_path / "files", 3, 10_000)
     tiny = make_payload(TINY, tmp_path / TINY, 1, 1000)
-    runs = {run.path: run for run in runner.on([_Damaging(), _Endless(), _Refusing(), Copy()], payload, tiny, None)}
+    runs = {}
+    for run in runner.on([_Damaging(), _Endless(), _Refusing(), Copy()], payload, tiny, None):
+        runs[run.path] = run
+        assert not list(tmp_path.rglob("part")), "what a stopped run leaves would fill the far end"
     assert runs["damaging"].digests_match is False
     assert "BYTES ARE WRONG" in said[0]
     assert runs["endless"].stopped
