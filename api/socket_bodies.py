@@ -154,6 +154,7 @@ class SocketBody:
             return threads.statistics().tasks_waiting > 0
 
         pouring = Pouring(taker, self.parsed, lent)
+        self.parsed = []  # a slow client's first bytes are not kept for its sake
         if lent is not None and self._protocol.client_asks_first:
             await to_thread.run_sync(pouring.begin, limiter=threads)
             await self._wait_for_place(pouring, taker)
