@@ -24,8 +24,10 @@ install: .venv/installed  ## make .venv with everything a developer needs
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@echo "Compiling the alignment's kernels, once, by a movie made up for it …"
-	@$(BIN)/cryoferry simulate --out .venv/first-movie --size 512 --frames 8 2>/dev/null
-	@$(BIN)/cryoferry align .venv/first-movie/*.tiff --gain .venv/first-movie/gain*.mrc --out .venv/first-movie/aligned 2>/dev/null
+	@rm -rf .venv/first-movie
+	@{ $(BIN)/cryoferry simulate --out .venv/first-movie --size 512 --frames 8 && \
+	   $(BIN)/cryoferry align .venv/first-movie/*.tiff --gain .venv/first-movie/gain*.mrc --out .venv/first-movie/aligned; } \
+	   >.venv/first-movie.log 2>&1 || echo "that failed, see .venv/first-movie.log; the first movie will take longer" >&2
 	@rm -rf .venv/first-movie
 	@touch $@
 

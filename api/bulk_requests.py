@@ -10,8 +10,11 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import Request
+from pydantic import TypeAdapter, ValidationError
 
 from transfer.errors import BadRequest
+
+_UUID = TypeAdapter(UUID)
 
 
 def parameter(
@@ -66,6 +69,6 @@ def uuid_in_path(request: Request, name: str) -> UUID:
     BadRequest
     """
     try:
-        return UUID(request.path_params[name])
-    except ValueError as error:
+        return _UUID.validate_python(request.path_params[name])
+    except ValidationError as error:
         raise BadRequest(f"{name} {request.path_params[name]!r} is no UUID") from error

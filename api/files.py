@@ -43,7 +43,7 @@ from transfer.records import MAX_REVISION, Receipt
 router = APIRouter(tags=["files"])
 
 PAGE = 1000
-MAX_LENGTH_BYTES = 1 << 62
+MAX_LENGTH_BYTES = 10**19 - 1  # beyond, it is no length at all; what is accepted is the receiver's to say
 
 
 def committed_url(receipt: Receipt) -> str:
@@ -100,8 +100,10 @@ async def put_file(request: Request) -> Response:
         check_session_name(session)
         check_path(path)
         token.permit(session, write=True)
-        sent = ContentDigest(*parse_content_digest(content_digest)) if content_digest else None
         encoded = is_encoded(request.headers.get(protocol.H_CONTENT_ENCODING))
+        sent = None
+        if content_digest is not None:
+            sent = ContentDigest(*parse_content_digest(content_digest, is_encoded=encoded))
         size = _size_bytes(request, receiver.settings.max_file_bytes, is_encoded=encoded)
         if content_range is not None and protocol.parse_content_range(content_range) != (range(size), size):
             raise BadRequest(  # what came alone would stand there as the whole file, RFC 9110 section 14.5

@@ -129,11 +129,12 @@ async def put_content(request: Request) -> Response:
     def begin() -> Reception:
         upload = _upload(receiver, token, upload_id, write=True)
         span, total = protocol.parse_content_range(content_range)
-        sent = ContentDigest(*parse_content_digest(content_digest))
+        encoded = is_encoded(request.headers.get(protocol.H_CONTENT_ENCODING))
+        sent = ContentDigest(*parse_content_digest(content_digest, is_encoded=encoded))
         if total != upload.size_bytes:
             raise BadRange(f"the upload was declared with {upload.size_bytes} bytes, not {total}")
         require_whole_chunks(span, total)
-        announced = Announced(span, sent, is_encoded(request.headers.get(protocol.H_CONTENT_ENCODING)))
+        announced = Announced(span, sent, encoded)
         length = request.headers.get("content-length")
         if not announced.is_encoded and length is not None and length != str(len(span)):
             raise BadRequest(f"Content-Length is {length}, the range has {len(span)} bytes")

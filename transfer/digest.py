@@ -92,8 +92,13 @@ def format_content_digest(algorithm: str, digest: bytes) -> str:
     return f"{algorithm}=:{base64.b64encode(digest).decode()}:"
 
 
-def parse_content_digest(value: str) -> tuple[str, bytes]:
+def parse_content_digest(value: str, *, is_encoded: bool = False) -> tuple[str, bytes]:
     """Return (algorithm, digest) of the strongest digest in a Content-Digest field that we know.
+
+    Parameters
+    ----------
+    is_encoded
+        Whether the body travels encoded: then it has no chunks to digest.
 
     Raises
     ------
@@ -108,7 +113,7 @@ def parse_content_digest(value: str) -> tuple[str, bytes]:
                 known[name.lower()] = base64.b64decode(encoded[1:-1], validate=True)
             except binascii.Error:
                 continue
-    for algorithm in (CHUNKED, "blake3", "sha-256"):
+    for algorithm in ("blake3", "sha-256") if is_encoded else (CHUNKED, "blake3", "sha-256"):
         if len(known.get(algorithm, b"")) == 32:
             return algorithm, known[algorithm]
     raise BadRequest(

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,16 +28,16 @@ from transfer.bulk import Carrier, Flow
 from transfer.errors import TransferError
 from transfer.exchange import Exchange, helps_to_repeat
 from transfer.pacing import Lane, Pacer
-from transfer.steering import INTERVAL_S, MOST_CONNECTIONS, Goodput, Steering
+from transfer.steering import INTERVAL_S, MOST_CONNECTIONS, Outflow, Steering
 
 READ_BYTES = 1 << 18  # through this much memory a worker reads what it hashes: it stays in the processor's cache
 
 MOST_ENCODED = 16  # bodies that are held compressed at a time, of up to a chunk each; others travel as they are
 
 MOST_AT_ONCE = 4  # chunks in one request
-QUICK_BYTES_PER_S = (
-    120e6  # more than one gigabit: from here on the requests themselves cost more than sending one again
-)
+# More than a gigabit a second and what the sockets of 16 connections take at once: from here on a request costs more
+# than to send a chunk again.
+QUICK_BYTES_PER_S = 200e6
 
 Urgency = tuple[Lane, int]
 """Lane, then a number: the smaller, the sooner."""
@@ -81,7 +81,8 @@ class ConnectionPool:
         may_use_bbr: bool = True,
     ) -> None:
         self.steering = Steering(connections, may_use_bbr=may_use_bbr)
-        self.goodput = Goodput(time.monotonic)
+        self._outflow = Outflow(time.monotonic)
+        self._wanted: list[Sized] = []
         self._encoding = threading.BoundedSemaphore(MOST_ENCODED)
         self._connect, self._pacer = connect, pacer
         self._lock = threading.Lock()
@@ -106,8 +107,13 @@ class ConnectionPool:
             names = {carrier.congestion_control for carrier in self._carriers} - {None}
         return "+".join(sorted(filter(None, names))) or None
 
-    def run(self, exchanges: Iterable[Exchange], urgency: Urgency, abort: threading.Event) -> None:
+    def run(self, exchanges: Iterable[Exchange], urgency: Urgency, abort: threading.Event, wanted: Sized = ()) -> None:
         """Run exchanges and return when all are done; at the first error `abort` is set until none runs any more.
+
+        Parameters
+        ----------
+        wanted
+            The chunks that the exchanges have yet to take, where they share them out among themselves.
 
         Raises
         ------
@@ -121,6 +127,8 @@ class ConnectionPool:
                 errors.append(error)
                 abort.set()  # at once, by the thread that failed: it takes no further task of this run
 
+        with self._lock:
+            self._wanted.append(wanted)
         futures = [self._submit(exchange, urgency) for exchange in exchanges]
         try:
             for future in futures:
@@ -132,6 +140,8 @@ class ConnectionPool:
                 future.cancel()
             wait(futures)
             abort.clear()
+            with self._lock:
+                self._wanted = [other for other in self._wanted if other is not wanted]
         if errors:
             raise errors[0]
 
@@ -141,10 +151,12 @@ class ConnectionPool:
         More than one only where the receiver is near and the link quick: what was on its way when it broke is sent
         again, and on a long or slow way that stays one chunk a request.
         """
-        if self._pacer is not None or not self.steering.is_near or self.goodput.bytes_per_s() < QUICK_BYTES_PER_S:
+        if self._pacer is not None or not self.steering.is_near:
             return 1
         with self._lock:
-            return min(MOST_AT_ONCE, 1 + len(self._tasks) // self.steering.connections)
+            if self._outflow.bytes_per_s() < QUICK_BYTES_PER_S:
+                return 1
+            return min(MOST_AT_ONCE, max(1, sum(map(len, self._wanted)) // self.steering.connections))
 
     # Who works
 
@@ -204,8 +216,9 @@ class ConnectionPool:
         grant = partial(self._pacer.grant, lane, check=check) if self._pacer else _all_at_once
         return Flow(grant, self._moved, check)
 
-    def _moved(self, _: int) -> None:
+    def _moved(self, count: int) -> None:
         with self._lock:
+            self._outflow.note(count)
             now_s = time.monotonic()
             if now_s - self._observed_s < INTERVAL_S:
                 return

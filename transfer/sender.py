@@ -52,7 +52,7 @@ class Sender:
     client
         The receiver. It stays open when the sender is closed.
     connections
-        How many chunks are on their way at once; None: as many as pay, see `transfer.steering`.
+        How many requests are on their way at once; None: as many as pay, see `transfer.steering`.
     give_up_after_s
         How long, in s, a request that fails for now is repeated; None: until `should_stop` says so.
     quiet_s
@@ -173,6 +173,5 @@ class Sender:
 
     def count(self, sent_bytes: int) -> None:
         """Add to `sent_bytes`."""
-        self.pool.goodput.note(sent_bytes)
         with self._counting:
             self.sent_bytes += sent_bytes

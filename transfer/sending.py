@@ -220,7 +220,7 @@ class Sending:
         unhashed = [index for index, digest in enumerate(self.hashed) if digest is None and index not in missing]
         wanted = deque(sorted(missing))
         exchanges = [self._send_next(upload_id, wanted) for _ in missing]
-        self.engine.pool.run([*exchanges, *map(self._hash_one, unhashed)], self.urgency, self.abort)
+        self.engine.pool.run([*exchanges, *map(self._hash_one, unhashed)], self.urgency, self.abort, wanted)
         self.digest = self._settled([digest for digest in self.hashed if digest is not None])
         return self.digest
 

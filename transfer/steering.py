@@ -8,7 +8,6 @@ doing: nothing is added. Goodput alone would mislead: on a lossy link it hardly 
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -25,8 +24,8 @@ LOSSES = 3  # retransmitted segments without a queue, before they are believed
 GROWTH = 1.5
 
 
-class Goodput:
-    """How many bytes a second the receiver accepts, over the last `WINDOW_S`; may be used from several threads.
+class Outflow:
+    """How many bytes a second go out, over the last `WINDOW_S`.
 
     Parameters
     ----------
@@ -34,24 +33,26 @@ class Goodput:
         Returns the time in s.
     """
 
-    WINDOW_S = 0.5
+    WINDOW_S = 1.0
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock, self._lock = clock, threading.Lock()
-        self._accepted: deque[tuple[float, int]] = deque()
+        self._clock = clock
+        self._sent: deque[tuple[float, int]] = deque()
 
-    def note(self, accepted_bytes: int) -> None:
-        """Add what was accepted now."""
-        with self._lock:
-            self._accepted.append((self._clock(), accepted_bytes))
+    def note(self, sent_bytes: int) -> None:
+        """Add what went out now."""
+        self._sent.append((self._clock(), sent_bytes))
+        self._forget()
 
     def bytes_per_s(self) -> float:
-        """Return the rate; of less than a window, as if nothing had been accepted in the rest of it."""
-        with self._lock:
-            since = self._clock() - self.WINDOW_S
-            while self._accepted and self._accepted[0][0] < since:
-                self._accepted.popleft()
-            return sum(count for _, count in self._accepted) / self.WINDOW_S
+        """Return the rate; of less than a window, as if nothing had gone out in the rest of it."""
+        self._forget()
+        return sum(count for _, count in self._sent) / self.WINDOW_S
+
+    def _forget(self) -> None:
+        since = self._clock() - self.WINDOW_S
+        while self._sent and self._sent[0][0] < since:
+            self._sent.popleft()
 
 
 @dataclass(slots=True)

@@ -111,3 +111,11 @@ def test_what_the_digests_of_chunks_tell_of_a_body():
     assert digest_by_chunks("blake3", [one]) == one
     assert digest_by_chunks("blake3", [one, two]) is digest_by_chunks("sha-256", [one]) is None
     assert digest_by_chunks(CHUNKED, [one, two]) == blake3(one + two).digest() != digest_by_chunks(CHUNKED, [two, one])
+
+
+def test_an_encoded_body_has_no_chunks_to_digest():
+    chunked, sha = format_content_digest(CHUNKED, bytes(32)), format_content_digest("sha-256", b"\1" * 32)
+    assert parse_content_digest(f"{sha}, {chunked}") == (CHUNKED, bytes(32))
+    assert parse_content_digest(f"{sha}, {chunked}", is_encoded=True) == ("sha-256", b"\1" * 32)
+    with pytest.raises(BadRequest):
+        parse_content_digest(chunked, is_encoded=True)

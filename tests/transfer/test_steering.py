@@ -6,7 +6,8 @@ import socket
 
 import pytest
 
-from transfer.steering import FIRST_CONNECTIONS, MOST_CONNECTIONS, Goodput, Steering
+from transfer.pool import QUICK_BYTES_PER_S
+from transfer.steering import FIRST_CONNECTIONS, MOST_CONNECTIONS, Outflow, Steering
 from transfer.tcp import TcpInfo, congestion_control, use_bbr
 
 
@@ -83,18 +84,33 @@ def test_the_kernel_tells_of_a_connection():
         assert not use_bbr(ours)
 
 
-def test_goodput_is_what_came_in_the_last_half_second():
+def test_the_outflow_is_that_of_the_last_second_and_remembers_no_more():
     now = [10.0]
-    goodput = Goodput(lambda: now[0])
-    assert goodput.bytes_per_s() == 0
-    goodput.note(100)
-    now[0] += 0.4
-    goodput.note(50)
-    assert goodput.bytes_per_s() == 300
-    now[0] += 0.2
-    assert goodput.bytes_per_s() == 100
-    now[0] += 10
-    assert goodput.bytes_per_s() == 0
+    outflow = Outflow(lambda: now[0])
+    assert outflow.bytes_per_s() == 0
+    outflow.note(100)
+    now[0] += 0.75
+    outflow.note(50)
+    assert outflow.bytes_per_s() == 150
+    now[0] += 0.5
+    assert outflow.bytes_per_s() == 50
+    for _ in range(100):
+        now[0] += 1
+        outflow.note(1)
+    assert len(outflow._sent) <= 2
+
+
+def test_a_gigabit_is_not_quick_though_the_sockets_take_more_at_first():
+    now = [0.0]
+    outflow = Outflow(lambda: now[0])
+    outflow.note(FIRST_CONNECTIONS * (4 << 20))
+    rates = []
+    for _ in range(500):
+        now[0] += 0.01
+        outflow.note(1_170_000)
+        rates.append(outflow.bytes_per_s())
+    assert max(rates) < QUICK_BYTES_PER_S
+    assert rates[-1] == pytest.approx(117e6, rel=0.02)
 
 
 def test_a_short_way_is_near():
