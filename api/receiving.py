@@ -7,8 +7,9 @@ to a thread costs as much as what it does there.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -202,8 +203,12 @@ class Reception:
             self.fd = None
 
 
-class _Taker(Generic[Result]):
-    """A body's way through a `Reception`, see `BodyTaker`."""
+class Taker(Generic[Result]):
+    """A body's way through a `Reception`, see `BodyTaker`.
+
+    A request can be cancelled while a thread still works for it. Its steps and its end exclude each other, so that no
+    thread writes by the number of a descriptor that is closed, and perhaps another file's by then.
+    """
 
     reception: Reception
     result: Result
@@ -211,14 +216,24 @@ class _Taker(Generic[Result]):
     def __init__(self, begin: Callable[[], Reception], end: Callable[[Reception], Result]) -> None:
         self._begin, self._end = begin, end
         self._held = ExitStack()
+        self._step = threading.Lock()
+        self._is_closed = False
+
+    @contextmanager
+    def _one_step(self) -> Iterator[None]:
+        with self._step:
+            if self._is_closed:
+                raise ReceiverBusy("the request was given up")
+            yield
 
     def begin(self) -> bool:
         """Open the place; False: others are writing there."""
-        self.reception = self._begin()
-        self._held.callback(self.reception.close)
-        if self.reception.is_locked:
-            self._open_sink()
-        return self.reception.is_locked
+        with self._one_step():
+            self.reception = self._begin()
+            self._held.callback(self.reception.close)
+            if self.reception.is_locked:
+                self._open_sink()
+            return self.reception.is_locked
 
     async def ready(self) -> None:
         """Wait until the others have written."""
@@ -227,8 +242,9 @@ class _Taker(Generic[Result]):
         await to_thread.run_sync(self._prepare)
 
     def _prepare(self) -> None:
-        self.reception.prepare()
-        self._open_sink()
+        with self._one_step():
+            self.reception.prepare()
+            self._open_sink()
 
     def _open_sink(self) -> None:
         self._sink = self.reception.sink()
@@ -236,16 +252,20 @@ class _Taker(Generic[Result]):
 
     def add(self, blocks: Sequence[bytes | memoryview]) -> None:
         """Take the next bytes."""
-        self._sink.add(blocks)
+        with self._one_step():
+            self._sink.add(blocks)
 
     def end(self) -> None:
         """Accept the body, and do what is to be done while its place is still held."""
-        self.reception.take(self._sink)
-        self.result = self._end(self.reception)
+        with self._one_step():
+            self.reception.take(self._sink)
+            self.result = self._end(self.reception)
 
     def close(self) -> None:
-        """Let go of the place."""
-        self._held.close()
+        """Let go of the place, when no step is under way; none follows."""
+        with self._step:
+            self._is_closed = True
+            self._held.close()
 
 
 async def receive(
@@ -262,7 +282,7 @@ async def receive(
     ------
     ChunkCorrupt, NameTaken, ReceiverBusy, ReceiverFull, ClientStalled, BadRequest, UploadGone
     """
-    taker = _Taker(begin, end)
+    taker = Taker(begin, end)
     try:
         await body.pour(taker, receiver.settings.body_timeout_s, receiver.body_threads)
         return taker.reception, taker.result
