@@ -11,7 +11,7 @@ from api.settings import ReceiverSettings
 from api.storage import Storage
 from api.upload_book import UploadBook
 
-BODY_THREADS = 16
+BODY_THREADS = 8
 
 
 class Receiver:
