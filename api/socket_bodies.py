@@ -73,6 +73,10 @@ class Slice(NamedTuple):
     ended: bool
 
 
+def _always() -> bool:
+    return True
+
+
 class Pouring:
     """A body's way into its place, in turns of a thread; one is enough for what is there already.
 
@@ -102,6 +106,7 @@ class Pouring:
         brought = Slice(0, 0.0, ended=False)
         if not self.is_ready:
             self.begin()
+            crowded = _always  # what has not come by now, the event loop waits for
         if not self.is_ready:
             return brought
         if self._parsed:
