@@ -1,12 +1,11 @@
 """What a request says that brings a file's body, read by hand.
 
 FastAPI's own way from a signature to its values took half of the event loop's time for a small file. These routes take
-the bare request instead, and tell of their parameters by `of_body`.
+the bare request instead, and tell of their parameters by `api.openapi.of_body`.
 """
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from fastapi import Request
@@ -15,24 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 from transfer.errors import BadRequest
 
 _UUID = TypeAdapter(UUID)
-
-
-def parameter(
-    name: str, place: str, description: str, schema: dict[str, Any] | None = None, *, required: bool = False
-) -> dict[str, Any]:
-    """Return the OpenAPI description of a parameter in "path", "query" or "header"."""
-    told = {"name": name, "in": place, "required": required or place == "path", "schema": schema or {"type": "string"}}
-    return {**told, "description": description}
-
-
-def of_body(*parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the `openapi_extra` of a route that takes a file's bytes, with the parameters that it reads itself."""
-    octets = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-    return {
-        "requestBody": {"required": True, "content": octets},
-        "parameters": list(parameters),
-        "security": [{"HTTPBearer": []}],
-    }
 
 
 def required_header(request: Request, name: str) -> str:

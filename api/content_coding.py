@@ -9,15 +9,13 @@ from typing import IO, cast
 import zstandard
 
 from api.bodies import ChunkSink
-from api.bulk_requests import parameter
+from api.openapi import parameter
 from transfer.digest import new_hasher
 from transfer.errors import BadRequest, ChunkCorrupt, ReceiverBusy, UnsupportedCoding
 from transfer.protocol import H_CONTENT_ENCODING, ZSTD
 
-CONTENT_ENCODING = parameter(
-    H_CONTENT_ENCODING, "header", "`zstd` or `identity`; Content-Digest is of what travels", {"type": "string"}
-)
-"""A route's parameter: how a body travels."""
+CONTENT_ENCODING = parameter(H_CONTENT_ENCODING, "header", "`zstd` or `identity`; Content-Digest is of what travels")
+"""How OpenAPI tells of a body's coding."""
 
 MOST_WINDOW_BYTES = 1 << 21  # what a decoder keeps of what it wrote
 MOST_AT_ONCE = 64

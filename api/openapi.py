@@ -13,6 +13,24 @@ from transfer.protocol import PROBLEM_JSON, Problem
 Responses = dict[int | str, dict[str, Any]]
 
 
+def parameter(
+    name: str, place: str, description: str, schema: dict[str, Any] | None = None, *, required: bool = False
+) -> dict[str, Any]:
+    """Return the OpenAPI description of a parameter in "path", "query" or "header"."""
+    told = {"name": name, "in": place, "required": required or place == "path", "schema": schema or {"type": "string"}}
+    return {**told, "description": description}
+
+
+def of_body(*parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route that takes a file's bytes, with the parameters that it reads itself."""
+    octets = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        "requestBody": {"required": True, "content": octets},
+        "parameters": list(parameters),
+        "security": [{"HTTPBearer": []}],
+    }
+
+
 def problems(*errors: type[TransferError], public: bool = False) -> Responses:
     """Return the `responses` of a route that may fail in these ways, and in those that all share."""
     shared: tuple[type[TransferError], ...] = (BadRequest, ReceiverBusy, ReceiverFull, StorageFailed)

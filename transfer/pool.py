@@ -128,7 +128,7 @@ class ConnectionPool:
                 abort.set()  # at once, by the thread that failed: it takes no further task of this run
 
         with self._lock:
-            self._wanted.append(wanted)
+            self._wanted.append(wanted)  # known by identity: two files may want equal chunks
         futures = [self._submit(exchange, urgency) for exchange in exchanges]
         try:
             for future in futures:

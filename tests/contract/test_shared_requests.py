@@ -35,7 +35,7 @@ def parts(monkeypatch) -> list[range]:
 
 @pytest.fixture
 def quick(monkeypatch) -> None:
-    """The first answer is enough to call the link quick."""
+    """The first bytes are enough to call the link quick."""
     monkeypatch.setattr("transfer.pool.QUICK_BYTES_PER_S", 1)
 
 
