@@ -79,6 +79,18 @@ class End:
         """Return how many bytes of files lie below a folder."""
         return int(self.run("sh", "-c", f"du -sb --apparent-size {shlex.quote(folder)} | cut -f1"))
 
+    def warm_memory(self, size_bytes: int) -> None:
+        """Write so much into the work folder, and remove it.
+
+        A virtual machine hands memory that is free for seconds back to its host, and whoever takes it next waits for it
+        again. Where files lie in memory that can be half of a quick run, and would fall to those that start slowly.
+
+        Raises
+        ------
+        ProgramFailed
+        """
+        self.run("sh", "-c", 'head -c "$1" /dev/zero >"$2"; rm -f "$2"', "sh", str(size_bytes), f"{self.work}/warming")
+
     def sha256_of(self, folder: str, names: Sequence[str]) -> dict[str, str]:
         """Return the SHA-256 of files below a folder, by name; what is not there is left out."""
         script = f"cd {shlex.quote(folder)} 2>/dev/null || exit 0; xargs -0 sha256sum -- 2>/dev/null || true"

@@ -190,6 +190,8 @@ class TransferRuns:
             facts |= {"start_s": start.wall_s, "start_cpu_s": start.cpu_s}
             call = path.send(setting, errand)
             command = " ".join(call.words[:12])
+            if not self._far.is_remote:
+                self._far.warm_memory(payload.total_bytes)
             return Run(**facts, command=command, **self._carried(stand, call, errand, payload))
         except BenchmarkError as error:
             return Run(**facts, command=command, failure=str(error))

@@ -10,7 +10,7 @@ from typing import Self
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_INTERVAL_S = 0.05
+_INTERVAL_S = 0.2  # a look takes 2 ms of a processor that what is measured may want
 
 
 def _status_of(pid: int) -> list[str] | None:
