@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from transfer.tcp import TcpInfo
 
-FIRST_CONNECTIONS = 16
+FIRST_CONNECTIONS = 8  # they fill a clean link, and each gets through its last chunk sooner than one of more would
+LOSSY_CONNECTIONS = 16  # with BBR: after a loss one has less, and the others fill the gap
 MOST_CONNECTIONS = 64
 INTERVAL_S = 0.1
 LONG_ROUND_TRIP_S = 0.002  # below, the link is one machine or one room: loss is not the question
@@ -110,9 +111,16 @@ class Steering:
         if self.is_near:
             return
         self._losses += lost_without_queue
-        if self.lossy and not has_bbr and lost_without_queue and self.fixed is None:
-            self.connections = min(MOST_CONNECTIONS, math.ceil(self.connections * GROWTH))
+        if self.fixed is None:
+            self.connections = self._next_connections(lost_without_queue, has_bbr=has_bbr)
         self.lossy = self.lossy or self._losses >= LOSSES
+
+    def _next_connections(self, lost_without_queue: int, *, has_bbr: bool) -> int:
+        if not self.lossy:
+            return LOSSY_CONNECTIONS if self._losses >= LOSSES else self.connections
+        if has_bbr or not lost_without_queue:
+            return self.connections
+        return min(MOST_CONNECTIONS, math.ceil(self.connections * GROWTH))
 
     @property
     def wants_bbr(self) -> bool:

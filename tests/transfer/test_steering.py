@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from transfer.pool import QUICK_BYTES_PER_S
-from transfer.steering import FIRST_CONNECTIONS, MOST_CONNECTIONS, Outflow, Steering
+from transfer.steering import FIRST_CONNECTIONS, LOSSY_CONNECTIONS, MOST_CONNECTIONS, Outflow, Steering
 from transfer.tcp import TcpInfo, congestion_control, use_bbr
 
 
@@ -15,7 +15,7 @@ def info(round_trip_s=0.1, least_s=0.1, sent=1000, again=0):
     return TcpInfo(round_trip_s, least_s, sent, again, 10**6)
 
 
-def test_a_long_clean_link_is_begun_wide_and_left_so():
+def test_a_long_clean_link_is_left_to_the_first_connections():
     steering = Steering()
     for _ in range(10):
         steering.observe([(n, info()) for n in range(16)], has_bbr=False)
@@ -35,7 +35,7 @@ def test_loss_into_a_standing_queue_is_our_own_doing():
     assert (steering.connections, steering.wants_bbr) == (FIRST_CONNECTIONS, False)
 
 
-@pytest.mark.parametrize(("has_bbr", "connections"), [(True, FIRST_CONNECTIONS), (False, MOST_CONNECTIONS)])
+@pytest.mark.parametrize(("has_bbr", "connections"), [(True, LOSSY_CONNECTIONS), (False, MOST_CONNECTIONS)])
 def test_loss_without_a_queue_asks_for_bbr_and_without_it_for_more_connections(has_bbr, connections):
     steering = Steering()
     for step in range(10):
