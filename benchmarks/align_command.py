@@ -48,6 +48,7 @@ class AlignPlan:
     programs: tuple[str, ...]
     threads: int
     repeats: int
+    first_movie: bool
     scaling: bool
     cache: Path
     out: Path
@@ -170,7 +171,15 @@ def _measure(
         console.print(f"  {text}", markup=False)
 
     work = plan.out.resolve() / "work"
-    runner = AlignRuns(here, work, threads=plan.threads, repeats=plan.repeats, keep=plan.keep, tell=tell)
+    runner = AlignRuns(
+        here,
+        work,
+        threads=plan.threads,
+        repeats=plan.repeats,
+        compiles_anew=plan.first_movie,
+        keep=plan.keep,
+        tell=tell,
+    )
     runs: list[Run] = []
     first_runs: list[Run] = []
     in_a_row = InARow(plan.device, plan.sustained_count, work, plan.threads, runner.environment(), tell)

@@ -60,11 +60,20 @@ class AlignRuns:
     """Runs every program on every movie, `repeats` times.
 
     The order changes from repeat to repeat, so that no program always runs on a cold or a warm machine. Programs'
-    outputs are removed once they have been looked at, unless they are to be kept.
+    outputs are removed once they have been looked at, unless they are to be kept. With `compiles_anew` cryoferry has a
+    cache of compiled code of its own, empty at first; else the one that is there.
     """
 
     def __init__(
-        self, contestants: Sequence[Contestant], work: Path, *, threads: int, repeats: int, keep: bool, tell: Tell
+        self,
+        contestants: Sequence[Contestant],
+        work: Path,
+        *,
+        threads: int,
+        repeats: int,
+        compiles_anew: bool,
+        keep: bool,
+        tell: Tell,
     ) -> None:
         self._contestants = contestants
         self._work = work
@@ -72,15 +81,17 @@ class AlignRuns:
         self._repeats = repeats
         self._keep = keep
         self._tell = tell
-        self.numba_cache = work / "numba"
+        self._compiled = work / "numba" if compiles_anew else None
 
     def first_runs(self, movie: BenchMovie) -> list[Run]:
-        """Run cryoferry with an empty cache of compiled code, and again; nothing if it is no contestant.
+        """Run cryoferry with an empty cache of compiled code, and again; nothing if that is not wanted of it.
 
         Later runs use that cache.
         """
-        shutil.rmtree(self.numba_cache, ignore_errors=True)
-        self.numba_cache.mkdir(parents=True)
+        if self._compiled is None:
+            return []
+        shutil.rmtree(self._compiled, ignore_errors=True)
+        self._compiled.mkdir(parents=True)
         ours = next((one for one in self._contestants if one.name == CRYOFERRY), None)
         if ours is None:
             return []
@@ -151,8 +162,10 @@ class AlignRuns:
         """Return what programs find in their environment: this cryoferry, not another that may be installed."""
         here = str(Path(__file__).parents[1])
         paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-        threads = str(self._threads)
-        return {"PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(self.numba_cache), "OMP_NUM_THREADS": threads}
+        environment = {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(self._threads)}
+        if self._compiled is not None:
+            environment["NUMBA_CACHE_DIR"] = str(self._compiled)
+        return environment
 
     def _look_at(self, run: Run, result: RunResult, movie: BenchMovie) -> NDArray[np.float32] | None:
         """Compare a result with the truth; return the micrograph."""

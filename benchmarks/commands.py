@@ -47,6 +47,13 @@ def align(
             metavar="N", min=0, help="Also align N movies in a row in one process; 200 with a CUDA device, else none."
         ),
     ] = None,
+    first_movie: Annotated[
+        bool,
+        typer.Option(
+            "--first-movie/--no-first-movie",
+            help="Measure an installation's first movie, which compiles; without, what is compiled is used.",
+        ),
+    ] = True,
     scaling: Annotated[bool, typer.Option("--scaling", help="Also measure cost against pixels and frames.")] = False,
     cache: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder that keeps simulated movies for the next time.")
@@ -80,6 +87,7 @@ def align(
         programs=tuple(name.strip() for name in programs.split(",") if name.strip()),
         threads=threads,
         repeats=repeat,
+        first_movie=first_movie,
         scaling=scaling,
         cache=cache,
         out=out,

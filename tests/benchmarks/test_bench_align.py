@@ -79,7 +79,7 @@ def test_own_movies_against_relion(tmp_path):
     assert made.returncode == 0
     done = bench(
         *("--movies", "movies/simulated_0003.tiff", "--gain", "movies/gain_256x320.mrc", "--json"),
-        *("--programs", "cryoferry,relion"),
+        *("--programs", "cryoferry,relion", "--no-first-movie"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
@@ -123,9 +123,11 @@ def test_a_program_that_fails_is_told_and_the_rest_goes_on(tmp_path):
     relion = folder / "relion_run_motioncorr"
     relion.write_text(f"#!{sys.executable}\nimport sys\nprint('no licence', file=sys.stderr)\nsys.exit(9)\n")
     relion.chmod(0o755)
-    done = bench(*("small@128x128x3", "--programs", "relion,cryoferry-1x1", "--json"), cwd=tmp_path, PATH=str(folder))
+    wanted = ("small@128x128x3", "--programs", "relion,cryoferry-1x1", "--no-first-movie", "--json")
+    done = bench(*wanted, cwd=tmp_path, PATH=str(folder))
     assert done.returncode == 3
     theirs, ours = json.loads(done.stdout)["summary"]
+    assert json.loads(done.stdout)["first_runs"] == []
     assert "exit code 9: no licence" in theirs["failures"][0]
     assert ours["failures"] == []
     assert ours["wall_s"] is not None
@@ -153,7 +155,8 @@ def test_where_no_cuda_device_answers_it_says_what_to_do(tmp_path):
 
 def test_movies_an_hour_over_many_names_of_a_few_files(tmp_path):
     done = bench(
-        *("small@128x160x4", "--seeds", "0,1", "--programs", "cryoferry-1x1", "--sustained", "5", "--json", "--keep"),
+        *("small@128x160x4", "--seeds", "0,1", "--programs", "cryoferry-1x1", "--no-first-movie"),
+        *("--sustained", "5", "--json", "--keep"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
