@@ -33,6 +33,9 @@ from transfer.steering import FIRST_CONNECTIONS
 
 __all__ = ["FileToSend", "Outcome", "Sender"]
 
+# Small files are a request each, and on a long way a connection has two in hand.
+FILES_AT_ONCE = 2 * FIRST_CONNECTIONS
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -88,7 +91,7 @@ class Sender:
         self.may_compress = may_compress
         self.sent_bytes = 0
         self.pool = ConnectionPool(client.carrier, connections=connections, pacer=pacer, may_use_bbr=may_use_bbr)
-        self._files_at_once = connections or FIRST_CONNECTIONS
+        self._files_at_once = connections or FILES_AT_ONCE
         self._counting = threading.Lock()
 
     def __enter__(self) -> Self:

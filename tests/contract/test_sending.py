@@ -27,6 +27,7 @@ from transfer.errors import (
 )
 from transfer.protocol import UploadDeclaration
 from transfer.sender import FileToSend, Sender
+from transfer.steering import FIRST_CONNECTIONS
 
 SMALL, LARGE = 1000, 2 * CHUNK_BYTES + 5
 
@@ -337,6 +338,15 @@ def test_many_files_share_the_pool_and_one_bad_one_harms_no_other(receiver, send
     assert {type(outcomes[file].error) for file in bad} == {SourceUnreadable, BadName}
     assert {outcomes[file].receipt.path for file in files} == {file.path for file in files}
     assert visible(receiver) == {f"files/{file.path}": file.source.read_bytes() for file in files}
+
+
+def test_small_files_are_enough_for_two_requests_on_each_connection(client, make):
+    """On a long way a connection has a second request on its way: files must not wait for one another's receipts."""
+    files = [make(f"file{n}.mrc", 1000) for n in range(2 * FIRST_CONNECTIONS)]
+    all_at_once = threading.Barrier(len(files))
+    with Sender(client) as sender:
+        outcomes = list(sender.send_many(files, on_progress=lambda _: all_at_once.wait(20)))
+    assert {outcome.file for outcome in outcomes if outcome.receipt} == set(files)
 
 
 def test_leaving_the_loop_stops_the_rest(receiver, client, make):
