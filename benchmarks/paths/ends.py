@@ -80,16 +80,20 @@ class End:
         return int(self.run("sh", "-c", f"du -sb --apparent-size {shlex.quote(folder)} | cut -f1"))
 
     def warm_memory(self, size_bytes: int) -> None:
-        """Write so much into the work folder, and remove it.
+        """Write so much into the work folder, and remove it, if that folder lies in memory.
 
         A virtual machine hands memory that is free for seconds back to its host, and whoever takes it next waits for it
-        again. Where files lie in memory that can be half of a quick run, and would fall to those that start slowly.
+        again. That can be half of a quick run, and would fall to those that start slowly.
 
         Raises
         ------
         ProgramFailed
         """
-        self.run("sh", "-c", 'head -c "$1" /dev/zero >"$2"; rm -f "$2"', "sh", str(size_bytes), f"{self.work}/warming")
+        script = (
+            'test "$(stat -f -c %T "$1" 2>/dev/null)" = tmpfs || exit 0; '
+            'head -c "$2" /dev/zero >"$1/warming"; ended=$?; rm -f "$1/warming"; exit $ended'
+        )
+        self.run("sh", "-c", script, "sh", self.work, str(size_bytes))
 
     def sha256_of(self, folder: str, names: Sequence[str]) -> dict[str, str]:
         """Return the SHA-256 of files below a folder, by name; what is not there is left out."""

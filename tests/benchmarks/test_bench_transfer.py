@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.errors import ProgramFailed
 from benchmarks.paths.contract import Call
 from benchmarks.paths.copy_path import Copy
 from benchmarks.paths.ends import End
@@ -156,6 +159,25 @@ def test_what_cannot_be_measured_is_refused_with_advice(tmp_path, arguments, say
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="Linux has it")
+@pytest.mark.parametrize("status", [0, 1])
+def test_memory_is_warmed_and_left_free_where_files_lie_in_memory(tmp_path, status):
+    calls = tmp_path / "calls"
+    fake = tmp_path / "head"
+    fake.write_text(f'#!/bin/sh\necho "$@" >>{calls}\necho some\nexit {status}\n')
+    fake.chmod(0o755)
+    prefix = ("env", f"PATH={tmp_path}:{os.environ['PATH']}")
+    End("", str(tmp_path), prefix).warm_memory(1234)
+    on_disk = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True, check=True).stdout
+    assert calls.exists() == (on_disk.strip() == "tmpfs")
+    calls.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        with nullcontext() if status == 0 else pytest.raises(ProgramFailed):
+            End("", folder, prefix).warm_memory(1234)
+        assert calls.read_text() == "-c 1234 /dev/zero\n"
+        assert list(Path(folder).iterdir()) == []
 
 
 def test_dry_run_writes_nothing(tmp_path):
