@@ -35,7 +35,7 @@ READ_BYTES = 1 << 18  # through this much memory a worker reads what it hashes: 
 MOST_ENCODED = 16  # bodies that are held compressed at a time, of up to a chunk each; others travel as they are
 
 MOST_AT_ONCE = 4  # chunks in one request
-# More than a gigabit a second and what the sockets of all connections take at once: from here on a request costs more
+# More than a gigabit a second and what the sockets of 16 connections take at once: from here on a request costs more
 # than to send a chunk again.
 QUICK_BYTES_PER_S = 200e6
 

@@ -103,7 +103,7 @@ def test_the_outflow_is_that_of_the_last_second_and_remembers_no_more():
 def test_a_gigabit_is_not_quick_though_the_sockets_take_more_at_first():
     now = [0.0]
     outflow = Outflow(lambda: now[0])
-    outflow.note(FIRST_CONNECTIONS * (4 << 20))
+    outflow.note(LOSSY_CONNECTIONS * (4 << 20))
     rates = []
     for _ in range(500):
         now[0] += 0.01
