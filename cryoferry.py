@@ -117,7 +117,7 @@ def root(
 
     A new machine: `cryoferry demo` shows the whole path, `cryoferry doctor` what is missing.
     """
-    from agents.config import load_configuration
+    from configuration import load_configuration
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,

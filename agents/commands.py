@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from agents.config import ConfigError, Configuration, Setting, state_folder
+from configuration import ConfigError, Configuration, Setting, state_folder
 from preprocess.options import ChosenAlignment, takes_alignment_options
 
 if TYPE_CHECKING:

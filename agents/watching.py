@@ -17,7 +17,6 @@ from types import FrameType
 from rich.console import Console
 
 from agents.choices import to_json
-from agents.config import ConfigError
 from agents.daemon import Agent, WatchSettings
 from agents.journal import Journal
 from agents.layouts import Layout
@@ -26,6 +25,7 @@ from agents.report import Report
 from agents.states import SET_ASIDE
 from agents.watcher import scan
 from agents.work_folder import WorkLock, check_apart
+from configuration import ConfigError
 from preprocess.movies.structure import missing_structure
 from transfer.client import ReceiverClient
 from transfer.errors import SourceUnreadable

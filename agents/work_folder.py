@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from agents.config import ConfigError
+from configuration import ConfigError
 
 
 class WorkFolderTaken(ConfigError):

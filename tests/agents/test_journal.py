@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import pytest
 
-from agents.config import ConfigError
 from agents.journal import Journal, JournalError, JournalFull, WrongTransition
 from agents.journal_rows import Exposure, Output
 from agents.settle import FileIdentity
 from agents.states import TRANSITIONS, State
 from agents.work_folder import WorkFolderTaken, WorkLock, check_apart, is_in_use
+from configuration import ConfigError
 from transfer.records import (
     AcquisitionRecord,
     ExposureRecord,

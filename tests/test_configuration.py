@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.config import ConfigError, Setting, load_configuration
+from configuration import ConfigError, Setting, load_configuration
 
 KNOWN = {
     "align": {"pixel_size", "voltage", "out"},
