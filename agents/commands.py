@@ -123,8 +123,8 @@ def watch(
     from agents.layouts import LAYOUTS
     from transfer.client import ReceiverClient
     from transfer.credentials import read_token
-    from transfer.names import check_session_name
     from transfer.pacing import pacer_of
+    from transfer.wire.names import check_session_name
 
     check_session_name(session)
     chosen, source = _absolute(alignment), source.absolute()
@@ -195,7 +195,7 @@ def _registrations(
     from agents.asking import registrations
     from transfer.client import ReceiverClient
     from transfer.credentials import read_token
-    from transfer.errors import TransferError
+    from transfer.wire.errors import TransferError
 
     url, noted = to or journal.about("url") or "", journal.about("token_file")
     try:

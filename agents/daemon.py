@@ -39,9 +39,9 @@ from agents.watcher import Hints
 from agents.work_folder import free_bytes
 from preprocess.options import ChosenAlignment
 from transfer.client import ReceiverClient
-from transfer.errors import TransferError, TransferStopped
 from transfer.pacing import Pacer
 from transfer.sender import Sender
+from transfer.wire.errors import TransferError, TransferStopped
 
 log = logging.getLogger(__name__)
 

@@ -19,11 +19,11 @@ from typing import Literal
 
 import httpx
 
-from transfer import protocol
 from transfer.client import ReceiverClient, check_url
 from transfer.credentials import read_token
-from transfer.errors import TransferError
-from transfer.protocol import Service
+from transfer.wire import protocol
+from transfer.wire.errors import TransferError
+from transfer.wire.protocol import Service
 
 LITTLE_SPACE_BYTES = 20 << 30
 MUCH_SKEW_S = 60.0

@@ -20,7 +20,7 @@ from agents.journal_rows import Exposure, Output, Standing, exposure_of, identit
 from agents.journal_schema import SCHEMA, SCHEMA_VERSION
 from agents.settle import FileIdentity
 from agents.states import TRANSITIONS, State
-from transfer.records import ExposureRecord, Receipt
+from transfer.wire.exposure_record import ExposureRecord, Receipt
 
 NAME = "journal.sqlite"
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from agents.settle import FileIdentity
 from agents.states import State
-from transfer.records import ExposureRecord, Receipt
+from transfer.wire.exposure_record import ExposureRecord, Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

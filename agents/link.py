@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from agents.journal import Journal
-from transfer.errors import AuthRejected, ScopeRejected, TemporaryError, TransferError
+from transfer.wire.errors import AuthRejected, ScopeRejected, TemporaryError, TransferError
 
 log = logging.getLogger(__name__)
 

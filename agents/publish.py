@@ -10,9 +10,10 @@ from agents.journal import Journal
 from agents.journal_rows import Exposure, Output
 from preprocess.results import ProcessedMovie
 from transfer.client import ReceiverClient
-from transfer.digest import file_digest
-from transfer.errors import FileCorrupt
-from transfer.records import (
+from transfer.sender import FileToSend, Sender
+from transfer.wire.digest import file_digest
+from transfer.wire.errors import FileCorrupt
+from transfer.wire.exposure_record import (
     AcquisitionRecord,
     ExposureRecord,
     FileReference,
@@ -20,7 +21,6 @@ from transfer.records import (
     MotionRecord,
     ShiftsRecord,
 )
-from transfer.sender import FileToSend, Sender
 
 
 def outputs_folder(work: Path, exposure: Exposure) -> Path:

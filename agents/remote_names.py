@@ -1,6 +1,6 @@
 """Names of files on the receiver, made from names at the microscope: deterministic, and never two from different ones.
 
-What `transfer.names` does not permit is written as `=XX`, the two upper-case hexadecimal digits of each of its UTF-8
+What `transfer.wire.names` does not permit is written as `=XX`, the two upper-case hexadecimal digits of each of its UTF-8
 bytes, and so is `=` itself. A part too long for a file system keeps its beginning and ends in `==` and a digest.
 """
 
@@ -12,8 +12,8 @@ import unicodedata
 
 from blake3 import blake3
 
-from transfer.errors import BadName
-from transfer.names import check_path
+from transfer.wire.errors import BadName
+from transfer.wire.names import check_path
 
 _LONGEST_PART_BYTES = 200  # of 255: outputs add a suffix to the stem
 _FORBIDDEN = re.compile(r"[^\w .+@#(),-]")

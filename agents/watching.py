@@ -28,7 +28,7 @@ from agents.work_folder import WorkLock, check_apart
 from configuration import ConfigError
 from preprocess.movies.structure import missing_structure
 from transfer.client import ReceiverClient
-from transfer.errors import SourceUnreadable
+from transfer.wire.errors import SourceUnreadable
 
 SOME_FAILED, INTERRUPTED = 3, 130
 _COUNT_DEVICES = "import cupy; print(cupy.cuda.runtime.getDeviceCount())"

@@ -20,7 +20,7 @@ from sqlalchemy import bindparam, insert, select, update
 
 from api.database import Database, now, tokens
 from api.receiver import receiver_of
-from transfer.errors import AuthRejected, NotFound, ScopeRejected
+from transfer.wire.errors import AuthRejected, NotFound, ScopeRejected
 
 _TOKEN = re.compile(r"cf_([a-z0-9]{8})_([A-Za-z0-9_-]{43})")
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"

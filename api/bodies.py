@@ -10,9 +10,9 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from transfer.chunks import CHUNK_BYTES
-from transfer.digest import CHUNKED, Hasher, digest_by_chunks, new_hasher
-from transfer.errors import BadRequest, ChunkCorrupt, ReceiverBusy
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.digest import CHUNKED, Hasher, digest_by_chunks, new_hasher
+from transfer.wire.errors import BadRequest, ChunkCorrupt, ReceiverBusy
 
 LOCK_WAIT_S = 5.0
 _LOCK_POLL_S = 0.02
@@ -61,7 +61,7 @@ class ChunkSink:
     span
         The bytes of the file that will come; begins on a chunk's first byte.
     algorithm
-        Of the digest that the sender computed over the whole span (see `transfer.digest`); None: the sender gave none.
+        Of the digest that the sender computed over the whole span (see `transfer.wire.digest`); None: the sender gave none.
     """
 
     def __init__(self, fd: int | None, span: range, algorithm: str | None) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
-from transfer.errors import BadRequest
+from transfer.wire.errors import BadRequest
 
 _UUID = TypeAdapter(UUID)
 

@@ -153,7 +153,7 @@ def create(
 ) -> None:
     """Make a token and print it alone on stdout. It is kept nowhere else: who loses it makes another."""
     from api.auth import Scope, create_token
-    from transfer.names import check_session_name
+    from transfer.wire.names import check_session_name
 
     if session is not None:
         check_session_name(session)
@@ -198,7 +198,7 @@ def revoke(
 ) -> None:
     """Make a token worthless, at once."""
     from api.auth import list_tokens, revoke_token
-    from transfer.errors import NotFound
+    from transfer.wire.errors import NotFound
 
     kept = _open(data, database)
     try:

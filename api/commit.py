@@ -17,11 +17,11 @@ from api.bodies import lock_whole
 from api.storage import Storage
 from api.upload import StoredChunk, Upload, require_generation, require_quiet
 from api.upload_book import UploadBook
-from transfer.chunks import missing_ranges, split
-from transfer.digest import chunk_digest, root_digest
-from transfer.errors import FileCorrupt, NameTaken, ReceiverBusy, UploadGone, UploadIncomplete
-from transfer.protocol import ByteRange
-from transfer.records import Receipt
+from transfer.wire.chunks import missing_ranges, split
+from transfer.wire.digest import chunk_digest, root_digest
+from transfer.wire.errors import FileCorrupt, NameTaken, ReceiverBusy, UploadGone, UploadIncomplete
+from transfer.wire.exposure_record import Receipt
+from transfer.wire.protocol import ByteRange
 
 log = logging.getLogger(__name__)
 

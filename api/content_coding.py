@@ -10,9 +10,9 @@ import zstandard
 
 from api.bodies import ChunkSink
 from api.openapi import parameter
-from transfer.digest import new_hasher
-from transfer.errors import BadRequest, ChunkCorrupt, ReceiverBusy, UnsupportedCoding
-from transfer.protocol import H_CONTENT_ENCODING, ZSTD
+from transfer.wire.digest import new_hasher
+from transfer.wire.errors import BadRequest, ChunkCorrupt, ReceiverBusy, UnsupportedCoding
+from transfer.wire.protocol import H_CONTENT_ENCODING, ZSTD
 
 CONTENT_ENCODING = parameter(H_CONTENT_ENCODING, "header", "`zstd` or `identity`; Content-Digest is of what travels")
 """How OpenAPI tells of a body's coding."""

@@ -8,7 +8,7 @@ import re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import answer_of
-from transfer.errors import ClientStalled, ReceiverBusy, TooLarge, TransferError
+from transfer.wire.errors import ClientStalled, ReceiverBusy, TooLarge, TransferError
 
 MAX_BYTES = 4 << 20
 SMALL_BYTES = 64 << 10

@@ -9,7 +9,7 @@
   + PortTaken
 
 A class's docstring is the sentence that the user reads; `exit_code` and `hint` are its command's. What goes wrong in a
-request is told by `transfer.errors`.
+request is told by `transfer.wire.errors`.
 """
 
 from __future__ import annotations

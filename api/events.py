@@ -12,10 +12,10 @@ from api.database import events
 from api.openapi import problems
 from api.receiver import receiver_of
 from api.sessions import session_id_of
-from transfer import protocol
-from transfer.errors import BadName, NotFound, ScopeRejected
-from transfer.names import check_session_name
-from transfer.protocol import Event, EventList
+from transfer.wire import protocol
+from transfer.wire.errors import BadName, NotFound, ScopeRejected
+from transfer.wire.names import check_session_name
+from transfer.wire.protocol import Event, EventList
 
 router = APIRouter(tags=["events"])
 

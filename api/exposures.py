@@ -15,11 +15,19 @@ from api.database import add_event, exposure_records, exposures, files, now, reg
 from api.openapi import problems
 from api.receiver import Receiver, receiver_of
 from api.sessions import open_projects, session_id_of
-from transfer import protocol
-from transfer.errors import BadName, BadRequest, ExposureConflict, FilesMissing, NotFound, ReceiverBusy, ScopeRejected
-from transfer.names import check_path, check_session_name
-from transfer.protocol import Exposure, ExposureList, Registration, RegistrationState
-from transfer.records import ExposureRecord
+from transfer.wire import protocol
+from transfer.wire.errors import (
+    BadName,
+    BadRequest,
+    ExposureConflict,
+    FilesMissing,
+    NotFound,
+    ReceiverBusy,
+    ScopeRejected,
+)
+from transfer.wire.exposure_record import ExposureRecord
+from transfer.wire.names import check_path, check_session_name
+from transfer.wire.protocol import Exposure, ExposureList, Registration, RegistrationState
 
 router = APIRouter(tags=["exposures"])
 

@@ -20,9 +20,9 @@ from api.receiver import receiver_of
 from api.receiving import Announced, ContentDigest
 from api.sessions import session_id_of
 from api.whole_files import WholeFile
-from transfer import protocol
-from transfer.digest import parse_content_digest
-from transfer.errors import (
+from transfer.wire import protocol
+from transfer.wire.digest import parse_content_digest
+from transfer.wire.errors import (
     BadName,
     BadRange,
     BadRequest,
@@ -36,9 +36,9 @@ from transfer.errors import (
     UnsupportedCoding,
     UploadConflict,
 )
-from transfer.names import check_path, check_session_name
-from transfer.protocol import FileList, UploadDeclaration
-from transfer.records import MAX_REVISION, Receipt
+from transfer.wire.exposure_record import MAX_REVISION, Receipt
+from transfer.wire.names import check_path, check_session_name
+from transfer.wire.protocol import FileList, UploadDeclaration
 
 router = APIRouter(tags=["files"])
 

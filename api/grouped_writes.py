@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from api.database import Database
-from transfer.errors import ReceiverBusy, TransferError
+from transfer.wire.errors import ReceiverBusy, TransferError
 
 Result = TypeVar("Result")
 

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from api.auth import Bearer
 from api.openapi import problems
 from api.receiver import Receiver, receiver_of
-from transfer import protocol
-from transfer.protocol import Health, Service
+from transfer.wire import protocol
+from transfer.wire.protocol import Health, Service
 
 router = APIRouter(tags=["service"])
 

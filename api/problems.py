@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.storage import is_full
-from transfer.errors import (
+from transfer.wire.errors import (
     AuthRejected,
     BadRequest,
     ClientStalled,
@@ -29,7 +29,7 @@ from transfer.errors import (
     TransferError,
     UnsupportedCoding,
 )
-from transfer.protocol import H_RETRY_AFTER, PROBLEM_JSON, ZSTD, problem_of
+from transfer.wire.protocol import H_RETRY_AFTER, PROBLEM_JSON, ZSTD, problem_of
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.storage import Storage
-from transfer.protocol import H_CONTENT_RANGE, format_content_range
+from transfer.wire.protocol import H_CONTENT_RANGE, format_content_range
 
 _BLOCK_BYTES = 1 << 20
 

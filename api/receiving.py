@@ -20,9 +20,9 @@ from api.body_sources import BodySource
 from api.content_coding import DecodingSink
 from api.receiver import Receiver
 from api.upload import StoredChunk, Upload, chunk_numbers, require_generation
-from transfer.chunks import CHUNK_BYTES
-from transfer.digest import digest_by_chunks
-from transfer.errors import BadRange, NameTaken, ReceiverBusy
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.digest import digest_by_chunks
+from transfer.wire.errors import BadRange, NameTaken, ReceiverBusy
 
 Result = TypeVar("Result")
 

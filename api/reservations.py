@@ -15,9 +15,9 @@ from sqlalchemy import Connection, and_, bindparam, func, insert, literal_column
 
 from api.database import files, now, sessions, upload_chunks, uploads, withdrawn_uploads
 from api.upload import Upload
-from transfer.chunks import CHUNK_BYTES
-from transfer.errors import NameTaken, NotFound, UploadConflict, UploadGone
-from transfer.protocol import UploadDeclaration, UploadState
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.errors import NameTaken, NotFound, UploadConflict, UploadGone
+from transfer.wire.protocol import UploadDeclaration, UploadState
 
 PROMISE_S = 600.0
 """For how long after its last sign of life space is kept for the rest of an upload."""

@@ -12,10 +12,10 @@ from api.auth import Bearer
 from api.database import Database, add_event, exposures, now, projects, registrations, sessions
 from api.openapi import problems
 from api.receiver import receiver_of
-from transfer import protocol
-from transfer.errors import BadName, NotFound, ScopeRejected
-from transfer.names import check_session_name
-from transfer.protocol import RegistrationState, Session, SessionList, SessionState
+from transfer.wire import protocol
+from transfer.wire.errors import BadName, NotFound, ScopeRejected
+from transfer.wire.names import check_session_name
+from transfer.wire.protocol import RegistrationState, Session, SessionList, SessionState
 
 router = APIRouter(tags=["sessions"])
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from uuid import UUID
 
 from api.errors import DataFolderUnusable
-from transfer.digest import file_digest
-from transfer.errors import NameTaken, NotFound, ReceiverFull
+from transfer.wire.digest import file_digest
+from transfer.wire.errors import NameTaken, NotFound, ReceiverFull
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -7,10 +7,10 @@ from datetime import datetime
 from uuid import UUID
 
 from api.storage import location_of
-from transfer.chunks import CHUNK_BYTES
-from transfer.errors import ReceiverBusy
-from transfer.protocol import UploadState
-from transfer.records import Receipt
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.errors import ReceiverBusy
+from transfer.wire.exposure_record import Receipt
+from transfer.wire.protocol import UploadState
 
 
 @dataclass(frozen=True, slots=True)

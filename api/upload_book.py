@@ -16,10 +16,10 @@ from api.database import Database, add_event, files, now, sessions, upload_chunk
 from api.grouped_writes import GroupedWrites
 from api.reservations import COLUMNS, UNFINISHED, RequireSpace, find_upload, reserve, upload_of
 from api.upload import StoredChunk, Upload, receipt_of, require_quiet
-from transfer.chunks import missing_ranges
-from transfer.errors import NotFound, ReceiverBusy, UploadGone
-from transfer.protocol import UploadDeclaration, UploadState, UploadStatus
-from transfer.records import Receipt
+from transfer.wire.chunks import missing_ranges
+from transfer.wire.errors import NotFound, ReceiverBusy, UploadGone
+from transfer.wire.exposure_record import Receipt
+from transfer.wire.protocol import UploadDeclaration, UploadState, UploadStatus
 
 _CHUNK = (upload_chunks.c.chunk, upload_chunks.c.digest, upload_chunks.c.run_id)
 _CHUNKS = select(*_CHUNK).where(upload_chunks.c.upload_id == bindparam("upload_id"))

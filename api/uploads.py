@@ -20,10 +20,10 @@ from api.openapi import of_body, parameter, problems
 from api.receiver import Receiver, receiver_of
 from api.receiving import Announced, ContentDigest, Reception, receive, require_whole_chunks
 from api.upload import Upload
-from transfer import protocol
-from transfer.chunks import CHUNK_BYTES
-from transfer.digest import parse_content_digest
-from transfer.errors import (
+from transfer.wire import protocol
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.digest import parse_content_digest
+from transfer.wire.errors import (
     BadName,
     BadRange,
     BadRequest,
@@ -41,9 +41,9 @@ from transfer.errors import (
     UploadGone,
     UploadIncomplete,
 )
-from transfer.names import check_path, check_session_name
-from transfer.protocol import ByteRange, CommitRequest, MissingRanges, UploadDeclaration, UploadState, UploadStatus
-from transfer.records import Receipt
+from transfer.wire.exposure_record import Receipt
+from transfer.wire.names import check_path, check_session_name
+from transfer.wire.protocol import ByteRange, CommitRequest, MissingRanges, UploadDeclaration, UploadState, UploadStatus
 
 router = APIRouter(tags=["uploads"])
 

@@ -14,10 +14,10 @@ from api.commit import commit, commit_received, withdraw
 from api.receiver import Receiver
 from api.receiving import Announced, Reception, receive
 from api.upload import Upload
-from transfer.digest import root_digest
-from transfer.errors import ReceiverBusy, UploadConflict, UploadGone
-from transfer.protocol import UploadDeclaration
-from transfer.records import Receipt
+from transfer.wire.digest import root_digest
+from transfer.wire.errors import ReceiverBusy, UploadConflict, UploadGone
+from transfer.wire.exposure_record import Receipt
+from transfer.wire.protocol import UploadDeclaration
 
 log = logging.getLogger(__name__)
 

@@ -183,7 +183,7 @@ class Wire:
 
     def put(self, upload_id: object, data: bytes, first: int, total: int, digest: str | None = None) -> Any:
         """Send `data` as the bytes from `first` on, with a true digest unless another is given."""
-        from transfer.digest import chunk_digest, format_content_digest
+        from transfer.wire.digest import chunk_digest, format_content_digest
 
         headers = {
             "Content-Range": f"bytes {first}-{first + len(data) - 1}/{total}",
@@ -197,7 +197,7 @@ class Wire:
 
     def send(self, upload_id: object, path: str, data: bytes, **more: Any) -> Any:
         """Declare, send every chunk, commit; return the last answer."""
-        from transfer.chunks import split
+        from transfer.wire.chunks import split
 
         answer = self.declare(upload_id, path, len(data), **more)
         assert answer.status_code in (200, 201), answer.text
@@ -212,8 +212,8 @@ class Wire:
 
 def root_of(data: bytes) -> str:
     """Return the root digest of some bytes."""
-    from transfer.chunks import split
-    from transfer.digest import chunk_digest, root_digest
+    from transfer.wire.chunks import split
+    from transfer.wire.digest import chunk_digest, root_digest
 
     return root_digest(chunk_digest(data[chunk.start : chunk.stop]) for chunk in split(len(data)))
 

@@ -12,10 +12,10 @@ from typing import Protocol
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
-from transfer import protocol
-from transfer.digest import CHUNKED, chunk_digest, digest_by_chunks, format_content_digest
 from transfer.source import Source
 from transfer.tcp import TcpInfo
+from transfer.wire import protocol
+from transfer.wire.digest import CHUNKED, chunk_digest, digest_by_chunks, format_content_digest
 
 PIECE_BYTES = 1 << 20
 
@@ -116,7 +116,7 @@ class Carrier(Protocol):
 
 
 def route(template: str, **values: str) -> str:
-    """Return a route of `transfer.protocol` with its values, quoted."""
+    """Return a route of `transfer.wire.protocol` with its values, quoted."""
     quoted = {key: quote(value, safe="/" if key == "path" else "") for key, value in values.items()}
     return template.replace("{path:path}", "{path}").format(**quoted)
 

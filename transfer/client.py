@@ -1,4 +1,4 @@
-"""One method for each request of `transfer.protocol`, over httpx; whatever is not the expected answer is raised.
+"""One method for each request of `transfer.wire.protocol`, over httpx; whatever is not the expected answer is raised.
 
 A client may be used by many threads at once: it keeps one pool of connections. It repeats nothing by itself; that is
 `transfer.sender`'s duty.
@@ -19,13 +19,22 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from transfer import protocol
 from transfer.bulk import Carrier, Put, route
 from transfer.connection import CONNECT_TIMEOUT_S, KEEPALIVE_S, Endpoint, SocketCarrier
 from transfer.credentials import check_token
-from transfer.errors import BadUrl, CertificateRejected, LinkLost, ProtocolMismatch, SourceUnreadable, TransferError
 from transfer.portable import PortableCarrier
-from transfer.protocol import (
+from transfer.tcp import congestion_control
+from transfer.wire import protocol
+from transfer.wire.errors import (
+    BadUrl,
+    CertificateRejected,
+    LinkLost,
+    ProtocolMismatch,
+    SourceUnreadable,
+    TransferError,
+)
+from transfer.wire.exposure_record import ExposureRecord, Receipt
+from transfer.wire.protocol import (
     CommitRequest,
     Exposure,
     ExposureList,
@@ -36,8 +45,6 @@ from transfer.protocol import (
     UploadDeclaration,
     UploadStatus,
 )
-from transfer.records import ExposureRecord, Receipt
-from transfer.tcp import congestion_control
 
 Model = TypeVar("Model", bound=BaseModel)
 

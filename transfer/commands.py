@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transfer.errors import AuthRejected, CertificateRejected, ScopeRejected, TemporaryError, TransferError
-from transfer.names import check_session_name
 from transfer.shared_commands import Ca, ClearText, DryRun, Json, To, TokenFile, connect, progress, stderr_console
+from transfer.wire.errors import AuthRejected, CertificateRejected, ScopeRejected, TemporaryError, TransferError
+from transfer.wire.names import check_session_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from transfer.client import ReceiverClient
-    from transfer.protocol import Session
     from transfer.sender import FileToSend, Outcome, Sender
+    from transfer.wire.protocol import Session
 
 Limit = Annotated[
     str, typer.Option(metavar="TIMETABLE", help="At most so fast: `40MB/s`, or `08:00-18:00 40MB/s; 200Mbit/s`.")
@@ -132,10 +132,10 @@ def plan(
     BadName
         A name that cannot travel, or two files of one name.
     """
-    from transfer.errors import BadName
-    from transfer.names import check_path
     from transfer.pacing import Lane
     from transfer.sender import FileToSend
+    from transfer.wire.errors import BadName
+    from transfer.wire.names import check_path
 
     planned: dict[str, FileToSend] = {}
     for source, relative in _files(sources):
@@ -152,7 +152,7 @@ def plan(
 
 
 def _written_ns(source: Path) -> int:
-    from transfer.errors import SourceUnreadable
+    from transfer.wire.errors import SourceUnreadable
 
     try:
         return source.stat().st_mtime_ns
@@ -161,7 +161,7 @@ def _written_ns(source: Path) -> int:
 
 
 def _files(sources: list[Path]) -> Iterator[tuple[Path, str]]:
-    from transfer.errors import SourceUnreadable
+    from transfer.wire.errors import SourceUnreadable
 
     for source in sources:
         if not source.exists():
@@ -223,8 +223,8 @@ def _settled(outcome: Outcome, *, verify: bool, delete: bool) -> Outcome:
     from dataclasses import replace
 
     from transfer.comparing import digest_of
-    from transfer.errors import FileCorrupt
     from transfer.source import delete_unchanged
+    from transfer.wire.errors import FileCorrupt
 
     source, receipt = outcome.file.source, outcome.receipt
     if receipt is None or outcome.sent is None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from transfer.digest import file_digest
-from transfer.errors import SourceChanged, TransferError
-from transfer.records import Receipt
 from transfer.source import Source
+from transfer.wire.digest import file_digest
+from transfer.wire.errors import SourceChanged, TransferError
+from transfer.wire.exposure_record import Receipt
 
 READERS = 4
 

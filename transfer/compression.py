@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import zstandard
 
-from transfer.digest import new_hasher
 from transfer.source import Source
+from transfer.wire.digest import new_hasher
 
 LEVEL = 1  # the link is the bottleneck, not the ratio
 SAMPLES, SAMPLE_BYTES = 8, 64 << 10

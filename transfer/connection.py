@@ -20,8 +20,8 @@ from typing import cast
 from transfer import tcp
 from transfer.answers import Answers
 from transfer.bulk import PIECE_BYTES, Flow, Put
-from transfer.errors import CertificateRejected, LinkLost, TransferError
-from transfer.protocol import H_RETRY_AFTER, error_of
+from transfer.wire.errors import CertificateRejected, LinkLost, TransferError
+from transfer.wire.protocol import H_RETRY_AFTER, error_of
 
 CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S = 4.0  # below uvicorn's own 5 s, so that a request rarely meets a connection that is just being closed

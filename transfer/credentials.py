@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from transfer.errors import AuthRejected, TokenMissing
+from transfer.wire.errors import AuthRejected, TokenMissing
 
 TOKEN_VARIABLE = "CRYOFERRY_TOKEN"  # noqa: S105 - the variable's name, not a token
 

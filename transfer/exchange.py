@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from transfer.bulk import Carrier, Flow, Put
-from transfer.errors import ChunkCorrupt, LinkLost, TemporaryError, TransferError
 from transfer.patience import Patience
+from transfer.wire.errors import ChunkCorrupt, LinkLost, TemporaryError, TransferError
 
 CORRUPT_TRIES = 5
 

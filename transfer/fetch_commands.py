@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transfer.errors import TransferError
-from transfer.names import check_path, check_session_name
 from transfer.shared_commands import Ca, ClearText, DryRun, Json, TokenFile, connect, progress, stderr_console
+from transfer.wire.errors import TransferError
+from transfer.wire.names import check_path, check_session_name
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from transfer.comparing import Comparison
     from transfer.fetching import Fetched
-    from transfer.records import Receipt
+    from transfer.wire.exposure_record import Receipt
 
 MISMATCH = 6  # exit code
 

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from transfer.chunks import split
 from transfer.client import ReceiverClient
 from transfer.comparing import digest_of
-from transfer.digest import file_digest
-from transfer.errors import BadName, FileCorrupt, LinkLost, NameTaken, TargetUnwritable, TransferError
-from transfer.names import check_path
 from transfer.patience import Patience
-from transfer.records import Receipt
+from transfer.wire.chunks import split
+from transfer.wire.digest import file_digest
+from transfer.wire.errors import BadName, FileCorrupt, LinkLost, NameTaken, TargetUnwritable, TransferError
+from transfer.wire.exposure_record import Receipt
+from transfer.wire.names import check_path
 
 FILES_AT_ONCE = 4
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)

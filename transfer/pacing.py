@@ -17,7 +17,7 @@ from datetime import datetime
 from datetime import time as time_of_day
 from enum import IntEnum
 
-from transfer.errors import BadTimetable
+from transfer.wire.errors import BadTimetable
 
 BURST_S = 0.05  # what may be caught up with: a worker that was late
 PIECE_S = 0.02  # a piece takes about this long at the whole rate, so that nobody holds the link for long

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from transfer.errors import TemporaryError, TransferStopped
+from transfer.wire.errors import TemporaryError, TransferStopped
 
 T = TypeVar("T")
 

@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from transfer.bulk import Carrier, Flow
-from transfer.errors import TransferError
 from transfer.exchange import Exchange, helps_to_repeat
 from transfer.pacing import Lane, Pacer
 from transfer.steering import INTERVAL_S, MOST_CONNECTIONS, Outflow, Steering
+from transfer.wire.errors import TransferError
 
 READ_BYTES = 1 << 18  # through this much memory a worker reads what it hashes: it stays in the processor's cache
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from transfer.bulk import Flow, Put
-from transfer.errors import TransferError
+from transfer.wire.errors import TransferError
 
 if TYPE_CHECKING:
     from transfer.client import ReceiverClient

@@ -20,16 +20,16 @@ from types import TracebackType
 from typing import Self
 
 from transfer.client import ReceiverClient
-from transfer.errors import TransferError
-from transfer.names import check_path, check_session_name
 from transfer.pacing import Pacer
 from transfer.patience import Patience
 from transfer.pool import ConnectionPool
-from transfer.protocol import SMALL_FILE_BYTES
-from transfer.records import Receipt
 from transfer.sending import FileToSend, OnProgress, Sending
 from transfer.source import Identity, Source
 from transfer.steering import FIRST_CONNECTIONS
+from transfer.wire.errors import TransferError
+from transfer.wire.exposure_record import Receipt
+from transfer.wire.names import check_path, check_session_name
+from transfer.wire.protocol import SMALL_FILE_BYTES
 
 __all__ = ["FileToSend", "Outcome", "Sender"]
 
@@ -130,7 +130,7 @@ class Sender:
             Another content has that name and revision; both are safe.
         TemporaryError
             It went on for longer than `give_up_after_s`; what was received is kept.
-        TransferStopped, AuthRejected, and the other errors of `transfer.errors`
+        TransferStopped, AuthRejected, and the other errors of `transfer.wire.errors`
         """
         receipt, _ = self._send(file, on_progress or (lambda _: None), should_stop or (lambda: False))
         return receipt

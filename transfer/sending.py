@@ -14,11 +14,16 @@ from uuid import UUID, uuid4
 from pydantic import ValidationError
 
 from transfer.bulk import Put, put_chunks, put_file
-from transfer.chunks import CHUNK_BYTES, split, take_run
 from transfer.client import ReceiverClient
 from transfer.compression import encode, shrinks
-from transfer.digest import root_digest
-from transfer.errors import (
+from transfer.exchange import Exchange
+from transfer.pacing import Lane
+from transfer.patience import Patience, jittered
+from transfer.pool import ConnectionPool, Urgency
+from transfer.source import Source
+from transfer.wire.chunks import CHUNK_BYTES, split, take_run
+from transfer.wire.digest import root_digest
+from transfer.wire.errors import (
     FileCorrupt,
     NameTaken,
     NotFound,
@@ -29,13 +34,8 @@ from transfer.errors import (
     UploadGone,
     UploadIncomplete,
 )
-from transfer.exchange import Exchange
-from transfer.pacing import Lane
-from transfer.patience import Patience, jittered
-from transfer.pool import ConnectionPool, Urgency
-from transfer.protocol import UploadDeclaration, UploadState
-from transfer.records import Receipt
-from transfer.source import Source
+from transfer.wire.exposure_record import Receipt
+from transfer.wire.protocol import UploadDeclaration, UploadState
 
 COMMIT_TRIES = 4
 DECLARE_TRIES = 3

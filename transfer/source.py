@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from transfer.digest import new_hasher
-from transfer.errors import SourceChanged, SourceUnreadable
+from transfer.wire.digest import new_hasher
+from transfer.wire.errors import SourceChanged, SourceUnreadable
 
 
 class Identity(NamedTuple):

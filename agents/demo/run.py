@@ -22,7 +22,7 @@ from agents.demo.processes import Command, run
 from agents.demo.summary import DemoExposure
 from agents.demo.where_to_look import star_file, where_to_look
 from transfer.client import ReceiverClient
-from transfer.protocol import Exposure, RegistrationState, Session
+from transfer.wire.protocol import Exposure, RegistrationState, Session
 
 _MARKER = ".cryoferry-demo"
 _START_SECONDS, _END_SECONDS = 60.0, 90.0

@@ -13,9 +13,9 @@ from rich import box
 from rich.table import Table
 
 from agents.demo.microscope import Shot
-from transfer.digest import file_digest
-from transfer.protocol import Exposure, RegistrationState
-from transfer.records import ExposureRecord, FileRole
+from transfer.wire.digest import file_digest
+from transfer.wire.exposure_record import ExposureRecord, FileRole
+from transfer.wire.protocol import Exposure, RegistrationState
 
 STAGES = {"written": "settled", "settled": "aligned", "aligned": "committed", "committed": "registered"}
 """Stages by the states that begin and end them."""

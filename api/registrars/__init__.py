@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from transfer.protocol import RegistrationState
-from transfer.records import ExposureRecord, FileRole
+from transfer.wire.exposure_record import ExposureRecord, FileRole
+from transfer.wire.protocol import RegistrationState
 
 
 class RegistrarUnavailable(Exception):

@@ -11,7 +11,7 @@ import numpy as np
 from api.registrars import PublishedExposure, SessionPlace
 from api.registrars.durable import make_file
 from api.registrars.reader_names import reader_name
-from transfer.records import FileRole
+from transfer.wire.exposure_record import FileRole
 
 FLOAT16_MODE = 12
 

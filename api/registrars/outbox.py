@@ -22,8 +22,8 @@ from api.database import (
     sessions,
 )
 from api.registrars import Outcome, PublishedExposure, SessionPlace
-from transfer.protocol import RegistrationState, SessionState
-from transfer.records import ExposureRecord, FileRole
+from transfer.wire.exposure_record import ExposureRecord, FileRole
+from transfer.wire.protocol import RegistrationState, SessionState
 
 UNSETTLED = (RegistrationState.PENDING, RegistrationState.FAILED)
 

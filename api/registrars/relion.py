@@ -16,8 +16,8 @@ from api.registrars.durable import make_file, make_link
 from api.registrars.float32 import registered_micrograph
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star, write_star
-from transfer.protocol import RegistrationState
-from transfer.records import ExposureRecord, FileRole
+from transfer.wire.exposure_record import ExposureRecord, FileRole
+from transfer.wire.protocol import RegistrationState
 
 STAR = "corrected_micrographs.star"
 OPTICS, MICROGRAPHS = "optics", "micrographs"

@@ -20,7 +20,7 @@ from api.registrars.outbox import Batch, Outbox
 from api.registrars.relion import RelionRegistrar
 from api.registrars.scipion import ScipionRegistrar
 from api.registrars.settings import RegistrarSettings
-from transfer.protocol import RegistrationState
+from transfer.wire.protocol import RegistrationState
 
 log = logging.getLogger(__name__)
 

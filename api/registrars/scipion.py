@@ -19,8 +19,8 @@ from api.registrars.reader_names import reader_name
 from api.registrars.scipion_bridge import ask, find_installation
 from api.registrars.scipion_journal import SessionJournal
 from api.registrars.settings import RegistrarSettings
-from transfer.protocol import RegistrationState
-from transfer.records import FileRole
+from transfer.wire.exposure_record import FileRole
+from transfer.wire.protocol import RegistrationState
 
 ENSURE_TIMEOUT_S = 180.0
 CHECK_TIMEOUT_S = 60.0

@@ -15,7 +15,7 @@ from agents.settle import FileIdentity
 from agents.states import TRANSITIONS, State
 from agents.work_folder import WorkFolderTaken, WorkLock, check_apart, is_in_use
 from configuration import ConfigError
-from transfer.records import (
+from transfer.wire.exposure_record import (
     AcquisitionRecord,
     ExposureRecord,
     FileReference,

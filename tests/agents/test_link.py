@@ -15,7 +15,7 @@ from agents.link import Link, LinkStopped
 from agents.report import troubles
 from tests.agents.agent_process import StartAgent, lay
 from transfer.client import ReceiverClient
-from transfer.errors import AuthRejected, LinkLost
+from transfer.wire.errors import AuthRejected, LinkLost
 
 
 @pytest.fixture

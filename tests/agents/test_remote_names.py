@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.remote_names import remote_path
-from transfer.names import check_path
+from transfer.wire.names import check_path
 
 part = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
     lambda text: text not in (".", "..")

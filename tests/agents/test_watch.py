@@ -13,8 +13,8 @@ import pytest
 
 from tests.agents.agent_process import ACQUISITION, StartAgent, cryoferry, lay, listing
 from transfer.client import ReceiverClient
-from transfer.digest import file_digest
-from transfer.protocol import Exposure
+from transfer.wire.digest import file_digest
+from transfer.wire.protocol import Exposure
 
 SESSION = "s"
 

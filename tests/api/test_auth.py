@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from api.auth import Scope, Token, check_token, create_token, list_tokens, revoke_token
 from api.database import Database, now, tokens, upgrade
-from transfer.errors import AuthRejected, NotFound, ScopeRejected
+from transfer.wire.errors import AuthRejected, NotFound, ScopeRejected
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from api.database import file_lock
 from api.errors import BadOption, DataFolderInUse, DataFolderUnusable, PortTaken, UnsafeAddress
 from api.server import Address, listen
 from api.settings import ReceiverSettings
-from transfer.errors import BadName, NotFound
+from transfer.wire.errors import BadName, NotFound
 
 
 def cryoferry(*arguments: str) -> subprocess.CompletedProcess[str]:

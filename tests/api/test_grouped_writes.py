@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from api.database import Database, now, sessions, upgrade
 from api.grouped_writes import GroupedWrites
-from transfer.errors import NameTaken
+from transfer.wire.errors import NameTaken
 
 COUNT = 12
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from api.receiving import Taker
-from transfer.errors import ReceiverBusy
+from transfer.wire.errors import ReceiverBusy
 
 
 class SlowSink:

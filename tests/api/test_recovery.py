@@ -19,10 +19,10 @@ from api.commit import commit, recover, sweep, withdraw
 from api.database import now, sessions, uploads
 from api.receiver import Receiver
 from api.settings import ReceiverSettings
-from transfer.chunks import CHUNK_BYTES, split
-from transfer.digest import chunk_digest
-from transfer.errors import NotFound, ReceiverBusy, UploadGone, UploadIncomplete
-from transfer.protocol import UploadDeclaration
+from transfer.wire.chunks import CHUNK_BYTES, split
+from transfer.wire.digest import chunk_digest
+from transfer.wire.errors import NotFound, ReceiverBusy, UploadGone, UploadIncomplete
+from transfer.wire.protocol import UploadDeclaration
 
 SIZE = CHUNK_BYTES + 5
 

@@ -10,8 +10,8 @@ import pytest
 
 from api.errors import DataFolderUnusable
 from api.storage import Storage, location_of
-from transfer.digest import chunk_digest, root_digest
-from transfer.errors import NameTaken, NotFound, ReceiverFull
+from transfer.wire.digest import chunk_digest, root_digest
+from transfer.wire.errors import NameTaken, NotFound, ReceiverFull
 
 ROOT = root_digest([chunk_digest(b"hello")])
 

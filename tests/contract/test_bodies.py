@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 
 from api.slow_clients import GuardedProtocol
-from transfer.chunks import CHUNK_BYTES
-from transfer.digest import chunk_digest, format_content_digest
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.digest import chunk_digest, format_content_digest
 
 SIZE = 700_000
 

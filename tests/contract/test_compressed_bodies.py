@@ -10,8 +10,8 @@ import pytest
 import zstandard
 
 from api.content_coding import MOST_WINDOW_BYTES
-from transfer.chunks import CHUNK_BYTES
-from transfer.digest import chunk_digest, format_content_digest
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.digest import chunk_digest, format_content_digest
 
 COUNTS = bytes(range(7)) * 200_000
 SKIPPABLE = b"\x50\x2a\x4d\x18" + (2 << 20).to_bytes(4, "little") + bytes(2 << 20)  # a frame that holds nothing

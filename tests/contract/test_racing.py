@@ -7,8 +7,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
-from transfer.chunks import CHUNK_BYTES
-from transfer.digest import chunk_digest, format_content_digest
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.digest import chunk_digest, format_content_digest
 
 
 def at_once(*jobs):

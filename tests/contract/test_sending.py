@@ -13,10 +13,12 @@ from uuid import uuid4
 
 import pytest
 
-from transfer.chunks import CHUNK_BYTES
 from transfer.client import ReceiverClient
-from transfer.digest import chunk_digest, file_digest, format_content_digest
-from transfer.errors import (
+from transfer.sender import FileToSend, Sender
+from transfer.steering import FIRST_CONNECTIONS
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.digest import chunk_digest, file_digest, format_content_digest
+from transfer.wire.errors import (
     BadName,
     NameTaken,
     NotFound,
@@ -25,9 +27,7 @@ from transfer.errors import (
     TransferStopped,
     UploadGone,
 )
-from transfer.protocol import UploadDeclaration
-from transfer.sender import FileToSend, Sender
-from transfer.steering import FIRST_CONNECTIONS
+from transfer.wire.protocol import UploadDeclaration
 
 SMALL, LARGE = 1000, 2 * CHUNK_BYTES + 5
 

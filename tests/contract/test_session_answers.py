@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from transfer.protocol import PROBLEM_TYPE, Exposure, ExposureList, Session
+from transfer.wire.protocol import PROBLEM_TYPE, Exposure, ExposureList, Session
 
 DIGEST = "0" * 64
 

@@ -9,12 +9,12 @@ import pytest
 
 import transfer.sending
 from transfer.bulk import put_chunks
-from transfer.chunks import CHUNK_BYTES, split
 from transfer.client import ReceiverClient
-from transfer.digest import CHUNKED, chunk_digest, format_content_digest, root_digest
 from transfer.pacing import pacer_of
 from transfer.pool import MOST_AT_ONCE
 from transfer.sender import FileToSend, Sender
+from transfer.wire.chunks import CHUNK_BYTES, split
+from transfer.wire.digest import CHUNKED, chunk_digest, format_content_digest, root_digest
 
 CHUNKS = 10
 SIZE = CHUNKS * CHUNK_BYTES - 5

@@ -1,4 +1,4 @@
-"""The table of `transfer.protocol`, request by request, against a real receiver."""
+"""The table of `transfer.wire.protocol`, request by request, against a real receiver."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from sqlalchemy import update
 from api.bodies import lock_whole
 from api.database import now, uploads
 from api.reservations import PROMISE_S
-from transfer.chunks import CHUNK_BYTES
-from transfer.digest import chunk_digest, format_content_digest, root_digest
-from transfer.errors import BY_SLUG
-from transfer.protocol import PROBLEM_JSON, PROBLEM_TYPE, UploadDeclaration
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.digest import chunk_digest, format_content_digest, root_digest
+from transfer.wire.errors import BY_SLUG
+from transfer.wire.protocol import PROBLEM_JSON, PROBLEM_TYPE, UploadDeclaration
 
 TWO = CHUNK_BYTES + 5
 

@@ -36,8 +36,8 @@ from tests.contract import upload_requests as ask
 from tests.contract.upload_house import House, is_locked
 from tests.contract.upload_model import COMMITTED, GONE, RECEIVING, Expected, SessionModel, Upload, body_of
 from tests.contract.upload_requests import Request, checked
-from transfer.chunks import CHUNK_BYTES, split
-from transfer.digest import CHUNKED, root_digest
+from transfer.wire.chunks import CHUNK_BYTES, split
+from transfer.wire.digest import CHUNKED, root_digest
 
 LONG = os.environ.get("CRYOFERRY_CAMPAIGN") == "1"
 SHORT_RUN = {"max_examples": 8, "stateful_step_count": 30}

@@ -1,6 +1,6 @@
 """What a receiver must answer and hold, said once more in plain Python: the other side of `test_upload_machine`.
 
-The model knows the table of `transfer.protocol` and nothing of the receiver's code. Bytes are named by their digests;
+The model knows the table of `transfer.wire.protocol` and nothing of the receiver's code. Bytes are named by their digests;
 the bytes themselves are kept once, in `CONTENT`.
 """
 
@@ -12,8 +12,8 @@ from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
-from transfer.chunks import CHUNK_BYTES, missing_ranges, split
-from transfer.digest import chunk_digest, root_digest
+from transfer.wire.chunks import CHUNK_BYTES, missing_ranges, split
+from transfer.wire.digest import chunk_digest, root_digest
 
 RECEIVING, COMMITTED, GONE = "receiving", "committed", "gone"
 

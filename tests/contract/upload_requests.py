@@ -12,10 +12,10 @@ from uuid import UUID
 import httpx
 
 from tests.contract.upload_model import BUSY, GONE, Chunks, Expected, SessionModel, Upload, body_of
-from transfer.chunks import split
-from transfer.digest import CHUNKED, chunk_digest, format_content_digest, new_hasher, root_digest
-from transfer.errors import BY_SLUG
-from transfer.protocol import PROBLEM_JSON, PROBLEM_TYPE
+from transfer.wire.chunks import split
+from transfer.wire.digest import CHUNKED, chunk_digest, format_content_digest, new_hasher, root_digest
+from transfer.wire.errors import BY_SLUG
+from transfer.wire.protocol import PROBLEM_JSON, PROBLEM_TYPE
 
 MALFORMED: dict[str, dict[str, str | None]] = {
     "no digest": {"Content-Digest": None},

@@ -12,8 +12,8 @@ import pytest
 from chaos_proxy import ChaosProxy
 from sent_files import Watching, assert_arrived, make, start_sending
 
-from transfer.chunks import CHUNK_BYTES
 from transfer.client import ReceiverClient
+from transfer.wire.chunks import CHUNK_BYTES
 
 LONG_S = 1800.0 if os.environ.get("CRYOFERRY_CAMPAIGN") == "1" else 0.0
 

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from transfer.chunks import CHUNK_BYTES
-from transfer.protocol import PROBLEM_TYPE
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.protocol import PROBLEM_TYPE
 
 SIZE_MIB = 24
 

@@ -14,13 +14,13 @@ import pytest
 from chaos_proxy import ChaosProxy
 from scripted_server import scripted
 
-from transfer.chunks import CHUNK_BYTES, split
 from transfer.client import ReceiverClient
-from transfer.digest import chunk_digest, root_digest
-from transfer.errors import FileCorrupt, LinkLost
 from transfer.fetching import Fetcher
-from transfer.records import Receipt
 from transfer.sender import FileToSend, Sender
+from transfer.wire.chunks import CHUNK_BYTES, split
+from transfer.wire.digest import chunk_digest, root_digest
+from transfer.wire.errors import FileCorrupt, LinkLost
+from transfer.wire.exposure_record import Receipt
 
 ROOT = Path(__file__).parents[2]
 SIZE_BYTES = CHUNK_BYTES + 7

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from chaos_proxy import ChaosProxy
 
-from transfer.chunks import CHUNK_BYTES
 from transfer.client import ReceiverClient
-from transfer.digest import file_digest
 from transfer.fetching import Fetcher
 from transfer.sender import FileToSend, Sender
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.digest import file_digest
 
 SIZE_BYTES = 2 * CHUNK_BYTES + 5
 

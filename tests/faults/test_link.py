@@ -12,11 +12,11 @@ import pytest
 from chaos_proxy import ChaosProxy
 from sent_files import Watching, assert_arrived, make, start_sending, visible
 
-from transfer.chunks import CHUNK_BYTES
 from transfer.client import ReceiverClient
-from transfer.errors import AuthRejected, ChunkCorrupt, LinkLost, SourceChanged, TransferError, TransferStopped
 from transfer.exchange import CORRUPT_TRIES
 from transfer.sender import Sender
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.errors import AuthRejected, ChunkCorrupt, LinkLost, SourceChanged, TransferError, TransferStopped
 
 ON_BOTH_DATA_PLANES = pytest.mark.parametrize("data_plane", ["socket", "stream"])
 OVERHEAD_BYTES = 1 << 16  # headers and the small requests of one test

@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from transfer.chunks import CHUNK_BYTES
+from transfer.wire.chunks import CHUNK_BYTES
 
 KILLING_S = 3.0
 

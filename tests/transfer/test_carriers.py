@@ -16,11 +16,11 @@ from scripted_server import scripted
 from transfer.bulk import Flow, put_chunks, put_file
 from transfer.client import ReceiverClient
 from transfer.connection import SocketCarrier
-from transfer.digest import chunk_digest, format_content_digest
-from transfer.errors import CertificateRejected, LinkLost, NameTaken, ReceiverBusy, SourceChanged, TransferStopped
 from transfer.portable import PortableCarrier
-from transfer.protocol import problem_of
 from transfer.source import Source
+from transfer.wire.digest import chunk_digest, format_content_digest
+from transfer.wire.errors import CertificateRejected, LinkLost, NameTaken, ReceiverBusy, SourceChanged, TransferStopped
+from transfer.wire.protocol import problem_of
 
 TOKEN = "secret-token-0123456789"
 SIZE_BYTES = 3_000_001

@@ -16,7 +16,7 @@ from scripted_server import scripted
 
 from transfer.client import ReceiverClient
 from transfer.credentials import read_token
-from transfer.errors import (
+from transfer.wire.errors import (
     AuthRejected,
     BadUrl,
     CertificateRejected,
@@ -26,8 +26,8 @@ from transfer.errors import (
     TemporaryError,
     TokenMissing,
 )
-from transfer.protocol import problem_of
-from transfer.records import Receipt
+from transfer.wire.exposure_record import Receipt
+from transfer.wire.protocol import problem_of
 
 TOKEN = "secret-token-0123456789"
 

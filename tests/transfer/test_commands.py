@@ -15,11 +15,11 @@ import pytest
 from chaos_proxy import ChaosProxy
 
 import cryoferry as front_door
-from transfer.chunks import CHUNK_BYTES
 from transfer.client import ReceiverClient
 from transfer.commands import plan
-from transfer.errors import BadName, SourceUnreadable
 from transfer.tcp import congestion_control
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.errors import BadName, SourceUnreadable
 
 LARGE = 2 * CHUNK_BYTES + 1
 

@@ -11,11 +11,11 @@ import pytest
 from chaos_proxy import ChaosProxy
 
 import cryoferry as front_door
-from transfer.chunks import CHUNK_BYTES
 from transfer.client import ReceiverClient
-from transfer.errors import FileCorrupt
 from transfer.fetching import Fetcher
-from transfer.records import Receipt
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.errors import FileCorrupt
+from transfer.wire.exposure_record import Receipt
 
 LARGE = 2 * CHUNK_BYTES + 1
 SIZES = {"a.mrc": LARGE, "b.json": 100, "deep/empty.star": 0}

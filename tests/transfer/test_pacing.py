@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.errors import BadTimetable, TransferStopped
 from transfer.pacing import Entry, Lane, Pacer, Timetable, pacer_of, parse_rate
+from transfer.wire.errors import BadTimetable, TransferStopped
 
 FORE, BACK = Lane.FOREGROUND, Lane.BACKGROUND
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 
 from transfer import patience
-from transfer.errors import AuthRejected, LinkLost, NameTaken, RateLimited, TransferStopped
 from transfer.patience import Patience, jittered
+from transfer.wire.errors import AuthRejected, LinkLost, NameTaken, RateLimited, TransferStopped
 
 
 class Clock:

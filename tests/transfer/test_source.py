@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from transfer.errors import SourceChanged, SourceUnreadable
 from transfer.source import Source
+from transfer.wire.errors import SourceChanged, SourceUnreadable
 
 
 def append(path):

@@ -12,7 +12,7 @@ from PIL import Image
 from sqlalchemy import func, insert, select, update
 
 from api.database import Database, exposure_records, exposures, files, now, projects, registrations, sessions, upgrade
-from transfer.records import (
+from transfer.wire.exposure_record import (
     AcquisitionRecord,
     CtfRecord,
     ExposureRecord,

@@ -10,7 +10,7 @@ import pytest
 
 from api.registrars import PublishedExposure, SessionPlace
 from api.registrars.float32 import registered_micrograph
-from transfer.records import ExposureRecord, FileRole
+from transfer.wire.exposure_record import ExposureRecord, FileRole
 
 
 @pytest.fixture

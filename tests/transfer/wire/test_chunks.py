@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfer.chunks import CHUNK_BYTES, missing_ranges, split, take_run
+from transfer.wire.chunks import CHUNK_BYTES, missing_ranges, split, take_run
 
 SIZES = st.integers(0, 5000)
 CHUNKS = st.integers(1, 700)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from transfer.errors import BadName
+from transfer.wire.errors import BadName
 
 _SEGMENT = re.compile(r"[\w .+=@#(),-]+")  # \w: letters and digits of every script
 _DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"}

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from transfer.chunks import CHUNK_BYTES
-from transfer.errors import (
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.errors import (
     BY_SLUG,
     BadRequest,
     ProtocolMismatch,
@@ -18,7 +18,7 @@ from transfer.errors import (
     TemporaryError,
     UploadConflict,
 )
-from transfer.protocol import (
+from transfer.wire.protocol import (
     PROBLEM_TYPE,
     CommitRequest,
     UploadDeclaration,

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from transfer import errors
-from transfer.errors import BY_SLUG, TransferError
+from transfer.wire import errors
+from transfer.wire.errors import BY_SLUG, TransferError
 
 ALL = list(BY_SLUG.values())
 

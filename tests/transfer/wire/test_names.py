@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfer.errors import BadName
-from transfer.names import check_path, check_session_name
+from transfer.wire.errors import BadName
+from transfer.wire.names import check_path, check_session_name
 
 GOOD_PATHS = [
     "micrograph.mrc",

@@ -3,7 +3,7 @@
 HTTP/1.1, parts in parallel. An upload is declared (`PUT /v1/uploads/{id}`, the client makes the UUID), filled by any
 number of `PUT …/content` with `Content-Range` and `Content-Digest`, and committed by `POST …/commit` with the file's
 root digest. Whatever is repeated gives the same answer. Every answer that is not 2xx is RFC 9457 problem JSON, whose
-`type` is `PROBLEM_TYPE + slug` of one class of `transfer.errors`.
+`type` is `PROBLEM_TYPE + slug` of one class of `transfer.wire.errors`.
 
 | request | answer |
 | --- | --- |
@@ -42,9 +42,9 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from transfer.chunks import CHUNK_BYTES
-from transfer.errors import BY_SLUG, BadRange, BadRequest, ProtocolMismatch, TemporaryError, TransferError
-from transfer.records import MAX_REVISION, ExposureRecord, Receipt, Record
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.errors import BY_SLUG, BadRange, BadRequest, ProtocolMismatch, TemporaryError, TransferError
+from transfer.wire.exposure_record import MAX_REVISION, ExposureRecord, Receipt, Record
 
 UPLOAD = "/v1/uploads/{upload_id}"
 UPLOAD_CONTENT = "/v1/uploads/{upload_id}/content"

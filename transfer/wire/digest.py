@@ -17,8 +17,8 @@ from typing import Protocol
 
 from blake3 import blake3
 
-from transfer.chunks import split
-from transfer.errors import BadRequest
+from transfer.wire.chunks import split
+from transfer.wire.errors import BadRequest
 
 READ_BYTES = 1 << 20
 

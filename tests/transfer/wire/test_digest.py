@@ -8,8 +8,8 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfer.chunks import CHUNK_BYTES
-from transfer.digest import (
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.digest import (
     CHUNKED,
     chunk_digest,
     digest_by_chunks,
@@ -19,7 +19,7 @@ from transfer.digest import (
     parse_content_digest,
     root_digest,
 )
-from transfer.errors import BadRequest
+from transfer.wire.errors import BadRequest
 
 EMPTY = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"  # BLAKE3's published value of no bytes
 GOLDEN = {

@@ -1,0 +1,1 @@
+"""The contract of what travels: routes, headers, records, receipts, errors, digests, names."""
