@@ -19,11 +19,11 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from transfer.bulk import Carrier, Put, route
-from transfer.connection import CONNECT_TIMEOUT_S, KEEPALIVE_S, Endpoint, SocketCarrier
+from transfer.connections.contract import Carrier, Put, route
+from transfer.connections.httpx_connection import PortableCarrier
+from transfer.connections.socket_connection import CONNECT_TIMEOUT_S, KEEPALIVE_S, Endpoint, SocketCarrier
+from transfer.connections.tcp import congestion_control
 from transfer.credentials import check_token
-from transfer.portable import PortableCarrier
-from transfer.tcp import congestion_control
 from transfer.wire import protocol
 from transfer.wire.errors import (
     BadUrl,

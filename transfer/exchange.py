@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from transfer.bulk import Carrier, Flow, Put
+from transfer.connections.contract import Carrier, Flow, Put
 from transfer.patience import Patience
 from transfer.wire.errors import ChunkCorrupt, LinkLost, TemporaryError, TransferError
 

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from transfer.bulk import Carrier, Flow
+from transfer.connections.contract import Carrier, Flow
 from transfer.exchange import Exchange, helps_to_repeat
 from transfer.pacing import Lane, Pacer
 from transfer.steering import INTERVAL_S, MOST_CONNECTIONS, Outflow, Steering

@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 
 from pydantic import ValidationError
 
-from transfer.bulk import Put, put_chunks, put_file
 from transfer.client import ReceiverClient
 from transfer.compression import encode, shrinks
+from transfer.connections.contract import Put, put_chunks, put_file
 from transfer.exchange import Exchange
 from transfer.pacing import Lane
 from transfer.patience import Patience, jittered

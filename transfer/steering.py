@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from transfer.tcp import TcpInfo
+from transfer.connections.tcp import TcpInfo
 
 FIRST_CONNECTIONS = 8  # they fill a clean link, and each gets through its last chunk sooner than one of more would
 LOSSY_CONNECTIONS = 16  # over 100 ms with 1 % loss and BBR they carried 101 MB/s, eight 87

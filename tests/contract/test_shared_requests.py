@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 import transfer.sending
-from transfer.bulk import put_chunks
 from transfer.client import ReceiverClient
+from transfer.connections.contract import put_chunks
 from transfer.pacing import pacer_of
 from transfer.pool import MOST_AT_ONCE
 from transfer.sender import FileToSend, Sender

@@ -13,10 +13,10 @@ import pytest
 import trustme
 from scripted_server import scripted
 
-from transfer.bulk import Flow, put_chunks, put_file
 from transfer.client import ReceiverClient
-from transfer.connection import SocketCarrier
-from transfer.portable import PortableCarrier
+from transfer.connections.contract import Flow, put_chunks, put_file
+from transfer.connections.httpx_connection import PortableCarrier
+from transfer.connections.socket_connection import SocketCarrier
 from transfer.source import Source
 from transfer.wire.digest import chunk_digest, format_content_digest
 from transfer.wire.errors import CertificateRejected, LinkLost, NameTaken, ReceiverBusy, SourceChanged, TransferStopped

@@ -1,6 +1,6 @@
 """Bulk requests: bytes of a source that travel in one PUT, and what carries them.
 
-A carrier (`transfer.connection` over its own socket, `transfer.portable` over httpx) sends a `Put` and later returns
+A carrier (`transfer.connections.socket_connection` over its own socket, `transfer.connections.httpx_connection` over httpx) sends a `Put` and later returns
 its answer's body; one may send a second before it has read the first one's answer.
 """
 
@@ -12,8 +12,8 @@ from typing import Protocol
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
+from transfer.connections.tcp import TcpInfo
 from transfer.source import Source
-from transfer.tcp import TcpInfo
 from transfer.wire import protocol
 from transfer.wire.digest import CHUNKED, chunk_digest, digest_by_chunks, format_content_digest
 

@@ -6,18 +6,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from transfer.bulk import Flow, Put
+from transfer.connections.contract import Flow, Put
 from transfer.wire.errors import TransferError
 
 if TYPE_CHECKING:
     from transfer.client import ReceiverClient
-    from transfer.tcp import TcpInfo
+    from transfer.connections.tcp import TcpInfo
 
 PIECE_BYTES = 1 << 19  # httpcore copies what one send() did not take
 
 
 class PortableCarrier:
-    """Sends through the client's own connections, see `transfer.bulk.Carrier`."""
+    """Sends through the client's own connections, see `transfer.connections.contract.Carrier`."""
 
     def __init__(self, client: ReceiverClient) -> None:
         self._client = client

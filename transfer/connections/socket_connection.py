@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from transfer import tcp
-from transfer.answers import Answers
-from transfer.bulk import PIECE_BYTES, Flow, Put
+from transfer.connections import tcp
+from transfer.connections.answers import Answers
+from transfer.connections.contract import PIECE_BYTES, Flow, Put
 from transfer.wire.errors import CertificateRejected, LinkLost, TransferError
 from transfer.wire.protocol import H_RETRY_AFTER, error_of
 
@@ -49,7 +49,7 @@ class Endpoint:
 
 
 class SocketCarrier:
-    """One connection to the receiver, see `transfer.bulk.Carrier`; it is made when it is needed, and made anew."""
+    """One connection to the receiver, see `transfer.connections.contract.Carrier`; it is made when it is needed, and made anew."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.unanswered = self.generation = 0

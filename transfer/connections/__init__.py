@@ -1,0 +1,1 @@
+"""The connections that carry chunks: one contract, a socket of our own and httpx behind it."""
