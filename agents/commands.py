@@ -123,7 +123,7 @@ def watch(
     from agents.layouts import LAYOUTS
     from transfer.client import ReceiverClient
     from transfer.credentials import read_token
-    from transfer.pacing import pacer_of
+    from transfer.pace.pacing import pacer_of
     from transfer.wire.names import check_session_name
 
     check_session_name(session)

@@ -39,7 +39,7 @@ from agents.watcher import Hints
 from agents.work_folder import free_bytes
 from preprocess.options import ChosenAlignment
 from transfer.client import ReceiverClient
-from transfer.pacing import Pacer
+from transfer.pace.pacing import Pacer
 from transfer.sender import Sender
 from transfer.wire.errors import TransferError, TransferStopped
 

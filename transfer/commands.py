@@ -93,7 +93,7 @@ def send(
 ) -> None:
     """Send files to a receiver in parallel, checksummed chunks; what was interrupted continues."""
     from transfer.client import check_url
-    from transfer.pacing import pacer_of
+    from transfer.pace.pacing import pacer_of
     from transfer.sender import Sender
 
     check_url(to, clear_text=clear_text)
@@ -132,7 +132,7 @@ def plan(
     BadName
         A name that cannot travel, or two files of one name.
     """
-    from transfer.pacing import Lane
+    from transfer.pace.pacing import Lane
     from transfer.sender import FileToSend
     from transfer.wire.errors import BadName
     from transfer.wire.names import check_path
@@ -200,7 +200,7 @@ def _show_plan(planned: list[FileToSend], json: bool) -> None:
 
 def _send(sender: Sender, planned: list[FileToSend], settle: Callable[[Outcome], Outcome], *, json: bool) -> int:
     """Send what is planned, tell of each file and of all, and return the exit code."""
-    from transfer.patience import Patience
+    from transfer.pace.retrying import Patience
 
     console = stderr_console()
     patience = Patience(sender.give_up_after_s, lambda: False)

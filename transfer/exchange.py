@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from transfer.connections.contract import Carrier, Flow, Put
-from transfer.patience import Patience
+from transfer.pace.retrying import Patience
 from transfer.wire.errors import ChunkCorrupt, LinkLost, TemporaryError, TransferError
 
 CORRUPT_TRIES = 5

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from transfer.client import ReceiverClient
 from transfer.comparing import digest_of
-from transfer.patience import Patience
+from transfer.pace.retrying import Patience
 from transfer.wire.chunks import split
 from transfer.wire.digest import file_digest
 from transfer.wire.errors import BadName, FileCorrupt, LinkLost, NameTaken, TargetUnwritable, TransferError

@@ -1,7 +1,7 @@
 """The pool of connections that every file's bulk goes through, the most urgent first.
 
 ```
-tasks, by lane and age ──▶ worker ⇄ connection      as many as `transfer.steering` allows
+tasks, by lane and age ──▶ worker ⇄ connection      as many as `transfer.pace.steering` allows
                       └──▶ worker ⇄ connection
 ```
 
@@ -26,8 +26,8 @@ from functools import partial
 
 from transfer.connections.contract import Carrier, Flow
 from transfer.exchange import Exchange, helps_to_repeat
-from transfer.pacing import Lane, Pacer
-from transfer.steering import INTERVAL_S, MOST_CONNECTIONS, Outflow, Steering
+from transfer.pace.pacing import Lane, Pacer
+from transfer.pace.steering import INTERVAL_S, MOST_CONNECTIONS, Outflow, Steering
 from transfer.wire.errors import TransferError
 
 READ_BYTES = 1 << 18  # through this much memory a worker reads what it hashes: it stays in the processor's cache

@@ -20,12 +20,12 @@ from types import TracebackType
 from typing import Self
 
 from transfer.client import ReceiverClient
-from transfer.pacing import Pacer
-from transfer.patience import Patience
+from transfer.pace.pacing import Pacer
+from transfer.pace.retrying import Patience
+from transfer.pace.steering import FIRST_CONNECTIONS
 from transfer.pool import ConnectionPool
 from transfer.sending import FileToSend, OnProgress, Sending
 from transfer.source import Identity, Source
-from transfer.steering import FIRST_CONNECTIONS
 from transfer.wire.errors import TransferError
 from transfer.wire.exposure_record import Receipt
 from transfer.wire.names import check_path, check_session_name
@@ -55,7 +55,7 @@ class Sender:
     client
         The receiver. It stays open when the sender is closed.
     connections
-        How many requests are on their way at once; None: as many as pay, see `transfer.steering`.
+        How many requests are on their way at once; None: as many as pay, see `transfer.pace.steering`.
     give_up_after_s
         How long, in s, a request that fails for now is repeated; None: until `should_stop` says so.
     quiet_s

@@ -17,8 +17,8 @@ from transfer.client import ReceiverClient
 from transfer.compression import encode, shrinks
 from transfer.connections.contract import Put, put_chunks, put_file
 from transfer.exchange import Exchange
-from transfer.pacing import Lane
-from transfer.patience import Patience, jittered
+from transfer.pace.pacing import Lane
+from transfer.pace.retrying import Patience, jittered
 from transfer.pool import ConnectionPool, Urgency
 from transfer.source import Source
 from transfer.wire.chunks import CHUNK_BYTES, split, take_run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from transfer.client import ReceiverClient
-from transfer.pacing import pacer_of
+from transfer.pace.pacing import pacer_of
 from transfer.pool import ConnectionPool
 from transfer.sender import FileToSend, Sender
 

@@ -10,7 +10,7 @@ import pytest
 import transfer.sending
 from transfer.client import ReceiverClient
 from transfer.connections.contract import put_chunks
-from transfer.pacing import pacer_of
+from transfer.pace.pacing import pacer_of
 from transfer.pool import MOST_AT_ONCE
 from transfer.sender import FileToSend, Sender
 from transfer.wire.chunks import CHUNK_BYTES, split
@@ -73,7 +73,7 @@ def test_while_connections_are_idle_nothing_is_shared(receiver, tmp_path, parts,
 @pytest.mark.parametrize("kind", ["far", "capped"])
 def test_otherwise_it_stays_one_chunk_a_request(receiver, tmp_path, parts, monkeypatch, kind) -> None:
     if kind == "far":
-        monkeypatch.setattr("transfer.steering.LONG_ROUND_TRIP_S", 0.0)
+        monkeypatch.setattr("transfer.pace.steering.LONG_ROUND_TRIP_S", 0.0)
     send(receiver, tmp_path, connections=1, limit="10GB/s" if kind == "capped" else "unlimited")
     assert sorted(parts, key=lambda part: part.start) == split(SIZE)
 

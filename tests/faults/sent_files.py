@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SENDING_PROGRAM = """
 import sys
 from pathlib import Path
-from transfer import steering
+from transfer.pace import steering
 from transfer.client import ReceiverClient
 from transfer.sender import FileToSend, Sender
 steering.PIPELINE_ROUND_TRIP_S = 0.0

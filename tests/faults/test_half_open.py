@@ -50,7 +50,7 @@ def descriptors_below(folder):
     ("data_plane", "kind"), [("socket", "vanish"), ("stream", "vanish"), ("socket", "deaf"), ("stream", "mute")]
 )
 def test_a_file_arrives_though_connections_become_half_open(make_receiver, tmp_path, monkeypatch, file, kind) -> None:
-    monkeypatch.setattr("transfer.steering.PIPELINE_ROUND_TRIP_S", 0.0)
+    monkeypatch.setattr("transfer.pace.steering.PIPELINE_ROUND_TRIP_S", 0.0)
     receiver = make_receiver(body_timeout_s=0.5)
     with ReceiverClient(receiver.url, receiver.token()) as client:
         client.open_session("grid1")

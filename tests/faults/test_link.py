@@ -30,7 +30,7 @@ def start_session(receiver):
 @pytest.fixture
 def pipelining(monkeypatch):
     """A second request is on its way before the first one's answer, as on a long link."""
-    monkeypatch.setattr("transfer.steering.PIPELINE_ROUND_TRIP_S", 0.0)
+    monkeypatch.setattr("transfer.pace.steering.PIPELINE_ROUND_TRIP_S", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def pipelining(monkeypatch):
 )
 def test_a_link_that_flips_cuts_stalls_and_loses_answers(receiver, tmp_path, monkeypatch, seed, delay_s):
     if delay_s:  # the kernel sees the way to the proxy, which is short
-        monkeypatch.setattr("transfer.steering.PIPELINE_ROUND_TRIP_S", 0.0)
+        monkeypatch.setattr("transfer.pace.steering.PIPELINE_ROUND_TRIP_S", 0.0)
     start_session(receiver)
     sizes = [0, 1, 100_000, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES]
     files = [make(tmp_path / "source", f"file{n}.mrc", size) for n, size in enumerate(sizes)]

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from transfer import patience
-from transfer.patience import Patience, jittered
+from transfer.pace import retrying as patience
+from transfer.pace.retrying import Patience, jittered
 from transfer.wire.errors import AuthRejected, LinkLost, NameTaken, RateLimited, TransferStopped
 
 

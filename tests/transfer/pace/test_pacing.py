@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.pacing import Entry, Lane, Pacer, Timetable, pacer_of, parse_rate
+from transfer.pace.pacing import Entry, Lane, Pacer, Timetable, pacer_of, parse_rate
 from transfer.wire.errors import BadTimetable, TransferStopped
 
 FORE, BACK = Lane.FOREGROUND, Lane.BACKGROUND

@@ -1,0 +1,1 @@
+"""How fast, over how many connections, and when again: limits, steering, retries."""
