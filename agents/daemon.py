@@ -40,7 +40,7 @@ from agents.work_folder import free_bytes
 from preprocess.options import ChosenAlignment
 from transfer.client import ReceiverClient
 from transfer.pace.pacing import Pacer
-from transfer.sender import Sender
+from transfer.upload.sender import Sender
 from transfer.wire.errors import TransferError, TransferStopped
 
 log = logging.getLogger(__name__)

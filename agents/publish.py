@@ -10,7 +10,7 @@ from agents.journal import Journal
 from agents.journal_rows import Exposure, Output
 from preprocess.results import ProcessedMovie
 from transfer.client import ReceiverClient
-from transfer.sender import FileToSend, Sender
+from transfer.upload.sender import FileToSend, Sender
 from transfer.wire.digest import file_digest
 from transfer.wire.errors import FileCorrupt
 from transfer.wire.exposure_record import (

@@ -69,7 +69,7 @@ def test_scipion_is_imported_by_its_own_distribution_alone() -> None:
     ("module", "heavy"),
     [
         ("transfer", {"numpy", "fastapi", "httpx"}),
-        ("transfer.sender", {"numpy", "fastapi"}),
+        ("transfer.upload.sender", {"numpy", "fastapi"}),
         ("transfer.commands", {"numpy", "fastapi", "httpx"}),
         ("preprocess.commands", {"numpy", "numba", "matplotlib"}),
         ("api.commands", {"fastapi", "sqlalchemy", "uvicorn"}),

@@ -1,7 +1,7 @@
 """One method for each request of `transfer.wire.protocol`, over httpx; whatever is not the expected answer is raised.
 
 A client may be used by many threads at once: it keeps one pool of connections. It repeats nothing by itself; that is
-`transfer.sender`'s duty.
+`transfer.upload.sender`'s duty.
 """
 
 from __future__ import annotations

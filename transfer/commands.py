@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from transfer.client import ReceiverClient
-    from transfer.sender import FileToSend, Outcome, Sender
+    from transfer.upload.sender import FileToSend, Outcome, Sender
     from transfer.wire.protocol import Session
 
 Limit = Annotated[
@@ -94,7 +94,7 @@ def send(
     """Send files to a receiver in parallel, checksummed chunks; what was interrupted continues."""
     from transfer.client import check_url
     from transfer.pace.pacing import pacer_of
-    from transfer.sender import Sender
+    from transfer.upload.sender import Sender
 
     check_url(to, clear_text=clear_text)
     check_session_name(session)
@@ -133,7 +133,7 @@ def plan(
         A name that cannot travel, or two files of one name.
     """
     from transfer.pace.pacing import Lane
-    from transfer.sender import FileToSend
+    from transfer.upload.sender import FileToSend
     from transfer.wire.errors import BadName
     from transfer.wire.names import check_path
 
@@ -223,7 +223,7 @@ def _settled(outcome: Outcome, *, verify: bool, delete: bool) -> Outcome:
     from dataclasses import replace
 
     from transfer.comparing import digest_of
-    from transfer.source import delete_unchanged
+    from transfer.upload.source import delete_unchanged
     from transfer.wire.errors import FileCorrupt
 
     source, receipt = outcome.file.source, outcome.receipt

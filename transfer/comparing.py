@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from transfer.source import Source
+from transfer.upload.source import Source
 from transfer.wire.digest import file_digest
 from transfer.wire.errors import SourceChanged, TransferError
 from transfer.wire.exposure_record import Receipt

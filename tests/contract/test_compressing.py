@@ -9,8 +9,8 @@ import pytest
 
 from transfer.client import ReceiverClient
 from transfer.pace.pacing import pacer_of
-from transfer.pool import ConnectionPool
-from transfer.sender import FileToSend, Sender
+from transfer.upload.scheduler import ConnectionPool
+from transfer.upload.sender import FileToSend, Sender
 
 COUNTS = bytes(range(11)) * 2_000_000  # three chunks
 

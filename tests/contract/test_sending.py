@@ -15,7 +15,7 @@ import pytest
 
 from transfer.client import ReceiverClient
 from transfer.pace.steering import FIRST_CONNECTIONS
-from transfer.sender import FileToSend, Sender
+from transfer.upload.sender import FileToSend, Sender
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest, file_digest, format_content_digest
 from transfer.wire.errors import (

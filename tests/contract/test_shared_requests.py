@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-import transfer.sending
+import transfer.upload.one_file
 from transfer.client import ReceiverClient
 from transfer.connections.contract import put_chunks
 from transfer.pace.pacing import pacer_of
-from transfer.pool import MOST_AT_ONCE
-from transfer.sender import FileToSend, Sender
+from transfer.upload.scheduler import MOST_AT_ONCE
+from transfer.upload.sender import FileToSend, Sender
 from transfer.wire.chunks import CHUNK_BYTES, split
 from transfer.wire.digest import CHUNKED, chunk_digest, format_content_digest, root_digest
 
@@ -29,14 +29,14 @@ def parts(monkeypatch) -> list[range]:
         sent.append(part)
         return put_chunks(upload_id, source, part, digests, encoded)
 
-    monkeypatch.setattr(transfer.sending, "put_chunks", noted)
+    monkeypatch.setattr(transfer.upload.one_file, "put_chunks", noted)
     return sent
 
 
 @pytest.fixture
 def quick(monkeypatch) -> None:
     """The first bytes are enough to call the link quick."""
-    monkeypatch.setattr("transfer.pool.QUICK_BYTES_PER_S", 1)
+    monkeypatch.setattr("transfer.upload.scheduler.QUICK_BYTES_PER_S", 1)
 
 
 def send(receiver, folder, *, connections: int, limit: str = "unlimited") -> None:

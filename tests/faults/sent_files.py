@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from transfer.sender import FileToSend
+from transfer.upload.sender import FileToSend
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from transfer.pace import steering
 from transfer.client import ReceiverClient
-from transfer.sender import FileToSend, Sender
+from transfer.upload.sender import FileToSend, Sender
 steering.PIPELINE_ROUND_TRIP_S = 0.0
 url, token, source = sys.argv[1:]
 with ReceiverClient(url, token) as client, Sender(client, connections=2, quiet_s=0.1) as sender:

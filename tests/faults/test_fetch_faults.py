@@ -16,7 +16,7 @@ from scripted_server import scripted
 
 from transfer.client import ReceiverClient
 from transfer.fetching import Fetcher
-from transfer.sender import FileToSend, Sender
+from transfer.upload.sender import FileToSend, Sender
 from transfer.wire.chunks import CHUNK_BYTES, split
 from transfer.wire.digest import chunk_digest, root_digest
 from transfer.wire.errors import FileCorrupt, LinkLost

@@ -11,7 +11,7 @@ from chaos_proxy import ChaosProxy
 
 from transfer.client import ReceiverClient
 from transfer.fetching import Fetcher
-from transfer.sender import FileToSend, Sender
+from transfer.upload.sender import FileToSend, Sender
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import file_digest
 

@@ -13,8 +13,8 @@ from chaos_proxy import ChaosProxy
 from sent_files import Watching, assert_arrived, make, start_sending, visible
 
 from transfer.client import ReceiverClient
-from transfer.exchange import CORRUPT_TRIES
-from transfer.sender import Sender
+from transfer.upload.exchange import CORRUPT_TRIES
+from transfer.upload.sender import Sender
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import AuthRejected, ChunkCorrupt, LinkLost, SourceChanged, TransferError, TransferStopped
 

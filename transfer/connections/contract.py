@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from transfer.connections.tcp import TcpInfo
-from transfer.source import Source
+from transfer.upload.source import Source
 from transfer.wire import protocol
 from transfer.wire.digest import CHUNKED, chunk_digest, digest_by_chunks, format_content_digest
 

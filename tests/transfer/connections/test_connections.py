@@ -17,7 +17,7 @@ from transfer.client import ReceiverClient
 from transfer.connections.contract import Flow, put_chunks, put_file
 from transfer.connections.httpx_connection import PortableCarrier
 from transfer.connections.socket_connection import SocketCarrier
-from transfer.source import Source
+from transfer.upload.source import Source
 from transfer.wire.digest import chunk_digest, format_content_digest
 from transfer.wire.errors import CertificateRejected, LinkLost, NameTaken, ReceiverBusy, SourceChanged, TransferStopped
 from transfer.wire.protocol import problem_of

@@ -8,7 +8,7 @@ import pytest
 
 from transfer.connections.tcp import TcpInfo, congestion_control, use_bbr
 from transfer.pace.steering import FIRST_CONNECTIONS, LOSSY_CONNECTIONS, MOST_CONNECTIONS, Outflow, Steering
-from transfer.pool import QUICK_BYTES_PER_S
+from transfer.upload.scheduler import QUICK_BYTES_PER_S
 
 
 def info(round_trip_s=0.1, least_s=0.1, sent=1000, again=0):

@@ -23,9 +23,9 @@ from transfer.client import ReceiverClient
 from transfer.pace.pacing import Pacer
 from transfer.pace.retrying import Patience
 from transfer.pace.steering import FIRST_CONNECTIONS
-from transfer.pool import ConnectionPool
-from transfer.sending import FileToSend, OnProgress, Sending
-from transfer.source import Identity, Source
+from transfer.upload.one_file import FileToSend, OnProgress, Sending
+from transfer.upload.scheduler import ConnectionPool
+from transfer.upload.source import Identity, Source
 from transfer.wire.errors import TransferError
 from transfer.wire.exposure_record import Receipt
 from transfer.wire.names import check_path, check_session_name

@@ -14,13 +14,13 @@ from uuid import UUID, uuid4
 from pydantic import ValidationError
 
 from transfer.client import ReceiverClient
-from transfer.compression import encode, shrinks
 from transfer.connections.contract import Put, put_chunks, put_file
-from transfer.exchange import Exchange
 from transfer.pace.pacing import Lane
 from transfer.pace.retrying import Patience, jittered
-from transfer.pool import ConnectionPool, Urgency
-from transfer.source import Source
+from transfer.upload.compression import encode, shrinks
+from transfer.upload.exchange import Exchange
+from transfer.upload.scheduler import ConnectionPool, Urgency
+from transfer.upload.source import Source
 from transfer.wire.chunks import CHUNK_BYTES, split, take_run
 from transfer.wire.digest import root_digest
 from transfer.wire.errors import (

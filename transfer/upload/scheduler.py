@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from transfer.connections.contract import Carrier, Flow
-from transfer.exchange import Exchange, helps_to_repeat
 from transfer.pace.pacing import Lane, Pacer
 from transfer.pace.steering import INTERVAL_S, MOST_CONNECTIONS, Outflow, Steering
+from transfer.upload.exchange import Exchange, helps_to_repeat
 from transfer.wire.errors import TransferError
 
 READ_BYTES = 1 << 18  # through this much memory a worker reads what it hashes: it stays in the processor's cache

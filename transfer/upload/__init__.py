@@ -1,0 +1,1 @@
+"""Sends files: whole, in parallel chunks, each verified and committed."""
