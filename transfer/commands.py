@@ -222,7 +222,7 @@ def _settled(outcome: Outcome, *, verify: bool, delete: bool) -> Outcome:
     """Do what is to be done with a file that has its receipt; return what became of it."""
     from dataclasses import replace
 
-    from transfer.comparing import digest_of
+    from transfer.download.comparing import digest_of
     from transfer.upload.source import delete_unchanged
     from transfer.wire.errors import FileCorrupt
 

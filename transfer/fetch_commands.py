@@ -16,8 +16,8 @@ from transfer.wire.names import check_path, check_session_name
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from transfer.comparing import Comparison
-    from transfer.fetching import Fetched
+    from transfer.download.comparing import Comparison
+    from transfer.download.fetcher import Fetched
     from transfer.wire.exposure_record import Receipt
 
 MISMATCH = 6  # exit code
@@ -49,7 +49,7 @@ def fetch(
 
     A file appears under its name when its digest is right, and nothing that is there already is written to.
     """
-    from transfer.fetching import Fetcher, chosen
+    from transfer.download.fetcher import Fetcher, chosen
 
     session, _, path = what.partition("/")
     check_session_name(session)
@@ -139,7 +139,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Compare files here with what the receiver holds, by digest; tell what is missing, different or extra there."""
-    from transfer.comparing import Verdict, compare
+    from transfer.download.comparing import Verdict, compare
 
     check_session_name(session)
     here = _named(folder, session, path_prefix, whole_session=whole_session)

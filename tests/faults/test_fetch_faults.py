@@ -15,7 +15,7 @@ from chaos_proxy import ChaosProxy
 from scripted_server import scripted
 
 from transfer.client import ReceiverClient
-from transfer.fetching import Fetcher
+from transfer.download.fetcher import Fetcher
 from transfer.upload.sender import FileToSend, Sender
 from transfer.wire.chunks import CHUNK_BYTES, split
 from transfer.wire.digest import chunk_digest, root_digest

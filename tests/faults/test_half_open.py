@@ -10,7 +10,7 @@ import pytest
 from chaos_proxy import ChaosProxy
 
 from transfer.client import ReceiverClient
-from transfer.fetching import Fetcher
+from transfer.download.fetcher import Fetcher
 from transfer.upload.sender import FileToSend, Sender
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import file_digest

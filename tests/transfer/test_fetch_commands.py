@@ -12,7 +12,7 @@ from chaos_proxy import ChaosProxy
 
 import cryoferry as front_door
 from transfer.client import ReceiverClient
-from transfer.fetching import Fetcher
+from transfer.download.fetcher import Fetcher
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import FileCorrupt
 from transfer.wire.exposure_record import Receipt
@@ -154,7 +154,7 @@ def test_send_deletes_only_what_has_its_receipt_and_is_unchanged(receiver, cryof
     assert done.code == 3
     assert content(sent) == {"b.json": b"another content"}
 
-    from transfer import comparing
+    from transfer.download import comparing
 
     read = comparing.digest_of
 

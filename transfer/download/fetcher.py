@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from transfer.client import ReceiverClient
-from transfer.comparing import digest_of
+from transfer.download.comparing import digest_of
 from transfer.pace.retrying import Patience
 from transfer.wire.chunks import split
 from transfer.wire.digest import file_digest

@@ -1,0 +1,1 @@
+"""Fetches committed files, and compares files with the receiver's."""
