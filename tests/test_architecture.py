@@ -70,7 +70,7 @@ def test_scipion_is_imported_by_its_own_distribution_alone() -> None:
     [
         ("transfer", {"numpy", "fastapi", "httpx"}),
         ("transfer.upload.sender", {"numpy", "fastapi"}),
-        ("transfer.commands", {"numpy", "fastapi", "httpx"}),
+        ("transfer.commands.send", {"numpy", "fastapi", "httpx"}),
         ("preprocess.commands", {"numpy", "numba", "matplotlib"}),
         ("api.commands", {"fastapi", "sqlalchemy", "uvicorn"}),
         ("agents.commands", {"numpy", "httpx", "watchdog"}),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transfer.shared_commands import Ca, ClearText, DryRun, Json, TokenFile, connect, progress, stderr_console
+from transfer.commands.shared import Ca, ClearText, DryRun, Json, TokenFile, connect, progress, stderr_console
 from transfer.wire.errors import TransferError
 from transfer.wire.names import check_path, check_session_name
 
@@ -162,7 +162,7 @@ def _name(folder: Path) -> str:
 
 
 def _named(folder: Path, session: str, path_prefix: str, *, whole_session: bool) -> dict[str, Path]:
-    from transfer.commands import plan
+    from transfer.commands.send import plan
 
     sources = sorted(folder.iterdir()) if whole_session and folder.is_dir() else [folder]
     visible = [source for source in sources if not source.name.startswith(".")]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transfer.shared_commands import Ca, ClearText, DryRun, Json, To, TokenFile, connect, progress, stderr_console
+from transfer.commands.shared import Ca, ClearText, DryRun, Json, To, TokenFile, connect, progress, stderr_console
 from transfer.wire.errors import AuthRejected, CertificateRejected, ScopeRejected, TemporaryError, TransferError
 from transfer.wire.names import check_session_name
 

@@ -1,0 +1,1 @@
+"""The commands that move files: `send`, `fetch`, `verify`, `session`."""
