@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.choices import same_result, with_changes
-from agents.journal import NAME, Journal
-from agents.journal_rows import Exposure
-from agents.states import SET_ASIDE, State
+from agents.journal.journal import NAME, Journal
+from agents.journal.rows import Exposure
+from agents.journal.states import SET_ASIDE, State
 from configuration import ConfigError, state_folder
 from transfer.client import ReceiverClient
 

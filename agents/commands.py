@@ -15,8 +15,8 @@ from preprocess.options import ChosenAlignment, takes_alignment_options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from agents.journal import Journal
-    from agents.journal_rows import Exposure
+    from agents.journal.journal import Journal
+    from agents.journal.rows import Exposure
 
 WATCHING, WORKING = "What is watched", "How it works"
 
@@ -163,7 +163,7 @@ def status(
 ) -> None:
     """Show what became of each exposure, here and, if it can be reached, on the receiver."""
     from agents.asking import find_work_folder
-    from agents.journal import Journal
+    from agents.journal.journal import Journal
     from agents.report import as_json, troubles
     from agents.work_folder import is_in_use
 
@@ -249,7 +249,7 @@ def retry(
     """
     from agents.asking import do_retry, find_work_folder, plan_retry
     from agents.choices import changes
-    from agents.journal import Journal
+    from agents.journal.journal import Journal
 
     if not exposures and not failed:
         raise ConfigError("nothing is named to be tried again", hint="Name exposures, or give --failed.")

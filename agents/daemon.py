@@ -28,13 +28,13 @@ from agents.compute import (
     WorkerHung,
 )
 from agents.discovery import Discovery
-from agents.journal import Journal, JournalError
-from agents.journal_rows import Exposure
+from agents.journal.journal import Journal, JournalError
+from agents.journal.rows import Exposure
+from agents.journal.states import UNFINISHED, State
 from agents.layouts import Layout
 from agents.link import Link, LinkStopped
 from agents.publish import exposure_record, outputs_folder, publish_record, seal_outputs, send_outputs
 from agents.settle import FileIdentity
-from agents.states import UNFINISHED, State
 from agents.watcher import Hints
 from agents.work_folder import free_bytes
 from preprocess.options import ChosenAlignment

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from agents.journal import Journal
+from agents.journal.journal import Journal
 from transfer.wire.errors import AuthRejected, ScopeRejected, TemporaryError, TransferError
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from agents.journal import Journal
-from agents.journal_rows import Exposure, Output
+from agents.journal.journal import Journal
+from agents.journal.rows import Exposure, Output
 from preprocess.results import ProcessedMovie
 from transfer.client import ReceiverClient
 from transfer.upload.sender import FileToSend, Sender

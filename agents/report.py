@@ -16,9 +16,9 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from agents.journal import Journal
-from agents.journal_rows import Exposure
-from agents.states import SET_ASIDE, State
+from agents.journal.journal import Journal
+from agents.journal.rows import Exposure
+from agents.journal.states import SET_ASIDE, State
 
 log = logging.getLogger("agents")
 

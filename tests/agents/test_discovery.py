@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from agents.discovery import Discovery
-from agents.journal import Journal
+from agents.journal.journal import Journal
+from agents.journal.states import State
 from agents.layouts import AUTO, FLAT
-from agents.states import State
 from agents.watcher import Hints, scan
 from preprocess.simulation import write_mrc
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agents import link as link_module
-from agents.journal import Journal
+from agents.journal.journal import Journal
 from agents.link import Link, LinkStopped
 from agents.report import troubles
 from tests.agents.agent_process import StartAgent, lay

@@ -1,0 +1,1 @@
+"""What became of every exposure, durable; the one place where its state changes."""
