@@ -27,15 +27,15 @@ from agents.compute import (
     WorkerDied,
     WorkerHung,
 )
-from agents.discovery import Discovery
+from agents.finding.discovery import Discovery
+from agents.finding.scan import Hints
+from agents.finding.settle import FileIdentity
 from agents.journal.journal import Journal, JournalError
 from agents.journal.rows import Exposure
 from agents.journal.states import UNFINISHED, State
 from agents.layouts import Layout
 from agents.link import Link, LinkStopped
 from agents.publish import exposure_record, outputs_folder, publish_record, seal_outputs, send_outputs
-from agents.settle import FileIdentity
-from agents.watcher import Hints
 from agents.work_folder import free_bytes
 from preprocess.options import ChosenAlignment
 from transfer.client import ReceiverClient

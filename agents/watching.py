@@ -18,12 +18,12 @@ from rich.console import Console
 
 from agents.choices import to_json
 from agents.daemon import Agent, WatchSettings
+from agents.finding.remote_names import remote_path
+from agents.finding.scan import scan
 from agents.journal.journal import Journal
 from agents.journal.states import SET_ASIDE
 from agents.layouts import Layout
-from agents.remote_names import remote_path
 from agents.report import Report
-from agents.watcher import scan
 from agents.work_folder import WorkLock, check_apart
 from configuration import ConfigError
 from preprocess.movies.structure import missing_structure

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
+from agents.finding.settle import FileIdentity
 from agents.journal.rows import Exposure, Output, Standing, exposure_of, identity_columns, output_of
 from agents.journal.schema import SCHEMA, SCHEMA_VERSION
 from agents.journal.states import TRANSITIONS, State
-from agents.settle import FileIdentity
 from transfer.wire.exposure_record import ExposureRecord, Receipt
 
 NAME = "journal.sqlite"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from agents.finding.settle import FileIdentity
 from agents.journal.states import State
-from agents.settle import FileIdentity
 from transfer.wire.exposure_record import ExposureRecord, Receipt
 
 

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
+from agents.finding.settle import FileIdentity
 from agents.journal.journal import Journal, JournalError, JournalFull, WrongTransition
 from agents.journal.rows import Exposure, Output
 from agents.journal.states import TRANSITIONS, State
-from agents.settle import FileIdentity
 from agents.work_folder import WorkFolderTaken, WorkLock, check_apart, is_in_use
 from configuration import ConfigError
 from transfer.wire.exposure_record import (

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.settle import FileIdentity, Settling, Verdict
+from agents.finding.settle import FileIdentity, Settling, Verdict
 from preprocess.movies.structure import missing_structure
 from preprocess.simulation import write_mrc, write_tiff
 

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from agents.finding.late_sidecars import LateSidecars
+from agents.finding.remote_names import remote_path
+from agents.finding.scan import Scan, Scanner
+from agents.finding.settle import FileIdentity, Settling, Verdict
 from agents.journal.journal import Journal
 from agents.journal.rows import Standing
 from agents.journal.states import State
-from agents.late_sidecars import LateSidecars
 from agents.layouts import Layout
-from agents.remote_names import remote_path
-from agents.settle import FileIdentity, Settling, Verdict
-from agents.watcher import Scan, Scanner
 from preprocess.movies.structure import missing_structure
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from pathlib import Path
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
+from agents.finding.settle import FileIdentity
 from agents.layouts import Layout
-from agents.settle import FileIdentity
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.discovery import Discovery
+from agents.finding.discovery import Discovery
+from agents.finding.scan import Hints, scan
 from agents.journal.journal import Journal
 from agents.journal.states import State
 from agents.layouts import AUTO, FLAT
-from agents.watcher import Hints, scan
 from preprocess.simulation import write_mrc
 
 

@@ -1,0 +1,1 @@
+"""Finds movies in the source, and tells when each is finished."""
