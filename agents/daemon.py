@@ -34,8 +34,8 @@ from agents.journal.journal import Journal, JournalError
 from agents.journal.rows import Exposure
 from agents.journal.states import UNFINISHED, State
 from agents.layouts import Layout
-from agents.link import Link, LinkStopped
-from agents.publish import exposure_record, outputs_folder, publish_record, seal_outputs, send_outputs
+from agents.sending.publish import exposure_record, outputs_folder, publish_record, seal_outputs, send_outputs
+from agents.sending.receiver_link import Link, LinkStopped
 from agents.work_folder import free_bytes
 from preprocess.options import ChosenAlignment
 from transfer.client import ReceiverClient

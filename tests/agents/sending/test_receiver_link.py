@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agents import link as link_module
 from agents.journal.journal import Journal
-from agents.link import Link, LinkStopped
 from agents.report import troubles
+from agents.sending import receiver_link as link_module
+from agents.sending.receiver_link import Link, LinkStopped
 from tests.agents.agent_process import StartAgent, lay
 from transfer.client import ReceiverClient
 from transfer.wire.errors import AuthRejected, LinkLost

@@ -1,0 +1,1 @@
+"""From sealed outputs to a published exposure, whatever the link does."""
