@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.choices import same_result, with_changes
 from agents.journal.journal import NAME, Journal
 from agents.journal.rows import Exposure
 from agents.journal.states import SET_ASIDE, State
+from agents.workers.jobs import same_result, with_changes
 from configuration import ConfigError, state_folder
 from transfer.client import ReceiverClient
 

@@ -248,8 +248,8 @@ def retry(
     otherwise the next `cryoferry watch` does it.
     """
     from agents.asking import do_retry, find_work_folder, plan_retry
-    from agents.choices import changes
     from agents.journal.journal import Journal
+    from agents.workers.jobs import changes
 
     if not exposures and not failed:
         raise ConfigError("nothing is named to be tried again", hint="Name exposures, or give --failed.")

@@ -17,16 +17,6 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from agents.choices import from_json, to_json, with_changes
-from agents.compute import (
-    AlignmentError,
-    AlignmentPostponed,
-    AlignmentRefused,
-    AlignmentStopped,
-    Worker,
-    WorkerDied,
-    WorkerHung,
-)
 from agents.finding.discovery import Discovery
 from agents.finding.scan import Hints
 from agents.finding.settle import FileIdentity
@@ -37,6 +27,16 @@ from agents.layouts import Layout
 from agents.sending.publish import exposure_record, outputs_folder, publish_record, seal_outputs, send_outputs
 from agents.sending.receiver_link import Link, LinkStopped
 from agents.work_folder import free_bytes
+from agents.workers.jobs import from_json, to_json, with_changes
+from agents.workers.local_process import (
+    AlignmentError,
+    AlignmentPostponed,
+    AlignmentRefused,
+    AlignmentStopped,
+    Worker,
+    WorkerDied,
+    WorkerHung,
+)
 from preprocess.options import ChosenAlignment
 from transfer.client import ReceiverClient
 from transfer.pace.pacing import Pacer

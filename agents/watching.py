@@ -16,7 +16,6 @@ from types import FrameType
 
 from rich.console import Console
 
-from agents.choices import to_json
 from agents.daemon import Agent, WatchSettings
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import scan
@@ -25,6 +24,7 @@ from agents.journal.states import SET_ASIDE
 from agents.layouts import Layout
 from agents.report import Report
 from agents.work_folder import WorkLock, check_apart
+from agents.workers.jobs import to_json
 from configuration import ConfigError
 from preprocess.movies.structure import missing_structure
 from transfer.client import ReceiverClient

@@ -25,7 +25,7 @@ MOVIES = 8
 def kill_worker(agent: AgentProcess) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(agent.process.pid).children():
-            if "agents.worker" in child.cmdline():
+            if "agents.workers.child" in child.cmdline():
                 child.kill()
 
 

@@ -54,7 +54,7 @@ class WholePath:
     def kill_worker(self) -> bool:
         for child in psutil.Process(self.agent.process.pid).children():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if "agents.worker" in child.cmdline():
+                if "agents.workers.child" in child.cmdline():
                     child.kill()
                     return True
         return False

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.choices import changes, from_json, same_result, to_json, with_changes
-from agents.compute import (
+from agents.workers.jobs import changes, from_json, same_result, to_json, with_changes
+from agents.workers.local_process import (
     AlignmentRefused,
     AlignmentStopped,
     Worker,
@@ -94,7 +94,7 @@ def test_an_agent_that_ends_does_not_wait_for_its_worker(worker: Worker, simulat
 def test_a_worker_dies_with_its_agent(tmp_path: Path) -> None:
     """The agent is a process that starts a worker, tells its id and is killed."""
     program = (
-        "import threading, time; from pathlib import Path; from agents.compute import Worker\n"
+        "import threading, time; from pathlib import Path; from agents.workers.local_process import Worker\n"
         "worker = Worker(); worker.start(); print(worker.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as agent:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from agents.choices import from_json, processed_to_json
+from agents.workers.jobs import from_json, processed_to_json
 from preprocess.errors import PreprocessError
 from preprocess.pipeline import process_movie
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agents.choices import processed_from_json, to_json
+from agents.workers.jobs import processed_from_json, to_json
 from preprocess.options import ChosenAlignment
 from preprocess.results import ProcessedMovie
 
@@ -116,7 +116,7 @@ class Worker:
         if self._process is None:
             self._received = b""
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "agents.worker", str(os.getpid())],
+                [sys.executable, "-m", "agents.workers.child", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=self._environment,

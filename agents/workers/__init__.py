@@ -1,0 +1,1 @@
+"""Processes that align movies for the agent, and the jobs that go to them."""
