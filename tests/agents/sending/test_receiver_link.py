@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from agents.commands.progress import troubles
 from agents.journal.journal import Journal
-from agents.report import troubles
 from agents.sending import receiver_link as link_module
 from agents.sending.receiver_link import Link, LinkStopped
 from tests.agents.agent_process import StartAgent, lay

@@ -16,13 +16,13 @@ from types import FrameType
 
 from rich.console import Console
 
+from agents.commands.progress import Report
 from agents.daemon import Agent, WatchSettings
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import scan
 from agents.journal.journal import Journal
 from agents.journal.states import SET_ASIDE
 from agents.layouts import Layout
-from agents.report import Report
 from agents.work_folder import WorkLock, check_apart
 from agents.workers.jobs import to_json
 from configuration import ConfigError
