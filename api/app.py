@@ -15,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import DBAPIError
 
 from api import events, exposures, files, health, openapi, problems, sessions, uploads
-from api.auth import RecentTokens
+from api.access.tokens import RecentTokens
 from api.commit import recover, sweep
 from api.control_bodies import ControlBodies
 from api.database import file_lock, now, upgrade

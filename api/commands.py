@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from api.auth import Token
+    from api.access.tokens import Token
     from api.database import Database
 
 Data = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds everything the receiver keeps.")]
@@ -152,7 +152,7 @@ def create(
     json: Json = False,
 ) -> None:
     """Make a token and print it alone on stdout. It is kept nowhere else: who loses it makes another."""
-    from api.auth import Scope, create_token
+    from api.access.tokens import Scope, create_token
     from transfer.wire.names import check_session_name
 
     if session is not None:
@@ -173,7 +173,7 @@ def create(
 @token.command("list")
 def list_(data: Data, database: DatabaseUrl = None, json: Json = False) -> None:
     """List the tokens, never their secrets."""
-    from api.auth import list_tokens
+    from api.access.tokens import list_tokens
 
     kept = _open(data, database)
     try:
@@ -197,7 +197,7 @@ def revoke(
     json: Json = False,
 ) -> None:
     """Make a token worthless, at once."""
-    from api.auth import list_tokens, revoke_token
+    from api.access.tokens import list_tokens, revoke_token
     from transfer.wire.errors import NotFound
 
     kept = _open(data, database)

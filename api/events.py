@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from sqlalchemy import select
 
-from api.auth import Bearer
+from api.access.tokens import Bearer
 from api.database import events
 from api.openapi import problems
 from api.receiver import receiver_of

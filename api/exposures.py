@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from api.auth import Bearer
+from api.access.tokens import Bearer
 from api.database import add_event, exposure_records, exposures, files, now, registrations
 from api.openapi import problems
 from api.receiver import Receiver, receiver_of

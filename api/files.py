@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy import func, select
 
-from api.auth import Bearer, bulk_bearer
+from api.access.tokens import Bearer, bulk_bearer
 from api.body_sources import body_of
 from api.bulk_requests import whole_number
 from api.content_coding import CONTENT_ENCODING, is_encoded

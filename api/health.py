@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from api.auth import Bearer
+from api.access.tokens import Bearer
 from api.openapi import problems
 from api.receiver import Receiver, receiver_of
 from transfer.wire import protocol

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection, distinct, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.auth import Bearer
+from api.access.tokens import Bearer
 from api.database import Database, add_event, exposures, now, projects, registrations, sessions
 from api.openapi import problems
 from api.receiver import receiver_of

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.auth import Bearer, Token, bulk_bearer
+from api.access.tokens import Bearer, Token, bulk_bearer
 from api.bodies import LOCK_WAIT_S
 from api.body_sources import body_of
 from api.bulk_requests import required_header, uuid_in_path

@@ -22,7 +22,7 @@ START_TIMEOUT_S = 60
 
 def make_token(data: Path, scope: str = "agent", session: str | None = None, url: str | None = None) -> str:
     """Make a token in a receiver's database, whether or not it runs."""
-    from api.auth import Scope, create_token
+    from api.access.tokens import Scope, create_token
     from api.database import Database, upgrade
     from api.settings import ReceiverSettings
 
@@ -63,7 +63,7 @@ class ThreadReceiver:
             time.sleep(0.005)
 
     def token(self, scope: str = "agent", session: str | None = None) -> str:
-        from api.auth import Scope, create_token
+        from api.access.tokens import Scope, create_token
 
         return create_token(self.app.state.receiver.database, Scope(scope), session, None)[1]
 

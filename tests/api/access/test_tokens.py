@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from api.auth import Scope, Token, check_token, create_token, list_tokens, revoke_token
+from api.access.tokens import Scope, Token, check_token, create_token, list_tokens, revoke_token
 from api.database import Database, now, tokens, upgrade
 from transfer.wire.errors import AuthRejected, NotFound, ScopeRejected
 
