@@ -18,7 +18,7 @@ from api import events, exposures, files, health, openapi, problems, sessions, u
 from api.access.tokens import RecentTokens
 from api.commit import recover, sweep
 from api.control_bodies import ControlBodies
-from api.database import file_lock, now, upgrade
+from api.database.engine import file_lock, now, upgrade
 from api.errors import DataFolderInUse
 from api.receiver import Receiver
 from api.settings import ReceiverSettings

@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from api.access.tokens import Token
-    from api.database import Database
+    from api.database.engine import Database
 
 Data = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds everything the receiver keeps.")]
 DatabaseUrl = Annotated[
@@ -112,7 +112,7 @@ def serve(
 
 def _open(data: Path, url: str | None) -> Database:
     """Return the receiver's database, made if need be; the receiver may run or not."""
-    from api.database import Database, upgrade
+    from api.database.engine import Database, upgrade
     from api.settings import ReceiverSettings
     from api.storage import Storage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from anyio import CapacityLimiter
 from fastapi import Request
 
-from api.database import Database
+from api.database.engine import Database
 from api.registrars.runner import RegistrarRunner
 from api.settings import ReceiverSettings
 from api.storage import Storage

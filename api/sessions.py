@@ -9,7 +9,7 @@ from sqlalchemy import Connection, distinct, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.access.tokens import Bearer
-from api.database import Database, add_event, exposures, now, projects, registrations, sessions
+from api.database.engine import Database, add_event, exposures, now, projects, registrations, sessions
 from api.openapi import problems
 from api.receiver import receiver_of
 from transfer.wire import protocol

@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.database import Database, add_event, files, now, sessions, upload_chunks, uploads, withdrawn_uploads
-from api.grouped_writes import GroupedWrites
+from api.database.engine import Database, add_event, files, now, sessions, upload_chunks, uploads, withdrawn_uploads
+from api.database.grouped_writes import GroupedWrites
 from api.reservations import COLUMNS, UNFINISHED, RequireSpace, find_upload, reserve, upload_of
 from api.upload import StoredChunk, Upload, receipt_of, require_quiet
 from transfer.wire.chunks import missing_ranges

@@ -14,7 +14,7 @@ from api.body_sources import body_of
 from api.bulk_requests import required_header, uuid_in_path
 from api.commit import commit, withdraw
 from api.content_coding import CONTENT_ENCODING, is_encoded
-from api.database import now
+from api.database.engine import now
 from api.files import committed_url
 from api.openapi import of_body, parameter, problems
 from api.receiver import Receiver, receiver_of

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Exists, and_, exists, insert, select, update
 
-from api.database import (
+from api.database.engine import (
     Database,
     add_event,
     exposure_records,

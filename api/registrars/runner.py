@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.database import Database
+from api.database.engine import Database
 from api.registrars import Outcome, Registrar, RegistrarUnavailable
 from api.registrars.leader import LeaderLock
 from api.registrars.outbox import Batch, Outbox

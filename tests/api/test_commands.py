@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from api.app import prepared
 from api.commands import _duration
 from api.commands import token as token_commands
-from api.database import file_lock
+from api.database.engine import file_lock
 from api.errors import BadOption, DataFolderInUse, DataFolderUnusable, PortTaken, UnsafeAddress
 from api.server import Address, listen
 from api.settings import ReceiverSettings

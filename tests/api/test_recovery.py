@@ -16,7 +16,7 @@ from sqlalchemy import insert, select, update
 from api.app import prepared
 from api.bodies import lock_whole
 from api.commit import commit, recover, sweep, withdraw
-from api.database import now, sessions, uploads
+from api.database.engine import now, sessions, uploads
 from api.receiver import Receiver
 from api.settings import ReceiverSettings
 from transfer.wire.chunks import CHUNK_BYTES, split

@@ -76,7 +76,7 @@ class Cluster:
         """
         from sqlalchemy import text
 
-        from api.database import Database, metadata
+        from api.database.engine import Database, metadata
 
         if not self._shared:
             self._shared = self.new_database()

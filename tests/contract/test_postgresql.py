@@ -16,7 +16,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from api.database import Database
+from api.database.engine import Database
 from api.errors import BadOption
 
 
@@ -134,8 +134,6 @@ def test_no_refusal_of_a_url_tells_its_password(url) -> None:
 
 def test_a_missing_driver_is_named() -> None:
     """In a Python that finds no psycopg."""
-    program = (
-        "import sys; sys.modules['psycopg'] = None; from api.database import Database; Database('postgresql://h/x')"
-    )
+    program = "import sys; sys.modules['psycopg'] = None; from api.database.engine import Database; Database('postgresql://h/x')"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "BadOption: --database: the driver for postgresql cannot be loaded" in told.stderr

@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from api.app import _sweep
 from api.bodies import try_lock
-from api.database import now, uploads
+from api.database.engine import now, uploads
 
 
 class House:

@@ -77,7 +77,7 @@ def registrar_process(publisher: Any, scipion: Path) -> Iterator[Callable[[], su
 
     def start() -> subprocess.Popen[bytes]:
         script = (
-            "import sys, time; from pathlib import Path; from api.database import Database;"
+            "import sys, time; from pathlib import Path; from api.database.engine import Database;"
             "from api.registrars.runner import RegistrarRunner; from api.registrars.settings import RegistrarSettings;"
             "data = Path(sys.argv[1]);"
             "settings = RegistrarSettings(scipion=Path(sys.argv[2]), relion=False);"

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from api.access.tokens import Scope, Token, check_token, create_token, list_tokens, revoke_token
-from api.database import Database, now, tokens, upgrade
+from api.database.engine import Database, now, tokens, upgrade
 from transfer.wire.errors import AuthRejected, NotFound, ScopeRejected
 
 

@@ -11,7 +11,17 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import func, insert, select, update
 
-from api.database import Database, exposure_records, exposures, files, now, projects, registrations, sessions, upgrade
+from api.database.engine import (
+    Database,
+    exposure_records,
+    exposures,
+    files,
+    now,
+    projects,
+    registrations,
+    sessions,
+    upgrade,
+)
 from transfer.wire.exposure_record import (
     AcquisitionRecord,
     CtfRecord,

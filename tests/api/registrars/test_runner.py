@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from api.database import Database, events
+from api.database.engine import Database, events
 from api.registrars.leader import LeaderLock
 from api.registrars.runner import LONGEST_DELAY_S, RegistrarRunner, delay_s
 from api.registrars.settings import RegistrarSettings

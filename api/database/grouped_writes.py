@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from api.database import Database
+from api.database.engine import Database
 from transfer.wire.errors import ReceiverBusy, TransferError
 
 Result = TypeVar("Result")

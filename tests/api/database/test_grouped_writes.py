@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import event, insert, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from api.database import Database, now, sessions, upgrade
-from api.grouped_writes import GroupedWrites
+from api.database.engine import Database, now, sessions, upgrade
+from api.database.grouped_writes import GroupedWrites
 from transfer.wire.errors import NameTaken
 
 COUNT = 12

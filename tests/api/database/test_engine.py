@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
-from api.database import Database, events, file_lock, metadata, now, sessions, upgrade
+from api.database.engine import Database, events, file_lock, metadata, now, sessions, upgrade
 from api.errors import BadOption
 from api.upload_book import UploadBook
 

@@ -1,0 +1,1 @@
+"""The receiver's database: tables, engine, migrations, writes that share a commit."""
