@@ -11,7 +11,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
 from api.bodies import BodyTaker
-from api.slow_clients import Patience
+from api.http.slow_clients import Patience
 from api.socket_bodies import EXTENSION
 
 BATCH_BYTES = 1 << 20

@@ -9,7 +9,7 @@ from typing import IO, cast
 import zstandard
 
 from api.bodies import ChunkSink
-from api.openapi import parameter
+from api.http.openapi import parameter
 from transfer.wire.digest import new_hasher
 from transfer.wire.errors import BadRequest, ChunkCorrupt, ReceiverBusy, UnsupportedCoding
 from transfer.wire.protocol import H_CONTENT_ENCODING, ZSTD

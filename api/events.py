@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from api.access.tokens import Bearer
 from api.database.engine import events
-from api.openapi import problems
+from api.http.openapi import problems
 from api.receiver import receiver_of
 from api.sessions import session_id_of
 from transfer.wire import protocol

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.access.tokens import Bearer
 from api.database.engine import add_event, exposure_records, exposures, files, now, registrations
-from api.openapi import problems
+from api.http.openapi import problems
 from api.receiver import Receiver, receiver_of
 from api.sessions import open_projects, session_id_of
 from transfer.wire import protocol

@@ -10,11 +10,11 @@ from sqlalchemy import func, select
 
 from api.access.tokens import Bearer, bulk_bearer
 from api.body_sources import body_of
-from api.bulk_requests import whole_number
 from api.content_coding import CONTENT_ENCODING, is_encoded
 from api.database.engine import files
-from api.openapi import of_body, parameter, problems
-from api.problems import answer_of
+from api.http.bulk_requests import whole_number
+from api.http.openapi import of_body, parameter, problems
+from api.http.problems import answer_of
 from api.reading import CommittedFile
 from api.receiver import receiver_of
 from api.receiving import Announced, ContentDigest

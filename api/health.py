@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from api.access.tokens import Bearer
-from api.openapi import problems
+from api.http.openapi import problems
 from api.receiver import Receiver, receiver_of
 from transfer.wire import protocol
 from transfer.wire.protocol import Health, Service

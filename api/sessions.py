@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.access.tokens import Bearer
 from api.database.engine import Database, add_event, exposures, now, projects, registrations, sessions
-from api.openapi import problems
+from api.http.openapi import problems
 from api.receiver import receiver_of
 from transfer.wire import protocol
 from transfer.wire.errors import BadName, NotFound, ScopeRejected

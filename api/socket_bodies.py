@@ -29,7 +29,7 @@ from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from api.bodies import BodyTaker
-from api.slow_clients import GuardedProtocol, Patience
+from api.http.slow_clients import GuardedProtocol, Patience
 
 log = logging.getLogger(__name__)
 

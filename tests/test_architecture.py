@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "benchmarks": {"transfer", "preprocess", "api", "agents"},
 }
 NETWORK = {"httpx", "socket", "http", "urllib", "fastapi", "uvicorn", "requests", "aiohttp"}
-BROAD_CATCHES = {"cryoferry.py": 1, "api/problems.py": 1, "agents/daemon.py": 1}
+BROAD_CATCHES = {"cryoferry.py": 1, "api/http/problems.py": 1, "agents/daemon.py": 1}
 
 
 def sources(package: str) -> list[Path]:

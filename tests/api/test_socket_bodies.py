@@ -10,7 +10,7 @@ import logging
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.slow_clients import GuardedProtocol
+from api.http.slow_clients import GuardedProtocol
 from api.socket_bodies import TESTED_UVICORN, SocketProtocol, protocol_for
 
 RELIED_ON = "1f0ad26f71ba02a760f1965589e05ae7e93ec5eb5a25b6c0d796f71630a3a051"

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.slow_clients import GuardedProtocol
+from api.http.slow_clients import GuardedProtocol
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest, format_content_digest
 

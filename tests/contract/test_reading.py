@@ -96,7 +96,7 @@ def test_what_a_file_is_without_its_bytes(receiver, wire) -> None:
 
 
 def test_a_client_that_does_not_read_loses_its_answer(receiver, wire, monkeypatch) -> None:
-    monkeypatch.setattr("api.slow_clients.GuardedProtocol.WRITE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("api.http.slow_clients.GuardedProtocol.WRITE_TIMEOUT_S", 0.2)
     assert wire.put_file("large", bytes(8_000_000)).status_code == 201
     link = ask(receiver, wire, "large")
     file = receiver.data.resolve() / "sessions/s1/files/large"

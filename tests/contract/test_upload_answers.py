@@ -434,7 +434,7 @@ def test_a_silent_client_is_cut_off(make_receiver, wire_to) -> None:
 
 
 def test_large_requests_before_any_token_take_bounded_memory(make_receiver, wire_to, monkeypatch) -> None:
-    monkeypatch.setattr("api.control_bodies.MAX_LARGE_BYTES", 5 << 20)
+    monkeypatch.setattr("api.http.control_bodies.MAX_LARGE_BYTES", 5 << 20)
     receiver = make_receiver(body_timeout_s=5)
     wire = wire_to(receiver)
     links = [socket.create_connection(("127.0.0.1", receiver.port), timeout=60) for _ in range(2)]

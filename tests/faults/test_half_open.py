@@ -72,7 +72,7 @@ def test_a_file_arrives_though_connections_become_half_open(make_receiver, tmp_p
 
 @pytest.mark.parametrize("kind", ["vanish", "mute"])
 def test_a_file_is_fetched_though_connections_become_half_open(receiver, tmp_path, monkeypatch, file, kind) -> None:
-    monkeypatch.setattr("api.slow_clients.GuardedProtocol.WRITE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("api.http.slow_clients.GuardedProtocol.WRITE_TIMEOUT_S", 0.5)
     with ReceiverClient(receiver.url, receiver.token()) as client, Sender(client) as sender:
         client.open_session("grid1")
         receipt = sender.send(file)

@@ -13,7 +13,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from api.slow_clients import GuardedProtocol
+from api.http.slow_clients import GuardedProtocol
 
 SLOW_CLIENTS = 200
 HELD_BYTES = 256 << 10  # of its body each of them has sent

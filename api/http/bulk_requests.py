@@ -1,7 +1,7 @@
 """What a request says that brings a file's body, read by hand.
 
 FastAPI's own way from a signature to its values took half of the event loop's time for a small file. These routes take
-the bare request instead, and tell of their parameters by `api.openapi.of_body`.
+the bare request instead, and tell of their parameters by `api.http.openapi.of_body`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import answer_of
+from api.http.problems import answer_of
 from transfer.wire.errors import ClientStalled, ReceiverBusy, TooLarge, TransferError
 
 MAX_BYTES = 4 << 20

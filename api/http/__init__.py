@@ -1,0 +1,1 @@
+"""What concerns HTTP alone: problems, OpenAPI, bounds on bodies and slow clients."""
