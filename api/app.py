@@ -16,14 +16,14 @@ from sqlalchemy.exc import DBAPIError
 
 from api import events, exposures, files, health, sessions, uploads
 from api.access.tokens import RecentTokens
-from api.commit import recover, sweep
 from api.database.engine import file_lock, now, upgrade
 from api.errors import DataFolderInUse
 from api.http import openapi, problems
 from api.http.control_bodies import ControlBodies
 from api.receiver import Receiver
 from api.settings import ReceiverSettings
-from api.storage import Storage
+from api.store.commit import recover, sweep
+from api.store.storage import Storage
 
 log = logging.getLogger(__name__)
 

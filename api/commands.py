@@ -114,7 +114,7 @@ def _open(data: Path, url: str | None) -> Database:
     """Return the receiver's database, made if need be; the receiver may run or not."""
     from api.database.engine import Database, upgrade
     from api.settings import ReceiverSettings
-    from api.storage import Storage
+    from api.store.storage import Storage
 
     settings = ReceiverSettings(data=data.absolute(), database=url)
     Storage(settings.data, 0).prepare()

@@ -10,7 +10,7 @@ from aiofiles.threadpool.binary import AsyncFileIO
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.storage import Storage
+from api.store.storage import Storage
 from transfer.wire.protocol import H_CONTENT_RANGE, format_content_range
 
 _BLOCK_BYTES = 1 << 20

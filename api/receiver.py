@@ -8,8 +8,8 @@ from fastapi import Request
 from api.database.engine import Database
 from api.registrars.runner import RegistrarRunner
 from api.settings import ReceiverSettings
-from api.storage import Storage
-from api.upload_book import UploadBook
+from api.store.storage import Storage
+from api.store.upload_book import UploadBook
 
 BODY_THREADS = 8
 

@@ -19,7 +19,7 @@ from api.bodies import BodySink, ChunkSink, lock_span, try_lock
 from api.body_sources import BodySource
 from api.content_coding import DecodingSink
 from api.receiver import Receiver
-from api.upload import StoredChunk, Upload, chunk_numbers, require_generation
+from api.store.upload import StoredChunk, Upload, chunk_numbers, require_generation
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import digest_by_chunks
 from transfer.wire.errors import BadRange, NameTaken, ReceiverBusy

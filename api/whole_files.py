@@ -10,10 +10,10 @@ from anyio import CancelScope, to_thread
 from sqlalchemy.exc import DBAPIError
 
 from api.body_sources import BodySource
-from api.commit import commit, commit_received, withdraw
 from api.receiver import Receiver
 from api.receiving import Announced, Reception, receive
-from api.upload import Upload
+from api.store.commit import commit, commit_received, withdraw
+from api.store.upload import Upload
 from transfer.wire.digest import root_digest
 from transfer.wire.errors import ReceiverBusy, UploadConflict, UploadGone
 from transfer.wire.exposure_record import Receipt

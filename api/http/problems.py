@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api.storage import is_full
+from api.store.storage import is_full
 from transfer.wire.errors import (
     AuthRejected,
     BadRequest,

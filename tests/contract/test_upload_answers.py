@@ -16,7 +16,7 @@ from sqlalchemy import update
 
 from api.bodies import lock_whole
 from api.database.engine import now, uploads
-from api.reservations import PROMISE_S
+from api.store.reservations import PROMISE_S
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest, format_content_digest, root_digest
 from transfer.wire.errors import BY_SLUG

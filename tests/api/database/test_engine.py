@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateTable
 
 from api.database.engine import Database, events, file_lock, metadata, now, sessions, upgrade
 from api.errors import BadOption
-from api.upload_book import UploadBook
+from api.store.upload_book import UploadBook
 
 
 @pytest.fixture

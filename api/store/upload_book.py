@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from api.database.engine import Database, add_event, files, now, sessions, upload_chunks, uploads, withdrawn_uploads
 from api.database.grouped_writes import GroupedWrites
-from api.reservations import COLUMNS, UNFINISHED, RequireSpace, find_upload, reserve, upload_of
-from api.upload import StoredChunk, Upload, receipt_of, require_quiet
+from api.store.reservations import COLUMNS, UNFINISHED, RequireSpace, find_upload, reserve, upload_of
+from api.store.upload import StoredChunk, Upload, receipt_of, require_quiet
 from transfer.wire.chunks import missing_ranges
 from transfer.wire.errors import NotFound, ReceiverBusy, UploadGone
 from transfer.wire.exposure_record import Receipt

@@ -15,10 +15,10 @@ from sqlalchemy import insert, select, update
 
 from api.app import prepared
 from api.bodies import lock_whole
-from api.commit import commit, recover, sweep, withdraw
 from api.database.engine import now, sessions, uploads
 from api.receiver import Receiver
 from api.settings import ReceiverSettings
+from api.store.commit import commit, recover, sweep, withdraw
 from transfer.wire.chunks import CHUNK_BYTES, split
 from transfer.wire.digest import chunk_digest
 from transfer.wire.errors import NotFound, ReceiverBusy, UploadGone, UploadIncomplete

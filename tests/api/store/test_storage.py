@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from api.errors import DataFolderUnusable
-from api.storage import Storage, location_of
+from api.store.storage import Storage, location_of
 from transfer.wire.digest import chunk_digest, root_digest
 from transfer.wire.errors import NameTaken, NotFound, ReceiverFull
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, func, insert, literal_column, select
 
 from api.database.engine import files, now, sessions, upload_chunks, uploads, withdrawn_uploads
-from api.upload import Upload
+from api.store.upload import Upload
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import NameTaken, NotFound, UploadConflict, UploadGone
 from transfer.wire.protocol import UploadDeclaration, UploadState
@@ -100,7 +100,7 @@ def reserve(
     Raises
     ------
     NotFound, UploadConflict, NameTaken, UploadGone, ReceiverFull
-        See `api.upload_book.UploadBook.declare`.
+        See `api.store.upload_book.UploadBook.declare`.
     """
     if not one_request and (own := _declared_before(connection, upload_id, declaration)):
         return own, False

@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 
 from api.bodies import lock_whole
-from api.storage import Storage
-from api.upload import StoredChunk, Upload, require_generation, require_quiet
-from api.upload_book import UploadBook
+from api.store.storage import Storage
+from api.store.upload import StoredChunk, Upload, require_generation, require_quiet
+from api.store.upload_book import UploadBook
 from transfer.wire.chunks import missing_ranges, split
 from transfer.wire.digest import chunk_digest, root_digest
 from transfer.wire.errors import FileCorrupt, NameTaken, ReceiverBusy, UploadGone, UploadIncomplete

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from api.storage import location_of
+from api.store.storage import location_of
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import ReceiverBusy
 from transfer.wire.exposure_record import Receipt

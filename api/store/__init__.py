@@ -1,0 +1,1 @@
+"""Files on the disk: part files, reservations, the durable commit."""
