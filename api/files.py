@@ -9,17 +9,17 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy import func, select
 
 from api.access.tokens import Bearer, bulk_bearer
-from api.body_sources import body_of
-from api.content_coding import CONTENT_ENCODING, is_encoded
 from api.database.engine import files
 from api.http.bulk_requests import whole_number
 from api.http.openapi import of_body, parameter, problems
 from api.http.problems import answer_of
+from api.intake.decoding_sink import CONTENT_ENCODING, is_encoded
+from api.intake.reception import Announced, ContentDigest
+from api.intake.sources import body_of
+from api.intake.whole_file import WholeFile
 from api.reading import CommittedFile
 from api.receiver import receiver_of
-from api.receiving import Announced, ContentDigest
 from api.sessions import session_id_of
-from api.whole_files import WholeFile
 from transfer.wire import protocol
 from transfer.wire.digest import parse_content_digest
 from transfer.wire.errors import (

@@ -17,8 +17,8 @@ from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app, prepared
 from api.errors import BadOption, PortTaken, ReceiverError, UnsafeAddress
+from api.intake.socket_source import DataPlane, protocol_for
 from api.settings import ReceiverSettings
-from api.socket_bodies import DataPlane, protocol_for
 
 log = logging.getLogger(__name__)
 

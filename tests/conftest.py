@@ -42,8 +42,8 @@ class ThreadReceiver:
         import uvicorn
 
         from api.app import create_app
+        from api.intake.socket_source import protocol_for
         from api.settings import ReceiverSettings
-        from api.socket_bodies import protocol_for
 
         self.data = data
         self.settings = ReceiverSettings(**{"data": data, "reserve_bytes": 0, **settings})

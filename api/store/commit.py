@@ -13,7 +13,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from api.bodies import lock_whole
+from api.intake.chunk_sink import lock_whole
 from api.store.storage import Storage
 from api.store.upload import StoredChunk, Upload, require_generation, require_quiet
 from api.store.upload_book import UploadBook

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 import zstandard
 
-from api.content_coding import MOST_WINDOW_BYTES
+from api.intake.decoding_sink import MOST_WINDOW_BYTES
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest, format_content_digest
 

@@ -13,8 +13,8 @@ from uuid import UUID
 from sqlalchemy import update
 
 from api.app import _sweep
-from api.bodies import try_lock
 from api.database.engine import now, uploads
+from api.intake.chunk_sink import try_lock
 
 
 class House:

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from api.app import prepared
-from api.bodies import lock_whole
 from api.database.engine import now, sessions, uploads
+from api.intake.chunk_sink import lock_whole
 from api.receiver import Receiver
 from api.settings import ReceiverSettings
 from api.store.commit import commit, recover, sweep, withdraw

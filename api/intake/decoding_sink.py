@@ -8,8 +8,8 @@ from typing import IO, cast
 
 import zstandard
 
-from api.bodies import ChunkSink
 from api.http.openapi import parameter
+from api.intake.chunk_sink import ChunkSink
 from transfer.wire.digest import new_hasher
 from transfer.wire.errors import BadRequest, ChunkCorrupt, ReceiverBusy, UnsupportedCoding
 from transfer.wire.protocol import H_CONTENT_ENCODING, ZSTD

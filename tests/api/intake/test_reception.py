@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from api.receiving import Taker
+from api.intake.reception import Taker
 from transfer.wire.errors import ReceiverBusy
 
 

@@ -10,9 +10,9 @@ from typing import Protocol
 from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
-from api.bodies import BodyTaker
 from api.http.slow_clients import Patience
-from api.socket_bodies import EXTENSION
+from api.intake.chunk_sink import BodyTaker
+from api.intake.socket_source import EXTENSION
 
 BATCH_BYTES = 1 << 20
 

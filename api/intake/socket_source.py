@@ -28,8 +28,8 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from api.bodies import BodyTaker
 from api.http.slow_clients import GuardedProtocol, Patience
+from api.intake.chunk_sink import BodyTaker
 
 log = logging.getLogger(__name__)
 

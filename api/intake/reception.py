@@ -15,9 +15,9 @@ from typing import Generic, TypeVar
 
 from anyio import to_thread
 
-from api.bodies import BodySink, ChunkSink, lock_span, try_lock
-from api.body_sources import BodySource
-from api.content_coding import DecodingSink
+from api.intake.chunk_sink import BodySink, ChunkSink, lock_span, try_lock
+from api.intake.decoding_sink import DecodingSink
+from api.intake.sources import BodySource
 from api.receiver import Receiver
 from api.store.upload import StoredChunk, Upload, chunk_numbers, require_generation
 from transfer.wire.chunks import CHUNK_BYTES

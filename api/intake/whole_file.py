@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 from anyio import CancelScope, to_thread
 from sqlalchemy.exc import DBAPIError
 
-from api.body_sources import BodySource
+from api.intake.reception import Announced, Reception, receive
+from api.intake.sources import BodySource
 from api.receiver import Receiver
-from api.receiving import Announced, Reception, receive
 from api.store.commit import commit, commit_received, withdraw
 from api.store.upload import Upload
 from transfer.wire.digest import root_digest

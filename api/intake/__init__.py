@@ -1,0 +1,1 @@
+"""Request bodies: from the socket or ASGI through digests onto the disk, in bounded memory."""
