@@ -14,13 +14,13 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import DBAPIError
 
-from api import events, exposures, files, health, sessions, uploads
 from api.access.tokens import RecentTokens
 from api.database.engine import file_lock, now, upgrade
 from api.errors import DataFolderInUse
 from api.http import openapi, problems
 from api.http.control_bodies import ControlBodies
 from api.receiver import Receiver
+from api.routes import events, exposures, files, health, sessions, uploads
 from api.settings import ReceiverSettings
 from api.store.commit import recover, sweep
 from api.store.storage import Storage

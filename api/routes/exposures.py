@@ -14,7 +14,7 @@ from api.access.tokens import Bearer
 from api.database.engine import add_event, exposure_records, exposures, files, now, registrations
 from api.http.openapi import problems
 from api.receiver import Receiver, receiver_of
-from api.sessions import open_projects, session_id_of
+from api.routes.sessions import open_projects, session_id_of
 from transfer.wire import protocol
 from transfer.wire.errors import (
     BadName,

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.access.tokens import Bearer, Token, bulk_bearer
 from api.database.engine import now
-from api.files import committed_url
 from api.http.bulk_requests import required_header, uuid_in_path
 from api.http.openapi import of_body, parameter, problems
 from api.intake.chunk_sink import LOCK_WAIT_S
@@ -18,6 +17,7 @@ from api.intake.decoding_sink import CONTENT_ENCODING, is_encoded
 from api.intake.reception import Announced, ContentDigest, Reception, receive, require_whole_chunks
 from api.intake.sources import body_of
 from api.receiver import Receiver, receiver_of
+from api.routes.files import committed_url
 from api.store.commit import commit, withdraw
 from api.store.upload import Upload
 from transfer.wire import protocol

@@ -17,9 +17,9 @@ from api.intake.decoding_sink import CONTENT_ENCODING, is_encoded
 from api.intake.reception import Announced, ContentDigest
 from api.intake.sources import body_of
 from api.intake.whole_file import WholeFile
-from api.reading import CommittedFile
 from api.receiver import receiver_of
-from api.sessions import session_id_of
+from api.routes.reading import CommittedFile
+from api.routes.sessions import session_id_of
 from transfer.wire import protocol
 from transfer.wire.digest import parse_content_digest
 from transfer.wire.errors import (

@@ -11,7 +11,7 @@ from api.access.tokens import Bearer
 from api.database.engine import events
 from api.http.openapi import problems
 from api.receiver import receiver_of
-from api.sessions import session_id_of
+from api.routes.sessions import session_id_of
 from transfer.wire import protocol
 from transfer.wire.errors import BadName, NotFound, ScopeRejected
 from transfer.wire.names import check_session_name
