@@ -28,7 +28,7 @@ from benchmarks.machine import machine
 from benchmarks.presets import Preset, find_preset, parse_seeds
 from benchmarks.scaling import LENGTHS, SIZES, Scaling, scaling
 from benchmarks.sustained import Sustained
-from preprocess.acquisition import Acquisition
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.outputs import write_text
 
 SOME_FAILED = 3

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.errors import NothingToMeasure
 from benchmarks.presets import Preset
-from preprocess.acquisition import Acquisition, resolve_acquisition
 from preprocess.errors import AcquisitionUnknown
+from preprocess.exposure.acquisition import Acquisition, resolve_acquisition
 from preprocess.movies import open_movie
 from preprocess.settings import EerSettings
 from preprocess.simulation import SimulatedMovie, SimulationSettings, simulate_movie

@@ -78,7 +78,7 @@ def align(
     Their first making takes minutes for large ones. docs/benchmarks.md tells how to read the results.
     """
     from benchmarks.align_command import AlignPlan, run_align_benchmark
-    from preprocess.acquisition import Acquisition
+    from preprocess.exposure.acquisition import Acquisition
 
     plan = AlignPlan(
         presets=tuple(presets or ()),

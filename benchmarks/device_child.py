@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from preprocess.acquisition import Acquisition
 from preprocess.backends.choose import choose_backend
 from preprocess.errors import PreprocessError
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.movie_stages import MovieStages
 from preprocess.pipeline import process_alone
 from preprocess.settings import AlignmentSettings, EerSettings, GainSettings

@@ -9,7 +9,7 @@ from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.backends.contract import Backend
-from preprocess.exposure_dose import ExposureDose
+from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.frames import HeldMovie
 from preprocess.outcome import Outcome
 from preprocess.preparing import PreparedMovie

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from preprocess.backends.contract import Backend, FrameStack
 from preprocess.defect_files import load_defects
 from preprocess.defects import Defects, find_defects
+from preprocess.exposure.grouping import FrameGroups
 from preprocess.gain import divides, load_gain
-from preprocess.grouping import FrameGroups
 from preprocess.movies import Movie
 from preprocess.movies.eer import EerMovie
 from preprocess.quality import LARGEST_SIDE_PX, GainFit, check_gain

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from preprocess.alignment.movie_motion import coarse_bin, kept_frequencies
 from preprocess.backends.contract import Backend
 from preprocess.errors import DeviceOutOfMemory
-from preprocess.grouping import FrameGroups
+from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import Movie
 from preprocess.preparing import PreparedMovie
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from preprocess.acquisition import Acquisition
 from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import Backend
 from preprocess.computing import compute_outcome
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.frames import HeldMovie, hold_movie
 from preprocess.outcome import Outcome, processed_movie, write_outcome
 from preprocess.preparing import PreparedMovie, prepare_movie

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from preprocess.acquisition import Acquisition
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.settings import (
     AlignmentSettings,
     DefectSettings,

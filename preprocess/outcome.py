@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from preprocess import report
-from preprocess.acquisition import Acquisition
 from preprocess.alignment.accumulated import AccumulatedMotion
 from preprocess.alignment.field import DisplacementField, term_names
 from preprocess.alignment.local_motion import LocalDecision
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.defect_files import is_serialem
 from preprocess.defects import Defects
-from preprocess.dose import DoseWeights, critical_dose_scale
 from preprocess.errors import OutputRefused
-from preprocess.exposure_dose import ExposureDose
+from preprocess.exposure.acquisition import Acquisition
+from preprocess.exposure.dose import DoseWeights, critical_dose_scale
+from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.motion_plot import motion_png
 from preprocess.motion_star import MotionStar, motion_star
 from preprocess.motioncor_logs import full_log, patch_log

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from preprocess.acquisition import Acquisition
 from preprocess.errors import DeviceError
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.falling_back import CANNOT, SAID, let_go_of_memory
 from preprocess.memory import refuse_too_large
 from preprocess.movie_stages import MovieStages

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess.acquisition import Acquisition, resolve_acquisition
 from preprocess.alignment.whole_frame import estimation_bin
-from preprocess.dose import DoseWeights, critical_dose_scale, low_rank_weights, plain_weights
-from preprocess.exposure_dose import ExposureDose, exposure_dose, require_for_weighting, require_pixel_size
-from preprocess.grouping import FrameGroups, used_frames
+from preprocess.exposure.acquisition import Acquisition, resolve_acquisition
+from preprocess.exposure.dose import DoseWeights, critical_dose_scale, low_rank_weights, plain_weights
+from preprocess.exposure.exposure_dose import ExposureDose, exposure_dose, require_for_weighting, require_pixel_size
+from preprocess.exposure.grouping import FrameGroups, used_frames
 from preprocess.movies import Movie, open_movie
 from preprocess.output_names import output_paths, refuse_to_write_over
 from preprocess.settings import AlignmentSettings

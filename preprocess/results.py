@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess.acquisition import Acquisition
+from preprocess.exposure.acquisition import Acquisition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

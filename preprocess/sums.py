@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from preprocess.alignment.field import DisplacementField
 from preprocess.backends.contract import ArrivingImage, Backend, FrameStack
-from preprocess.dose import DoseWeights, plain_weights
+from preprocess.exposure.dose import DoseWeights, plain_weights
 from preprocess.pictures import thumbnail_boxes
 from preprocess.settings import AlignmentSettings
 from preprocess.spectrum_tiles import lay_tiles

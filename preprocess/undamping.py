@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from preprocess.alignment.field import DisplacementField
 from preprocess.backends.contract import Undamping
 from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, lanczos_taps
-from preprocess.dose import DoseWeights
+from preprocess.exposure.dose import DoseWeights
 
 FREQUENCIES = 129
 FRACTIONS = 64

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from preprocess.acquisition import Acquisition
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.options import ChosenAlignment
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.patches import PatchLayout
 from preprocess.backends.figures import Figures
-from preprocess.grouping import FrameGroups
+from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import Movie
 from preprocess.replacements import Replacements
 from preprocess.spectrum_tiles import SpectrumTiles

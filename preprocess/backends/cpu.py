@@ -38,7 +38,7 @@ from preprocess.backends.spectrum_layout import (
     whole_multiple,
 )
 from preprocess.errors import DeviceOutOfMemory
-from preprocess.grouping import FrameGroups
+from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import Movie
 from preprocess.replacements import Replacements
 from preprocess.spectrum_tiles import SpectrumTiles

@@ -9,10 +9,10 @@ import pytest
 import tifffile
 from cuda_on_host import cuda_on_host
 
-from preprocess.acquisition import Acquisition
 from preprocess.backends.contract import Backend
 from preprocess.errors import UnreadableMovie
-from preprocess.grouping import FrameGroups
+from preprocess.exposure.acquisition import Acquisition
+from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import open_movie
 from preprocess.pipeline import process_movie
 from preprocess.settings import AlignmentSettings, EerSettings

@@ -9,9 +9,9 @@ import mrcfile
 import numpy as np
 import pytest
 
-from preprocess.acquisition import Acquisition
 from preprocess.backends.choose import choose_backend
 from preprocess.errors import DeviceError, DeviceOutOfMemory
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.movie_stages import MovieStages
 from preprocess.overlapping import process_movies
 from preprocess.pipeline import process_movie

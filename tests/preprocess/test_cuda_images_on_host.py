@@ -12,8 +12,8 @@ import pytest
 from cuda_on_host import cuda_on_host
 from sanitized_run import run_sanitized
 
-from preprocess.acquisition import Acquisition
 from preprocess.alignment.field import DisplacementField
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.pictures import thumbnail_boxes
 from preprocess.pipeline import process_movie
 from preprocess.settings import AlignmentSettings, GainSettings

@@ -14,11 +14,11 @@ import pytest
 import starfile
 import tifffile
 
-from preprocess.acquisition import Acquisition
 from preprocess.backends.cpu import CpuBackend
 from preprocess.defect_files import is_serialem, load_defects
 from preprocess.defects import find_defects
 from preprocess.errors import DefectMismatch, UnsupportedFormat
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline import process_movie
 from preprocess.settings import AlignmentSettings, DefectSettings
 from preprocess.simulation import write_mrc, write_tiff

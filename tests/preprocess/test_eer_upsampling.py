@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import starfile
 
-from preprocess.acquisition import Acquisition
 from preprocess.defect_files import load_defects
 from preprocess.errors import GainMismatch
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.gain import load_gain
 from preprocess.movies import open_movie
 from preprocess.pipeline import process_movie

@@ -11,10 +11,10 @@ import pytest
 from cuda_on_host import cuda_on_host
 
 from preprocess import memory, pipeline
-from preprocess.acquisition import Acquisition
 from preprocess.errors import DeviceLacksFeature, DeviceOutOfMemory
+from preprocess.exposure.acquisition import Acquisition
+from preprocess.exposure.grouping import FrameGroups
 from preprocess.falling_back import SaidOnce
-from preprocess.grouping import FrameGroups
 from preprocess.movie_stages import MovieStages
 from preprocess.movies import open_movie
 from preprocess.movies.tiff_layout import tiff_pages

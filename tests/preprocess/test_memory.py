@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocess.acquisition import Acquisition
 from preprocess.errors import DeviceOutOfMemory
-from preprocess.grouping import FrameGroups
+from preprocess.exposure.acquisition import Acquisition
+from preprocess.exposure.grouping import FrameGroups
 from preprocess.memory import needed_bytes
 from preprocess.movies import open_movie
 from preprocess.pipeline import process_movie
@@ -56,7 +56,7 @@ def test_what_is_there_is_known():
 PEAK = """
 import re
 from pathlib import Path
-from preprocess.acquisition import Acquisition
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline import process_movie
 from preprocess.settings import AlignmentSettings
 known = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=0.83)

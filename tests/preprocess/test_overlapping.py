@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.acquisition import Acquisition
 from preprocess.backends.cpu import CpuBackend
 from preprocess.errors import DeviceOutOfMemory, PreprocessError, UnreadableMovie
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.memory import needed_memory
 from preprocess.movie_stages import MovieStages
 from preprocess.overlapping import process_movies

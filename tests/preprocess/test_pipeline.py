@@ -13,8 +13,8 @@ import pytest
 import scipy.ndimage
 import starfile
 
-from preprocess.acquisition import Acquisition
 from preprocess.errors import AcquisitionUnknown, DeviceError, OutputRefused, UnreadableMovie
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline import process_movie
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings, EerSettings, GainSettings

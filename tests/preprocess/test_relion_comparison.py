@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import starfile
 
-from preprocess.acquisition import Acquisition
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline import process_movie
 from preprocess.settings import AlignmentSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie

@@ -14,7 +14,7 @@ import pytest
 import scipy.ndimage
 import starfile
 
-from preprocess.acquisition import Acquisition
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.micrographs_star import write_micrographs_star
 from preprocess.pipeline import process_movie
 from preprocess.results import OutputFile

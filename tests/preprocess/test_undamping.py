@@ -6,7 +6,7 @@ import numpy as np
 
 from preprocess.alignment.field import DisplacementField
 from preprocess.backends.cpu import CpuBackend
-from preprocess.dose import plain_weights
+from preprocess.exposure.dose import plain_weights
 from preprocess.settings import AlignmentSettings
 from preprocess.sums import micrographs
 from preprocess.undamping import undamping

@@ -19,7 +19,7 @@ from preprocess.backends.cuda.patch_spectra import CudaPatchSpectra, transform_p
 from preprocess.backends.cuda.pixels import replace_pixels
 from preprocess.backends.cuda.spectra import CudaSpectra, transform_frames
 from preprocess.backends.cuda.warping import warped_sums
-from preprocess.grouping import FrameGroups
+from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import Movie
 from preprocess.replacements import Replacements
 

@@ -22,7 +22,7 @@ from agents.workers.local_process import (
     WorkerDied,
     WorkerHung,
 )
-from preprocess.acquisition import Acquisition
+from preprocess.exposure.acquisition import Acquisition
 from preprocess.options import ChosenAlignment
 from preprocess.settings import AlignmentSettings, GainSettings
 

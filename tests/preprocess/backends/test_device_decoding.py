@@ -15,7 +15,7 @@ from PIL import Image
 
 from preprocess.backends.choose import choose_backend
 from preprocess.errors import UnreadableMovie
-from preprocess.grouping import FrameGroups
+from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import Movie, open_movie
 from preprocess.settings import EerSettings
 from preprocess.simulation import write_eer, write_mrc

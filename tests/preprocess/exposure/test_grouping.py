@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import starfile
 
-from preprocess.acquisition import Acquisition
-from preprocess.dose import dose_weights
 from preprocess.errors import ImpossibleSettings
-from preprocess.grouping import FrameGroups, used_frames
+from preprocess.exposure.acquisition import Acquisition
+from preprocess.exposure.dose import dose_weights
+from preprocess.exposure.grouping import FrameGroups, used_frames
 from preprocess.pipeline import process_movie
 from preprocess.settings import AlignmentSettings, EerSettings, FrameSettings
 from preprocess.simulation import SimulationSettings, simulate_movie, write_mrc

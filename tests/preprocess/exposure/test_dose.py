@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from preprocess.dose import (
+from preprocess.exposure.dose import (
     FREQUENCY_COUNT,
     TOLERANCE,
     critical_dose,

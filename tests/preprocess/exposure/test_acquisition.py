@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocess.acquisition import Acquisition, resolve_acquisition
 from preprocess.errors import AcquisitionConflict
+from preprocess.exposure.acquisition import Acquisition, resolve_acquisition
 from preprocess.movies import open_movie
 from preprocess.settings import EerSettings
 from preprocess.sidecars import SidecarUnreadableError, find_sidecars, read_sidecar
 from preprocess.simulation import SimulationSettings, simulate_movie, write_eer, write_mrc, write_tiff
 
-REPO = Path(__file__).resolve().parents[2]
+REPO = Path(__file__).resolve().parents[3]
 REAL_DATA = Path(os.environ.get("CRYOFERRY_TEST_DATA", REPO.parent / "shared" / "data"))
 
 needs_real_data = pytest.mark.skipif(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.acquisition import Acquisition
 from preprocess.errors import AcquisitionUnknown
+from preprocess.exposure.acquisition import Acquisition
 
 
 @dataclass(frozen=True, slots=True)

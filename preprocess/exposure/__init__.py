@@ -1,0 +1,1 @@
+"""What is known of an exposure before alignment: acquisition, dose, groups of frames."""
