@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import Backend, FrameStack
-from preprocess.defect_files import load_defects
-from preprocess.defects import Defects, find_defects
+from preprocess.correction.defect_files import load_defects
+from preprocess.correction.defects import Defects, find_defects
+from preprocess.correction.gain import divides, load_gain
+from preprocess.correction.gain_fit import LARGEST_SIDE_PX, GainFit, check_gain
 from preprocess.exposure.grouping import FrameGroups
-from preprocess.gain import divides, load_gain
 from preprocess.movies import Movie
 from preprocess.movies.eer import EerMovie
-from preprocess.quality import LARGEST_SIDE_PX, GainFit, check_gain
 from preprocess.replacements import find_replacements
 from preprocess.settings import AlignmentSettings, DefectSettings
 

@@ -14,8 +14,9 @@ from preprocess.alignment.accumulated import AccumulatedMotion
 from preprocess.alignment.field import DisplacementField, term_names
 from preprocess.alignment.local_motion import LocalDecision
 from preprocess.alignment.whole_frame import WholeFrameMotion
-from preprocess.defect_files import is_serialem
-from preprocess.defects import Defects
+from preprocess.correction.defect_files import is_serialem
+from preprocess.correction.defects import Defects
+from preprocess.correction.gain_fit import GainFit
 from preprocess.errors import OutputRefused
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.dose import DoseWeights, critical_dose_scale
@@ -27,7 +28,6 @@ from preprocess.movies import Movie
 from preprocess.output_names import output_paths
 from preprocess.outputs import remove_partial_files, write_bytes, write_micrograph
 from preprocess.pictures import spectrum_png, thumbnail_png, whole_spectrum
-from preprocess.quality import GainFit
 from preprocess.relion_motion import relion_motion
 from preprocess.results import OutputFile, ProcessedMovie
 from preprocess.settings import AlignmentSettings

@@ -10,7 +10,7 @@ from cuda_on_host import cuda_on_host
 
 from preprocess.backends.contract import Backend
 from preprocess.backends.cpu import CpuBackend
-from preprocess.defects import find_defects
+from preprocess.correction.defects import find_defects
 from preprocess.replacements import find_replacements
 from preprocess.spectrum_tiles import SpectrumTiles, lay_tiles
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import starfile
 
-from preprocess.defect_files import load_defects
+from preprocess.correction.defect_files import load_defects
+from preprocess.correction.gain import load_gain
 from preprocess.errors import GainMismatch
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.gain import load_gain
 from preprocess.movies import open_movie
 from preprocess.pipeline import process_movie
 from preprocess.settings import AlignmentSettings, EerSettings, GainSettings

@@ -9,7 +9,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from preprocess.gain import load_gain
+from preprocess.correction.gain import load_gain
 from preprocess.movies import open_movie
 from preprocess.settings import EerSettings, GainSettings
 from preprocess.simulation import write_eer, write_gain, write_mrc, write_tiff

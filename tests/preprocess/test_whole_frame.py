@@ -12,7 +12,7 @@ from preprocess.alignment.whole_frame import (
     signal_weights,
 )
 from preprocess.backends.cpu import CpuBackend
-from preprocess.defects import find_defects
+from preprocess.correction.defects import find_defects
 from preprocess.replacements import find_replacements
 from preprocess.simulation import SimulationSettings, simulate_movie
 

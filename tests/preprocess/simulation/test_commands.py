@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from preprocess.correction.gain import load_gain
 from preprocess.exposure.acquisition import resolve_acquisition
-from preprocess.gain import load_gain
 from preprocess.movies import open_movie
 from preprocess.settings import GainSettings
 

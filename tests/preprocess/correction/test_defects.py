@@ -1,7 +1,7 @@
 import numpy as np
 
 from preprocess.backends.cpu import CpuBackend
-from preprocess.defects import find_defects
+from preprocess.correction.defects import find_defects
 from preprocess.replacements import find_replacements
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.correction.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image
 from preprocess.errors import DefectMismatch, UnreadableMovie, UnsupportedFormat
-from preprocess.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image
 
 Mask = NDArray[np.bool_]
 

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from preprocess.gain import turned
+from preprocess.correction.gain import turned
 from preprocess.image_centre import centre_of, centre_slices
 from preprocess.settings import GainSettings
 

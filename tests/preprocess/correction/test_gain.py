@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from preprocess.correction.gain import load_gain
 from preprocess.errors import GainMismatch, UnsupportedFormat
-from preprocess.gain import load_gain
 from preprocess.movies import open_movie
 from preprocess.settings import GainSettings
 from preprocess.simulation import write_eer, write_gain, write_mrc, write_tiff

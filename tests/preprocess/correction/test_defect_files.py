@@ -15,8 +15,8 @@ import starfile
 import tifffile
 
 from preprocess.backends.cpu import CpuBackend
-from preprocess.defect_files import is_serialem, load_defects
-from preprocess.defects import find_defects
+from preprocess.correction.defect_files import is_serialem, load_defects
+from preprocess.correction.defects import find_defects
 from preprocess.errors import DefectMismatch, UnsupportedFormat
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline import process_movie

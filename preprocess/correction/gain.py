@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.correction.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image
 from preprocess.errors import GainMismatch, UnreadableMovie, UnsupportedFormat
 from preprocess.movies.eer import EerMovie
 from preprocess.movies.movie import Movie
-from preprocess.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image
 from preprocess.settings import GainSettings
 
 _FALCON = ".gain"

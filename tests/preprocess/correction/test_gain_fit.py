@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from preprocess.gain import turned
+from preprocess.correction.gain import turned
+from preprocess.correction.gain_fit import LARGEST_SIDE_PX, ORIENTATIONS, check_gain
 from preprocess.image_centre import centre_of
-from preprocess.quality import LARGEST_SIDE_PX, ORIENTATIONS, check_gain
 from preprocess.settings import GainSettings
 
 NO_PIXELS = np.zeros(0, np.int64)

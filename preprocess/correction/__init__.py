@@ -1,0 +1,1 @@
+"""What the camera adds and what takes it away: gain references, defects, and whether they fit."""
