@@ -17,7 +17,7 @@ field_error(whole_frame_field(movie.height, movie.width, shifts), truth)  # shif
 ```
 
 Any object with `frame_count` and `displacement(frame_index, y, x) -> (dy, dx)` is a field: what lies at (y, x) of the
-micrograph lies at (y + dy, x + dx) of that frame. Polynomials as in `preprocess.alignment.field` are
+micrograph lies at (y + dy, x + dx) of that frame. Polynomials as in `preprocess.geometry.field` are
 `PolynomialField(height, width, np.stack([field.y, field.x], axis=1))`. With estimates on the grid of one's own,
 `summarised(estimate - truth)` takes arrays (frames, 2, places); `grid_places(height, width)` gives the places,
 `true_displacement(truth, frame_index, y, x)` the truth there. `relion_field(star_path)` reads RELION's result.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import ResultUnreadable
 from benchmarks.star_file import read_star
-from preprocess.alignment.field import terms_at
+from preprocess.geometry.field import terms_at
 
 Places = NDArray[np.float64]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.alignment.accumulated import accumulated_motion
-from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.backends.contract import Backend
 from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.frames import HeldMovie
+from preprocess.geometry.accumulated_motion import accumulated_motion
+from preprocess.geometry.field import DisplacementField
 from preprocess.outcome import Outcome
 from preprocess.preparing import PreparedMovie
 from preprocess.stage_clock import StageClock

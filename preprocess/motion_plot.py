@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from preprocess.alignment.accumulated import AccumulatedMotion
+from preprocess.geometry.accumulated_motion import AccumulatedMotion
 from preprocess.lettering import write
 from preprocess.pictures import png
 

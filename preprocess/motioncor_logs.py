@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.alignment.field import DisplacementField
+from preprocess.geometry.field import DisplacementField
 
 
 def full_log(field: DisplacementField, first_frame: int) -> str:

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 
 from preprocess import report
-from preprocess.alignment.accumulated import AccumulatedMotion
-from preprocess.alignment.field import DisplacementField, term_names
 from preprocess.alignment.local_motion import LocalDecision
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.correction.defect_files import is_serialem
@@ -21,6 +19,8 @@ from preprocess.errors import OutputRefused
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.dose import DoseWeights, critical_dose_scale
 from preprocess.exposure.exposure_dose import ExposureDose
+from preprocess.geometry.accumulated_motion import AccumulatedMotion
+from preprocess.geometry.field import DisplacementField, term_names
 from preprocess.motion_plot import motion_png
 from preprocess.motion_star import MotionStar, motion_star
 from preprocess.motioncor_logs import full_log, patch_log

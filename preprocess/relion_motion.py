@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.field import EXPONENTS, MEANS, DisplacementField, term_count
+from preprocess.geometry.field import EXPONENTS, MEANS, DisplacementField, term_count
 
 POWERS = 3
 LOCAL_TERMS = (1, 2, 3, 4, 5)

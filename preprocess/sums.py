@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.field import DisplacementField
 from preprocess.backends.contract import ArrivingImage, Backend, FrameStack
 from preprocess.exposure.dose import DoseWeights, plain_weights
+from preprocess.geometry.field import DisplacementField
+from preprocess.geometry.spectrum_tiles import lay_tiles
 from preprocess.pictures import thumbnail_boxes
 from preprocess.settings import AlignmentSettings
-from preprocess.spectrum_tiles import lay_tiles
 from preprocess.undamping import undamping
 
 

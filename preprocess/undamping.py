@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.field import DisplacementField
 from preprocess.backends.contract import Undamping
 from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, lanczos_taps
 from preprocess.exposure.dose import DoseWeights
+from preprocess.geometry.field import DisplacementField
 
 FREQUENCIES = 129
 FRACTIONS = 64

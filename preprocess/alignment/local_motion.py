@@ -18,11 +18,11 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-from preprocess.alignment.field import EXPONENTS, MOST_DEGREE, DisplacementField, term_count
 from preprocess.alignment.motion_model import ORDERS, LocalEvidence, MotionModel
-from preprocess.alignment.patches import PatchLayout
 from preprocess.alignment.whole_frame import LOWEST_CYCLES, signal_weights
 from preprocess.backends.contract import RING_COUNT, PatchSpectra
+from preprocess.geometry.field import EXPONENTS, MOST_DEGREE, DisplacementField, term_count
+from preprocess.geometry.patches import PatchLayout
 
 LEAST_DEGREE = 2
 """Of the polynomials in space; up to MOST_DEGREE where there are that many patches and one, along either axis."""

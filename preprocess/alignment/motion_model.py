@@ -18,8 +18,8 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 
-from preprocess.alignment.field import MOST_DEGREE
-from preprocess.alignment.patches import patch_window
+from preprocess.geometry.field import MOST_DEGREE
+from preprocess.geometry.patches import patch_window
 
 FIRST_VARIANCE_PX2 = 4.0
 LEAST_VARIANCE_PX2, MOST_VARIANCE_PX2 = 1e-6, 1e6

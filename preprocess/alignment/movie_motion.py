@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.field import DisplacementField
 from preprocess.alignment.local_motion import LocalDecision, estimate_local_motion
-from preprocess.alignment.patches import lay_patches, patch_counts
 from preprocess.alignment.whole_frame import WholeFrameMotion, estimate_motion, estimation_bin, no_motion
 from preprocess.backends.contract import FrameStack
+from preprocess.geometry.field import DisplacementField
+from preprocess.geometry.patches import lay_patches, patch_counts
 
 COARSE_SIDE_PX = 1536
 SMALL_SIDE_PX = 1536

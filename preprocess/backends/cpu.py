@@ -13,8 +13,6 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from preprocess.alignment.field import DisplacementField
-from preprocess.alignment.patches import PatchLayout, patch_window
 from preprocess.backends import cpu_images, image_kernels
 from preprocess.backends import cpu_kernels as kernels
 from preprocess.backends.contract import (
@@ -39,9 +37,11 @@ from preprocess.backends.spectrum_layout import (
 )
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.exposure.grouping import FrameGroups
+from preprocess.geometry.field import DisplacementField
+from preprocess.geometry.patches import PatchLayout, patch_window
+from preprocess.geometry.replacements import Replacements
+from preprocess.geometry.spectrum_tiles import SpectrumTiles
 from preprocess.movies import Movie
-from preprocess.replacements import Replacements
-from preprocess.spectrum_tiles import SpectrumTiles
 from preprocess.system_memory import available_bytes
 
 

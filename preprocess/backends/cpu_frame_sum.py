@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from preprocess.backends import image_kernels as kernels
 from preprocess.backends.figures import ROW_FIGURES, Figures, RowFigures
 from preprocess.backends.row_threads import RowThreads
-from preprocess.image_centre import centre_of
+from preprocess.geometry.image_centre import centre_of
 
 
 class CpuFrameSum:

@@ -12,7 +12,7 @@ from preprocess.backends import image_kernels as kernels
 from preprocess.backends.contract import Image
 from preprocess.backends.figures import FLOAT16_LARGEST, ROW_FIGURES, Figures, RowFigures
 from preprocess.backends.row_threads import RowThreads
-from preprocess.spectrum_tiles import SpectrumTiles
+from preprocess.geometry.spectrum_tiles import SpectrumTiles
 
 ROWS_AT_ONCE = 64
 

@@ -16,7 +16,7 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from preprocess.correction.gain import turned
-from preprocess.image_centre import centre_of, centre_slices
+from preprocess.geometry.image_centre import centre_of, centre_slices
 from preprocess.settings import GainSettings
 
 SMOOTHING_PX = 16

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from preprocess.alignment.field import DisplacementField, terms_at
-from preprocess.alignment.patches import lay_patches, patch_window
 from preprocess.backends.contract import RING_COUNT, Backend
 from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps
-from preprocess.replacements import find_replacements
+from preprocess.geometry.field import DisplacementField, terms_at
+from preprocess.geometry.patches import lay_patches, patch_window
+from preprocess.geometry.replacements import find_replacements
 
 COUNT, HEIGHT, WIDTH = 3, 70, 150  # neither is a multiple of a kernel's blocks
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from odd_movie import COUNT, HEIGHT, WIDTH, hold, measured, movie_frames, wavy_field
 
-from preprocess.alignment.field import DisplacementField
 from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import Backend
 from preprocess.backends.spectrum_layout import lanczos_taps
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.geometry.field import DisplacementField
 from preprocess.pipeline import process_movie
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings, GainSettings

@@ -11,8 +11,8 @@ from cuda_on_host import cuda_on_host
 from preprocess.backends.contract import Backend
 from preprocess.backends.cpu import CpuBackend
 from preprocess.correction.defects import find_defects
-from preprocess.replacements import find_replacements
-from preprocess.spectrum_tiles import SpectrumTiles, lay_tiles
+from preprocess.geometry.replacements import find_replacements
+from preprocess.geometry.spectrum_tiles import SpectrumTiles, lay_tiles
 
 COUNT, HEIGHT, WIDTH = 3, 70, 150  # neither is a multiple of a kernel's blocks
 

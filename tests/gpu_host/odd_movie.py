@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.alignment.field import DisplacementField
-from preprocess.alignment.patches import PatchLayout, lay_patches
 from preprocess.backends.contract import RING_COUNT, Backend, FrameStack
+from preprocess.geometry.field import DisplacementField
+from preprocess.geometry.patches import PatchLayout, lay_patches
 
 COUNT, HEIGHT, WIDTH = 5, 97, 203
 

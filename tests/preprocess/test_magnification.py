@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import typer
 
-from preprocess.alignment.field import DisplacementField
+from preprocess.geometry.field import DisplacementField
 from preprocess.options import chosen_alignment
 from preprocess.pipeline import process_movie
 from preprocess.results import ProcessedMovie

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess.alignment.accumulated import AccumulatedMotion, accumulated_motion
 from preprocess.backends.cpu import CpuBackend
+from preprocess.geometry.accumulated_motion import AccumulatedMotion, accumulated_motion
+from preprocess.geometry.spectrum_tiles import lay_tiles
 from preprocess.motion_plot import _ticks, motion_png
 from preprocess.pictures import spectrum_png, thumbnail_boxes, thumbnail_png, whole_spectrum
-from preprocess.spectrum_tiles import lay_tiles
 
 
 def power_spectrum(image):

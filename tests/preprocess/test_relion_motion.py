@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import starfile
 
-from preprocess.alignment.field import DisplacementField, terms_at
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.geometry.field import DisplacementField, terms_at
 from preprocess.motion_star import MotionStar, motion_star
 from preprocess.motioncor_logs import full_log, patch_log
 from preprocess.pipeline import process_movie

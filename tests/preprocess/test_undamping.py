@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.alignment.field import DisplacementField
 from preprocess.backends.cpu import CpuBackend
 from preprocess.exposure.dose import plain_weights
+from preprocess.geometry.field import DisplacementField
 from preprocess.settings import AlignmentSettings
 from preprocess.sums import micrographs
 from preprocess.undamping import undamping

@@ -17,7 +17,7 @@ from preprocess.backends.cuda.pixels import with_pixels
 from preprocess.backends.cuda.sources import frame_type
 from preprocess.backends.cuda.stack import CudaFrameStack
 from preprocess.backends.cuda.written_images import ImageOnItsWay, bring_down
-from preprocess.spectrum_tiles import SpectrumTiles
+from preprocess.geometry.spectrum_tiles import SpectrumTiles
 
 
 class CudaBackend:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.patches import PatchLayout
 from preprocess.backends.contract import RING_COUNT, PatchMeasures
 from preprocess.backends.cuda.aligned import AlignedSpectra
 from preprocess.backends.cuda.binning import bin_frames
@@ -16,6 +15,7 @@ from preprocess.backends.cuda.device import DeviceArray, on_its_device
 from preprocess.backends.cuda.device_memory import in_batches
 from preprocess.backends.cuda.sources import kernel
 from preprocess.backends.cuda.spectra import BYTES_A_PIXEL, transform_flop
+from preprocess.geometry.patches import PatchLayout
 
 
 class CudaPatchSpectra:

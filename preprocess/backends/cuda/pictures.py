@@ -8,7 +8,7 @@ from preprocess.backends.contract import Image
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray
 from preprocess.backends.cuda.sources import blocks_over, kernel
-from preprocess.spectrum_tiles import SpectrumTiles
+from preprocess.geometry.spectrum_tiles import SpectrumTiles
 
 TILES_AT_ONCE = 16
 """Tiles that are transformed together; the last ones are followed by tiles that do not count."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray
 from preprocess.backends.cuda.sources import blocks_over, frame_type, kernel
-from preprocess.replacements import Replacements
+from preprocess.geometry.replacements import Replacements
 
 
 def replace_pixels(device: CudaDevice, frames: DeviceArray, replacements: Replacements) -> None:

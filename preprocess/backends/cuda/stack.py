@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.field import DisplacementField
-from preprocess.alignment.patches import PatchLayout
 from preprocess.backends.contract import DeviceImage, FrameReceiver, Image
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.decoding import fill_frames, sum_groups
@@ -20,8 +18,10 @@ from preprocess.backends.cuda.pixels import replace_pixels
 from preprocess.backends.cuda.spectra import CudaSpectra, transform_frames
 from preprocess.backends.cuda.warping import warped_sums
 from preprocess.exposure.grouping import FrameGroups
+from preprocess.geometry.field import DisplacementField
+from preprocess.geometry.patches import PatchLayout
+from preprocess.geometry.replacements import Replacements
 from preprocess.movies import Movie
-from preprocess.replacements import Replacements
 
 
 class CudaFrameStack:

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.patches import patch_window
 from preprocess.backends.cuda.device import DeviceArray
 from preprocess.backends.cuda.device_memory import DeviceMemory
 from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps, ring_indices, ring_sizes
+from preprocess.geometry.patches import patch_window
 
 MOST_TABLES = 32
 

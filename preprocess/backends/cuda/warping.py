@@ -8,11 +8,11 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.field import MOST_DEGREE, DisplacementField
 from preprocess.backends.contract import DeviceImage
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, cupy
 from preprocess.backends.cuda.sources import blocks_over, frame_type, kernel
+from preprocess.geometry.field import MOST_DEGREE, DisplacementField
 
 MOST_SUMS = 16
 """Sums that one pass over the frames accumulates; more take several."""

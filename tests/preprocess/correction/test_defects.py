@@ -2,7 +2,7 @@ import numpy as np
 
 from preprocess.backends.cpu import CpuBackend
 from preprocess.correction.defects import find_defects
-from preprocess.replacements import find_replacements
+from preprocess.geometry.replacements import find_replacements
 
 
 def noisy_sum(seed=0):

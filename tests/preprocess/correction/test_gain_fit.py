@@ -3,7 +3,7 @@ import pytest
 
 from preprocess.correction.gain import turned
 from preprocess.correction.gain_fit import LARGEST_SIDE_PX, ORIENTATIONS, check_gain
-from preprocess.image_centre import centre_of
+from preprocess.geometry.image_centre import centre_of
 from preprocess.settings import GainSettings
 
 NO_PIXELS = np.zeros(0, np.int64)

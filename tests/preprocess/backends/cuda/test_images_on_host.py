@@ -12,13 +12,13 @@ import pytest
 from cuda_on_host import cuda_on_host
 from sanitized_run import run_sanitized
 
-from preprocess.alignment.field import DisplacementField
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.geometry.field import DisplacementField
+from preprocess.geometry.spectrum_tiles import lay_tiles
 from preprocess.pictures import thumbnail_boxes
 from preprocess.pipeline import process_movie
 from preprocess.settings import AlignmentSettings, GainSettings
 from preprocess.simulation import write_gain, write_mrc
-from preprocess.spectrum_tiles import lay_tiles
 
 SUPER_RESOLUTION = (40, 8184, 11520)  # frames of a K3 camera: height and width
 SUMS = 7
@@ -89,9 +89,9 @@ def test_a_faint_movie_gets_the_same_figures_and_float16_images_as_on_the_cpu(tm
 SANITIZED = """
 import numpy as np
 from cuda_on_host import cuda_on_host
-from preprocess.alignment.field import DisplacementField
-from preprocess.replacements import find_replacements
-from preprocess.spectrum_tiles import SpectrumTiles
+from preprocess.geometry.field import DisplacementField
+from preprocess.geometry.replacements import find_replacements
+from preprocess.geometry.spectrum_tiles import SpectrumTiles
 
 random = np.random.default_rng(0)
 frames = random.poisson(3, (3, 45, 131)).astype(np.uint8)

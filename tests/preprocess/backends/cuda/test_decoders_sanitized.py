@@ -14,7 +14,7 @@ import pytest
 
 from preprocess.simulation.eer_writer import encode_events
 
-TESTS = Path(__file__).parents[2]
+TESTS = Path(__file__).parents[3]
 KERNELS = TESTS.parent / "preprocess/backends/cuda/kernels"
 LZW, DEFLATE, EVENTS = 0, 1, 2
 ROUNDS = 120

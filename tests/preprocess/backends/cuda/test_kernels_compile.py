@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cuda_on_host import cuda_on_host
 
-KERNELS = Path(__file__).parents[3] / "preprocess/backends/cuda/kernels"
+KERNELS = Path(__file__).parents[4] / "preprocess/backends/cuda/kernels"
 FILES = sorted(path.stem for path in KERNELS.glob("*.cu"))
 DEVICES = ["sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90"]
 

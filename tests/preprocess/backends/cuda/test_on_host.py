@@ -17,12 +17,12 @@ from cuda_on_host import CudaOnHost
 from odd_movie import COUNT, HEIGHT, WIDTH, hold, layout_of, measured, movie_frames, wavy_field
 from sanitized_run import run_sanitized
 
-from preprocess.alignment.field import DisplacementField
-from preprocess.alignment.patches import lay_patches
 from preprocess.alignment.whole_frame import estimation_bin
 from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import RING_COUNT, Backend
 from preprocess.errors import DeviceError, DeviceOutOfMemory
+from preprocess.geometry.field import DisplacementField
+from preprocess.geometry.patches import lay_patches
 
 
 @pytest.fixture
@@ -281,8 +281,8 @@ def test_a_missing_barrier_and_one_that_not_all_threads_meet_are_seen(host: Cuda
 SANITIZED_RUN = """
 import numpy as np
 from cuda_on_host import cuda_on_host
-from preprocess.alignment.field import DisplacementField
-from preprocess.alignment.patches import lay_patches
+from preprocess.geometry.field import DisplacementField
+from preprocess.geometry.patches import lay_patches
 
 frames = np.random.default_rng(0).poisson(5, (3, 45, 131)).astype(np.uint8)
 with cuda_on_host(kernels="sanitized") as host:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from preprocess.alignment.field import DisplacementField, term_count, terms_at
 from preprocess.alignment.local_motion import displacement_field
 from preprocess.alignment.motion_model import LocalEvidence, MotionModel, spatial_terms, temporal_terms
 from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
-from preprocess.alignment.patches import lay_patches, patch_counts
 from preprocess.backends.cpu import CpuBackend
+from preprocess.geometry.field import DisplacementField, term_count, terms_at
+from preprocess.geometry.patches import lay_patches, patch_counts
 from preprocess.simulation import SimulationSettings, simulate_movie
 
 SMALL = {"height": 512, "width": 576, "frame_count": 10, "gain": False, "hot_pixels_per_million": 0.0}

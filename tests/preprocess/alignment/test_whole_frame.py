@@ -13,7 +13,7 @@ from preprocess.alignment.whole_frame import (
 )
 from preprocess.backends.cpu import CpuBackend
 from preprocess.correction.defects import find_defects
-from preprocess.replacements import find_replacements
+from preprocess.geometry.replacements import find_replacements
 from preprocess.simulation import SimulationSettings, simulate_movie
 
 

@@ -1,0 +1,1 @@
+"""Fields, patches and tiles: geometry that backends and alignment share."""
