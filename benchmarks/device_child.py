@@ -18,10 +18,10 @@ from typing import Any
 from preprocess.backends.choose import choose_backend
 from preprocess.errors import PreprocessError
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.movie_stages import MovieStages
-from preprocess.pipeline import process_alone
+from preprocess.pipeline.movie_stages import MovieStages
+from preprocess.pipeline.process_movie import process_alone
+from preprocess.pipeline.stage_clock import StageClock
 from preprocess.settings import AlignmentSettings, EerSettings, GainSettings
-from preprocess.stage_clock import StageClock
 
 
 def main() -> None:

@@ -28,10 +28,10 @@ from preprocess.movies import Movie
 from preprocess.output_names import output_paths
 from preprocess.outputs import remove_partial_files, write_bytes, write_micrograph
 from preprocess.pictures import spectrum_png, thumbnail_png, whole_spectrum
+from preprocess.pipeline.sums import Micrographs
 from preprocess.relion_motion import relion_motion
 from preprocess.results import OutputFile, ProcessedMovie
 from preprocess.settings import AlignmentSettings
-from preprocess.sums import Micrographs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

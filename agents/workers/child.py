@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from agents.workers.jobs import from_json, processed_to_json
 from preprocess.errors import PreprocessError
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.process_movie import process_movie
 
 _PR_SET_PDEATHSIG = 1
 _SOURCE_GONE = frozenset({errno.ENOTCONN, errno.EIO, errno.ESTALE, errno.EHOSTDOWN, errno.ENODEV})

@@ -1,6 +1,6 @@
 """The gain reference: what each pixel's counts are multiplied by.
 
-RELION's rules, found by comparing with RELION 3.1.3 pixel by pixel (`tests/preprocess/test_orientation.py`):
+RELION's rules, found by comparing with RELION 3.1.3 pixel by pixel (`tests/preprocess/pipeline/test_orientation.py`):
 
 * MRC gains are taken as they lie, TIFF gains upside down (as TIFF movies are), for movies of every format;
 * TIFF and MRC movies are multiplied by the gain;

@@ -15,7 +15,7 @@ from preprocess.backends.contract import Backend
 from preprocess.backends.spectrum_layout import lanczos_taps
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.geometry.field import DisplacementField
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie

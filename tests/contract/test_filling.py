@@ -14,7 +14,7 @@ from preprocess.errors import UnreadableMovie
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import open_movie
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings, EerSettings
 from preprocess.simulation import SimulationSettings, simulate_movie, write_eer, write_mrc
 

@@ -12,9 +12,9 @@ import pytest
 from preprocess.backends.choose import choose_backend
 from preprocess.errors import DeviceError, DeviceOutOfMemory
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.movie_stages import MovieStages
-from preprocess.overlapping import process_movies
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.movie_stages import MovieStages
+from preprocess.pipeline.overlapping import process_movies
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie
 

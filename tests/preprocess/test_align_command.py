@@ -16,7 +16,7 @@ from cuda_on_host import cuda_on_host
 
 import cryoferry
 from preprocess import aligning
-from preprocess.overlapping import process_movies
+from preprocess.pipeline.overlapping import process_movies
 from preprocess.simulation import SimulationSettings, simulate_movie
 
 KNOWN = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83", "--device", "cpu", "--threads", "1")

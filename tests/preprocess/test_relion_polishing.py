@@ -16,7 +16,7 @@ import starfile
 
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.micrographs_star import write_micrographs_star
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import OutputFile
 from preprocess.settings import AlignmentSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie

@@ -19,7 +19,7 @@ from preprocess.correction.defect_files import is_serialem, load_defects
 from preprocess.correction.defects import find_defects
 from preprocess.errors import DefectMismatch, UnsupportedFormat
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings, DefectSettings
 from preprocess.simulation import write_mrc, write_tiff
 

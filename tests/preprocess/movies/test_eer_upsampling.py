@@ -15,7 +15,7 @@ from preprocess.correction.gain import load_gain
 from preprocess.errors import GainMismatch
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.movies import open_movie
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings, EerSettings, GainSettings
 from preprocess.simulation import write_eer, write_gain, write_mrc
 from preprocess.simulation.eer_writer import encode_events

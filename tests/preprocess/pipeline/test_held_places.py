@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from preprocess.held_places import HeldPlaces, ProcessingStopped
+from preprocess.pipeline.held_places import HeldPlaces, ProcessingStopped
 
 PATIENCE_S = 60
 MOMENT_S = 0.05

@@ -15,7 +15,7 @@ import starfile
 
 from preprocess.errors import AcquisitionUnknown, DeviceError, OutputRefused, UnreadableMovie
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings, EerSettings, GainSettings
 from preprocess.simulation import SimulatedMovie, SimulationSettings, simulate_movie, write_mrc, write_tiff

@@ -7,9 +7,9 @@ import numpy as np
 from preprocess.backends.cpu import CpuBackend
 from preprocess.exposure.dose import plain_weights
 from preprocess.geometry.field import DisplacementField
+from preprocess.pipeline.sums import micrographs
+from preprocess.pipeline.undamping import undamping
 from preprocess.settings import AlignmentSettings
-from preprocess.sums import micrographs
-from preprocess.undamping import undamping
 
 
 def test_whole_pixels_are_left_as_they_are() -> None:

@@ -12,7 +12,7 @@ import pytest
 import starfile
 
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie
 

@@ -15,11 +15,11 @@ import pytest
 from preprocess.backends.cpu import CpuBackend
 from preprocess.errors import DeviceOutOfMemory, PreprocessError, UnreadableMovie
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.memory import needed_memory
-from preprocess.movie_stages import MovieStages
-from preprocess.overlapping import process_movies
-from preprocess.pipeline import process_movie
-from preprocess.preparing import prepare_movie
+from preprocess.pipeline.memory import needed_memory
+from preprocess.pipeline.movie_stages import MovieStages
+from preprocess.pipeline.overlapping import process_movies
+from preprocess.pipeline.preparing import prepare_movie
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings, FrameSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie
 

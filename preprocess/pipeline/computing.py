@@ -8,13 +8,13 @@ from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.backends.contract import Backend
 from preprocess.exposure.exposure_dose import ExposureDose
-from preprocess.frames import HeldMovie
 from preprocess.geometry.accumulated_motion import accumulated_motion
 from preprocess.geometry.field import DisplacementField
 from preprocess.outcome import Outcome
-from preprocess.preparing import PreparedMovie
-from preprocess.stage_clock import StageClock
-from preprocess.sums import Micrographs, micrograph_shape, micrographs
+from preprocess.pipeline.holding import HeldMovie
+from preprocess.pipeline.preparing import PreparedMovie
+from preprocess.pipeline.stage_clock import StageClock
+from preprocess.pipeline.sums import Micrographs, micrograph_shape, micrographs
 
 UNSURE_PX = 0.5
 """Shifts whose own standard error is larger deserve a warning."""

@@ -12,8 +12,8 @@ from preprocess.exposure.dose import DoseWeights, plain_weights
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.spectrum_tiles import lay_tiles
 from preprocess.pictures import thumbnail_boxes
+from preprocess.pipeline.undamping import undamping
 from preprocess.settings import AlignmentSettings
-from preprocess.undamping import undamping
 
 
 def micrograph_shape(height: int, width: int, bin_factor: int) -> tuple[int, int]:

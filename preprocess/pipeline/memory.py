@@ -9,7 +9,7 @@ from preprocess.backends.contract import Backend
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import Movie
-from preprocess.preparing import PreparedMovie
+from preprocess.pipeline.preparing import PreparedMovie
 
 FULL_IMAGES = 3
 """Float32 images of a frame's size beside the frames: raw sum, gain reference mended for the movie, their masks."""

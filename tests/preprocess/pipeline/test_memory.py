@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from preprocess.backends.system_memory import available_bytes
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.grouping import FrameGroups
-from preprocess.memory import needed_bytes
 from preprocess.movies import open_movie
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.memory import needed_bytes
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings
 from preprocess.simulation import SimulationSettings, simulate_movie, write_mrc
-from preprocess.system_memory import available_bytes
 
 EXPOSURE = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=0.83)
 
@@ -57,7 +57,7 @@ PEAK = """
 import re
 from pathlib import Path
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings
 known = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=0.83)
 settings = AlignmentSettings(device="cpu", threads=2)

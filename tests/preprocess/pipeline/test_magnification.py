@@ -12,7 +12,7 @@ import typer
 
 from preprocess.geometry.field import DisplacementField
 from preprocess.options import chosen_alignment
-from preprocess.pipeline import process_movie
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import ProcessedMovie
 from preprocess.simulation import write_mrc
 

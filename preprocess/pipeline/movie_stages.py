@@ -7,14 +7,14 @@ from pathlib import Path
 
 from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import Backend
-from preprocess.computing import compute_outcome
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.frames import HeldMovie, hold_movie
 from preprocess.outcome import Outcome, processed_movie, write_outcome
-from preprocess.preparing import PreparedMovie, prepare_movie
+from preprocess.pipeline.computing import compute_outcome
+from preprocess.pipeline.holding import HeldMovie, hold_movie
+from preprocess.pipeline.preparing import PreparedMovie, prepare_movie
+from preprocess.pipeline.stage_clock import StageClock
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
-from preprocess.stage_clock import StageClock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

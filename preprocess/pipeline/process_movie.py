@@ -1,6 +1,6 @@
 """`process_movie`: a movie becomes a micrograph with its figures and pictures. The one public call for one movie.
 
-`preprocess.overlapping.process_movies` does the same for many, whose stages overlap.
+`preprocess.pipeline.overlapping.process_movies` does the same for many, whose stages overlap.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from preprocess.errors import DeviceError
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.falling_back import CANNOT, SAID, let_go_of_memory
-from preprocess.memory import refuse_too_large
-from preprocess.movie_stages import MovieStages
 from preprocess.outcome import Outcome
-from preprocess.preparing import PreparedMovie, prepare_movie
+from preprocess.pipeline.falling_back import CANNOT, SAID, let_go_of_memory
+from preprocess.pipeline.memory import refuse_too_large
+from preprocess.pipeline.movie_stages import MovieStages
+from preprocess.pipeline.preparing import PreparedMovie, prepare_movie
+from preprocess.pipeline.stage_clock import Progress, StageClock
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
-from preprocess.stage_clock import Progress, StageClock
 
 
 def process_movie(

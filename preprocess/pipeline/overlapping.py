@@ -16,16 +16,16 @@ from pathlib import Path
 
 from preprocess.backends.contract import Backend
 from preprocess.errors import DeviceOutOfMemory, PreprocessError
-from preprocess.falling_back import CANNOT, let_go_of_memory
-from preprocess.frames import HeldMovie
-from preprocess.held_places import HeldPlaces, ProcessingStopped
-from preprocess.memory import needed_memory, refuse_too_large
-from preprocess.movie_stages import MovieStages
 from preprocess.outcome import Outcome
-from preprocess.pipeline import process_alone
-from preprocess.preparing import PreparedMovie
+from preprocess.pipeline.falling_back import CANNOT, let_go_of_memory
+from preprocess.pipeline.held_places import HeldPlaces, ProcessingStopped
+from preprocess.pipeline.holding import HeldMovie
+from preprocess.pipeline.memory import needed_memory, refuse_too_large
+from preprocess.pipeline.movie_stages import MovieStages
+from preprocess.pipeline.preparing import PreparedMovie
+from preprocess.pipeline.process_movie import process_alone
+from preprocess.pipeline.stage_clock import StageClock
 from preprocess.results import ProcessedMovie
-from preprocess.stage_clock import StageClock
 
 ON_THEIR_WAY = 3
 """Movies, one in each stage."""

@@ -1,0 +1,1 @@
+"""Takes movies through their stages: prepare, hold on the device, compute, write."""
