@@ -29,7 +29,7 @@ from benchmarks.presets import Preset, find_preset, parse_seeds
 from benchmarks.scaling import LENGTHS, SIZES, Scaling, scaling
 from benchmarks.sustained import Sustained
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.outputs import write_text
+from preprocess.outputs.whole_files import write_text
 
 SOME_FAILED = 3
 SUSTAINED_ON_DEVICE = 200

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from preprocess.lettering import Colour, write
+from preprocess.outputs.lettering import Colour, write
 
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (32, 36, 40)

@@ -30,7 +30,7 @@ from benchmarks.paths.runs import Run, TransferRuns
 from benchmarks.transfer_plot import write_plot
 from benchmarks.transfer_summary import Group, grouped, sentence
 from benchmarks.transfer_tables import tables
-from preprocess.outputs import write_text
+from preprocess.outputs.whole_files import write_text
 
 SOME_FAILED = 3
 WIDTH_COLUMNS = 118

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from preprocess.errors import OutputRefused, PreprocessError
-from preprocess.micrographs_star import FILE_NAME, write_micrographs_star
 from preprocess.movie_bars import MovieBars
 from preprocess.options import ChosenAlignment
-from preprocess.output_names import output_paths, refuse_to_write_over
+from preprocess.outputs.micrographs_star import FILE_NAME, write_micrographs_star
+from preprocess.outputs.output_names import output_paths, refuse_to_write_over
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.overlapping import pays_on, process_movies
 from preprocess.pipeline.process_movie import process_movie

@@ -11,7 +11,7 @@ from preprocess.exposure.dose import DoseWeights, critical_dose_scale, low_rank_
 from preprocess.exposure.exposure_dose import ExposureDose, exposure_dose, require_for_weighting, require_pixel_size
 from preprocess.exposure.grouping import FrameGroups, used_frames
 from preprocess.movies import Movie, open_movie
-from preprocess.output_names import output_paths, refuse_to_write_over
+from preprocess.outputs.output_names import output_paths, refuse_to_write_over
 from preprocess.settings import AlignmentSettings
 
 

@@ -11,7 +11,7 @@ from preprocess.backends.contract import ArrivingImage, Backend, FrameStack
 from preprocess.exposure.dose import DoseWeights, plain_weights
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.spectrum_tiles import lay_tiles
-from preprocess.pictures import thumbnail_boxes
+from preprocess.outputs.pictures import thumbnail_boxes
 from preprocess.pipeline.undamping import undamping
 from preprocess.settings import AlignmentSettings
 

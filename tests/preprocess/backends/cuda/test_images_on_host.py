@@ -15,7 +15,7 @@ from sanitized_run import run_sanitized
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.spectrum_tiles import lay_tiles
-from preprocess.pictures import thumbnail_boxes
+from preprocess.outputs.pictures import thumbnail_boxes
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings, GainSettings
 from preprocess.simulation import write_gain, write_mrc

@@ -11,10 +11,10 @@ import starfile
 
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.geometry.field import DisplacementField, terms_at
-from preprocess.motion_star import MotionStar, motion_star
-from preprocess.motioncor_logs import full_log, patch_log
+from preprocess.outputs.motion_star import MotionStar, motion_star
+from preprocess.outputs.motioncor_logs import full_log, patch_log
+from preprocess.outputs.relion_motion import relion_motion
 from preprocess.pipeline.process_movie import process_movie
-from preprocess.relion_motion import relion_motion
 from preprocess.settings import AlignmentSettings
 from preprocess.simulation import SimulationSettings, simulate_movie
 

@@ -13,7 +13,7 @@ import scipy.ndimage
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from preprocess.lettering import write
+from preprocess.outputs.lettering import write
 
 SIDE_PX = 512
 BOXES_A_PIXEL = 3

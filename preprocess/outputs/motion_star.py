@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.relion_motion import RelionMotion
+from preprocess.outputs.relion_motion import RelionMotion
 
 NO_LOCAL_MODEL, POLYNOMIAL = 0, 1
 

@@ -15,7 +15,7 @@ import scipy.ndimage
 import starfile
 
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.micrographs_star import write_micrographs_star
+from preprocess.outputs.micrographs_star import write_micrographs_star
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import OutputFile
 from preprocess.settings import AlignmentSettings, GainSettings

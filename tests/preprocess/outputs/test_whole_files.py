@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from preprocess.backends.cpu import CpuBackend
-from preprocess.outputs import _write_mrc, remove_partial_files, write_micrograph, write_text, write_whole
+from preprocess.outputs.whole_files import _write_mrc, remove_partial_files, write_micrograph, write_text, write_whole
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from preprocess.outputs import write_text
+from preprocess.outputs.whole_files import write_text
 from preprocess.results import ProcessedMovie
 
 FILE_NAME = "corrected_micrographs.star"

@@ -7,8 +7,8 @@ from PIL import Image
 from preprocess.backends.cpu import CpuBackend
 from preprocess.geometry.accumulated_motion import AccumulatedMotion, accumulated_motion
 from preprocess.geometry.spectrum_tiles import lay_tiles
-from preprocess.motion_plot import _ticks, motion_png
-from preprocess.pictures import spectrum_png, thumbnail_boxes, thumbnail_png, whole_spectrum
+from preprocess.outputs.motion_plot import _ticks, motion_png
+from preprocess.outputs.pictures import spectrum_png, thumbnail_boxes, thumbnail_png, whole_spectrum
 
 
 def power_spectrum(image):

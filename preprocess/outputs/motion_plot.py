@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from preprocess.geometry.accumulated_motion import AccumulatedMotion
-from preprocess.lettering import write
-from preprocess.pictures import png
+from preprocess.outputs.lettering import write
+from preprocess.outputs.pictures import png
 
 WIDTH_PX, HEIGHT_PX = 720, 480
 SHARPNESS = 3  # drawn three times as large and made smaller, so that lines are smooth

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from preprocess.lettering import write
+from preprocess.outputs.lettering import write
 
 
 def ink(text, anchor="lm", at=(20, 40)):

@@ -1,0 +1,1 @@
+"""All that is written of a movie: micrographs, STAR files, JSON, pictures."""
