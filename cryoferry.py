@@ -39,7 +39,7 @@ COMMANDS: dict[str, Mounted] = {
     "serve": Mounted("api.commands", "serve", RECEIVER),
     "token": Mounted("api.commands", "token", RECEIVER),
     "session": Mounted("transfer.commands.send", "session", ANYWHERE),
-    "align": Mounted("preprocess.commands", "align", ANYWHERE),
+    "align": Mounted("preprocess.commands.align", "align", ANYWHERE),
     "send": Mounted("transfer.commands.send", "send", ANYWHERE),
     "fetch": Mounted("transfer.commands.fetch", "fetch", ANYWHERE),
     "verify": Mounted("transfer.commands.fetch", "verify", ANYWHERE),

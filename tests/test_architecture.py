@@ -71,7 +71,7 @@ def test_scipion_is_imported_by_its_own_distribution_alone() -> None:
         ("transfer", {"numpy", "fastapi", "httpx"}),
         ("transfer.upload.sender", {"numpy", "fastapi"}),
         ("transfer.commands.send", {"numpy", "fastapi", "httpx"}),
-        ("preprocess.commands", {"numpy", "numba", "matplotlib"}),
+        ("preprocess.commands.align", {"numpy", "numba", "matplotlib"}),
         ("api.commands", {"fastapi", "sqlalchemy", "uvicorn"}),
         ("agents.commands", {"numpy", "httpx", "watchdog"}),
         ("cryoferry", {"numpy", "fastapi", "httpx", "agents", "api", "preprocess", "transfer"}),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from configuration import ConfigError, Configuration, Setting, state_folder
-from preprocess.options import ChosenAlignment, takes_alignment_options
+from preprocess.commands.options import ChosenAlignment, takes_alignment_options
 
 if TYPE_CHECKING:
     from rich.console import Console

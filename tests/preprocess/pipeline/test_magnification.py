@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import typer
 
+from preprocess.commands.options import chosen_alignment
 from preprocess.geometry.field import DisplacementField
-from preprocess.options import chosen_alignment
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import ProcessedMovie
 from preprocess.simulation import write_mrc

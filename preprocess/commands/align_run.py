@@ -15,9 +15,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from preprocess.commands.movie_bars import MovieBars
+from preprocess.commands.options import ChosenAlignment
 from preprocess.errors import OutputRefused, PreprocessError
-from preprocess.movie_bars import MovieBars
-from preprocess.options import ChosenAlignment
 from preprocess.outputs.micrographs_star import FILE_NAME, write_micrographs_star
 from preprocess.outputs.output_names import output_paths, refuse_to_write_over
 from preprocess.pipeline.movie_stages import MovieStages

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from preprocess.options import ChosenAlignment, takes_alignment_options
+from preprocess.commands.options import ChosenAlignment, takes_alignment_options
 
 
 @takes_alignment_options
@@ -28,7 +28,7 @@ def align(
     flags leave open about the acquisition comes from the configuration, the EPU XML or mdoc beside the movie, or its
     header.
     """
-    from preprocess.aligning import AlignmentRun, refuse_collisions, refuse_existing
+    from preprocess.commands.align_run import AlignmentRun, refuse_collisions, refuse_existing
 
     refuse_collisions(movies, out)
     if not overwrite:

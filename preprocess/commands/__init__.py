@@ -1,0 +1,1 @@
+"""The command `cryoferry align` and its options."""
