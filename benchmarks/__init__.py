@@ -4,10 +4,10 @@ From Python, to see how well a field of motion does on a preset's movie:
 
 ```python
 from pathlib import Path
-from benchmarks.bench_movies import simulated_movie
-from benchmarks.field_error import error_field, field_error, grid_places, summarised
-from benchmarks.motion_fields import PolynomialField, relion_field, whole_frame_field
-from benchmarks.presets import PRESETS
+from benchmarks.alignment.movies import simulated_movie
+from benchmarks.alignment.field_error import error_field, field_error, grid_places, summarised
+from benchmarks.alignment.motion_fields import PolynomialField, relion_field, whole_frame_field
+from benchmarks.alignment.presets import PRESETS
 
 movie = simulated_movie(PRESETS["small"], seed=0, cache=Path("cache"))  # made once, then reused
 movie.path, movie.gain, movie.pixel_size_angstrom, movie.voltage_kv, movie.dose_per_frame_e_per_a2

@@ -77,7 +77,7 @@ def align(
     Simulated movies have exact truth: the motion's error and the correlation with the noise-free image are measured.
     Their first making takes minutes for large ones. docs/benchmarks.md tells how to read the results.
     """
-    from benchmarks.align_command import AlignPlan, run_align_benchmark
+    from benchmarks.alignment.command import AlignPlan, run_align_benchmark
     from preprocess.exposure.acquisition import Acquisition
 
     plan = AlignPlan(
@@ -162,7 +162,7 @@ def transfer(
     Every path's files are compared by digest after each run. docs/benchmarks.md tells how to read the results.
     """
     from benchmarks.errors import NothingToMeasure
-    from benchmarks.transfer_command import TransferPlan, run_transfer_benchmark
+    from benchmarks.transfer.command import TransferPlan, run_transfer_benchmark
 
     if emulate is not None and to is not None:
         raise NothingToMeasure("--emulate and --to exclude one another", hint="Leave one of them out.")

@@ -115,7 +115,7 @@ def test_the_wheel_holds_our_packages_and_no_gpl_code(tmp_path: Path) -> None:
     assert {"transfer", "preprocess", "api", "agents", "benchmarks", "cryoferry.py"} <= {n.split("/")[0] for n in names}
     assert not [name for name in names if "scipion_plugin" in name or "cryoferry_scipion" in name or "tests/" in name]
     assert any(name.startswith("api/migrations/versions/") for name in names)
-    assert "benchmarks/paths/link_emulator.c" in names
+    assert "benchmarks/transfer/paths/link_emulator.c" in names
     kernels = {str(path.relative_to(ROOT)) for path in (ROOT / "preprocess/backends/cuda/kernels").iterdir()}
     assert len(kernels) > 1
     assert kernels <= set(names)

@@ -1,0 +1,1 @@
+"""Alignment: time, memory and error, beside RELION and MotionCor3."""

@@ -1,0 +1,1 @@
+"""A CUDA device: stages, bytes and arithmetic against plain copying."""

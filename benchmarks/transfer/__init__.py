@@ -1,0 +1,1 @@
+"""Transfer: the same files by every path."""

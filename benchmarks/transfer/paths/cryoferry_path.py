@@ -1,0 +1,112 @@
+"""cryoferry itself: `cryoferry serve` at the far end, `cryoferry send` at the near end."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from benchmarks.transfer.paths.contract import Call, Errand, Setting
+from benchmarks.transfer.paths.ends import End
+
+SESSION = "bench-transfer"
+TOKEN_VARIABLE = "CRYOFERRY_TOKEN"  # noqa: S105 - its name
+_CERTIFICATE_DAYS = "2"
+
+
+@dataclass(frozen=True, slots=True)
+class Cryoferry:
+    """cryoferry's chunked HTTP; every chunk and file is checked by its BLAKE3 digest, and synced to disk.
+
+    Parameters
+    ----------
+    over_tls
+        With TLS 1.3, by a certificate of its own; otherwise in clear text.
+    system_congestion_control
+        Never BBR on its own account: whatever the hosts' default is.
+    workers
+        Processes that receive.
+    """
+
+    name: str = "cryoferry"
+    over_tls: bool = False
+    system_congestion_control: bool = False
+    workers: int = 1
+    near_programs: tuple[str, ...] = ()
+    far_programs: tuple[str, ...] = ()
+    how_to_get: str = ""
+    verifies: str = "BLAKE3"
+    needs_open_server: bool = False
+
+    def prepare(self, setting: Setting) -> Call:
+        """Make a token, and a certificate if one is needed; the server listens at the far end's address."""
+        data = setting.far_folder
+        setting.far.run("mkdir", "-p", data)
+        words = [*_program(setting.far), "serve", "--data", data, "--host", setting.far.address]
+        words += ["--port", f"{setting.port}", "--workers", f"{self.workers}"]
+        if self.over_tls:
+            _make_certificate(setting)
+            words += ["--tls-cert", f"{data}/certificate.pem", "--tls-key", f"{data}/key.pem"]
+        elif setting.far.prefix:
+            words += ["--behind-proxy"]  # the emulated link leaves this machine as little as loopback does
+        return Call(words)
+
+    def send(self, setting: Setting, errand: Errand) -> Call:
+        """Send the folder; the token goes by the environment."""
+        token = setting.far.run(
+            *_program(setting.far), "token", "create", "--data", setting.far_folder, "--session", SESSION
+        ).strip()
+        url = f"{'https' if self.over_tls else 'http'}://{setting.far.address}:{setting.port}"
+        words = [*_program(setting.near), "send", str(errand.folder), "--to", url, "--session", SESSION]
+        words += ["--path-prefix", errand.into, "--json"]
+        if self.system_congestion_control:
+            words += ["--congestion-control", "system"]
+        if self.over_tls:
+            words += ["--ca", f"{setting.far_folder}/certificate.pem"]
+        elif setting.near.prefix:
+            words += ["--clear-text"]
+        return Call(words, {TOKEN_VARIABLE: token}, leaves=f"{setting.far_folder}/incoming")
+
+    def arrived_at(self, setting: Setting, errand: Errand) -> str:
+        """Return where the receiver publishes a session's files."""
+        return f"{setting.far_folder}/sessions/{SESSION}/files/{errand.into}/{errand.folder.name}"
+
+
+def _program(end: End) -> list[str]:
+    return ["cryoferry"] if end.is_remote else [sys.executable, "-m", "cryoferry"]
+
+
+def _make_certificate(setting: Setting) -> None:
+    folder = setting.far_folder
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    words += ["-days", _CERTIFICATE_DAYS, "-subj", "/CN=cryoferry bench", "-addext"]
+    words += [f"subjectAltName=IP:{setting.far.address}", "-keyout", f"{folder}/key.pem"]
+    setting.far.run(*words, "-out", f"{folder}/certificate.pem")
+
+
+@dataclass(frozen=True, slots=True)
+class CryoferryReceiver:
+    """cryoferry to a receiver that somebody else runs.
+
+    `cryoferry send` ends well only if every receipt names the digest that it computed while reading.
+    """
+
+    url: str
+    session: str
+    options: tuple[str, ...] = ()
+    name: str = "cryoferry"
+    near_programs: tuple[str, ...] = ()
+    far_programs: tuple[str, ...] = ()
+    how_to_get: str = ""
+    verifies: str = "BLAKE3"
+    needs_open_server: bool = False
+
+    def prepare(self, _setting: Setting) -> None:
+        """Need nothing: the receiver runs already."""
+
+    def send(self, setting: Setting, errand: Errand) -> Call:
+        """Send the folder."""
+        words = [*_program(setting.near), "send", str(errand.folder), "--to", self.url, "--session", self.session]
+        return Call([*words, "--path-prefix", errand.into, "--json", *self.options])
+
+    def arrived_at(self, _setting: Setting, _errand: Errand) -> None:
+        """Return None: the receiver's disk is its own."""

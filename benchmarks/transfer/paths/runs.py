@@ -1,0 +1,286 @@
+"""Runs paths over one link, one after the other in turn, and measures each run."""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.errors import BenchmarkError, TookTooLong
+from benchmarks.measuring import Measurement, measure
+from benchmarks.transfer.paths.contract import Call, Errand, Setting, TransferPath
+from benchmarks.transfer.paths.ends import End
+from benchmarks.transfer.paths.iperf_limit import Limit
+from benchmarks.transfer.paths.payload import Payload
+from benchmarks.transfer.paths.servers import serving
+from benchmarks.transfer.paths.usage import MemoryWatch, cpu_seconds
+
+START_CAP_S = 60.0
+SHORTEST_S = 0.2
+"""A shorter run, start-up apart, tells nothing: start-up differs by as much from one time to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one path.
+
+    Attributes
+    ----------
+    congestion_control
+        The default of both hosts while it ran.
+    carried_bytes
+        What had arrived at the end; less than the files if it was stopped.
+    wall_s, start_s
+        Of the whole command, and of the same command with one file of 1 kB.
+    cpu_s, start_cpu_s
+        Of both ends, and of the near end's command with that small file; None where the far end's cannot be seen.
+    near_peak_bytes, far_peak_bytes
+        Resident memory of all its processes at each end.
+    digests_match
+        Whether every file that should be there is there with its bytes; None where only the path itself can tell.
+    """
+
+    path: str
+    payload: str
+    congestion_control: str | None
+    command: str
+    verifies: str
+    total_bytes: int
+    carried_bytes: int = 0
+    wall_s: float = 0.0
+    start_s: float = 0.0
+    cpu_s: float | None = None
+    start_cpu_s: float = 0.0
+    near_peak_bytes: int = 0
+    far_peak_bytes: int | None = None
+    digests_match: bool | None = None
+    stopped: bool = False
+    failure: str | None = None
+
+    def rate_bytes_per_s(self, start_s: float) -> float | None:
+        """Return the rate without a start-up of `start_s`; None if it failed, or was too short to tell."""
+        moving_s = self.wall_s - start_s
+        if self.failure is not None or moving_s < SHORTEST_S:
+            return None
+        return self.carried_bytes / moving_s
+
+    def as_object(self) -> dict[str, Any]:
+        """Return the run for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """A path with its server running, if it has one; or why it has none."""
+
+    path: TransferPath
+    setting: Setting
+    server: subprocess.Popen[bytes] | None = None
+    failure: str | None = None
+
+
+class TransferRuns:
+    """Runs paths between two ends.
+
+    Parameters
+    ----------
+    near, far
+        The ends; each path gets a folder of its own in their `work`.
+    logs
+        Folder for what programs say.
+    repeats
+        Runs of each path.
+    cap_s
+        A run is stopped after so many seconds; what had arrived then is its figure.
+    first_port
+        Of as many as there are paths; None: free ones of this machine.
+    tell
+        Called with a line of text after each run.
+    """
+
+    def __init__(
+        self,
+        near: End,
+        far: End,
+        logs: Path,
+        *,
+        repeats: int,
+        cap_s: float,
+        first_port: int | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._near, self._far, self._logs = near, far, logs
+        self._repeats, self._cap_s, self._first_port, self._tell = repeats, cap_s, first_port, tell
+        self._user = far.run("id", "-un").strip() if far.is_remote else getpass.getuser()
+        self._ran = 0
+
+    def limit(self, limit: Limit) -> float | None:
+        """Return what iperf3 gets, in bytes/s; None, with the reason told, if it gets nothing."""
+        setting = self._setting("iperf3", 0)
+        try:
+            with serving(limit.server(setting), setting, self._logs / "iperf3-server.log"):
+                done = self._measured(limit.client(setting), "iperf3", float(limit.seconds) + START_CAP_S)
+            return limit.rate_bytes_per_s(done.stdout)
+        except BenchmarkError as error:
+            self._tell(f"iperf3: {error}")
+            return None
+
+    def on(
+        self, paths: Sequence[TransferPath], payload: Payload, tiny: Payload, congestion_control: str | None
+    ) -> Iterator[Run]:
+        """Yield every run of the paths with a payload; all servers stand from the first to the last."""
+        with ExitStack() as stack:
+            stands = [stack.enter_context(self._stand(path, number)) for number, path in enumerate(paths, 1)]
+            for repeat in range(self._repeats):
+                turn = repeat % len(stands)
+                for stand in [*stands[turn:], *stands[:turn]]:
+                    run = self._run(stand, payload, tiny, congestion_control)
+                    self._tell(_line(run))
+                    yield run
+
+    @contextmanager
+    def _stand(self, path: TransferPath, number: int) -> Iterator[_Stand]:
+        setting = self._setting(_folder_name(path.name), number)
+        try:
+            call = path.prepare(setting)
+            if call is None:
+                self._far.run("mkdir", "-p", setting.far_folder)
+                stand, server = _Stand(path, setting), None
+            else:
+                server = serving(call, setting, self._logs / f"{_folder_name(path.name)}-server.log")
+                stand = _Stand(path, setting, server.__enter__())
+        except BenchmarkError as error:
+            stand, server = _Stand(path, setting, failure=str(error)), None
+        try:
+            yield stand
+        finally:
+            if server is not None:
+                server.__exit__(None, None, None)
+            self._remove(setting)
+
+    def _setting(self, name: str, number: int) -> Setting:
+        port = self._first_port + number if self._first_port is not None else _free_port()
+        near_folder, far_folder = f"{self._near.work}/near-{name}", f"{self._far.work}/far-{name}"
+        return Setting(self._near, self._far, port, near_folder, far_folder, self._user)
+
+    def _run(self, stand: _Stand, payload: Payload, tiny: Payload, congestion_control: str | None) -> Run:
+        path, setting = stand.path, stand.setting
+        facts: dict[str, Any] = {
+            "path": path.name,
+            "payload": payload.label,
+            "congestion_control": congestion_control,
+            "verifies": path.verifies,
+            "total_bytes": payload.total_bytes,
+        }
+        if stand.failure is not None:
+            return Run(**facts, command="", failure=stand.failure)
+        self._ran += 1
+        first, errand = (
+            Errand(one.folder, one.names, f"{kind}{self._ran}") for one, kind in ((tiny, "start"), (payload, "run"))
+        )
+        command, call = "", None
+        try:
+            start = self._measured(path.send(setting, first), _folder_name(path.name), START_CAP_S)
+            facts |= {"start_s": start.wall_s, "start_cpu_s": start.cpu_s}
+            call = path.send(setting, errand)
+            command = " ".join(call.words[:12])
+            if not self._far.is_remote:
+                self._far.warm_memory(payload.total_bytes)
+            return Run(**facts, command=command, **self._carried(stand, call, errand, payload))
+        except BenchmarkError as error:
+            return Run(**facts, command=command, failure=str(error))
+        finally:
+            self._clear(stand, errand, call)
+
+    def _carried(self, stand: _Stand, call: Call, errand: Errand, payload: Payload) -> dict[str, Any]:
+        """Run the command and return its figures."""
+        path, setting = stand.path, stand.setting
+        before_bytes = self._far.arrived_bytes(setting.far_folder)
+        before_s = cpu_seconds(stand.server.pid) if self._sees(stand) and stand.server else 0.0
+        with ExitStack() as stack:
+            far = stack.enter_context(MemoryWatch(stand.server.pid)) if self._sees(stand) and stand.server else None
+            near: list[MemoryWatch] = []
+
+            def watch(pid: int) -> MemoryWatch:
+                near.append(MemoryWatch(pid, descendants_only=True))
+                return near[0]
+
+            arrived_at = path.arrived_at(setting, errand)
+            cap_s = self._cap_s if arrived_at is not None else None  # what had arrived by then nobody could tell
+            try:
+                done = self._measured(call, _folder_name(path.name), cap_s, watch)
+            except TookTooLong:
+                arrived = self._far.arrived_bytes(setting.far_folder) - before_bytes
+                return {"carried_bytes": max(arrived, 0), "wall_s": cap_s, "stopped": True}
+        server_s = cpu_seconds(stand.server.pid) - before_s if self._sees(stand) and stand.server else 0.0
+        return {
+            "carried_bytes": payload.total_bytes,
+            "wall_s": done.wall_s,
+            "cpu_s": done.cpu_s + server_s if not self._far.is_remote else None,
+            "near_peak_bytes": near[0].peak_bytes,
+            "far_peak_bytes": far.peak_bytes if far is not None else None,
+            "digests_match": self._matches(arrived_at, payload) if arrived_at is not None else None,
+        }
+
+    def _sees(self, stand: _Stand) -> bool:
+        return stand.server is not None and not self._far.is_remote
+
+    def _measured(
+        self,
+        call: Call,
+        name: str,
+        cap_s: float | None,
+        watch: Callable[[int], MemoryWatch] | None = None,
+    ) -> Measurement:
+        words = self._near.command(*call.words)
+        log = self._logs / f"{name}.log"
+        return measure(words, cwd=self._logs, log=log, environment=call.environment, cap_s=cap_s, watch=watch)
+
+    def _matches(self, folder: str, payload: Payload) -> bool:
+        return self._far.sha256_of(folder, payload.names) == payload.digests
+
+    def _clear(self, stand: _Stand, errand: Errand, call: Call | None) -> None:
+        """Make room for the next run, behind the server's back: it is asked for other names next time.
+
+        A server whose client was stopped may still be putting away what had arrived: then again, and again.
+        """
+        if (folder := stand.path.arrived_at(stand.setting, errand)) is not None:
+            self._far.run("sh", "-c", 'for _ in 1 2 3 4 5; do rm -rf "$1" && exit; sleep 1; done; exit 1', "sh", folder)
+        if call is not None and call.leaves is not None:
+            self._far.run("sh", "-c", 'rm -rf "$1"/*', "sh", call.leaves)
+
+    def _remove(self, setting: Setting) -> None:
+        self._far.run("sh", "-c", f"rm -rf {setting.far_folder} {setting.far_folder}.*")
+        shutil.rmtree(setting.near_folder, ignore_errors=True)
+
+
+def _folder_name(path: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in path.lower())
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def _line(run: Run) -> str:
+    if run.failure is not None:
+        return f"{run.path}: {run.failure}"
+    rate = run.rate_bytes_per_s(run.start_s)
+    told = (
+        f"{run.path}: {rate / 1e6:,.1f} MB/s"
+        if rate is not None
+        else f"{run.path}: too quick to tell, take more --files"
+    )
+    if run.stopped:
+        return f"{told}, stopped after {run.wall_s:g} s"
+    wrong = " (BYTES ARE WRONG OR MISSING)" if run.digests_match is False else ""
+    return f"{told} in {run.wall_s:.1f} s, {run.start_s:.1f} s of it start-up{wrong}"
