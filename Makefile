@@ -79,7 +79,7 @@ test: scipion-if-wanted  ## all tests; says what it skips and how to get it
 
 .PHONY: campaign
 campaign: scipion-if-wanted  ## the long form of the fault campaigns
-	CRYOFERRY_CAMPAIGN=1 $(BIN)/python -m pytest --timeout 3600 tests/faults tests/contract/test_upload_machine.py $(PYTEST_FLAGS)
+	CRYOFERRY_CAMPAIGN=1 $(BIN)/python -m pytest --timeout 3600 tests/faults tests/contract/wire/test_upload_machine.py $(PYTEST_FLAGS)
 
 .PHONY: clean
 clean:  ## remove what the checks and the demo left, not the environments

@@ -32,10 +32,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.contract import upload_requests as ask
-from tests.contract.upload_house import House, is_locked
-from tests.contract.upload_model import COMMITTED, GONE, RECEIVING, Expected, SessionModel, Upload, body_of
-from tests.contract.upload_requests import Request, checked
+from tests.contract.wire import upload_requests as ask
+from tests.contract.wire.upload_house import House, is_locked
+from tests.contract.wire.upload_model import COMMITTED, GONE, RECEIVING, Expected, SessionModel, Upload, body_of
+from tests.contract.wire.upload_requests import Request, checked
 from transfer.wire.chunks import CHUNK_BYTES, split
 from transfer.wire.digest import CHUNKED, root_digest
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import httpx
 
-from tests.contract.upload_model import BUSY, GONE, Chunks, Expected, SessionModel, Upload, body_of
+from tests.contract.wire.upload_model import BUSY, GONE, Chunks, Expected, SessionModel, Upload, body_of
 from transfer.wire.chunks import split
 from transfer.wire.digest import CHUNKED, chunk_digest, format_content_digest, new_hasher, root_digest
 from transfer.wire.errors import BY_SLUG
