@@ -21,13 +21,14 @@ from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.geometry.accumulated_motion import AccumulatedMotion
 from preprocess.geometry.field import DisplacementField, term_names
 from preprocess.movies import Movie
+from preprocess.outputs import report
 from preprocess.outputs.motion_plot import motion_png
 from preprocess.outputs.motion_star import MotionStar, motion_star
 from preprocess.outputs.motioncor_logs import full_log, patch_log
 from preprocess.outputs.output_names import output_paths
 from preprocess.outputs.pictures import spectrum_png, thumbnail_png, whole_spectrum
 from preprocess.outputs.relion_motion import relion_motion
-from preprocess.outputs.whole_files import remove_partial_files, report, write_bytes, write_micrograph
+from preprocess.outputs.whole_files import remove_partial_files, write_bytes, write_micrograph
 from preprocess.pipeline.sums import Micrographs
 from preprocess.results import OutputFile, ProcessedMovie
 from preprocess.settings import AlignmentSettings

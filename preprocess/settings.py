@@ -19,7 +19,7 @@ class GainSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefectSettings:
-    """A file of known defects (`preprocess.correction.defect_files`), and whether hot and dead pixels are looked for."""
+    """A file of known defects (`preprocess.correction.defect_files`), and whether to look for hot and dead pixels."""
 
     path: Path | None = None
     automatic: bool = True

@@ -1,7 +1,7 @@
 """Names of files on the receiver, made from names at the microscope: deterministic, and never two from different ones.
 
-What `transfer.wire.names` does not permit is written as `=XX`, the two upper-case hexadecimal digits of each of its UTF-8
-bytes, and so is `=` itself. A part too long for a file system keeps its beginning and ends in `==` and a digest.
+What `transfer.wire.names` does not permit is written as `=XX`, the two upper-case hexadecimal digits of each of its
+UTF-8 bytes, and so is `=` itself. A part too long for a file system keeps its beginning and ends in `==` and a digest.
 """
 
 from __future__ import annotations

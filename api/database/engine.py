@@ -348,7 +348,7 @@ def upgrade(database: Database, data: Path) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations").replace("%", "%%"))
     try:
         with file_lock(data / "migration.lock", wait=True), database.write() as connection:
             config.attributes["connection"] = connection

@@ -61,7 +61,7 @@ class ChunkSink:
     span
         The bytes of the file that will come; begins on a chunk's first byte.
     algorithm
-        Of the digest that the sender computed over the whole span (see `transfer.wire.digest`); None: the sender gave none.
+        Of the digest that the sender computed over the whole span (see `transfer.wire.digest`); None: it gave none.
     """
 
     def __init__(self, fd: int | None, span: range, algorithm: str | None) -> None:

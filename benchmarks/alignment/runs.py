@@ -160,7 +160,7 @@ class AlignRuns:
 
     def environment(self) -> dict[str, str]:
         """Return what programs find in their environment: this cryoferry, not another that may be installed."""
-        here = str(Path(__file__).parents[1])
+        here = str(Path(__file__).parents[2])
         paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(self._threads)}
         if self._compiled is not None:

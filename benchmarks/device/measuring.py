@@ -33,7 +33,7 @@ def require_device(device: str) -> None:
         return
     if not re.fullmatch(r"cuda:\d+", device):
         raise NothingToMeasure(f"--device {device}: give cpu or cuda:N", hint="The first CUDA device is cuda:0.")
-    said = subprocess.run([*_CHILD, device], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    said = subprocess.run([*_CHILD, device], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     lines = said.stdout.strip().splitlines()
     told = json.loads(lines[-1]) if said.returncode == 0 and lines else {"error": _last_line(said.stderr), "hint": ""}
     if "error" in told:

@@ -1,7 +1,8 @@
 """Bulk requests: bytes of a source that travel in one PUT, and what carries them.
 
-A carrier (`transfer.connections.socket_connection` over its own socket, `transfer.connections.httpx_connection` over httpx) sends a `Put` and later returns
-its answer's body; one may send a second before it has read the first one's answer.
+A carrier (`transfer.connections.socket_connection` over its own socket, `transfer.connections.httpx_connection` over
+httpx) sends a `Put` and later returns its answer's body; one may send a second before it has read the
+first one's answer.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Endpoint:
 
 
 class SocketCarrier:
-    """One connection to the receiver, see `transfer.connections.contract.Carrier`; it is made when it is needed, and made anew."""
+    """One connection to the receiver, see `transfer.connections.contract.Carrier`; made when needed, and anew."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.unanswered = self.generation = 0

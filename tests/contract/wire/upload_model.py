@@ -1,7 +1,7 @@
 """What a receiver must answer and hold, said once more in plain Python: the other side of `test_upload_machine`.
 
-The model knows the table of `transfer.wire.protocol` and nothing of the receiver's code. Bytes are named by their digests;
-the bytes themselves are kept once, in `CONTENT`.
+The model knows the table of `transfer.wire.protocol` and nothing of the receiver's code. Bytes are named by their
+digests; the bytes themselves are kept once, in `CONTENT`.
 """
 
 from __future__ import annotations

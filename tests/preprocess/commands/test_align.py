@@ -15,7 +15,7 @@ import starfile
 from cuda_on_host import cuda_on_host
 
 import cryoferry
-from preprocess.commands.align import align_run as aligning
+from preprocess.commands import align_run as aligning
 from preprocess.pipeline.overlapping import process_movies
 from preprocess.simulation import SimulationSettings, simulate_movie
 

@@ -1,4 +1,4 @@
-"""What contracts are tested on: receivers on SQLite and a private PostgreSQL server; backends on CPU and CUDA."""
+"""What the wire's contract is tested on: receivers on SQLite and a private PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -159,42 +159,3 @@ def data_plane() -> str:
 def make_receiver(make_receiver, database_url, data_plane):
     """Return a function that starts a receiver on the test's database, with the test's data plane."""
     return lambda **settings: make_receiver(database=database_url, data_plane=data_plane, **settings)
-
-
-@pytest.fixture(params=["cpu", "cuda on the host", pytest.param("cuda:0", marks=pytest.mark.gpu)])
-def backend(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Return every backend that computes: the CPU's, CUDA's on the host, and on a device where there is one."""
-    from preprocess.backends.choose import choose_backend
-    from preprocess.errors import DeviceError
-
-    if request.param == "cuda on the host":
-        yield request.getfixturevalue("cuda_here")
-        return
-    try:
-        yield choose_backend(request.param, threads=2)
-    except DeviceError as error:
-        pytest.skip(f"{error} {error.hint}")
-
-
-@pytest.fixture(params=["on the host", pytest.param("on a device", marks=pytest.mark.gpu)])
-def cuda(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Return CUDA's backend, on the host and on a device where there is one."""
-    from preprocess.backends.choose import choose_backend
-    from preprocess.errors import DeviceError
-
-    if request.param == "on the host":
-        yield request.getfixturevalue("cuda_here")
-        return
-    try:
-        yield choose_backend("cuda:0")
-    except DeviceError as error:
-        pytest.skip(f"{error} {error.hint}")
-
-
-@pytest.fixture
-def cuda_here() -> Iterator[Any]:
-    """Return CUDA's backend with its kernels compiled for the host."""
-    from cuda_on_host import cuda_on_host
-
-    with cuda_on_host() as host:
-        yield host.backend()
