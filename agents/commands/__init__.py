@@ -118,7 +118,7 @@ def watch(
     It can be killed at any instant and continues where it was. What cannot be processed is set aside with its reason:
     see `cryoferry status` and `cryoferry retry`.
     """
-    from agents.commands import watch as watching
+    from agents.commands import watch_run as watching
     from agents.daemon import WatchSettings
     from agents.layouts import LAYOUTS
     from transfer.client import ReceiverClient
@@ -163,7 +163,7 @@ def status(
 ) -> None:
     """Show what became of each exposure, here and, if it can be reached, on the receiver."""
     from agents.commands.progress import as_json, troubles
-    from agents.commands.retry import find_work_folder
+    from agents.commands.retry_plan import find_work_folder
     from agents.journal.journal import Journal
     from agents.work_folder import is_in_use
 
@@ -192,7 +192,7 @@ def _registrations(
     journal: Journal, to: str | None, token_file: Path | None, ca: Path | None
 ) -> tuple[dict[tuple[str, int], dict[str, str]], str]:
     """Return what is registered, and why that cannot be told."""
-    from agents.commands.retry import registrations
+    from agents.commands.retry_plan import registrations
     from transfer.client import ReceiverClient
     from transfer.credentials import read_token
     from transfer.wire.errors import TransferError
@@ -247,7 +247,7 @@ def retry(
     Options that are given change the agent's settings for these exposures alone. A running agent notices by itself;
     otherwise the next `cryoferry watch` does it.
     """
-    from agents.commands.retry import do_retry, find_work_folder, plan_retry
+    from agents.commands.retry_plan import do_retry, find_work_folder, plan_retry
     from agents.journal.journal import Journal
     from agents.workers.jobs import changes
 
@@ -282,7 +282,7 @@ def doctor(
     """Check device, disk, clock, receiver, token and Scipion's environment, and say what to do."""
     from rich.text import Text
 
-    from agents.commands.doctor import Patient, examine
+    from agents.commands.checks import Patient, examine
 
     folder = work or state_folder() / (session or "")
     patient = Patient(work=folder, url=to, session=session, token_file=token_file, ca=ca, scipion=scipion)
