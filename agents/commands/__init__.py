@@ -118,7 +118,7 @@ def watch(
     It can be killed at any instant and continues where it was. What cannot be processed is set aside with its reason:
     see `cryoferry status` and `cryoferry retry`.
     """
-    from agents.commands import watch_run as watching
+    from agents.commands import watch_run
     from agents.daemon import WatchSettings
     from agents.layouts import LAYOUTS
     from transfer.client import ReceiverClient
@@ -129,7 +129,7 @@ def watch(
     check_session_name(session)
     chosen, source = _absolute(alignment), source.absolute()
     if dry_run:
-        watching.dry_run(source, LAYOUTS[layout], gain=chosen.settings.gain.path, as_json=json)
+        watch_run.dry_run(source, LAYOUTS[layout], gain=chosen.settings.gain.path, as_json=json)
         return
     settings = WatchSettings(
         source=source,
@@ -140,7 +140,7 @@ def watch(
         settle_s=settle_seconds,
         give_up_s=give_up_seconds,
         scan_s=scan_seconds,
-        workers=watching.worker_environments(workers, chosen.settings.device),
+        workers=watch_run.worker_environments(workers, chosen.settings.device),
         align_timeout_s=align_timeout,
         keep_outputs=keep_outputs,
         work_reserve_bytes=work_reserve_bytes,
@@ -149,7 +149,7 @@ def watch(
         exit_when_idle_s=exit_when_idle,
     )
     with ReceiverClient(to, read_token(token_file), ca=ca) as client:
-        code = watching.run_agent(settings, client, token_file=token_file, as_json=json)
+        code = watch_run.run_agent(settings, client, token_file=token_file, as_json=json)
     raise typer.Exit(code)
 
 
