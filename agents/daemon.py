@@ -19,13 +19,13 @@ from uuid import UUID
 
 from agents.finding.discovery import Discovery
 from agents.finding.scan import Hints
-from agents.finding.settle import FileIdentity
+from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal, JournalError
-from agents.journal.rows import Exposure
+from agents.journal.rows import ExposureRow
 from agents.journal.states import UNFINISHED, State
 from agents.layouts import Layout
 from agents.sending.publish import exposure_record, outputs_folder, publish_record, seal_outputs, send_outputs
-from agents.sending.receiver_link import Link, LinkStopped
+from agents.sending.receiver_link import LinkStopped, ReceiverLink
 from agents.work_folder import free_bytes
 from agents.workers.jobs import from_json, to_json, with_changes
 from agents.workers.local_process import (
@@ -87,7 +87,7 @@ class Agent:
         self, settings: WatchSettings, journal: Journal, client: ReceiverClient, stop: threading.Event
     ) -> None:
         self.settings, self.journal, self.client, self.stop = settings, journal, client, stop
-        self.link = Link(journal, stop)
+        self.link = ReceiverLink(journal, stop)
         self.discovery = Discovery(
             journal,
             settings.source,
@@ -114,7 +114,7 @@ class Agent:
         hints = Hints(self.settings.source, self._wake_scan.set)
         hints.start()
         count = len(self.settings.workers) + SENDERS
-        # Sending gives up a request soon, so that the link can tell; `Link.persist` never does.
+        # Sending gives up a request soon, so that the link can tell; `ReceiverLink.persist` never does.
         with ThreadPoolExecutor(count, thread_name_prefix="agent") as threads, self._sender() as sender:
             running = [threads.submit(self._align_all, Worker(environment)) for environment in self.settings.workers]
             running += [threads.submit(self._send_all, sender) for _ in range(SENDERS)]
@@ -164,7 +164,7 @@ class Agent:
 
     def _take(
         self, states: Iterable[State], *, newest_first: bool = False, only_if: Callable[[], bool] = lambda: True
-    ) -> Exposure | None:
+    ) -> ExposureRow | None:
         """Return the next exposure in these states that nobody has in hand; None when the agent is ending."""
         wanted = tuple(states)
         while not self.stop.is_set():
@@ -179,16 +179,16 @@ class Agent:
                 self._work.wait(_POLL_S)
         return None
 
-    def _put_back(self, exposure: Exposure) -> None:
+    def _put_back(self, exposure: ExposureRow) -> None:
         with self._work:
             self._in_hand.discard(exposure.exposure_id)
             self._work.notify_all()
 
-    def _postpone(self, exposure: Exposure) -> None:
+    def _postpone(self, exposure: ExposureRow) -> None:
         with self._work:
             self._not_before[exposure.exposure_id] = time.monotonic() + _POSTPONE_S
 
-    def _guarded(self, exposure: Exposure, step: Callable[[Exposure], None]) -> None:
+    def _guarded(self, exposure: ExposureRow, step: Callable[[ExposureRow], None]) -> None:
         """Do one step for one exposure; whatever goes wrong concerns this exposure alone."""
         try:
             step(exposure)
@@ -202,7 +202,7 @@ class Agent:
         finally:
             self._put_back(exposure)
 
-    def _fail(self, exposure: Exposure, reason: str, hint: str, *, to: State = State.FAILED) -> None:
+    def _fail(self, exposure: ExposureRow, reason: str, hint: str, *, to: State = State.FAILED) -> None:
         log.warning("%s: %s", exposure.movie, reason)
         if self.journal.exposure(exposure.exposure_id).state == State.COMMITTED:
             self._postpone(exposure)  # it has arrived; only its outputs are not cleared away yet
@@ -227,7 +227,7 @@ class Agent:
             self.journal.note(work_full=None if enough else "too little space is left in the work folder")
         return enough
 
-    def _align(self, exposure: Exposure, worker: Worker) -> None:
+    def _align(self, exposure: ExposureRow, worker: Worker) -> None:
         settings = self.settings
         movie, out = settings.source / exposure.movie, outputs_folder(settings.work, exposure)
         if not self._is_unchanged(exposure, movie):
@@ -257,7 +257,7 @@ class Agent:
             exposure.exposure_id, settings=base, outputs=outputs, record=record, warnings=processed.warnings
         )
 
-    def _is_unchanged(self, exposure: Exposure, movie: Path) -> bool:
+    def _is_unchanged(self, exposure: ExposureRow, movie: Path) -> bool:
         """Return whether the movie is still the one that settled; otherwise it has to settle again."""
         try:
             now = FileIdentity.of(movie.stat())
@@ -278,7 +278,7 @@ class Agent:
         gain = replace(chosen.settings.gain, path=self.settings.layout.gain(movie, self.settings.source))
         return replace(chosen, settings=replace(chosen.settings, gain=gain))
 
-    def _not_aligned(self, exposure: Exposure, error: AlignmentError) -> None:
+    def _not_aligned(self, exposure: ExposureRow, error: AlignmentError) -> None:
         match error:
             case AlignmentPostponed():
                 self._postpone(exposure)
@@ -308,7 +308,7 @@ class Agent:
     def _open_session(self) -> None:
         self.link.persist(lambda: self.client.open_session(self.settings.session))
 
-    def _send(self, exposure: Exposure, sender: Sender) -> None:
+    def _send(self, exposure: ExposureRow, sender: Sender) -> None:
         exposure_id, settings = exposure.exposure_id, self.settings
         if exposure.state == State.ALIGNED:
             exposure = self.journal.change(exposure_id, State.SENDING)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from agents.journal.journal import Journal
-    from agents.journal.rows import Exposure
+    from agents.journal.rows import ExposureRow
 
 WATCHING, WORKING = "What is watched", "How it works"
 
@@ -206,7 +206,7 @@ def _registrations(
         return {}, f"{type(error).__name__}: {error}"
 
 
-def _show_status(exposures: list[Exposure], registered: list[dict[str, str]]) -> None:
+def _show_status(exposures: list[ExposureRow], registered: list[dict[str, str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 

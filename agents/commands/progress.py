@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.journal.journal import Journal
-from agents.journal.rows import Exposure
+from agents.journal.rows import ExposureRow
 from agents.journal.states import SET_ASIDE, State
 
 log = logging.getLogger("agents")
@@ -35,7 +35,7 @@ STYLES = {
 _LATEST = 8
 
 
-def as_json(exposure: Exposure) -> dict[str, Any]:
+def as_json(exposure: ExposureRow) -> dict[str, Any]:
     """Return what programs are told of an exposure."""
     return {
         "exposure_id": str(exposure.exposure_id),
@@ -84,11 +84,11 @@ class Report:
 
     def __init__(self, journal: Journal, console: Console, *, as_json_lines: bool) -> None:
         self._journal, self._console, self._as_json_lines = journal, console, as_json_lines
-        self._latest: dict[str, Exposure] = {}
+        self._latest: dict[str, ExposureRow] = {}
         self._is_live = console.is_terminal and not as_json_lines
         journal.on_change = self._note
 
-    def _note(self, exposure: Exposure) -> None:
+    def _note(self, exposure: ExposureRow) -> None:
         if self._as_json_lines:
             sys.stdout.write(json.dumps(as_json(exposure)) + "\n")
             sys.stdout.flush()

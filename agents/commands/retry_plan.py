@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.journal.journal import NAME, Journal
-from agents.journal.rows import Exposure
+from agents.journal.rows import ExposureRow
 from agents.journal.states import SET_ASIDE, State
 from agents.workers.jobs import same_result, with_changes
 from configuration import ConfigError, state_folder
@@ -62,7 +62,7 @@ class RetryRefused(ConfigError):
 class Retry:
     """What `retry` does with one exposure: `action` is `align` or `send`."""
 
-    exposure: Exposure
+    exposure: ExposureRow
     action: str
     changes: dict[str, Any]
 
@@ -99,7 +99,7 @@ def plan_retry(
     return [_planned(journal, work, exposure, changed) for exposure in chosen]
 
 
-def _planned(journal: Journal, work: Path, exposure: Exposure, changed: dict[str, Any]) -> Retry:
+def _planned(journal: Journal, work: Path, exposure: ExposureRow, changed: dict[str, Any]) -> Retry:
     changes = with_changes(exposure.changes, changed)
     if exposure.state in SET_ASIDE:
         outputs = journal.outputs(exposure.exposure_id, exposure.revision)
@@ -121,7 +121,7 @@ def _planned(journal: Journal, work: Path, exposure: Exposure, changed: dict[str
     return Retry(exposure=exposure, action="align", changes=changes)
 
 
-def do_retry(journal: Journal, retry: Retry) -> Exposure:
+def do_retry(journal: Journal, retry: Retry) -> ExposureRow:
     """Take an exposure back to where it is aligned or sent again; a running agent notices by itself."""
     if retry.action == "send":
         return journal.change(retry.exposure.exposure_id, State.ALIGNED, "tried again")

@@ -12,7 +12,8 @@ from uuid import UUID
 from agents.finding.late_sidecars import LateSidecars
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan, Scanner
-from agents.finding.settle import FileIdentity, Settling, Verdict
+from agents.finding.settle import Settling, Verdict
+from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
 from agents.journal.rows import Standing
 from agents.journal.states import State

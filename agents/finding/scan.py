@@ -13,7 +13,7 @@ from pathlib import Path
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from agents.finding.settle import FileIdentity
+from agents.journal.file_identity import FileIdentity
 from agents.layouts import Layout
 
 log = logging.getLogger(__name__)

@@ -5,31 +5,13 @@ An mtime is compared with an earlier mtime of the same file, never with now: mic
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
-
-class FileIdentity(NamedTuple):
-    """What a file was when somebody looked at it."""
-
-    size_bytes: int
-    mtime_ns: int
-    device: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> FileIdentity:
-        """Return the identity that a stat tells."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino)
-
-    def same_content(self, other: FileIdentity) -> bool:
-        """Return whether nothing says that the content changed; a share mounted anew has other device and inode."""
-        return self[:2] == other[:2]
+from agents.journal.file_identity import FileIdentity
 
 
 class Verdict(Enum):

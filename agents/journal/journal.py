@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
-from agents.finding.settle import FileIdentity
-from agents.journal.rows import Exposure, Output, Standing, exposure_of, identity_columns, output_of
+from agents.journal.file_identity import FileIdentity
+from agents.journal.rows import ExposureRow, Output, Standing, exposure_of, identity_columns, output_of
 from agents.journal.schema import SCHEMA, SCHEMA_VERSION
 from agents.journal.states import TRANSITIONS, State
 from transfer.wire.exposure_record import ExposureRecord, Receipt
@@ -57,8 +57,8 @@ class Journal:
         if not create and not path.is_file():
             raise JournalError(f"there is no journal in {work}")
         self._lock = threading.RLock()
-        self._changed: list[Exposure] = []
-        self.on_change: Callable[[Exposure], None] = lambda _exposure: None
+        self._changed: list[ExposureRow] = []
+        self.on_change: Callable[[ExposureRow], None] = lambda _exposure: None
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         try:
@@ -137,7 +137,7 @@ class Journal:
 
     # ---- exposures
 
-    def find(self, movie: str, label: str, remote_stem: str) -> Exposure:
+    def find(self, movie: str, label: str, remote_stem: str) -> ExposureRow:
         """Enter a movie that was found; `remote_stem` gets a number where another exposure has that name."""
         with self.transaction():
             now = time.time()
@@ -154,11 +154,11 @@ class Journal:
             self._changed.append(found)
             return found
 
-    def exposure(self, exposure_id: UUID) -> Exposure:
+    def exposure(self, exposure_id: UUID) -> ExposureRow:
         """Return an exposure."""
         return self._one("exposure_id = ?", str(exposure_id))
 
-    def exposures(self, states: Iterable[State] | None = None) -> list[Exposure]:
+    def exposures(self, states: Iterable[State] | None = None) -> list[ExposureRow]:
         """Return the exposures in these states (None: all), the one found first coming first."""
         wanted = list(State if states is None else states)
         marks = ", ".join("?" * len(wanted))
@@ -168,7 +168,7 @@ class Journal:
 
     def next_in(
         self, states: Iterable[State], not_these: Collection[UUID], *, newest_first: bool = False
-    ) -> Exposure | None:
+    ) -> ExposureRow | None:
         """Return the exposure in these states that was found first (or last), apart from `not_these`."""
         wanted, order = list(states), "DESC" if newest_first else "ASC"
         marks = ", ".join("?" * len(wanted))
@@ -190,7 +190,7 @@ class Journal:
         found = {row["state"]: row["n"] for row in rows}
         return {state: found.get(state, 0) for state in State}
 
-    def change(self, exposure_id: UUID, to: State, reason: str = "", hint: str = "", **columns: Any) -> Exposure:
+    def change(self, exposure_id: UUID, to: State, reason: str = "", hint: str = "", **columns: Any) -> ExposureRow:
         """Take an exposure to another state: the only place where a state changes.
 
         Parameters
@@ -214,11 +214,11 @@ class Journal:
             self._changed.append(after)
             return after
 
-    def settle(self, exposure_id: UUID, identity: FileIdentity) -> Exposure:
+    def settle(self, exposure_id: UUID, identity: FileIdentity) -> ExposureRow:
         """Take an exposure to `settled`, with the identity of its finished movie."""
         return self.change(exposure_id, State.SETTLED, **identity_columns(identity))
 
-    def set_aside(self, exposure_id: UUID, identity: FileIdentity | None, reason: str, hint: str) -> Exposure:
+    def set_aside(self, exposure_id: UUID, identity: FileIdentity | None, reason: str, hint: str) -> ExposureRow:
         """Fail an exposure whose movie stays broken or is gone (identity None); a change of it begins again."""
         columns = (
             identity_columns(identity) if identity else dict.fromkeys(("size_bytes", "mtime_ns", "device", "inode"))
@@ -233,7 +233,7 @@ class Journal:
         outputs: Iterable[Output],
         record: ExposureRecord,
         warnings: Iterable[str],
-    ) -> Exposure:
+    ) -> ExposureRow:
         """Take an exposure to `aligned`: from now on exactly these bytes are sent."""
         with self.transaction():
             revision = self.exposure(exposure_id).revision
@@ -253,7 +253,7 @@ class Journal:
                 attempts=0,
             )
 
-    def begin_again(self, exposure_id: UUID, why: str, changes: dict[str, Any] | None = None) -> Exposure:
+    def begin_again(self, exposure_id: UUID, why: str, changes: dict[str, Any] | None = None) -> ExposureRow:
         """Take a finished or set aside exposure to `found`: as its next revision, if this one was published.
 
         What was sealed but not published is forgotten: other bytes will be sent.
@@ -323,7 +323,7 @@ class Journal:
 
     # ---- inside
 
-    def _one(self, where: str, value: str) -> Exposure:
+    def _one(self, where: str, value: str) -> ExposureRow:
         with self._lock:
             row = self._db.execute(f"SELECT * FROM exposures WHERE {where}", (value,)).fetchone()  # noqa: S608  # fixed text
         if row is None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from agents.finding.settle import FileIdentity
+from agents.journal.file_identity import FileIdentity
 from agents.journal.states import State
 from transfer.wire.exposure_record import ExposureRecord, Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
+class ExposureRow:
     """One row of the journal: a movie that was found, and what became of it."""
 
     exposure_id: UUID
@@ -80,9 +80,9 @@ def identity_of(row: sqlite3.Row) -> FileIdentity | None:
     return FileIdentity(row["size_bytes"], row["mtime_ns"], row["device"], row["inode"])
 
 
-def exposure_of(row: sqlite3.Row) -> Exposure:
+def exposure_of(row: sqlite3.Row) -> ExposureRow:
     """Return the exposure that a row tells of."""
-    return Exposure(
+    return ExposureRow(
         exposure_id=UUID(row["exposure_id"]),
         movie=row["movie"],
         remote_stem=row["remote_stem"],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agents.journal.journal import Journal
-from agents.journal.rows import Exposure, Output
+from agents.journal.rows import ExposureRow, Output
 from preprocess.results import ProcessedMovie
 from transfer.client import ReceiverClient
 from transfer.upload.sender import FileToSend, Sender
@@ -23,12 +23,12 @@ from transfer.wire.exposure_record import (
 )
 
 
-def outputs_folder(work: Path, exposure: Exposure) -> Path:
+def outputs_folder(work: Path, exposure: ExposureRow) -> Path:
     """Return where the outputs of an exposure's present revision lie."""
     return work / "exposures" / str(exposure.exposure_id) / f"r{exposure.revision}"
 
 
-def seal_outputs(journal: Journal, work: Path, exposure: Exposure, processed: ProcessedMovie) -> list[Output]:
+def seal_outputs(journal: Journal, work: Path, exposure: ExposureRow, processed: ProcessedMovie) -> list[Output]:
     """Make the outputs durable, files and folders, and return them with their digests and names on the receiver."""
     outputs = []
     for file in processed.files:
@@ -66,7 +66,7 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def exposure_record(exposure: Exposure, processed: ProcessedMovie, outputs: list[Output]) -> ExposureRecord:
+def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: list[Output]) -> ExposureRecord:
     """Return the record that is published once all outputs are committed."""
     acquisition = processed.acquisition
     return ExposureRecord(
@@ -109,7 +109,7 @@ def exposure_record(exposure: Exposure, processed: ProcessedMovie, outputs: list
 
 
 def send_outputs(
-    journal: Journal, work: Path, session: str, exposure: Exposure, sender: Sender, should_stop: Callable[[], bool]
+    journal: Journal, work: Path, session: str, exposure: ExposureRow, sender: Sender, should_stop: Callable[[], bool]
 ) -> None:
     """Send what has no receipt yet side by side, keeping each receipt as it comes.
 
@@ -131,7 +131,7 @@ def send_outputs(
         raise failed
 
 
-def publish_record(client: ReceiverClient, session: str, exposure: Exposure) -> None:
+def publish_record(client: ReceiverClient, session: str, exposure: ExposureRow) -> None:
     """Publish the record of an exposure whose files are all committed.
 
     Raises

@@ -23,7 +23,7 @@ class LinkStopped(Exception):
     """The agent is ending."""
 
 
-class Link:
+class ReceiverLink:
     """Repeats what the receiver cannot do now until it can.
 
     Parameters

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.finding.settle import FileIdentity, Settling, Verdict
+from agents.finding.settle import Settling, Verdict
+from agents.journal.file_identity import FileIdentity
 from preprocess.movies.structure import missing_structure
 from preprocess.simulation import write_mrc, write_tiff
 
@@ -121,9 +122,3 @@ def test_the_next_look_is_when_a_movie_can_be_finished(tmp_path: Path, clock: Cl
     look(settling, movie)
     clock.now_s += 10
     assert settling.next_look_s() == pytest.approx(SETTLE_S - 10)
-
-
-def test_a_share_mounted_anew_is_not_another_content() -> None:
-    assert FileIdentity(10, 5, 1, 2).same_content(FileIdentity(10, 5, 9, 9))
-    assert not FileIdentity(10, 5, 1, 2).same_content(FileIdentity(10, 6, 1, 2))
-    assert not FileIdentity(10, 5, 1, 2).same_content(FileIdentity(11, 5, 1, 2))

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from agents.finding.settle import FileIdentity
+from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal, JournalError, JournalFull, WrongTransition
-from agents.journal.rows import Exposure, Output
+from agents.journal.rows import ExposureRow, Output
 from agents.journal.states import TRANSITIONS, State
 from agents.work_folder import WorkFolderTaken, WorkLock, check_apart, is_in_use
 from configuration import ConfigError
@@ -36,7 +36,7 @@ def journal(tmp_path: Path):
     journal.close()
 
 
-def record_of(exposure: Exposure, output: Output) -> ExposureRecord:
+def record_of(exposure: ExposureRow, output: Output) -> ExposureRecord:
     return ExposureRecord(
         exposure_id=exposure.exposure_id,
         revision=exposure.revision,
@@ -62,7 +62,7 @@ def record_of(exposure: Exposure, output: Output) -> ExposureRecord:
     )
 
 
-def seal(journal: Journal, exposure: Exposure) -> Output:
+def seal(journal: Journal, exposure: ExposureRow) -> Output:
     name = f"{exposure.remote_stem}.mrc"
     output = Output(
         role="micrograph",
@@ -78,14 +78,14 @@ def seal(journal: Journal, exposure: Exposure) -> Output:
     return output
 
 
-def receive(journal: Journal, exposure: Exposure, output: Output) -> None:
+def receive(journal: Journal, exposure: ExposureRow, output: Output) -> None:
     receipt = Receipt(
         session="s", path=output.remote_path, revision=output.file_revision, size_bytes=3, digest=output.digest
     )
     journal.keep_receipt(exposure.exposure_id, exposure.revision, output.role, receipt)
 
 
-def go(journal: Journal, exposure: Exposure, until: State) -> Exposure:
+def go(journal: Journal, exposure: ExposureRow, until: State) -> ExposureRow:
     for state in WAY[: WAY.index(until) + 1]:
         if state == State.SETTLED:
             journal.settle(exposure.exposure_id, IDENTITY)
@@ -246,7 +246,7 @@ def test_the_work_folder_never_lies_in_the_source(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_as_such_and_nothing_is_half_written(journal: Journal) -> None:
     pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
     journal._db.execute(f"PRAGMA max_page_count = {pages + 1}")  # the database's own word for a full disk
-    entered: list[Exposure] = []
+    entered: list[ExposureRow] = []
 
     def fill() -> None:
         while True:

@@ -12,7 +12,7 @@ import pytest
 from agents.commands.progress import troubles
 from agents.journal.journal import Journal
 from agents.sending import receiver_link as link_module
-from agents.sending.receiver_link import Link, LinkStopped
+from agents.sending.receiver_link import LinkStopped, ReceiverLink
 from tests.agents.agent_process import StartAgent, lay
 from transfer.client import ReceiverClient
 from transfer.wire.errors import AuthRejected, LinkLost
@@ -32,7 +32,7 @@ def test_the_first_refusal_ends_a_later_one_is_waited_out(
     monkeypatch.setattr(link_module, "_REFUSED_WAIT_S", 0.01)
     good, bad = ReceiverClient(receiver.url, receiver.token()), ReceiverClient(receiver.url, "cf_wrong")
     with good, bad, caplog.at_level(logging.INFO):
-        link = Link(journal, threading.Event())
+        link = ReceiverLink(journal, threading.Event())
         with pytest.raises(AuthRejected):
             link.persist(bad.sessions)
         link.persist(good.sessions)
@@ -47,7 +47,7 @@ def test_the_first_refusal_ends_a_later_one_is_waited_out(
 
 def test_what_is_wrong_is_told_until_the_agent_ends(journal: Journal) -> None:
     stop = threading.Event()
-    link = Link(journal, stop)
+    link = ReceiverLink(journal, stop)
     ended: list[bool] = []
     with ReceiverClient("http://127.0.0.1:9", "token") as client:
 
