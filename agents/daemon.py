@@ -37,7 +37,7 @@ from agents.workers.local_process import (
     WorkerDied,
     WorkerHung,
 )
-from preprocess.commands.options import ChosenAlignment
+from preprocess.exposure.chosen import ChosenAlignment
 from transfer.client import ReceiverClient
 from transfer.pace.pacing import Pacer
 from transfer.upload.sender import Sender

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from configuration import ConfigError, Configuration, Setting, state_folder
-from preprocess.commands.options import ChosenAlignment, takes_alignment_options
+from preprocess.commands.options import takes_alignment_options
+from preprocess.exposure.chosen import ChosenAlignment
 
 if TYPE_CHECKING:
     from rich.console import Console

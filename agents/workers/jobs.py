@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from preprocess.commands.options import ChosenAlignment
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.workers.jobs import processed_from_json, to_json
-from preprocess.commands.options import ChosenAlignment
+from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.results import ProcessedMovie
 
 POLL_S = 0.2

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from preprocess.commands.options import ChosenAlignment, takes_alignment_options
+from preprocess.commands.options import takes_alignment_options
+from preprocess.exposure.chosen import ChosenAlignment
 
 
 @takes_alignment_options

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from preprocess.commands.movie_bars import MovieBars
-from preprocess.commands.options import ChosenAlignment
 from preprocess.errors import OutputRefused, PreprocessError
+from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.outputs.micrographs_star import FILE_NAME, write_micrographs_star
 from preprocess.outputs.output_names import output_paths, refuse_to_write_over
 from preprocess.pipeline.movie_stages import MovieStages

@@ -15,13 +15,13 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.settings import (
     AlignmentSettings,
     DefectSettings,
@@ -176,15 +176,6 @@ MotioncorLogs = Annotated[
 MOST_STRETCH = 0.03
 """Anisotropy of more than 3 % is no microscope's, and beyond what the interpolation has room for."""
 ROTATIONS: dict[str, Literal[0, 90, 180, 270]] = {"0": 0, "90": 90, "180": 180, "270": 270}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChosenAlignment:
-    """What a user chose: how to align, and what flags and configuration say about the acquisition."""
-
-    settings: AlignmentSettings
-    flags: Acquisition
-    configured: Acquisition
 
 
 def chosen_alignment(

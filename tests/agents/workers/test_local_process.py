@@ -22,8 +22,8 @@ from agents.workers.local_process import (
     WorkerDied,
     WorkerHung,
 )
-from preprocess.commands.options import ChosenAlignment
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.settings import AlignmentSettings, GainSettings
 
 CHOSEN = ChosenAlignment(
