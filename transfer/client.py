@@ -6,7 +6,6 @@ A client may be used by many threads at once: it keeps one pool of connections. 
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +18,13 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from transfer.connections.contract import Carrier, Put, route
+from transfer.connections.contract import Carrier, Put
 from transfer.connections.httpx_connection import PortableCarrier
 from transfer.connections.socket_connection import CONNECT_TIMEOUT_S, KEEPALIVE_S, Endpoint, SocketCarrier
 from transfer.connections.tcp import congestion_control
 from transfer.credentials import check_token
 from transfer.wire import protocol
+from transfer.wire.addresses import check_url
 from transfer.wire.errors import (
     BadUrl,
     CertificateRejected,
@@ -44,44 +44,17 @@ from transfer.wire.protocol import (
     Session,
     UploadDeclaration,
     UploadStatus,
+    route,
 )
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or address means this machine."""
-    if host.lower() == "localhost":
-        return True
+def _parsed_url(url: str) -> httpx.URL:
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def check_url(url: str, *, clear_text: bool = False) -> httpx.URL:
-    """Return the receiver's URL if a token may be sent there: https, or http on this machine.
-
-    With `clear_text` the user answers for the link: http is taken everywhere.
-
-    Raises
-    ------
-    BadUrl
-    """
-    try:
-        parsed = httpx.URL(url)
+        return httpx.URL(url)
     except httpx.InvalidURL as error:
         raise BadUrl(f"{url!r}: {error}") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise BadUrl(f"{url!r} is not a receiver's URL")
-    if parsed.userinfo or parsed.query or parsed.fragment:
-        raise BadUrl("a receiver's URL has no user, password, ? or #")
-    if parsed.scheme == "http" and not clear_text and not is_loopback(parsed.host):
-        raise BadUrl(
-            f"http://{parsed.host}: the token would cross the network in clear text",
-            hint=f"Use https://{parsed.host}; over a VPN, or a network of your own alone, --clear-text allows it.",
-        )
-    return parsed
 
 
 def _tls_context(ca: Path | None) -> ssl.SSLContext:
@@ -128,7 +101,7 @@ class ReceiverClient:
         timeout_s: float = 60.0,
         clear_text: bool = False,
     ) -> None:
-        self.url = check_url(url, clear_text=clear_text)
+        self.url = _parsed_url(check_url(url, clear_text=clear_text))
         secure = self.url.scheme == "https"
         self._timeout_s = timeout_s
         self._tls = _tls_context(ca) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -19,9 +19,10 @@ from typing import Literal
 
 import httpx
 
-from transfer.client import ReceiverClient, check_url
+from transfer.client import ReceiverClient
 from transfer.credentials import read_token
 from transfer.wire import protocol
+from transfer.wire.addresses import check_url
 from transfer.wire.errors import TransferError
 from transfer.wire.protocol import Service
 

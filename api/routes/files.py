@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy import func, select
@@ -38,18 +37,12 @@ from transfer.wire.errors import (
 )
 from transfer.wire.exposure_record import MAX_REVISION, Receipt
 from transfer.wire.names import check_path, check_session_name
-from transfer.wire.protocol import FileList, UploadDeclaration
+from transfer.wire.protocol import FileList, UploadDeclaration, committed_url
 
 router = APIRouter(tags=["files"])
 
 PAGE = 1000
 MAX_LENGTH_BYTES = 10**19 - 1  # beyond, it is no length at all; what is accepted is the receiver's to say
-
-
-def committed_url(receipt: Receipt) -> str:
-    """Return where a committed file can be read."""
-    path = protocol.FILE.replace("{session}", receipt.session).replace("{path:path}", quote(receipt.path))
-    return f"{path}?revision={receipt.revision}"
 
 
 @router.put(

@@ -17,7 +17,6 @@ from api.intake.decoding_sink import CONTENT_ENCODING, is_encoded
 from api.intake.reception import Announced, ContentDigest, Reception, receive, require_whole_chunks
 from api.intake.sources import body_of
 from api.receiver import Receiver, receiver_of
-from api.routes.files import committed_url
 from api.store.commit import commit, withdraw
 from api.store.upload import Upload
 from transfer.wire import protocol
@@ -43,7 +42,15 @@ from transfer.wire.errors import (
 )
 from transfer.wire.exposure_record import Receipt
 from transfer.wire.names import check_path, check_session_name
-from transfer.wire.protocol import ByteRange, CommitRequest, MissingRanges, UploadDeclaration, UploadState, UploadStatus
+from transfer.wire.protocol import (
+    ByteRange,
+    CommitRequest,
+    MissingRanges,
+    UploadDeclaration,
+    UploadState,
+    UploadStatus,
+    committed_url,
+)
 
 router = APIRouter(tags=["uploads"])
 

@@ -92,9 +92,9 @@ def send(
     json: Json = False,
 ) -> None:
     """Send files to a receiver in parallel, checksummed chunks; what was interrupted continues."""
-    from transfer.client import check_url
     from transfer.pace.pacing import pacer_of
     from transfer.upload.sender import Sender
+    from transfer.wire.addresses import check_url
 
     check_url(to, clear_text=clear_text)
     check_session_name(session)

@@ -14,7 +14,8 @@ from uuid import UUID, uuid4
 from pydantic import ValidationError
 
 from transfer.client import ReceiverClient
-from transfer.connections.contract import Put, put_chunks, put_file
+from transfer.connections.contract import Put
+from transfer.connections.requests import put_chunks, put_file
 from transfer.pace.pacing import Lane
 from transfer.pace.retrying import Patience, jittered
 from transfer.upload.compression import encode, shrinks

@@ -38,6 +38,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -281,6 +282,17 @@ def _error_of_problem(problem: Problem) -> TransferError:
     if cls is None:
         raise ValueError(f"unknown problem type {problem.type}")
     return cls(problem.detail, hint=problem.hint or None, **(problem.model_extra or {}))
+
+
+def route(template: str, **values: str) -> str:
+    """Return a route of this module with its values filled in and quoted for a URL."""
+    quoted = {key: quote(value, safe="/" if key == "path" else "") for key, value in values.items()}
+    return template.replace("{path:path}", "{path}").format(**quoted)
+
+
+def committed_url(receipt: Receipt) -> str:
+    """Return the path and query under which a committed file can be read."""
+    return f"{route(FILE, session=receipt.session, path=receipt.path)}?revision={receipt.revision}"
 
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")

@@ -9,7 +9,7 @@ import pytest
 
 import transfer.upload.one_file
 from transfer.client import ReceiverClient
-from transfer.connections.contract import put_chunks
+from transfer.connections.requests import put_chunks
 from transfer.pace.pacing import pacer_of
 from transfer.upload.scheduler import MOST_AT_ONCE
 from transfer.upload.sender import FileToSend, Sender

@@ -14,8 +14,9 @@ import trustme
 from scripted_server import scripted
 
 from transfer.client import ReceiverClient
-from transfer.connections.contract import Flow, put_chunks, put_file
+from transfer.connections.contract import Flow
 from transfer.connections.httpx_connection import PortableCarrier
+from transfer.connections.requests import put_chunks, put_file
 from transfer.connections.socket_connection import SocketCarrier
 from transfer.upload.source import Source
 from transfer.wire.digest import chunk_digest, format_content_digest
