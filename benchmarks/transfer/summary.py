@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.transfer.paths.catalogue import OURS
-from benchmarks.transfer.paths.runs import Run
+from benchmarks.transfer.paths.runs import SHORTEST_S, Run
 
 NO_NETWORK = "cp"
 _AS_FAST = 0.95
@@ -124,7 +124,7 @@ def sentence(groups: Sequence[Group]) -> str:
     group = groups[0]
     able = [row for row in group.rows if row.rates is not None and not row.wrong and row.path.split()[0] != NO_NETWORK]
     if not able:
-        return "No path carried the files whole: see what each of them said."
+        return _nothing_to_compare(group)
     best, ours = able[0], group.ours
     if ours is not None and not ours.wrong and ours.rate >= _AS_FAST * best.rate:
         return _for_us(ours, group, groups, able)
@@ -134,6 +134,18 @@ def sentence(groups: Sequence[Group]) -> str:
     return (
         f"{best.path} is the fastest here ({reason}); cryoferry reaches {ours.rate / best.rate * 100:.0f} % of that "
         "with every chunk and file checked by BLAKE3 and synced to disk before its receipt."
+    )
+
+
+def _nothing_to_compare(group: Group) -> str:
+    """Return why no path of a group can be recommended: all failed, or some were whole but too quick for a rate."""
+    whole = [row for row in group.rows if row.failure is None and not row.wrong and row.path.split()[0] != NO_NETWORK]
+    if not whole:
+        return "No path carried the files whole: see what each of them said."
+    return (
+        f"{len(whole)} of {len([row for row in group.rows if row.path.split()[0] != NO_NETWORK])} paths carried the files "
+        f"whole, but too quickly for a rate: a run must take {SHORTEST_S:g} s without its start-up. "
+        "Take more or larger --files."
     )
 
 

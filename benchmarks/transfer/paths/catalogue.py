@@ -13,13 +13,14 @@ from benchmarks.transfer.paths.cryoferry_path import Cryoferry
 from benchmarks.transfer.paths.ends import End
 from benchmarks.transfer.paths.gridftp_path import GridFtp
 from benchmarks.transfer.paths.nginx_path import NginxPut
+from benchmarks.transfer.paths.proxied_path import BehindProxy
 from benchmarks.transfer.paths.rclone_path import Rclone
 from benchmarks.transfer.paths.rsync_path import RsyncDaemon
 from benchmarks.transfer.paths.ssh_paths import OverSsh
 from benchmarks.transfer.paths.xrootd_path import Xrootd
 
 OURS = "cryoferry"
-FAMILIES = ("cryoferry", "bbcp", "gridftp", "rsync", "scp", "rclone", "xrdcp", "nginx", "iperf3", "cp")
+FAMILIES = ("cryoferry", "proxy", "bbcp", "gridftp", "rsync", "scp", "rclone", "xrdcp", "nginx", "iperf3", "cp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,13 @@ def peers() -> dict[str, list[TransferPath]]:
 
 
 def own_paths(near: End, *, emulated: bool) -> dict[str, list[TransferPath]]:
-    """Return cryoferry's paths between two ends of this machine, and cp where there is no link."""
+    """Return cryoferry's paths between two ends of this machine; without a link also behind proxies, and cp."""
     if emulated:
         alone = Cryoferry("cryoferry, system's TCP", system_congestion_control=True)
         return {OURS: [Cryoferry(), alone]}
     families: dict[str, list[TransferPath]] = {OURS: [Cryoferry(), Cryoferry("cryoferry, TLS", over_tls=True)]}
     if not near.prefix:
+        families["proxy"] = [BehindProxy("nginx"), BehindProxy("caddy")]
         families["cp"] = [Copy()]
     return families
 

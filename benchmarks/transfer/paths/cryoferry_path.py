@@ -44,7 +44,7 @@ class Cryoferry:
         words = [*_program(setting.far), "serve", "--data", data, "--host", setting.far.address]
         words += ["--port", f"{setting.port}", "--workers", f"{self.workers}"]
         if self.over_tls:
-            _make_certificate(setting)
+            make_certificate(setting)
             words += ["--tls-cert", f"{data}/certificate.pem", "--tls-key", f"{data}/key.pem"]
         elif setting.far.prefix:
             words += ["--behind-proxy"]  # the emulated link leaves this machine as little as loopback does
@@ -75,7 +75,8 @@ def _program(end: End) -> list[str]:
     return ["cryoferry"] if end.is_remote else [sys.executable, "-m", "cryoferry"]
 
 
-def _make_certificate(setting: Setting) -> None:
+def make_certificate(setting: Setting) -> None:
+    """Make `certificate.pem` and `key.pem`, for the far end's address, in the path's folder there."""
     folder = setting.far_folder
     words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     words += ["-days", _CERTIFICATE_DAYS, "-subj", "/CN=cryoferry bench", "-addext"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,7 @@ from benchmarks.transfer.paths.contract import Call, Errand, Setting, TransferPa
 from benchmarks.transfer.paths.ends import End
 from benchmarks.transfer.paths.iperf_limit import Limit
 from benchmarks.transfer.paths.payload import Payload
-from benchmarks.transfer.paths.servers import serving
+from benchmarks.transfer.paths.servers import free_port, serving
 from benchmarks.transfer.paths.usage import MemoryWatch, cpu_seconds
 
 START_CAP_S = 60.0
@@ -165,7 +164,7 @@ class TransferRuns:
             self._remove(setting)
 
     def _setting(self, name: str, number: int) -> Setting:
-        port = self._first_port + number if self._first_port is not None else _free_port()
+        port = self._first_port + number if self._first_port is not None else free_port()
         near_folder, far_folder = f"{self._near.work}/near-{name}", f"{self._far.work}/far-{name}"
         return Setting(self._near, self._far, port, near_folder, far_folder, self._user)
 
@@ -264,13 +263,6 @@ def _folder_name(path: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in path.lower())
 
 
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 def _line(run: Run) -> str:
     if run.failure is not None:
         return f"{run.path}: {run.failure}"
@@ -278,7 +270,7 @@ def _line(run: Run) -> str:
     told = (
         f"{run.path}: {rate / 1e6:,.1f} MB/s"
         if rate is not None
-        else f"{run.path}: too quick to tell, take more --files"
+        else f"{run.path}: too quick for a rate, take more or larger --files;"
     )
     if run.stopped:
         return f"{told}, stopped after {run.wall_s:g} s"

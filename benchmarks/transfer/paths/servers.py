@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +19,14 @@ from benchmarks.transfer.paths.ends import End
 _START_S = 20.0
 _STOP_S = 5.0
 _LOOK_S = 0.1
+
+
+def free_port() -> int:
+    """Return a port of this machine's loopback that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
 
 
 @contextmanager

@@ -77,3 +77,9 @@ def test_runs_that_are_too_short_have_no_rate():
     (group,) = grouped([run("cryoferry", 1e5)], {})
     assert group.rows[0].rates is None
     assert group.rows[0].failure is None
+
+
+def test_whole_but_too_quick_is_not_a_failure():
+    told = sentence(grouped([run("cryoferry", 1e5), run("bbcp -s 4", 1e5), run("cp (no network)", 1e5)], {}))
+    assert told.startswith("2 of 2 paths carried the files whole, but too quickly for a rate")
+    assert "more or larger --files" in told
