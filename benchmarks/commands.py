@@ -131,7 +131,7 @@ def transfer(
         str,
         typer.Option(
             metavar="A,B",
-            help="cryoferry, proxy (TLS by nginx or Caddy), bbcp, gridftp, rsync, scp, rclone, xrdcp, nginx, iperf3, cp; by default all there are.",
+            help="cryoferry, proxy, bbcp, gridftp, rsync, scp, rclone, xrdcp, nginx, iperf3, cp. Default: all.",
         ),
     ] = "",
     repeat: Annotated[int, typer.Option(min=1, help="Runs of each path.")] = 3,

@@ -1,4 +1,4 @@
-"""What a release holds: the source archive is the whole project, so that it can be tested and Scipion installed from it."""
+"""What a release holds: the source archive holds the whole project, tests and the Scipion installer too."""
 
 from __future__ import annotations
 

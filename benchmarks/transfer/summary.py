@@ -139,12 +139,13 @@ def sentence(groups: Sequence[Group]) -> str:
 
 def _nothing_to_compare(group: Group) -> str:
     """Return why no path of a group can be recommended: all failed, or some were whole but too quick for a rate."""
-    whole = [row for row in group.rows if row.failure is None and not row.wrong and row.path.split()[0] != NO_NETWORK]
+    rows = [row for row in group.rows if row.path.split()[0] != NO_NETWORK]
+    whole = [row for row in rows if row.failure is None and not row.wrong]
     if not whole:
         return "No path carried the files whole: see what each of them said."
     return (
-        f"{len(whole)} of {len([row for row in group.rows if row.path.split()[0] != NO_NETWORK])} paths carried the files "
-        f"whole, but too quickly for a rate: a run must take {SHORTEST_S:g} s without its start-up. "
+        f"{len(whole)} of {len(rows)} paths carried the files whole, but too quickly for a rate: "
+        f"a run must take {SHORTEST_S:g} s without its start-up. "
         "Take more or larger --files."
     )
 
