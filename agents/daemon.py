@@ -10,7 +10,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,16 +27,8 @@ from agents.layouts import Layout
 from agents.sending.publish import exposure_record, outputs_folder, publish_record, seal_outputs, send_outputs
 from agents.sending.receiver_link import LinkStopped, ReceiverLink
 from agents.work_folder import free_bytes
+from agents.workers.contract import AlignmentFailure, AlignmentJob, AlignmentWorker, FailureKind
 from agents.workers.jobs import from_json, to_json, with_changes
-from agents.workers.local_process import (
-    AlignmentError,
-    AlignmentPostponed,
-    AlignmentRefused,
-    AlignmentStopped,
-    Worker,
-    WorkerDied,
-    WorkerHung,
-)
 from preprocess.exposure.chosen import ChosenAlignment
 from transfer.client import ReceiverClient
 from transfer.pace.pacing import Pacer
@@ -65,7 +57,6 @@ class WatchSettings:
     settle_s: float = 30.0
     give_up_s: float = 600.0
     scan_s: float = 5.0
-    workers: tuple[dict[str, str], ...] = ({},)  # each worker's own environment variables
     align_timeout_s: float = 1800.0
     keep_outputs: bool = False
     work_reserve_bytes: int = 5 << 30
@@ -79,14 +70,22 @@ class Agent:
 
     Parameters
     ----------
+    workers
+        What aligns movies; each gets a thread of the agent's and is closed at the end.
     stop
         Set by a signal handler or by whoever runs the agent: everything ends, nothing half done stays.
     """
 
     def __init__(
-        self, settings: WatchSettings, journal: Journal, client: ReceiverClient, stop: threading.Event
+        self,
+        settings: WatchSettings,
+        journal: Journal,
+        client: ReceiverClient,
+        workers: Sequence[AlignmentWorker],
+        stop: threading.Event,
     ) -> None:
         self.settings, self.journal, self.client, self.stop = settings, journal, client, stop
+        self._workers = workers
         self.link = ReceiverLink(journal, stop)
         self.discovery = Discovery(
             journal,
@@ -113,10 +112,10 @@ class Agent:
         """
         hints = Hints(self.settings.source, self._wake_scan.set)
         hints.start()
-        count = len(self.settings.workers) + SENDERS
+        count = len(self._workers) + SENDERS
         # Sending gives up a request soon, so that the link can tell; `ReceiverLink.persist` never does.
         with ThreadPoolExecutor(count, thread_name_prefix="agent") as threads, self._sender() as sender:
-            running = [threads.submit(self._align_all, Worker(environment)) for environment in self.settings.workers]
+            running = [threads.submit(self._align_all, worker) for worker in self._workers]
             running += [threads.submit(self._send_all, sender) for _ in range(SENDERS)]
             try:
                 self._scan_until_done(running)
@@ -192,7 +191,7 @@ class Agent:
         """Do one step for one exposure; whatever goes wrong concerns this exposure alone."""
         try:
             step(exposure)
-        except (LinkStopped, TransferStopped, AlignmentStopped):
+        except (LinkStopped, TransferStopped):
             return
         except JournalError:
             raise  # without its journal the agent cannot go on
@@ -211,13 +210,13 @@ class Agent:
 
     # ---- aligning
 
-    def _align_all(self, worker: Worker) -> None:
+    def _align_all(self, worker: AlignmentWorker) -> None:
         try:
             worker.start()
             while exposure := self._take([State.SETTLED], only_if=self._has_space):
                 self._guarded(exposure, partial(self._align, worker=worker))
         finally:
-            worker.end()
+            worker.close()
             self.stop.set()
 
     def _has_space(self) -> bool:
@@ -227,7 +226,7 @@ class Agent:
             self.journal.note(work_full=None if enough else "too little space is left in the work folder")
         return enough
 
-    def _align(self, exposure: ExposureRow, worker: Worker) -> None:
+    def _align(self, exposure: ExposureRow, worker: AlignmentWorker) -> None:
         settings = self.settings
         movie, out = settings.source / exposure.movie, outputs_folder(settings.work, exposure)
         if not self._is_unchanged(exposure, movie):
@@ -235,27 +234,24 @@ class Agent:
         shutil.rmtree(out, ignore_errors=True)  # what an agent or worker that died left half done
         out.mkdir(parents=True)
         base = with_changes(to_json(settings.chosen), exposure.changes)
-        try:
-            processed = worker.align(
-                movie,
-                out,
-                self._with_gain(from_json(base), movie),
-                timeout_s=settings.align_timeout_s,
-                should_stop=self.stop.is_set,
-            )
-        except AlignmentError as error:
+        job = AlignmentJob(
+            movie=str(movie),
+            outputs=str(out),
+            settings=to_json(self._with_gain(from_json(base), movie)),
+            timeout_s=settings.align_timeout_s,
+        )
+        answer = worker.align(job, self.stop.is_set)
+        if isinstance(answer, AlignmentFailure):
             _throw_away(out)
-            if not isinstance(error, AlignmentStopped) and self._is_unchanged(exposure, movie):
-                self._not_aligned(exposure, error)
+            if answer.kind is not FailureKind.STOPPED and self._is_unchanged(exposure, movie):
+                self._not_aligned(exposure, answer)
             return
         if not self._is_unchanged(exposure, movie):
             _throw_away(out)
             return
-        outputs = seal_outputs(self.journal, settings.work, exposure, processed)
-        record = exposure_record(exposure, processed, outputs)
-        self.journal.seal(
-            exposure.exposure_id, settings=base, outputs=outputs, record=record, warnings=processed.warnings
-        )
+        outputs = seal_outputs(self.journal, settings.work, exposure, answer)
+        record = exposure_record(exposure, answer, outputs)
+        self.journal.seal(exposure.exposure_id, settings=base, outputs=outputs, record=record, warnings=answer.warnings)
 
     def _is_unchanged(self, exposure: ExposureRow, movie: Path) -> bool:
         """Return whether the movie is still the one that settled; otherwise it has to settle again."""
@@ -278,20 +274,20 @@ class Agent:
         gain = replace(chosen.settings.gain, path=self.settings.layout.gain(movie, self.settings.source))
         return replace(chosen, settings=replace(chosen.settings, gain=gain))
 
-    def _not_aligned(self, exposure: ExposureRow, error: AlignmentError) -> None:
-        match error:
-            case AlignmentPostponed():
+    def _not_aligned(self, exposure: ExposureRow, failure: AlignmentFailure) -> None:
+        match failure.kind:
+            case FailureKind.POSTPONED:
                 self._postpone(exposure)
-                log.warning("%s: %s; it is tried again", exposure.movie, error)
-            case WorkerDied() | WorkerHung():
+                log.warning("%s: %s; it is tried again", exposure.movie, failure.reason)
+            case FailureKind.DIED | FailureKind.HUNG:
                 if self.journal.count_attempt(exposure.exposure_id) >= MAX_ATTEMPTS:
-                    self._fail(exposure, f"{error}, {MAX_ATTEMPTS} times", error.hint)
+                    self._fail(exposure, f"{failure.reason}, {MAX_ATTEMPTS} times", failure.hint)
                 else:
-                    log.warning("%s: %s; it is tried again", exposure.movie, error)
-            case AlignmentRefused(held_back=True):
-                self._fail(exposure, str(error), error.hint, to=State.REJECTED)
+                    log.warning("%s: %s; it is tried again", exposure.movie, failure.reason)
+            case FailureKind.HELD_BACK:
+                self._fail(exposure, failure.reason, failure.hint, to=State.REJECTED)
             case _:
-                self._fail(exposure, str(error), error.hint)
+                self._fail(exposure, failure.reason, failure.hint)
 
     # ---- sending
 

@@ -141,7 +141,6 @@ def watch(
         settle_s=settle_seconds,
         give_up_s=give_up_seconds,
         scan_s=scan_seconds,
-        workers=watch_run.worker_environments(workers, chosen.settings.device),
         align_timeout_s=align_timeout,
         keep_outputs=keep_outputs,
         work_reserve_bytes=work_reserve_bytes,
@@ -150,7 +149,8 @@ def watch(
         exit_when_idle_s=exit_when_idle,
     )
     with ReceiverClient(to, read_token(token_file), ca=ca) as client:
-        code = watch_run.run_agent(settings, client, token_file=token_file, as_json=json)
+        aligners = watch_run.local_workers(workers, chosen.settings.device)
+        code = watch_run.run_agent(settings, client, aligners, token_file=token_file, as_json=json)
     raise typer.Exit(code)
 
 

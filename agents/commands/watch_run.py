@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,9 @@ from agents.journal.journal import Journal
 from agents.journal.states import SET_ASIDE
 from agents.layouts import Layout
 from agents.work_folder import WorkLock, check_apart
+from agents.workers.contract import AlignmentWorker
 from agents.workers.jobs import to_json
+from agents.workers.local_process import LocalProcessWorker
 from configuration import ConfigError
 from preprocess.movies.structure import missing_structure
 from transfer.client import ReceiverClient
@@ -34,14 +36,20 @@ SOME_FAILED, INTERRUPTED = 3, 130
 _COUNT_DEVICES = "import cupy; print(cupy.cuda.runtime.getDeviceCount())"
 
 
-def worker_environments(workers: int, device: str) -> tuple[dict[str, str], ...]:
-    """Return each worker's own environment: one worker for each GPU by default, one in all without.
+def local_workers(workers: int, device: str) -> list[LocalProcessWorker]:
+    """Return workers on this machine; no process runs yet.
 
-    With several workers and `--device auto` they share the GPUs evenly.
+    Parameters
+    ----------
+    workers
+        How many; 0 means one for each GPU, or one when there is no GPU.
+    device
+        The option --device. With "auto", several workers share the GPUs evenly.
     """
     gpus = _gpu_count() if device == "auto" else 0
     count = workers or max(1, gpus)
-    return tuple({"CUDA_VISIBLE_DEVICES": str(number % gpus)} if gpus > 1 else {} for number in range(count))
+    own = [{"CUDA_VISIBLE_DEVICES": str(number % gpus)} if gpus > 1 else {} for number in range(count)]
+    return [LocalProcessWorker(environment) for environment in own]
 
 
 def _gpu_count() -> int:
@@ -66,7 +74,14 @@ def check_source(source: Path) -> None:
         ) from error
 
 
-def run_agent(settings: WatchSettings, client: ReceiverClient, *, token_file: Path | None, as_json: bool) -> int:
+def run_agent(
+    settings: WatchSettings,
+    client: ReceiverClient,
+    workers: Sequence[AlignmentWorker],
+    *,
+    token_file: Path | None,
+    as_json: bool,
+) -> int:
     """Run an agent until it is stopped or idle; return the command's exit code.
 
     Raises
@@ -84,7 +99,7 @@ def run_agent(settings: WatchSettings, client: ReceiverClient, *, token_file: Pa
             report = Report(journal, console, as_json_lines=as_json)
             stop = threading.Event()
             with _listening(stop) as received, report.live():
-                Agent(settings, journal, client, stop).run()
+                Agent(settings, journal, client, workers, stop).run()
             report.sum_up(time.monotonic() - began_s)
             if signal.SIGINT in received:
                 return INTERRUPTED

@@ -1,7 +1,7 @@
-"""The process that aligns: one JSON job a line on stdin, one JSON answer a line on what was stdout.
+"""The process that aligns: it reads one JSON job a line from stdin and writes one JSON answer a line to stdout.
 
-It may die at any instant (out of memory, a killed GPU driver) without taking the agent along, and it never outlives
-the agent: the kernel kills it with its parent (Linux), and it ends when its stdin does.
+It may die at any instant, for example because memory ran out, and the agent goes on. It never outlives the agent: the
+kernel kills it when its parent dies (Linux), and it ends when its stdin is closed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
 from agents.workers.jobs import from_json, processed_to_json
 from preprocess.errors import PreprocessError
 from preprocess.pipeline.process_movie import process_movie
@@ -25,31 +26,33 @@ from preprocess.pipeline.process_movie import process_movie
 _PR_SET_PDEATHSIG = 1
 _SOURCE_GONE = frozenset({errno.ENOTCONN, errno.EIO, errno.ESTALE, errno.EHOSTDOWN, errno.ENODEV})
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_KINDS = {2: FailureKind.HELD_BACK, 5: FailureKind.POSTPONED}  # by a PreprocessError's exit code
 
 
-def _align(job: dict[str, Any]) -> dict[str, Any]:
-    movie, chosen = Path(job["movie"]), from_json(job["chosen"])
+def _align(job: AlignmentJob) -> dict[str, Any]:
+    chosen = from_json(job.settings)
     try:
         processed = process_movie(
-            movie,
-            Path(job["out"]),
+            Path(job.movie),
+            Path(job.outputs),
             settings=chosen.settings,
             acquisition=chosen.flags,
             configured=chosen.configured,
         )
     except PreprocessError as error:
-        return _failure(type(error).__name__, str(error), error.hint, error.exit_code)
-    except MemoryError:
-        return _failure("MemoryError", "not enough memory for this movie", "Give the worker more memory.", 5)
+        return _failure(_KINDS.get(error.exit_code, FailureKind.REFUSED), error, error.hint)
+    except MemoryError as error:
+        return _failure(FailureKind.POSTPONED, error, "Give the worker more memory, or run fewer workers.")
     except OSError as error:
-        later = error.errno in _SOURCE_GONE | _NO_SPACE
-        hint = "It is tried again by itself." if later else "Check the movie and the work folder."
-        return _failure(type(error).__name__, str(error), hint, 5 if later else 1)
+        if error.errno in _SOURCE_GONE | _NO_SPACE:
+            return _failure(FailureKind.POSTPONED, error, "The agent tries again by itself.")
+        return _failure(FailureKind.REFUSED, error, "Check that the movie and the work folder can be read and written.")
     return {"processed": processed_to_json(processed)}
 
 
-def _failure(kind: str, text: str, hint: str, exit_code: int) -> dict[str, Any]:
-    return {"failure": {"kind": kind, "text": text, "hint": hint, "exit_code": exit_code}}
+def _failure(kind: FailureKind, error: BaseException, hint: str) -> dict[str, Any]:
+    text = str(error) or "not enough memory for this movie"  # a MemoryError often has no text
+    return {"failure": AlignmentFailure(kind=kind, reason=f"{type(error).__name__}: {text}", hint=hint).as_json()}
 
 
 def _die_with_parent(parent: int) -> None:
@@ -71,22 +74,27 @@ def _answer(replies: BinaryIO, answer: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Align what stdin asks for until it ends."""
+    """Align what stdin asks for, until stdin is closed."""
     _die_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the agent, which ends its workers
     replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints goes to the log
+    os.dup2(2, 1)  # what a library prints goes to the log
 
     def last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.__excepthook__(kind, error, trace)
-        _answer(replies, {"last_words": f"{kind.__name__}: {error}"})
+        failure = AlignmentFailure(
+            kind=FailureKind.REFUSED,
+            reason=f"unexpected {kind.__name__}: {error}",
+            hint="Please report this defect, with the agent's log.",
+        )
+        _answer(replies, {"last_words": failure.as_json()})
         os._exit(1)
 
     sys.excepthook = last_words
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     while True:
-        _answer(replies, _align(jobs.get()))
+        _answer(replies, _align(AlignmentJob.from_json(jobs.get())))
 
 
 if __name__ == "__main__":

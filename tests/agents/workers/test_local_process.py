@@ -1,4 +1,4 @@
-"""The worker process: what it answers, and that its death is survived."""
+"""The worker process: what it answers, and that the agent survives its death."""
 
 from __future__ import annotations
 
@@ -14,17 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from agents.workers.jobs import changes, from_json, same_result, to_json, with_changes
-from agents.workers.local_process import (
-    AlignmentRefused,
-    AlignmentStopped,
-    Worker,
-    WorkerDied,
-    WorkerHung,
-)
+from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
+from agents.workers.jobs import to_json
+from agents.workers.local_process import LocalProcessWorker
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
-from preprocess.settings import AlignmentSettings, GainSettings
+from preprocess.results import ProcessedMovie
+from preprocess.settings import AlignmentSettings
 
 CHOSEN = ChosenAlignment(
     settings=AlignmentSettings(device="cpu"),
@@ -33,14 +29,23 @@ CHOSEN = ChosenAlignment(
 )
 
 
+def job(movie: Path, outputs: Path, *, chosen: ChosenAlignment = CHOSEN, timeout_s: float = 60) -> AlignmentJob:
+    return AlignmentJob(movie=str(movie), outputs=str(outputs), settings=to_json(chosen), timeout_s=timeout_s)
+
+
+def failure(answer: ProcessedMovie | AlignmentFailure) -> AlignmentFailure:
+    assert isinstance(answer, AlignmentFailure)
+    return answer
+
+
 @pytest.fixture
-def worker() -> Iterator[Worker]:
-    worker = Worker()
+def worker() -> Iterator[LocalProcessWorker]:
+    worker = LocalProcessWorker()
     yield worker
-    worker.end()
+    worker.close()
 
 
-def kill_when_started(worker: Worker, after_s: float) -> threading.Thread:
+def kill_when_started(worker: LocalProcessWorker, after_s: float) -> threading.Thread:
     def kill() -> None:
         while worker.pid is None:
             time.sleep(0.01)
@@ -52,50 +57,64 @@ def kill_when_started(worker: Worker, after_s: float) -> threading.Thread:
     return thread
 
 
-def test_a_killed_worker_is_survived_and_a_new_one_does_the_work(
-    worker: Worker, simulated: Path, tmp_path: Path
+def test_the_agent_survives_a_killed_worker_and_a_new_one_does_the_work(
+    worker: LocalProcessWorker, simulated: Path, tmp_path: Path
 ) -> None:
     killer = kill_when_started(worker, 0.1)
-    with pytest.raises(WorkerDied, match="killed by signal 9"):
-        worker.align(simulated / "0.tiff", tmp_path, CHOSEN, timeout_s=60)
+    died = failure(worker.align(job(simulated / "0.tiff", tmp_path)))
+    assert died.kind is FailureKind.DIED
+    assert "killed by signal 9" in died.reason
     killer.join()
-    processed = worker.align(simulated / "0.tiff", tmp_path, CHOSEN, timeout_s=60)
+    processed = worker.align(job(simulated / "0.tiff", tmp_path))
+    assert isinstance(processed, ProcessedMovie)
     assert processed.frame_count == 6
     assert processed.movie == simulated / "0.tiff"
     micrograph = processed.file("micrograph")
     assert micrograph is not None
     assert micrograph.parent == tmp_path
-    # the same worker says what is wrong with another movie, and lives on
+    # the same process says what is wrong with another movie, and lives on
     pid = worker.pid
     (tmp_path / "empty.tiff").touch()
-    with pytest.raises(AlignmentRefused, match=r"UnreadableMovie: .*empty") as refused:
-        worker.align(tmp_path / "empty.tiff", tmp_path / "out", CHOSEN, timeout_s=60)
-    assert not refused.value.held_back
+    refused = failure(worker.align(job(tmp_path / "empty.tiff", tmp_path / "out")))
+    assert refused.kind is FailureKind.REFUSED
+    assert "UnreadableMovie: " in refused.reason
+    assert "empty" in refused.reason
     unknown = replace(CHOSEN, flags=Acquisition())
-    with pytest.raises(AlignmentRefused, match="AcquisitionUnknown") as refused:
-        worker.align(simulated / "1.mrc", tmp_path / "out", unknown, timeout_s=60)
-    assert refused.value.held_back
-    assert refused.value.hint
+    held = failure(worker.align(job(simulated / "1.mrc", tmp_path / "out", chosen=unknown)))
+    assert held.kind is FailureKind.HELD_BACK
+    assert "AcquisitionUnknown" in held.reason
+    assert held.hint
     assert worker.pid == pid
 
 
-def test_a_worker_that_takes_too_long_is_ended(worker: Worker, simulated: Path, tmp_path: Path) -> None:
-    with pytest.raises(WorkerHung):
-        worker.align(simulated / "0.tiff", tmp_path, CHOSEN, timeout_s=0.05)
+def test_a_defect_of_ours_refuses_the_movie_and_ends_the_process(worker: LocalProcessWorker, tmp_path: Path) -> None:
+    broken = AlignmentJob(movie="/a.mrc", outputs=str(tmp_path), settings={"nonsense": 1}, timeout_s=60)
+    refused = failure(worker.align(broken))
+    assert refused.kind is FailureKind.REFUSED
+    assert "unexpected ValidationError" in refused.reason
+    assert "report" in refused.hint
     assert worker.pid is None
 
 
-def test_an_agent_that_ends_does_not_wait_for_its_worker(worker: Worker, simulated: Path, tmp_path: Path) -> None:
-    with pytest.raises(AlignmentStopped):
-        worker.align(simulated / "0.tiff", tmp_path, CHOSEN, timeout_s=60, should_stop=lambda: True)
+def test_a_worker_that_takes_too_long_is_ended(worker: LocalProcessWorker, simulated: Path, tmp_path: Path) -> None:
+    hung = failure(worker.align(job(simulated / "0.tiff", tmp_path, timeout_s=0.05)))
+    assert hung.kind is FailureKind.HUNG
+    assert worker.pid is None
+
+
+def test_an_agent_that_stops_does_not_wait_for_its_worker(
+    worker: LocalProcessWorker, simulated: Path, tmp_path: Path
+) -> None:
+    stopped = failure(worker.align(job(simulated / "0.tiff", tmp_path), lambda: True))
+    assert stopped.kind is FailureKind.STOPPED
     assert worker.pid is None
 
 
 def test_a_worker_dies_with_its_agent(tmp_path: Path) -> None:
     """The agent is a process that starts a worker, tells its id and is killed."""
     program = (
-        "import threading, time; from pathlib import Path; from agents.workers.local_process import Worker\n"
-        "worker = Worker(); worker.start(); print(worker.pid, flush=True); time.sleep(60)"
+        "import time; from agents.workers.local_process import LocalProcessWorker\n"
+        "worker = LocalProcessWorker(); worker.start(); print(worker.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as agent:
         assert agent.stdout is not None
@@ -106,23 +125,3 @@ def test_a_worker_dies_with_its_agent(tmp_path: Path) -> None:
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0]:
         assert time.monotonic() < deadline, "the worker outlives its agent"
         time.sleep(0.05)
-
-
-def test_choices_travel_as_json_and_take_changes() -> None:
-    chosen = replace(CHOSEN, settings=AlignmentSettings(gain=GainSettings(path=Path("/g.mrc"), rotate_degrees=90)))
-    assert from_json(to_json(chosen)) == chosen
-    other = replace(
-        CHOSEN, settings=AlignmentSettings(bin_factor=2, gain=GainSettings(flip="x")), flags=Acquisition(cs_mm=2.7)
-    )
-    assert changes(other) == {"settings": {"bin_factor": 2, "gain": {"flip": "x"}}, "flags": {"cs_mm": 2.7}}
-    merged = from_json(with_changes(to_json(chosen), changes(other)))
-    assert merged.settings.gain == GainSettings(path=Path("/g.mrc"), rotate_degrees=90, flip="x")
-    assert merged.flags.pixel_size_angstrom == 1.1
-    assert merged.flags.cs_mm == 2.7
-    assert merged.settings.bin_factor == 2
-
-
-def test_where_it_is_computed_decides_nothing() -> None:
-    base = to_json(CHOSEN)
-    assert same_result(base, with_changes(base, {"settings": {"device": "cuda:1", "threads": 3}}))
-    assert not same_result(base, with_changes(base, {"settings": {"float32": True}}))
