@@ -90,7 +90,11 @@ class Configuration:
 
 
 def load_configuration(
-    path: Path | None, environ: Mapping[str, str], known: Mapping[str, Collection[str]]
+    path: Path | None,
+    environ: Mapping[str, str],
+    known: Mapping[str, Collection[str]],
+    *,
+    sections: Collection[str] | None = None,
 ) -> Configuration:
     """Read the configuration file and the environment.
 
@@ -101,7 +105,10 @@ def load_configuration(
     environ
         Environment variables; those named `CRYOFERRY_SECTION__KEY` are read.
     known
-        The keys that each section may hold.
+        The keys that each section may hold. Only the sections that are configured or wanted are
+        looked up, so that the mapping may import a command when it is asked for its options.
+    sections
+        The sections to return, such as those of the command that runs; None: all.
 
     Raises
     ------
@@ -111,8 +118,9 @@ def load_configuration(
     file = _find(path, environ)
     of_file = _read(file, known) if file else {}
     of_environment = _from_environment(environ, known)
-    sections: Sections = {}
-    for section in known:
+    wanted = (known if sections is None else sections) if of_file or of_environment else ()
+    resolved: Sections = {}
+    for section in wanted:
         merged: dict[str, Setting] = {}
         for layer in (of_file, of_environment):  # the environment wins over the file, inherited or not
             for origin in (*reversed(INHERITS.get(section, ())), section):
@@ -120,8 +128,8 @@ def load_configuration(
                     key: value for key, value in layer.get(origin, {}).items() if _passes(key, origin, section, known)
                 }
         if merged:
-            sections[section] = merged
-    return Configuration(file, sections)
+            resolved[section] = merged
+    return Configuration(file, resolved)
 
 
 def _passes(key: str, origin: str, section: str, known: Mapping[str, Collection[str]]) -> bool:

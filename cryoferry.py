@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import functools
 import importlib
 import importlib.metadata
 import json
 import logging
 import os
 import sys
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -31,18 +33,18 @@ START, MICROSCOPE, RECEIVER, ANYWHERE = "Begin here", "Beside the microscope", "
 
 COMMANDS: dict[str, Mounted] = {
     "demo": Mounted("agents.demo.commands", "demo", START),
-    "doctor": Mounted("agents.commands", "doctor", START),
-    "config": Mounted("agents.commands", "config", START),
-    "watch": Mounted("agents.commands", "watch", MICROSCOPE),
-    "status": Mounted("agents.commands", "status", MICROSCOPE),
-    "retry": Mounted("agents.commands", "retry", MICROSCOPE),
+    "doctor": Mounted("agents.commands.doctor", "doctor", START),
+    "config": Mounted("agents.commands.config", "config", START),
+    "watch": Mounted("agents.commands.watch", "watch", MICROSCOPE),
+    "status": Mounted("agents.commands.status", "status", MICROSCOPE),
+    "retry": Mounted("agents.commands.retry", "retry", MICROSCOPE),
     "serve": Mounted("api.commands", "serve", RECEIVER),
     "token": Mounted("api.commands", "token", RECEIVER),
-    "session": Mounted("transfer.commands.send", "session", ANYWHERE),
+    "session": Mounted("transfer.commands.session", "session", ANYWHERE),
     "align": Mounted("preprocess.commands.align", "align", ANYWHERE),
     "send": Mounted("transfer.commands.send", "send", ANYWHERE),
     "fetch": Mounted("transfer.commands.fetch", "fetch", ANYWHERE),
-    "verify": Mounted("transfer.commands.fetch", "verify", ANYWHERE),
+    "verify": Mounted("transfer.commands.verify", "verify", ANYWHERE),
     "simulate": Mounted("preprocess.simulation.commands", "simulate", ANYWHERE),
     "bench": Mounted("benchmarks.commands", "bench", ANYWHERE),
 }
@@ -62,7 +64,9 @@ class FrontDoor(TyperGroup):
         return self.commands.get(cmd_name)
 
 
+@functools.cache
 def _load(name: str) -> Any:
+    """Import a command and return it."""
     mounted = COMMANDS[name]
     target = getattr(importlib.import_module(mounted.module), mounted.attribute)
     if not isinstance(target, typer.Typer):
@@ -73,19 +77,35 @@ def _load(name: str) -> Any:
     return command
 
 
-def _parameters() -> dict[str, set[str]]:
-    """Return the configurable options of every command, by the command's section in the configuration file."""
-    known: dict[str, set[str]] = {}
-    for name in COMMANDS:
-        command = _load(name)
-        for section, leaf in [
-            (name, command),
-            *((f"{name}.{sub}", c) for sub, c in getattr(command, "commands", {}).items()),
-        ]:
-            known[section] = {
-                parameter.name for parameter in leaf.params if parameter.name not in (None, "help", "json")
-            }
-    return known
+class Options(Mapping[str, Collection[str]]):
+    """The options that each section of the configuration may hold; a command is imported when it is asked for."""
+
+    def __getitem__(self, section: str) -> Collection[str]:
+        """Return the options of a section (`align`, `session.start`)."""
+        name = section.split(".", maxsplit=1)[0]
+        if name not in COMMANDS:
+            raise KeyError(section)
+        return _options(name)[section]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the section of every command: this imports them all."""
+        for name in COMMANDS:
+            yield from _options(name)
+
+    def __len__(self) -> int:
+        """Return the number of sections."""
+        return sum(1 for _ in self)
+
+
+@functools.cache
+def _options(name: str) -> Mapping[str, Collection[str]]:
+    """Return the configurable options of a command, and of the commands inside it, by section."""
+    command = _load(name)
+    leaves = {name: command} | {f"{name}.{sub}": leaf for sub, leaf in getattr(command, "commands", {}).items()}
+    return {
+        section: {option.name for option in leaf.params if option.name not in (None, "help", "json")}
+        for section, leaf in leaves.items()
+    }
 
 
 app = typer.Typer(cls=FrontDoor, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -126,7 +146,9 @@ def root(
     )
     for noisy in ("httpx", "httpcore", "numba", "watchdog", "alembic", "matplotlib", "PIL", "tifffile"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    configuration = load_configuration(config, os.environ, _parameters())
+    command = ctx.invoked_subcommand
+    sections = None if command in (None, "config") else _options(command)
+    configuration = load_configuration(config, os.environ, Options(), sections=sections)
     ctx.obj = configuration
     ctx.default_map = configuration.default_map()
 

@@ -73,7 +73,7 @@ def test_scipion_is_imported_by_its_own_distribution_alone() -> None:
         ("transfer.commands.send", {"numpy", "fastapi", "httpx"}),
         ("preprocess.commands.align", {"numpy", "numba", "matplotlib"}),
         ("api.commands", {"fastapi", "sqlalchemy", "uvicorn"}),
-        ("agents.commands", {"numpy", "httpx", "watchdog"}),
+        ("agents.commands.watch", {"numpy", "httpx", "watchdog"}),
         ("cryoferry", {"numpy", "fastapi", "httpx", "agents", "api", "preprocess", "transfer"}),
     ],
 )

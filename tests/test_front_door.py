@@ -12,6 +12,8 @@ import pytest
 
 from cryoferry import COMMANDS
 
+ROOT = Path(__file__).parents[1]
+
 
 def cryoferry(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CRYOFERRY_")}
@@ -34,11 +36,48 @@ def test_help_shows_every_command_and_the_exit_codes(tmp_path: Path) -> None:
     assert "integrity mismatch" in shown.stdout
 
 
+LOADED = """
+import sys, cryoferry
+sys.argv = ["cryoferry", *sys.argv[1:]]
+try:
+    cryoferry.main()
+finally:
+    print("\\n" + "LOADED", *sys.modules)
+"""
+HEAVY = {"numpy", "numba", "httpx", "fastapi", "sqlalchemy", "uvicorn", "watchdog", "scipy", "matplotlib"}
+
+
+def help_and_modules(command: str, cwd: Path) -> tuple[str, set[str]]:
+    """Return a command's help, and the modules that showing it loaded."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CRYOFERRY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, command, "--help"],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**clean, "COLUMNS": "120", "NO_COLOR": "1", "HOME": str(cwd), "PYTHONPATH": str(ROOT)},
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    shown, _, loaded = done.stdout.rpartition("LOADED")
+    return shown, set(loaded.split())
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(command: str, tmp_path: Path) -> None:
-    shown = cryoferry(command, "--help", cwd=tmp_path)
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert "Usage: cryoferry" in shown.stdout.replace("python -m ", "")
+def test_help_imports_that_command_alone(command: str, tmp_path: Path) -> None:
+    shown, loaded = help_and_modules(command, tmp_path)
+    assert f"Usage: cryoferry {command}" in shown
+    own = COMMANDS[command].module
+    assert own in loaded
+    others = {mounted.module for mounted in COMMANDS.values()} - {own}
+    assert not loaded & (others | HEAVY)
+
+
+def test_a_configuration_file_imports_the_commands_that_it_names_alone(tmp_path: Path) -> None:
+    (tmp_path / "cryoferry.toml").write_text('[align]\nvoltage = 200\n[send]\nsession = "s"\n', "utf-8")
+    _, loaded = help_and_modules("verify", tmp_path)
+    assert {name for name, mounted in COMMANDS.items() if mounted.module in loaded} == {"align", "send", "verify"}
 
 
 def test_version(tmp_path: Path) -> None:

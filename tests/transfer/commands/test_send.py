@@ -16,7 +16,7 @@ from chaos_proxy import ChaosProxy
 
 import cryoferry as front_door
 from transfer.client import ReceiverClient
-from transfer.commands.send import plan
+from transfer.commands.planned_files import plan
 from transfer.connections.tcp import congestion_control
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import BadName, SourceUnreadable

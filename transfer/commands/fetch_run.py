@@ -1,0 +1,72 @@
+"""Prints what became of each file that `cryoferry fetch` downloads, and chooses the exit code."""
+
+from __future__ import annotations
+
+from json import dumps
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from transfer.download.fetcher import Fetched
+from transfer.wire.errors import TransferError
+from transfer.wire.exposure_record import Receipt
+
+MISMATCH = 6  # exit code
+
+
+def show_plan(receipts: list[Receipt], out: Path, console: Console, json: bool) -> None:
+    """Print what would be downloaded, and where to."""
+    for receipt in receipts:
+        target = out / receipt.path
+        if json:
+            typer.echo(dumps({**receipt.model_dump(), "target": str(target)}))
+        else:
+            console.print(f"would fetch {receipt.path} to {target} ({receipt.size_bytes:,} bytes)", markup=False)
+
+
+def show_fetched(fetched: Fetched, console: Console, json: bool) -> None:
+    """Print what became of one file."""
+    told = {**fetched.receipt.model_dump(), "target": str(fetched.target)}
+    if fetched.error is None:
+        console.print(f"{'fetched' if fetched.is_new else 'here already'}: {fetched.target}", markup=False)
+        told["new"] = fetched.is_new
+    else:
+        console.print(f"failed: {fetched.receipt.path}: {fetched.error}", style="red", markup=False)
+        console.print(f"what to do: {fetched.error.hint}", markup=False)
+        told["error"] = _told_error(fetched.error)
+    if json:
+        typer.echo(dumps(told))
+
+
+def _told_error(error: TransferError) -> dict[str, object]:
+    return {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
+
+
+def sum_up(results: list[Fetched], fetched_bytes: int, seconds: float, console: Console, json: bool) -> None:
+    """Print how many files are here, and how fast they came."""
+    here = [fetched.receipt.size_bytes for fetched in results if fetched.error is None]
+    rate = fetched_bytes / seconds if seconds else 0.0
+    console.print(
+        f"{len(here)} of {len(results)} files, {sum(here) / 1e6:,.1f} MB ({fetched_bytes / 1e6:,.1f} MB fetched)"
+        f" in {seconds:.1f} s: {rate / 1e6:,.1f} MB/s"
+    )
+    if json:
+        total = {
+            "files": len(here),
+            "failed": len(results) - len(here),
+            "bytes": sum(here),
+            "fetched_bytes": fetched_bytes,
+            "seconds": seconds,
+            "rate_bytes_per_s": rate,
+        }
+        typer.echo(dumps(total))
+
+
+def exit_code(errors: list[TransferError | None]) -> int:
+    """Return the exit code of `cryoferry fetch`."""
+    failed = [error for error in errors if error]
+    if not failed:
+        return 0
+    codes = {error.exit_code for error in failed}
+    return codes.pop() if len(codes) == 1 and (len(failed) == len(errors) or MISMATCH in codes) else 3

@@ -1,0 +1,151 @@
+"""Sends what `cryoferry send` planned: shows its progress, prints what became of each file, chooses the exit code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from json import dumps
+from threading import Event
+
+import typer
+from rich.console import Console
+
+from transfer.client import ReceiverClient
+from transfer.commands.shared import progress, stderr_console
+from transfer.download import comparing
+from transfer.pace.retrying import Patience
+from transfer.upload.sender import FileToSend, Outcome, Sender
+from transfer.upload.source import delete_unchanged
+from transfer.wire.errors import (
+    AuthRejected,
+    CertificateRejected,
+    FileCorrupt,
+    ScopeRejected,
+    TemporaryError,
+    TransferError,
+)
+
+ENDS_ALL = (AuthRejected, ScopeRejected, CertificateRejected, TemporaryError)
+"""What would meet every other file as well."""
+
+
+def show_plan(planned: list[FileToSend], json: bool) -> None:
+    """Print which files would be sent, and under which names."""
+    console = stderr_console()
+    for file in planned:
+        size_bytes = file.source.stat().st_size
+        if json:
+            typer.echo(
+                dumps(
+                    {
+                        "source": str(file.source),
+                        "session": file.session,
+                        "path": file.path,
+                        "revision": file.revision,
+                        "size_bytes": size_bytes,
+                    }
+                )
+            )
+        else:
+            console.print(
+                f"would send {file.source} as {file.session}/{file.path} ({size_bytes:,} bytes)", markup=False
+            )
+
+
+def send_all(sender: Sender, planned: list[FileToSend], settle: Callable[[Outcome], Outcome], *, json: bool) -> int:
+    """Send what is planned, tell of each file and of all, and return the exit code."""
+    console = stderr_console()
+    patience = Patience(sender.give_up_after_s, lambda: False)
+    planned = patience.repeat(lambda: _with_listed(sender.client, planned))
+    began = ended = time.monotonic()
+    outcomes: list[Outcome] = []
+    total_bytes = sum(file.source.stat().st_size for file in planned)
+    with progress(console, "sending", total_bytes) as advance:
+        for outcome in _until_hopeless(sender, planned, advance):
+            if outcome.receipt:
+                ended = time.monotonic()
+            outcomes.append(settle(outcome))
+            _tell(outcomes[-1], console, json)
+    _sum_up(outcomes, sender, ended - began, console, json)
+    return _exit_code(outcomes)
+
+
+def settled(outcome: Outcome, *, verify: bool, delete: bool) -> Outcome:
+    """Do what is to be done with a file that has its receipt; return what became of it."""
+    source, receipt = outcome.file.source, outcome.receipt
+    if receipt is None or outcome.sent is None:
+        return outcome
+    try:
+        if verify and comparing.digest_of(source) != receipt.digest:
+            raise FileCorrupt(f"{source}: read again, it has not the digest {receipt.digest} of its receipt")
+        if delete:
+            delete_unchanged(source, outcome.sent)
+    except TransferError as error:
+        return replace(outcome, error=error)
+    return outcome
+
+
+def _with_listed(client: ReceiverClient, planned: list[FileToSend]) -> list[FileToSend]:
+    """Start the session if it is new, and return the files with what the receiver has under their names."""
+    if not planned:
+        return planned
+    client.open_session(planned[0].session)
+    listed = {receipt.path: receipt for receipt in client.files(planned[0].session)}
+    return [replace(file, listed=listed.get(file.path)) for file in planned]
+
+
+def _until_hopeless(sender: Sender, planned: list[FileToSend], advance: Callable[[int], None]) -> Iterator[Outcome]:
+    """Yield each file's outcome; after an error that would meet every other file too, the others are given up."""
+    hopeless = Event()
+    for outcome in sender.send_many(planned, on_progress=advance, should_stop=hopeless.is_set):
+        if isinstance(outcome.error, ENDS_ALL):
+            hopeless.set()
+        yield outcome
+
+
+def _tell(outcome: Outcome, console: Console, json: bool) -> None:
+    file, receipt, error = outcome.file, outcome.receipt, outcome.error
+    if error:
+        console.print(f"failed: {file.source}: {error}", style="red", markup=False)
+        console.print(f"what to do: {error.hint}", markup=False)
+    elif receipt:
+        console.print(
+            f"received: {receipt.path} revision {receipt.revision} ({receipt.size_bytes:,} bytes)", markup=False
+        )
+    if json and receipt and not error:
+        typer.echo(dumps({"source": str(file.source), **receipt.model_dump()}))
+    elif json and error:
+        told = {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
+        typer.echo(dumps({"source": str(file.source), "path": file.path, "error": told}))
+
+
+def _sum_up(outcomes: list[Outcome], sender: Sender, seconds: float, console: Console, json: bool) -> None:
+    receipts = [outcome.receipt for outcome in outcomes if outcome.receipt and not outcome.error]
+    size_bytes = sum(receipt.size_bytes for receipt in receipts)
+    rate = sender.sent_bytes / seconds if seconds else 0.0
+    console.print(
+        f"{len(receipts)} of {len(outcomes)} files, {size_bytes / 1e6:,.1f} MB"
+        f" ({sender.sent_bytes / 1e6:,.1f} MB sent) in {seconds:.1f} s: {rate / 1e6:,.1f} MB/s"
+    )
+    if json:
+        total = {
+            "files": len(receipts),
+            "failed": len(outcomes) - len(receipts),
+            "bytes": size_bytes,
+            "sent_bytes": sender.sent_bytes,
+            "seconds": seconds,
+            "rate_bytes_per_s": rate,
+            "congestion_control": sender.congestion_control,
+        }
+        typer.echo(dumps(total))
+
+
+def _exit_code(outcomes: list[Outcome]) -> int:
+    errors: list[TransferError] = [outcome.error for outcome in outcomes if outcome.error]
+    if not errors:
+        return 0
+    for error in errors:
+        if isinstance(error, ENDS_ALL):
+            return error.exit_code
+    return errors[0].exit_code if len(errors) == len(outcomes) else 3
