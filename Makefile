@@ -87,6 +87,10 @@ test: scipion-if-wanted  ## all tests; says what it skips and how to get it
 campaign: scipion-if-wanted  ## the long form of the fault campaigns
 	CRYOFERRY_CAMPAIGN=1 $(BIN)/python -m pytest --timeout 3600 tests/faults tests/contract/wire/test_upload_machine.py $(PYTEST_FLAGS)
 
+.PHONY: structure
+structure:  ## print how the code is arranged: modules, lengths, circles (ROOT=/another/checkout: another one)
+	@$(PYTHON) tests/architecture/report.py $(ROOT)
+
 .PHONY: clean
 clean:  ## remove what the checks and the demo left, not the environments
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist *.egg-info cryoferry-demo

@@ -1,0 +1,112 @@
+"""Which module may import which, what an import loads, where broad catches stand."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from import_graph import all_imports, circles, read_modules
+from report import broad_catches
+
+ROOT = Path(__file__).parents[2]
+MODULES = read_modules(ROOT)
+IMPORTS = all_imports(MODULES)
+MAY_IMPORT = {
+    "transfer": set(),
+    "preprocess": set(),
+    "api": {"transfer"},
+    "agents": {"transfer", "preprocess"},
+    "benchmarks": {"transfer", "preprocess", "api", "agents"},
+}
+NETWORK = {"httpx", "socket", "http", "urllib", "fastapi", "uvicorn", "requests", "aiohttp"}
+BROAD_CATCHES = {"cryoferry": 1, "api.http.problems": 1, "agents.daemon": 1}
+STILL_CIRCLES = [["transfer.client", "transfer.connections.httpx_connection"]]
+
+
+def package_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def imported_by(package: str) -> set[str]:
+    """Return the top-level names that a package's modules import, wherever in a file."""
+    return {package_of(one.imported) for one in IMPORTS if package_of(one.importer) == package}
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_packages_import_one_way(package: str) -> None:
+    assert imported_by(package) & set(MAY_IMPORT) <= MAY_IMPORT[package] | {package}
+
+
+def test_no_modules_import_each_other() -> None:
+    assert [circle for circle in circles(IMPORTS) if circle not in STILL_CIRCLES] == []
+
+
+def test_transfer_handles_bytes_and_no_images() -> None:
+    assert "numpy" not in imported_by("transfer")
+
+
+def test_preprocess_never_uses_the_network() -> None:
+    assert not imported_by("preprocess") & NETWORK
+
+
+def test_cupy_is_imported_in_one_module() -> None:
+    importers = {one.importer for one in IMPORTS if package_of(one.imported) == "cupy"}
+    assert importers == {"preprocess.backends.cuda.device"}
+
+
+def test_scipion_is_imported_by_its_own_distribution_alone() -> None:
+    gpl = {"pyworkflow", "pwem", "cryoferry_scipion"}
+    assert not [one for one in IMPORTS if package_of(one.imported) in gpl]
+
+
+def test_imports_are_absolute() -> None:
+    """A relative import does not say where a name comes from."""
+    assert not [one for one in IMPORTS if one.relative]
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("transfer", {"numpy", "fastapi", "httpx"}),
+        ("transfer.upload.sender", {"numpy", "fastapi"}),
+        ("transfer.commands.send", {"numpy", "fastapi", "httpx"}),
+        ("preprocess.commands.align", {"numpy", "numba", "matplotlib"}),
+        ("api.commands", {"fastapi", "sqlalchemy", "uvicorn"}),
+        ("agents.daemon", {"typer"}),
+        ("agents.workers.child", {"typer", "httpx", "fastapi"}),
+        ("agents.workers.local_process", {"typer", "httpx", "fastapi"}),
+        ("agents.commands.watch", {"numpy", "httpx", "watchdog"}),
+        ("cryoferry", {"numpy", "fastapi", "httpx", "agents", "api", "preprocess", "transfer"}),
+    ],
+)
+def test_a_light_import_stays_light(module: str, heavy: set[str]) -> None:
+    program = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not heavy & set(loaded.stdout.split())
+
+
+def test_broad_catches_stand_at_three_places() -> None:
+    found = {name: len(lines) for name, module in MODULES.items() if (lines := broad_catches(module))}
+    assert {name: count for name, count in found.items() if count > BROAD_CATCHES.get(name, 0)} == {}
+
+
+def test_every_package_says_what_it_is_for() -> None:
+    """Except Alembic's folders of migrations, which are no packages."""
+    folders = {module.path.parent for module in MODULES.values()} - {ROOT}
+    say = {
+        module.path.parent
+        for module in MODULES.values()
+        if module.path.name == "__init__.py" and ast.get_docstring(module.tree)
+    }
+    assert {path.relative_to(ROOT) for path in folders - say} == {
+        Path("api/migrations"),
+        Path("api/migrations/versions"),
+    }
+
+
+def test_module_names_say_what_they_hold() -> None:
+    empty = {"utils", "helpers", "common", "base", "misc", "util"}
+    assert not [name for name in MODULES if name.rpartition(".")[2] in empty]
