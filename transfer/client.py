@@ -33,7 +33,7 @@ from transfer.wire.errors import (
     SourceUnreadable,
     TransferError,
 )
-from transfer.wire.exposure_record import ExposureRecord, Receipt
+from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.protocol import (
     CommitRequest,
     Exposure,
@@ -46,6 +46,7 @@ from transfer.wire.protocol import (
     UploadStatus,
     route,
 )
+from transfer.wire.receipt import Receipt
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -20,7 +20,8 @@ from agents.journal.file_identity import FileIdentity
 from agents.journal.rows import ExposureRow, Output, Standing, exposure_of, identity_columns, output_of
 from agents.journal.schema import SCHEMA, SCHEMA_VERSION
 from agents.journal.states import TRANSITIONS, State
-from transfer.wire.exposure_record import ExposureRecord, Receipt
+from transfer.wire.exposure_record import ExposureRecord
+from transfer.wire.receipt import Receipt
 
 NAME = "journal.sqlite"
 

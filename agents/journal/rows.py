@@ -10,7 +10,8 @@ from uuid import UUID
 
 from agents.journal.file_identity import FileIdentity
 from agents.journal.states import State
-from transfer.wire.exposure_record import ExposureRecord, Receipt
+from transfer.wire.exposure_record import ExposureRecord
+from transfer.wire.receipt import Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

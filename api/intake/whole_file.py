@@ -16,8 +16,8 @@ from api.store.commit import commit, commit_received, withdraw
 from api.store.upload import Upload
 from transfer.wire.digest import root_digest
 from transfer.wire.errors import ReceiverBusy, UploadConflict, UploadGone
-from transfer.wire.exposure_record import Receipt
 from transfer.wire.protocol import UploadDeclaration
+from transfer.wire.receipt import Receipt
 
 log = logging.getLogger(__name__)
 

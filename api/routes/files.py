@@ -35,9 +35,9 @@ from transfer.wire.errors import (
     UnsupportedCoding,
     UploadConflict,
 )
-from transfer.wire.exposure_record import MAX_REVISION, Receipt
 from transfer.wire.names import check_path, check_session_name
 from transfer.wire.protocol import FileList, UploadDeclaration, committed_url
+from transfer.wire.receipt import MAX_REVISION, Receipt
 
 router = APIRouter(tags=["files"])
 

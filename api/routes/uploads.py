@@ -40,7 +40,6 @@ from transfer.wire.errors import (
     UploadGone,
     UploadIncomplete,
 )
-from transfer.wire.exposure_record import Receipt
 from transfer.wire.names import check_path, check_session_name
 from transfer.wire.protocol import (
     ByteRange,
@@ -51,6 +50,7 @@ from transfer.wire.protocol import (
     UploadStatus,
     committed_url,
 )
+from transfer.wire.receipt import Receipt
 
 router = APIRouter(tags=["uploads"])
 

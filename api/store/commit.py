@@ -20,8 +20,8 @@ from api.store.upload_book import UploadBook
 from transfer.wire.chunks import missing_ranges, split
 from transfer.wire.digest import chunk_digest, root_digest
 from transfer.wire.errors import FileCorrupt, NameTaken, ReceiverBusy, UploadGone, UploadIncomplete
-from transfer.wire.exposure_record import Receipt
 from transfer.wire.protocol import ByteRange
+from transfer.wire.receipt import Receipt
 
 log = logging.getLogger(__name__)
 

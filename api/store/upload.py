@@ -9,8 +9,8 @@ from uuid import UUID
 from api.store.storage import location_of
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import ReceiverBusy
-from transfer.wire.exposure_record import Receipt
 from transfer.wire.protocol import UploadState
+from transfer.wire.receipt import Receipt
 
 
 @dataclass(frozen=True, slots=True)

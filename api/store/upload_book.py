@@ -18,8 +18,8 @@ from api.store.reservations import COLUMNS, UNFINISHED, RequireSpace, find_uploa
 from api.store.upload import StoredChunk, Upload, receipt_of, require_quiet
 from transfer.wire.chunks import missing_ranges
 from transfer.wire.errors import NotFound, ReceiverBusy, UploadGone
-from transfer.wire.exposure_record import Receipt
 from transfer.wire.protocol import UploadDeclaration, UploadState, UploadStatus
+from transfer.wire.receipt import Receipt
 
 _CHUNK = (upload_chunks.c.chunk, upload_chunks.c.digest, upload_chunks.c.run_id)
 _CHUNKS = select(*_CHUNK).where(upload_chunks.c.upload_id == bindparam("upload_id"))

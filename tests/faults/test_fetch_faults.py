@@ -20,7 +20,7 @@ from transfer.upload.sender import FileToSend, Sender
 from transfer.wire.chunks import CHUNK_BYTES, split
 from transfer.wire.digest import chunk_digest, root_digest
 from transfer.wire.errors import FileCorrupt, LinkLost
-from transfer.wire.exposure_record import Receipt
+from transfer.wire.receipt import Receipt
 
 ROOT = Path(__file__).parents[2]
 SIZE_BYTES = CHUNK_BYTES + 7

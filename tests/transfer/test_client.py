@@ -26,8 +26,8 @@ from transfer.wire.errors import (
     TemporaryError,
     TokenMissing,
 )
-from transfer.wire.exposure_record import Receipt
 from transfer.wire.protocol import problem_of
+from transfer.wire.receipt import Receipt
 
 TOKEN = "secret-token-0123456789"
 

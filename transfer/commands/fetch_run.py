@@ -10,7 +10,7 @@ from rich.console import Console
 
 from transfer.download.fetcher import Fetched
 from transfer.wire.errors import TransferError
-from transfer.wire.exposure_record import Receipt
+from transfer.wire.receipt import Receipt
 
 MISMATCH = 6  # exit code
 

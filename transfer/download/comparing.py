@@ -11,7 +11,7 @@ from pathlib import Path
 from transfer.upload.source import Source
 from transfer.wire.digest import file_digest
 from transfer.wire.errors import SourceChanged, TransferError
-from transfer.wire.exposure_record import Receipt
+from transfer.wire.receipt import Receipt
 
 READERS = 4
 

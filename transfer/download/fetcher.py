@@ -21,8 +21,8 @@ from transfer.pace.retrying import Patience
 from transfer.wire.chunks import split
 from transfer.wire.digest import file_digest
 from transfer.wire.errors import BadName, FileCorrupt, LinkLost, NameTaken, TargetUnwritable, TransferError
-from transfer.wire.exposure_record import Receipt
 from transfer.wire.names import check_path
+from transfer.wire.receipt import Receipt
 
 FILES_AT_ONCE = 4
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)

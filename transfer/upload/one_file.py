@@ -35,8 +35,8 @@ from transfer.wire.errors import (
     UploadGone,
     UploadIncomplete,
 )
-from transfer.wire.exposure_record import Receipt
 from transfer.wire.protocol import UploadDeclaration, UploadState
+from transfer.wire.receipt import Receipt
 
 COMMIT_TRIES = 4
 DECLARE_TRIES = 3

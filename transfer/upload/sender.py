@@ -27,9 +27,9 @@ from transfer.upload.one_file import FileToSend, OnProgress, Sending
 from transfer.upload.scheduler import ConnectionPool
 from transfer.upload.source import Identity, Source
 from transfer.wire.errors import TransferError
-from transfer.wire.exposure_record import Receipt
 from transfer.wire.names import check_path, check_session_name
 from transfer.wire.protocol import SMALL_FILE_BYTES
+from transfer.wire.receipt import Receipt
 
 __all__ = ["FileToSend", "Outcome", "Sender"]
 

@@ -1,29 +1,13 @@
-"""Pure data that travels: what an exposure is, and the proof that a file arrived."""
+"""The record of an exposure: what the agent publishes and the receiver keeps."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-MAX_REVISION = 2**31 - 1
-
-
-class Record(BaseModel):
-    """Immutable data of exactly the named fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Receipt(Record):
-    """The receiver's word that a file is on its disk, durable and complete, under its name."""
-
-    session: str
-    path: str
-    revision: int = Field(ge=1)
-    size_bytes: int = Field(ge=0)
-    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="root digest: BLAKE3 over the chunks' BLAKE3 digests")
+from transfer.wire.receipt import MAX_REVISION, Record
 
 
 class FileRole(StrEnum):

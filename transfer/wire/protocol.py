@@ -45,7 +45,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import BY_SLUG, BadRange, BadRequest, ProtocolMismatch, TemporaryError, TransferError
-from transfer.wire.exposure_record import MAX_REVISION, ExposureRecord, Receipt, Record
+from transfer.wire.exposure_record import ExposureRecord
+from transfer.wire.receipt import MAX_REVISION, Receipt, Record
 
 UPLOAD = "/v1/uploads/{upload_id}"
 UPLOAD_CONTENT = "/v1/uploads/{upload_id}/content"

@@ -21,9 +21,9 @@ from transfer.wire.exposure_record import (
     FileReference,
     FileRole,
     MotionRecord,
-    Receipt,
     ShiftsRecord,
 )
+from transfer.wire.receipt import Receipt
 
 IDENTITY = FileIdentity(10, 2, 3, (1 << 64) - 1)
 WAY = [State.SETTLED, State.ALIGNED, State.SENDING, State.COMMITTED, State.RELEASED]

@@ -15,7 +15,7 @@ from transfer.client import ReceiverClient
 from transfer.download.fetcher import Fetcher
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import FileCorrupt
-from transfer.wire.exposure_record import Receipt
+from transfer.wire.receipt import Receipt
 
 LARGE = 2 * CHUNK_BYTES + 1
 SIZES = {"a.mrc": LARGE, "b.json": 100, "deep/empty.star": 0}
