@@ -20,7 +20,7 @@ from api.errors import DataFolderInUse
 from api.http import openapi, problems
 from api.http.control_bodies import ControlBodies
 from api.receiver import Receiver
-from api.routes import events, exposures, files, health, sessions, uploads
+from api.routes import agents, events, exposures, files, health, sessions, uploads
 from api.settings import ReceiverSettings
 from api.store.commit import recover, sweep
 from api.store.storage import Storage
@@ -110,7 +110,7 @@ def create_app(settings: ReceiverSettings) -> FastAPI:
     )
     app.state.receiver = Receiver(settings)
     app.state.recent_tokens = RecentTokens()
-    for module in (files, uploads, sessions, exposures, events, health):
+    for module in (files, uploads, sessions, exposures, agents, events, health):
         app.include_router(module.router)
     problems.install(app)
     openapi.describe(app)

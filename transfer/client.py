@@ -25,6 +25,7 @@ from transfer.connections.tcp import congestion_control
 from transfer.credentials import check_token
 from transfer.wire import protocol
 from transfer.wire.addresses import check_url
+from transfer.wire.agent_status import AgentRequests, AgentStatus
 from transfer.wire.errors import (
     BadUrl,
     CertificateRejected,
@@ -168,6 +169,20 @@ class ReceiverClient:
             if page.next is None:
                 return
             params = {"after": page.next}
+
+    # Agents
+
+    def report_status(self, session: str, agent: UUID, status: AgentStatus) -> AgentRequests:
+        """Report how an agent is; return what is asked of it, until it confirms that in a report.
+
+        Raises
+        ------
+        TooLarge
+            The report has more than `transfer.wire.agent_status.MAX_STATUS_BYTES`.
+        LimitReached
+            Too many agents report to this session.
+        """
+        return self._ask(AgentRequests, "PUT", route(protocol.AGENT, session=session, agent=str(agent)), body=status)
 
     # Exposures
 

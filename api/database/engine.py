@@ -215,6 +215,29 @@ events = Table(
     sqlite_autoincrement=True,
 )
 
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),  # also the order of their first reports
+    _session_column(),
+    Column("agent", Uuid, nullable=False),
+    Column("status", Text, nullable=False),  # AgentStatus, the last report
+    Column("reported_at", UtcDateTime, nullable=False),
+    UniqueConstraint("session_id", "agent"),
+)
+
+agent_requests = Table(
+    "agent_requests",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),  # their order
+    Column("request_id", Uuid, nullable=False, unique=True),
+    Column("agent_key", ForeignKey("agents.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", String(32), nullable=False),  # RequestKind
+    Column("exposure_id", Uuid),  # of the agent's journal: the receiver need not know it
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("outcome", String(16)),  # RequestOutcome; NULL: not confirmed yet
+    Column("reason", Text, nullable=False, default=""),
+)
 
 _ADD_EVENT = insert(events)
 

@@ -20,6 +20,7 @@
     - UploadConflict          409
     - ExposureConflict        409
     - FilesMissing            409
+    - LimitReached            409
     - TooLarge                413
     - UnsupportedCoding       415
     - BadRange                416
@@ -217,6 +218,14 @@ class FilesMissing(PermanentError):
     slug = "files-missing"
     status: ClassVar[int | None] = 409
     hint = "Send the files first; publish the exposure when there is a receipt for each."
+
+
+class LimitReached(PermanentError):
+    """The receiver keeps no more of these."""
+
+    slug = "limit-reached"
+    status: ClassVar[int | None] = 409
+    hint = "Wait until some of them are done, then try again."
 
 
 class TooLarge(PermanentError):

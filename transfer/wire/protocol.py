@@ -28,7 +28,11 @@ root digest. Whatever is repeated gives the same answer. Every answer that is no
 | `PUT …/exposures/{exposure_id}`, an `ExposureRecord` | 201 `Exposure`; the same record again 200 |
 | … it names files that are not committed so | 409 files-missing, those `files` a member |
 | … a different record, and not the next revision | 409 exposure-conflict |
-| lists | `?after=` what `next` said (events: the last known number) and `?limit=` |
+| `PUT …/agents/{agent}`, an `AgentStatus` | 200 `AgentRequests`; only the last report is kept |
+| … it has more than 16 kB | 413 too-large |
+| `POST …/agents/{agent}/requests`, a `NewRequest` | 201 `RequestStatus`; the same while it is open 200 |
+| … too many agents in this session, or open requests to this agent | 409 limit-reached |
+| lists | `?after= what `next` said (events: the last known number) and `?limit=` |
 | any, for now: no space 507 · disk 500 · the same bytes under way 503 · client silent 408 | `Retry-After` |
 """
 
@@ -61,6 +65,9 @@ SESSION_FILES = "/v1/sessions/{session}/files"
 SESSION_EVENTS = "/v1/sessions/{session}/events"
 EXPOSURES = "/v1/sessions/{session}/exposures"
 EXPOSURE = "/v1/sessions/{session}/exposures/{exposure_id}"
+AGENTS = "/v1/sessions/{session}/agents"
+AGENT = "/v1/sessions/{session}/agents/{agent}"
+AGENT_REQUESTS = "/v1/sessions/{session}/agents/{agent}/requests"
 SERVICE = "/v1/service"
 HEALTH = "/healthz"
 READY = "/readyz"

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 ON_BOTH_DATA_PLANES = {"test_bodies", "test_compressed_bodies", "test_upload_machine"}
-ON_BOTH_DATABASES = {"test_upload_answers", "test_session_answers", "test_racing"}
+ON_BOTH_DATABASES = {"test_upload_answers", "test_session_answers", "test_agent_answers", "test_racing"}
 NOT_OF_THE_DATABASE = {
     "test_a_body_longer_or_shorter_than_its_range",
     "test_a_chunk_that_is_on_its_way_keeps_the_commit_waiting",

@@ -1,0 +1,243 @@
+"""Agents: what each reports of itself, and what people ask of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Depends, Request, Response
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from api.access.tokens import Bearer, Scope
+from api.database.engine import agent_requests, agents, now
+from api.http.openapi import problems
+from api.receiver import receiver_of
+from api.routes.sessions import session_id_of
+from transfer.wire import protocol
+from transfer.wire.agent_status import (
+    MAX_OPEN_REQUESTS,
+    MAX_STATUS_BYTES,
+    Agent,
+    AgentList,
+    AgentRequest,
+    AgentRequests,
+    AgentStatus,
+    Confirmation,
+    NewRequest,
+    RequestOutcome,
+    RequestStatus,
+)
+from transfer.wire.errors import BadName, LimitReached, NotFound, ScopeRejected, TooLarge
+from transfer.wire.names import check_session_name
+
+router = APIRouter(tags=["agents"])
+
+MAX_AGENTS = 64  # of one session
+MAX_CONFIRMED_REQUESTS = 20  # that are still shown, of one agent
+SILENT = timedelta(days=1)  # an agent that has not reported for that long makes room for another
+
+_OPEN = agent_requests.c.outcome.is_(None)
+
+
+async def _bounded(request: Request) -> None:
+    """Refuse a report that is too long."""
+    size_bytes = len(await request.body())
+    if size_bytes > MAX_STATUS_BYTES:
+        raise TooLarge(
+            f"this report has {size_bytes} bytes; a report has at most {MAX_STATUS_BYTES}",
+            hint="Report fewer troubles and confirmations at a time.",
+        )
+
+
+@router.put(
+    protocol.AGENT,
+    dependencies=[Depends(_bounded)],
+    responses=problems(ScopeRejected, NotFound, BadName, TooLarge, LimitReached),
+)
+def report_status(session: str, agent: UUID, status: AgentStatus, request: Request, token: Bearer) -> AgentRequests:
+    """Report how an agent is. The answer holds what is asked of it, until it confirms that in a report."""
+    check_session_name(session)
+    token.permit(session, write=True)
+    with receiver_of(request).database.write() as connection:
+        key = _keep(connection, session_id_of(connection, session), agent, status)
+        for confirmation in status.confirmed:
+            _confirm(connection, key, confirmation)
+        asked = connection.execute(
+            select(agent_requests).where(agent_requests.c.agent_key == key, _OPEN).order_by(agent_requests.c.id)
+        ).all()
+    return AgentRequests(
+        requests=tuple(AgentRequest(id=row.request_id, kind=row.kind, exposure_id=row.exposure_id) for row in asked)
+    )
+
+
+def _keep(connection: Connection, session_id: int, agent: UUID, status: AgentStatus) -> int:
+    """Keep an agent's report instead of its last one; return the agent's key."""
+    report = {"status": status.model_dump_json(), "reported_at": now()}
+    key: int | None = connection.scalar(
+        update(agents)
+        .where(agents.c.session_id == session_id, agents.c.agent == agent)
+        .values(report)
+        .returning(agents.c.id)
+    )
+    if key is not None:
+        return key
+    count = connection.scalar(select(func.count()).select_from(agents).where(agents.c.session_id == session_id))
+    if (count or 0) >= MAX_AGENTS:
+        _make_room(connection, session_id)
+    made: int = connection.execute(
+        insert(agents).values(session_id=session_id, agent=agent, **report).returning(agents.c.id)
+    ).scalar_one()
+    return made
+
+
+def _make_room(connection: Connection, session_id: int) -> None:
+    """Forget the agent that has been silent for longest.
+
+    Raises
+    ------
+    LimitReached
+        All of them reported lately.
+    """
+    oldest = connection.execute(
+        select(agents.c.id, agents.c.reported_at)
+        .where(agents.c.session_id == session_id)
+        .order_by(agents.c.reported_at)
+        .limit(1)
+    ).one()
+    if now() - oldest.reported_at < SILENT:
+        raise LimitReached(
+            f"{MAX_AGENTS} agents report to this session already; the receiver does not show another one",
+            hint="Stop agents that are not needed. One that is silent for a day makes room. Files are received anyway.",
+        )
+    connection.execute(delete(agents).where(agents.c.id == oldest.id))
+
+
+def _confirm(connection: Connection, key: int, confirmation: Confirmation) -> None:
+    """Note what the agent made of a request; what is not known, or confirmed before, is passed over."""
+    connection.execute(
+        update(agent_requests)
+        .where(agent_requests.c.agent_key == key, agent_requests.c.request_id == confirmation.id, _OPEN)
+        .values(outcome=confirmation.outcome.value, reason=confirmation.reason)
+    )
+
+
+def _requests(connection: Connection, keys: list[int]) -> dict[int, list[RequestStatus]]:
+    """Return the requests to some agents, oldest first."""
+    rows = connection.execute(
+        select(agent_requests).where(agent_requests.c.agent_key.in_(keys)).order_by(agent_requests.c.id)
+    )
+    found: dict[int, list[RequestStatus]] = {}
+    for row in rows:
+        found.setdefault(row.agent_key, []).append(_request_status(row))
+    return found
+
+
+def _request_status(row: Row[Any]) -> RequestStatus:
+    return RequestStatus(
+        id=row.request_id,
+        kind=row.kind,
+        exposure_id=row.exposure_id,
+        requested_at=row.requested_at,
+        outcome=RequestOutcome(row.outcome) if row.outcome else None,
+        reason=row.reason,
+    )
+
+
+def _agents(connection: Connection, session_id: int, *conditions: Any) -> tuple[Agent, ...]:
+    rows = connection.execute(
+        select(agents).where(agents.c.session_id == session_id, *conditions).order_by(agents.c.id)
+    ).all()
+    asked = _requests(connection, [row.id for row in rows])
+    return tuple(
+        Agent(
+            agent=row.agent,
+            reported_at=row.reported_at,
+            status=AgentStatus.model_validate_json(row.status),
+            requests=tuple(asked.get(row.id, ())),
+        )
+        for row in rows
+    )
+
+
+@router.get(protocol.AGENTS, responses=problems(ScopeRejected, NotFound, BadName))
+def list_agents(session: str, request: Request, token: Bearer) -> AgentList:
+    """List the agents of a session, each with its last report."""
+    check_session_name(session)
+    token.permit(session, write=False)
+    with receiver_of(request).database.read() as connection:
+        return AgentList(agents=_agents(connection, session_id_of(connection, session)))
+
+
+@router.get(protocol.AGENT, responses=problems(ScopeRejected, NotFound, BadName))
+def get_agent(session: str, agent: UUID, request: Request, token: Bearer) -> Agent:
+    """Look at an agent's last report."""
+    check_session_name(session)
+    token.permit(session, write=False)
+    with receiver_of(request).database.read() as connection:
+        found = _agents(connection, session_id_of(connection, session), agents.c.agent == agent)
+    if not found:
+        raise _no_agent(session, agent)
+    return found[0]
+
+
+def _no_agent(session: str, agent: UUID) -> NotFound:
+    return NotFound(
+        f"no agent {agent} has reported to session {session!r}",
+        hint="Check the agent's id, and that it runs (`cryoferry watch`).",
+    )
+
+
+def _admin(token: Bearer) -> None:
+    if token.scope != Scope.ADMIN:
+        raise ScopeRejected("only an admin token may ask something of an agent")
+
+
+@router.post(
+    protocol.AGENT_REQUESTS,
+    status_code=201,
+    response_model=RequestStatus,
+    dependencies=[Depends(_admin)],
+    responses={
+        200: {"model": RequestStatus, "description": "The same was asked before, and is not confirmed yet."},
+        **problems(ScopeRejected, NotFound, BadName, LimitReached),
+    },
+)
+def ask_agent(
+    session: str, agent: UUID, wanted: NewRequest, request: Request, response: Response, token: Bearer
+) -> RequestStatus:
+    """Ask an agent to retry an exposure, to pause, or to resume."""
+    check_session_name(session)
+    token.permit(session, write=True)
+    with receiver_of(request).database.write() as connection:
+        key: int | None = connection.scalar(
+            select(agents.c.id).where(
+                agents.c.session_id == session_id_of(connection, session), agents.c.agent == agent
+            )
+        )
+        if key is None:
+            raise _no_agent(session, agent)
+        asked = _requests(connection, [key]).get(key, [])
+        still_open = [one for one in asked if one.outcome is None]
+        newest = next((one for one in reversed(still_open) if one.exposure_id == wanted.exposure_id), None)
+        if newest is not None and newest.kind == wanted.kind.value:  # not the pause before a resume
+            response.status_code = 200
+            return newest
+        if len(still_open) >= MAX_OPEN_REQUESTS:
+            raise LimitReached(
+                f"agent {agent} has {len(still_open)} requests that it has not confirmed; this one is not kept",
+                hint="Wait until the agent confirms some of them; check that it runs and takes requests.",
+            )
+        _forget_confirmed(connection, [one for one in asked if one.outcome is not None])
+        values = {"kind": wanted.kind.value, "exposure_id": wanted.exposure_id, "requested_at": now()}
+        made = connection.execute(
+            insert(agent_requests).values(request_id=uuid4(), agent_key=key, **values).returning(agent_requests)
+        )
+        return _request_status(made.one())
+
+
+def _forget_confirmed(connection: Connection, confirmed: list[RequestStatus]) -> None:
+    """Delete all but the newest confirmed requests."""
+    old = [one.id for one in confirmed[:-MAX_CONFIRMED_REQUESTS]]
+    if old:
+        connection.execute(delete(agent_requests).where(agent_requests.c.request_id.in_(old)))
