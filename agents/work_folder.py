@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from configuration import ConfigError
+from transfer.disk import FileLock, is_locked
 
 
 class WorkFolderTaken(ConfigError):
@@ -38,15 +38,11 @@ class WorkLock:
 
     def __init__(self, work: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(work / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(self._descriptor)
-            raise WorkFolderTaken(f"{work} is in use by another agent (process {holder})") from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._lock = FileLock(work / "agent.lock")
+        if not self._lock.try_acquire():
+            holder = self._lock.path.read_text("utf-8", "replace").strip() or "unknown"
+            raise WorkFolderTaken(f"{work} is in use by another agent (process {holder})")
+        self._lock.path.write_text(f"{os.getpid()}\n", "ascii")
 
     def __enter__(self) -> Self:
         return self
@@ -54,22 +50,15 @@ class WorkLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
+        self._lock.release()
 
 
 def is_in_use(work: Path) -> bool:
     """Return whether an agent holds the folder now."""
     try:
-        descriptor = os.open(work / "agent.lock", os.O_RDONLY | os.O_CLOEXEC)
+        return is_locked(work / "agent.lock")
     except OSError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def free_bytes(work: Path) -> int:

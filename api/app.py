@@ -15,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import DBAPIError
 
 from api.access.tokens import RecentTokens
-from api.database.engine import file_lock, now, upgrade
+from api.database.engine import now, upgrade
 from api.errors import DataFolderInUse
 from api.http import openapi, problems
 from api.http.control_bodies import ControlBodies
@@ -24,6 +24,7 @@ from api.routes import agents, events, exposures, files, health, sessions, uploa
 from api.settings import ReceiverSettings
 from api.store.commit import recover, sweep
 from api.store.storage import Storage
+from transfer.disk import file_lock
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,14 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from transfer.platform import usable_cores
+
 
 def machine() -> dict[str, Any]:
     """Return processor, cores that may be used, memory, system and the load of the last minute."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "processor": _processor(),
-        "cores": cores,
+        "cores": usable_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": platform.platform(),
         "python": platform.python_version(),

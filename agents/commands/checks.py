@@ -21,6 +21,8 @@ import httpx
 
 from transfer.client import ReceiverClient
 from transfer.credentials import read_token
+from transfer.disk import sync_descriptor
+from transfer.platform import usable_cores
 from transfer.wire import protocol
 from transfer.wire.addresses import check_url
 from transfer.wire.errors import TransferError
@@ -75,13 +77,12 @@ def examine(patient: Patient) -> Iterator[Finding]:
 
 
 def _device() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         numba = importlib.import_module("numba").__version__
     except ImportError as error:
         yield Finding("cpu", "fail", f"numba cannot be loaded: {error}", "Install cryoferry again (`make install`).")
     else:
-        yield Finding("cpu", "ok", f"{cores} cores, numba {numba}")
+        yield Finding("cpu", "ok", f"{usable_cores()} cores, numba {numba}")
     told = subprocess.run([sys.executable, "-c", _GPU_PROGRAM], capture_output=True, text=True, check=False)
     gpus = told.stdout.strip().splitlines()
     if told.returncode == 0 and gpus:
@@ -101,7 +102,7 @@ def _disk(work: Path) -> Iterator[Finding]:
         with tempfile.NamedTemporaryFile(dir=folder) as file:
             file.write(b"cryoferry")
             file.flush()
-            os.fsync(file.fileno())
+            sync_descriptor(file.fileno())
         fsync_ms = 1e3 * (time.monotonic() - began)
     except OSError as error:
         yield Finding("work folder", "fail", f"{folder} cannot be written: {error.strerror}", "Give another --work.")

@@ -10,6 +10,7 @@ from agents.journal.journal import Journal
 from agents.journal.rows import ExposureRow, Output
 from preprocess.results import ProcessedMovie
 from transfer.client import ReceiverClient
+from transfer.disk import open_to_read, sync_file, sync_folder
 from transfer.upload.sender import FileToSend, Sender
 from transfer.wire.digest import file_digest
 from transfer.wire.errors import FileCorrupt
@@ -36,14 +37,14 @@ def seal_outputs(journal: Journal, work: Path, exposure: ExposureRow, processed:
         outputs.append(_sealed(work, file.path, role=file.role, name=name, revision=journal.next_revision(name)))
     folder = outputs_folder(work, exposure)
     for made in (folder, folder.parent, folder.parent.parent, work):
-        _fsync_folder(made)
+        sync_folder(made)
     return outputs
 
 
 def _sealed(work: Path, path: Path, *, role: str, name: str, revision: int) -> Output:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    sync_file(path)
+    descriptor = open_to_read(path)
     try:
-        os.fsync(descriptor)
         size_bytes = os.fstat(descriptor).st_size
         digest = file_digest(descriptor, size_bytes)
     finally:
@@ -56,14 +57,6 @@ def _sealed(work: Path, path: Path, *, role: str, name: str, revision: int) -> O
         digest=digest,
         size_bytes=size_bytes,
     )
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: list[Output]) -> ExposureRecord:

@@ -6,7 +6,6 @@ kernel kills it when its parent dies (Linux), and it ends when its stdin is clos
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
@@ -22,10 +21,10 @@ from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
 from agents.workers.jobs import from_json, processed_to_json
 from preprocess.errors import PreprocessError
 from preprocess.pipeline.process_movie import process_movie
+from transfer.disk import is_full
+from transfer.platform import end_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _SOURCE_GONE = frozenset({errno.ENOTCONN, errno.EIO, errno.ESTALE, errno.EHOSTDOWN, errno.ENODEV})
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _KINDS = {2: FailureKind.HELD_BACK, 5: FailureKind.POSTPONED}  # by a PreprocessError's exit code
 
 
@@ -44,7 +43,7 @@ def _align(job: AlignmentJob) -> dict[str, Any]:
     except MemoryError as error:
         return _failure(FailureKind.POSTPONED, error, "Give the worker more memory, or run fewer workers.")
     except OSError as error:
-        if error.errno in _SOURCE_GONE | _NO_SPACE:
+        if error.errno in _SOURCE_GONE or is_full(error):
             return _failure(FailureKind.POSTPONED, error, "The agent tries again by itself.")
         return _failure(FailureKind.REFUSED, error, "Check that the movie and the work folder can be read and written.")
     return {"processed": processed_to_json(processed)}
@@ -53,13 +52,6 @@ def _align(job: AlignmentJob) -> dict[str, Any]:
 def _failure(kind: FailureKind, error: BaseException, hint: str) -> dict[str, Any]:
     text = str(error) or "not enough memory for this movie"  # a MemoryError often has no text
     return {"failure": AlignmentFailure(kind=kind, reason=f"{type(error).__name__}: {text}", hint=hint).as_json()}
-
-
-def _die_with_parent(parent: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
 
 
 def _read_jobs(jobs: queue.SimpleQueue[dict[str, Any]]) -> None:
@@ -75,7 +67,7 @@ def _answer(replies: BinaryIO, answer: dict[str, Any]) -> None:
 
 def main() -> None:
     """Align what stdin asks for, until stdin is closed."""
-    _die_with_parent(int(sys.argv[1]))
+    end_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the agent, which ends its workers
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints goes to the log

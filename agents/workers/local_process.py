@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
 from agents.workers.jobs import processed_from_json
 from preprocess.results import ProcessedMovie
+from transfer.platform import is_pipe_readable
 
 POLL_S = 0.2
 _END_S = 5.0
@@ -91,7 +91,7 @@ class LocalProcessWorker:
             if time.monotonic() > deadline_s:
                 self.close()
                 return _HUNG
-            if select.select([descriptor], [], [], POLL_S)[0]:
+            if is_pipe_readable(descriptor, POLL_S):
                 block = os.read(descriptor, 1 << 16)
                 if not block:
                     return self._death()

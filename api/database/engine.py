@@ -9,8 +9,6 @@ events, of published exposures) become visible in their order.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -48,6 +46,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
 from api.errors import BadOption, DatabaseUnavailable
+from transfer.disk import file_lock
 
 BUSY_TIMEOUT_S = 30
 SQLITE_CONNECTIONS = 64
@@ -341,23 +340,6 @@ def _begin_sqlite(connection: Connection) -> None:
         return
     raw: Any = connection.connection
     raw.execute("BEGIN")  # touches nothing, so it cannot fail; SQLAlchemy's own way costs more than the statement
-
-
-@contextmanager
-def file_lock(path: Path, *, wait: bool, shared: bool = False) -> Iterator[None]:
-    """Hold a file's lock across processes; it falls with the process, however that ends.
-
-    Raises
-    ------
-    BlockingIOError
-        Another process holds it and `wait` is false.
-    """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(fd)
 
 
 def upgrade(database: Database, data: Path) -> None:

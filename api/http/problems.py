@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api.store.storage import is_full
+from transfer.disk import is_full
 from transfer.wire.errors import (
     AuthRejected,
     BadRequest,

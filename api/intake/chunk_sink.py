@@ -2,53 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
-import os
-import struct
-import time
 from collections.abc import Sequence
-from typing import Protocol
 
+from transfer.disk import write_at
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import CHUNKED, Hasher, digest_by_chunks, new_hasher
-from transfer.wire.errors import BadRequest, ChunkCorrupt, ReceiverBusy
-
-LOCK_WAIT_S = 5.0
-_LOCK_POLL_S = 0.02
-
-
-class BodySink(Protocol):
-    """What takes a body, block by block."""
-
-    @property
-    def digests(self) -> list[bytes]:
-        """The BLAKE3 digests of the chunks that are complete."""
-
-    def add(self, blocks: Sequence[bytes | memoryview]) -> None:
-        """Take the next bytes."""
-
-    def finish(self, sent: bytes | None) -> None:
-        """Check that everything came, as the sender says."""
-
-    def close(self) -> None:
-        """Let go of what it holds."""
-
-
-class BodyTaker(Protocol):
-    """What a body is handed to: a place that is made ready, filled and finished, all but `ready` in worker threads."""
-
-    def begin(self) -> bool:
-        """Open the place before the first bytes; False: not before `ready`."""
-
-    async def ready(self) -> None:
-        """Wait until the place can be filled."""
-
-    def add(self, blocks: Sequence[bytes | memoryview]) -> None:
-        """Take the next bytes."""
-
-    def end(self) -> None:
-        """Finish behind the last bytes."""
+from transfer.wire.errors import BadRequest, ChunkCorrupt
 
 
 class ChunkSink:
@@ -92,7 +51,7 @@ class ChunkSink:
             if self._whole is not None:
                 self._whole.update(block)
             if self._fd is not None:
-                _write_all(self._fd, block, self._offset)
+                write_at(self._fd, block, self._offset)
             self._hash_chunks(memoryview(block))
 
     def _hash_chunks(self, block: memoryview) -> None:
@@ -126,57 +85,3 @@ class ChunkSink:
 
     def close(self) -> None:
         """Do nothing: the file is not this sink's."""
-
-
-def _write_all(fd: int, block: bytes | memoryview, offset: int) -> None:
-    rest = memoryview(block)
-    while rest:
-        written = os.pwrite(fd, rest, offset)
-        if written == 0:
-            raise OSError("the disk took no bytes")
-        rest = rest[written:]
-        offset += written
-
-
-def try_lock(fd: int, span: range | None) -> bool:
-    """Take the lock of a part file's bytes (None: of all), whoever else of whatever process may want it."""
-    start, length = (span.start, len(span)) if span else (0, 0)
-    wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
-    try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, wanted)
-    except BlockingIOError:
-        return False
-    return True
-
-
-_BUSY = "another request is writing the same bytes"
-
-
-async def lock_span(fd: int, span: range | None) -> None:
-    """Wait for the lock of some bytes of a part file; closing the descriptor releases it.
-
-    Raises
-    ------
-    ReceiverBusy
-        Another request keeps it.
-    """
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while not try_lock(fd, span):
-        if time.monotonic() > deadline:
-            raise ReceiverBusy(_BUSY)
-        await asyncio.sleep(_LOCK_POLL_S)
-
-
-def lock_whole(fd: int, *, wait_s: float = LOCK_WAIT_S) -> None:
-    """Wait, in a thread, for the lock of a whole part file; closing the descriptor releases it.
-
-    Raises
-    ------
-    ReceiverBusy
-        Another request keeps it.
-    """
-    deadline = time.monotonic() + wait_s
-    while not try_lock(fd, None):
-        if time.monotonic() >= deadline:
-            raise ReceiverBusy(_BUSY)
-        time.sleep(_LOCK_POLL_S)

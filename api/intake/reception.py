@@ -15,11 +15,14 @@ from typing import Generic, TypeVar
 
 from anyio import to_thread
 
-from api.intake.chunk_sink import BodySink, ChunkSink, lock_span, try_lock
+from api.intake.chunk_sink import ChunkSink
+from api.intake.contract import BodySink
 from api.intake.decoding_sink import DecodingSink
 from api.intake.sources import BodySource
 from api.receiver import Receiver
+from api.store.part_locks import lock_span
 from api.store.upload import StoredChunk, Upload, chunk_numbers, require_generation
+from transfer.disk import try_lock_span
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import digest_by_chunks
 from transfer.wire.errors import BadRange, NameTaken, ReceiverBusy
@@ -99,7 +102,7 @@ class Reception:
         self.fd = self._open_part() if made is None else made
         with ExitStack() as on_error:
             on_error.callback(self.close)
-            self.is_locked = self.fd is None or try_lock(self.fd, self.span)
+            self.is_locked = self.fd is None or try_lock_span(self.fd, self.span)
             self.is_alone = made is not None and self.is_locked
             if self.is_locked and not self.is_alone:
                 self.prepare()

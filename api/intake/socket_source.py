@@ -16,7 +16,6 @@ import contextlib
 import importlib.metadata
 import logging
 import re
-import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +28,8 @@ from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from api.http.slow_clients import GuardedProtocol, Patience
-from api.intake.chunk_sink import BodyTaker
+from api.intake.contract import BodyTaker
+from transfer.platform import SocketWatch
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ def _take_through(buffer: memoryview, lent: LentSocket, taker: BodyTaker, crowde
             if crowded():
                 break
             began = time.monotonic()
-            more = _poll(lent.socket)
+            more = SocketWatch(lent.socket, for_input=True).wait(_LINGER_S) is not None
             waited_s += time.monotonic() - began
             if more:
                 continue
@@ -225,12 +225,6 @@ def _take_through(buffer: memoryview, lent: LentSocket, taker: BodyTaker, crowde
         lent.rest_bytes -= count
         taker.add([buffer[:count]])
     return Slice(arrived, waited_s, ended=False)
-
-
-def _poll(source: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(source, select.POLLIN)
-    return bool(poll.poll(_LINGER_S * 1000))
 
 
 @contextlib.contextmanager

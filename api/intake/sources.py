@@ -11,7 +11,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
 from api.http.slow_clients import Patience
-from api.intake.chunk_sink import BodyTaker
+from api.intake.contract import BodyTaker
 from api.intake.socket_source import EXTENSION
 
 BATCH_BYTES = 1 << 20

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import mrcfile
 import numpy as np
 
 from api.registrars import PublishedExposure, SessionPlace
-from api.registrars.durable import make_file
 from api.registrars.reader_names import reader_name
+from transfer.disk import make_file
 from transfer.wire.exposure_record import FileRole
 
 FLOAT16_MODE = 12
@@ -48,7 +47,7 @@ def registered_micrograph(place: SessionPlace, exposure: PublishedExposure, *, f
     if committed is None:
         raise FileNotFoundError("the exposure has no micrograph")
     if float16 or not _is_float16(committed):
-        make_file(target, lambda temporary: os.link(committed, temporary))
+        make_file(target, lambda temporary: temporary.hardlink_to(committed))
     else:
         make_file(target, lambda temporary: _write_float32(committed, temporary))
     return target

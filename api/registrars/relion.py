@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.registrars import Outcome, PublishedExposure, SessionPlace
-from api.registrars.durable import make_file, make_link
 from api.registrars.float32 import registered_micrograph
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star, write_star
+from transfer.disk import make_file, make_link
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.protocol import RegistrationState
 

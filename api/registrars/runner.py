@@ -15,11 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.database.engine import Database
 from api.registrars import Outcome, Registrar, RegistrarUnavailable
-from api.registrars.leader import LeaderLock
 from api.registrars.outbox import Batch, Outbox
 from api.registrars.relion import RelionRegistrar
 from api.registrars.scipion import ScipionRegistrar
 from api.registrars.settings import RegistrarSettings
+from transfer.disk import FileLock
 from transfer.wire.protocol import RegistrationState
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class RegistrarRunner:
         self._settings = settings
         self._database = database
         self._data = data.absolute()
-        self._leader = LeaderLock(data / "registrars.lock")
+        self._leader = FileLock(data / "registrars.lock")
         self._stopping = threading.Event()
         self._workers: list[Worker] = []
 
@@ -96,7 +96,7 @@ class RegistrarRunner:
 class Worker:
     """One registrar's thread."""
 
-    def __init__(self, registrar: Registrar, outbox: Outbox, leader: LeaderLock, stopping: threading.Event) -> None:
+    def __init__(self, registrar: Registrar, outbox: Outbox, leader: FileLock, stopping: threading.Event) -> None:
         self.registrar = registrar
         self.trouble = ""
         self.thread = threading.Thread(target=self._run, name=f"registrar-{registrar.name}", daemon=True)

@@ -7,7 +7,6 @@ anybody relies on it; `acknowledged.jsonl` beside it is written by the follower 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.registrars.durable import sync_folder
+from transfer.disk import is_locked, sync_descriptor, sync_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +92,7 @@ class SessionJournal:
 
     def is_followed(self) -> bool:
         """Return whether a follower lives: it holds a lock that falls with it."""
-        try:
-            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        else:
-            return False
-        finally:
-            os.close(descriptor)
+        return is_locked(self._lock_path)
 
     def _load(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +110,7 @@ class SessionJournal:
         if whole < len(content):
             with self.path.open("r+b") as stream:
                 stream.truncate(whole)
-                os.fsync(stream.fileno())
+                sync_descriptor(stream.fileno())
         return (json.loads(line) for line in content[:whole].splitlines())
 
     def _append(self, entries: list[dict[str, Any]]) -> None:
@@ -136,7 +124,7 @@ class SessionJournal:
                 written = 0
                 while written < len(lines):
                     written += stream.write(lines[written:])
-                os.fsync(stream.fileno())
+                sync_descriptor(stream.fileno())
             except OSError:
                 os.ftruncate(stream.fileno(), whole)  # a full disk leaves half a line
                 raise

@@ -12,12 +12,12 @@ from api.access.tokens import Bearer, Token, bulk_bearer
 from api.database.engine import now
 from api.http.bulk_requests import required_header, uuid_in_path
 from api.http.openapi import of_body, parameter, problems
-from api.intake.chunk_sink import LOCK_WAIT_S
 from api.intake.decoding_sink import CONTENT_ENCODING, is_encoded
 from api.intake.reception import Announced, ContentDigest, Reception, receive, require_whole_chunks
 from api.intake.sources import body_of
 from api.receiver import Receiver, receiver_of
 from api.store.commit import commit, withdraw
+from api.store.part_locks import LOCK_WAIT_S
 from api.store.upload import Upload
 from transfer.wire import protocol
 from transfer.wire.chunks import CHUNK_BYTES

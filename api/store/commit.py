@@ -13,10 +13,11 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from api.intake.chunk_sink import lock_whole
+from api.store.part_locks import lock_whole
 from api.store.storage import Storage
 from api.store.upload import StoredChunk, Upload, require_generation, require_quiet
 from api.store.upload_book import UploadBook
+from transfer.disk import may_have_holes, read_at, sync_descriptor
 from transfer.wire.chunks import missing_ranges, split
 from transfer.wire.digest import chunk_digest, root_digest
 from transfer.wire.errors import FileCorrupt, NameTaken, ReceiverBusy, UploadGone, UploadIncomplete
@@ -124,7 +125,7 @@ def _check_disk(book: UploadBook, upload: Upload, fd: int, chunks: dict[int, Sto
     size = os.fstat(fd).st_size
     if size > upload.size_bytes:
         raise OSError(errno.EIO, f"the part file of {upload.name} has {size} bytes, expected {upload.size_bytes}")
-    whole = size == upload.size_bytes and (size == 0 or os.lseek(fd, 0, os.SEEK_HOLE) == size)
+    whole = size == upload.size_bytes and not may_have_holes(fd, size)
     doubtful = [number for number, chunk in chunks.items() if not whole or chunk.run_id != book.run_id]
     lost = [number for number in doubtful if not _holds(fd, spans[number], chunks[number].digest)]
     if lost:
@@ -134,12 +135,12 @@ def _check_disk(book: UploadBook, upload: Upload, fd: int, chunks: dict[int, Sto
 
 
 def _holds(fd: int, span: range, digest: bytes) -> bool:
-    return chunk_digest(os.pread(fd, len(span), span.start)) == digest
+    return chunk_digest(read_at(fd, len(span), span.start)) == digest
 
 
 def _sync(book: UploadBook, storage: Storage, upload: Upload, fd: int) -> None:
     try:
-        os.fsync(fd)
+        sync_descriptor(fd)
     except OSError:
         # The kernel reports a lost write once and then calls the page clean: a second fsync would lie. An earlier try
         # may have given the file its name already, under which the next upload would find it and believe it.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,16 +21,9 @@ from pathlib import Path
 from uuid import UUID
 
 from api.errors import DataFolderUnusable
+from transfer.disk import OpenFolder, open_folders, open_to_write, sync_descriptor, sync_folder
 from transfer.wire.digest import file_digest
 from transfer.wire.errors import NameTaken, NotFound, ReceiverFull
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def is_full(error: OSError) -> bool:
-    """Whether the disk or a quota is full."""
-    return error.errno in _FULL
 
 
 def location_of(session: str, path: str, revision: int) -> str:
@@ -73,7 +67,7 @@ class Storage:
             self._probe_link(probe)
             probe.unlink()
             for folder in (self.incoming, self.data, self.data.parent):
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError as error:
             raise DataFolderUnusable(f"{self.data} cannot hold the receiver's data: {error}") from error
 
@@ -91,8 +85,7 @@ class Storage:
 
     def free_bytes(self) -> int:
         """Return how many bytes uploads may still use."""
-        space = os.statvfs(self.data)
-        return max(0, space.f_bavail * space.f_frsize - self._reserve_bytes)
+        return max(0, shutil.disk_usage(self.data).free - self._reserve_bytes)
 
     def require_space(self, size_bytes: int, promised_bytes: int = 0) -> None:
         """Refuse what would not fit beside what is promised to others.
@@ -121,8 +114,7 @@ class Storage:
         ------
         FileExistsError
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(self.part_path(upload_id, generation), flags, 0o644)
+        return open_to_write(self.part_path(upload_id, generation), exclusive=True)
 
     def open_part(self, upload_id: UUID, generation: int, *, create: bool) -> int:
         """Return a descriptor of an upload's part file, open for reading and writing.
@@ -132,8 +124,7 @@ class Storage:
         FileNotFoundError
             It does not exist and `create` is false.
         """
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-        return os.open(self.part_path(upload_id, generation), flags, 0o644)
+        return open_to_write(self.part_path(upload_id, generation), create=create)
 
     def discard_part(self, upload_id: UUID, generation: int) -> None:
         """Remove an upload's part file, if there is one."""
@@ -164,13 +155,13 @@ class Storage:
         *folders, name = location.split("/")
         with self._open_folders(folders, make=True) as chain:
             try:
-                os.link(part, name, dst_dir_fd=chain[-1], follow_symlinks=False)
+                chain[-1].link(part, name)
             except FileExistsError:
                 if not _is_same_file(part_fd, name, chain[-1]):
                     _require_content(name, chain[-1], root_digest, size_bytes)
             # The whole chain: another commit may have made a folder and not yet synced its parent.
             for folder in reversed(chain):
-                os.fsync(folder)
+                folder.sync()
 
     def is_published(self, part_fd: int, location: str) -> bool:
         """Whether a part file is visible under its final name already."""
@@ -186,7 +177,7 @@ class Storage:
         *folders, name = location.split("/")
         with contextlib.suppress(FileNotFoundError, NameTaken), self._open_folders(folders, make=False) as chain:
             if _is_same_file(part_fd, name, chain[-1]):
-                os.unlink(name, dir_fd=chain[-1])
+                chain[-1].remove(name)
 
     def open_committed(self, location: str) -> int:
         """Return a descriptor of a committed file, open for reading.
@@ -199,52 +190,34 @@ class Storage:
         *folders, name = location.split("/")
         try:
             with self._open_folders(folders, make=False) as chain:
-                return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=chain[-1])
+                return chain[-1].open_file(name)
         except FileNotFoundError as error:
             raise NotFound(f"{location} is no longer on the receiver's disk") from error
 
     @contextmanager
-    def _open_folders(self, names: list[str], *, make: bool) -> Iterator[list[int]]:
-        """Hand out descriptors of the data folder and of each folder of a path below it."""
+    def _open_folders(self, names: list[str], *, make: bool) -> Iterator[list[OpenFolder]]:
+        """Hold open the data folder and each folder of a path below it."""
         with ExitStack() as opened:
-            chain = [os.open(self.data, _FOLDER & ~os.O_NOFOLLOW)]
-            opened.callback(os.close, chain[0])
-            for name in names:
-                if make:
-                    with contextlib.suppress(FileExistsError):
-                        os.mkdir(name, 0o755, dir_fd=chain[-1])
-                try:
-                    folder = os.open(name, _FOLDER, dir_fd=chain[-1])
-                except OSError as error:
-                    if error.errno in (errno.ENOTDIR, errno.ELOOP):
-                        raise NameTaken(f"{'/'.join(names)}: {name!r} is a file there, not a folder") from error
-                    raise
-                opened.callback(os.close, folder)
-                chain.append(folder)
+            try:
+                chain = opened.enter_context(open_folders(self.data, names, make=make))
+            except NotADirectoryError as error:
+                raise NameTaken(f"{'/'.join(names)}: {error.filename!r} is a file there, not a folder") from error
             yield chain
 
 
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _is_same_file(fd: int, name: str, folder: OpenFolder) -> bool:
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _is_same_file(fd: int, name: str, folder: int) -> bool:
-    try:
-        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        there = folder.status(name)
     except FileNotFoundError:
         return False
     return os.path.samestat(os.fstat(fd), there)
 
 
-def _require_content(name: str, folder: int, root_digest: str, size_bytes: int) -> None:
+def _require_content(name: str, folder: OpenFolder, root_digest: str, size_bytes: int) -> None:
     """Accept a visible file that nobody recorded if it is, byte for byte, the one to be published."""
     taken = NameTaken(f"{name!r} is there already and was not sent through this receiver's database")
     try:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        fd = folder.open_file(name)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise taken from error
@@ -255,6 +228,6 @@ def _require_content(name: str, folder: int, root_digest: str, size_bytes: int) 
             raise taken
         if file_digest(fd, size_bytes) != root_digest:
             raise taken
-        os.fsync(fd)
+        sync_descriptor(fd)
     finally:
         os.close(fd)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -119,7 +118,7 @@ def link_movies(movies: Sequence[BenchMovie], count: int, folder: Path) -> list[
         movie = movies[index % len(movies)].path
         link = folder / f"movie_{index + 1:04d}{movie.suffix}"
         try:
-            os.link(movie, link)
+            link.hardlink_to(movie)
         except OSError:
             link.symlink_to(movie)
         links.append(link)

@@ -35,7 +35,6 @@ from preprocess.backends.spectrum_layout import (
     undamping_of,
     whole_multiple,
 )
-from preprocess.backends.system_memory import available_bytes
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.exposure.grouping import FrameGroups
 from preprocess.geometry.field import DisplacementField
@@ -43,6 +42,7 @@ from preprocess.geometry.patches import PatchLayout, patch_window
 from preprocess.geometry.replacements import Replacements
 from preprocess.geometry.spectrum_tiles import SpectrumTiles
 from preprocess.movies import Movie
+from preprocess.platform import available_bytes
 
 
 class CpuSpectra:

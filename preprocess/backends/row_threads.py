@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from preprocess.platform import usable_cores
 
 CHUNKS_PER_THREAD = 4
 
 
 def usable_threads(wanted: int) -> int:
     """Return the number of threads to use; 0 wanted: every core that this process may use."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return wanted or available
+    return wanted or usable_cores()
 
 
 class RowThreads:

@@ -12,7 +12,6 @@ for frame in movie.frames():  # one by one, decoded ahead in threads
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from preprocess.errors import UnreadableMovie, UnsupportedFormat
@@ -23,6 +22,7 @@ from preprocess.movies.recognise import EXTENSIONS, recognise
 from preprocess.movies.structure import missing_in
 from preprocess.movies.tiff import TiffMovie
 from preprocess.movies.tiff_layout import LayoutIncompleteError
+from preprocess.platform import usable_cores
 from preprocess.settings import EerSettings
 
 __all__ = ["EXTENSIONS", "Frame", "Movie", "open_movie"]
@@ -55,7 +55,7 @@ def open_movie(path: Path, eer: EerSettings = _USUAL_GROUPING, *, threads: int =
     if path.suffix.lower() not in EXTENSIONS:
         raise UnsupportedFormat(f"{path}: {path.suffix or 'no extension'} is no movie's")
     try:
-        return _open(path, eer, threads or _usable_cores())
+        return _open(path, eer, threads or usable_cores())
     except OSError as error:
         hint = "Check the path and its permissions."
         raise UnreadableMovie(f"{path}: {error.strerror or error}", hint=hint) from error
@@ -79,9 +79,3 @@ def _open(path: Path, eer: EerSettings, threads: int) -> Movie:
     if kind == "tiff":
         return TiffMovie(path, threads=threads)
     return EerMovie(path, eer, threads=threads)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -13,6 +13,7 @@ from mrcfile.dtypes import HEADER_DTYPE
 from mrcfile.utils import mode_from_dtype
 
 from preprocess.backends.contract import ArrivingImage
+from preprocess.platform import is_running, sync
 
 PARTIAL = ".partial"
 
@@ -30,13 +31,13 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         write(temporary)
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -57,7 +58,7 @@ def remove_partial_files(folder: Path, stem: str) -> None:
     """Remove what a killed process left of the outputs of `stem`; those of a process that runs are left alone."""
     for path in folder.glob(f".{glob.escape(stem)}*{PARTIAL}"):
         process = path.name.removesuffix(PARTIAL).rpartition(".")[2]
-        if process.isdigit() and not _runs(int(process)):
+        if process.isdigit() and not is_running(int(process)):
             path.unlink(missing_ok=True)
 
 
@@ -100,21 +101,3 @@ def _write_mrc(path: Path, image: ArrivingImage, pixel: float | None, label: str
         file.write(header.tobytes())
         # Not tofile(), which hides why a disk refuses.
         file.write(np.ascontiguousarray(data, data.dtype.newbyteorder("<")).data)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 from api.app import prepared
 from api.commands import _duration
 from api.commands import token as token_commands
-from api.database.engine import file_lock
 from api.errors import BadOption, DataFolderInUse, DataFolderUnusable, PortTaken, UnsafeAddress
 from api.server import Address, listen
 from api.settings import ReceiverSettings
+from transfer.disk import file_lock
 from transfer.wire.errors import BadName, NotFound
 
 

@@ -8,8 +8,6 @@ answer: a receiver that refuses may say so before it has read everything.
 from __future__ import annotations
 
 import http.client
-import os
-import select
 import socket
 import ssl
 import time
@@ -20,6 +18,7 @@ from typing import cast
 from transfer.connections import tcp
 from transfer.connections.answers import Answers
 from transfer.connections.contract import PIECE_BYTES, Flow, Put
+from transfer.platform import SocketWatch
 from transfer.wire.errors import CertificateRejected, LinkLost, TransferError
 from transfer.wire.protocol import H_RETRY_AFTER, error_of
 
@@ -159,26 +158,25 @@ class SocketCarrier:
 
     def _send_file(self, connected: socket.socket, put: Put, flow: Flow) -> None:
         """Have the kernel send the body; a receiver that answers meanwhile is not sent the rest."""
-        position, room = 0, select.poll()
-        room.register(connected, select.POLLOUT | (0 if self.unanswered else select.POLLIN))
+        position, room = 0, SocketWatch(connected, for_output=True, for_input=not self.unanswered)
         while position < put.body_bytes:
             granted = flow.grant(min(PIECE_BYTES, put.body_bytes - position))
             while granted:
                 try:
-                    count = _push(connected.fileno(), put, position, granted)
+                    count = _push(connected, put, position, granted)
                 except BlockingIOError:
                     self._await_room(room, flow)
                     continue
                 position, granted = position + count, granted - count
                 flow.moved(count)
 
-    def _await_room(self, room: select.poll, flow: Flow) -> None:
+    def _await_room(self, room: SocketWatch, flow: Flow) -> None:
         until = time.monotonic() + self._endpoint.timeout_s
-        while not (events := room.poll(TICK_S * 1000)):
+        while (ready := room.wait(TICK_S)) is None:
             flow.check()
             if time.monotonic() > until:
                 raise TimeoutError("the receiver takes nothing more")
-        if any(seen & ~select.POLLOUT for _, seen in events):
+        if ready.input:
             raise ConnectionAbortedError("answered or closed before the end")
 
     def _send_encrypted(self, connected: ssl.SSLSocket, put: Put, flow: Flow) -> None:
@@ -205,9 +203,8 @@ class SocketCarrier:
         assert self._socket is not None
         assert self._answers is not None
         until = time.monotonic() + self._endpoint.timeout_s
-        ready = select.poll()
-        ready.register(self._socket, select.POLLIN)
-        while not self._answers.is_waiting() and not ready.poll(TICK_S * 1000):
+        arriving = SocketWatch(self._socket, for_input=True)
+        while not self._answers.is_waiting() and arriving.wait(TICK_S) is None:
             check()
             if time.monotonic() > until:
                 raise TimeoutError("the receiver is silent")
@@ -218,11 +215,11 @@ class SocketCarrier:
         return LinkLost(f"PUT {where}: {str(error) or type(error).__name__}")
 
 
-def _push(fd: int, put: Put, position: int, count: int) -> int:
+def _push(connected: socket.socket, put: Put, position: int, count: int) -> int:
     """Hand some of a body to the kernel, from the page cache where it travels as it lies there; return how much."""
     if put.encoded is not None:
-        return os.write(fd, memoryview(put.encoded)[position : position + count])
-    pushed = os.sendfile(fd, put.source.fileno(), put.part.start + position, count)
+        return tcp.send_now(connected, memoryview(put.encoded)[position : position + count])
+    pushed = tcp.send_from_file(connected, put.source.fileno(), put.part.start + position, count)
     if pushed == 0:
         raise put.source.ended(put.part.start + position)
     return pushed

@@ -1,18 +1,23 @@
-"""What the kernel tells about a TCP connection, and which congestion control it lets us use.
+"""What only some kernels offer for TCP: figures of a connection, a choice of congestion control, `sendfile`.
 
-Linux's own `struct tcp_info` (include/uapi/linux/tcp.h); where it is not offered, nothing is known, and nothing fails.
+`TcpInfo` reads Linux's own `struct tcp_info` (include/uapi/linux/tcp.h). Where the kernel does not offer something,
+nothing is known and nothing fails.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from typing import NamedTuple, Self
+
+from transfer.disk import read_at
 
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 _TCP_CONGESTION = getattr(socket, "TCP_CONGESTION", None)
 _NAME_BYTES = 16
 _RTT_OFFSET, _RETRANSMITTED_OFFSET, _MIN_RTT_OFFSET, _DELIVERY_RATE_OFFSET = 68, 100, 148, 160
+_COPIED_BYTES = 1 << 18  # at a time, where the kernel has no `sendfile`
 _KNOWN_BYTES = _DELIVERY_RATE_OFFSET + 8
 
 
@@ -71,3 +76,39 @@ def use_bbr(connected: socket.socket) -> bool:
     except OSError:
         return False
     return congestion_control(connected) == "bbr"
+
+
+def send_now(connected: socket.socket, data: memoryview) -> int:
+    """Hand bytes to the kernel without waiting for room; return how many it took.
+
+    Raises
+    ------
+    BlockingIOError
+        There is no room.
+    OSError
+    """
+    if os.name != "nt":
+        return os.write(connected.fileno(), data)  # the socket's own timeout would make `send` wait
+    timeout_s = connected.gettimeout()
+    connected.setblocking(False)
+    try:
+        return connected.send(data)
+    finally:
+        connected.settimeout(timeout_s)
+
+
+def send_from_file(connected: socket.socket, file: int, offset: int, size_bytes: int) -> int:
+    """Send bytes of an open file from `offset` on without waiting for room; return how many the kernel took.
+
+    The kernel copies them from the page cache where it has `sendfile`. 0: the file ends there.
+
+    Raises
+    ------
+    BlockingIOError
+        There is no room.
+    OSError
+    """
+    if hasattr(os, "sendfile"):
+        return os.sendfile(connected.fileno(), file, offset, size_bytes)
+    block = memoryview(read_at(file, min(size_bytes, _COPIED_BYTES), offset))
+    return send_now(connected, block) if block else 0

@@ -6,7 +6,6 @@ decides, whatever the list says. A file that is here already under its name is n
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from transfer.client import ReceiverClient
+from transfer.disk import name_new_file, open_to_write, sync_descriptor, write_at
 from transfer.download.comparing import digest_of
 from transfer.pace.retrying import Patience
 from transfer.wire.chunks import split
@@ -25,7 +25,6 @@ from transfer.wire.names import check_path
 from transfer.wire.receipt import Receipt
 
 FILES_AT_ONCE = 4
-_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ class _Part:
         self._listing = threading.Lock()
 
     def __enter__(self) -> _Part:
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        self._fd = open_to_write(self._path, create=True, mode=0o666)
         self._list = self._list_path.open("a+", encoding="ascii")
         return self
 
@@ -175,9 +174,7 @@ class _Part:
 
     def write(self, data: memoryview | bytes, offset: int) -> None:
         """Write bytes at their place."""
-        while data:
-            written = os.pwrite(self._fd, data, offset)
-            data, offset = data[written:], offset + written
+        write_at(self._fd, data, offset)
 
     def note(self, chunk: range) -> None:
         """Put a chunk on the list."""
@@ -197,31 +194,16 @@ class _Part:
         if file_digest(self._fd, self.receipt.size_bytes) != self.receipt.digest:
             self._remove()
             raise FileCorrupt(f"{self.target}: what arrived has not the digest {self.receipt.digest}")
-        os.fsync(self._fd)
+        sync_descriptor(self._fd)
         try:
-            os.link(self._path, self.target)
+            name_new_file(self._path, self.target)
         except FileExistsError as error:
             raise NameTaken(f"{self.target} has come to be meanwhile") from error
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            if os.path.lexists(self.target):  # no hard links there: as near as it gets
-                raise NameTaken(f"{self.target} has come to be meanwhile") from error
-            self._path.rename(self.target)
-        _fsync_folder(self.target.parent)
         self._remove()
 
     def _remove(self) -> None:
         self._path.unlink(missing_ok=True)
         self._list_path.unlink(missing_ok=True)
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def chosen(receipts: Iterable[Receipt], path: str) -> list[Receipt]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from transfer.disk import open_to_read, read_into_at
 from transfer.wire.digest import new_hasher
 from transfer.wire.errors import SourceChanged, SourceUnreadable
 
@@ -37,8 +38,7 @@ class Source:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            # O_NONBLOCK: opening a pipe must not wait for its writer
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self._fd = open_to_read(path)
         except OSError as error:
             raise SourceUnreadable(f"{path}: {error.strerror}") from error
         status = os.fstat(self._fd)
@@ -72,7 +72,7 @@ class Source:
         filled = 0
         while filled < len(buffer):
             try:
-                count = os.preadv(self._fd, [buffer[filled:]], offset + filled)
+                count = read_into_at(self._fd, buffer[filled:], offset + filled)
             except OSError as error:
                 raise SourceUnreadable(f"{self.path}: {error.strerror} at byte {offset + filled}") from error
             if count == 0:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from blake3 import blake3
 
+from transfer.disk import read_at
 from transfer.wire.chunks import split
 from transfer.wire.errors import BadRequest
 
@@ -78,7 +78,7 @@ def file_digest(fd: int, size_bytes: int) -> str:
     for chunk in split(size_bytes):
         hasher, offset = blake3(), chunk.start
         while offset < chunk.stop:
-            block = os.pread(fd, min(READ_BYTES, chunk.stop - offset), offset)
+            block = read_at(fd, min(READ_BYTES, chunk.stop - offset), offset)
             if not block:
                 raise EOFError(f"file ends at byte {offset}, expected {size_bytes}")
             hasher.update(block)

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
-from api.database.engine import Database, events, file_lock, metadata, now, sessions, upgrade
+from api.database.engine import Database, events, metadata, now, sessions, upgrade
 from api.errors import BadOption
 from api.store.upload_book import UploadBook
 
@@ -100,14 +100,6 @@ def test_many_writers_of_two_engines_never_meet_a_locked_database(database, tmp_
     with database.read() as connection:
         counts = [int(name.rsplit("-", 1)[1]) for name in connection.scalars(select(sessions.c.name))]
     assert sorted(counts) == list(range(60))
-
-
-def test_a_lock_is_held_by_one(tmp_path) -> None:
-    lock = tmp_path / "lock"
-    with file_lock(lock, wait=False), pytest.raises(BlockingIOError), file_lock(lock, wait=False):
-        pass
-    with file_lock(lock, wait=False, shared=True), file_lock(lock, wait=False, shared=True):
-        pass
 
 
 def test_a_database_that_cannot_be_used_is_named() -> None:

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from api.database.engine import Database, events
-from api.registrars.leader import LeaderLock
 from api.registrars.runner import LONGEST_DELAY_S, RegistrarRunner, delay_s
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star
+from transfer.disk import FileLock
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_a_project_is_closed_when_its_session_has_ended(publisher: Any, start: C
 
 def test_one_process_works_and_another_takes_over(publisher: Any, start: Callable[..., RegistrarRunner]) -> None:
     publisher.registrars = ("relion",)
-    first = LeaderLock(publisher.data / "registrars.lock")
+    first = FileLock(publisher.data / "registrars.lock")
     assert first.try_acquire()
     runner = start()
     publisher.publish("a")

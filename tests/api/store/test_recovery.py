@@ -15,10 +15,10 @@ from sqlalchemy import insert, select, update
 
 from api.app import prepared
 from api.database.engine import now, sessions, uploads
-from api.intake.chunk_sink import lock_whole
 from api.receiver import Receiver
 from api.settings import ReceiverSettings
 from api.store.commit import commit, recover, sweep, withdraw
+from api.store.part_locks import lock_whole
 from transfer.wire.chunks import CHUNK_BYTES, split
 from transfer.wire.digest import chunk_digest
 from transfer.wire.errors import NotFound, ReceiverBusy, UploadGone, UploadIncomplete

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import update
 
 from api.database.engine import now, uploads
-from api.intake.chunk_sink import lock_whole
+from api.store.part_locks import lock_whole
 from api.store.reservations import PROMISE_S
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest, format_content_digest, root_digest

@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from api.app import _sweep
 from api.database.engine import now, uploads
-from api.intake.chunk_sink import try_lock
+from transfer.disk import try_lock_span
 
 
 class House:
@@ -60,6 +60,6 @@ def is_locked(part: Path) -> bool:
     """Return whether a request is writing in a part file's first chunk."""
     fd = os.open(part, os.O_RDWR)
     try:
-        return not try_lock(fd, range(1))
+        return not try_lock_span(fd, range(1))
     finally:
         os.close(fd)

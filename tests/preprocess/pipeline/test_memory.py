@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocess.backends.system_memory import available_bytes
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import open_movie
 from preprocess.pipeline.memory import needed_bytes
 from preprocess.pipeline.process_movie import process_movie
+from preprocess.platform import available_bytes
 from preprocess.settings import AlignmentSettings
 from preprocess.simulation import SimulationSettings, simulate_movie, write_mrc
 

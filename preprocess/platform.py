@@ -1,0 +1,66 @@
+"""The calls that only some systems offer: processor cores, memory, running processes, durable files.
+
+They stand nowhere else in `preprocess`. The module can be imported everywhere; nobody has run it on Windows.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_bytes() -> int | None:
+    """Return how much memory this process may still take, by the system and its control group; None: nobody says."""
+    limits = []
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    except OSError:
+        return None
+    limits += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            texts = [(Path("/sys/fs/cgroup") / name).read_text("ascii").strip() for name in (limit, used)]
+        except OSError:
+            continue
+        if all(text.isdigit() for text in texts):
+            limits.append(max(0, int(texts[0]) - int(texts[1])))
+    return min(limits, default=None)
+
+
+def is_running(process: int) -> bool:
+    """Return whether a process of that id runs. On Windows, where no harmless signal exists, always True."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's entries, are on the disk. Windows cannot sync a folder; there it does nothing.
+
+    Raises
+    ------
+    OSError
+    """
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
