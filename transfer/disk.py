@@ -404,15 +404,12 @@ class FileLock:
             return True
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _BINARY, self._mode)
         try:
-            is_locked = _lock(descriptor, shared=shared, wait=wait)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if is_locked:
-            self._descriptor = descriptor
-        else:
-            os.close(descriptor)
-        return is_locked
+            if _lock(descriptor, shared=shared, wait=wait):
+                self._descriptor = descriptor
+        finally:
+            if self._descriptor != descriptor:
+                os.close(descriptor)
+        return self._descriptor is not None
 
     def release(self) -> None:
         """Free the lock, if it is held."""
