@@ -1,32 +1,21 @@
-"""Every command in README and docs is run, against a real receiver, with the names that the text uses made real."""
+"""A machine as the documents describe it: a microscope's folder, a VM, files of one's own, under their names there."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
-import tomllib
 from pathlib import Path
 
-import pytest
+import httpx
 import trustme
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 STOP_SECONDS = 60
-
-
-def commands(document: Path) -> list[str]:
-    """The command lines of a document, continuation lines joined."""
-    blocks = CONSOLE.findall(document.read_text("utf-8"))
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
 
 
 class Place:
@@ -36,6 +25,7 @@ class Place:
         self.folder = folder
         self.port = self._free_port()
         self.running: list[subprocess.Popen[bytes]] = []
+        self.started = ""
         authority = trustme.CA()
         certificate = authority.issue_cert("localhost")
         certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
@@ -79,6 +69,7 @@ class Place:
         movie.write(session / f"{stem}_fractions.tiff")
         movie.write_gain(session / f"{stem}_gain.tiff", movie_format="tiff")
         movie.write_epu_xml(session / f"{stem}.xml")
+        self.recorded = {path.name for path in session.iterdir()}
 
     def made_real(self, command: str) -> str:
         """The command with the document's places replaced by this machine's."""
@@ -94,16 +85,24 @@ class Place:
             command = command.replace(written, real)
         return command
 
-    def run(self, command: str) -> None:
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; `serve` is left running, and its answer here is empty."""
         real = self.made_real(command)
         if re.search(r"\bserve\b", real):
             self._start(real)
-        elif re.search(r"cryoferry watch\b(?!.*--dry-run)", real):
-            self._finish(real + " --exit-when-idle 2 --settle-seconds 1 --scan-seconds 0.5")
-        else:
-            self._finish(real)
+            return subprocess.CompletedProcess(real, 0, "", "")
+        if re.search(r"cryoferry watch\b(?!.*--dry-run)", real):
+            return self._finish(real + " --exit-when-idle 2 --settle-seconds 1 --scan-seconds 0.5")
+        return self._finish(real)
 
-    def _finish(self, command: str) -> None:
+    def ask(self, route: str, scheme: str = "https") -> httpx.Response:
+        """GET a route of the receiver that runs."""
+        token = self.folder / "mysession.token"
+        headers = {"Authorization": f"Bearer {token.read_text().strip()}"} if token.exists() else {}
+        authority = ssl.create_default_context(cafile=self.folder / "ca.pem")
+        return httpx.get(f"{scheme}://localhost:{self.port}{route}", verify=authority, headers=headers)
+
+    def _finish(self, command: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
@@ -116,9 +115,11 @@ class Place:
         # `doctor` may warn of what this machine lacks; every other command has to succeed.
         allowed = {0, 1} if "cryoferry doctor" in command else {0}
         assert done.returncode in allowed, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
 
     def _start(self, command: str) -> None:
         self.stop()
+        self.started = command
         self.running.append(
             subprocess.Popen(
                 ["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment, stderr=subprocess.DEVNULL
@@ -138,40 +139,3 @@ class Place:
             process.send_signal(signal.SIGTERM)
             process.wait(STOP_SECONDS)
         self.running.clear()
-
-
-@pytest.fixture
-def place(tmp_path: Path):
-    made = Place(tmp_path)
-    yield made
-    made.stop()
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_command_works(document: Path, place: Place) -> None:
-    written = commands(document)
-    if any("vm.example.org" in command for command in written):
-        place.prepare()
-    for command in written:
-        if command.startswith("make "):
-            (target,) = shlex.split(command.split("#")[0])[1:2]
-            subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
-        else:
-            place.run(command)
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(document: Path) -> None:
-    missing = [link for link in LINK.findall(document.read_text("utf-8")) if not (document.parent / link).exists()]
-    assert not missing
-
-
-def test_the_example_configuration_is_accepted(tmp_path: Path) -> None:
-    text = (ROOT / "docs/configuration.md").read_text("utf-8")
-    (example,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert tomllib.loads(example)
-    (tmp_path / "cryoferry.toml").write_text(example, "utf-8")
-    shown = subprocess.run(
-        [sys.executable, "-m", "cryoferry", "config", "show"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert shown.returncode == 0, shown.stderr

@@ -1,0 +1,183 @@
+"""What README and docs promise of each command, as checks of what the command left and printed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import mrcfile
+
+from tests.documentation.place import Place
+
+Done = subprocess.CompletedProcess[str]
+STEM = "FoilHole_25598436_Data_25597084_1_20260101_101010_fractions"
+SESSION_FILES = Path("data/sessions/mysession/files")
+
+
+def one_token(place: Place, _done: Done) -> None:
+    (line,) = (place.folder / "mysession.token").read_text().splitlines()
+    assert len(line) > 20
+
+
+def a_healthy_receiver(place: Place, _done: Done) -> None:
+    scheme = "https" if "--tls-cert" in place.started else "http"
+    assert place.ask("/healthz", scheme).status_code == 200
+
+
+def every_check_of_a_sound_machine(_place: Place, done: Done) -> None:
+    said = done.stdout + done.stderr
+    for check in ("cpu", "gpu", "work folder", "disk", "receiver", "clock", "token"):
+        assert re.search(rf"^(ok|warn) +{check}", said, re.MULTILINE), said
+    assert "fail" not in said
+
+
+def a_plan_and_nothing_done(place: Place, done: Done) -> None:
+    said = done.stdout + done.stderr
+    assert f"{STEM}.tiff" in said
+    assert "_gain.tiff" in said
+    assert not (place.folder / ".local").exists()
+
+
+def a_micrograph_on_the_receiver(place: Place, _done: Done) -> None:
+    files = {path.name for path in (place.folder / SESSION_FILES).rglob("*") if path.is_file()}
+    assert {f"{STEM}{end}" for end in (".mrc", ".star", ".json", ".png")} <= files
+    session = place.folder / "microscope" / "mysession"
+    assert {path.name for path in session.iterdir()} == place.recorded, "the agent wrote into the microscope's folder"
+
+
+def the_exposure_is_released(_place: Place, done: Done) -> None:
+    said = done.stdout + done.stderr
+    assert STEM in said
+    assert "released" in said
+
+
+def an_object_for_each_exposure(_place: Place, done: Done) -> None:
+    objects = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["label"], one["state"]) for one in objects if "label" in one] == [(STEM, "released")]
+
+
+def nothing_to_retry(_place: Place, done: Done) -> None:
+    assert "nothing" in done.stdout + done.stderr
+
+
+def the_next_revision_waits(place: Place, _done: Done) -> None:
+    told = place.run("cryoferry status --session mysession --json").stdout.splitlines()
+    (exposure,) = [one for one in map(json.loads, told) if one.get("label") == STEM]
+    assert (exposure["state"], exposure["revision"]) == ("found", 2)
+
+
+def the_session_is(state: str) -> Callable[[Place, Done], None]:
+    def check(place: Place, _done: Done) -> None:
+        (session,) = place.ask("/v1/sessions").json()["sessions"]
+        assert (session["name"], session["state"]) == ("mysession", state)
+
+    return check
+
+
+ENDINGS = (".mrc", ".star", ".json", ".png", "_spectrum.png", "_motion.png")
+
+
+def aligned(folder: str, *names: str) -> Callable[[Place, Done], None]:
+    """Every output that the table of docs/alignment.md names, and an image in the micrographs."""
+
+    def check(place: Place, _done: Done) -> None:
+        for name in names:
+            micrograph, _, plain = name.partition("+")
+            expected = [
+                f"{micrograph}{end}" for end in (".mrc", ".star", ".json", ".png", "_spectrum.png", "_motion.png")
+            ]
+            expected += [f"{micrograph}_noDW.mrc"] if plain else []
+            assert not [one for one in expected if not (place.folder / folder / one).is_file()]
+            assert mrcfile.read(place.folder / folder / f"{micrograph}.mrc").astype("f4").std() > 0
+
+    return check
+
+
+def frames_and_defects_as_asked(place: Place, done: Done) -> None:
+    aligned("chosen", "movie")(place, done)
+    assert '"first_frame": 2' in (place.folder / "chosen" / "movie.json").read_text()
+
+
+def align_results(place: Place, done: Done) -> None:
+    results = json.loads((place.folder / "cryoferry-bench" / "align.json").read_text())
+    assert results["runs"]
+    assert (place.folder / "cryoferry-bench" / "align_cost.png").stat().st_size > 1000
+    assert "cryoferry" in done.stdout + done.stderr
+
+
+def movies_an_hour(place: Place, done: Done) -> None:
+    align_results(place, done)
+    assert json.loads((place.folder / "cryoferry-bench" / "align.json").read_text())["sustained"]
+
+
+def a_plan(place: Place, done: Done) -> None:
+    said = done.stdout + done.stderr
+    assert "cryoferry" in said
+    assert re.search("k3|20x90MB", said), said
+    assert not list((place.folder / "cryoferry-bench").rglob("k3*"))
+
+
+def rates_and_a_recommendation(place: Place, done: Done) -> None:
+    results = json.loads((place.folder / "cryoferry-bench" / "transfer.json").read_text())
+    rates = {row["path"]: row["rates"] for group in results["groups"] for row in group["rows"]}
+    assert rates["cryoferry"] is not None, "the example must give a figure"
+    assert re.search("Use cryoferry on this link|is the fastest here", done.stdout + done.stderr)
+    assert (place.folder / "cryoferry-bench" / "transfer.png").stat().st_size > 1000
+
+
+def the_tokens(_place: Place, done: Done) -> None:
+    assert re.search(r"agent +mysession", done.stdout), done.stdout
+
+
+def the_movie_on_the_receiver(place: Place, _done: Done) -> None:
+    assert (place.folder / SESSION_FILES / "movie.tiff").read_bytes() == (place.folder / "movie.tiff").read_bytes()
+
+
+def the_folder_on_the_receiver(place: Place, _done: Done) -> None:
+    names = {path.name for path in (place.folder / SESSION_FILES / "microscope" / "mysession").iterdir()}
+    assert names == place.recorded
+
+
+def the_session_here(place: Place, _done: Done) -> None:
+    assert (place.folder / "fetched" / "movie.tiff").read_bytes() == (place.folder / "movie.tiff").read_bytes()
+
+
+def nothing_different(_place: Place, done: Done) -> None:
+    assert re.search(r"\b[1-9]\d* same", done.stdout + done.stderr)
+
+
+PROMISES: dict[str, Callable[[Place, Done], None]] = {
+    r"token create": one_token,
+    r"serve": a_healthy_receiver,
+    r"doctor": every_check_of_a_sound_machine,
+    r"watch .*--dry-run": a_plan_and_nothing_done,
+    r"watch (?!.*--dry-run)": a_micrograph_on_the_receiver,
+    r"status (?!.*--json)": the_exposure_is_released,
+    r"status .*--json": an_object_for_each_exposure,
+    r"retry --failed": nothing_to_retry,
+    r"retry FoilHole": the_next_revision_waits,
+    r"session end": the_session_is("ended"),
+    r"session reopen": the_session_is("open"),
+    r"align .*--out aligned": aligned("aligned", "movie"),
+    r"align .*--out others": aligned("others", "second+", "third+"),
+    r"align .*--out chosen": frames_and_defects_as_asked,
+    r"bench .*--dry-run": a_plan,
+    r"bench align .*--sustained": movies_an_hour,
+    r"bench align (?!.*(--dry-run|--sustained))": align_results,
+    r"bench transfer (?!.*--dry-run)": rates_and_a_recommendation,
+    r"token list": the_tokens,
+    r"send movie": the_movie_on_the_receiver,
+    r"send microscope": the_folder_on_the_receiver,
+    r"fetch": the_session_here,
+    r"verify": nothing_different,
+}
+"""What is looked at after each command, by what follows `cryoferry` in it."""
+
+
+def promise_of(command: str) -> Callable[[Place, Done], None]:
+    """The one promise that fits a command; a command that the documents add needs one."""
+    (found,) = [check for pattern, check in PROMISES.items() if re.match(rf"cryoferry {pattern}", command)]
+    return found
