@@ -15,7 +15,8 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import DBAPIError
 
 from api.access.tokens import RecentTokens
-from api.database.engine import now, upgrade
+from api.database.migrate import upgrade
+from api.database.tables import now
 from api.errors import DataFolderInUse
 from api.http import openapi, problems
 from api.http.control_bodies import ControlBodies

@@ -112,7 +112,8 @@ def serve(
 
 def _open(data: Path, url: str | None) -> Database:
     """Return the receiver's database, made if need be; the receiver may run or not."""
-    from api.database.engine import Database, upgrade
+    from api.database.engine import Database
+    from api.database.migrate import upgrade
     from api.settings import ReceiverSettings
     from api.store.storage import Storage
 

@@ -23,7 +23,8 @@ START_TIMEOUT_S = 60
 def make_token(data: Path, scope: str = "agent", session: str | None = None, url: str | None = None) -> str:
     """Make a token in a receiver's database, whether or not it runs."""
     from api.access.tokens import Scope, create_token
-    from api.database.engine import Database, upgrade
+    from api.database.engine import Database
+    from api.database.migrate import upgrade
     from api.settings import ReceiverSettings
 
     data.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import bindparam, insert, select, update
 
-from api.database.engine import Database, now, tokens
+from api.database.engine import Database
+from api.database.tables import now, tokens
 from api.receiver import receiver_of
 from transfer.wire.errors import AuthRejected, NotFound, ScopeRejected
 

@@ -1,1 +1,1 @@
-"""The receiver's database: tables, engine, migrations, writes that share a commit."""
+"""The receiver's database: tables, migrations, transactions."""

@@ -1,9 +1,9 @@
-"""Lets concurrent changes of the database share one transaction, and with it the wait for the disk.
+"""Puts changes of the database that come at the same time into one transaction, so that they wait for the disk once.
 
 A commit costs the same few fsyncs whether it holds one change or twenty. While one group is being committed, the next
-gathers: nobody waits for company, and a change alone goes at once. Each returns when its group is durable, as if it had
-had a transaction of its own. A group is made as one; only when a change refuses is all taken back and made again, each
-behind a savepoint, so that the others go on without it.
+one collects. No change waits for others to come: a change alone is committed at once. Each call returns when its group
+is durable, as if the change had had a transaction of its own. If one change of a group fails, the transaction is rolled
+back and the group is made again, each change behind a savepoint, so that the others succeed without the failed one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from transfer.wire.errors import ReceiverBusy, TransferError
 Result = TypeVar("Result")
 
 MAX_GROUP = 64
-_REFUSALS = (TransferError, IntegrityError, OSError)  # of one change, which say nothing against the others
+_REFUSALS = (TransferError, IntegrityError, OSError)  # errors of one change, which do not concern the others
 
 
 class _Change:
-    """One caller's change and what became of it."""
+    """One caller's change and its result or error."""
 
     def __init__(self, change: Callable[[Connection], Any]) -> None:
         self.change = change
@@ -38,10 +38,10 @@ class _Change:
         self.result = self.change(connection)
 
     def run_alone(self, connection: Connection) -> None:
-        """Make the change, or take all of it back and keep the reason.
+        """Make the change behind a savepoint; if it fails, roll it back and keep the error.
 
-        What a database reports of itself (no space, no disk) is not kept but raised: it may have taken back the other
-        changes too, and ends the group.
+        An error of the database itself (no space, no disk) is raised: the database may have rolled back the other
+        changes too, so it ends the group.
         """
         cause: DBAPIError | None = None
         try:
@@ -54,17 +54,17 @@ class _Change:
         except _REFUSALS as error:
             self.error = error
         except DBAPIError as error:
-            # On a full disk SQLite takes back everything, the savepoint too: that it is missing is not the cause.
+            # A full disk makes SQLite roll back everything, the savepoint too: the first error is the cause.
             raise cause or error from None
 
 
 class GroupedWrites:
-    """Makes changes of a database, those of many threads together.
+    """Makes the changes of many threads in common transactions.
 
     Parameters
     ----------
     database
-        Where.
+        The database to change.
     """
 
     def __init__(self, database: Database) -> None:
@@ -76,7 +76,8 @@ class GroupedWrites:
     def write(self, change: Callable[[Connection], Result]) -> Result:
         """Make a change; return what it returns once it is durable, or raise what it raises.
 
-        The change may be called twice, the first time for nothing, and in another thread: it uses its connection alone.
+        The change may be called twice if the first transaction is rolled back, and in another thread. So it must use
+        nothing but its connection.
         """
         own = _Change(change)
         with self._list:
@@ -91,7 +92,7 @@ class GroupedWrites:
     def _commit_next(self) -> None:
         with self._list:
             group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
-        failed: BaseException | None = ReceiverBusy("a change of the database that came with this one failed")
+        failed: BaseException | None = ReceiverBusy("another change in the same database transaction failed")
         try:
             try:
                 self._commit(group, _Change.run)

@@ -11,16 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Exists, and_, exists, insert, select, update
 
-from api.database.engine import (
-    Database,
-    add_event,
-    exposure_records,
-    exposures,
-    files,
-    projects,
-    registrations,
-    sessions,
-)
+from api.database.engine import Database
+from api.database.tables import add_event, exposure_records, exposures, files, projects, registrations, sessions
 from api.registrars import Outcome, PublishedExposure, SessionPlace
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.protocol import RegistrationState, SessionState

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from api.access.tokens import Bearer, Scope
-from api.database.engine import agent_requests, agents, now
+from api.database.tables import agent_requests, agents, now
 from api.http.openapi import problems
 from api.receiver import receiver_of
 from api.routes.sessions import session_id_of

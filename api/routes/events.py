@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from sqlalchemy import select
 
 from api.access.tokens import Bearer
-from api.database.engine import events
+from api.database.tables import events
 from api.http.openapi import problems
 from api.receiver import receiver_of
 from api.routes.sessions import session_id_of

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from api.access.tokens import Bearer
-from api.database.engine import add_event, exposure_records, exposures, files, now, registrations
+from api.database.tables import add_event, exposure_records, exposures, files, now, registrations
 from api.http.openapi import problems
 from api.receiver import Receiver, receiver_of
 from api.routes.sessions import open_projects, session_id_of

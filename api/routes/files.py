@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy import func, select
 
 from api.access.tokens import Bearer, bulk_bearer
-from api.database.engine import files
+from api.database.tables import files
 from api.http.bulk_requests import whole_number
 from api.http.openapi import of_body, parameter, problems
 from api.http.problems import answer_of

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, distinct, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.access.tokens import Bearer
-from api.database.engine import Database, add_event, exposures, now, projects, registrations, sessions
+from api.database.engine import Database
+from api.database.tables import add_event, exposures, now, projects, registrations, sessions
 from api.http.openapi import problems
 from api.receiver import receiver_of
 from transfer.wire import protocol

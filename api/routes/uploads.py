@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from api.access.tokens import Bearer, Token, bulk_bearer
-from api.database.engine import now
+from api.database.tables import now
 from api.http.bulk_requests import required_header, uuid_in_path
 from api.http.openapi import of_body, parameter, problems
 from api.intake.decoding_sink import CONTENT_ENCODING, is_encoded

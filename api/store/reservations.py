@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, literal_column, select
 
-from api.database.engine import files, now, sessions, upload_chunks, uploads, withdrawn_uploads
+from api.database.tables import files, now, sessions, upload_chunks, uploads, withdrawn_uploads
 from api.store.upload import Upload
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import NameTaken, NotFound, UploadConflict, UploadGone

@@ -12,8 +12,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.database.engine import Database, add_event, files, now, sessions, upload_chunks, uploads, withdrawn_uploads
+from api.database.engine import Database
 from api.database.grouped_writes import GroupedWrites
+from api.database.tables import add_event, files, now, sessions, upload_chunks, uploads, withdrawn_uploads
 from api.store.reservations import COLUMNS, UNFINISHED, RequireSpace, find_upload, reserve, upload_of
 from api.store.upload import StoredChunk, Upload, receipt_of, require_quiet
 from transfer.wire.chunks import missing_ranges

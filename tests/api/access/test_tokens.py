@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from api.access.tokens import Scope, Token, check_token, create_token, list_tokens, revoke_token
-from api.database.engine import Database, now, tokens, upgrade
+from api.database.engine import Database
+from api.database.migrate import upgrade
+from api.database.tables import now, tokens
 from transfer.wire.errors import AuthRejected, NotFound, ScopeRejected
 
 

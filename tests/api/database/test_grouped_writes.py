@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import event, insert, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from api.database.engine import Database, now, sessions, upgrade
+from api.database.engine import Database
 from api.database.grouped_writes import GroupedWrites
+from api.database.migrate import upgrade
+from api.database.tables import now, sessions
 from transfer.wire.errors import NameTaken
 
 COUNT = 12

@@ -11,17 +11,9 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import func, insert, select, update
 
-from api.database.engine import (
-    Database,
-    exposure_records,
-    exposures,
-    files,
-    now,
-    projects,
-    registrations,
-    sessions,
-    upgrade,
-)
+from api.database.engine import Database
+from api.database.migrate import upgrade
+from api.database.tables import exposure_records, exposures, files, now, projects, registrations, sessions
 from transfer.wire.exposure_record import (
     AcquisitionRecord,
     CtfRecord,

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select, update
 
-from api.database.engine import agent_requests, agents
+from api.database.tables import agent_requests, agents
 from api.routes.agents import MAX_AGENTS, MAX_CONFIRMED_REQUESTS, SILENT
 from transfer.client import ReceiverClient
 from transfer.wire.agent_status import MAX_OPEN_REQUESTS, AgentStatus, Confirmation, RequestOutcome

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from api.app import prepared
-from api.database.engine import now, sessions, uploads
+from api.database.tables import now, sessions, uploads
 from api.receiver import Receiver
 from api.settings import ReceiverSettings
 from api.store.commit import commit, recover, sweep, withdraw

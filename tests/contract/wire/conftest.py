@@ -76,7 +76,8 @@ class Cluster:
         """
         from sqlalchemy import text
 
-        from api.database.engine import Database, metadata
+        from api.database.engine import Database
+        from api.database.tables import metadata
 
         if not self._shared:
             self._shared = self.new_database()

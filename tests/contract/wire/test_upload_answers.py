@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import update
 
-from api.database.engine import now, uploads
+from api.database.tables import now, uploads
 from api.store.part_locks import lock_whole
 from api.store.reservations import PROMISE_S
 from transfer.wire.chunks import CHUNK_BYTES

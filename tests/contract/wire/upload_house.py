@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import update
 
 from api.app import _sweep
-from api.database.engine import now, uploads
+from api.database.tables import now, uploads
 from transfer.disk import try_lock_span
 
 

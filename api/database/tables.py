@@ -1,0 +1,230 @@
+"""The tables of the receiver's database: everything that the receiver knows except the bytes of files.
+
+The migrations in `api/migrations` make them; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+    insert,
+    text,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time with time zone, always UTC. SQLite stores no zone, so it is added again when the time is read."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy passes it
+        """Store UTC."""
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy passes it
+        """Return UTC."""
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts INTEGER primary keys only
+
+
+def _session_column(**options: Any) -> Column[int]:
+    return Column("session_id", ForeignKey("sessions.id"), nullable=False, **options)
+
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),  # SessionState
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(8), primary_key=True),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("scope", String(16), nullable=False),
+    Column("session", String(100)),  # a session's name, which need not exist yet; NULL: all sessions
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+_UNFINISHED = text("state = 'receiving'")  # UploadState
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _session_column(),
+    Column("path", String(1024), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),  # UploadState
+    Column("generation", Integer, nullable=False),  # of the part file: +1 when it may have lost bytes
+    Column("one_request", Boolean, nullable=False),  # ends with the request that made it
+    Column("touched_at", UtcDateTime, nullable=False),
+    UniqueConstraint("session_id", "path", "revision"),  # the reservation
+    Index("ix_uploads_unfinished", "touched_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+)
+
+upload_chunks = Table(
+    "upload_chunks",
+    metadata,
+    Column("upload_id", ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True),
+    Column("chunk", Integer, primary_key=True, autoincrement=False),  # from 0
+    Column("digest", LargeBinary(32), nullable=False),  # BLAKE3
+    Column("run_id", String(32), nullable=False),  # the receiver's run that wrote it
+)
+
+withdrawn_uploads = Table(
+    "withdrawn_uploads",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("session_id", ForeignKey("sessions.id"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    _session_column(),
+    Column("path", String(1024), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),  # root digest, hex
+    Column("location", Text, nullable=False),  # relative to the data folder
+    Column("committed_at", UtcDateTime, nullable=False),
+    UniqueConstraint("session_id", "path", "revision"),
+)
+
+exposures = Table(
+    "exposures",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),  # also the order of publication
+    _session_column(),
+    Column("exposure_id", Uuid, nullable=False),
+    Column("revision", Integer, nullable=False),  # the newest
+    Column("micrograph_name", String(300), nullable=False),
+    UniqueConstraint("session_id", "exposure_id"),
+    UniqueConstraint("session_id", "micrograph_name"),
+)
+
+exposure_records = Table(
+    "exposure_records",
+    metadata,
+    Column("exposure", ForeignKey("exposures.id"), primary_key=True, autoincrement=False),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("record", Text, nullable=False),  # ExposureRecord as JSON
+    Column("published_at", UtcDateTime, nullable=False),
+)
+
+registrations = Table(
+    "registrations",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),  # the order of the outbox
+    Column("exposure", ForeignKey("exposures.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("registrar", String(32), nullable=False),
+    Column("state", String(16), nullable=False),  # RegistrationState
+    Column("detail", Text, nullable=False, default=""),
+    Column("attempts", Integer, nullable=False, default=0),
+    UniqueConstraint("exposure", "revision", "registrar"),
+    Index(None, "registrar", "state"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    _session_column(primary_key=True),
+    Column("registrar", String(32), primary_key=True),
+    Column("location", Text, nullable=False),  # where the registrar's project is
+    Column("closed", Boolean, nullable=False, default=False),  # the registrar has closed the sets of the ended session
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),  # the event's number
+    _session_column(index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+    sqlite_autoincrement=True,
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),  # also the order of their first reports
+    _session_column(),
+    Column("agent", Uuid, nullable=False),
+    Column("status", Text, nullable=False),  # AgentStatus, the last report
+    Column("reported_at", UtcDateTime, nullable=False),
+    UniqueConstraint("session_id", "agent"),
+)
+
+agent_requests = Table(
+    "agent_requests",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),  # their order
+    Column("request_id", Uuid, nullable=False, unique=True),
+    Column("agent_key", ForeignKey("agents.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", String(32), nullable=False),  # RequestKind
+    Column("exposure_id", Uuid),  # of the agent's journal: the receiver need not know it
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("outcome", String(16)),  # RequestOutcome; NULL: not confirmed yet
+    Column("reason", Text, nullable=False, default=""),
+)
+
+_ADD_EVENT = insert(events)
+
+
+def now() -> datetime:
+    """Return the present time in UTC."""
+    return datetime.now(UTC)
+
+
+def add_event(connection: Connection, session_id: int, kind: str, subject: str, detail: str = "") -> None:
+    """Add an event to a session, in the transaction that makes the event true."""
+    values = {"session_id": session_id, "at": now(), "kind": kind, "subject": subject, "detail": detail}
+    connection.execute(_ADD_EVENT, values)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import event, insert, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+
+from api.database.tables import metadata, now, sessions
+from api.store.upload_book import UploadBook
+
+
+def test_postgresql_understands_every_table() -> None:
+    for table in metadata.sorted_tables:
+        assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=postgresql.dialect()))
+
+
+def test_unfinished_uploads_are_found_by_their_index(database) -> None:
+    asked = []
+    event.listen(database.engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
+    assert UploadBook(database, "run").untouched_since(now()) == []
+    statement, parameters = asked[-1]
+    with database.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    assert "ix_uploads_unfinished" in str(plan)
+
+
+def test_moments_are_aware(database) -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
+    with database.write() as connection:
+        connection.execute(insert(sessions).values(name="s1", state="open", created_at=moment))
+    with database.read() as connection:
+        assert connection.scalar(select(sessions.c.created_at)) == moment
