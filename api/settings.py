@@ -12,6 +12,7 @@ from typing import Self
 from api.registrars.settings import RegistrarSettings
 
 MIB = 1 << 20
+SQLITE_NAME = "receiver.sqlite"
 _VARIABLE = "_CRYOFERRY_RECEIVER"
 
 
@@ -54,7 +55,7 @@ class ReceiverSettings:
     @property
     def database_url(self) -> str:
         """SQLAlchemy URL of the database."""
-        return self.database or f"sqlite:///{self.data.absolute() / 'receiver.sqlite'}"
+        return self.database or f"sqlite:///{self.data.absolute() / SQLITE_NAME}"
 
     def to_environment(self) -> None:
         """Tell worker processes, which inherit this process's environment, what to do."""

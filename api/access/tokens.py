@@ -123,6 +123,20 @@ def list_tokens(database: Database) -> list[Token]:
     return [_token(*row) for row in rows]
 
 
+def find_token(database: Database, token_id: str) -> Token:
+    """Return a token by its id.
+
+    Raises
+    ------
+    NotFound
+    """
+    with database.read() as connection:
+        row = connection.execute(_TOKENS.where(tokens.c.id == token_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no token {token_id!r}", hint="`cryoferry token list` shows the ids of all tokens.")
+    return _token(*row)
+
+
 def revoke_token(database: Database, token_id: str) -> Token:
     """Make a token worthless from now on.
 
@@ -134,10 +148,7 @@ def revoke_token(database: Database, token_id: str) -> Token:
         connection.execute(
             update(tokens).where(tokens.c.id == token_id, tokens.c.revoked_at.is_(None)).values(revoked_at=now())
         )
-        row = connection.execute(_TOKENS.where(tokens.c.id == token_id)).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no token {token_id!r}", hint="`cryoferry token list` shows them.")
-    return _token(*row)
+    return find_token(database, token_id)
 
 
 def check_token(database: Database, text: str) -> Token:

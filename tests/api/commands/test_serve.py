@@ -1,29 +1,22 @@
-"""`cryoferry serve` and `cryoferry token`, as an operator calls them."""
+"""`cryoferry serve`, as an operator calls it."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from api.app import prepared
-from api.commands import _duration
-from api.commands import token as token_commands
 from api.errors import BadOption, DataFolderInUse, DataFolderUnusable, PortTaken, UnsafeAddress
 from api.server import Address, listen
 from api.settings import ReceiverSettings
 from transfer.disk import file_lock
-from transfer.wire.errors import BadName, NotFound
 
 
 def cryoferry(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -66,59 +59,6 @@ def test_tls_options_belong_together(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadOption):
             wrong.check()
-
-
-def test_durations() -> None:
-    assert _duration("30d") == timedelta(days=30)
-    assert _duration("90m") == timedelta(minutes=90)
-    for wrong in ("", "d", "30", "-1d", "1y"):
-        with pytest.raises(typer.BadParameter):
-            _duration(wrong)
-
-
-def call_token(*arguments: str) -> str:
-    """Call `cryoferry token …` in this process; return what it prints on stdout."""
-    done = CliRunner().invoke(token_commands, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def test_a_token_stands_alone_on_stdout(tmp_path: Path) -> None:
-    made = cryoferry("token", "create", "--data", str(tmp_path / "new"), "--scope", "agent", "--session", "s1")
-    assert made.returncode == 0, made.stderr
-    assert re.fullmatch(r"cf_[a-z0-9]{8}_[A-Za-z0-9_-]{43}\n", made.stdout)
-
-
-def test_the_life_of_a_token(tmp_path: Path, make_receiver) -> None:
-    folder = tmp_path / "receiver"
-    data = ("--data", str(folder))
-    assert json.loads(call_token("create", *data, "--dry-run", "--json"))["dry_run"]
-    assert not folder.exists()
-    token = call_token("create", *data, "--scope", "agent", "--session", "s1").strip()
-    expiring = json.loads(call_token("create", *data, "--expires", "30d", "--json"))
-    assert expiring["expires_at"] > expiring["created_at"]
-
-    receiver = make_receiver()
-    with httpx.Client(base_url=receiver.url, headers={"Authorization": f"Bearer {token}"}, verify=False) as agent:
-        assert agent.put("/v1/sessions/s1").status_code == 201
-        printed = call_token("list", *data, "--json")
-        listed = [json.loads(line) for line in printed.splitlines()]
-        assert [(one["scope"], one["session"], one["valid"]) for one in listed] == [
-            ("agent", "s1", True),
-            ("agent", None, True),
-        ]
-        assert "valid, without end" in call_token("list", *data)
-        call_token("revoke", listed[0]["id"], *data, "--dry-run")
-        assert agent.put("/v1/sessions/s1").status_code == 200
-        call_token("revoke", listed[0]["id"], *data)
-        assert agent.put("/v1/sessions/s1").status_code == 401
-    with pytest.raises(NotFound):
-        call_token("revoke", "nonesuch", *data)
-    with pytest.raises(BadName):
-        call_token("create", *data, "--session", "../x")
-    secret = token.split("_", 2)[2]
-    assert secret not in printed
-    assert secret.encode() not in (folder / "receiver.sqlite").read_bytes()
 
 
 def test_one_receiver_a_data_folder(receiver) -> None:

@@ -1,0 +1,1 @@
+"""The receiver's commands: `serve` and `token`, each in a file of its own."""

@@ -1,0 +1,90 @@
+"""`cryoferry serve`: runs the receiver."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from api.commands.options import Data, DatabaseUrl, DryRun, Json, duration, print_result
+
+
+def serve(
+    data: Data,
+    host: Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs TLS.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on. 0: any free port.")] = 8642,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of processes.")] = 1,
+    database: DatabaseUrl = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate for https (PEM, with its chain).")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate (PEM).")] = None,
+    behind_proxy: Annotated[bool, typer.Option(help="A proxy in front does TLS; listen without it.")] = False,
+    scipion: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Scipion's environment. Register exposures in a Scipion project.")
+    ] = None,
+    projects: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for Scipion projects. Default: a folder in --data.")
+    ] = None,
+    relion: Annotated[bool, typer.Option(help="Write a RELION STAR file for each session.")] = True,
+    float16: Annotated[
+        bool,
+        typer.Option(
+            "--float16", help="Register float16 micrographs as they are, without float32 copies (MRC mode 12)."
+        ),
+    ] = False,
+    reserve_bytes: Annotated[
+        int, typer.Option(min=0, metavar="BYTES", help="Free space on the disk that uploads leave unused.")
+    ] = 256 << 20,
+    max_file_bytes: Annotated[int, typer.Option(min=1, metavar="BYTES", help="Largest file that is accepted.")] = 1
+    << 40,
+    upload_expiry: Annotated[
+        str, typer.Option(metavar="TIME", help="Delete an unfinished upload that got no bytes for this time: 12h, 7d.")
+    ] = "7d",
+    body_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.1, metavar="SECONDS", help="Disconnect a client that sends nothing of its request for this time."
+        ),
+    ] = 30.0,
+    data_plane: Annotated[
+        Literal["auto", "socket", "stream"],
+        typer.Option(help="How the bytes of files are read: socket (faster; not with TLS) or stream (through ASGI)."),
+    ] = "auto",
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Receive files, store them durably, and register exposures in Scipion and RELION."""
+    from api.registrars.settings import RegistrarSettings
+    from api.server import Address, run
+    from api.settings import ReceiverSettings
+
+    address = Address(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, behind_proxy=behind_proxy)
+    address.check()
+    settings = ReceiverSettings(
+        data=data.absolute(),
+        database=database,
+        registrars=RegistrarSettings(
+            scipion=scipion and scipion.absolute(),
+            projects=projects and projects.absolute(),
+            relion=relion,
+            float16=float16,
+        ),
+        reserve_bytes=reserve_bytes,
+        max_file_bytes=max_file_bytes,
+        upload_expiry_s=duration(upload_expiry).total_seconds(),
+        body_timeout_s=body_timeout,
+    )
+
+    def announce(url: str) -> None:
+        print_result(
+            json, f"cryoferry receives at {url}, data in {data}", url=url, pid=os.getpid(), data=str(settings.data)
+        )
+
+    if dry_run:
+        url = address.url(port)
+        print_result(json, f"would receive at {url}, data in {data}", url=url, data=str(settings.data), dry_run=True)
+        return
+    run(settings, address, workers=workers, on_listening=announce, data_plane=data_plane)

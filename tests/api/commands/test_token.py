@@ -1,0 +1,114 @@
+"""`cryoferry token`, as an operator calls it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from api.commands.token import token as token_commands
+from api.errors import BadOption
+from transfer.wire.errors import BadName, NotFound
+
+
+def call_token(*arguments: str) -> str:
+    """Call `cryoferry token …` in this process; return what it prints on stdout."""
+    done = CliRunner().invoke(token_commands, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def made(folder: Path, *arguments: str) -> dict:
+    """Make a token; return what is printed of it."""
+    return json.loads(call_token("create", "--data", str(folder), "--json", *arguments))
+
+
+def test_a_token_stands_alone_on_stdout(tmp_path: Path) -> None:
+    command = ["token", "create", "--data", str(tmp_path / "new"), "--scope", "agent", "--session", "s1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "cryoferry", *command], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"cf_[a-z0-9]{8}_[A-Za-z0-9_-]{43}\n", done.stdout)
+
+
+def test_the_life_of_a_token(tmp_path: Path, make_receiver) -> None:
+    folder = tmp_path / "receiver"
+    data = ("--data", str(folder))
+    assert made(folder, "--session", "s1", "--dry-run")["dry_run"]
+    assert not folder.exists()
+    token = call_token("create", *data, "--scope", "agent", "--session", "s1").strip()
+    expiring = made(folder, "--all-sessions", "--expires", "30d")
+    assert expiring["expires_at"] > expiring["created_at"]
+
+    receiver = make_receiver()
+    with httpx.Client(base_url=receiver.url, headers={"Authorization": f"Bearer {token}"}, verify=False) as agent:
+        assert agent.put("/v1/sessions/s1").status_code == 201
+        printed = call_token("list", *data, "--json")
+        listed = [json.loads(line) for line in printed.splitlines()]
+        assert [(one["scope"], one["session"], one["valid"]) for one in listed] == [
+            ("agent", "s1", True),
+            ("agent", None, True),
+        ]
+        assert "valid, without end" in call_token("list", *data)
+        call_token("revoke", listed[0]["id"], *data, "--dry-run")
+        assert agent.put("/v1/sessions/s1").status_code == 200
+        call_token("revoke", listed[0]["id"], *data)
+        assert agent.put("/v1/sessions/s1").status_code == 401
+    for more in ((), ("--dry-run",)):
+        with pytest.raises(NotFound, match="nonesuch"):
+            call_token("revoke", "nonesuch", *data, *more)
+    secret = token.split("_", 2)[2]
+    assert secret not in printed
+    assert secret.encode() not in (folder / "receiver.sqlite").read_bytes()
+
+
+@pytest.mark.parametrize("scope", ["agent", "reader"])
+def test_all_sessions_are_asked_for_by_name(tmp_path: Path, scope: str) -> None:
+    with pytest.raises(BadOption, match="which session") as refused:
+        made(tmp_path, "--scope", scope)
+    assert refused.value.exit_code == 2
+    assert "--session NAME" in refused.value.hint
+    assert "--all-sessions" in refused.value.hint
+    with pytest.raises(BadOption, match="contradict"):
+        made(tmp_path, "--scope", scope, "--session", "s1", "--all-sessions")
+    assert list(tmp_path.iterdir()) == []
+    assert made(tmp_path, "--scope", scope, "--session", "s1")["session"] == "s1"
+    assert made(tmp_path, "--scope", scope, "--all-sessions")["session"] is None
+
+
+def test_an_admin_token_is_for_all_sessions(tmp_path: Path) -> None:
+    assert made(tmp_path, "--scope", "admin")["session"] is None
+    assert made(tmp_path, "--scope", "admin", "--all-sessions")["session"] is None
+    with pytest.raises(BadOption, match="all sessions"):
+        made(tmp_path, "--scope", "admin", "--session", "s1")
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "", "x" * 101, "nul"])
+def test_a_name_that_no_session_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadName, match=re.escape(repr(name))):
+        made(tmp_path, "--session", name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_usage_errors_name_what_is_expected(tmp_path: Path) -> None:
+    wrong = CliRunner().invoke(token_commands, ["create", "--data", str(tmp_path), "--scope", "root"])
+    assert wrong.exit_code == 2
+    assert all(scope in wrong.output for scope in ("agent", "reader", "admin"))
+    missing = CliRunner().invoke(token_commands, ["create", "--session", "s1"])
+    assert missing.exit_code == 2
+    assert "--data" in missing.output
+
+
+def test_a_folder_that_is_no_receivers_is_left_alone(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "typo"):
+        for command in (["list"], ["revoke", "abcdefgh"], ["revoke", "abcdefgh", "--dry-run"]):
+            with pytest.raises(BadOption, match="not the data folder"):
+                call_token(*command, "--data", str(folder))
+    assert list(tmp_path.iterdir()) == []
