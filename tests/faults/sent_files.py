@@ -8,19 +8,23 @@ import sys
 import threading
 from pathlib import Path
 
-from transfer.upload.sender import FileToSend
+from transfer.upload.file_to_send import FileToSend
 
 ROOT = Path(__file__).parents[2]
 
 SENDING_PROGRAM = """
 import sys
 from pathlib import Path
-from transfer.pace import steering
 from transfer.client import ReceiverClient
-from transfer.upload.sender import FileToSend, Sender
-steering.PIPELINE_ROUND_TRIP_S = 0.0
+from transfer.pace.congestion import CongestionLimits
+from transfer.upload.file_to_send import FileToSend
+from transfer.upload.sender import Sender
 url, token, source = sys.argv[1:]
-with ReceiverClient(url, token) as client, Sender(client, connections=2, quiet_s=0.1) as sender:
+pipelined = CongestionLimits(pipeline_round_trip_s=0.0)
+with (
+    ReceiverClient(url, token) as client,
+    Sender(client, connections=2, quiet_s=0.1, congestion_limits=pipelined) as sender,
+):
     sender.send(FileToSend(Path(source), "grid1", Path(source).name))
 """
 

@@ -16,7 +16,8 @@ from scripted_server import scripted
 
 from transfer.client import ReceiverClient
 from transfer.download.fetcher import Fetcher
-from transfer.upload.sender import FileToSend, Sender
+from transfer.upload.file_to_send import FileToSend
+from transfer.upload.sender import Sender
 from transfer.wire.chunks import CHUNK_BYTES, split
 from transfer.wire.digest import chunk_digest, root_digest
 from transfer.wire.errors import FileCorrupt, LinkLost

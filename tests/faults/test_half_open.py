@@ -11,7 +11,9 @@ from chaos_proxy import ChaosProxy
 
 from transfer.client import ReceiverClient
 from transfer.download.fetcher import Fetcher
-from transfer.upload.sender import FileToSend, Sender
+from transfer.pace.congestion import CongestionLimits
+from transfer.upload.file_to_send import FileToSend
+from transfer.upload.sender import Sender
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import file_digest
 
@@ -49,15 +51,15 @@ def descriptors_below(folder):
 @pytest.mark.parametrize(
     ("data_plane", "kind"), [("socket", "vanish"), ("stream", "vanish"), ("socket", "deaf"), ("stream", "mute")]
 )
-def test_a_file_arrives_though_connections_become_half_open(make_receiver, tmp_path, monkeypatch, file, kind) -> None:
-    monkeypatch.setattr("transfer.pace.steering.PIPELINE_ROUND_TRIP_S", 0.0)
+def test_a_file_arrives_though_connections_become_half_open(make_receiver, tmp_path, file, kind) -> None:
+    pipelined = CongestionLimits(pipeline_round_trip_s=0.0)
     receiver = make_receiver(body_timeout_s=0.5)
     with ReceiverClient(receiver.url, receiver.token()) as client:
         client.open_session("grid1")
     with (
         ChaosProxy(receiver.port, seed=7, half_open=[kind] * 2, within_bytes=CHUNK_BYTES) as proxy,
         ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver.token(), timeout_s=0.5) as client,
-        Sender(client, connections=2, quiet_s=0.1, give_up_after_s=60) as sender,
+        Sender(client, connections=2, quiet_s=0.1, give_up_after_s=60, congestion_limits=pipelined) as sender,
     ):
         receipt = sender.send(file)
         assert proxy.happened == {kind: 2}

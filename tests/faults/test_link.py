@@ -13,12 +13,15 @@ from chaos_proxy import ChaosProxy
 from sent_files import Watching, assert_arrived, make, start_sending, visible
 
 from transfer.client import ReceiverClient
+from transfer.pace.congestion import CongestionLimits
 from transfer.upload.exchange import CORRUPT_TRIES
 from transfer.upload.sender import Sender
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import AuthRejected, ChunkCorrupt, LinkLost, SourceChanged, TransferError, TransferStopped
 
 ON_BOTH_DATA_PLANES = pytest.mark.parametrize("data_plane", ["socket", "stream"])
+# A second request is sent before the first one's answer, as on a long link.
+PIPELINED = CongestionLimits(pipeline_round_trip_s=0.0)
 OVERHEAD_BYTES = 1 << 16  # headers and the small requests of one test
 
 
@@ -27,18 +30,11 @@ def start_session(receiver):
         client.open_session("grid1")
 
 
-@pytest.fixture
-def pipelining(monkeypatch):
-    """A second request is on its way before the first one's answer, as on a long link."""
-    monkeypatch.setattr("transfer.pace.steering.PIPELINE_ROUND_TRIP_S", 0.0)
-
-
 @pytest.mark.parametrize(
     ("data_plane", "seed", "delay_s"), [("socket", 1, 0), ("stream", 2, 0), ("socket", 3, 0.02), ("stream", 4, 0.02)]
 )
-def test_a_link_that_flips_cuts_stalls_and_loses_answers(receiver, tmp_path, monkeypatch, seed, delay_s):
-    if delay_s:  # the kernel sees the way to the proxy, which is short
-        monkeypatch.setattr("transfer.pace.steering.PIPELINE_ROUND_TRIP_S", 0.0)
+def test_a_link_that_flips_cuts_stalls_and_loses_answers(receiver, tmp_path, seed, delay_s):
+    limits = PIPELINED if delay_s else None  # the kernel sees the round trip to the proxy, which is short
     start_session(receiver)
     sizes = [0, 1, 100_000, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES]
     files = [make(tmp_path / "source", f"file{n}.mrc", size) for n, size in enumerate(sizes)]
@@ -47,7 +43,7 @@ def test_a_link_that_flips_cuts_stalls_and_loses_answers(receiver, tmp_path, mon
         ChaosProxy(receiver.port, seed=seed, within_bytes=sum(sizes), delay_s=delay_s, **faults) as proxy,
         Watching(receiver.data, files) as watching,
         ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver.token(), timeout_s=5) as client,
-        Sender(client, connections=3, quiet_s=0.1, give_up_after_s=60) as sender,
+        Sender(client, connections=3, quiet_s=0.1, give_up_after_s=60, congestion_limits=limits) as sender,
     ):
         outcomes = list(sender.send_many(files))
     assert [outcome.error for outcome in outcomes if outcome.error] == []
@@ -153,7 +149,7 @@ def test_a_receiver_that_is_down_for_a_while_is_waited_for(receiver_process, tmp
     assert_arrived(receiver_process.data, [file])
 
 
-def test_after_a_killed_receiver_only_what_was_in_flight_is_sent_again(receiver_process, tmp_path, pipelining):
+def test_after_a_killed_receiver_only_what_was_in_flight_is_sent_again(receiver_process, tmp_path):
     receiver_process.start()
     start_session(receiver_process)
     connections, size_bytes = 2, 6 * CHUNK_BYTES
@@ -161,7 +157,9 @@ def test_after_a_killed_receiver_only_what_was_in_flight_is_sent_again(receiver_
     with (
         ChaosProxy(receiver_process.port, bytes_per_s=40e6) as proxy,
         ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver_process.token(), timeout_s=10) as client,
-        Sender(client, connections=connections, quiet_s=0.1, give_up_after_s=None) as sender,
+        Sender(
+            client, connections=connections, quiet_s=0.1, give_up_after_s=None, congestion_limits=PIPELINED
+        ) as sender,
         Background(sender, file) as sending,
     ):
         for _ in range(3):
@@ -176,19 +174,17 @@ def test_after_a_killed_receiver_only_what_was_in_flight_is_sent_again(receiver_
 
 
 @ON_BOTH_DATA_PLANES
-def test_pipelined_chunks_arrive_over_one_connection_and_a_cut_costs_at_most_what_was_in_flight(
-    receiver, tmp_path, pipelining
-):
+def test_pipelined_chunks_arrive_over_one_connection_and_a_cut_costs_at_most_what_was_in_flight(receiver, tmp_path):
     start_session(receiver)
     size_bytes = 6 * CHUNK_BYTES
     file = make(tmp_path / "source", "file.mrc", size_bytes)
     with (
         ChaosProxy(receiver.port, seed=5, cuts=1, within_bytes=5 * CHUNK_BYTES) as proxy,
         ReceiverClient(f"http://127.0.0.1:{proxy.port}", receiver.token()) as client,
-        Sender(client, connections=1, quiet_s=0.1) as sender,
+        Sender(client, connections=1, quiet_s=0.1, congestion_limits=PIPELINED) as sender,
     ):
         sender.send(file)
-        assert sender.pool.steering.pipelines
+        assert sender.scheduler.congestion.pipelines
         assert sender.sent_bytes == size_bytes
         assert proxy.happened == {"cut": 1}
         assert proxy.sent_bytes <= size_bytes + 2 * CHUNK_BYTES + OVERHEAD_BYTES
@@ -201,7 +197,7 @@ class Meddling:
     def __init__(self, path):
         self.path, self.is_over = path, False
 
-    def grant(self, _, wanted, *, check):
+    def grant(self, _, wanted, *, check_stop):
         if not self.is_over:
             self.is_over, before = True, self.path.stat()
             with self.path.open("r+b") as file:

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from transfer.download.fetcher import Fetched
+from transfer.download.fetcher import FetchResult
 from transfer.wire.errors import TransferError
 from transfer.wire.receipt import Receipt
 
@@ -25,7 +25,7 @@ def show_plan(receipts: list[Receipt], out: Path, console: Console, json: bool) 
             console.print(f"would fetch {receipt.path} to {target} ({receipt.size_bytes:,} bytes)", markup=False)
 
 
-def show_fetched(fetched: Fetched, console: Console, json: bool) -> None:
+def show_fetched(fetched: FetchResult, console: Console, json: bool) -> None:
     """Print what became of one file."""
     told = {**fetched.receipt.model_dump(), "target": str(fetched.target)}
     if fetched.error is None:
@@ -43,7 +43,7 @@ def _told_error(error: TransferError) -> dict[str, object]:
     return {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
 
 
-def sum_up(results: list[Fetched], fetched_bytes: int, seconds: float, console: Console, json: bool) -> None:
+def sum_up(results: list[FetchResult], fetched_bytes: int, seconds: float, console: Console, json: bool) -> None:
     """Print how many files are here, and how fast they came."""
     here = [fetched.receipt.size_bytes for fetched in results if fetched.error is None]
     rate = fetched_bytes / seconds if seconds else 0.0

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from transfer.pace.pacing import Lane
-from transfer.upload.sender import FileToSend
+from transfer.pace.pacing import Priority
+from transfer.upload.file_to_send import FileToSend
 from transfer.wire.errors import BadName, SourceUnreadable
 from transfer.wire.names import check_path
 
@@ -17,7 +17,8 @@ def plan(
 ) -> list[FileToSend]:
     """Return what to send under which names; files below a folder keep their paths, hidden ones stay behind.
 
-    Names that match a pattern of `background` go into that lane, after all others; in each lane the newest goes first.
+    Names that match a pattern of `background` go in the background, after all others.
+    Of both, the newest go first.
 
     Raises
     ------
@@ -35,9 +36,9 @@ def plan(
                 hint="Send them apart, each with a --path-prefix of its own.",
             )
         in_background = any(fnmatch(source.name, pattern) for pattern in background)
-        lane = Lane.BACKGROUND if in_background else Lane.FOREGROUND
-        planned[path] = FileToSend(source, session, path, revision, lane=lane)
-    return sorted(planned.values(), key=lambda file: (file.lane, -_written_ns(file.source), file.path))
+        priority = Priority.BACKGROUND if in_background else Priority.FOREGROUND
+        planned[path] = FileToSend(source, session, path, revision, priority=priority)
+    return sorted(planned.values(), key=lambda file: (file.priority, -_written_ns(file.source), file.path))
 
 
 def _written_ns(source: Path) -> int:

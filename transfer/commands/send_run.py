@@ -13,10 +13,10 @@ from rich.console import Console
 
 from transfer.client import ReceiverClient
 from transfer.commands.shared import progress, stderr_console
-from transfer.download import comparing
-from transfer.pace.retrying import Patience
-from transfer.upload.sender import FileToSend, Outcome, Sender
-from transfer.upload.source import delete_unchanged
+from transfer.pace.retrying import RetryPolicy
+from transfer.source import delete_unchanged, digest_of
+from transfer.upload.file_to_send import FileToSend
+from transfer.upload.sender import Sender, SendResult
 from transfer.wire.errors import (
     AuthRejected,
     CertificateRejected,
@@ -53,13 +53,15 @@ def show_plan(planned: list[FileToSend], json: bool) -> None:
             )
 
 
-def send_all(sender: Sender, planned: list[FileToSend], settle: Callable[[Outcome], Outcome], *, json: bool) -> int:
+def send_all(
+    sender: Sender, planned: list[FileToSend], settle: Callable[[SendResult], SendResult], *, json: bool
+) -> int:
     """Send what is planned, tell of each file and of all, and return the exit code."""
     console = stderr_console()
-    patience = Patience(sender.give_up_after_s, lambda: False)
-    planned = patience.repeat(lambda: _with_listed(sender.client, planned))
+    retry = RetryPolicy(sender.give_up_after_s, lambda: False)
+    planned = retry.repeat(lambda: _with_listed(sender.client, planned))
     began = ended = time.monotonic()
-    outcomes: list[Outcome] = []
+    outcomes: list[SendResult] = []
     total_bytes = sum(file.source.stat().st_size for file in planned)
     with progress(console, "sending", total_bytes) as advance:
         for outcome in _until_hopeless(sender, planned, advance):
@@ -71,13 +73,13 @@ def send_all(sender: Sender, planned: list[FileToSend], settle: Callable[[Outcom
     return _exit_code(outcomes)
 
 
-def settled(outcome: Outcome, *, verify: bool, delete: bool) -> Outcome:
+def settled(outcome: SendResult, *, verify: bool, delete: bool) -> SendResult:
     """Do what is to be done with a file that has its receipt; return what became of it."""
     source, receipt = outcome.file.source, outcome.receipt
     if receipt is None or outcome.sent is None:
         return outcome
     try:
-        if verify and comparing.digest_of(source) != receipt.digest:
+        if verify and digest_of(source) != receipt.digest:
             raise FileCorrupt(f"{source}: read again, it has not the digest {receipt.digest} of its receipt")
         if delete:
             delete_unchanged(source, outcome.sent)
@@ -95,7 +97,7 @@ def _with_listed(client: ReceiverClient, planned: list[FileToSend]) -> list[File
     return [replace(file, listed=listed.get(file.path)) for file in planned]
 
 
-def _until_hopeless(sender: Sender, planned: list[FileToSend], advance: Callable[[int], None]) -> Iterator[Outcome]:
+def _until_hopeless(sender: Sender, planned: list[FileToSend], advance: Callable[[int], None]) -> Iterator[SendResult]:
     """Yield each file's outcome; after an error that would meet every other file too, the others are given up."""
     hopeless = Event()
     for outcome in sender.send_many(planned, on_progress=advance, should_stop=hopeless.is_set):
@@ -104,7 +106,7 @@ def _until_hopeless(sender: Sender, planned: list[FileToSend], advance: Callable
         yield outcome
 
 
-def _tell(outcome: Outcome, console: Console, json: bool) -> None:
+def _tell(outcome: SendResult, console: Console, json: bool) -> None:
     file, receipt, error = outcome.file, outcome.receipt, outcome.error
     if error:
         console.print(f"failed: {file.source}: {error}", style="red", markup=False)
@@ -120,7 +122,7 @@ def _tell(outcome: Outcome, console: Console, json: bool) -> None:
         typer.echo(dumps({"source": str(file.source), "path": file.path, "error": told}))
 
 
-def _sum_up(outcomes: list[Outcome], sender: Sender, seconds: float, console: Console, json: bool) -> None:
+def _sum_up(outcomes: list[SendResult], sender: Sender, seconds: float, console: Console, json: bool) -> None:
     receipts = [outcome.receipt for outcome in outcomes if outcome.receipt and not outcome.error]
     size_bytes = sum(receipt.size_bytes for receipt in receipts)
     rate = sender.sent_bytes / seconds if seconds else 0.0
@@ -141,7 +143,7 @@ def _sum_up(outcomes: list[Outcome], sender: Sender, seconds: float, console: Co
         typer.echo(dumps(total))
 
 
-def _exit_code(outcomes: list[Outcome]) -> int:
+def _exit_code(outcomes: list[SendResult]) -> int:
     errors: list[TransferError] = [outcome.error for outcome in outcomes if outcome.error]
     if not errors:
         return 0

@@ -31,7 +31,7 @@ def verify(
 ) -> None:
     """Compare files here with what the receiver holds, by digest; tell what is missing, different or extra there."""
     from transfer.commands.verify_run import exit_code, name_of, named_files, show_comparison
-    from transfer.download.comparing import Verdict, compare
+    from transfer.download.comparing import ComparisonStatus, compare
 
     check_session_name(session)
     here = named_files(folder, session, path_prefix, whole_session=whole_session)
@@ -40,9 +40,9 @@ def verify(
     with connect(with_, token_file, ca, clear_text=clear_text) as client:
         there = (r for r in client.files(session) if not top or r.path == top or r.path.startswith(f"{top}/"))
         for comparison in compare(here, there):
-            found.append(comparison.verdict)
+            found.append(comparison.status)
             show_comparison(comparison, console, json)
-    counts = {verdict.value: found.count(verdict) for verdict in Verdict}
+    counts = {verdict.value: found.count(verdict) for verdict in ComparisonStatus}
     console.print(", ".join(f"{count} {name}" for name, count in counts.items()))
     if json:
         typer.echo(dumps({"files": len(found), **counts}))

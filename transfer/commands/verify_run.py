@@ -29,10 +29,10 @@ def named_files(folder: Path, session: str, path_prefix: str, *, whole_session: 
 def show_comparison(comparison: Comparison, console: Console, json: bool) -> None:
     """Print the verdict about one file."""
     if json:
-        told = {"path": comparison.path, "verdict": comparison.verdict.value, "detail": comparison.detail}
+        told = {"path": comparison.path, "verdict": comparison.status.value, "detail": comparison.detail}
         typer.echo(dumps(told))
-    elif comparison.verdict != "same":
-        console.print(f"{comparison.verdict.value}: {comparison.path} {comparison.detail}".rstrip(), markup=False)
+    elif comparison.status != "same":
+        console.print(f"{comparison.status.value}: {comparison.path} {comparison.detail}".rstrip(), markup=False)
 
 
 def exit_code(counts: dict[str, int]) -> int:

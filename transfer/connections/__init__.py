@@ -1,1 +1,1 @@
-"""The connections that carry chunks: one contract, a socket of our own and httpx behind it."""
+"""The connections that carry chunks: one contract, our own sockets, and httpx for what goes through a proxy."""

@@ -1,8 +1,8 @@
-"""Bulk requests: bytes of a source that travel in one PUT, and what carries them.
+"""What a connection for chunks can do, and what it is asked to send.
 
-A carrier (`transfer.connections.socket_connection` over its own socket, `transfer.connections.httpx_connection` over
-httpx) sends a `Put` and later returns its answer's body; one may send a second before it has read the
-first one's answer.
+`transfer.connections.socket_connection` implements `Connection` over a socket of our own,
+`transfer.connections.httpx_connection` over httpx. A connection sends a `Put` and later returns the body of its answer.
+A second request may be sent before the first answer has been read.
 """
 
 from __future__ import annotations
@@ -12,22 +12,28 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from transfer.connections.tcp import TcpInfo
-from transfer.upload.source import Source
+from transfer.source import Source
 
 PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """One request: where it goes, and which bytes of which source it carries.
+    """One PUT request: where it goes, and which bytes of which source it carries.
 
     Attributes
     ----------
+    target
+        Path and query, quoted for a URL.
+    headers
+        The headers of this request alone.
+    source, part
+        The file, and the range of its bytes.
     encoded
-        The part as it travels, where that is not as it is; from memory instead of from the source.
+        The part as it is compressed for the network. None: the bytes of the source are sent unchanged.
     """
 
-    target: str  # path and query, quoted
+    target: str
     headers: Mapping[str, str]
     source: Source
     part: range
@@ -52,61 +58,61 @@ class Put:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
-    """What a carrier asks while it sends.
+class SendCallbacks:
+    """What a connection calls while it sends.
 
     Parameters
     ----------
     grant
-        Called with the number of bytes that are left; waits for its turn and returns how many may be sent now (> 0).
-    moved
-        Called with the number of bytes that went out.
-    check
-        Called now and then; raises TransferStopped if somebody wants to stop.
+        Called with the number of bytes that are left. Waits until some may be sent, and returns how many (> 0).
+    on_sent
+        Called with the number of bytes that the kernel, or httpx, has taken.
+    check_stop
+        Called at least every 0.25 s. Raises TransferStopped when the caller wants to stop.
     """
 
     grant: Callable[[int], int]
-    moved: Callable[[int], None]
-    check: Callable[[], None]
+    on_sent: Callable[[int], None]
+    check_stop: Callable[[], None]
 
 
-class Carrier(Protocol):
-    """One connection to the receiver, used by one thread at a time.
-
-    `generation` grows whenever it was closed: what was sent in an earlier one, and has no answer yet, never gets one.
-    """
+class Connection(Protocol):
+    """One connection to the receiver, used by one thread at a time."""
 
     @property
     def generation(self) -> int:
-        """How often the connection was closed so far."""
+        """How often the connection was closed.
 
-    def send(self, put: Put, flow: Flow) -> None:
+        A request that was sent in an earlier generation, and has no answer yet, never gets one.
+        """
+
+    def send(self, put: Put, callbacks: SendCallbacks) -> None:
         """Send a request.
 
         Raises
         ------
         TemporaryError, SourceChanged, SourceUnreadable, TransferStopped
-            The connection is closed; every request that has no answer yet is to be sent again.
+            The connection is closed. Every request without an answer must be sent again.
         """
 
-    def answer(self, check: Callable[[], None]) -> bytes:
-        """Return the body of the answer to the oldest request that has none yet.
+    def answer(self, check_stop: Callable[[], None]) -> bytes:
+        """Return the body of the answer to the oldest request that has no answer yet.
 
         Raises
         ------
         TransferError
-            What the answer tells of, or LinkLost.
+            The error that the answer names, or LinkLost.
         """
 
     def info(self) -> TcpInfo | None:
-        """Return what the kernel tells of the connection, if there is one and it does."""
+        """Return the kernel's figures for the connection; None if it is not open or the kernel gives none."""
 
     def use_bbr(self) -> None:
-        """Ask for BBR, now and for every later connection."""
+        """Ask the kernel for BBR, now and whenever the connection is opened again."""
 
     @property
     def congestion_control(self) -> str | None:
-        """The congestion control in use, as far as is known."""
+        """The congestion control in use; None if it is unknown."""
 
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""

@@ -1,67 +1,74 @@
-"""The bulk path over httpx: slower, and at home wherever httpx is, behind an HTTP proxy for one."""
+"""Sends chunks through httpx: slower than a socket of our own, but it works behind an HTTP proxy."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
-from transfer.connections.contract import Flow, Put
+from transfer.connections.contract import Put, SendCallbacks
+from transfer.connections.tcp import TcpInfo
 from transfer.wire.errors import TransferError
-
-if TYPE_CHECKING:
-    from transfer.client import ReceiverClient
-    from transfer.connections.tcp import TcpInfo
 
 PIECE_BYTES = 1 << 19  # httpcore copies what one send() did not take
 
 
-class PortableCarrier:
-    """Sends through the client's own connections, see `transfer.connections.contract.Carrier`."""
+class HttpxConnection:
+    """Sends through connections that belong to an HTTP client; see `transfer.connections.contract.Connection`.
 
-    def __init__(self, client: ReceiverClient) -> None:
-        self._client = client
+    Parameters
+    ----------
+    put
+        Sends one request, whose body it takes from an iterator, and returns the body of the answer.
+    congestion_control_of_client
+        Returns the congestion control of the client's connections; None if it is unknown.
+    """
+
+    def __init__(
+        self, put: Callable[[Put, Iterator[bytes]], bytes], congestion_control_of_client: Callable[[], str | None]
+    ) -> None:
+        self._put = put
+        self._congestion_control_of_client = congestion_control_of_client
         self._answers: deque[bytes | TransferError] = deque()
         self.generation = 0
 
     @property
     def congestion_control(self) -> str | None:
-        """The congestion control in use, as far as is known."""
-        return self._client.congestion_control
+        """The congestion control of the client's connections; None if it is unknown."""
+        return self._congestion_control_of_client()
 
-    def send(self, put: Put, flow: Flow) -> None:
+    def send(self, put: Put, callbacks: SendCallbacks) -> None:
         """Send a request and keep its answer."""
         try:
-            self._answers.append(self._client.put(put, _pieces(put, flow)))
+            self._answers.append(self._put(put, _pieces(put, callbacks)))
         except TransferError as error:
             self._answers.append(error)
 
-    def answer(self, check: Callable[[], None]) -> bytes:
-        """Return the body of the next answer, see `Carrier`."""
-        check()
+    def answer(self, check_stop: Callable[[], None]) -> bytes:
+        """Return the body of the next answer, see `Connection`."""
+        check_stop()
         answer = self._answers.popleft()
         if isinstance(answer, TransferError):
             raise answer
         return answer
 
     def info(self) -> TcpInfo | None:
-        """Return None: nothing is known."""
+        """Return None: httpx does not show which of its connections a request used."""
         return None
 
     def use_bbr(self) -> None:
-        """Do nothing: the connections are httpx's."""
+        """Do nothing: the connections belong to httpx."""
 
     def close(self) -> None:
-        """Forget answers; the connections are the client's."""
+        """Forget the answers; the connections belong to the client."""
         self._answers.clear()
         self.generation += 1
 
 
-def _pieces(put: Put, flow: Flow) -> Iterator[bytes]:
+def _pieces(put: Put, callbacks: SendCallbacks) -> Iterator[bytes]:
     buffer, position = memoryview(bytearray(PIECE_BYTES)), 0
     while position < put.body_bytes:
-        piece = buffer[: flow.grant(min(PIECE_BYTES, put.body_bytes - position))]
+        piece = buffer[: callbacks.grant(min(PIECE_BYTES, put.body_bytes - position))]
         put.read_into(piece, position)
         yield bytes(piece)
         position += len(piece)
-        flow.moved(len(piece))
+        callbacks.on_sent(len(piece))

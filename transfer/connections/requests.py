@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from transfer.connections.contract import Put
-from transfer.upload.source import Source
+from transfer.source import Source
 from transfer.wire import protocol
 from transfer.wire.digest import CHUNKED, chunk_digest, digest_by_chunks, format_content_digest
 from transfer.wire.protocol import route
@@ -16,25 +16,49 @@ from transfer.wire.protocol import route
 def put_chunks(
     upload_id: UUID, source: Source, part: range, digests: Sequence[bytes], encoded: bytes | None = None
 ) -> Put:
-    """Return the request that carries neighbouring chunks of an upload; `digests` are their BLAKE3 digests."""
+    """Return the request that carries neighbouring chunks of an upload.
+
+    Parameters
+    ----------
+    upload_id
+        The upload that they belong to.
+    source, part
+        The file, and the range of its bytes that the chunks cover.
+    digests
+        The BLAKE3 digests of the chunks, in their order.
+    encoded
+        The part compressed with zstd; None if it is sent unchanged.
+    """
     content_range = protocol.format_content_range(part, source.size_bytes)
-    headers = {protocol.H_CONTENT_RANGE: content_range, **_of_body(digests, encoded)}
+    headers = {protocol.H_CONTENT_RANGE: content_range, **_body_headers(digests, encoded)}
     return Put(route(protocol.UPLOAD_CONTENT, upload_id=str(upload_id)), headers, source, part, encoded)
 
 
 def put_file(
     session: str, path: str, revision: int, source: Source, digest: bytes, encoded: bytes | None = None
 ) -> Put:
-    """Return the request that carries a whole file of at most `SMALL_FILE_BYTES`."""
+    """Return the request that carries a whole file of at most `SMALL_FILE_BYTES`.
+
+    Parameters
+    ----------
+    session, path, revision
+        The name of the file on the receiver.
+    source
+        The file.
+    digest
+        The BLAKE3 digest of all its bytes.
+    encoded
+        The file compressed with zstd; None if it is sent unchanged.
+    """
     target = f"{route(protocol.FILE, session=session, path=path)}?{urlencode({'revision': revision})}"
-    headers = _of_body([digest], encoded)
+    headers = _body_headers([digest], encoded)
     if encoded is not None:
         headers[protocol.H_UPLOAD_LENGTH] = str(source.size_bytes)
     return Put(target, headers, source, range(source.size_bytes), encoded)
 
 
-def _of_body(chunk_digests: Sequence[bytes], encoded: bytes | None) -> dict[str, str]:
-    """Return the headers that tell of a body; its Content-Digest is of what travels (RFC 9530)."""
+def _body_headers(chunk_digests: Sequence[bytes], encoded: bytes | None) -> dict[str, str]:
+    """Return the headers that describe a body; Content-Digest is of the bytes on the network (RFC 9530)."""
     headers = {"Content-Type": "application/octet-stream"}
     if encoded is not None:
         headers[protocol.H_CONTENT_ENCODING] = protocol.ZSTD

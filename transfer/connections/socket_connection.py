@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from transfer.connections import tcp
-from transfer.connections.answers import Answers
-from transfer.connections.contract import PIECE_BYTES, Flow, Put
+from transfer.connections.answer_reader import AnswerReader
+from transfer.connections.contract import PIECE_BYTES, Put, SendCallbacks
 from transfer.platform import SocketWatch
 from transfer.wire.errors import CertificateRejected, LinkLost, TransferError
 from transfer.wire.protocol import H_RETRY_AFTER, error_of
@@ -47,8 +47,8 @@ class Endpoint:
         return "".join(f"{name}: {value}\r\n" for name, value in {"Host": host, **self.headers}.items())
 
 
-class SocketCarrier:
-    """One connection to the receiver, see `transfer.connections.contract.Carrier`; made when needed, and anew."""
+class SocketConnection:
+    """One connection to the receiver, see `transfer.connections.contract.Connection`; made when needed, and anew."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.unanswered = self.generation = 0
@@ -56,7 +56,7 @@ class SocketCarrier:
         self._endpoint = endpoint
         self._head = endpoint.head()
         self._socket: socket.socket | None = None
-        self._answers: Answers | None = None
+        self._answers: AnswerReader | None = None
         self._is_spent = False  # no further request may follow on this connection
         self._wants_bbr = False
         self._used_s = 0.0
@@ -80,8 +80,8 @@ class SocketCarrier:
         if connected is not None:
             connected.close()
 
-    def send(self, put: Put, flow: Flow) -> None:
-        """Send a request, see `Carrier`."""
+    def send(self, put: Put, callbacks: SendCallbacks) -> None:
+        """Send a request, see `Connection`."""
         try:
             connected = self._connected()
             own = "".join(f"{name}: {value}\r\n" for name, value in put.headers.items())
@@ -89,9 +89,9 @@ class SocketCarrier:
             head = f"PUT {target} HTTP/1.1\r\n{self._head}Content-Length: {put.body_bytes}\r\n{own}\r\n"
             connected.sendall(head.encode("ascii"))
             if isinstance(connected, ssl.SSLSocket):
-                self._send_encrypted(connected, put, flow)
+                self._send_encrypted(connected, put, callbacks)
             else:
-                self._send_file(connected, put, flow)
+                self._send_file(connected, put, callbacks)
         except ssl.SSLCertVerificationError as error:
             self.close()
             raise CertificateRejected(f"{self._endpoint.host}: {error}") from error
@@ -105,12 +105,12 @@ class SocketCarrier:
             raise
         self.unanswered += 1
 
-    def answer(self, check: Callable[[], None]) -> bytes:
-        """Return the body of the next answer, see `Carrier`."""
+    def answer(self, check_stop: Callable[[], None]) -> bytes:
+        """Return the body of the next answer, see `Connection`."""
         if self._answers is None:
             raise LinkLost(f"{self._endpoint.host}: the connection was closed before the answer")
         try:
-            self._await_answer(check)
+            self._await_answer(check_stop)
             answer = http.client.HTTPResponse(cast("socket.socket", self._answers), method="PUT")
             answer.begin()
             body = answer.read()
@@ -148,7 +148,7 @@ class SocketCarrier:
         except OSError:
             connected.close()
             raise
-        self._socket, self._answers, self._used_s = connected, Answers(connected), time.monotonic()
+        self._socket, self._answers, self._used_s = connected, AnswerReader(connected), time.monotonic()
         return connected
 
     def _choose_congestion_control(self, connected: socket.socket) -> None:
@@ -156,56 +156,56 @@ class SocketCarrier:
             tcp.use_bbr(connected)
         self.congestion_control = tcp.congestion_control(connected)
 
-    def _send_file(self, connected: socket.socket, put: Put, flow: Flow) -> None:
+    def _send_file(self, connected: socket.socket, put: Put, callbacks: SendCallbacks) -> None:
         """Have the kernel send the body; a receiver that answers meanwhile is not sent the rest."""
         position, room = 0, SocketWatch(connected, for_output=True, for_input=not self.unanswered)
         while position < put.body_bytes:
-            granted = flow.grant(min(PIECE_BYTES, put.body_bytes - position))
+            granted = callbacks.grant(min(PIECE_BYTES, put.body_bytes - position))
             while granted:
                 try:
                     count = _push(connected, put, position, granted)
                 except BlockingIOError:
-                    self._await_room(room, flow)
+                    self._await_room(room, callbacks)
                     continue
                 position, granted = position + count, granted - count
-                flow.moved(count)
+                callbacks.on_sent(count)
 
-    def _await_room(self, room: SocketWatch, flow: Flow) -> None:
+    def _await_room(self, room: SocketWatch, callbacks: SendCallbacks) -> None:
         until = time.monotonic() + self._endpoint.timeout_s
         while (ready := room.wait(TICK_S)) is None:
-            flow.check()
+            callbacks.check_stop()
             if time.monotonic() > until:
                 raise TimeoutError("the receiver takes nothing more")
         if ready.input:
             raise ConnectionAbortedError("answered or closed before the end")
 
-    def _send_encrypted(self, connected: ssl.SSLSocket, put: Put, flow: Flow) -> None:
+    def _send_encrypted(self, connected: ssl.SSLSocket, put: Put, callbacks: SendCallbacks) -> None:
         position, buffer = 0, memoryview(bytearray(TLS_PIECE_BYTES))
         connected.settimeout(TICK_S)
         while position < put.body_bytes:
-            piece = buffer[: flow.grant(min(len(buffer), put.body_bytes - position))]
+            piece = buffer[: callbacks.grant(min(len(buffer), put.body_bytes - position))]
             put.read_into(piece, position)
             position += len(piece)
-            self._send_piece(connected, piece, flow)
-            flow.moved(len(piece))
+            self._send_piece(connected, piece, callbacks)
+            callbacks.on_sent(len(piece))
 
-    def _send_piece(self, connected: ssl.SSLSocket, piece: memoryview, flow: Flow) -> None:
+    def _send_piece(self, connected: ssl.SSLSocket, piece: memoryview, callbacks: SendCallbacks) -> None:
         until = time.monotonic() + self._endpoint.timeout_s
         while piece:
             try:
                 piece = piece[connected.send(piece) :]
             except TimeoutError:
-                flow.check()
+                callbacks.check_stop()
                 if time.monotonic() > until:
                     raise
 
-    def _await_answer(self, check: Callable[[], None]) -> None:
+    def _await_answer(self, check_stop: Callable[[], None]) -> None:
         assert self._socket is not None
         assert self._answers is not None
         until = time.monotonic() + self._endpoint.timeout_s
         arriving = SocketWatch(self._socket, for_input=True)
         while not self._answers.is_waiting() and arriving.wait(TICK_S) is None:
-            check()
+            check_stop()
             if time.monotonic() > until:
                 raise TimeoutError("the receiver is silent")
         self._socket.settimeout(self._endpoint.timeout_s)

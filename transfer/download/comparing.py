@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from transfer.upload.source import Source
-from transfer.wire.digest import file_digest
-from transfer.wire.errors import SourceChanged, TransferError
+from transfer.source import digest_of
+from transfer.wire.errors import TransferError
 from transfer.wire.receipt import Receipt
 
 READERS = 4
 
 
-class Verdict(StrEnum):
+class ComparisonStatus(StrEnum):
     """What became of a name on both sides."""
 
     SAME = "same"
@@ -31,24 +30,8 @@ class Comparison:
     """One name, and what was found under it."""
 
     path: str
-    verdict: Verdict
+    status: ComparisonStatus
     detail: str = ""
-
-
-def digest_of(path: Path) -> str:
-    """Return the root digest of a file that nobody writes to.
-
-    Raises
-    ------
-    SourceUnreadable, SourceChanged
-    """
-    with Source(path) as source:
-        try:
-            digest = file_digest(source.fileno(), source.size_bytes)
-        except EOFError as error:
-            raise SourceChanged(f"{path}: {error}") from error
-        source.check_unchanged()
-        return digest
 
 
 def compare(here: Mapping[str, Path], there: Iterable[Receipt]) -> Iterator[Comparison]:
@@ -65,21 +48,21 @@ def compare(here: Mapping[str, Path], there: Iterable[Receipt]) -> Iterator[Comp
     with ThreadPoolExecutor(READERS, thread_name_prefix="cryoferry-compare") as readers:
         yield from readers.map(lambda path: _compared(path, here[path], listed.get(path)), sorted(here))
     for path in sorted(listed.keys() - here.keys()):
-        yield Comparison(path, Verdict.EXTRA)
+        yield Comparison(path, ComparisonStatus.EXTRA)
 
 
 def _compared(path: str, file: Path, receipt: Receipt | None) -> Comparison:
     if receipt is None:
-        return Comparison(path, Verdict.MISSING)
+        return Comparison(path, ComparisonStatus.MISSING)
     try:
         size_bytes = file.stat().st_size
         if size_bytes != receipt.size_bytes:
-            return Comparison(path, Verdict.DIFFERENT, f"{size_bytes} bytes here, {receipt.size_bytes} there")
+            return Comparison(path, ComparisonStatus.DIFFERENT, f"{size_bytes} bytes here, {receipt.size_bytes} there")
         digest = digest_of(file)
     except TransferError as error:
-        return Comparison(path, Verdict.UNREADABLE, str(error))
+        return Comparison(path, ComparisonStatus.UNREADABLE, str(error))
     except OSError as error:
-        return Comparison(path, Verdict.UNREADABLE, f"{file}: {error.strerror}")
+        return Comparison(path, ComparisonStatus.UNREADABLE, f"{file}: {error.strerror}")
     if digest != receipt.digest:
-        return Comparison(path, Verdict.DIFFERENT, f"{digest} here, {receipt.digest} there")
-    return Comparison(path, Verdict.SAME)
+        return Comparison(path, ComparisonStatus.DIFFERENT, f"{digest} here, {receipt.digest} there")
+    return Comparison(path, ComparisonStatus.SAME)

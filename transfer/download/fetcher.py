@@ -16,8 +16,8 @@ from pathlib import Path
 
 from transfer.client import ReceiverClient
 from transfer.disk import name_new_file, open_to_write, sync_descriptor, write_at
-from transfer.download.comparing import digest_of
-from transfer.pace.retrying import Patience
+from transfer.pace.retrying import RetryPolicy
+from transfer.source import digest_of
 from transfer.wire.chunks import split
 from transfer.wire.digest import file_digest
 from transfer.wire.errors import BadName, FileCorrupt, LinkLost, NameTaken, TargetUnwritable, TransferError
@@ -28,7 +28,7 @@ FILES_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchResult:
     """What became of a file: where it lies, and whether it was fetched now; or why it does not."""
 
     receipt: Receipt
@@ -66,10 +66,10 @@ class Fetcher:
         self.client, self.out, self.on_progress = client, out, on_progress
         self.fetched_bytes = 0
         self._counting, self._left = threading.Lock(), threading.Event()
-        self._patience = Patience(give_up_after_s, self._left.is_set)
+        self._retry = RetryPolicy(give_up_after_s, self._left.is_set)
         self._connections = connections
 
-    def fetch_all(self, receipts: Iterable[Receipt]) -> Iterator[Fetched]:
+    def fetch_all(self, receipts: Iterable[Receipt]) -> Iterator[FetchResult]:
         """Fetch files side by side; yield what became of each. Leaving the loop stops what is on its way."""
         with (
             ThreadPoolExecutor(self._connections, thread_name_prefix="cryoferry-fetch") as ranges,
@@ -81,21 +81,21 @@ class Fetcher:
             finally:
                 self._left.set()
 
-    def _fetch(self, receipt: Receipt, ranges: ThreadPoolExecutor) -> Fetched:
+    def _fetch(self, receipt: Receipt, ranges: ThreadPoolExecutor) -> FetchResult:
         target = self.out / receipt.path
         try:
             check_path(receipt.path)  # a receiver's word: it must not lead out of the folder
             if self._is_here(target, receipt):
                 self.on_progress(receipt.size_bytes)
-                return Fetched(receipt, target)
+                return FetchResult(receipt, target)
             target.parent.mkdir(parents=True, exist_ok=True)
             self._fetch_into(_Part(target, receipt), ranges)
         except TransferError as error:
-            return Fetched(receipt, target, error=error)
+            return FetchResult(receipt, target, error=error)
         except OSError as error:
             told = TargetUnwritable(f"{error.filename or target}: {error.strerror}")
-            return Fetched(receipt, target, error=told)
-        return Fetched(receipt, target, is_new=True)
+            return FetchResult(receipt, target, error=told)
+        return FetchResult(receipt, target, is_new=True)
 
     def _is_here(self, target: Path, receipt: Receipt) -> bool:
         """Return whether the file is here already.
@@ -115,7 +115,7 @@ class Fetcher:
         with part:
             missing = part.missing()
             self.on_progress(part.receipt.size_bytes - sum(map(len, missing)))
-            futures = [ranges.submit(self._patience.repeat, partial(self._fetch_range, part, one)) for one in missing]
+            futures = [ranges.submit(self._retry.repeat, partial(self._fetch_range, part, one)) for one in missing]
             wait(futures, return_when=FIRST_EXCEPTION)
             for future in futures:
                 future.cancel()
@@ -127,11 +127,11 @@ class Fetcher:
 
     def _fetch_range(self, part: _Part, wanted: range) -> None:
         """Fetch one chunk; a receiver that knows no ranges begins at the first byte."""
-        self._patience.check()
+        self._retry.check_stop()
         with self.client.content(part.receipt, wanted) as (begin, pieces):
             offset = begin
             for piece in pieces:
-                self._patience.check()
+                self._retry.check_stop()
                 inside = piece[max(0, wanted.start - offset) : max(0, wanted.stop - offset)]
                 part.write(inside, max(offset, wanted.start))
                 offset += len(piece)

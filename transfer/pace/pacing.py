@@ -35,7 +35,7 @@ _HINT = (
 )
 
 
-class Lane(IntEnum):
+class Priority(IntEnum):
     """Who goes first."""
 
     FOREGROUND = 0
@@ -149,31 +149,31 @@ class Pacer:
         self.timetable = timetable
         self._clock, self._time_of_day, self._wait = clock, time_of_day, wait
         self._turn = threading.Condition()
-        self._waiting = [0 for _ in Lane]
+        self._waiting = [0 for _ in Priority]
         self._tokens = 0.0
         self._filled_s = clock()
 
-    def grant(self, lane: Lane, wanted: int, *, check: Callable[[], None] = lambda: None) -> int:
-        """Wait for the lane's turn, and return how many of the wanted bytes may be sent now.
+    def grant(self, priority: Priority, wanted: int, *, check_stop: Callable[[], None] = lambda: None) -> int:
+        """Wait for the priority's turn, and return how many of the wanted bytes may be sent now.
 
         Raises
         ------
         TransferStopped
-            Whatever `check` raises while it waits.
+            Whatever `check_stop` raises while it waits.
         """
         with self._turn:
-            self._waiting[lane] += 1
+            self._waiting[priority] += 1
             try:
-                while (granted := self._take(lane, wanted)) == 0:
-                    check()
+                while (granted := self._take(priority, wanted)) == 0:
+                    check_stop()
                     self._wait(self._turn, min(POLL_S, self._until_next_s()))
                 return granted
             finally:
-                self._waiting[lane] -= 1
+                self._waiting[priority] -= 1
                 self._turn.notify_all()
 
-    def _take(self, lane: Lane, wanted: int) -> int:
-        if any(self._waiting[before] for before in Lane if before < lane):
+    def _take(self, priority: Priority, wanted: int) -> int:
+        if any(self._waiting[before] for before in Priority if before < priority):
             return 0
         rate = self._fill()
         if rate is None:

@@ -25,7 +25,7 @@ def jittered(low_s: float, high_s: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long temporary errors are borne, and who may end the waiting.
 
     Parameters
@@ -39,7 +39,7 @@ class Patience:
     give_up_after_s: float | None
     should_stop: Callable[[], bool]
 
-    def check(self) -> None:
+    def check_stop(self) -> None:
         """Raise TransferStopped if somebody wants to stop."""
         if self.should_stop():
             raise TransferStopped
@@ -52,10 +52,10 @@ class Patience:
         TransferStopped
         """
         until = time.monotonic() + seconds
-        self.check()
+        self.check_stop()
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, POLL_S))
-            self.check()
+            self.check_stop()
 
     def repeat(self, request: Callable[[], T]) -> T:
         """Return what the request returns once no TemporaryError comes of it.
@@ -68,7 +68,7 @@ class Patience:
         """
         first_failure, wait_s = None, FIRST_WAIT_S
         while True:
-            self.check()
+            self.check_stop()
             try:
                 return request()
             except TemporaryError as error:

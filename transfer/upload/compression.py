@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zstandard
 
-from transfer.upload.source import Source
+from transfer.source import Source
 from transfer.wire.digest import new_hasher
 
 LEVEL = 1  # the link is the bottleneck, not the ratio

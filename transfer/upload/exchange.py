@@ -1,67 +1,73 @@
-"""One bulk request and its answer, repeated as long as that helps."""
+"""One request with chunks and its answer, repeated as long as that is useful."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from transfer.connections.contract import Carrier, Flow, Put
-from transfer.pace.retrying import Patience
+from transfer.connections.contract import Connection, Put, SendCallbacks
+from transfer.pace.retrying import RetryPolicy
 from transfer.wire.errors import ChunkCorrupt, LinkLost, TemporaryError, TransferError
 
 CORRUPT_TRIES = 5
 
 
 class Exchange:
-    """A request that is made ready, sent and answered.
+    """A request that is prepared, sent and answered.
 
     Parameters
     ----------
     prepare
-        Called before each attempt with a buffer to read through, and whether the body may be held in memory, encoded:
-        returns what to send; None: nothing need be sent.
+        Called before each attempt, with a buffer to read through, and with whether the body may be compressed in
+        memory. Returns what to send; None if nothing needs to be sent.
     accept
-        Called with the body of a good answer.
-    patience
-        How long temporary errors are borne.
+        Called with the body of an answer that is 2xx.
+    retry
+        How long temporary errors are retried.
     """
 
     def __init__(
-        self, prepare: Callable[[memoryview, bool], Put | None], accept: Callable[[bytes], None], patience: Patience
+        self, prepare: Callable[[memoryview, bool], Put | None], accept: Callable[[bytes], None], retry: RetryPolicy
     ) -> None:
-        self.patience = patience
+        self.retry = retry
         self._prepare, self._accept = prepare, accept
         self._generation = -1
 
-    def begin(self, carrier: Carrier, flow: Flow, buffer: memoryview, *, may_encode: bool) -> bool:
-        """Send the request; return whether there is an answer to wait for.
+    def begin(self, connection: Connection, callbacks: SendCallbacks, buffer: memoryview, *, may_encode: bool) -> bool:
+        """Send the request; return whether an answer will come.
 
         Raises
         ------
         TransferError
         """
-        self.patience.check()
+        self.retry.check_stop()
         put = self._prepare(buffer, may_encode)
         if put is None:
             return False
-        carrier.send(put, flow)
-        self._generation = carrier.generation
+        connection.send(put, callbacks)
+        self._generation = connection.generation
         return True
 
-    def finish(self, carrier: Carrier) -> None:
-        """Take in the answer.
+    def finish(self, connection: Connection) -> None:
+        """Wait for the answer and accept it.
 
         Raises
         ------
         TransferError
         """
-        if carrier.generation != self._generation:
-            raise LinkLost("the connection was closed before the answer")
-        self._accept(carrier.answer(self.patience.check))
+        if connection.generation != self._generation:
+            raise LinkLost("the connection was closed before the answer came")
+        self._accept(connection.answer(self.retry.check_stop))
 
     def repeat(
-        self, error: TransferError, carrier: Carrier, flow: Flow, buffer: memoryview, *, may_encode: bool
+        self,
+        error: TransferError,
+        connection: Connection,
+        callbacks: SendCallbacks,
+        buffer: memoryview,
+        *,
+        may_encode: bool,
     ) -> None:
-        """Try again after a first error for as long as that helps; no other request may be without answer.
+        """Try again after a first error, as long as that is useful; no other request may be without an answer.
 
         Raises
         ------
@@ -72,17 +78,17 @@ class Exchange:
         def attempt() -> None:
             if first:
                 raise first.pop()
-            if self.begin(carrier, flow, buffer, may_encode=may_encode):
-                self.finish(carrier)
+            if self.begin(connection, callbacks, buffer, may_encode=may_encode):
+                self.finish(connection)
 
         for _ in range(CORRUPT_TRIES - 1):
             try:
-                return self.patience.repeat(attempt)
+                return self.retry.repeat(attempt)
             except ChunkCorrupt:
                 continue
-        return self.patience.repeat(attempt)
+        return self.retry.repeat(attempt)
 
 
-def helps_to_repeat(error: TransferError) -> bool:
-    """Return whether the same request may go well another time."""
+def is_worth_repeating(error: TransferError) -> bool:
+    """Return whether the same request may succeed another time."""
     return isinstance(error, TemporaryError | ChunkCorrupt)

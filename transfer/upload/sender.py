@@ -1,13 +1,13 @@
-"""The sending engine: chunks in parallel over one pool of connections, verified, resumable.
+"""Sends files: chunks in parallel over shared connections, verified and resumable.
 
 ```
 file ──▶ one request                                    (up to SMALL_FILE_BYTES)
-     └─▶ declare ─▶ chunks, in parallel ─▶ commit       (resumes what the receiver has already)
+     └─▶ declare ─▶ chunks, in parallel ─▶ commit       (without the chunks that the receiver has already)
 ```
 
-Each chunk is hashed by `pread`, then sent from the page cache. What changes between the two, or on its way, the
-receiver finds out by the chunk's digest. Nothing is published before the source was found unchanged, and a receipt is
-believed only if it names the digest that was computed here.
+Each chunk is read and hashed, then sent from the page cache. If its bytes change between the two, or on the network,
+the receiver notices it by the chunk's digest. Nothing is published before the source was found unchanged. A receipt
+counts only if it names the digest that was computed here.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from types import TracebackType
 from typing import Self
 
 from transfer.client import ReceiverClient
+from transfer.pace.congestion import CongestionLimits
 from transfer.pace.pacing import Pacer
-from transfer.pace.retrying import Patience
-from transfer.pace.steering import FIRST_CONNECTIONS
-from transfer.upload.one_file import FileToSend, OnProgress, Sending
-from transfer.upload.scheduler import ConnectionPool
-from transfer.upload.source import Identity, Source
+from transfer.pace.retrying import RetryPolicy
+from transfer.source import Identity, Source
+from transfer.upload.file_to_send import FileToSend, OnProgress
+from transfer.upload.file_upload import FileUpload
+from transfer.upload.grouping import GroupingLimits
+from transfer.upload.scheduler import UploadScheduler
 from transfer.wire.errors import TransferError
 from transfer.wire.names import check_path, check_session_name
 from transfer.wire.protocol import SMALL_FILE_BYTES
 from transfer.wire.receipt import Receipt
 
-__all__ = ["FileToSend", "Outcome", "Sender"]
-
-# Small files are a request each, and on a long way a connection has two in hand.
-FILES_AT_ONCE = 2 * FIRST_CONNECTIONS
+# A small file is one request, and with a long round trip each connection has two on their way.
+FILES_AT_ONCE = 2 * CongestionLimits().first_connections
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a file: its receipt, and which file it was that was sent; or why there is none."""
+class SendResult:
+    """The receipt of a file and the identity of what was sent, or the error that it failed with."""
 
     file: FileToSend
     receipt: Receipt | None = None
@@ -48,30 +48,32 @@ class Outcome:
 
 
 class Sender:
-    """Sends files to one receiver; `send` may be called from several threads, which share the pool.
+    """Sends files to one receiver. Several threads may call `send`; they share the connections.
 
     Parameters
     ----------
     client
         The receiver. It stays open when the sender is closed.
     connections
-        How many requests are on their way at once; None: as many as pay, see `transfer.pace.steering`.
+        How many requests are sent at once; None: decided from the link, see `transfer.pace.congestion`.
     give_up_after_s
-        How long, in s, a request that fails for now is repeated; None: until `should_stop` says so.
+        How long, in s, a request with a temporary error is retried; None: until `should_stop` returns True.
     quiet_s
-        An upload of the same name that another sender began is left to it while it grows, and taken over (withdrawn, if
-        it is of another size) when nothing has arrived for this long, in s.
+        If another sender has begun an upload of the same name, this one waits while it grows. When nothing has arrived
+        for this long, in s, this sender takes it over, or withdraws it if it is of another size.
     pacer
-        Who may send when and how fast; None: everybody, as fast as the link takes it.
+        Decides who may send when, and how fast; None: everybody, as fast as the link permits.
     may_use_bbr
-        Whether BBR may be asked for where the link loses packets; otherwise the system's choice stays.
+        Whether BBR may be requested if the link loses packets; otherwise the system's congestion control stays.
     may_compress
-        Whether files that shrink may travel compressed where the link is slow.
+        Whether files that become smaller may be compressed for the network if the link is slow.
+    congestion_limits, grouping_limits
+        The numbers that decisions about connections and requests depend on.
 
     Attributes
     ----------
     sent_bytes
-        What has been sent and accepted so far, all files together; what was found on the receiver is not in it.
+        The bytes of all files that were sent and accepted so far, without those that the receiver had already.
     """
 
     def __init__(
@@ -84,13 +86,21 @@ class Sender:
         pacer: Pacer | None = None,
         may_use_bbr: bool = True,
         may_compress: bool = True,
+        congestion_limits: CongestionLimits | None = None,
+        grouping_limits: GroupingLimits | None = None,
     ) -> None:
         self.client = client
         self.give_up_after_s = give_up_after_s
-        self.quiet_s = quiet_s
-        self.may_compress = may_compress
         self.sent_bytes = 0
-        self.pool = ConnectionPool(client.carrier, connections=connections, pacer=pacer, may_use_bbr=may_use_bbr)
+        self.scheduler = UploadScheduler(
+            client.new_connection,
+            connections=connections,
+            pacer=pacer,
+            may_use_bbr=may_use_bbr,
+            congestion_limits=congestion_limits,
+            grouping_limits=grouping_limits,
+        )
+        self._quiet_s, self._may_compress = quiet_s, may_compress
         self._files_at_once = connections or FILES_AT_ONCE
         self._counting = threading.Lock()
 
@@ -103,13 +113,13 @@ class Sender:
         self.close()
 
     def close(self) -> None:
-        """Wait for what is on its way, and close the pool."""
-        self.pool.close()
+        """Wait for the requests that are being sent, and close the connections."""
+        self.scheduler.close()
 
     @property
     def congestion_control(self) -> str | None:
-        """The TCP congestion control of the bulk connections, of the control connection before there was one."""
-        return self.pool.congestion_control or self.client.congestion_control
+        """The TCP congestion control of the connections for chunks; before there was one, that of the client's."""
+        return self.scheduler.congestion_control or self.client.congestion_control
 
     def send(
         self,
@@ -123,13 +133,13 @@ class Sender:
         Raises
         ------
         BadName, SourceUnreadable
-            Before a byte is sent.
+            Before anything was sent.
         SourceChanged
-            The file is not the one that was opened, or not the one of `file.digest`; nothing was published.
+            The file is not the one that was opened, or not the one of `file.digest`. Nothing was published.
         NameTaken
-            Another content has that name and revision; both are safe.
+            Another content has this name and revision. Both are safe.
         TemporaryError
-            It went on for longer than `give_up_after_s`; what was received is kept.
+            It went on for longer than `give_up_after_s`. The receiver keeps what it has received.
         TransferStopped, AuthRejected, and the other errors of `transfer.wire.errors`
         """
         receipt, _ = self._send(file, on_progress or (lambda _: None), should_stop or (lambda: False))
@@ -141,9 +151,19 @@ class Sender:
         check_session_name(file.session)
         check_path(file.path)
         with Source(file.source) as source:
-            sending = Sending(self, file, source, on_progress, Patience(self.give_up_after_s, should_stop))
-            receipt = sending.whole() if source.size_bytes <= SMALL_FILE_BYTES else sending.parts()
-            return receipt, source.identity
+            upload = FileUpload(
+                self.client,
+                self.scheduler,
+                file,
+                source,
+                RetryPolicy(self.give_up_after_s, should_stop),
+                on_progress=on_progress,
+                on_sent=self._count,
+                quiet_s=self._quiet_s,
+                may_compress=self._may_compress,
+            )
+            is_small = source.size_bytes <= SMALL_FILE_BYTES
+            return upload.send_whole() if is_small else upload.send_in_chunks(), source.identity
 
     def send_many(
         self,
@@ -151,21 +171,21 @@ class Sender:
         *,
         on_progress: OnProgress | None = None,
         should_stop: Callable[[], bool] | None = None,
-    ) -> Iterator[Outcome]:
-        """Send files side by side; yield what became of each, in the order of their ends.
+    ) -> Iterator[SendResult]:
+        """Send files side by side; yield the result of each as soon as it ends.
 
-        They are begun in the order in which they are given; of those begun, the newest of the first lane goes first.
-        Leaving the loop early stops what is on its way.
+        Files are begun in the order in which they are given. Of the files that have begun, the newest one in the
+        foreground goes first. If the caller leaves the loop early, the files that are being sent are stopped.
         """
         left = threading.Event()
 
-        def one(file: FileToSend) -> Outcome:
+        def one(file: FileToSend) -> SendResult:
             try:
                 stop = (lambda: left.is_set() or should_stop()) if should_stop else left.is_set
                 receipt, sent = self._send(file, on_progress or (lambda _: None), stop)
-                return Outcome(file, receipt=receipt, sent=sent)
+                return SendResult(file, receipt=receipt, sent=sent)
             except TransferError as error:
-                return Outcome(file, error=error)
+                return SendResult(file, error=error)
 
         with ThreadPoolExecutor(self._files_at_once, thread_name_prefix="cryoferry-file") as files_at_once:
             try:
@@ -174,7 +194,6 @@ class Sender:
             finally:
                 left.set()
 
-    def count(self, sent_bytes: int) -> None:
-        """Add to `sent_bytes`."""
+    def _count(self, sent_bytes: int) -> None:
         with self._counting:
             self.sent_bytes += sent_bytes

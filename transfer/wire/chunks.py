@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -25,13 +24,3 @@ def missing_ranges(present: Iterable[int], size_bytes: int, chunk_bytes: int = C
         else:
             missing.append(chunk)
     return missing
-
-
-def take_run(indices: deque[int], at_most: int) -> range:
-    """Take the first of ascending chunk indices and up to `at_most` in all that follow without a gap; none: empty."""
-    if not indices:
-        return range(0)
-    start = stop = indices[0]
-    while indices and indices[0] == stop and stop - start < at_most:
-        stop = indices.popleft() + 1
-    return range(start, stop)

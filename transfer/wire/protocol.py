@@ -32,7 +32,7 @@ root digest. Whatever is repeated gives the same answer. Every answer that is no
 | … it has more than 16 kB | 413 too-large |
 | `POST …/agents/{agent}/requests`, a `NewRequest` | 201 `RequestStatus`; the same while it is open 200 |
 | … too many agents in this session, or open requests to this agent | 409 limit-reached |
-| lists | `?after= what `next` said (events: the last known number) and `?limit=` |
+| lists | `?after=` what `next` said (events: the last known number) and `?limit=` |
 | any, for now: no space 507 · disk 500 · the same bytes under way 503 · client silent 408 | `Retry-After` |
 """
 

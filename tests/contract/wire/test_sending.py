@@ -14,8 +14,9 @@ from uuid import uuid4
 import pytest
 
 from transfer.client import ReceiverClient
-from transfer.pace.steering import FIRST_CONNECTIONS
-from transfer.upload.sender import FileToSend, Sender
+from transfer.pace.congestion import CongestionLimits
+from transfer.upload.file_to_send import FileToSend
+from transfer.upload.sender import Sender
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest, file_digest, format_content_digest
 from transfer.wire.errors import (
@@ -342,7 +343,7 @@ def test_many_files_share_the_pool_and_one_bad_one_harms_no_other(receiver, send
 
 def test_small_files_are_enough_for_two_requests_on_each_connection(client, make):
     """On a long way a connection has a second request on its way: files must not wait for one another's receipts."""
-    files = [make(f"file{n}.mrc", 1000) for n in range(2 * FIRST_CONNECTIONS)]
+    files = [make(f"file{n}.mrc", 1000) for n in range(2 * CongestionLimits().first_connections)]
     all_at_once = threading.Barrier(len(files))
     with Sender(client) as sender:
         outcomes = list(sender.send_many(files, on_progress=lambda _: all_at_once.wait(20)))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import cast
 from uuid import uuid4
 
 import pytest
 
-import transfer.upload.one_file
 from transfer.client import ReceiverClient
-from transfer.connections.requests import put_chunks
+from transfer.connections.contract import Connection, Put, SendCallbacks
+from transfer.pace.congestion import CongestionLimits
 from transfer.pace.pacing import pacer_of
-from transfer.upload.scheduler import MOST_AT_ONCE
-from transfer.upload.sender import FileToSend, Sender
+from transfer.upload.file_to_send import FileToSend
+from transfer.upload.grouping import GroupingLimits
+from transfer.upload.sender import Sender
 from transfer.wire.chunks import CHUNK_BYTES, split
 from transfer.wire.digest import CHUNKED, chunk_digest, format_content_digest, root_digest
 
@@ -20,61 +22,73 @@ CHUNKS = 10
 SIZE = CHUNKS * CHUNK_BYTES - 5
 
 
-@pytest.fixture
-def parts(monkeypatch) -> list[range]:
-    """The parts of a file that were sent, a request each."""
-    sent: list[range] = []
-
-    def noted(upload_id, source, part, digests, encoded=None):
-        sent.append(part)
-        return put_chunks(upload_id, source, part, digests, encoded)
-
-    monkeypatch.setattr(transfer.upload.one_file, "put_chunks", noted)
-    return sent
+MOST_CHUNKS = GroupingLimits().most_chunks
+FAST = GroupingLimits(least_bytes_per_s=1)
+"""The first bytes are enough to call the link fast."""
+FAR = CongestionLimits(long_round_trip_s=0.0)
+"""Every receiver counts as far away."""
 
 
-@pytest.fixture
-def quick(monkeypatch) -> None:
-    """The first bytes are enough to call the link quick."""
-    monkeypatch.setattr("transfer.upload.scheduler.QUICK_BYTES_PER_S", 1)
+class NotingConnection:
+    """A connection that notes the part of the file that each request carries."""
+
+    def __init__(self, connection: Connection, parts: list[range]) -> None:
+        self._connection, self._parts = connection, parts
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def send(self, put: Put, callbacks: SendCallbacks) -> None:
+        self._parts.append(put.part)
+        self._connection.send(put, callbacks)
 
 
-def send(receiver, folder, *, connections: int, limit: str = "unlimited") -> None:
-    """Send a file, and check that it lies there as it is."""
+class NotingClient(ReceiverClient):
+    """A client whose connections note what they send."""
+
+    def __init__(self, url: str, token: str) -> None:
+        super().__init__(url, token)
+        self.parts: list[range] = []
+
+    def new_connection(self) -> Connection:
+        return cast("Connection", NotingConnection(super().new_connection(), self.parts))
+
+
+def send(receiver, folder, *, connections: int, limit: str = "unlimited", congestion_limits=None) -> list[range]:
+    """Send a file and check that it arrived unchanged; return its parts, one for each request."""
     file = folder / "x.mrc"
     file.write_bytes(os.urandom(SIZE))
+    limits = {"congestion_limits": congestion_limits, "grouping_limits": FAST}
     with (
-        ReceiverClient(receiver.url, receiver.token()) as client,
-        Sender(client, connections=connections, pacer=pacer_of(limit)) as sender,
+        NotingClient(receiver.url, receiver.token()) as client,
+        Sender(client, connections=connections, pacer=pacer_of(limit), **limits) as sender,
     ):
         client.open_session("s1")
         progress: list[int] = []
         sender.send(FileToSend(file, "s1", "x.mrc"), on_progress=progress.append)
         assert sum(progress) == sender.sent_bytes == SIZE
     assert (receiver.data / "sessions/s1/files/x.mrc").read_bytes() == file.read_bytes()
+    return client.parts
 
 
 def chunks_in(part: range) -> int:
     return -(-len(part) // CHUNK_BYTES)
 
 
-def test_on_a_quick_short_way_neighbours_share_requests(receiver, tmp_path, parts, quick) -> None:
-    send(receiver, tmp_path, connections=1)
-    assert [chunks_in(part) for part in parts] == [1, MOST_AT_ONCE, MOST_AT_ONCE, 1]
+def test_if_the_receiver_is_near_and_the_link_fast_neighbours_share_requests(receiver, tmp_path) -> None:
+    parts = send(receiver, tmp_path, connections=1)
+    assert [chunks_in(part) for part in parts] == [1, MOST_CHUNKS, MOST_CHUNKS, 1]
     assert sum(map(len, parts)) == SIZE
 
 
-def test_while_connections_are_idle_nothing_is_shared(receiver, tmp_path, parts, quick) -> None:
-    send(receiver, tmp_path, connections=CHUNKS)
+def test_while_connections_are_idle_nothing_is_shared(receiver, tmp_path) -> None:
+    parts = send(receiver, tmp_path, connections=CHUNKS)
     assert sorted(parts, key=lambda part: part.start) == split(SIZE)
 
 
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("kind", ["far", "capped"])
-def test_otherwise_it_stays_one_chunk_a_request(receiver, tmp_path, parts, monkeypatch, kind) -> None:
-    if kind == "far":
-        monkeypatch.setattr("transfer.pace.steering.LONG_ROUND_TRIP_S", 0.0)
-    send(receiver, tmp_path, connections=1, limit="10GB/s" if kind == "capped" else "unlimited")
+@pytest.mark.parametrize("options", [{"congestion_limits": FAR}, {"limit": "10GB/s"}], ids=["far", "capped"])
+def test_otherwise_a_request_stays_one_chunk(receiver, tmp_path, options) -> None:
+    parts = send(receiver, tmp_path, connections=1, **options)
     assert sorted(parts, key=lambda part: part.start) == split(SIZE)
 
 

@@ -154,21 +154,21 @@ def test_send_deletes_only_what_has_its_receipt_and_is_unchanged(receiver, cryof
     assert done.code == 3
     assert content(sent) == {"b.json": b"another content"}
 
-    from transfer.download import comparing
+    from transfer.commands import send_run
 
-    read = comparing.digest_of
+    read = send_run.digest_of
 
     def meddle(path):
         digest = read(path)
         path.write_bytes(b"written to after it was read")
         return digest
 
-    monkeypatch.setattr(comparing, "digest_of", meddle)
+    monkeypatch.setattr(send_run, "digest_of", meddle)
     (sent / "late.mrc").write_bytes(b"late")
     done = cryoferry("send", "run1/late.mrc", *to)
     assert (done.code, done.objects[0]["error"]["type"]) == (1, "SourceChanged")
     assert (sent / "late.mrc").read_bytes() == b"written to after it was read"
-    monkeypatch.setattr(comparing, "digest_of", lambda _: "0" * 64)
+    monkeypatch.setattr(send_run, "digest_of", lambda _: "0" * 64)
     (sent / "last.mrc").write_bytes(b"last")
     assert cryoferry("send", "run1/last.mrc", *to).code == 6
     assert (sent / "last.mrc").exists()

@@ -1,4 +1,4 @@
-"""Both carriers of bulk requests against real sockets: what arrives, and what they make of odd answers."""
+"""Both connections of bulk requests against real sockets: what arrives, and what they make of odd answers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import trustme
 from scripted_server import scripted
 
 from transfer.client import ReceiverClient
-from transfer.connections.contract import Flow
-from transfer.connections.httpx_connection import PortableCarrier
+from transfer.connections.contract import SendCallbacks
+from transfer.connections.httpx_connection import HttpxConnection
 from transfer.connections.requests import put_chunks, put_file
-from transfer.connections.socket_connection import SocketCarrier
-from transfer.upload.source import Source
+from transfer.connections.socket_connection import SocketConnection
+from transfer.source import Source
 from transfer.wire.digest import chunk_digest, format_content_digest
 from transfer.wire.errors import CertificateRejected, LinkLost, NameTaken, ReceiverBusy, SourceChanged, TransferStopped
 from transfer.wire.protocol import problem_of
@@ -31,7 +31,7 @@ def never():
     """Nobody wants to stop."""
 
 
-FREELY = Flow(grant=lambda left: left, moved=lambda _: None, check=never)
+FREELY = SendCallbacks(grant=lambda left: left, on_sent=lambda _: None, check_stop=never)
 
 
 @pytest.fixture
@@ -46,9 +46,14 @@ def content(source):
     return source.path.read_bytes()
 
 
+def httpx_connection(client):
+    """Return the connection that a client makes where it goes through a proxy."""
+    return HttpxConnection(client._http.put, lambda: client.congestion_control)
+
+
 @pytest.fixture(params=["socket", "socket with TLS", "httpx"])
 def serve(request, tmp_path):
-    """Return a function that starts a scripted server and yields a carrier to it, and what it has seen."""
+    """Return a function that starts a scripted server and yields a connection to it, and what it has seen."""
     from contextlib import contextmanager
 
     tls, ca, scheme = None, None, "http"
@@ -63,18 +68,18 @@ def serve(request, tmp_path):
         with scripted(answer, tls=tls) as (url, seen):
             prefixed = f"{scheme}://127.0.0.1:{urlsplit(url).port}/prefix/"
             with ReceiverClient(prefixed, TOKEN, ca=ca, timeout_s=timeout_s) as client:
-                carrier = PortableCarrier(client) if request.param == "httpx" else client.carrier()
-                yield carrier, seen
-                carrier.close()
+                connection = httpx_connection(client) if request.param == "httpx" else client.new_connection()
+                yield connection, seen
+                connection.close()
 
     return serve
 
 
 def test_names_arrive_as_they_are_and_bodies_with_their_digest(serve, source, content):
     path, digest = "Zürich 1/a+b#c,(d)=e@f.mrc", chunk_digest(content)
-    with serve(lambda _: (201, {}, b"told")) as (carrier, seen):
-        carrier.send(put_file("s", path, 3, source, digest), FREELY)
-        assert carrier.answer(never) == b"told"
+    with serve(lambda _: (201, {}, b"told")) as (connection, seen):
+        connection.send(put_file("s", path, 3, source, digest), FREELY)
+        assert connection.answer(never) == b"told"
         method, target, headers, body = seen[0]
     assert method == "PUT"
     assert target.startswith("/prefix/v1/files/s/Z%C3%BCrich%201/")
@@ -89,10 +94,12 @@ def test_names_arrive_as_they_are_and_bodies_with_their_digest(serve, source, co
 
 def test_a_part_goes_in_pieces_as_they_are_granted_and_is_counted(serve, source, content):
     asked, moved = [], []
-    flow = Flow(grant=lambda left: asked.append(left) or min(left, 10_000), moved=moved.append, check=never)
-    with serve(lambda _: (204, {}, b"")) as (carrier, seen):
-        carrier.send(put_chunks(uuid4(), source, range(1000, 500_000), [bytes(32)]), flow)
-        assert carrier.answer(never) == b""
+    callbacks = SendCallbacks(
+        grant=lambda left: asked.append(left) or min(left, 10_000), on_sent=moved.append, check_stop=never
+    )
+    with serve(lambda _: (204, {}, b"")) as (connection, seen):
+        connection.send(put_chunks(uuid4(), source, range(1000, 500_000), [bytes(32)]), callbacks)
+        assert connection.answer(never) == b""
         _, _, headers, body = seen[0]
     assert headers["Content-Range"] == f"bytes 1000-499999/{SIZE_BYTES}"
     assert body == content[1000:500_000]
@@ -102,10 +109,10 @@ def test_a_part_goes_in_pieces_as_they_are_granted_and_is_counted(serve, source,
 
 def test_what_is_encoded_travels_from_memory_with_a_digest_of_its_own(serve, source):
     encoded, moved = b"encoded" * 10_000, []
-    flow = Flow(grant=lambda left: min(left, 9_999), moved=moved.append, check=never)
-    with serve(lambda _: (201, {}, b"")) as (carrier, seen):
-        carrier.send(put_file("s", "x", 1, source, bytes(32), encoded), flow)
-        carrier.answer(never)
+    callbacks = SendCallbacks(grant=lambda left: min(left, 9_999), on_sent=moved.append, check_stop=never)
+    with serve(lambda _: (201, {}, b"")) as (connection, seen):
+        connection.send(put_file("s", "x", 1, source, bytes(32), encoded), callbacks)
+        connection.answer(never)
         _, _, headers, body = seen[0]
     assert body == encoded
     assert headers["Content-Encoding"] == "zstd"
@@ -116,50 +123,50 @@ def test_what_is_encoded_travels_from_memory_with_a_digest_of_its_own(serve, sou
 
 
 def test_requests_may_be_sent_before_the_answers_are_read(serve, source, content):
-    with serve(lambda request: (200, {}, request[3][:5])) as (carrier, seen):
+    with serve(lambda request: (200, {}, request[3][:5])) as (connection, seen):
         for first in (0, 100, 200):
-            carrier.send(put_chunks(uuid4(), source, range(first, first + 50), [bytes(32)]), FREELY)
-        generation = carrier.generation
-        assert [carrier.answer(never) for _ in range(3)] == [content[first : first + 5] for first in (0, 100, 200)]
-        assert carrier.generation == generation
+            connection.send(put_chunks(uuid4(), source, range(first, first + 50), [bytes(32)]), FREELY)
+        generation = connection.generation
+        assert [connection.answer(never) for _ in range(3)] == [content[first : first + 5] for first in (0, 100, 200)]
+        assert connection.generation == generation
         assert len(seen) == 3
 
 
 def test_a_refusal_is_the_error_that_it_tells_of_and_the_connection_goes_on(serve, source):
     answers = [(409, {}, problem_of(NameTaken("both")).model_dump_json().encode())]
     answers += [(503, {"Retry-After": "7"}, b"overloaded"), (200, {}, b"")]
-    with serve(lambda _: answers.pop(0)) as (carrier, _):
+    with serve(lambda _: answers.pop(0)) as (connection, _):
         put = put_file("s", "name", 1, source, bytes(32))
-        carrier.send(put, FREELY)
+        connection.send(put, FREELY)
         with pytest.raises(NameTaken, match="both"):
-            carrier.answer(never)
-        carrier.send(put, FREELY)
+            connection.answer(never)
+        connection.send(put, FREELY)
         with pytest.raises(ReceiverBusy.__base__) as busy:
-            carrier.answer(never)
+            connection.answer(never)
         assert busy.value.retry_after_s == 7
-        carrier.send(put, FREELY)
-        assert carrier.answer(never) == b""
+        connection.send(put, FREELY)
+        assert connection.answer(never) == b""
 
 
 def test_a_connection_that_ends_without_an_answer_is_lost_and_made_anew(serve, source):
     answers = [None, (200, {}, b"")]
-    with serve(lambda _: answers.pop(0)) as (carrier, _):
+    with serve(lambda _: answers.pop(0)) as (connection, _):
         put = put_file("s", "name", 1, source, bytes(32))
         with pytest.raises(LinkLost):
-            exchange(carrier, put)
-        assert exchange(carrier, put) == b""
+            exchange(connection, put)
+        assert exchange(connection, put) == b""
 
 
-def exchange(carrier, put, flow=FREELY):
-    carrier.send(put, flow)
-    return carrier.answer(flow.check)
+def exchange(connection, put, callbacks=FREELY):
+    connection.send(put, callbacks)
+    return connection.answer(callbacks.check_stop)
 
 
 def test_a_source_that_has_become_shorter_ends_the_connection(serve, source):
-    with serve(lambda _: (200, {}, b"")) as (carrier, seen):
+    with serve(lambda _: (200, {}, b"")) as (connection, seen):
         os.truncate(source.path, 1000)
         with pytest.raises((SourceChanged, LinkLost)) as caught:
-            exchange(carrier, put_file("s", "name", 1, source, bytes(32)))
+            exchange(connection, put_file("s", "name", 1, source, bytes(32)))
         assert isinstance(caught.value, SourceChanged)
         assert seen == [] or len(seen[0][3]) < SIZE_BYTES
 
@@ -188,10 +195,10 @@ def big(source):
 def test_a_receiver_that_takes_nothing_counts_as_lost_in_time(silent, source):
     url, _ = silent
     with ReceiverClient(url, TOKEN, timeout_s=0.3) as client:
-        carrier = client.carrier()
+        connection = client.new_connection()
         with pytest.raises(LinkLost, match="takes nothing"):
-            carrier.send(big(source), FREELY)
-        assert carrier.generation >= 1
+            connection.send(big(source), FREELY)
+        assert connection.generation >= 1
 
 
 @pytest.mark.parametrize("waiting", ["for room", "for the answer"])
@@ -202,10 +209,10 @@ def test_a_stop_is_noticed_while_nothing_moves(silent, source, waiting):
         raise TransferStopped
 
     with ReceiverClient(url, TOKEN, timeout_s=60) as client:
-        carrier = client.carrier()
+        connection = client.new_connection()
         put = big(source) if waiting == "for room" else put_chunks(uuid4(), source, range(10), [bytes(32)])
         with pytest.raises(TransferStopped):
-            exchange(carrier, put, Flow(lambda left: left, lambda _: None, stop))
+            exchange(connection, put, SendCallbacks(lambda left: left, lambda _: None, stop))
 
 
 def test_a_receiver_that_refuses_before_the_end_is_heard(silent, source):
@@ -222,10 +229,10 @@ def test_a_receiver_that_refuses_before_the_end_is_heard(silent, source):
     refusing.start()
     moved = []
     with ReceiverClient(url, TOKEN) as client:
-        carrier = client.carrier()
-        carrier.send(big(source), Flow(lambda left: left, moved.append, never))
+        connection = client.new_connection()
+        connection.send(big(source), SendCallbacks(lambda left: left, moved.append, never))
         with pytest.raises(NameTaken, match="already there"):
-            carrier.answer(never)
+            connection.answer(never)
         assert sum(moved) < 64 << 20
     refusing.join()
 
@@ -235,7 +242,7 @@ def test_a_certificate_of_nobody_is_refused_for_good(tmp_path, source):
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     with scripted(lambda _: (200, {}, b""), tls=tls) as (url, seen):
         with ReceiverClient(url.replace("http:", "https:"), TOKEN) as client, pytest.raises(CertificateRejected):
-            client.carrier().send(put_file("s", "name", 1, source, bytes(32)), FREELY)
+            client.new_connection().send(put_file("s", "name", 1, source, bytes(32)), FREELY)
         assert not seen
 
 
@@ -244,7 +251,7 @@ def test_an_http_proxy_of_the_environment_is_used_by_httpx(monkeypatch):
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     with ReceiverClient("https://receiver.invalid", TOKEN) as client:
-        assert isinstance(client.carrier(), PortableCarrier)
+        assert isinstance(client.new_connection(), HttpxConnection)
     monkeypatch.setenv("NO_PROXY", "receiver.invalid")
     with ReceiverClient("https://receiver.invalid", TOKEN) as client:
-        assert isinstance(client.carrier(), SocketCarrier)
+        assert isinstance(client.new_connection(), SocketConnection)

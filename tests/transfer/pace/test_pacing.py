@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.pace.pacing import Entry, Lane, Pacer, Timetable, pacer_of, parse_rate
+from transfer.pace.pacing import Entry, Pacer, Priority, Timetable, pacer_of, parse_rate
 from transfer.wire.errors import BadTimetable, TransferStopped
 
-FORE, BACK = Lane.FOREGROUND, Lane.BACKGROUND
+FORE, BACK = Priority.FOREGROUND, Priority.BACKGROUND
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ class Clock:
         return Pacer(Timetable.parse(timetable), clock=lambda: self.now_s, time_of_day=self.time_of_day, wait=self.wait)
 
 
-def send(pacer, count, lane=FORE):
+def send(pacer, count, priority=FORE):
     while count:
-        granted = pacer.grant(lane, count)
+        granted = pacer.grant(priority, count)
         assert 0 < granted <= count
         count -= granted
 
@@ -139,7 +139,7 @@ def stop():
 def test_a_stop_is_heard_while_waiting():
     pacer = Clock().pacer("1MB/s")
     with pytest.raises(TransferStopped):
-        pacer.grant(FORE, 1_000_000, check=stop)  # its bucket is still empty
+        pacer.grant(FORE, 1_000_000, check_stop=stop)  # its bucket is still empty
 
 
 def test_the_background_waits_while_the_foreground_does():
@@ -148,7 +148,7 @@ def test_the_background_waits_while_the_foreground_does():
     def wait(_, seconds):
         """Let the background try while the foreground waits."""
         with pytest.raises(TransferStopped):
-            pacer.grant(BACK, 100, check=stop)
+            pacer.grant(BACK, 100, check_stop=stop)
         tried.append(seconds)
         clock.now_s += 2 * seconds  # enough for both
 
@@ -156,9 +156,9 @@ def test_the_background_waits_while_the_foreground_does():
     assert pacer.grant(FORE, 100) == 100
     assert tried
     clock.now_s += 1
-    assert pacer.grant(BACK, 100, check=stop) == 100
+    assert pacer.grant(BACK, 100, check_stop=stop) == 100
 
 
 def test_an_unlimited_pacer_grants_what_is_wanted():
     pacer = Clock().pacer("unlimited")
-    assert [pacer.grant(lane, 123_456_789) for lane in Lane] == [123_456_789] * 2
+    assert [pacer.grant(priority, 123_456_789) for priority in Priority] == [123_456_789] * 2

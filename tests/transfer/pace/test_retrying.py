@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from transfer.pace import retrying as patience
-from transfer.pace.retrying import Patience, jittered
+from transfer.pace import retrying
+from transfer.pace.retrying import RetryPolicy, jittered
 from transfer.wire.errors import AuthRejected, LinkLost, NameTaken, RateLimited, TransferStopped
 
 
@@ -25,7 +25,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(patience, "time", clock)
+    monkeypatch.setattr(retrying, "time", clock)
     return clock
 
 
@@ -37,7 +37,7 @@ class Failing:
         self.calls = []
 
     def __call__(self):
-        self.calls.append(patience.time.monotonic())
+        self.calls.append(retrying.time.monotonic())
         if self.errors:
             raise self.errors.pop(0)
         return "answer"
@@ -49,7 +49,7 @@ def never():
 
 def test_temporary_errors_are_borne_with_growing_waits():
     request = Failing(LinkLost(), LinkLost(), LinkLost())
-    assert Patience(30, never).repeat(request) == "answer"
+    assert RetryPolicy(30, never).repeat(request) == "answer"
     waits = [after - before for before, after in pairwise(request.calls)]
     for wait, least in zip(waits, [0.1, 0.2, 0.4], strict=True):
         assert wait >= least
@@ -59,7 +59,7 @@ def test_temporary_errors_are_borne_with_growing_waits():
 def test_permanent_errors_are_raised_at_once(error):
     request = Failing(error)
     with pytest.raises(type(error)):
-        Patience(None, never).repeat(request)
+        RetryPolicy(None, never).repeat(request)
     assert len(request.calls) == 1
 
 
@@ -67,7 +67,7 @@ def test_it_gives_up_in_time_with_the_last_error(clock):
     request = Failing(*(LinkLost(f"failure {number}") for number in range(1000)))
     began_s = clock.now_s
     with pytest.raises(LinkLost, match=r"failure [1-9]"):
-        Patience(0.5, never).repeat(request)
+        RetryPolicy(0.5, never).repeat(request)
     assert began_s < clock.now_s <= began_s + 0.5
 
 
@@ -78,13 +78,13 @@ def test_the_time_runs_from_the_first_failure_not_from_the_request(clock):
         return request()
 
     request = Failing(LinkLost())
-    assert Patience(0.4, never).repeat(slow) == "answer"
+    assert RetryPolicy(0.4, never).repeat(slow) == "answer"
 
 
-def test_without_patience_the_first_error_is_raised():
+def test_without_time_to_retry_the_first_error_is_raised():
     request = Failing(LinkLost())
     with pytest.raises(LinkLost):
-        Patience(0, never).repeat(request)
+        RetryPolicy(0, never).repeat(request)
 
 
 def asked_to_wait(seconds):
@@ -95,28 +95,28 @@ def asked_to_wait(seconds):
 
 def test_retry_after_is_obeyed():
     request = Failing(asked_to_wait(0.7))
-    assert Patience(30, never).repeat(request) == "answer"
+    assert RetryPolicy(30, never).repeat(request) == "answer"
     assert request.calls[1] - request.calls[0] >= 0.7
 
 
-def test_a_wait_longer_than_the_patience_is_not_begun(clock):
+def test_a_wait_longer_than_the_time_left_is_not_begun(clock):
     began_s = clock.now_s
     with pytest.raises(RateLimited):
-        Patience(5, never).repeat(Failing(asked_to_wait(3600)))
+        RetryPolicy(5, never).repeat(Failing(asked_to_wait(3600)))
     assert clock.now_s == began_s
 
 
 def test_a_stop_ends_the_longest_wait_soon(clock):
     stop_s = clock.now_s + 300
     with pytest.raises(TransferStopped):
-        Patience(None, lambda: clock.now_s >= stop_s).repeat(Failing(asked_to_wait(3600)))
-    assert stop_s <= clock.now_s < stop_s + 2 * patience.POLL_S
+        RetryPolicy(None, lambda: clock.now_s >= stop_s).repeat(Failing(asked_to_wait(3600)))
+    assert stop_s <= clock.now_s < stop_s + 2 * retrying.POLL_S
 
 
 def test_nothing_is_asked_after_a_stop():
     request = Failing()
     with pytest.raises(TransferStopped):
-        Patience(None, lambda: True).repeat(request)
+        RetryPolicy(None, lambda: True).repeat(request)
     assert not request.calls
 
 
@@ -124,4 +124,4 @@ def test_jitter_spreads_those_who_wait():
     waits = {jittered(1, 2) for _ in range(50)}
     assert len(waits) > 40
     assert all(1 <= wait <= 2 for wait in waits)
-    assert patience.LONGEST_WAIT_S <= 30
+    assert retrying.LONGEST_WAIT_S <= 30

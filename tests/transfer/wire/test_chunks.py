@@ -1,13 +1,12 @@
 """Chunks cover a file exactly once; what is missing is what is not present."""
 
-from collections import deque
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfer.wire.chunks import CHUNK_BYTES, missing_ranges, split, take_run
+from transfer.wire.chunks import CHUNK_BYTES, missing_ranges, split
 
 SIZES = st.integers(0, 5000)
 CHUNKS = st.integers(1, 700)
@@ -44,14 +43,3 @@ def test_missing_ranges_are_the_rest_and_neighbours_are_joined(size_bytes, chunk
     expected = {byte for index, chunk in enumerate(chunks) if index not in present for byte in chunk}
     assert [byte for part in missing for byte in part] == sorted(expected)
     assert all(left.stop < right.start for left, right in pairwise(missing))
-
-
-@settings(deadline=None)
-@given(st.sets(st.integers(0, 40)), st.integers(1, 6))
-def test_runs_are_taken_in_order_without_gaps_and_of_a_bounded_length(indices, at_most):
-    waiting, runs = deque(sorted(indices)), []
-    while run := take_run(waiting, at_most):
-        runs.append(run)
-    assert [index for run in runs for index in run] == sorted(indices)
-    assert all(len(run) <= at_most for run in runs)
-    assert all(len(left) == at_most or left.stop < right.start for left, right in pairwise(runs))

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from transfer.disk import open_to_read, read_into_at
-from transfer.wire.digest import new_hasher
+from transfer.wire.digest import file_digest, new_hasher
 from transfer.wire.errors import SourceChanged, SourceUnreadable
 
 
@@ -114,6 +114,22 @@ class Source:
             raise SourceChanged(f"{self.path}: {error.strerror}") from error
         if now != {self.identity}:
             raise SourceChanged(f"{self.path} was written to or replaced while it was being sent")
+
+
+def digest_of(path: Path) -> str:
+    """Return the root digest of a file that nobody writes to.
+
+    Raises
+    ------
+    SourceUnreadable, SourceChanged
+    """
+    with Source(path) as source:
+        try:
+            digest = file_digest(source.fileno(), source.size_bytes)
+        except EOFError as error:
+            raise SourceChanged(f"{path}: {error}") from error
+        source.check_unchanged()
+        return digest
 
 
 def delete_unchanged(path: Path, sent: Identity) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from transfer.upload.source import Source
+from transfer.source import Source
 from transfer.wire.errors import SourceChanged, SourceUnreadable
 
 

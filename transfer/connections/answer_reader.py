@@ -10,7 +10,7 @@ RECEIVE_BYTES = 1 << 16
 LONGEST_ANSWER_BYTES = 1 << 20  # no answer to a bulk request comes near
 
 
-class Answers:
+class AnswerReader:
     """Stands for the socket, and for its file, towards `http.client.HTTPResponse`.
 
     A buffered file for each answer would swallow the beginning of the next one when requests are pipelined.

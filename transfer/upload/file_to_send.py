@@ -1,0 +1,41 @@
+"""What the caller says about a file that is to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfer.pace.pacing import Priority
+from transfer.wire.receipt import Receipt
+
+OnProgress = Callable[[int], None]
+"""Called from several threads, with a number of bytes that the receiver has now (sent, or already there)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileToSend:
+    """A file, and the name that it gets on the receiver.
+
+    Attributes
+    ----------
+    source
+        The file on this machine.
+    session, path, revision
+        Its name on the receiver.
+    digest
+        The root digest that the file must have, for example from a journal; None: any content is sent.
+    listed
+        The receipt that the receiver has listed under this name, if the caller asked. A file of up to
+        `SMALL_FILE_BYTES` that the receiver has already is not sent again then. A larger file never is.
+    priority
+        Whether files in the foreground go first.
+    """
+
+    source: Path
+    session: str
+    path: str
+    revision: int = 1
+    digest: str | None = None
+    listed: Receipt | None = None
+    priority: Priority = Priority.FOREGROUND
