@@ -1,37 +1,49 @@
-"""Everything that came of a movie, and how it is written: each file whole, the results' JSON last."""
+"""All that was computed from one movie: its micrographs and the figures about them, not yet written."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preprocess.alignment.local_motion import LocalDecision
 from preprocess.alignment.whole_frame import WholeFrameMotion
-from preprocess.correction.defect_files import is_serialem
+from preprocess.backends.contract import ArrivingImage
 from preprocess.correction.defects import Defects
 from preprocess.correction.gain_fit import GainFit
-from preprocess.errors import OutputRefused
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.exposure.dose import DoseWeights, critical_dose_scale
+from preprocess.exposure.dose import DoseWeights
 from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.geometry.accumulated_motion import AccumulatedMotion
-from preprocess.geometry.field import DisplacementField, term_names
+from preprocess.geometry.field import DisplacementField
 from preprocess.movies import Movie
-from preprocess.outputs import report
-from preprocess.outputs.motion_plot import motion_png
-from preprocess.outputs.motion_star import MotionStar, motion_star
-from preprocess.outputs.motioncor_logs import full_log, patch_log
-from preprocess.outputs.output_names import output_paths
-from preprocess.outputs.pictures import spectrum_png, thumbnail_png, whole_spectrum
-from preprocess.outputs.relion_motion import relion_motion
-from preprocess.outputs.whole_files import remove_partial_files, write_bytes, write_micrograph
-from preprocess.pipeline.sums import Micrographs
-from preprocess.results import OutputFile, ProcessedMovie
 from preprocess.settings import AlignmentSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Micrographs:
+    """A movie's micrographs, in the number type that is written, and what their pictures are drawn from.
+
+    Attributes
+    ----------
+    images : dict[str, ArrivingImage]
+        By role: `micrograph` is dose-weighted; `micrograph_unweighted`, `micrograph_even` and `micrograph_odd` (frames
+        2, 4, 6… and 1, 3, 5…, counted from 1) are plain sums.
+    height, width : int
+        Of all of them.
+    boxes : NDArray[np.float32]
+        Means of the micrograph's `thumbnail_boxes`.
+    half_spectrum : NDArray[np.float32]
+        Mean power spectrum of tiles, (n, n // 2 + 1), of the unweighted micrograph where there is one: what is left of
+        the contrast transfer at high frequencies is not weighted down in it.
+    """
+
+    images: dict[str, ArrivingImage]
+    height: int
+    width: int
+    boxes: NDArray[np.float32]
+    half_spectrum: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,199 +75,3 @@ class Outcome:
     def micrograph_pixel_size_angstrom(self) -> float:
         """Return the pixel size of the micrographs."""
         return self.pixel_size_angstrom * self.settings.bin_factor
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The files that were written, and all warnings, those of writing among them."""
-
-    files: tuple[OutputFile, ...]
-    warnings: tuple[str, ...]
-
-
-def write_outcome(outcome: Outcome, out_dir: Path) -> Written:
-    """Write all outputs.
-
-    Outputs that an earlier run left and this one does not make are removed.
-
-    Raises
-    ------
-    OutputRefused
-        The folder cannot be made.
-    """
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise OutputRefused(f"{out_dir} is no folder and cannot become one") from error
-    remove_partial_files(out_dir, outcome.movie.path.stem)
-    paths, images = output_paths(outcome.movie.path, out_dir), outcome.images.images
-    with ThreadPoolExecutor(len(images), thread_name_prefix="micrographs") as pool:
-        writing = [
-            pool.submit(
-                write_micrograph,
-                paths[role],
-                image,
-                outcome.micrograph_pixel_size_angstrom,
-                f"{report.software_label()}: aligned sum",
-            )
-            for role, image in images.items()
-        ]
-        drawn = _texts_and_pictures(outcome) | _logs(outcome)
-        for written in writing:
-            written.result()
-    warnings = outcome.warnings
-    too_large = [role for role, image in images.items() if image.beyond_float16]
-    if too_large:
-        names = ", ".join(paths[role].name for role in too_large)
-        warnings = (*warnings, f"values beyond float16's range: {names} written as float32")
-    drawn["results"] = report.report_text(_sections(outcome, warnings)).encode("utf-8")
-    for role, content in drawn.items():
-        write_bytes(paths[role], content)
-    for role in paths.keys() - images.keys() - drawn.keys():
-        paths[role].unlink(missing_ok=True)
-    files = tuple(OutputFile(role=role, path=paths[role]) for role in [*images, *drawn])
-    return Written(files, warnings)
-
-
-def _texts_and_pictures(outcome: Outcome) -> dict[str, bytes]:
-    """Return the content of the other files by role."""
-    images, pixel_size = outcome.images, outcome.micrograph_pixel_size_angstrom
-    return {
-        "motion_star": motion_star(_star_content(outcome)).encode("utf-8"),
-        "thumbnail": thumbnail_png(images.boxes, images.height, images.width),
-        "spectrum": spectrum_png(whole_spectrum(images.half_spectrum), pixel_size),
-        "motion_plot": motion_png(
-            outcome.motion.shifts, outcome.pixel_size_angstrom, outcome.accumulated, dose_known=outcome.dose is not None
-        ),
-    }
-
-
-def _logs(outcome: Outcome) -> dict[str, bytes]:
-    """Return MotionCor's logs by role, if they are wanted."""
-    if not outcome.settings.motioncor_logs:
-        return {}
-    first, movie, local = outcome.used.start + 1, outcome.movie, outcome.local
-    logs = {"motion_log": full_log(outcome.field, first)}
-    if local.used:
-        patches = (local.patches_x, local.patches_y)
-        logs["patch_motion_log"] = patch_log(outcome.field, (movie.height, movie.width), patches, first)
-    return {role: text.encode("ascii") for role, text in logs.items()}
-
-
-def _star_content(outcome: Outcome) -> MotionStar:
-    movie, dose, gain, defects = outcome.movie, outcome.dose, outcome.settings.gain, outcome.defects
-    defects_file = outcome.settings.defects.path
-    hot = np.union1d(defects.hot, defects.dead)
-    if defects_file is not None and is_serialem(defects_file):  # which RELION cannot read
-        hot, defects_file = np.union1d(hot, defects.listed), None
-    as_it_lies = gain.path is not None and gain.rotate_degrees == 0 and gain.flip == "none"
-    return MotionStar(
-        movie_name=movie.path.name,
-        gain_name=gain.path.name if gain.path is not None and as_it_lies else None,
-        defects_name=None if defects_file is None else defects_file.name,
-        width=movie.width,
-        height=movie.height,
-        frame_count=movie.frame_count,
-        first_frame=outcome.used.start + 1,
-        bin_factor=outcome.settings.bin_factor,
-        pixel_size_angstrom=outcome.pixel_size_angstrom,
-        dose_per_frame_e_per_a2=None if dose is None else dose.per_frame_e_per_a2,
-        pre_exposure_e_per_a2=0.0 if dose is None else dose.pre_exposure_e_per_a2,
-        voltage_kv=outcome.acquisition.voltage_kv,
-        hardware_frames_per_frame=movie.hardware_frames_per_frame if movie.format == "eer" else None,
-        eer_upsampling=outcome.settings.eer.upsampling,
-        motion=relion_motion(outcome.field),
-        hot_pixels=np.stack(np.divmod(hot, movie.width), 1),
-    )
-
-
-def _sections(outcome: Outcome, warnings: tuple[str, ...]) -> dict[str, Any]:
-    shifts = outcome.motion.shifts - outcome.motion.shifts[0]
-    fit = outcome.gain_fit
-    return {
-        "software": report.software_label(),
-        "movie": report.movie_section(outcome.movie),
-        "parameters": report.parameters_section(outcome.settings),
-        "device": outcome.device.split(":")[0],
-        "acquisition": report.acquisition_section(outcome.acquisition),
-        "micrograph": {
-            "width_px": outcome.images.width,
-            "height_px": outcome.images.height,
-            "pixel_size_angstrom": outcome.micrograph_pixel_size_angstrom,
-            "number_type": str(outcome.images.images["micrograph"].pixels().dtype),
-            "dose_weighting": _weighting_section(outcome),
-        },
-        "motion": {
-            "first_frame": outcome.used.start + 1,
-            "last_frame": outcome.used.stop,
-            "shifts_y_px": shifts[:, 0].tolist(),
-            "shifts_x_px": shifts[:, 1].tolist(),
-            "standard_error_px": float(np.median(outcome.motion.standard_errors)),
-            "steps": outcome.motion.steps,
-            "converged": outcome.motion.converged,
-            **asdict(outcome.accumulated),
-            "local": _local_section(outcome),
-            "relion_model_residual_rms_px": relion_motion(outcome.field).residual_rms_px,
-        },
-        "quality": {
-            "mean_counts_per_px_per_frame": outcome.mean_counts,
-            "hot_pixels": len(outcome.defects.hot),
-            "dead_pixels": len(outcome.defects.dead),
-            "listed_defect_pixels": len(outcome.defects.listed),
-            "defect_pixels": len(outcome.defects.pixels),
-            "residual_gain_correlation": None if fit is None else fit.residual_gain_correlation,
-            "gain_fit": None if fit is None else asdict(fit),
-        },
-        "warnings": list(warnings),
-    }
-
-
-def _local_section(outcome: Outcome) -> dict[str, Any]:
-    field = outcome.field
-    return {
-        **asdict(outcome.local),
-        "terms": f"{term_names(field.terms)}; x = column / width - 0.5, y = row / height - 0.5",
-        "coefficients_y_px": field.y.tolist() if outcome.local.used else None,
-        "coefficients_x_px": field.x.tolist() if outcome.local.used else None,
-    }
-
-
-def _weighting_section(outcome: Outcome) -> dict[str, Any] | None:
-    if not outcome.settings.dose_weighting or outcome.dose is None or outcome.acquisition.voltage_kv is None:
-        return None
-    scale, interpolated = critical_dose_scale(outcome.acquisition.voltage_kv)
-    return {
-        "critical_dose": "Grant & Grigorieff 2015: 0.245 k^-1.665 + 2.81 e/Å²",
-        "critical_dose_scale": scale,
-        "critical_dose_scale_interpolated": interpolated,
-        "dose_per_frame_e_per_a2": outcome.dose.per_frame_e_per_a2,
-        "pre_exposure_e_per_a2": outcome.dose.pre_exposure_e_per_a2,
-        "total_dose_e_per_a2": float(outcome.dose.after_frame[-1]),
-        "weight_matrix_rank": len(outcome.weights.frame_weights),
-        "weight_matrix_largest_error": outcome.weights.largest_error,
-    }
-
-
-def processed_movie(outcome: Outcome, written: Written, seconds: dict[str, float]) -> ProcessedMovie:
-    """Return what a caller is told; `seconds` is the wall time of each stage."""
-    shifts = outcome.motion.shifts - outcome.motion.shifts[0]
-    return ProcessedMovie(
-        movie=outcome.movie.path,
-        acquisition=outcome.acquisition,
-        frame_count=outcome.movie.frame_count,
-        movie_width_px=outcome.movie.width,
-        movie_height_px=outcome.movie.height,
-        micrograph_width_px=outcome.images.width,
-        micrograph_height_px=outcome.images.height,
-        micrograph_pixel_size_angstrom=outcome.micrograph_pixel_size_angstrom,
-        first_frame=outcome.used.start + 1,
-        shifts_y_px=tuple(shifts[:, 0].tolist()),
-        shifts_x_px=tuple(shifts[:, 1].tolist()),
-        motion_total_angstrom=outcome.accumulated.total_angstrom,
-        motion_early_angstrom=outcome.accumulated.early_angstrom,
-        motion_late_angstrom=outcome.accumulated.late_angstrom,
-        files=written.files,
-        seconds=dict(seconds),
-        device=outcome.device,
-        warnings=written.warnings,
-    )

@@ -10,11 +10,11 @@ from preprocess.backends.contract import Backend
 from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.geometry.accumulated_motion import accumulated_motion
 from preprocess.geometry.field import DisplacementField
-from preprocess.outcome import Outcome
+from preprocess.outcome import Micrographs, Outcome
 from preprocess.pipeline.holding import HeldMovie
 from preprocess.pipeline.preparing import PreparedMovie
 from preprocess.pipeline.stage_clock import StageClock
-from preprocess.pipeline.sums import Micrographs, micrograph_shape, micrographs
+from preprocess.pipeline.sums import micrograph_shape, micrographs
 
 UNSURE_PX = 0.5
 """Shifts whose own standard error is larger deserve a warning."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import Backend
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.outcome import Outcome, processed_movie, write_outcome
+from preprocess.outcome import Outcome
+from preprocess.outputs.all_outputs import processed_movie, write_outcome
 from preprocess.pipeline.computing import compute_outcome
 from preprocess.pipeline.holding import HeldMovie, hold_movie
 from preprocess.pipeline.preparing import PreparedMovie, prepare_movie

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.contract import ArrivingImage, Backend, FrameStack
+from preprocess.backends.contract import Backend, FrameStack
 from preprocess.exposure.dose import DoseWeights, plain_weights
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.spectrum_tiles import lay_tiles
+from preprocess.outcome import Micrographs
 from preprocess.outputs.pictures import thumbnail_boxes
 from preprocess.pipeline.undamping import undamping
 from preprocess.settings import AlignmentSettings
@@ -21,31 +20,6 @@ def micrograph_shape(height: int, width: int, bin_factor: int) -> tuple[int, int
     if bin_factor == 1:
         return height, width
     return 2 * (height // (2 * bin_factor)), 2 * (width // (2 * bin_factor))
-
-
-@dataclass(frozen=True, slots=True)
-class Micrographs:
-    """A movie's micrographs, in the number type that is written, and what their pictures are drawn from.
-
-    Attributes
-    ----------
-    images : dict[str, ArrivingImage]
-        By role: `micrograph` is dose-weighted; `micrograph_unweighted`, `micrograph_even` and `micrograph_odd` (frames
-        2, 4, 6… and 1, 3, 5…, counted from 1) are plain sums.
-    height, width : int
-        Of all of them.
-    boxes : NDArray[np.float32]
-        Means of the micrograph's `thumbnail_boxes`.
-    half_spectrum : NDArray[np.float32]
-        Mean power spectrum of tiles, (n, n // 2 + 1), of the unweighted micrograph where there is one: what is left of
-        the contrast transfer at high frequencies is not weighted down in it.
-    """
-
-    images: dict[str, ArrivingImage]
-    height: int
-    width: int
-    boxes: NDArray[np.float32]
-    half_spectrum: NDArray[np.float32]
 
 
 def micrographs(
