@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from preprocess.computed_movie import ComputedMovie
 from preprocess.correction.defect_files import is_serialem
 from preprocess.errors import OutputRefused
 from preprocess.exposure.dose import critical_dose_scale
 from preprocess.geometry.field import term_names
-from preprocess.outcome import Outcome
 from preprocess.outputs import report
 from preprocess.outputs.motion_plot import motion_png
 from preprocess.outputs.motion_star import MotionStar, motion_star
@@ -33,7 +33,7 @@ class Written:
     warnings: tuple[str, ...]
 
 
-def write_outcome(outcome: Outcome, out_dir: Path) -> Written:
+def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
     """Write all outputs.
 
     Outputs that an earlier run left and this one does not make are removed.
@@ -47,28 +47,28 @@ def write_outcome(outcome: Outcome, out_dir: Path) -> Written:
         out_dir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise OutputRefused(f"{out_dir} is no folder and cannot become one") from error
-    remove_partial_files(out_dir, outcome.movie.path.stem)
-    paths, images = output_paths(outcome.movie.path, out_dir), outcome.images.images
+    remove_partial_files(out_dir, computed.movie.path.stem)
+    paths, images = output_paths(computed.movie.path, out_dir), computed.images.images
     with ThreadPoolExecutor(len(images), thread_name_prefix="micrographs") as pool:
         writing = [
             pool.submit(
                 write_micrograph,
                 paths[role],
                 image,
-                outcome.micrograph_pixel_size_angstrom,
+                computed.micrograph_pixel_size_angstrom,
                 f"{report.software_label()}: aligned sum",
             )
             for role, image in images.items()
         ]
-        drawn = _texts_and_pictures(outcome) | _logs(outcome)
+        drawn = _texts_and_pictures(computed) | _logs(computed)
         for written in writing:
             written.result()
-    warnings = outcome.warnings
+    warnings = computed.warnings
     too_large = [role for role, image in images.items() if image.beyond_float16]
     if too_large:
         names = ", ".join(paths[role].name for role in too_large)
         warnings = (*warnings, f"values beyond float16's range: {names} written as float32")
-    drawn["results"] = report.report_text(_sections(outcome, warnings)).encode("utf-8")
+    drawn["results"] = report.report_text(_sections(computed, warnings)).encode("utf-8")
     for role, content in drawn.items():
         write_bytes(paths[role], content)
     for role in paths.keys() - images.keys() - drawn.keys():
@@ -77,34 +77,37 @@ def write_outcome(outcome: Outcome, out_dir: Path) -> Written:
     return Written(files, warnings)
 
 
-def _texts_and_pictures(outcome: Outcome) -> dict[str, bytes]:
+def _texts_and_pictures(computed: ComputedMovie) -> dict[str, bytes]:
     """Return the content of the other files by role."""
-    images, pixel_size = outcome.images, outcome.micrograph_pixel_size_angstrom
+    images, pixel_size = computed.images, computed.micrograph_pixel_size_angstrom
     return {
-        "motion_star": motion_star(_star_content(outcome)).encode("utf-8"),
+        "motion_star": motion_star(_star_content(computed)).encode("utf-8"),
         "thumbnail": thumbnail_png(images.boxes, images.height, images.width),
         "spectrum": spectrum_png(whole_spectrum(images.half_spectrum), pixel_size),
         "motion_plot": motion_png(
-            outcome.motion.shifts, outcome.pixel_size_angstrom, outcome.accumulated, dose_known=outcome.dose is not None
+            computed.motion.shifts,
+            computed.pixel_size_angstrom,
+            computed.accumulated,
+            dose_known=computed.dose is not None,
         ),
     }
 
 
-def _logs(outcome: Outcome) -> dict[str, bytes]:
+def _logs(computed: ComputedMovie) -> dict[str, bytes]:
     """Return MotionCor's logs by role, if they are wanted."""
-    if not outcome.settings.motioncor_logs:
+    if not computed.settings.motioncor_logs:
         return {}
-    first, movie, local = outcome.used.start + 1, outcome.movie, outcome.local
-    logs = {"motion_log": full_log(outcome.field, first)}
+    first, movie, local = computed.used.start + 1, computed.movie, computed.local
+    logs = {"motion_log": full_log(computed.field, first)}
     if local.used:
         patches = (local.patches_x, local.patches_y)
-        logs["patch_motion_log"] = patch_log(outcome.field, (movie.height, movie.width), patches, first)
+        logs["patch_motion_log"] = patch_log(computed.field, (movie.height, movie.width), patches, first)
     return {role: text.encode("ascii") for role, text in logs.items()}
 
 
-def _star_content(outcome: Outcome) -> MotionStar:
-    movie, dose, gain, defects = outcome.movie, outcome.dose, outcome.settings.gain, outcome.defects
-    defects_file = outcome.settings.defects.path
+def _star_content(computed: ComputedMovie) -> MotionStar:
+    movie, dose, gain, defects = computed.movie, computed.dose, computed.settings.gain, computed.defects
+    defects_file = computed.settings.defects.path
     hot = np.union1d(defects.hot, defects.dead)
     if defects_file is not None and is_serialem(defects_file):  # which RELION cannot read
         hot, defects_file = np.union1d(hot, defects.listed), None
@@ -116,53 +119,53 @@ def _star_content(outcome: Outcome) -> MotionStar:
         width=movie.width,
         height=movie.height,
         frame_count=movie.frame_count,
-        first_frame=outcome.used.start + 1,
-        bin_factor=outcome.settings.bin_factor,
-        pixel_size_angstrom=outcome.pixel_size_angstrom,
+        first_frame=computed.used.start + 1,
+        bin_factor=computed.settings.bin_factor,
+        pixel_size_angstrom=computed.pixel_size_angstrom,
         dose_per_frame_e_per_a2=None if dose is None else dose.per_frame_e_per_a2,
         pre_exposure_e_per_a2=0.0 if dose is None else dose.pre_exposure_e_per_a2,
-        voltage_kv=outcome.acquisition.voltage_kv,
+        voltage_kv=computed.acquisition.voltage_kv,
         hardware_frames_per_frame=movie.hardware_frames_per_frame if movie.format == "eer" else None,
-        eer_upsampling=outcome.settings.eer.upsampling,
-        motion=relion_motion(outcome.field),
+        eer_upsampling=computed.settings.eer.upsampling,
+        motion=relion_motion(computed.field),
         hot_pixels=np.stack(np.divmod(hot, movie.width), 1),
     )
 
 
-def _sections(outcome: Outcome, warnings: tuple[str, ...]) -> dict[str, Any]:
-    shifts = outcome.motion.shifts - outcome.motion.shifts[0]
-    fit = outcome.gain_fit
+def _sections(computed: ComputedMovie, warnings: tuple[str, ...]) -> dict[str, Any]:
+    shifts = computed.motion.shifts - computed.motion.shifts[0]
+    fit = computed.gain_fit
     return {
         "software": report.software_label(),
-        "movie": report.movie_section(outcome.movie),
-        "parameters": report.parameters_section(outcome.settings),
-        "device": outcome.device.split(":")[0],
-        "acquisition": report.acquisition_section(outcome.acquisition),
+        "movie": report.movie_section(computed.movie),
+        "parameters": report.parameters_section(computed.settings),
+        "device": computed.device.split(":")[0],
+        "acquisition": report.acquisition_section(computed.acquisition),
         "micrograph": {
-            "width_px": outcome.images.width,
-            "height_px": outcome.images.height,
-            "pixel_size_angstrom": outcome.micrograph_pixel_size_angstrom,
-            "number_type": str(outcome.images.images["micrograph"].pixels().dtype),
-            "dose_weighting": _weighting_section(outcome),
+            "width_px": computed.images.width,
+            "height_px": computed.images.height,
+            "pixel_size_angstrom": computed.micrograph_pixel_size_angstrom,
+            "number_type": str(computed.images.images["micrograph"].pixels().dtype),
+            "dose_weighting": _weighting_section(computed),
         },
         "motion": {
-            "first_frame": outcome.used.start + 1,
-            "last_frame": outcome.used.stop,
+            "first_frame": computed.used.start + 1,
+            "last_frame": computed.used.stop,
             "shifts_y_px": shifts[:, 0].tolist(),
             "shifts_x_px": shifts[:, 1].tolist(),
-            "standard_error_px": float(np.median(outcome.motion.standard_errors)),
-            "steps": outcome.motion.steps,
-            "converged": outcome.motion.converged,
-            **asdict(outcome.accumulated),
-            "local": _local_section(outcome),
-            "relion_model_residual_rms_px": relion_motion(outcome.field).residual_rms_px,
+            "standard_error_px": float(np.median(computed.motion.standard_errors)),
+            "steps": computed.motion.steps,
+            "converged": computed.motion.converged,
+            **asdict(computed.accumulated),
+            "local": _local_section(computed),
+            "relion_model_residual_rms_px": relion_motion(computed.field).residual_rms_px,
         },
         "quality": {
-            "mean_counts_per_px_per_frame": outcome.mean_counts,
-            "hot_pixels": len(outcome.defects.hot),
-            "dead_pixels": len(outcome.defects.dead),
-            "listed_defect_pixels": len(outcome.defects.listed),
-            "defect_pixels": len(outcome.defects.pixels),
+            "mean_counts_per_px_per_frame": computed.mean_counts,
+            "hot_pixels": len(computed.defects.hot),
+            "dead_pixels": len(computed.defects.dead),
+            "listed_defect_pixels": len(computed.defects.listed),
+            "defect_pixels": len(computed.defects.pixels),
             "residual_gain_correlation": None if fit is None else fit.residual_gain_correlation,
             "gain_fit": None if fit is None else asdict(fit),
         },
@@ -170,52 +173,52 @@ def _sections(outcome: Outcome, warnings: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _local_section(outcome: Outcome) -> dict[str, Any]:
-    field = outcome.field
+def _local_section(computed: ComputedMovie) -> dict[str, Any]:
+    field = computed.field
     return {
-        **asdict(outcome.local),
+        **asdict(computed.local),
         "terms": f"{term_names(field.terms)}; x = column / width - 0.5, y = row / height - 0.5",
-        "coefficients_y_px": field.y.tolist() if outcome.local.used else None,
-        "coefficients_x_px": field.x.tolist() if outcome.local.used else None,
+        "coefficients_y_px": field.y.tolist() if computed.local.used else None,
+        "coefficients_x_px": field.x.tolist() if computed.local.used else None,
     }
 
 
-def _weighting_section(outcome: Outcome) -> dict[str, Any] | None:
-    if not outcome.settings.dose_weighting or outcome.dose is None or outcome.acquisition.voltage_kv is None:
+def _weighting_section(computed: ComputedMovie) -> dict[str, Any] | None:
+    if not computed.settings.dose_weighting or computed.dose is None or computed.acquisition.voltage_kv is None:
         return None
-    scale, interpolated = critical_dose_scale(outcome.acquisition.voltage_kv)
+    scale, interpolated = critical_dose_scale(computed.acquisition.voltage_kv)
     return {
         "critical_dose": "Grant & Grigorieff 2015: 0.245 k^-1.665 + 2.81 e/Å²",
         "critical_dose_scale": scale,
         "critical_dose_scale_interpolated": interpolated,
-        "dose_per_frame_e_per_a2": outcome.dose.per_frame_e_per_a2,
-        "pre_exposure_e_per_a2": outcome.dose.pre_exposure_e_per_a2,
-        "total_dose_e_per_a2": float(outcome.dose.after_frame[-1]),
-        "weight_matrix_rank": len(outcome.weights.frame_weights),
-        "weight_matrix_largest_error": outcome.weights.largest_error,
+        "dose_per_frame_e_per_a2": computed.dose.per_frame_e_per_a2,
+        "pre_exposure_e_per_a2": computed.dose.pre_exposure_e_per_a2,
+        "total_dose_e_per_a2": float(computed.dose.after_frame[-1]),
+        "weight_matrix_rank": len(computed.weights.frame_weights),
+        "weight_matrix_largest_error": computed.weights.largest_error,
     }
 
 
-def processed_movie(outcome: Outcome, written: Written, seconds: dict[str, float]) -> ProcessedMovie:
+def processed_movie(computed: ComputedMovie, written: Written, seconds: dict[str, float]) -> ProcessedMovie:
     """Return what a caller is told; `seconds` is the wall time of each stage."""
-    shifts = outcome.motion.shifts - outcome.motion.shifts[0]
+    shifts = computed.motion.shifts - computed.motion.shifts[0]
     return ProcessedMovie(
-        movie=outcome.movie.path,
-        acquisition=outcome.acquisition,
-        frame_count=outcome.movie.frame_count,
-        movie_width_px=outcome.movie.width,
-        movie_height_px=outcome.movie.height,
-        micrograph_width_px=outcome.images.width,
-        micrograph_height_px=outcome.images.height,
-        micrograph_pixel_size_angstrom=outcome.micrograph_pixel_size_angstrom,
-        first_frame=outcome.used.start + 1,
+        movie=computed.movie.path,
+        acquisition=computed.acquisition,
+        frame_count=computed.movie.frame_count,
+        movie_width_px=computed.movie.width,
+        movie_height_px=computed.movie.height,
+        micrograph_width_px=computed.images.width,
+        micrograph_height_px=computed.images.height,
+        micrograph_pixel_size_angstrom=computed.micrograph_pixel_size_angstrom,
+        first_frame=computed.used.start + 1,
         shifts_y_px=tuple(shifts[:, 0].tolist()),
         shifts_x_px=tuple(shifts[:, 1].tolist()),
-        motion_total_angstrom=outcome.accumulated.total_angstrom,
-        motion_early_angstrom=outcome.accumulated.early_angstrom,
-        motion_late_angstrom=outcome.accumulated.late_angstrom,
+        motion_total_angstrom=computed.accumulated.total_angstrom,
+        motion_early_angstrom=computed.accumulated.early_angstrom,
+        motion_late_angstrom=computed.accumulated.late_angstrom,
         files=written.files,
         seconds=dict(seconds),
-        device=outcome.device,
+        device=computed.device,
         warnings=written.warnings,
     )

@@ -7,10 +7,10 @@ import numpy as np
 from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.backends.contract import Backend
+from preprocess.computed_movie import ComputedMovie, Micrographs
 from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.geometry.accumulated_motion import accumulated_motion
 from preprocess.geometry.field import DisplacementField
-from preprocess.outcome import Micrographs, Outcome
 from preprocess.pipeline.holding import HeldMovie
 from preprocess.pipeline.preparing import PreparedMovie
 from preprocess.pipeline.stage_clock import StageClock
@@ -20,7 +20,7 @@ UNSURE_PX = 0.5
 """Shifts whose own standard error is larger deserve a warning."""
 
 
-def compute_outcome(prepared: PreparedMovie, held: HeldMovie, backend: Backend, clock: StageClock) -> Outcome:
+def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, clock: StageClock) -> ComputedMovie:
     """Align and sum a movie whose frames are held; they are released, whatever happens.
 
     Raises
@@ -38,7 +38,7 @@ def compute_outcome(prepared: PreparedMovie, held: HeldMovie, backend: Backend, 
     finally:
         held.release()
     after_frame = None if dose is None else dose.after_frame
-    return Outcome(
+    return ComputedMovie(
         movie=movie,
         used=prepared.used,
         settings=prepared.settings,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import Backend
+from preprocess.computed_movie import ComputedMovie
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.outcome import Outcome
-from preprocess.outputs.all_outputs import processed_movie, write_outcome
-from preprocess.pipeline.computing import compute_outcome
+from preprocess.outputs.all_outputs import processed_movie, write_outputs
+from preprocess.pipeline.computing import compute_movie
 from preprocess.pipeline.holding import HeldMovie, hold_movie
 from preprocess.pipeline.preparing import PreparedMovie, prepare_movie
 from preprocess.pipeline.stage_clock import StageClock
@@ -73,12 +73,12 @@ class MovieStages:
             self.backend.finish()
         return held
 
-    def compute(self, prepared: PreparedMovie, held: HeldMovie, clock: StageClock) -> Outcome:
+    def compute(self, prepared: PreparedMovie, held: HeldMovie, clock: StageClock) -> ComputedMovie:
         """Align and sum; the frames are released."""
-        return compute_outcome(prepared, held, self.backend, clock)
+        return compute_movie(prepared, held, self.backend, clock)
 
-    def write(self, outcome: Outcome, clock: StageClock) -> ProcessedMovie:
+    def write(self, computed: ComputedMovie, clock: StageClock) -> ProcessedMovie:
         """Write all outputs, each whole and durable."""
         with clock.stage("write"):
-            written = write_outcome(outcome, self.out_dir)
-        return processed_movie(outcome, written, clock.seconds)
+            written = write_outputs(computed, self.out_dir)
+        return processed_movie(computed, written, clock.seconds)

@@ -15,8 +15,8 @@ from itertools import islice
 from pathlib import Path
 
 from preprocess.backends.contract import Backend
+from preprocess.computed_movie import ComputedMovie
 from preprocess.errors import DeviceOutOfMemory, PreprocessError
-from preprocess.outcome import Outcome
 from preprocess.pipeline.falling_back import CANNOT, let_go_of_memory
 from preprocess.pipeline.held_places import HeldPlaces, ProcessingStopped
 from preprocess.pipeline.holding import HeldMovie
@@ -122,20 +122,20 @@ class _Overlapped:
             on_error.pop_all()
         return prepared, held
 
-    def _compute(self, reading: Future[tuple[PreparedMovie, HeldMovie]], clock: StageClock) -> Outcome:
+    def _compute(self, reading: Future[tuple[PreparedMovie, HeldMovie]], clock: StageClock) -> ComputedMovie:
         prepared, held = reading.result()
         with ExitStack() as afterwards:
             afterwards.callback(self._places.give_back, needed_memory(prepared, self._stages.backend).usual)
             afterwards.push(_without_memory)
             return self._stages.compute(prepared, held, clock)
 
-    def _write(self, movie_path: Path, computing: Future[Outcome], clock: StageClock) -> ProcessedMovie:
+    def _write(self, movie_path: Path, computing: Future[ComputedMovie], clock: StageClock) -> ProcessedMovie:
         try:
-            outcome = computing.result()
+            computed = computing.result()
         except CANNOT as error:
             reason: PreprocessError = error
         else:
-            return self._stages.write(outcome, clock)
+            return self._stages.write(computed, clock)
         with self._places.alone():
             processed = process_alone(self._stages, self._stages.prepare(movie_path, clock), clock)
         if isinstance(reason, DeviceOutOfMemory) and processed.device == self._stages.backend.name:

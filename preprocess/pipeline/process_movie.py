@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from preprocess.computed_movie import ComputedMovie
 from preprocess.errors import DeviceError
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.outcome import Outcome
 from preprocess.pipeline.falling_back import CANNOT, SAID, let_go_of_memory
 from preprocess.pipeline.memory import refuse_too_large
 from preprocess.pipeline.movie_stages import MovieStages
@@ -66,20 +66,20 @@ def process_movie(
 def process_alone(stages: MovieStages, prepared: PreparedMovie, clock: StageClock) -> ProcessedMovie:
     """Take a movie through all stages, with nothing else on the device; by the CPU if the device cannot and it may."""
     try:
-        outcome = _outcome(stages, prepared, clock)
+        computed = _computed(stages, prepared, clock)
     except CANNOT as error:
         if not stages.may_use_cpu:
             raise
         reason: DeviceError = error
     else:
-        return stages.write(outcome, clock)
+        return stages.write(computed, clock)
     let_go_of_memory(reason)
     said = SAID.warnings(prepared.movie.path.name, reason)
-    processed = stages.write(_outcome(stages.on_cpu(), prepared, clock), clock)
+    processed = stages.write(_computed(stages.on_cpu(), prepared, clock), clock)
     # The warning is this process's, not the movie's: STEM.json is the same whichever movie came first.
     return replace(processed, warnings=(*said, *processed.warnings))
 
 
-def _outcome(stages: MovieStages, prepared: PreparedMovie, clock: StageClock) -> Outcome:
+def _computed(stages: MovieStages, prepared: PreparedMovie, clock: StageClock) -> ComputedMovie:
     refuse_too_large(prepared, stages.backend)
     return stages.compute(prepared, stages.read(prepared, clock), clock)

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import Backend, FrameStack
+from preprocess.computed_movie import Micrographs
 from preprocess.exposure.dose import DoseWeights, plain_weights
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.spectrum_tiles import lay_tiles
-from preprocess.outcome import Micrographs
 from preprocess.outputs.pictures import thumbnail_boxes
 from preprocess.pipeline.undamping import undamping
 from preprocess.settings import AlignmentSettings

@@ -47,7 +47,7 @@ class Micrographs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class ComputedMovie:
     """A movie's images and figures.
 
     `used` has the indices of the frames in the images; `device` is `cpu` or `cuda:N`.
