@@ -20,7 +20,7 @@ from preprocess.errors import PreprocessError
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.process_movie import process_alone
-from preprocess.pipeline.stage_clock import StageClock
+from preprocess.pipeline.stage_timer import StageTimer
 from preprocess.settings import AlignmentSettings, EerSettings, GainSettings
 
 
@@ -48,14 +48,14 @@ def _measured(device: str, request: dict[str, Any]) -> dict[str, Any]:
     stages.backend.stage_times()
     with gauges.MemoryPeak(number) as peak:
         began = time.perf_counter()
-        clocks = [_process(stages, movie) for _ in range(request["repeats"])]
+        timed = [_process(stages, movie) for _ in range(request["repeats"])]
         took = time.perf_counter() - began
     return {
         "device": device,
         "name": gauges.device_name(number),
-        "movies": len(clocks),
-        "seconds_per_movie": took / len(clocks),
-        "stage_seconds": {stage: sum(clock[stage] for clock in clocks) / len(clocks) for stage in clocks[0]},
+        "movies": len(timed),
+        "seconds_per_movie": took / len(timed),
+        "stage_seconds": {stage: sum(seconds[stage] for seconds in timed) / len(timed) for stage in timed[0]},
         "copy_bytes_per_s": asdict(rates),
         "stages": [{"stage": stage, **asdict(time)} for stage, time in stages.backend.stage_times().items()],
         "peak_bytes": peak.highest_bytes,
@@ -76,9 +76,9 @@ def _settings(device: str, request: dict[str, Any]) -> AlignmentSettings:
 
 
 def _process(stages: MovieStages, movie: Path) -> dict[str, float]:
-    clock = StageClock()
-    process_alone(stages, stages.prepare(movie, clock), clock)
-    return clock.seconds
+    timer = StageTimer()
+    process_alone(stages, stages.prepare(movie, timer), timer)
+    return timer.seconds
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ from preprocess.geometry.accumulated_motion import accumulated_motion
 from preprocess.geometry.field import DisplacementField
 from preprocess.pipeline.holding import HeldMovie
 from preprocess.pipeline.preparing import PreparedMovie
-from preprocess.pipeline.stage_clock import StageClock
+from preprocess.pipeline.stage_timer import StageTimer
 from preprocess.pipeline.sums import micrograph_shape, micrographs
 
 UNSURE_PX = 0.5
 """Shifts whose own standard error is larger deserve a warning."""
 
 
-def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, clock: StageClock) -> ComputedMovie:
+def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, timer: StageTimer) -> ComputedMovie:
     """Align and sum a movie whose frames are held; they are released, whatever happens.
 
     Raises
@@ -30,10 +30,10 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, cl
     """
     movie, dose = prepared.movie, prepared.dose
     try:
-        with clock.stage("align"):
-            motion = _motion(prepared, held, clock)
+        with timer.stage("align"):
+            motion = _motion(prepared, held, timer)
             field = motion.field.seen_from_first((movie.height, movie.width))
-        with clock.stage("sum"):
+        with timer.stage("sum"):
             images = _images(prepared, held, backend, field)
     finally:
         held.release()
@@ -63,7 +63,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, cl
     )
 
 
-def _motion(prepared: PreparedMovie, held: HeldMovie, clock: StageClock) -> MovieMotion:
+def _motion(prepared: PreparedMovie, held: HeldMovie, timer: StageTimer) -> MovieMotion:
     movie = prepared.movie
     motion = estimate_movie_motion(
         held.grouped,
@@ -71,7 +71,7 @@ def _motion(prepared: PreparedMovie, held: HeldMovie, clock: StageClock) -> Movi
         len(held.groups),
         prepared.settings.patches,
         held.mean_counts * held.groups.frame_count,
-        lambda fraction: clock.tell("align", fraction),
+        lambda fraction: timer.tell("align", fraction),
     )
     if held.groups.single:
         return motion

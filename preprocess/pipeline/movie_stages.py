@@ -13,7 +13,7 @@ from preprocess.outputs.all_outputs import processed_movie, write_outputs
 from preprocess.pipeline.computing import compute_movie
 from preprocess.pipeline.holding import HeldMovie, hold_movie
 from preprocess.pipeline.preparing import PreparedMovie, prepare_movie
-from preprocess.pipeline.stage_clock import StageClock
+from preprocess.pipeline.stage_timer import StageTimer
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
 
@@ -54,31 +54,31 @@ class MovieStages:
         """Return the same stages on the CPU."""
         return replace(self, backend=choose_backend("cpu", self.settings.threads))
 
-    def prepare(self, movie_path: Path, clock: StageClock) -> PreparedMovie:
+    def prepare(self, movie_path: Path, timer: StageTimer) -> PreparedMovie:
         """Read a movie's headers."""
-        with clock.beginning_of("read"):
+        with timer.beginning_of("read"):
             return prepare_movie(movie_path, self.out_dir, self.settings, self.acquisition, self.configured)
 
-    def read(self, prepared: PreparedMovie, clock: StageClock) -> HeldMovie:
+    def read(self, prepared: PreparedMovie, timer: StageTimer) -> HeldMovie:
         """Read a movie's frames onto the device; another thread may use them once this is done."""
-        with clock.stage("read"):
+        with timer.stage("read"):
             held = hold_movie(
                 prepared.movie,
                 prepared.used,
                 prepared.groups,
                 self.backend,
                 self.settings,
-                lambda fraction: clock.tell("read", fraction),
+                lambda fraction: timer.tell("read", fraction),
             )
             self.backend.finish()
         return held
 
-    def compute(self, prepared: PreparedMovie, held: HeldMovie, clock: StageClock) -> ComputedMovie:
+    def compute(self, prepared: PreparedMovie, held: HeldMovie, timer: StageTimer) -> ComputedMovie:
         """Align and sum; the frames are released."""
-        return compute_movie(prepared, held, self.backend, clock)
+        return compute_movie(prepared, held, self.backend, timer)
 
-    def write(self, computed: ComputedMovie, clock: StageClock) -> ProcessedMovie:
+    def write(self, computed: ComputedMovie, timer: StageTimer) -> ProcessedMovie:
         """Write all outputs, each whole and durable."""
-        with clock.stage("write"):
+        with timer.stage("write"):
             written = write_outputs(computed, self.out_dir)
-        return processed_movie(computed, written, clock.seconds)
+        return processed_movie(computed, written, timer.seconds)

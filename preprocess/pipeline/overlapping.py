@@ -24,7 +24,7 @@ from preprocess.pipeline.memory import needed_memory, refuse_too_large
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.preparing import PreparedMovie
 from preprocess.pipeline.process_movie import process_alone
-from preprocess.pipeline.stage_clock import StageClock
+from preprocess.pipeline.stage_timer import StageTimer
 from preprocess.results import ProcessedMovie
 
 ON_THEIR_WAY = 3
@@ -98,10 +98,10 @@ class _Overlapped:
             if self._progress is not None:
                 self._progress(movie_path, stage, fraction)
 
-        clock = StageClock(tell)
-        reading = self._reader.submit(self._read, movie_path, clock)
-        computing = self._computer.submit(self._compute, reading, clock)
-        return self._writer.submit(self._write, movie_path, computing, clock)
+        timer = StageTimer(tell)
+        reading = self._reader.submit(self._read, movie_path, timer)
+        computing = self._computer.submit(self._compute, reading, timer)
+        return self._writer.submit(self._write, movie_path, computing, timer)
 
     def stop(self) -> None:
         """End everything that is on its way, and wait for that."""
@@ -109,8 +109,8 @@ class _Overlapped:
         for stage in (self._reader, self._computer, self._writer):
             stage.shutdown(cancel_futures=True)
 
-    def _read(self, movie_path: Path, clock: StageClock) -> tuple[PreparedMovie, HeldMovie]:
-        prepared = self._stages.prepare(movie_path, clock)
+    def _read(self, movie_path: Path, timer: StageTimer) -> tuple[PreparedMovie, HeldMovie]:
+        prepared = self._stages.prepare(movie_path, timer)
         needed = needed_memory(prepared, self._stages.backend).usual
         alone = self._places.take(needed)
         with ExitStack() as on_error:
@@ -118,26 +118,26 @@ class _Overlapped:
             on_error.push(_without_memory)  # runs before the line above
             if alone:
                 refuse_too_large(prepared, self._stages.backend)
-            held = self._stages.read(prepared, clock)
+            held = self._stages.read(prepared, timer)
             on_error.pop_all()
         return prepared, held
 
-    def _compute(self, reading: Future[tuple[PreparedMovie, HeldMovie]], clock: StageClock) -> ComputedMovie:
+    def _compute(self, reading: Future[tuple[PreparedMovie, HeldMovie]], timer: StageTimer) -> ComputedMovie:
         prepared, held = reading.result()
         with ExitStack() as afterwards:
             afterwards.callback(self._places.give_back, needed_memory(prepared, self._stages.backend).usual)
             afterwards.push(_without_memory)
-            return self._stages.compute(prepared, held, clock)
+            return self._stages.compute(prepared, held, timer)
 
-    def _write(self, movie_path: Path, computing: Future[ComputedMovie], clock: StageClock) -> ProcessedMovie:
+    def _write(self, movie_path: Path, computing: Future[ComputedMovie], timer: StageTimer) -> ProcessedMovie:
         try:
             computed = computing.result()
         except CANNOT as error:
             reason: PreprocessError = error
         else:
-            return self._stages.write(computed, clock)
+            return self._stages.write(computed, timer)
         with self._places.alone():
-            processed = process_alone(self._stages, self._stages.prepare(movie_path, clock), clock)
+            processed = process_alone(self._stages, self._stages.prepare(movie_path, timer), timer)
         if isinstance(reason, DeviceOutOfMemory) and processed.device == self._stages.backend.name:
             self._places.hold_one_at_a_time()
             _log.info("%s: fits the device only alone; movies are read one after the other from here", movie_path.name)

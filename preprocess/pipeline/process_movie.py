@@ -15,7 +15,7 @@ from preprocess.pipeline.falling_back import CANNOT, SAID, let_go_of_memory
 from preprocess.pipeline.memory import refuse_too_large
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.preparing import PreparedMovie, prepare_movie
-from preprocess.pipeline.stage_clock import Progress, StageClock
+from preprocess.pipeline.stage_timer import Progress, StageTimer
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
 
@@ -56,30 +56,30 @@ def process_movie(
     PreprocessError
         One of its kinds says what is wrong with the movie, the gain reference, what is known, or the device.
     """
-    clock = StageClock(progress)
-    with clock.beginning_of("read"):
+    timer = StageTimer(progress)
+    with timer.beginning_of("read"):
         prepared = prepare_movie(movie_path, out_dir, settings, acquisition, configured)
         stages = MovieStages.chosen(out_dir, settings, acquisition, configured)
-    return process_alone(stages, prepared, clock)
+    return process_alone(stages, prepared, timer)
 
 
-def process_alone(stages: MovieStages, prepared: PreparedMovie, clock: StageClock) -> ProcessedMovie:
+def process_alone(stages: MovieStages, prepared: PreparedMovie, timer: StageTimer) -> ProcessedMovie:
     """Take a movie through all stages, with nothing else on the device; by the CPU if the device cannot and it may."""
     try:
-        computed = _computed(stages, prepared, clock)
+        computed = _computed(stages, prepared, timer)
     except CANNOT as error:
         if not stages.may_use_cpu:
             raise
         reason: DeviceError = error
     else:
-        return stages.write(computed, clock)
+        return stages.write(computed, timer)
     let_go_of_memory(reason)
     said = SAID.warnings(prepared.movie.path.name, reason)
-    processed = stages.write(_computed(stages.on_cpu(), prepared, clock), clock)
+    processed = stages.write(_computed(stages.on_cpu(), prepared, timer), timer)
     # The warning is this process's, not the movie's: STEM.json is the same whichever movie came first.
     return replace(processed, warnings=(*said, *processed.warnings))
 
 
-def _computed(stages: MovieStages, prepared: PreparedMovie, clock: StageClock) -> ComputedMovie:
+def _computed(stages: MovieStages, prepared: PreparedMovie, timer: StageTimer) -> ComputedMovie:
     refuse_too_large(prepared, stages.backend)
-    return stages.compute(prepared, stages.read(prepared, clock), clock)
+    return stages.compute(prepared, stages.read(prepared, timer), timer)

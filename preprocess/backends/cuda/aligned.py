@@ -81,7 +81,7 @@ class AlignedSpectra:
         total = memory.array("sums of spectra", (wanted, height, width // 2 + 1), "c8")
         parts = memory.array("partial sums", (wanted, strips, 2 * RING_COUNT), "f8")
         components = frames * total.size
-        with self.device.clock.stage("measure", moved_bytes=8 * components + total.nbytes, flop=18 * components):
+        with self.device.timer.stage("measure", moved_bytes=8 * components + total.nbytes, flop=18 * components):
             kernel("aligned", "sum_aligned", self.threads, RINGS=RING_COUNT)(
                 (strips, wanted),
                 self.transforms,
@@ -125,7 +125,7 @@ class AlignedSpectra:
         if strips > 1:
             parts = self.device.memory.array("partial sums", (wanted, frames, strips, 5), "f8")
         components = frames * total.size
-        with self.device.clock.stage("measure", moved_bytes=16 * components, flop=36 * components):
+        with self.device.timer.stage("measure", moved_bytes=16 * components, flop=36 * components):
             kernel("aligned", "differentiate", self.threads, RINGS=RING_COUNT)(
                 (strips, frames, wanted),
                 self.transforms,

@@ -87,4 +87,4 @@ class CudaBackend:
     @on_its_device
     def stage_times(self) -> Mapping[str, StageTime]:
         """Return what each stage took on the device since this was asked last."""
-        return self.device.clock.times()
+        return self.device.timer.times()

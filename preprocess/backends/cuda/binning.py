@@ -31,7 +31,7 @@ def bin_frames(
     rows, columns = binned.shape[1:]
     strips = -(-rows // STRIP_ROWS)
     parts = device.memory.array("partial sums", (count, strips), "f8")
-    with device.clock.stage("bin", moved_bytes=frames.nbytes + binned.nbytes, flop=2 * frames.size):
+    with device.timer.stage("bin", moved_bytes=frames.nbytes + binned.nbytes, flop=2 * frames.size):
         kernel("binning", "bin_frames", FRAME=frame_type(frames.dtype))(
             (strips, count),
             frames,
@@ -54,7 +54,7 @@ def taper_frames(device: CudaDevice, binned: DeviceArray, parts: DeviceArray) ->
     """Take off each binned frame's mean and soften its edges, in place; `parts` as `bin_frames` returns them."""
     count, rows, columns = binned.shape
     means = device.memory.array("partial sums", (count,), "f4")
-    with device.clock.stage("bin", moved_bytes=2 * binned.nbytes, flop=3 * binned.size):
+    with device.timer.stage("bin", moved_bytes=2 * binned.nbytes, flop=3 * binned.size):
         kernel("binning", "find_means")((count,), parts, means, parts.shape[1], rows * columns)
         kernel("binning", "taper_frames")(
             (rows, count),

@@ -1,4 +1,4 @@
-"""What a worker has of a CUDA device: its memory, its stream, its plans of transforms, its tables, its clock."""
+"""What a worker has of a CUDA device: its memory, its stream, its plans of transforms, its tables, its timer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 from preprocess.backends.cuda.device import cupy, require_device
 from preprocess.backends.cuda.device_memory import DeviceMemory
+from preprocess.backends.cuda.device_timer import DeviceTimer
 from preprocess.backends.cuda.downloads import Downloads
 from preprocess.backends.cuda.kept_image import KeptImage
-from preprocess.backends.cuda.stage_clock import StageClock
 from preprocess.backends.cuda.tables import Tables
 from preprocess.backends.cuda.transforms import Transforms
 
@@ -45,11 +45,11 @@ class CudaDevice:
             self.memory = DeviceMemory(None if memory_gb is None else int(memory_gb * 1e9))
         self.transforms = Transforms(self.memory)
         self.tables = Tables(self.memory)
-        self.clock = StageClock()
+        self.timer = DeviceTimer()
         self.kept_image = KeptImage(self.memory)
         self.memory.when_short = self._forget
         with cupy.cuda.Device(number):
-            self.downloads = Downloads(self.stream, self.clock)
+            self.downloads = Downloads(self.stream, self.timer)
 
     @contextmanager
     def entered(self) -> Iterator[None]:

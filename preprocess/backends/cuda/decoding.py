@@ -74,7 +74,7 @@ def sum_groups(device: CudaDevice, frames: DeviceArray, groups: FrameGroups, sum
     pixels = frames.shape[1] * frames.shape[2]
     ends = cupy.asarray(np.cumsum(groups.sizes).astype(np.int64))
     kinds = STORED[frames.dtype.name], SUMMED[sums.dtype.name]
-    with device.clock.stage("sum groups", moved_bytes=frames.nbytes + sums.nbytes):
+    with device.timer.stage("sum groups", moved_bytes=frames.nbytes + sums.nbytes):
         kernel("frames", "sum_groups")(
             (blocks_over(pixels),), frames, np.int64(pixels), kinds[0], ends, len(groups), kinds[1], sums
         )

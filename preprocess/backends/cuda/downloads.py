@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from preprocess.backends.cuda.device import DeviceArray, cupy
-from preprocess.backends.cuda.stage_clock import StageClock
+from preprocess.backends.cuda.device_timer import DeviceTimer
 
 
 class Downloads:
@@ -18,9 +18,9 @@ class Downloads:
     What is copied is kept, at both ends, until the copy is done, whether or not anybody waits for it.
     """
 
-    def __init__(self, computing: Any, clock: StageClock) -> None:
+    def __init__(self, computing: Any, timer: DeviceTimer) -> None:
         self._computing = computing
-        self._clock = clock
+        self._timer = timer
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._copying: list[tuple[Any, DeviceArray, Any]] = []
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class Downloads:
         runtime = cupy.cuda.runtime
         with self._stream:
             self._stream.wait_event(made)
-            with self._clock.stage("download", moved_bytes=array.nbytes):
+            with self._timer.stage("download", moved_bytes=array.nbytes):
                 places = (arriving.ctypes.data, array.data.ptr, array.nbytes)
                 runtime.memcpyAsync(*places, runtime.memcpyDeviceToHost, self._stream.ptr)
             there.record(self._stream)

@@ -59,7 +59,7 @@ class EventDecoder:
         """Start what makes frames of a batch; return which of those wanted they are."""
         batch = self._batches[index]
         moved = batch.plan.size + 3 * 4 * len(batch.frames) * self._image_words  # counters are zeroed, read, and held
-        with self._device.clock.stage("decode", moved_bytes=moved):
+        with self._device.timer.stage("decode", moved_bytes=moved):
             self._count(batch, uploaded)
             self._hold(batch.frames)
         first = batch.frames.start * self._group

@@ -32,7 +32,7 @@ def filtered_sum(
     transform = memory.array("transforms", (1, height, width // 2 + 1), "c8")
     total = memory.array("transforms", (1, rows, half), "c8")
     blocks = (blocks_over(half), rows)
-    filtering = device.clock.stage(
+    filtering = device.timer.stage(
         "filter",
         moved_bytes=len(images) * (4 * height * width + 2 * transform.nbytes + 2 * total.nbytes) + 4 * rows * columns,
         flop=len(images) * (int(2.5 * height * width * np.log2(height * width)) + FLOP_A_COMPONENT * total.size),

@@ -24,7 +24,7 @@ class CudaFrameSum:
         self.device = device
         memory, size = device.memory, height * width
         raw, self._good = memory.array("images", self.shape, "f4"), memory.array("masks", self.shape, "u1")
-        with device.clock.stage("sum", moved_bytes=frames.nbytes + raw.nbytes, flop=frames.size):
+        with device.timer.stage("sum", moved_bytes=frames.nbytes + raw.nbytes, flop=frames.size):
             add_up = kernel("frame_sum", "sum_frames", FRAME=frame_type(frames.dtype))
             add_up((blocks_over(size),), frames, raw, count, size)
         self._seen = (raw, raw if gain is None else gain, gain is not None)
@@ -65,7 +65,7 @@ class CudaFrameSum:
         noise = memory.array("results", (2, height), "f8")
         listed, around = memory.upload("lists", pixels, "i4"), memory.array("results", (len(pixels),), "f4")
         blocks, size = (blocks_over(width), height), (height, width)
-        with self.device.clock.stage("defects", moved_bytes=8 * means.nbytes, flop=40 * means.size):
+        with self.device.timer.stage("defects", moved_bytes=8 * means.nbytes, flop=40 * means.size):
             kernel("surroundings", "average_rows")(blocks, *self._seen, self._good, averages, *size, reach)
             kernel("surroundings", "average_columns")(blocks, averages, means, *size, reach)
             find_noise = kernel("surroundings", "find_noise")
@@ -83,7 +83,7 @@ class CudaFrameSum:
     def _figures_of_rows(self) -> RowFigures:
         height, width = self.shape
         rows = self.device.memory.array("results", (ROW_FIGURES, height), "f8")
-        with self.device.clock.stage("defects", moved_bytes=9 * height * width, flop=6 * height * width):
+        with self.device.timer.stage("defects", moved_bytes=9 * height * width, flop=6 * height * width):
             figures = kernel("figures", "sum_figures")
             figures((blocks_over(height, ROWS_A_BLOCK),), *self._seen, self._good, rows, height, width)
         return RowFigures(rows.get(), width)
@@ -101,7 +101,7 @@ class CudaFrameSum:
             lister = kernel("frame_sum", "list_pixels")
             lister((blocks_over(count),), *self._seen, self._good, listed, firsts, found, *sought)
 
-        with self.device.clock.stage("defects", moved_bytes=2 * 9 * count * self.shape[1]):
+        with self.device.timer.stage("defects", moved_bytes=2 * 9 * count * self.shape[1]):
             list_them(counts, counts, counting=True)
             numbers = counts.get().astype(np.int64)
             if not numbers.any():

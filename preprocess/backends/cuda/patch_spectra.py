@@ -68,7 +68,7 @@ def transform_patches(
         bin_frames(device, frames[start:stop], gain, layout.bin_factor, binned)
         cuts = memory.array("patches", (here, *size), "f4")
         transforms = memory.array("spectra of patches", (here, size[0], size[1] // 2 + 1), "c8")
-        with device.clock.stage("cut", moved_bytes=binned.nbytes + cuts.nbytes, flop=4 * cuts.size):
+        with device.timer.stage("cut", moved_bytes=binned.nbytes + cuts.nbytes, flop=4 * cuts.size):
             kernel("patches", "cut_patches")(
                 (here,),
                 binned,
@@ -82,7 +82,7 @@ def transform_patches(
                 *size,
             )
         moved = cuts.nbytes + transforms.nbytes + 2 * kept[:, start:stop].nbytes
-        with device.clock.stage("transform", moved_bytes=moved, flop=transform_flop(here, size)):
+        with device.timer.stage("transform", moved_bytes=moved, flop=transform_flop(here, size)):
             device.transforms.forward(cuts, transforms)
             kernel("patches", "keep_lowest")(
                 (here,),

@@ -19,7 +19,7 @@ def reduced(device: CudaDevice, image: DeviceArray, factors: tuple[int, int]) ->
     height, width = (int(size) for size in image.shape)
     rows, columns = blocks_over(height, factors[0]), blocks_over(width, factors[1])
     means = device.memory.array("results", (rows, columns), "f4")
-    with device.clock.stage("pictures", moved_bytes=image.nbytes, flop=image.size):
+    with device.timer.stage("pictures", moved_bytes=image.nbytes, flop=image.size):
         reduce_boxes = kernel("boxes", "reduce_boxes")
         reduce_boxes((blocks_over(columns), rows), image, means, height, width, *factors, columns)
     return means.get()  # type: ignore[no-any-return]  # CuPy has no types
@@ -36,7 +36,7 @@ def tile_powers(device: CudaDevice, image: DeviceArray, tiles: SpectrumTiles) ->
     transforms = memory.array("transforms", (at_once, side, half), "c8")
     means = memory.array("results", (at_once,), "f4")
     moved = 3 * cut.nbytes * blocks_over(len(tiles), at_once)
-    with device.clock.stage("pictures", moved_bytes=moved, flop=5 * len(tiles) * side**2 * int(np.log2(side))):
+    with device.timer.stage("pictures", moved_bytes=moved, flop=5 * len(tiles) * side**2 * int(np.log2(side))):
         for first in range(0, len(tiles), at_once):
             count = min(at_once, len(tiles) - first)
             listed = memory.upload("lists", np.resize(places[first : first + count], (at_once, 2)), "i4")

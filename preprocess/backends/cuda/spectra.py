@@ -74,7 +74,7 @@ class CudaSpectra:
             kernel("aligned", "cut_windows")((side, count), surfaces, windows, start, rows, columns, radius)
 
         moved = self.frame_count * rows * columns * (4 + 4 + 8 + 4)
-        with self.device.clock.stage("correlate", moved_bytes=moved, flop=transform_flop(self.frame_count, shape)):
+        with self.device.timer.stage("correlate", moved_bytes=moved, flop=transform_flop(self.frame_count, shape)):
             in_batches(memory, self.frame_count, rows * columns * (4 + BYTES_A_PIXEL), correlate)
         found: NDArray[np.float32] = windows.get()
         return found
@@ -104,7 +104,7 @@ def transform_frames(device: CudaDevice, frames: DeviceArray, gain: DeviceArray 
         parts = bin_frames(device, frames[start:stop], gain, bin_factor, binned)
         taper_frames(device, binned, parts)
         made = transforms[start:stop]
-        with device.clock.stage(
+        with device.timer.stage(
             "transform", moved_bytes=binned.nbytes + made.nbytes, flop=transform_flop(stop - start, shape)
         ):
             device.transforms.forward(binned, made)

@@ -77,7 +77,7 @@ class StripDecoder:
         """Start what makes frames of a batch; return which of those wanted they are."""
         batch = self._batches[index]
         moved = batch.plan.size + 3 * len(batch.frames) * self._image_bytes  # images are written, read, and written
-        with self._device.clock.stage("decode", moved_bytes=moved):
+        with self._device.timer.stage("decode", moved_bytes=moved):
             self._decode(batch, uploaded)
         self._short.update(batch.frames[owner] for owner in uploaded.cut_off)
         return batch.frames

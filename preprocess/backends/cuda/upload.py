@@ -100,7 +100,7 @@ class Uploads:
                     cut_off = self._finish(reading)
                     if index > 1:
                         sending.wait_event(used[index - 2])  # the batch that was in this buffer
-                    with sending, self._device.clock.stage("upload", moved_bytes=plan.size):
+                    with sending, self._device.timer.stage("upload", moved_bytes=plan.size):
                         there, here = self._on_device[index % 2][: plan.size], self._pinned[index % 2][: plan.size]
                         there.set(here, stream=sending)
                     sent.append(sending.record())

@@ -88,7 +88,7 @@ def _accumulate(
     blocks = (blocks_over(width), height) if tile is None else (blocks_over(width, columns), blocks_over(height, rows))
     pixels = frames.size
     moved = frames.nbytes + (0 if gain is None else gain.nbytes) + sum(image.nbytes for image in sums)
-    with device.clock.stage("warp", moved_bytes=moved, flop=pixels * (2 * 13 + 2 * len(sums))):
+    with device.timer.stage("warp", moved_bytes=moved, flop=pixels * (2 * 13 + 2 * len(sums))):
         warp(
             blocks,
             frames,

@@ -46,7 +46,7 @@ def bring_down(device: CudaDevice, image: DeviceImage, *, float32: bool) -> Imag
     height, width = image.shape
     written = memory.array("half images", (height, width), "u2")
     rows = memory.array("results", (2, ROW_FIGURES, height), "f8")
-    with device.clock.stage("convert", moved_bytes=image.nbytes + written.nbytes, flop=12 * image.size):
+    with device.timer.stage("convert", moved_bytes=image.nbytes + written.nbytes, flop=12 * image.size):
         kernel("figures", "write_half")((blocks_over(height, ROWS_A_BLOCK),), image, written, *rows, height, width)
     as_written, before = (RowFigures(each, width).whole() for each in rows.get())
     if max(before.highest, -before.lowest) > FLOAT16_LARGEST:
@@ -57,7 +57,7 @@ def bring_down(device: CudaDevice, image: DeviceImage, *, float32: bool) -> Imag
 def _figures(device: CudaDevice, image: DeviceArray) -> Figures:
     height, width = image.shape
     rows = device.memory.array("results", (ROW_FIGURES, height), "f8")
-    with device.clock.stage("convert", moved_bytes=image.nbytes, flop=6 * image.size):
+    with device.timer.stage("convert", moved_bytes=image.nbytes, flop=6 * image.size):
         kernel("figures", "image_figures")((blocks_over(height, ROWS_A_BLOCK),), image, rows, height, width)
     return RowFigures(rows.get(), width).whole()
 

@@ -204,13 +204,13 @@ def test_stages_are_timed_with_what_they_move(host: CudaOnHost, random: np.rando
     assert choose_backend("cpu", 1).stage_times() == {}
 
 
-def test_the_clock_keeps_few_events(host: CudaOnHost) -> None:
-    clock = host.module("stage_clock").StageClock()
+def test_the_timer_keeps_few_events(host: CudaOnHost) -> None:
+    timer = host.module("device_timer").DeviceTimer()
     for _ in range(1000):
-        with clock.stage("all", moved_bytes=3):
+        with timer.stage("all", moved_bytes=3):
             pass
-    assert len(clock._pending) <= host.module("stage_clock").MOST_PENDING
-    assert clock.times()["all"].bytes == 3000
+    assert len(timer._pending) <= host.module("device_timer").MOST_PENDING
+    assert timer.times()["all"].bytes == 3000
 
 
 def test_a_device_that_is_not_there_is_named(host: CudaOnHost) -> None:

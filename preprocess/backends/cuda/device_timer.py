@@ -14,7 +14,7 @@ MOST_PENDING = 256
 """Measurements kept before those that are through are added up."""
 
 
-class StageClock:
+class DeviceTimer:
     """Adds up what stages take; several threads may measure at a time, each on its stream."""
 
     def __init__(self) -> None:

@@ -10,8 +10,8 @@ Progress = Callable[[str, float], None]
 """Told the stage (`read`, `align`, `sum`, `write`) and how much of it is done, from 0 to 1."""
 
 
-class StageClock:
-    """One movie's clock. `seconds` holds each stage's wall time; what is done twice is counted twice.
+class StageTimer:
+    """One movie's timer. `seconds` holds each stage's wall time; what is done twice is counted twice.
 
     Whoever listens may raise in `tell`, which ends the movie there.
     """
