@@ -15,11 +15,12 @@ from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import open_movie
 from preprocess.movies.tiff_layout import tiff_pages
-from preprocess.pipeline import memory, process_movie
+from preprocess.pipeline import memory
 from preprocess.pipeline import process_movie as pipeline
 from preprocess.pipeline.falling_back import SaidOnce
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.overlapping import process_movies
+from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie
