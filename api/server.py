@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
 import signal
 import socket
@@ -19,6 +18,7 @@ from api.app import create_app, prepared
 from api.errors import BadOption, PortTaken, ReceiverError, UnsafeAddress
 from api.intake.socket_source import DataPlane, protocol_for
 from api.settings import ReceiverSettings
+from transfer.wire.addresses import is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,11 @@ class Address:
     tls_key: Path | None = None
     behind_proxy: bool = False
 
+    @property
+    def bare_host(self) -> str:
+        """The host without the brackets that an IPv6 address has in a URL."""
+        return self.host[1:-1] if self.host.startswith("[") and self.host.endswith("]") else self.host
+
     def check(self) -> None:
         """Refuse what would carry tokens in clear text.
 
@@ -66,18 +71,8 @@ class Address:
 
     def url(self, port: int) -> str:
         """Return the URL under which this machine reaches the receiver."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{self.bare_host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls_cert else 'http'}://{host}:{port}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def listen(address: Address) -> socket.socket:
@@ -88,7 +83,7 @@ def listen(address: Address) -> socket.socket:
     PortTaken, ReceiverError
     """
     try:
-        family, *_, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        family, *_, where = socket.getaddrinfo(address.bare_host, address.port, type=socket.SOCK_STREAM)[0]
         return _bind(family, where)
     except OSError as error:
         wanted = f"{address.host} port {address.port}"

@@ -3,7 +3,7 @@
 A head has `HEAD_TIMEOUT_S` and `MAX_HEAD_BYTES`, from its first byte (a new connection: from its beginning) to its
 last; so has what still comes of a body whose request was answered without it. uvicorn's own time-out of idle
 connections ends with the first byte that comes.
-A body is measured by how long its client was waited for: `Patience`. A client that reads nothing of an answer for
+A body is measured by how long its client was waited for: `BodyTimeout`. A client that reads nothing of an answer for
 `WRITE_TIMEOUT_S` loses it.
 """
 
@@ -19,7 +19,7 @@ from transfer.wire.protocol import PROBLEM_JSON, problem_of
 MIN_BODY_BYTES_PER_S = 1024
 
 
-class Patience:
+class BodyTimeout:
     """Says how much longer to wait for a body, given what came and how long its client was waited for.
 
     Only waiting counts, not what the receiver itself needs for its disk. Each `timeout_s` of waiting must bring

@@ -65,7 +65,7 @@ class DecodingSink:
             raise ReceiverBusy("too many compressed bodies at once")
         decompressor = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW_BYTES)
         self._writer = decompressor.stream_writer(
-            cast("IO[bytes]", _Written(decoded)), write_size=WRITE_BYTES, closefd=False
+            cast("IO[bytes]", _DecodedBytes(decoded)), write_size=WRITE_BYTES, closefd=False
         )
 
     @property
@@ -110,7 +110,7 @@ class DecodingSink:
         _room.release()
 
 
-class _Written:
+class _DecodedBytes:
     """The end of a decoder that writes."""
 
     def __init__(self, sink: ChunkSink) -> None:

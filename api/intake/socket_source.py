@@ -27,7 +27,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from api.http.slow_clients import GuardedProtocol, Patience
+from api.http.slow_clients import BodyTimeout, GuardedProtocol
 from api.intake.contract import BodyTaker
 from transfer.platform import SocketWatch
 
@@ -147,13 +147,13 @@ class SocketBody:
             The connection ended in the middle.
         """
         if self.parsed_bytes == self.size_bytes:
-            await self._pour(taker, None, Patience(timeout_s), threads)
+            await self._pour(taker, None, BodyTimeout(timeout_s), threads)
             return
         with self._protocol.lend_socket(self) as lent:  # from here on nothing is added to what was parsed
-            await self._pour(taker, lent, Patience(timeout_s), threads)
+            await self._pour(taker, lent, BodyTimeout(timeout_s), threads)
 
     async def _pour(
-        self, taker: BodyTaker, lent: LentSocket | None, patience: Patience, threads: CapacityLimiter
+        self, taker: BodyTaker, lent: LentSocket | None, timeout: BodyTimeout, threads: CapacityLimiter
     ) -> None:
         def crowded() -> bool:
             return threads.statistics().tasks_waiting > 0
@@ -164,17 +164,17 @@ class SocketBody:
             await to_thread.run_sync(pouring.begin, limiter=threads)
             await self._wait_for_place(pouring, taker)
             self._protocol.tell_to_continue()
-            await _readable(lent.socket, patience)
+            await _readable(lent.socket, timeout)
         while True:
             turn = await to_thread.run_sync(pouring.turn, crowded, limiter=threads)
-            patience.note(turn.arrived_bytes, turn.waited_s)
+            timeout.note(turn.arrived_bytes, turn.waited_s)
             if pouring.is_done:
                 return
             if turn.ended:
                 raise ClientDisconnect
             await self._wait_for_place(pouring, taker)
             if lent is not None:
-                await _readable(lent.socket, patience)
+                await _readable(lent.socket, timeout)
 
     async def _wait_for_place(self, pouring: Pouring, taker: BodyTaker) -> None:
         if not pouring.is_ready:
@@ -182,19 +182,19 @@ class SocketBody:
             pouring.is_ready = True
 
 
-async def _readable(source: socket.socket, patience: Patience) -> None:
+async def _readable(source: socket.socket, timeout: BodyTimeout) -> None:
     """Wait until a thread would find bytes, or the connection's end."""
     loop, began = asyncio.get_running_loop(), time.monotonic()
     ready = asyncio.Event()
     loop.add_reader(source, ready.set)
     try:
-        async with asyncio.timeout(patience.left_s()):
+        async with asyncio.timeout(timeout.left_s()):
             await ready.wait()
     except TimeoutError as error:
-        raise patience.stalled() from error
+        raise timeout.stalled() from error
     finally:
         loop.remove_reader(source)
-    patience.note(0, time.monotonic() - began)
+    timeout.note(0, time.monotonic() - began)
 
 
 def _take(lent: LentSocket, taker: BodyTaker, crowded: Callable[[], bool]) -> Slice:

@@ -10,7 +10,7 @@ from typing import Protocol
 from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
-from api.http.slow_clients import Patience
+from api.http.slow_clients import BodyTimeout
 from api.intake.contract import BodyTaker
 from api.intake.socket_source import EXTENSION
 
@@ -51,24 +51,24 @@ class StreamedBody:
         """
         if not await to_thread.run_sync(taker.begin, limiter=threads):
             await taker.ready()
-        patience, loop = Patience(timeout_s), asyncio.get_running_loop()
+        timeout, loop = BodyTimeout(timeout_s), asyncio.get_running_loop()
         batch: list[bytes] = []
         size = 0
         try:
             async with asyncio.timeout(timeout_s) as deadline:
                 began = time.monotonic()
                 async for block in self._blocks:
-                    patience.note(len(block), time.monotonic() - began)
+                    timeout.note(len(block), time.monotonic() - began)
                     batch.append(block)
                     size += len(block)
                     if size >= BATCH_BYTES:
                         deadline.reschedule(None)  # the disk may be slow; only the client is timed
                         await to_thread.run_sync(taker.add, batch, limiter=threads)
                         batch, size = [], 0
-                    deadline.reschedule(loop.time() + patience.left_s())
+                    deadline.reschedule(loop.time() + timeout.left_s())
                     began = time.monotonic()
         except TimeoutError as error:
-            raise patience.stalled() from error
+            raise timeout.stalled() from error
         await to_thread.run_sync(_finish, taker, batch, limiter=threads)
 
 

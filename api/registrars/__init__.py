@@ -50,7 +50,7 @@ class PublishedExposure:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RegistrationOutcome:
     """What became of one exposure; `pending` means that the registrar has it but does not show it yet."""
 
     state: RegistrationState
@@ -67,7 +67,7 @@ class Registrar(Protocol):
     def project(self, place: SessionPlace) -> Path:
         """Return where the session's project lies, or will lie."""
 
-    def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, Outcome]:
+    def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, RegistrationOutcome]:
         """Show exposures, and return what became of each, by its number.
 
         Raises

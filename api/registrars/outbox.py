@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Exists, and_, exists, insert, select, update
 
 from api.database.engine import Database
 from api.database.tables import add_event, exposure_records, exposures, files, projects, registrations, sessions
-from api.registrars import Outcome, PublishedExposure, SessionPlace
+from api.registrars import PublishedExposure, RegistrationOutcome, SessionPlace
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.protocol import RegistrationState, SessionState
 
@@ -21,7 +21,7 @@ UNSETTLED = (RegistrationState.PENDING, RegistrationState.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class PendingBatch:
     """Exposures of one session, in the order of their publication."""
 
     session_id: int
@@ -57,7 +57,7 @@ class Outbox:
         self._data = data
         self._registrar = registrar
 
-    def batches(self, limit: int, without: Collection[int]) -> list[Batch]:
+    def batches(self, limit: int, without: Collection[int]) -> list[PendingBatch]:
         """Return up to `limit` unsettled exposures, oldest first, by session, without the rows that must wait."""
         self._settle_superseded()
         query = (
@@ -99,11 +99,11 @@ class Outbox:
                 attempts.setdefault(row.session_id, {})[row.id] = row.attempts
                 places[row.session_id] = self._place(row.name)
         return [
-            Batch(session_id, places[session_id], tuple(group), attempts[session_id])
+            PendingBatch(session_id, places[session_id], tuple(group), attempts[session_id])
             for session_id, group in found.items()
         ]
 
-    def settle(self, batch: Batch, outcomes: Mapping[int, Outcome]) -> None:
+    def settle(self, batch: PendingBatch, outcomes: Mapping[int, RegistrationOutcome]) -> None:
         """Write down what became of a batch."""
         by_number = {exposure.number: exposure for exposure in batch.exposures}
         settled = {n: outcome for n, outcome in outcomes.items() if outcome.state is not RegistrationState.PENDING}
@@ -124,7 +124,7 @@ class Outbox:
                     f"{self._registrar}: {outcome.detail}" if outcome.detail else self._registrar,
                 )
 
-    def explain(self, batch: Batch, reason: str) -> None:
+    def explain(self, batch: PendingBatch, reason: str) -> None:
         """Say why a batch is still pending."""
         with self._database.write() as connection:
             connection.execute(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.registrars import Outcome, PublishedExposure, SessionPlace
+from api.registrars import PublishedExposure, RegistrationOutcome, SessionPlace
 from api.registrars.float32 import registered_micrograph
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star, write_star
@@ -54,19 +54,19 @@ class RelionRegistrar:
         """Leave the STAR file as it is, complete after every batch; return whether it will stay so."""
         return ended
 
-    def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, Outcome]:
+    def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, RegistrationOutcome]:
         """List exposures in the session's STAR file, which is replaced in one step."""
         listing = self._listing(place)
-        outcomes: dict[int, Outcome] = {}
+        outcomes: dict[int, RegistrationOutcome] = {}
         for exposure in exposures:
             try:
                 row = self._row(place, exposure)
             except (FileNotFoundError, ValueError) as error:
-                outcomes[exposure.number] = Outcome(RegistrationState.FAILED, str(error))
+                outcomes[exposure.number] = RegistrationOutcome(RegistrationState.FAILED, str(error))
                 continue
             row["rlnOpticsGroup"] = _optics_group(listing, exposure.record)
             listing.micrographs[Path(row["rlnMicrographName"]).name] = row
-            outcomes[exposure.number] = Outcome(RegistrationState.REGISTERED)
+            outcomes[exposure.number] = RegistrationOutcome(RegistrationState.REGISTERED)
         tables = {OPTICS: list(listing.optics.values()), MICROGRAPHS: list(listing.micrographs.values())}
         make_file(self.project(place) / STAR, lambda temporary: write_star(temporary, tables))
         return outcomes

@@ -14,8 +14,8 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.database.engine import Database
-from api.registrars import Outcome, Registrar, RegistrarUnavailable
-from api.registrars.outbox import Batch, Outbox
+from api.registrars import Registrar, RegistrarUnavailable, RegistrationOutcome
+from api.registrars.outbox import Outbox, PendingBatch
 from api.registrars.relion import RelionRegistrar
 from api.registrars.scipion import ScipionRegistrar
 from api.registrars.settings import RegistrarSettings
@@ -65,7 +65,7 @@ class RegistrarRunner:
         self._data = data.absolute()
         self._leader = FileLock(data / "registrars.lock")
         self._stopping = threading.Event()
-        self._workers: list[Worker] = []
+        self._workers: list[RegistrarThread] = []
 
     @property
     def alive(self) -> bool:
@@ -80,7 +80,9 @@ class RegistrarRunner:
         """Begin to work, in threads."""
         self._stopping.clear()
         for registrar in make_registrars(self._settings, self._data):
-            worker = Worker(registrar, Outbox(self._database, self._data, registrar.name), self._leader, self._stopping)
+            worker = RegistrarThread(
+                registrar, Outbox(self._database, self._data, registrar.name), self._leader, self._stopping
+            )
             self._workers.append(worker)
             worker.thread.start()
 
@@ -93,7 +95,7 @@ class RegistrarRunner:
         self._leader.release()
 
 
-class Worker:
+class RegistrarThread:
     """One registrar's thread."""
 
     def __init__(self, registrar: Registrar, outbox: Outbox, leader: FileLock, stopping: threading.Event) -> None:
@@ -162,7 +164,7 @@ class Worker:
         now = time.monotonic()
         return [number for number, moment in self._retry_at.items() if moment > now]
 
-    def _settle(self, batch: Batch, outcomes: dict[int, Outcome]) -> None:
+    def _settle(self, batch: PendingBatch, outcomes: dict[int, RegistrationOutcome]) -> None:
         for number, outcome in outcomes.items():
             if outcome.state is RegistrationState.FAILED:
                 self._retry_at[number] = time.monotonic() + delay_s(batch.attempts[number])

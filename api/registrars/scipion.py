@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.registrars import Outcome, PublishedExposure, RegistrarUnavailable, SessionPlace
+from api.registrars import PublishedExposure, RegistrarUnavailable, RegistrationOutcome, SessionPlace
 from api.registrars.float32 import registered_micrograph
 from api.registrars.reader_names import reader_name
 from api.registrars.scipion_bridge import ask, find_installation
@@ -73,7 +73,7 @@ class ScipionRegistrar:
         installation = find_installation(self._scipion)
         ask(installation, {"do": "check"}, log=self._projects / "bridge.log", timeout_s=CHECK_TIMEOUT_S)
 
-    def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, Outcome]:
+    def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, RegistrationOutcome]:
         """Tell the follower of exposures it has not been told of; return what it has answered.
 
         Raises
@@ -83,7 +83,7 @@ class ScipionRegistrar:
         """
         journal = self._journal(place)
         journal.read_answers()
-        outcomes: dict[int, Outcome] = {}
+        outcomes: dict[int, RegistrationOutcome] = {}
         entries = []
         for exposure in exposures:
             if not _must_be_told(journal, exposure):
@@ -91,7 +91,7 @@ class ScipionRegistrar:
             try:
                 entries.append(self._entry(place, exposure))
             except (FileNotFoundError, ValueError) as error:
-                outcomes[exposure.number] = Outcome(RegistrationState.FAILED, str(error))
+                outcomes[exposure.number] = RegistrationOutcome(RegistrationState.FAILED, str(error))
         journal.tell(entries)
         told = [exposure for exposure in exposures if exposure.number not in outcomes]
         outcomes |= {exposure.number: _outcome(journal, exposure) for exposure in told}
@@ -182,14 +182,14 @@ def _must_be_told(journal: SessionJournal, exposure: PublishedExposure) -> bool:
     return told is None or (answer is not None and bool(answer.error) and answer.seq >= told)
 
 
-def _outcome(journal: SessionJournal, exposure: PublishedExposure) -> Outcome:
+def _outcome(journal: SessionJournal, exposure: PublishedExposure) -> RegistrationOutcome:
     key = reader_name(exposure.micrograph_name), exposure.record.revision
     told, answer = journal.told(*key), journal.answer(*key)
     if answer is not None and not answer.error:
-        return Outcome(RegistrationState.REGISTERED)
+        return RegistrationOutcome(RegistrationState.REGISTERED)
     if answer is not None and told is not None and answer.seq >= told:
-        return Outcome(RegistrationState.FAILED, answer.error)
-    return Outcome(RegistrationState.PENDING, answer.error if answer else "")
+        return RegistrationOutcome(RegistrationState.FAILED, answer.error)
+    return RegistrationOutcome(RegistrationState.PENDING, answer.error if answer else "")
 
 
 def _why_not_alive(answer: dict[str, Any]) -> str:
