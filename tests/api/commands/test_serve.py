@@ -30,7 +30,9 @@ def cryoferry(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         (Address(), True),
         (Address(host="::1"), True),
+        (Address(host="[::1]"), True),
         (Address(host="localhost"), True),
+        (Address(host="LOCALHOST"), True),
         (Address(host="127.1.2.3"), True),
         (Address(host="0.0.0.0"), False),
         (Address(host="::"), False),
@@ -70,6 +72,14 @@ def test_one_receiver_a_data_folder(receiver) -> None:
             pass
     with prepared(ReceiverSettings(data=receiver.data)):
         pass
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_address_may_have_brackets(host: str) -> None:
+    address = Address(host=host, port=0)
+    with listen(address) as listening:
+        assert listening.getsockname()[0] == "::1"
+    assert address.url(8642) == "http://[::1]:8642"
 
 
 def test_what_keeps_it_from_starting(tmp_path: Path) -> None:
