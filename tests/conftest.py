@@ -9,13 +9,15 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.running import free_port
+from tests.waiting import wait_until
 
 START_TIMEOUT_S = 60
 
@@ -57,11 +59,12 @@ class ThreadReceiver:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._thread.start()
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._server.started:
-            assert self._thread.is_alive(), "the receiver did not start; its log tells why"
-            assert time.monotonic() < deadline, "the receiver did not start in time"
-            time.sleep(0.005)
+        wait_until(
+            lambda: self._server.started,
+            "the receiver's start; its log says why",
+            pause_s=0.005,
+            alive=self._thread.is_alive,
+        )
 
     def token(self, scope: str = "agent", session: str | None = None) -> str:
         from api.access.tokens import Scope, create_token
@@ -73,12 +76,6 @@ class ThreadReceiver:
         self._thread.join(START_TIMEOUT_S)
         self._socket.close()
         assert not self._thread.is_alive(), "the receiver did not stop"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @dataclass

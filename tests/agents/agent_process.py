@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.waiting import wait_until
 
 ACQUISITION = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83")
 QUICK = ("--settle-seconds", "0.3", "--scan-seconds", "0.2", "--work-reserve-bytes", "0", "--device", "cpu")
@@ -86,12 +87,11 @@ class AgentProcess:
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for a condition; the log tells why it did not come."""
-        deadline = time.monotonic() + TIMEOUT_S
-        while not condition():
-            alive = self.process.poll() is None
-            assert time.monotonic() < deadline, f"{what} did not come: {self.states()}\n{self.log.read_text()}"
-            assert alive or condition(), f"the agent ended before {what}:\n{self.log.read_text()}"
-            time.sleep(0.02)
+        wait_until(
+            condition,
+            lambda: f"{what}; the agent's states: {self.states()}; its log:\n{self.log.read_text()}",
+            alive=lambda: self.process.poll() is None,
+        )
 
     def wait(self) -> int:
         """Wait for its own end and return its exit code."""

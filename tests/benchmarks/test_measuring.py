@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks.errors import NothingToMeasure, ProgramFailed
 from benchmarks.measuring import measure
+from tests.running import has_ended
+from tests.waiting import wait_until
 
 MB = 1_000_000
 
@@ -74,13 +75,7 @@ def test_an_interrupted_benchmark_leaves_no_program_behind(tmp_path):
         f"measure([sys.executable, '-c', {inner!r}], cwd=Path({str(tmp_path)!r}), log=Path({str(tmp_path / 'log')!r}))"
     )
     process = subprocess.Popen([sys.executable, "-c", outer], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while not (child.exists() and child.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    pid = int(child.read_text())
+    pid = int(wait_until(lambda: child.exists() and child.read_text(), "the measured program's start"))
     process.send_signal(signal.SIGINT)
     process.wait(20)
-    while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
-        time.sleep(0.05)
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    wait_until(lambda: has_ended(pid), "the measured program's end")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import ssl
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 import trustme
+
+from tests.running import free_port, is_listening
+from tests.waiting import wait_until
 
 STOP_SECONDS = 60
 
@@ -23,7 +24,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = self._free_port()
+        self.port = free_port()
         self.running: list[subprocess.Popen[bytes]] = []
         self.started = ""
         authority = trustme.CA()
@@ -48,12 +49,6 @@ class Place:
             "cryoferry session start mysession --to https://vm.example.org:8642 --token-file mysession.token",
         ):
             self.run(command)
-
-    @staticmethod
-    def _free_port() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
 
     def _make_movies(self) -> None:
         from preprocess.simulation import SimulationSettings, simulate_movie
@@ -125,14 +120,11 @@ class Place:
                 ["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment, stderr=subprocess.DEVNULL
             )
         )
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            assert self.running[0].poll() is None, f"ended at once: {command}"
-            time.sleep(0.1)
-        raise AssertionError(f"never listened: {command}")
+        wait_until(
+            lambda: is_listening(self.port),
+            f"a listener on port {self.port}: {command}",
+            alive=lambda: self.running[0].poll() is None,
+        )
 
     def stop(self) -> None:
         for process in self.running:

@@ -12,6 +12,7 @@ import pytest
 from chaos_proxy import ChaosProxy
 from sent_files import Watching, assert_arrived, make, start_sending
 
+from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.wire.chunks import CHUNK_BYTES
 
@@ -22,8 +23,7 @@ def kill_in_the_middle(victim, receiver, proxy, file, data_plane):
     """Start to send, and kill one side, or both, once something is on its way."""
     sending = start_sending(f"http://127.0.0.1:{proxy.port}", receiver.token(), file)
     until_bytes = proxy.sent_bytes + random.uniform(0.2, 2) * CHUNK_BYTES
-    while proxy.sent_bytes < until_bytes and sending.poll() is None:
-        time.sleep(0.005)
+    wait_until(lambda: proxy.sent_bytes >= until_bytes or sending.poll() is not None, "bytes on their way")
     if victim != "receiver":
         sending.kill()
         assert sending.wait() in (-signal.SIGKILL, 0)  # it may have been quicker

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from tests.agents.agent_process import AgentProcess, lay, listing, make_movies
+from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.wire.digest import file_digest
 
@@ -113,14 +114,16 @@ def _kill_at_random(whole: WholePath, movies: list[Path]) -> Counter[str]:
 
 
 def _wait_until_registered(client: ReceiverClient, movie_count: int) -> list[Any]:
-    deadline = time.monotonic() + REGISTERED_TIMEOUT_S
-    while True:
-        exposures = list(_all_exposures(client))
-        states = Counter(entry.state.value for exposure in exposures for entry in exposure.registrations)
-        if states == {"registered": 2 * movie_count}:
-            return exposures
-        assert time.monotonic() < deadline, f"{len(exposures)} published, registrations {states}"
-        time.sleep(0.3)
+    def states() -> Counter[str]:
+        return Counter(entry.state.value for exposure in _all_exposures(client) for entry in exposure.registrations)
+
+    wait_until(
+        lambda: states() == {"registered": 2 * movie_count},
+        lambda: f"{movie_count} exposures registered twice each: {states()}",
+        timeout_s=REGISTERED_TIMEOUT_S,
+        pause_s=0.1,
+    )
+    return list(_all_exposures(client))
 
 
 def _all_exposures(client: ReceiverClient) -> Iterator[Any]:
@@ -132,10 +135,7 @@ def _all_exposures(client: ReceiverClient) -> Iterator[Any]:
 
 
 def _wait_until_closed(client: ReceiverClient) -> None:
-    deadline = time.monotonic() + REGISTERED_TIMEOUT_S
-    while not client.session("s").closed:
-        assert time.monotonic() < deadline, "the sets were not closed"
-        time.sleep(0.3)
+    wait_until(lambda: client.session("s").closed, "closed sets", timeout_s=REGISTERED_TIMEOUT_S, pause_s=0.1)
 
 
 def _check_files(files: Path, exposures: list[Any]) -> None:

@@ -7,13 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from chaos_proxy import ChaosProxy
 from scripted_server import scripted
 
+from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.download.fetcher import Fetcher
 from transfer.upload.file_to_send import FileToSend
@@ -161,9 +161,11 @@ def test_a_killed_fetch_goes_on_where_it_was(receiver, committed, content, tmp_p
         command = [*fetch, "--out", str(tmp_path / "out"), "--connections", "1"]
         environment = {**os.environ, "CRYOFERRY_TOKEN": receiver.token()}
         with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as killed:
-            while proxy.answered_bytes < 1.3 * CHUNK_BYTES:
-                assert killed.poll() is None
-                time.sleep(0.005)
+            wait_until(
+                lambda: proxy.answered_bytes >= 1.3 * CHUNK_BYTES,
+                "more than a chunk",
+                alive=lambda: killed.poll() is None,
+            )
             killed.kill()
         assert killed.returncode == -signal.SIGKILL
         assert visible(tmp_path / "out") == {}

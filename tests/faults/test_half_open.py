@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 from chaos_proxy import ChaosProxy
 
+from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.download.fetcher import Fetcher
 from transfer.pace.congestion import CongestionLimits
@@ -26,13 +26,6 @@ def file(tmp_path):
     path = tmp_path / "source.mrc"
     path.write_bytes(os.urandom(SIZE_BYTES))
     return FileToSend(path, "grid1", "file.mrc")
-
-
-def wait_until(condition, what):
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, what
-        time.sleep(0.02)
 
 
 def descriptors_below(folder):

@@ -12,6 +12,7 @@ import pytest
 from chaos_proxy import ChaosProxy
 from sent_files import Watching, assert_arrived, make, start_sending, visible
 
+from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.pace.congestion import CongestionLimits
 from transfer.upload.exchange import CORRUPT_TRIES
@@ -232,9 +233,9 @@ def test_after_a_killed_sender_only_what_was_in_flight_is_sent_again(receiver, t
     with ChaosProxy(receiver.port, bytes_per_s=10e6) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
         first = start_sending(url, receiver.token(), file)
-        while proxy.sent_bytes < 3.5 * CHUNK_BYTES:
-            assert first.poll() is None
-            time.sleep(0.005)
+        wait_until(
+            lambda: proxy.sent_bytes >= 3.5 * CHUNK_BYTES, "three chunks and more", alive=lambda: first.poll() is None
+        )
         first.kill()
         assert first.wait() == -signal.SIGKILL
         assert visible(receiver.data) == {}

@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
@@ -14,6 +13,7 @@ import psutil
 import pytest
 
 from api.http.slow_clients import GuardedProtocol
+from tests.waiting import wait_until
 
 SLOW_CLIENTS = 200
 HELD_BYTES = 256 << 10  # of its body each of them has sent
@@ -110,10 +110,8 @@ def test_many_silent_clients_take_bounded_memory_and_stop_nobody(receiver_proces
     before_bytes = memory().rss
     with Slow(receiver_process.port, wire.http.headers["Authorization"], SLOW_CLIENTS, trickling=False):
         # All of them are being served: each file has its part file.
-        until = time.monotonic() + 60
-        while len(list((receiver_process.data / "incoming").iterdir())) < SLOW_CLIENTS // 4:
-            assert time.monotonic() < until, "not all of the slow ones were heard"
-            time.sleep(0.02)
+        incoming = receiver_process.data / "incoming"
+        wait_until(lambda: len(list(incoming.iterdir())) >= SLOW_CLIENTS // 4, "the part files of the slow clients")
         for number in range(5):
             assert wire.put_file(f"fast{number}", os.urandom(ANNOUNCED_BYTES)).status_code == 201
         grown_bytes = memory().rss - before_bytes

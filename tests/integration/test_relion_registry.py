@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from api.registrars.runner import RegistrarRunner
 from api.registrars.settings import RegistrarSettings
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.relion,
@@ -42,11 +42,8 @@ def register(publisher: Any, **other: Any) -> Path:
     publisher.publish("plain", revision=2, image=blobs())
     runner = RegistrarRunner(RegistrarSettings(), publisher.database, publisher.data)
     runner.start()
-    deadline = time.monotonic() + 20
-    while publisher.count("relion", "registered") < 4 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: publisher.count("relion", "registered") == 4, "four registered exposures")
     runner.stop()
-    assert publisher.count("relion", "registered") == 4
     return Path(publisher.project("relion"))
 
 

@@ -13,14 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import wait_until
+
 pytestmark = [pytest.mark.scipion, pytest.mark.timeout(240)]
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
 
 
 def follower_pid(publisher: Any) -> int | None:
@@ -42,7 +37,7 @@ def registered(publisher: Any) -> int:
 
 def end(publisher: Any) -> None:
     publisher.set_session_state("ended")
-    wait_for(lambda: publisher.closed("scipion"), "the session's project is closed")
+    wait_until(lambda: publisher.closed("scipion"), "the session's project is closed")
 
 
 def test_every_micrograph_exactly_once_whatever_is_killed(
@@ -52,7 +47,7 @@ def test_every_micrograph_exactly_once_whatever_is_killed(
     for number in range(3):
         publisher.publish(f"first_{number}", seed=number)
     receiver = registrar_process()
-    wait_for(lambda: registered(publisher) == 3, "the first micrographs are registered")
+    wait_until(lambda: registered(publisher) == 3, "the first micrographs are registered")
 
     for number, victims in enumerate(("follower", "receiver", "both")):
         for label in "abc":
@@ -65,7 +60,7 @@ def test_every_micrograph_exactly_once_whatever_is_killed(
             receiver.kill()
             receiver.wait()
             receiver = registrar_process()
-    wait_for(lambda: registered(publisher) == 12, "all are registered")
+    wait_until(lambda: registered(publisher) == 12, "all are registered")
     end(publisher)
 
     (run,) = inspect(project_of(publisher))["runs"]
@@ -83,7 +78,7 @@ def live(publisher: Any, registrar_process: Callable[[], subprocess.Popen[bytes]
     publisher.publish("one", seed=6)
     publisher.publish("two words", seed=1, dtype="float32", ctf=True)
     registrar_process()
-    wait_for(lambda: registered(publisher) == 2, "two micrographs are registered")
+    wait_until(lambda: registered(publisher) == 2, "two micrographs are registered")
     return publisher
 
 
@@ -131,8 +126,8 @@ def test_late_data_revisions_and_other_pixel_sizes(
     live.publish("one", revision=2, seed=3, shape=(32, 48), pixel_size=2.12)
     live.publish("two words", revision=2, seed=4)
     live.reopen_project()
-    wait_for(lambda: registered(live) == 5, "late micrographs are registered")
-    wait_for(lambda: live.closed("scipion"), "the project is closed again")
+    wait_until(lambda: registered(live) == 5, "late micrographs are registered")
+    wait_until(lambda: live.closed("scipion"), "the project is closed again")
 
     run, downstream = inspect(project_of(live))["runs"]
     assert (run["status"], downstream["status"]) == ("finished", "finished")
@@ -160,7 +155,7 @@ def test_a_look_from_another_pid_namespace_closes_nothing(
     (run,) = inspect(project_of(live))["runs"]
     assert run["outputs"]["outputMicrographs"]["stream"] == "open"
     live.publish("three", seed=5)
-    wait_for(lambda: registered(live) == 3, "the follower goes on")
+    wait_until(lambda: registered(live) == 3, "the follower goes on")
 
 
 def test_who_is_stopped_by_hand_stays_stopped_until_continued(
@@ -168,9 +163,12 @@ def test_who_is_stopped_by_hand_stays_stopped_until_continued(
 ) -> None:
     run_in_scipion("scipion_user.py", str(project_of(live)), "stop")
     live.publish("three", seed=5)
-    wait_for(lambda: any("choose Continue there" in detail for detail in live.details("scipion")), "the reason is told")
+    wait_until(
+        lambda: any("choose Continue there" in detail for detail in live.details("scipion")),
+        "the reason in its details",
+    )
     assert registered(live) == 2
     run_in_scipion("scipion_user.py", str(project_of(live)), "continue")
-    wait_for(lambda: registered(live) == 3, "the follower goes on")
+    wait_until(lambda: registered(live) == 3, "the follower goes on")
     (run,) = inspect(project_of(live))["runs"]
     assert (run["outputs"]["outputMicrographs"]["size"], run["outputs"]["outputMicrographs"]["stream"]) == (3, "open")

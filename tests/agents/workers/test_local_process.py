@@ -21,6 +21,8 @@ from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
+from tests.running import has_ended
+from tests.waiting import wait_until
 
 CHOSEN = ChosenAlignment(
     settings=AlignmentSettings(device="cpu"),
@@ -47,10 +49,9 @@ def worker() -> Iterator[LocalProcessWorker]:
 
 def kill_when_started(worker: LocalProcessWorker, after_s: float) -> threading.Thread:
     def kill() -> None:
-        while worker.pid is None:
-            time.sleep(0.01)
+        pid = wait_until(lambda: worker.pid, "the worker's start")
         time.sleep(after_s)
-        os.kill(worker.pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -121,7 +122,4 @@ def test_a_worker_dies_with_its_agent(tmp_path: Path) -> None:
         pid = int(agent.stdout.readline())
         assert Path(f"/proc/{pid}").exists()
         agent.kill()
-    deadline = time.monotonic() + 60
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0]:
-        assert time.monotonic() < deadline, "the worker outlives its agent"
-        time.sleep(0.05)
+    wait_until(lambda: has_ended(pid), "the worker's end after its agent's")

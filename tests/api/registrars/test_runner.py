@@ -13,6 +13,7 @@ from api.database.tables import events
 from api.registrars.runner import LONGEST_DELAY_S, RegistrarRunner, delay_s
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star
+from tests.waiting import wait_until
 from transfer.disk import FileLock
 
 
@@ -34,11 +35,8 @@ def start(publisher: Any) -> Iterator[Callable[..., RegistrarRunner]]:
         database.close()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.02)
+def wait_for_count(publisher: Any, count: int, state: str) -> None:
+    wait_until(lambda: publisher.count("relion", state) == count, f"{count} exposures {state}")
 
 
 def star(publisher: Any) -> dict[str, list[dict[str, str]]]:
@@ -61,15 +59,15 @@ def test_each_exposure_once_in_its_newest_revision(publisher: Any, start: Callab
         publisher.publish(label)
     publisher.publish("b", revision=2, seed=2)  # overtakes the first before anybody saw it
     runner = start()
-    wait_for(lambda: publisher.count("relion", "registered") == 4)
+    wait_for_count(publisher, 4, "registered")
     publisher.publish("c", revision=2, pixel_size=0.83)
-    wait_for(lambda: publisher.count("relion", "registered") == 5)
+    wait_for_count(publisher, 5, "registered")
     runner.stop()
     assert not runner.alive
 
     publisher.publish("d", pixel_size=0.83)
     start()
-    wait_for(lambda: publisher.count("relion", "registered") == 6)
+    wait_for_count(publisher, 6, "registered")
     rows = star(publisher)["micrographs"]
     assert {row["rlnMicrographName"]: row["rlnOpticsGroup"] for row in rows} == {
         "micrographs/a.mrc": "1",
@@ -90,12 +88,12 @@ def test_a_broken_scipion_says_why_and_holds_nothing_else_up(
 ) -> None:
     publisher.publish("a")
     runner = start(scipion=tmp_path / "nowhere")
-    wait_for(lambda: publisher.count("relion", "registered") == 1)
-    wait_for(lambda: "there is no Scipion at" in "".join(publisher.details("scipion")))
+    wait_for_count(publisher, 1, "registered")
+    wait_until(lambda: "there is no Scipion at" in "".join(publisher.details("scipion")), "the registration's failure")
     assert publisher.count("scipion", "pending") == 1
     assert runner.alive
     assert runner.health()["relion"] == "ok"
-    wait_for(lambda: "make scipion" in runner.health()["scipion"])
+    wait_until(lambda: "make scipion" in runner.health()["scipion"], "the hint in the registrar's health")
 
 
 @pytest.mark.parametrize("said", ["", "not json", '{"ok": false, "error": "no domain"}'])
@@ -108,8 +106,9 @@ def test_an_interpreter_without_the_plugin(
     publisher.publish("a")
     runner = start(scipion=python, relion=False)
     expected = "Scipion: no domain" if "error" in said else "No module named cryoferry_scipion"
-    wait_for(lambda: expected in "".join(publisher.details("scipion")))
-    wait_for(lambda: expected in runner.health()["scipion"])  # told a moment after the exposure's details
+    wait_until(lambda: expected in "".join(publisher.details("scipion")), expected)
+    # A moment after the exposure's details.
+    wait_until(lambda: expected in runner.health()["scipion"], expected)
 
 
 def test_a_failed_exposure_is_tried_again_while_others_go_on(
@@ -122,11 +121,11 @@ def test_a_failed_exposure_is_tried_again_while_others_go_on(
     content = committed.read_bytes()
     committed.write_bytes(content[:2000])
     start()
-    wait_for(lambda: publisher.count("relion", "registered") == 1)
-    wait_for(lambda: publisher.count("relion", "failed") == 1)
+    wait_for_count(publisher, 1, "registered")
+    wait_for_count(publisher, 1, "failed")
     assert [row["rlnMicrographName"] for row in star(publisher)["micrographs"]] == ["micrographs/b.mrc"]
     committed.write_bytes(content)
-    wait_for(lambda: publisher.count("relion", "registered") == 2)
+    wait_for_count(publisher, 2, "registered")
     with publisher.database.read() as connection:
         kinds = connection.execute(select(events.c.kind).order_by(events.c.id)).scalars().all()
     assert kinds.count("exposure-registered") == 2
@@ -137,12 +136,12 @@ def test_a_project_is_closed_when_its_session_has_ended(publisher: Any, start: C
     publisher.registrars = ("relion",)
     publisher.publish("a")
     start()
-    wait_for(lambda: publisher.count("relion", "registered") == 1)
+    wait_for_count(publisher, 1, "registered")
     assert Path(publisher.project("relion")) == publisher.folder / "relion"
     time.sleep(1.2)  # longer than the runner takes to look after its projects
     assert not publisher.closed("relion")
     publisher.set_session_state("ended")
-    wait_for(lambda: publisher.closed("relion"))
+    wait_until(lambda: publisher.closed("relion"), "the closed project")
 
 
 def test_one_process_works_and_another_takes_over(publisher: Any, start: Callable[..., RegistrarRunner]) -> None:
@@ -155,4 +154,4 @@ def test_one_process_works_and_another_takes_over(publisher: Any, start: Callabl
     assert runner.alive
     assert publisher.count("relion", "pending") == 1
     first.release()
-    wait_for(lambda: publisher.count("relion", "registered") == 1)
+    wait_for_count(publisher, 1, "registered")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.running import free_port
 
 ON_BOTH_DATA_PLANES = {"test_bodies", "test_compressed_bodies", "test_upload_machine"}
 ON_BOTH_DATABASES = {"test_upload_answers", "test_session_answers", "test_agent_answers", "test_racing"}
@@ -50,8 +51,7 @@ class Cluster:
             user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
             os.chown(self._folder, user.pw_uid, user.pw_gid)
             self._user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            self._port = listening.getsockname()[1]
+        self._port = free_port()
         initdb = ("initdb", "--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "cryoferry")
         self._run(*initdb, "-D", self._folder / "data")
         self.start()

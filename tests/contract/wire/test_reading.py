@@ -7,6 +7,8 @@ import struct
 import time
 from pathlib import Path
 
+from tests.waiting import wait_until
+
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -41,10 +43,7 @@ def test_no_descriptor_stays_open_whenever_the_client_leaves(receiver, wire) -> 
         link.close()
     with wire.http.stream("GET", "/v1/files/s1/large") as answer:
         assert answer.is_success  # left by the client library, too
-    deadline = time.monotonic() + 60
-    while open_descriptors(file):
-        assert time.monotonic() < deadline, f"{open_descriptors(file)} descriptors are still open"
-        time.sleep(0.01)
+    wait_until(lambda: not open_descriptors(file), lambda: f"{open_descriptors(file)} descriptors are still open")
     assert wire.http.get("/v1/files/s1/large").content == bytes(8_000_000)
 
 
@@ -101,8 +100,5 @@ def test_a_client_that_does_not_read_loses_its_answer(receiver, wire, monkeypatc
     link = ask(receiver, wire, "large")
     file = receiver.data.resolve() / "sessions/s1/files/large"
     assert link.recv(1)
-    deadline = time.monotonic() + 60
-    while open_descriptors(file):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not open_descriptors(file), "the end of the answer that nobody reads")
     link.close()

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.pace.congestion import CongestionLimits
 from transfer.upload.file_to_send import FileToSend
@@ -273,9 +274,11 @@ def test_a_sender_killed_before_its_file_changed_size_blocks_nothing(receiver, s
     command = [sys.executable, "-m", "cryoferry", "send", file.source, "--to", receiver.url, "--session", "grid1"]
     environment = {**os.environ, "CRYOFERRY_TOKEN": receiver.token()}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as killed:
-        while not any(part.stat().st_blocks for part in (receiver.data / "incoming").iterdir()):
-            time.sleep(0.01)
-            assert killed.poll() is None
+        wait_until(
+            lambda: any(part.stat().st_blocks for part in (receiver.data / "incoming").iterdir()),
+            "the first bytes",
+            alive=lambda: killed.poll() is None,
+        )
         killed.kill()
     file.source.write_bytes(os.urandom(LARGE))
     sender.send(file)

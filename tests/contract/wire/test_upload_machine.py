@@ -11,7 +11,6 @@ import os
 import socket
 import stat
 import struct
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -36,6 +35,7 @@ from tests.contract.wire import upload_requests as ask
 from tests.contract.wire.upload_house import House, is_locked
 from tests.contract.wire.upload_model import COMMITTED, GONE, RECEIVING, Expected, SessionModel, Upload, body_of
 from tests.contract.wire.upload_requests import Request, checked
+from tests.waiting import wait_until
 from transfer.wire.chunks import CHUNK_BYTES, split
 from transfer.wire.digest import CHUNKED, root_digest
 
@@ -323,10 +323,11 @@ class UploadMachine(RuleBasedStateMachine):
 
     def wait_until_locked(self, upload_id: UUID, wanted: bool) -> None:
         """Wait until a request is writing an upload's first chunk, or none is."""
-        until = time.monotonic() + 60
-        while (part := self.house.part_of(upload_id)) is None or is_locked(part) != wanted:
-            assert time.monotonic() < until, f"upload {upload_id} is {'not ' if wanted else ''}written to"
-            time.sleep(0.002)
+        wait_until(
+            lambda: (part := self.house.part_of(upload_id)) is not None and is_locked(part) == wanted,
+            f"{'a request that writes' if wanted else 'no request that writes'} to upload {upload_id}",
+            pause_s=0.002,
+        )
 
     @rarely
     @rule(upload=UPLOADS, is_old=st.booleans())

@@ -8,13 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
 from chaos_proxy import ChaosProxy
 
 import cryoferry as front_door
+from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.commands.planned_files import plan
 from transfer.connections.tcp import congestion_control
@@ -192,9 +192,9 @@ def test_an_interrupted_send_says_so_and_continues_the_next_time(receiver, token
         command = [sys.executable, "-m", "cryoferry", "send", "big.mrc", *slowly]
         environment = {**os.environ, "CRYOFERRY_TOKEN": token}
         with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as first:
-            while proxy.sent_bytes < 1.5 * CHUNK_BYTES:
-                assert first.poll() is None
-                time.sleep(0.01)
+            wait_until(
+                lambda: proxy.sent_bytes >= 1.5 * CHUNK_BYTES, "a chunk and more", alive=lambda: first.poll() is None
+            )
             first.send_signal(signal.SIGINT)
             first.communicate()
         assert first.returncode == 130
