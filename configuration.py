@@ -18,7 +18,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -28,14 +28,19 @@ INHERITS: Mapping[str, tuple[str, ...]] = {
     "status": ("watch", "send"),
     "retry": ("watch", "send"),
     "doctor": ("watch", "send"),
+    "session.start": ("watch", "send"),
+    "session.end": ("watch", "send"),
+    "session.reopen": ("watch", "send"),
 }
-"""Sections that take what they know from others, the first one first, where they say nothing themselves."""
+"""Sections that use the keys of other sections, the first one first, where they have no value of their own."""
 
-_WHERE = frozenset({"to", "session", "token_file", "ca", "work"})
-"""All that commands about an agent inherit: where it works and for whom, not how it aligns."""
+_WHERE = frozenset({"to", "session", "token_file", "ca", "clear_text", "work"})
+"""All that the other commands use of [watch] and [send]: where the agent and the receiver are, not how to align."""
 
 _PREFIX = "CRYOFERRY_"
 _SECRET_KEY = re.compile(r"(token|secret|password)$")
+_TELLING_CHARACTERS = 3
+"""A value that is shorter stands in messages by chance."""
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
 
 
@@ -51,11 +56,20 @@ class ConfigError(Exception):
             self.hint = hint
 
 
-class Setting(NamedTuple):
-    """A configured value (TOML's own type, or the environment's string) and the file or variable that says it."""
+class ConfiguredValue(NamedTuple):
+    """A configured value (TOML's own type, or the environment's string), and where it stands."""
 
     value: Any
     source: str
+    """The file, or `$` and the name of the environment variable."""
+    section: str = ""
+    """The section that holds it, which another may have inherited it from."""
+
+    def place(self, key: str) -> str:
+        """Return where the value stands, for a message."""
+        if self.source.startswith("$"):
+            return f"the environment variable {self.source[1:]}"
+        return f"`{key}` in [{self.section}] of {self.source}"
 
     def shown(self, key: str) -> Any:
         """Return the value as it may be printed: a secret is `***`."""
@@ -64,7 +78,7 @@ class Setting(NamedTuple):
         return _URL_PASSWORD.sub(r"\1:***@", self.value) if isinstance(self.value, str) else self.value
 
 
-Sections = dict[str, dict[str, Setting]]
+Sections = dict[str, dict[str, ConfiguredValue]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,57 @@ class Configuration:
                 branch = branch.setdefault(part, {})
             branch.update({key: setting.value for key, setting in settings.items()})
         return tree
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One run of the command, as `obj` of the command line's context: what is configured, and which command runs.
+
+    Attributes
+    ----------
+    configuration
+        What was configured for the command that runs; for `config`, for all commands.
+    all_commands
+        Returns every command by its section: this imports them all.
+    context
+        The context of the command that runs, once it runs.
+    """
+
+    configuration: Configuration
+    all_commands: Callable[[], Mapping[str, Any]]
+    context: Any = None
+
+    def setting(self, context: Any, key: str) -> ConfiguredValue | None:
+        """Return where an option's value comes from, or None: from a flag, or from its default."""
+        source = context.get_parameter_source(key)
+        if source is None or source.name != "DEFAULT_MAP":
+            return None
+        return self.configuration.sections.get(section_of(context), {}).get(key)
+
+    def places_of(self, message: str) -> list[str]:
+        """Return where those options stand in the configuration that a message names, by their flag or value."""
+        if self.context is None:
+            return []
+        found = []
+        for option in self.context.command.params:
+            setting = self.setting(self.context, option.name)
+            if setting is not None and _is_named(message, option.opts, setting.value):
+                found.append(setting.place(option.name))
+        return found
+
+
+def section_of(context: Any) -> str:
+    """Return the section of the command that a context belongs to: `align`, `session.start`."""
+    names: list[str] = []
+    while context.parent is not None:
+        names.insert(0, context.info_name)
+        context = context.parent
+    return ".".join(names)
+
+
+def _is_named(message: str, flags: Collection[str], value: Any) -> bool:
+    by_flag = any(re.search(rf"{re.escape(flag)}(?![\w-])", message) for flag in flags if flag.startswith("--"))
+    return by_flag or (isinstance(value, str) and len(value) >= _TELLING_CHARACTERS and value in message)
 
 
 def load_configuration(
@@ -121,7 +186,7 @@ def load_configuration(
     wanted = (known if sections is None else sections) if of_file or of_environment else ()
     resolved: Sections = {}
     for section in wanted:
-        merged: dict[str, Setting] = {}
+        merged: dict[str, ConfiguredValue] = {}
         for layer in (of_file, of_environment):  # the environment wins over the file, inherited or not
             for origin in (*reversed(INHERITS.get(section, ())), section):
                 merged |= {
@@ -160,7 +225,7 @@ def _read(file: Path, known: Mapping[str, Collection[str]]) -> Sections:
     for section, key, value in _walk(tables, (), file):
         name = _known_section(section, known, f"[{section}] in {file}")
         option = _known_key(name, key, known, f"`{key}` in [{section}] of {file}")
-        sections.setdefault(name, {})[option] = Setting(value, str(file))
+        sections.setdefault(name, {})[option] = ConfiguredValue(value, str(file), name)
     return sections
 
 
@@ -184,7 +249,7 @@ def _from_environment(environ: Mapping[str, str], known: Mapping[str, Collection
             where = f"the environment's {variable}"
             name = _known_section(".".join(section), known, where)
             key = _known_key(name, key, known, where)
-            sections.setdefault(name, {})[key] = Setting(value, f"${variable}")
+            sections.setdefault(name, {})[key] = ConfiguredValue(value, f"${variable}", name)
     return sections
 
 

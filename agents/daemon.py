@@ -59,9 +59,12 @@ class WatchSettings:
     scan_s: float = 5.0
     align_timeout_s: float = 1800.0
     keep_outputs: bool = False
-    work_reserve_bytes: int = 5 << 30
+    work_reserve_bytes: int = 1 << 30
     connections: int | None = None  # None: as many as pay
+    may_compress: bool = True
+    may_use_bbr: bool = True
     pacer: Pacer | None = None
+    background: tuple[str, ...] = ()  # patterns of the names of files that are sent after all others
     exit_when_idle_s: float | None = None
 
 
@@ -128,7 +131,14 @@ class Agent:
 
     def _sender(self) -> Sender:
         settings = self.settings
-        return Sender(self.client, connections=settings.connections, give_up_after_s=1.0, pacer=settings.pacer)
+        return Sender(
+            self.client,
+            connections=settings.connections,
+            give_up_after_s=1.0,
+            pacer=settings.pacer,
+            may_use_bbr=settings.may_use_bbr,
+            may_compress=settings.may_compress,
+        )
 
     def _scan_until_done(self, running: Iterable[Future[None]]) -> None:
         next_scan_s = earliest_scan_s = 0.0
@@ -312,7 +322,13 @@ class Agent:
             if exposure.state == State.SENDING:
                 self.link.persist(
                     lambda: send_outputs(
-                        self.journal, settings.work, settings.session, exposure, sender, self.stop.is_set
+                        self.journal,
+                        settings.work,
+                        settings.session,
+                        exposure,
+                        sender,
+                        self.stop.is_set,
+                        background=settings.background,
                     )
                 )
                 self.link.persist(lambda: publish_record(self.client, settings.session, exposure))

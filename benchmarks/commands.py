@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-bench = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure against other programs.")
+bench = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Measure cryoferry against other programs on this machine."
+)
 
 
 @bench.callback()
 def _bench() -> None:
-    """Measure cryoferry against other programs on this machine, side by side in one run."""
+    """Measure cryoferry against other programs on this machine."""
 
 
 @bench.command("align")
@@ -26,56 +28,58 @@ def align(
     ] = None,
     movies: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="A movie of your own instead, without truth; may be repeated."),
+        typer.Option(metavar="FILE", help="Use a movie of your own; its true motion is unknown. Repeat for more."),
     ] = None,
-    seeds: Annotated[str, typer.Option(metavar="0-4", help="Movies of each preset.")] = "0",
-    repeat: Annotated[int, typer.Option(min=1, help="Runs of each program on each movie.")] = 1,
+    seeds: Annotated[str, typer.Option(metavar="N|N-M", help="Seeds of the movies of each preset, such as 0-4.")] = "0",
+    repeat: Annotated[int, typer.Option(min=1, metavar="N", help="Number of runs of each program on each movie.")] = 1,
     programs: Annotated[
         str,
         typer.Option(
             metavar="A,B", help="cryoferry, cryoferry-1x1, relion, motioncor3; by default all that are there."
         ),
     ] = "",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each program.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, metavar="N", help="Number of threads of each program.")] = 2,
     device: Annotated[
         str,
-        typer.Option(metavar="cpu|cuda:N", help="With cuda:N also cryoferry on that device, stage by stage."),
+        typer.Option(metavar="cpu|cuda:N", help="cuda:N: also measure cryoferry on that GPU, each stage on its own."),
     ] = "cpu",
     sustained: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=0, help="Also align N movies in a row in one process; 200 with a CUDA device, else none."
+            metavar="N", min=0, help="Also align N movies in a row in one process. Default: 200 on a GPU, else 0."
         ),
     ] = None,
     first_movie: Annotated[
         bool,
         typer.Option(
             "--first-movie/--no-first-movie",
-            help="Measure an installation's first movie, which compiles; without, what is compiled is used.",
+            help="Also measure the first movie after an installation, which compiles the kernels.",
         ),
     ] = True,
-    scaling: Annotated[bool, typer.Option("--scaling", help="Also measure cost against pixels and frames.")] = False,
+    scaling: Annotated[
+        bool, typer.Option("--scaling", help="Also measure how time grows with pixels and frames.")
+    ] = False,
     cache: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder that keeps simulated movies for the next time.")
+        Path, typer.Option(metavar="DIR", help="Folder that keeps the simulated movies for the next run.")
     ] = Path("cryoferry-bench/movies"),
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for align.json and the pictures.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for align.json and the plots.")] = Path(
         "cryoferry-bench"
     ),
-    keep: Annotated[bool, typer.Option("--keep", help="Keep what the programs wrote, in DIR/work.")] = False,
-    pixel_size: Annotated[float | None, typer.Option(metavar="Å", help="Of --movies.")] = None,
-    voltage: Annotated[float | None, typer.Option(metavar="kV", help="Of --movies.")] = None,
-    dose_per_frame: Annotated[float | None, typer.Option(metavar="e/Å²", help="Of --movies.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the outputs of the programs, in DIR/work.")] = False,
+    pixel_size: Annotated[float | None, typer.Option(metavar="Å", help="Pixel size of --movies.")] = None,
+    voltage: Annotated[float | None, typer.Option(metavar="kV", help="Voltage of --movies.")] = None,
+    dose_per_frame: Annotated[float | None, typer.Option(metavar="e/Å²", help="Dose per frame of --movies.")] = None,
     gain: Annotated[Path | None, typer.Option(metavar="FILE", help="Gain reference of --movies.")] = None,
     eer_frames: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="EER: hardware frames in one frame.")
+        int | None, typer.Option(metavar="N", min=1, help="EER: add up N hardware frames to one frame.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be measured, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be measured, and do nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object on stdout.")] = False,
 ) -> None:
     """Align the same movies with cryoferry and other programs; compare time, memory and error.
 
-    Simulated movies have exact truth: the motion's error and the correlation with the noise-free image are measured.
-    Their first making takes minutes for large ones. docs/benchmarks.md tells how to read the results.
+    The motion of simulated movies is known exactly, so the error of each program is measured. The first run makes the
+    movies, which takes minutes for large ones. docs/benchmarks.md explains the results.
     """
     from benchmarks.alignment.command import AlignPlan, run_align_benchmark
     from preprocess.exposure.acquisition import Acquisition
@@ -108,24 +112,31 @@ def align(
 @bench.command("transfer")
 def transfer(
     to: Annotated[
-        str | None, typer.Option(metavar="URL", help="Your receiver; without it both ends are this machine.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="Send to this receiver. Default: one on this machine, started for the measurement."
+        ),
     ] = None,
     ssh: Annotated[
-        str | None, typer.Option(metavar="HOST", help="The receiver's machine, as ssh reaches it: for the other paths.")
+        str | None,
+        typer.Option(metavar="HOST", help="The receiver's machine as ssh names it: the other programs need it."),
     ] = None,
     open_servers: Annotated[
         bool,
         typer.Option(
             "--open-servers",
-            help="On HOST, start servers for rsync, GridFTP and others that take files from anybody while it runs.",
+            help="Start servers for rsync, GridFTP and others on HOST. Anybody can write to them meanwhile.",
         ),
     ] = False,
     emulate: Annotated[
         str | None,
-        typer.Option(metavar="LINK", help="A link of its own on this machine: 1gbit:100ms:0.1%. Linux, root."),
+        typer.Option(
+            metavar="LINK", help="Emulate a link on this machine, such as 1gbit:100ms:0.1%. Needs Linux and root."
+        ),
     ] = None,
     files: Annotated[
-        list[str] | None, typer.Option(metavar="NxSIZE", help="20x90MB, 2000x1MB, 1x8GB; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NxSIZE", help="Files to send, such as 20x90MB or 1x8GB. Repeat for more."),
     ] = None,
     paths: Annotated[
         str,
@@ -134,40 +145,48 @@ def transfer(
             help="cryoferry, proxy, bbcp, gridftp, rsync, scp, rclone, xrdcp, nginx, iperf3, cp. Default: all.",
         ),
     ] = "",
-    repeat: Annotated[int, typer.Option(min=1, help="Runs of each path.")] = 3,
+    repeat: Annotated[int, typer.Option(min=1, metavar="N", help="Number of runs of each program.")] = 3,
     cap: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="Stop a run after so long; what had arrived counts.")
+        float,
+        typer.Option(min=1, metavar="SECONDS", help="Stop a run after this time; what has arrived by then counts."),
     ] = 60.0,
     session: Annotated[
-        str, typer.Option(metavar="NAME", help="Session on the receiver for the files of --to.")
+        str, typer.Option(metavar="NAME", help="Session on the receiver that gets the files.")
     ] = "bench-transfer",
     token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File that holds the token; otherwise CRYOFERRY_TOKEN.")
+        Path | None,
+        typer.Option(metavar="FILE", help="File that holds the token. Default: the variable CRYOFERRY_TOKEN."),
     ] = None,
-    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM file of the receiver's authority.")] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificate (PEM) of the authority that signed the receiver's certificate."),
+    ] = None,
     first_port: Annotated[
-        int, typer.Option(min=1024, max=65000, help="Of about 15 that --open-servers uses on HOST.")
+        int,
+        typer.Option(
+            min=1024, max=65000, metavar="PORT", help="First of about 15 ports on HOST that --open-servers uses."
+        ),
     ] = 18700,
     work: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the files; by default in memory, /dev/shm.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the files. Default: in memory, /dev/shm.")
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for transfer.json and transfer.png.")] = Path(
         "cryoferry-bench"
     ),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be measured, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be measured, and do nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object on stdout.")] = False,
 ) -> None:
-    """Carry the same files by every path that is installed; say which one this link should use.
+    """Send the same files with every program that is installed; say which one suits this link.
 
-    Every path's files are compared by digest after each run. docs/benchmarks.md tells how to read the results.
+    After each run the files are compared by digest. docs/benchmarks.md explains the results.
     """
     from benchmarks.errors import NothingToMeasure
     from benchmarks.transfer.command import TransferPlan, run_transfer_benchmark
 
     if emulate is not None and to is not None:
-        raise NothingToMeasure("--emulate and --to exclude one another", hint="Leave one of them out.")
+        raise NothingToMeasure("--emulate and --to cannot be used together", hint="Leave one of them out.")
     if (ssh is not None or open_servers) and to is None:
-        raise NothingToMeasure("--ssh and --open-servers belong to --to", hint="Name the receiver with --to URL.")
+        raise NothingToMeasure("--ssh and --open-servers need --to", hint="Name the receiver with --to URL.")
     options = [*(("--token-file", str(token_file.resolve())) if token_file is not None else ())]
     options += ["--ca", str(ca.resolve())] if ca is not None else []
     plan = TransferPlan(

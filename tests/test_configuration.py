@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configuration import ConfigError, Setting, load_configuration
+from configuration import ConfigError, ConfiguredValue, load_configuration
 
 KNOWN = {
     "align": {"pixel_size", "voltage", "out"},
@@ -34,10 +34,12 @@ def test_environment_wins_over_the_file_and_watch_inherits(tmp_path: Path) -> No
         "align": {"pixel_size": "1.1", "voltage": 300, "out": "x"},
         "send": {"to": "http://a", "parallel": 3},
         "watch": {"to": "http://a", "pixel_size": "1.1", "voltage": 200, "settle_seconds": 3},
-        "session": {"start": {"title": "lysozyme"}},
+        "session": {"start": {"title": "lysozyme", "to": "http://a"}},
     }
-    assert configuration.sources()["watch"]["pixel_size"] == Setting("1.1", "$CRYOFERRY_ALIGN__PIXEL_SIZE")
-    assert configuration.sources()["watch"]["voltage"] == Setting(200, str(file))
+    assert configuration.sources()["watch"]["pixel_size"] == ConfiguredValue(
+        "1.1", "$CRYOFERRY_ALIGN__PIXEL_SIZE", "align"
+    )
+    assert configuration.sources()["watch"]["voltage"] == ConfiguredValue(200, str(file), "watch")
 
 
 def test_commands_about_an_agent_know_where_it_works_but_not_how_it_aligns(tmp_path: Path) -> None:
@@ -49,6 +51,7 @@ def test_commands_about_an_agent_know_where_it_works_but_not_how_it_aligns(tmp_p
         "watch": {"to": "u", "session": "s", "voltage": 200},
         "retry": {"session": "s"},
         "status": {"to": "u", "session": "s"},
+        "session": {"start": {"to": "u"}},
     }
 
 
@@ -102,6 +105,6 @@ def test_the_file_of_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytes
 
 
 def test_secrets_are_not_shown() -> None:
-    assert Setting("s3cret", "f").shown("token") == "***"
-    assert Setting("/run/token", "f").shown("token_file") == "/run/token"
-    assert Setting("postgresql://me:s3cret@host/db", "f").shown("database") == "postgresql://me:***@host/db"
+    assert ConfiguredValue("s3cret", "f").shown("token") == "***"
+    assert ConfiguredValue("/run/token", "f").shown("token_file") == "/run/token"
+    assert ConfiguredValue("postgresql://me:s3cret@host/db", "f").shown("database") == "postgresql://me:***@host/db"

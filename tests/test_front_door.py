@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from cryoferry import COMMANDS
+from configuration import Configuration, Invocation
+from cryoferry import COMMANDS, _all_commands
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +36,7 @@ def test_help_shows_every_command_and_the_exit_codes(tmp_path: Path) -> None:
     shown = cryoferry("--help", cwd=tmp_path)
     assert shown.returncode == 0
     assert not [name for name in COMMANDS if f" {name} " not in shown.stdout]
-    assert "integrity mismatch" in shown.stdout
+    assert "130 interrupted" in shown.stdout
 
 
 LOADED = """
@@ -80,6 +83,75 @@ def test_a_configuration_file_imports_the_commands_that_it_names_alone(tmp_path:
     assert {name for name, mounted in COMMANDS.items() if mounted.module in loaded} == {"align", "send", "verify"}
 
 
+def test_the_list_of_commands_says_what_each_page_says(tmp_path: Path) -> None:
+    for name, mounted in COMMANDS.items():
+        shown, _ = help_and_modules(name, tmp_path)
+        assert mounted.summary in " ".join(shown.split()), name
+
+
+def test_help_names_units_and_no_python_types(tmp_path: Path) -> None:
+    invocation = Invocation(Configuration(None, {}), dict)
+    for section, command in _all_commands().items():
+        context = command.make_context(section, [], obj=invocation, resilient_parsing=True)
+        for param in command.get_params(context):
+            shown = f"{param.display_type_rich(ctx=context) or ''} {param._get_number_range_help_str()}"
+            assert not re.search(r"[<>=\[\]]", shown), (section, param.name, shown)
+            assert param.help, (section, param.name)
+    page = cryoferry("watch", "--help", cwd=tmp_path).stdout
+    assert not re.search(r"<\w|x[<>]=", page)
+
+
+def test_help_is_there_when_the_configuration_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "cryoferry.toml").write_text("[align\n", "utf-8")
+    assert cryoferry("align", "--help", cwd=tmp_path).returncode == 0
+    assert cryoferry("status", cwd=tmp_path).returncode == 2
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m cryoferry config show | head -n 1"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120, check=False
+    )
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+BASH_COMPLETION = """
+cryoferry() { "$PYTHON" -m cryoferry "$@"; }
+export -f cryoferry
+mkdir bin && printf '#!/bin/sh\\nexec "$PYTHON" -m cryoferry "$@"\\n' > bin/cryoferry && chmod +x bin/cryoferry
+unset -f cryoferry
+PATH=$PWD/bin:$PATH
+eval "$(cryoferry --show-completion bash)"
+complete_words() {
+    COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+    _cryoferry_completion cryoferry
+    echo "${COMPREPLY[*]}"
+}
+complete_words cryoferry s
+complete_words cryoferry session ""
+complete_words cryoferry align --pixel
+"""
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON": sys.executable, "HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["bash", "--norc", "-c", BASH_COMPLETION],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [
+        "status serve session send simulate",
+        "start end reopen",
+        "--pixel-size",
+    ], done.stderr
+
+
 def test_version(tmp_path: Path) -> None:
     assert cryoferry("--version", cwd=tmp_path).stdout.startswith("cryoferry ")
 
@@ -92,6 +164,48 @@ def test_no_arguments_show_the_help(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [("sned",), ("align", "--pixelsize", "1"), ("align",)])
 def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert cryoferry(*arguments, cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "said"),
+    [
+        (("sned",), "UsageError", "send"),
+        (("align", "--pixelsize", "1"), "NoSuchOption", "--pixel-size"),
+        (("align",), "MissingParameter", "MOVIE…, --out DIR"),
+        (("send", "x", "--session", "s"), "MissingParameter", "missing: --to URL"),
+        (("align", "m.tiff", "--out", "o", "--bin", "x"), "BadParameter", "--bin: 'x' is not a whole number"),
+        (("align", "m.tiff", "--out", "o", "--bin", "9"), "BadParameter", "the most is 8"),
+        (("align", "m.tiff", "--out", "o", "--gain-flip", "z"), "BadParameter", "'z' is not one of"),
+        (("align", "m.tiff", "--out", "o", "--patches", "0x1"), "BadParameter", "--patches 0x1"),
+    ],
+)
+def test_wrong_usage_is_an_object_with_json(arguments: tuple[str, ...], kind: str, said: str, tmp_path: Path) -> None:
+    told = cryoferry(*arguments, "--json", cwd=tmp_path)
+    assert told.returncode == 2
+    (line,) = told.stdout.splitlines()
+    error = json.loads(line)["error"]
+    assert (error["type"], error["exit_code"]) == (kind, 2)
+    assert said in error["message"] + error["hint"]
+    assert "--help" in error["hint"]
+
+
+def test_a_bad_value_is_named_where_it_stands(tmp_path: Path) -> None:
+    align = ("align", "m.tiff", "--out", "o")
+    (tmp_path / "cryoferry.toml").write_text('[align]\npixel_size = "abc"\npatches = "many"\n', "utf-8")
+    in_file = cryoferry(*align, cwd=tmp_path)
+    assert in_file.returncode == 2
+    assert "`pixel_size` in [align] of cryoferry.toml: 'abc' is not a number" in in_file.stderr
+    inherited = cryoferry("watch", "src", "--to", "http://127.0.0.1:1", "--session", "s", cwd=tmp_path)
+    assert "`pixel_size` in [align] of cryoferry.toml" in inherited.stderr
+    in_environment = cryoferry(*align, cwd=tmp_path, CRYOFERRY_ALIGN__PIXEL_SIZE="1.1.1")
+    assert "the environment variable CRYOFERRY_ALIGN__PIXEL_SIZE: '1.1.1' is not a number" in in_environment.stderr
+    of_the_command = cryoferry(*align, "--pixel-size", "1.1", cwd=tmp_path)
+    assert "`patches` in [align] of cryoferry.toml" in of_the_command.stderr
+    (tmp_path / "cryoferry.toml").write_text('[watch]\nto = "http://elsewhere"\nsession = "s"\n', "utf-8")
+    of_an_error = cryoferry("session", "start", cwd=tmp_path, CRYOFERRY_TOKEN="cf_x")
+    assert of_an_error.returncode == 2
+    assert "http://elsewhere" in of_an_error.stderr
+    assert "`to` in [watch] of cryoferry.toml" in of_an_error.stderr
 
 
 def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Checks what a machine needs: device, disk, clock, receiver, token, Scipion; each with what to do."""
+"""Checks what a machine needs: device, disk, clock, receiver, token, Scipion. Each finding says what to do."""
 
 from __future__ import annotations
 
@@ -51,29 +51,33 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patient:
-    """What is to be checked; None: not asked for."""
+class Machine:
+    """What is to be checked; None: do not check it."""
 
     work: Path
     url: str | None = None
     session: str | None = None
     token_file: Path | None = None
     ca: Path | None = None
+    clear_text: bool = False
     scipion: Path | None = None
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(machine: Machine) -> Iterator[Finding]:
     """Yield the findings, one check after the other."""
     yield from _device()
-    yield from _disk(patient.work)
-    if patient.url is None:
+    yield from _disk(machine.work)
+    if machine.url is None:
         yield Finding(
-            "receiver", "warn", "not checked: no URL", "Give --to URL, or `to` in [send] of the configuration."
+            "receiver",
+            "warn",
+            "not checked: no URL is given",
+            "Give --to URL, or write `to` into [watch] of the configuration file.",
         )
     else:
-        yield from _receiver(patient, patient.url)
-    if patient.scipion is not None:
-        yield from _scipion(patient.scipion)
+        yield from _receiver(machine, machine.url)
+    if machine.scipion is not None:
+        yield from _scipion(machine.scipion)
 
 
 def _device() -> Iterator[Finding]:
@@ -88,11 +92,11 @@ def _device() -> Iterator[Finding]:
     if told.returncode == 0 and gpus:
         yield Finding("gpu", "ok", "; ".join(gpus))
     elif "No module named 'cupy'" in told.stderr:
-        what = "For a GPU install CuPy: cryoferry[cuda12] (or cryoferry[cuda13], by the driver)."
-        yield Finding("gpu", "warn", "no CuPy; movies are aligned on the CPU", what)
+        what = "To use a GPU, install cryoferry[cuda12] or cryoferry[cuda13], whichever the driver supports."
+        yield Finding("gpu", "warn", "CuPy is not installed; movies are aligned on the CPU", what)
     else:
         last = (told.stderr.strip().splitlines() or ["no device"])[-1]
-        yield Finding("gpu", "warn", f"CuPy finds no GPU: {last}", "Check the driver with nvidia-smi.")
+        yield Finding("gpu", "warn", f"CuPy finds no GPU: {last}", "Run nvidia-smi to check the driver.")
 
 
 def _disk(work: Path) -> Iterator[Finding]:
@@ -105,81 +109,92 @@ def _disk(work: Path) -> Iterator[Finding]:
             sync_descriptor(file.fileno())
         fsync_ms = 1e3 * (time.monotonic() - began)
     except OSError as error:
-        yield Finding("work folder", "fail", f"{folder} cannot be written: {error.strerror}", "Give another --work.")
+        yield Finding(
+            "work folder",
+            "fail",
+            f"cannot write to {folder}: {error.strerror}",
+            "Give another folder with --work, or change its permissions.",
+        )
         return
-    yield Finding("work folder", "ok", f"{work}, writes and fsyncs ({fsync_ms:.0f} ms)")
+    yield Finding("work folder", "ok", f"{work} can be written ({fsync_ms:.0f} ms to reach the disk)")
     free = shutil.disk_usage(folder).free
     told = f"{free / 1e9:.0f} GB free"
     if free < LITTLE_SPACE_BYTES:
-        what = "Outputs wait here while the receiver is away; a K3 micrograph takes 50 to 150 MB."
+        what = "Free some space: outputs wait here while the receiver cannot be reached (50 to 150 MB for a K3 movie)."
         yield Finding("disk", "warn", told, what)
     else:
         yield Finding("disk", "ok", told)
 
 
-def _receiver(patient: Patient, url: str) -> Iterator[Finding]:
+def _receiver(machine: Machine, url: str) -> Iterator[Finding]:
     secure = url.startswith("https")
     try:
-        check_url(url)
-        verify = ssl.create_default_context(cafile=patient.ca) if secure else True
+        check_url(url, clear_text=machine.clear_text)
+        verify = ssl.create_default_context(cafile=machine.ca) if secure else True
         began = time.time()
         answer = httpx.get(url.rstrip("/") + protocol.HEALTH, verify=verify, timeout=_TIMEOUT_S, trust_env=secure)
         here = (began + time.time()) / 2
     except TransferError as error:
         yield Finding("receiver", "fail", str(error), error.hint)
     except (httpx.HTTPError, OSError) as error:
-        what = "Check the URL and the network, that `cryoferry serve` runs, and for https give --ca if it is your own."
+        what = (
+            "Check the URL and the network, and that `cryoferry serve` runs. With a certificate of your own, give --ca."
+        )
         yield Finding("receiver", "fail", f"{url}: {error or type(error).__name__}", what)
     else:
-        how = "TLS" if secure else "no TLS, on this machine"
+        how = "TLS" if secure else "no TLS"
         if answer.is_success:
-            yield Finding("receiver", "ok", f"{url} is healthy ({how})")
+            yield Finding("receiver", "ok", f"{url} answers ({how})")
         else:
-            what = "Look at the receiver's log, or its /healthz."
-            yield Finding("receiver", "warn", f"{url} answers {answer.status_code} ({how})", what)
+            what = "Look at the receiver's log."
+            yield Finding("receiver", "warn", f"{url} answers with HTTP status {answer.status_code} ({how})", what)
         yield _clock(answer.headers.get("Date", ""), here)
-        yield from _token(patient, url)
+        yield from _token(machine, url)
 
 
 def _clock(date: str, here: float) -> Finding:
     try:
         skew_s = email.utils.parsedate_to_datetime(date).timestamp() - here  # Date has whole seconds
     except ValueError:
-        return Finding("clock", "warn", "not compared: the answer has no Date", "Is a proxy in between?")
+        return Finding("clock", "warn", "not compared: the answer has no Date", "Check whether a proxy removes it.")
     told = f"the receiver's clock is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
     if abs(skew_s) > MUCH_SKEW_S:
-        return Finding("clock", "warn", told, "Let NTP set both: logs and the expiry of tokens go by them.")
+        return Finding(
+            "clock", "warn", told, "Set both clocks by NTP: tokens expire, and logs are compared, by these clocks."
+        )
     return Finding("clock", "ok", told)
 
 
-def _token(patient: Patient, url: str) -> Iterator[Finding]:
+def _token(machine: Machine, url: str) -> Iterator[Finding]:
     try:
-        with ReceiverClient(url, read_token(patient.token_file), ca=patient.ca, timeout_s=_TIMEOUT_S) as client:
+        with ReceiverClient(
+            url, read_token(machine.token_file), ca=machine.ca, clear_text=machine.clear_text, timeout_s=_TIMEOUT_S
+        ) as client:
             service, names = client.service(), [session.name for session in client.sessions()]
     except TransferError as error:
         yield Finding("token", "fail", str(error), error.hint)
         return
-    if patient.session is not None and patient.session not in names:
-        what = "`cryoferry watch` starts it, if the token is for it."
-        yield Finding("token", "warn", f"accepted; session {patient.session} is not there yet", what)
+    if machine.session is not None and machine.session not in names:
+        what = "Nothing, if it is new: `cryoferry watch` starts it, if the token is for it."
+        yield Finding("token", "warn", f"accepted; the session {machine.session} does not exist yet", what)
     else:
         yield Finding("token", "ok", f"accepted; sessions: {', '.join(names) or 'none yet'}")
     told = f"cryoferry {service.version}, protocol {service.protocol}, {service.free_bytes / 1e9:.0f} GB free there"
     if service.protocol == Service.model_fields["protocol"].default:
         yield Finding("version", "ok", told)
     else:
-        yield Finding("version", "fail", told, "Install the same major version of cryoferry on both hosts.")
+        yield Finding("version", "fail", told, "Install the same version of cryoferry on both machines.")
 
 
 def _scipion(place: Path) -> Iterator[Finding]:
-    install = "Make one with `make scipion`, or install deploy/scipion-plugin into an existing Scipion."
+    install = "Make one with `make scipion`, or install deploy/scipion-plugin into your Scipion."
     python, environment = place, dict[str, str]()
     if place.is_dir():
         try:
             description = json.loads((place / _SCIPION_DESCRIPTION).read_text("utf-8"))
             python, environment = Path(description["python"]), dict(description["environment"])
         except (OSError, ValueError, KeyError) as error:
-            yield Finding("scipion", "fail", f"{place} holds no finished Scipion ({error})", install)
+            yield Finding("scipion", "fail", f"{place} is no complete Scipion environment ({error})", install)
             return
     for module in ("pwem", "cryoferry_scipion"):
         verdict = _run_python(python, environment, f"import {module}; print(getattr({module}, '__version__', ''))")
@@ -192,7 +207,7 @@ def _scipion(place: Path) -> Iterator[Finding]:
 
 def _run_python(python: Path, environment: dict[str, str], program: str) -> str | None:
     """Return what went wrong, or None."""
-    # what this process was started with for itself must not lead Scipion's interpreter astray
+    # Variables that are meant for this Python would mislead that of Scipion.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     variables = inherited | environment
     try:

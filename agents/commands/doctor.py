@@ -8,29 +8,36 @@ from typing import Annotated
 
 import typer
 
-from agents.commands.shared import MaybeSession, MaybeTo, Work
+from agents.commands.shared import MaybeSession, Work
 from configuration import state_folder
-from transfer.commands.shared import Ca, Json, TokenFile, stderr_console
+from transfer.commands.shared import Ca, ClearText, Json, MaybeReceiverUrl, TokenFile, stdout_console
 
 
 def doctor(
-    to: MaybeTo = None,
+    to: MaybeReceiverUrl = None,
     session: MaybeSession = None,
     token_file: TokenFile = None,
     ca: Ca = None,
+    clear_text: ClearText = False,
     work: Work = None,
-    scipion: Annotated[Path | None, typer.Option(metavar="DIR", help="Scipion's environment to check.")] = None,
+    scipion: Annotated[Path | None, typer.Option(metavar="DIR", help="Also check this Scipion environment.")] = None,
     json: Json = False,
 ) -> None:
-    """Check device, disk, clock, receiver, token and Scipion's environment, and say what to do."""
+    """Check this machine, the receiver, the token and Scipion, and say what to do.
+
+    It checks the CPU and the GPU, the work folder and its disk, and with --to the receiver, both clocks, the token and
+    the versions. Exit code 1 if a check fails; a warning is no failure.
+    """
     from rich.text import Text
 
-    from agents.commands.checks import Patient, examine
+    from agents.commands.checks import Machine, examine
 
     folder = work or state_folder() / (session or "")
-    patient = Patient(work=folder, url=to, session=session, token_file=token_file, ca=ca, scipion=scipion)
-    console, sound = stderr_console(), True
-    for finding in examine(patient):
+    machine = Machine(
+        work=folder, url=to, session=session, token_file=token_file, ca=ca, clear_text=clear_text, scipion=scipion
+    )
+    console, sound = stdout_console(), True
+    for finding in examine(machine):
         sound = sound and finding.verdict != "fail"
         if json:
             typer.echo(

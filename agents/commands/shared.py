@@ -10,11 +10,14 @@ import typer
 
 from preprocess.exposure.chosen import ChosenAlignment
 
-MaybeTo = Annotated[str | None, typer.Option("--to", metavar="URL", help="The receiver.")]
-MaybeSession = Annotated[str | None, typer.Option(metavar="NAME", help="The session.")]
+MaybeSession = Annotated[
+    str | None, typer.Option("--session", metavar="NAME", help="Name of the session on the receiver.")
+]
 Work = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="The agent's own folder; by default this user's state folder / session."),
+    typer.Option(
+        metavar="DIR", help="Folder for the agent's journal and outputs. Default: ~/.local/state/cryoferry/SESSION."
+    ),
 ]
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from agents.commands.shared import MaybeSession, MaybeTo, Work
-from transfer.commands.shared import Ca, Json, TokenFile, stderr_console
+from agents.commands.shared import MaybeSession, Work
+from transfer.commands.shared import Ca, ClearText, Json, MaybeReceiverUrl, TokenFile, stderr_console, stdout_console
 
 if TYPE_CHECKING:
     from agents.journal.journal import Journal
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 def status(
     work: Work = None,
     session: MaybeSession = None,
-    to: MaybeTo = None,
+    to: MaybeReceiverUrl = None,
     token_file: TokenFile = None,
     ca: Ca = None,
+    clear_text: ClearText = False,
     json: Json = False,
 ) -> None:
-    """Show what became of each exposure, here and, if it can be reached, on the receiver."""
+    """Show the state of each exposure, here and on the receiver.
+
+    Without --to, it asks the receiver that `cryoferry watch` sent to. `registered` stays empty when the receiver does
+    not answer.
+    """
     from agents.commands.progress import as_json, troubles
     from agents.commands.retry_plan import find_work_folder
     from agents.journal.journal import Journal
@@ -35,7 +40,7 @@ def status(
     try:
         exposures = journal.exposures()
         held_up, running = troubles(journal), is_in_use(folder)
-        registered, unread = _registrations(journal, to, token_file, ca)
+        registered, unread = _registrations(journal, to, token_file, ca, clear_text=clear_text)
     finally:
         journal.close()
     of = [registered.get((str(e.exposure_id), e.revision), {}) for e in exposures]
@@ -46,24 +51,27 @@ def status(
         return
     _show_status(exposures, of)
     console = stderr_console()
-    console.print(f"The agent {'runs' if running else 'does not run'}; work folder {folder}", markup=False)
-    for line in (*held_up, *([f"registered is not known: {unread}"] if unread else [])):
+    runs = "is running" if running else "is not running: start it with `cryoferry watch`"
+    console.print(f"The agent {runs}. Work folder: {folder}", markup=False)
+    for line in (*held_up, *([f"What is registered is not known: {unread}"] if unread else [])):
         console.print(line, style="yellow", markup=False)
 
 
 def _registrations(
-    journal: Journal, to: str | None, token_file: Path | None, ca: Path | None
+    journal: Journal, to: str | None, token_file: Path | None, ca: Path | None, *, clear_text: bool
 ) -> tuple[dict[tuple[str, int], dict[str, str]], str]:
-    """Return what is registered, and why that cannot be told."""
+    """Return what is registered, and the reason if that is not known."""
     from agents.commands.retry_plan import registrations
     from transfer.client import ReceiverClient
     from transfer.credentials import read_token
     from transfer.wire.errors import TransferError
 
+    noted_clear_text = to is None and journal.about("clear_text") is not None
+
     url, noted = to or journal.about("url") or "", journal.about("token_file")
     try:
         token = read_token(token_file or (Path(noted) if noted else None))
-        with ReceiverClient(url, token, ca=ca, timeout_s=5.0) as client:
+        with ReceiverClient(url, token, ca=ca, clear_text=clear_text or noted_clear_text, timeout_s=5.0) as client:
             return registrations(client, journal.about("session") or ""), ""
     except TransferError as error:
         return {}, f"{type(error).__name__}: {error}"
@@ -88,6 +96,4 @@ def _show_status(exposures: list[ExposureRow], registered: list[dict[str, str]])
             since(exposure.changed_at),
             Text(" ".join((exposure.reason, exposure.hint)).strip() or "; ".join(exposure.warnings)),
         )
-    console = stderr_console()
-    console.width = max(console.width, 160) if not console.is_terminal else console.width
-    console.print(table)
+    stdout_console().print(table)

@@ -11,62 +11,97 @@ from agents.commands.shared import Work, with_absolute_gain
 from configuration import state_folder
 from preprocess.commands.options import takes_alignment_options
 from preprocess.exposure.chosen import ChosenAlignment
-from transfer.commands.shared import Ca, Json, To, TokenFile
+from transfer.commands.shared import (
+    UNLIMITED,
+    Background,
+    Ca,
+    ClearText,
+    Compress,
+    CompressOption,
+    CongestionControl,
+    CongestionControlOption,
+    Connections,
+    DryRun,
+    Json,
+    Limit,
+    ReceiverUrl,
+    SessionOption,
+    TokenFile,
+    connect,
+)
 
 WATCHING, WORKING = "What is watched", "How it works"
 
-Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="The microscope's folder; nothing is written to it.")]
-SessionName = Annotated[str, typer.Option(metavar="NAME", help="The session; one project on the receiver.")]
+Source = Annotated[
+    Path, typer.Argument(metavar="SOURCE", help="The microscope's folder. Nothing is ever written to it.")
+]
 LayoutName = Annotated[
     Literal["auto", "epu", "serialem", "flat"],
-    typer.Option(help="Who wrote the folder; auto tells by each file's name.", rich_help_panel=WATCHING),
+    typer.Option(help="Program that wrote the folder. auto: recognised by the file names.", rich_help_panel=WATCHING),
 ]
 SettleSeconds = Annotated[
-    float, typer.Option(min=0.1, help="Unchanged for this long: finished.", rich_help_panel=WATCHING)
+    float,
+    typer.Option(
+        min=0.1,
+        metavar="SECONDS",
+        help="A movie is finished when it has not changed for this long.",
+        rich_help_panel=WATCHING,
+    ),
 ]
 GiveUpSeconds = Annotated[
-    float, typer.Option(min=1, help="Unchanged for this long, yet not whole: set aside.", rich_help_panel=WATCHING)
+    float,
+    typer.Option(
+        min=1,
+        metavar="SECONDS",
+        help="A movie has failed when it has not changed for this long and is still not complete.",
+        rich_help_panel=WATCHING,
+    ),
 ]
-ScanSeconds = Annotated[float, typer.Option(min=0.1, help="Time between two scans.", rich_help_panel=WATCHING)]
+ScanSeconds = Annotated[
+    float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two scans.", rich_help_panel=WATCHING)
+]
 Workers = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Alignments at once; 0: one for each GPU.", rich_help_panel=WORKING)
+    int,
+    typer.Option(
+        min=0, metavar="N", help="Number of movies to align at once. 0: one for each GPU.", rich_help_panel=WORKING
+    ),
 ]
 AlignTimeout = Annotated[
-    float, typer.Option(min=1, metavar="SECONDS", help="End an alignment after this.", rich_help_panel=WORKING)
+    float,
+    typer.Option(min=1, metavar="SECONDS", help="Stop an alignment that takes longer.", rich_help_panel=WORKING),
 ]
 KeepOutputs = Annotated[
-    bool, typer.Option("--keep-outputs", help="Keep what was sent in the work folder.", rich_help_panel=WORKING)
+    bool,
+    typer.Option(
+        "--keep-outputs", help="Keep the outputs in the work folder after they are sent.", rich_help_panel=WORKING
+    ),
 ]
 Reserve = Annotated[
-    int, typer.Option(min=0, help="Leave this much space on the work folder's disk.", rich_help_panel=WORKING)
-]
-Connections = Annotated[
-    int | None,
-    typer.Option(min=1, max=64, help="Chunks sent at once; by default as many as pay.", rich_help_panel=WORKING),
-]
-Limit = Annotated[
-    str,
+    int,
     typer.Option(
-        metavar="TIMETABLE",
-        help="Send at most so fast: `40MB/s`, or `08:00-18:00 40MB/s; 200Mbit/s`.",
+        min=0,
+        metavar="BYTES",
+        help="Stop aligning when less space than this is free for the work folder.",
         rich_help_panel=WORKING,
     ),
 ]
 IdleSeconds = Annotated[
     float | None,
-    typer.Option(min=0, metavar="SECONDS", help="End when nothing was left to do for this.", rich_help_panel=WORKING),
+    typer.Option(
+        min=0, metavar="SECONDS", help="End when there was nothing to do for this long.", rich_help_panel=WORKING
+    ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")]
 
 
 @takes_alignment_options
 def watch(
     source: Source,
-    to: To,
-    session: SessionName,
+    to: ReceiverUrl,
+    session: SessionOption,
     alignment: ChosenAlignment,
     token_file: TokenFile = None,
     ca: Ca = None,
+    clear_text: ClearText = False,
     work: Work = None,
     layout: LayoutName = "auto",
     settle_seconds: SettleSeconds = 30.0,
@@ -77,24 +112,27 @@ def watch(
     keep_outputs: KeepOutputs = False,
     work_reserve_bytes: Reserve = 1 << 30,
     connections: Connections = None,
-    limit: Limit = "unlimited",
+    congestion_control: CongestionControlOption = CongestionControl.AUTO,
+    compress: CompressOption = Compress.AUTO,
+    limit: Limit = UNLIMITED,
+    background: Background = None,
     exit_when_idle: IdleSeconds = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Watch a folder: align each finished movie, send its micrograph, and go on until stopped.
+    """Watch a folder: align each finished movie and send its micrograph, until stopped.
 
-    It can be killed at any instant and continues where it was. What cannot be processed is set aside with its reason:
-    see `cryoferry status` and `cryoferry retry`.
+    You can kill it at any time: the next start continues where it was. A movie that cannot be processed is failed or
+    held, with the reason: see `cryoferry status` and `cryoferry retry`.
     """
     from agents.commands import watch_run
     from agents.daemon import WatchSettings
     from agents.layouts import LAYOUTS
-    from transfer.client import ReceiverClient
-    from transfer.credentials import read_token
     from transfer.pace.pacing import pacer_of
+    from transfer.wire.addresses import check_url
     from transfer.wire.names import check_session_name
 
+    check_url(to, clear_text=clear_text)
     check_session_name(session)
     chosen, source = with_absolute_gain(alignment), source.absolute()
     if dry_run:
@@ -113,10 +151,15 @@ def watch(
         keep_outputs=keep_outputs,
         work_reserve_bytes=work_reserve_bytes,
         connections=connections,
+        may_compress=compress is Compress.AUTO,
+        may_use_bbr=congestion_control is CongestionControl.AUTO,
         pacer=pacer_of(limit),
+        background=tuple(background or ()),
         exit_when_idle_s=exit_when_idle,
     )
-    with ReceiverClient(to, read_token(token_file), ca=ca) as client:
+    with connect(to, token_file, ca, clear_text=clear_text) as client:
         aligners = watch_run.local_workers(workers, chosen.settings.device)
-        code = watch_run.run_agent(settings, client, aligners, token_file=token_file, as_json=json)
+        code = watch_run.run_agent(
+            settings, client, aligners, token_file=token_file, clear_text=clear_text, as_json=json
+        )
     raise typer.Exit(code)

@@ -80,6 +80,7 @@ def run_agent(
     workers: Sequence[AlignmentWorker],
     *,
     token_file: Path | None,
+    clear_text: bool,
     as_json: bool,
 ) -> int:
     """Run an agent until it is stopped or idle; return the command's exit code.
@@ -95,7 +96,7 @@ def run_agent(
     with WorkLock(settings.work):
         journal = Journal(settings.work)
         try:
-            _claim(journal, settings, str(client.url), token_file)
+            _claim(journal, settings, str(client.url), token_file, clear_text=clear_text)
             report = Report(journal, console, as_json_lines=as_json)
             stop = threading.Event()
             with _listening(stop) as received, report.live():
@@ -109,7 +110,7 @@ def run_agent(
             journal.close()
 
 
-def _claim(journal: Journal, settings: WatchSettings, url: str, token_file: Path | None) -> None:
+def _claim(journal: Journal, settings: WatchSettings, url: str, token_file: Path | None, *, clear_text: bool) -> None:
     """Note what the work folder belongs to, and refuse another's."""
     for key, value in (("source", str(settings.source.resolve())), ("session", settings.session)):
         noted = journal.about(key)
@@ -122,6 +123,7 @@ def _claim(journal: Journal, settings: WatchSettings, url: str, token_file: Path
         source=str(settings.source.resolve()),
         session=settings.session,
         url=url,
+        clear_text="yes" if clear_text else None,
         token_file=None if token_file is None else str(token_file.resolve()),
         settings=json.dumps(to_json(settings.chosen), sort_keys=True),
     )

@@ -10,22 +10,26 @@ import typer
 
 def demo(
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where everything goes; an older demo there is replaced.")
+        Path, typer.Option(metavar="DIR", help="Folder for everything. An older demo there is replaced.")
     ] = (Path("cryoferry-demo")),
-    exposures: Annotated[int, typer.Option(min=1, max=99, help="How many exposures the microscope takes.")] = 8,
+    exposures: Annotated[int, typer.Option(min=1, max=99, metavar="N", help="Number of exposures.")] = 8,
     size: Annotated[int, typer.Option(min=256, max=8192, metavar="PX", help="Height and width of a movie.")] = 1024,
-    seed: Annotated[int, typer.Option(help="Another seed: other movies, other motion.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Random seed. Another seed gives other movies and motion.")
+    ] = 0,
     scipion: Annotated[
-        Path, typer.Option(metavar="DIR", help="Scipion's environment, as `make scipion` makes it.")
+        Path, typer.Option(metavar="DIR", help="Scipion environment, as `make scipion` makes it.")
     ] = Path(".scipion"),
-    no_scipion: Annotated[bool, typer.Option("--no-scipion", help="Register in RELION's star file alone.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave receiver and agent running at the end.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON; the last object tells everything.")] = False,
+    no_scipion: Annotated[bool, typer.Option("--no-scipion", help="Register in RELION only, not in Scipion.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the receiver and the agent running at the end.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line on stdout. The last one is the summary.")
+    ] = False,
 ) -> None:
-    """See the whole path work, on this machine, within three minutes.
+    """Show the whole path at work on this machine, within three minutes.
 
-    Starts `cryoferry serve` and `cryoferry watch` as real processes and a simulated microscope that writes growing
-    TIFF, MRC and EER movies with known motion; shows each exposure on its way, and ends with what became of it.
+    It starts `cryoferry serve` and `cryoferry watch`, and a simulated microscope that writes TIFF, MRC and EER movies
+    with known motion. It shows the state of each exposure, and ends with a summary.
     """
     from agents.demo.plan import DemoPlan
     from agents.demo.run import Demo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 from agents.journal.journal import Journal
@@ -11,6 +12,7 @@ from agents.journal.rows import ExposureRow, Output
 from preprocess.results import ProcessedMovie
 from transfer.client import ReceiverClient
 from transfer.disk import open_to_read, sync_file, sync_folder
+from transfer.pace.pacing import Priority
 from transfer.upload.file_to_send import FileToSend
 from transfer.upload.sender import Sender
 from transfer.wire.digest import file_digest
@@ -103,9 +105,21 @@ def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: l
 
 
 def send_outputs(
-    journal: Journal, work: Path, session: str, exposure: ExposureRow, sender: Sender, should_stop: Callable[[], bool]
+    journal: Journal,
+    work: Path,
+    session: str,
+    exposure: ExposureRow,
+    sender: Sender,
+    should_stop: Callable[[], bool],
+    *,
+    background: tuple[str, ...] = (),
 ) -> None:
     """Send what has no receipt yet side by side, keeping each receipt as it comes.
+
+    Parameters
+    ----------
+    background
+        Patterns of the names of files that are sent after all others.
 
     Raises
     ------
@@ -115,7 +129,10 @@ def send_outputs(
     for output in journal.outputs(exposure.exposure_id, exposure.revision):
         if output.receipt is None:
             source, name = work / output.local_path, output.remote_path
-            roles[FileToSend(source, session, name, output.file_revision, digest=output.digest)] = output.role
+            in_background = any(fnmatch(source.name, pattern) for pattern in background)
+            priority = Priority.BACKGROUND if in_background else Priority.FOREGROUND
+            file = FileToSend(source, session, name, output.file_revision, digest=output.digest, priority=priority)
+            roles[file] = output.role
     failed = None
     for outcome in sender.send_many(roles, should_stop=should_stop):
         if outcome.receipt:

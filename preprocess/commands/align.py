@@ -13,21 +13,21 @@ from preprocess.exposure.chosen import ChosenAlignment
 
 @takes_alignment_options
 def align(
-    movies: Annotated[list[Path], typer.Argument(metavar="MOVIE…", help="TIFF, MRC or EER movies.")],
+    movies: Annotated[list[Path], typer.Argument(metavar="MOVIE…", help="Movies: TIFF, MRC or EER files.")],
     alignment: ChosenAlignment,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results; made if it is not there.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results. It is made if it does not exist.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist already.")] = False,
     star: Annotated[
         bool, typer.Option("--star", help="Also write DIR/corrected_micrographs.star, which RELION imports.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a movie on stdout.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")] = False,
 ) -> None:
-    """Align movies of your own: motion-corrected, dose-weighted micrographs, with figures and pictures.
+    """Align movies: write motion-corrected, dose-weighted micrographs.
 
-    For STEM.tiff it writes STEM.mrc, STEM.star, STEM.json, STEM.png, STEM_spectrum.png and STEM_motion.png. What the
-    flags leave open about the acquisition comes from the configuration, the EPU XML or mdoc beside the movie, or its
-    header.
+    For STEM.tiff it writes STEM.mrc, STEM.star, STEM.json, STEM.png, STEM_spectrum.png and STEM_motion.png. Pixel size,
+    voltage and dose are taken from the options; else from the configuration; else from the XML file of EPU or the mdoc
+    beside the movie; else from the movie's header.
     """
     from preprocess.commands.align_run import AlignmentRun, refuse_collisions, refuse_existing
 

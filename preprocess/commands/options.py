@@ -34,148 +34,156 @@ from preprocess.settings import (
 MOST_PATCHES = 16
 ACQUISITION, CORRECTION, ALIGNMENT, OUTPUTS = "Acquisition", "Gain and frames", "Alignment", "Outputs"
 
+
+def _option(*flags: str, panel: str, help: str, **more: Any) -> Any:  # noqa: A002 - typer's name
+    return typer.Option(*flags, rich_help_panel=panel, help=help, **more)
+
+
 PixelSize = Annotated[
     float | None,
-    typer.Option(metavar="Å", min=0.01, help="Pixel size of the movie as recorded.", rich_help_panel=ACQUISITION),
+    _option(panel=ACQUISITION, metavar="Å", min=0.01, help="Pixel size of the movie as the camera recorded it."),
 ]
-Voltage = Annotated[float | None, typer.Option(metavar="kV", min=10, help="Voltage.", rich_help_panel=ACQUISITION)]
-Cs = Annotated[
-    float | None, typer.Option(metavar="mm", min=0, help="Spherical aberration.", rich_help_panel=ACQUISITION)
+Voltage = Annotated[
+    float | None, _option(panel=ACQUISITION, metavar="kV", min=10, help="Voltage of the microscope, such as 300.")
 ]
+Cs = Annotated[float | None, _option(panel=ACQUISITION, metavar="mm", min=0, help="Spherical aberration, such as 2.7.")]
 AmplitudeContrast = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Amplitude contrast, such as 0.1.", rich_help_panel=ACQUISITION)
+    float | None,
+    _option(panel=ACQUISITION, metavar="FRACTION", min=0, max=1, help="Amplitude contrast, such as 0.1."),
 ]
 DosePerFrame = Annotated[
-    float | None, typer.Option(metavar="e/Å²", min=0, help="Dose of one frame.", rich_help_panel=ACQUISITION)
+    float | None, _option(panel=ACQUISITION, metavar="e/Å²", min=0, help="Dose of one frame of the movie.")
 ]
-TotalDose = Annotated[
-    float | None, typer.Option(metavar="e/Å²", min=0, help="Dose of the whole movie.", rich_help_panel=ACQUISITION)
-]
+TotalDose = Annotated[float | None, _option(panel=ACQUISITION, metavar="e/Å²", min=0, help="Dose of the whole movie.")]
 PreExposure = Annotated[
-    float | None,
-    typer.Option(metavar="e/Å²", min=0, help="Dose before the first frame.", rich_help_panel=ACQUISITION),
+    float | None, _option(panel=ACQUISITION, metavar="e/Å²", min=0, help="Dose before the first frame. Default: 0.")
 ]
 Gain = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Gain reference: MRC, TIFF or .gain.", rich_help_panel=CORRECTION),
+    Path | None, _option(panel=CORRECTION, metavar="FILE", help="Gain reference: an MRC, TIFF or .gain file.")
 ]
 GainRotate = Annotated[
     Literal["0", "90", "180", "270"],
-    typer.Option(help="Turn the gain reference clockwise, in degrees.", rich_help_panel=CORRECTION),
+    _option(panel=CORRECTION, help="Rotate the gain reference clockwise by these degrees."),
 ]
 GainFlip = Annotated[
     Literal["none", "x", "y"],
-    typer.Option(help="Then mirror it: y turns it upside down, x left to right.", rich_help_panel=CORRECTION),
+    _option(panel=CORRECTION, help="Then flip it: y turns it upside down, x swaps left and right."),
 ]
 GainOperation = Annotated[
     Literal["auto", "multiply", "divide"],
-    typer.Option(help="auto: multiply, but divide EER unless by a .gain file.", rich_help_panel=CORRECTION),
+    _option(
+        panel=CORRECTION, help="auto: multiply the movie by it; divide EER movies by it, unless it is a .gain file."
+    ),
 ]
 EerFrames = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="EER: hardware frames in one frame.", rich_help_panel=CORRECTION),
+    _option(panel=CORRECTION, metavar="N", min=1, help="EER: add up N hardware frames to one frame."),
 ]
 EerUpsampling = Annotated[
     Literal["1", "2"],
-    typer.Option(
-        help="EER: 2 makes frames of twice the camera's pixels along each axis, of 4 times the memory.",
-        rich_help_panel=CORRECTION,
-    ),
+    _option(panel=CORRECTION, help="EER: 2 doubles the pixels along each axis. This needs 4 times the memory."),
 ]
 EerDosePerFrame = Annotated[
     float | None,
-    typer.Option(
-        metavar="e/Å²", min=0.001, help="EER: group hardware frames to this dose.", rich_help_panel=CORRECTION
+    _option(
+        panel=CORRECTION, metavar="e/Å²", min=0.001, help="EER: add up hardware frames until a frame has this dose."
     ),
 ]
 DefectsFile = Annotated[
     Path | None,
-    typer.Option(
+    _option(
+        panel=CORRECTION,
         metavar="FILE",
-        help="Known defects: x y width height a line, SerialEM's defects.txt, or a map.",
-        rich_help_panel=CORRECTION,
+        help="Known defects: lines of `x y width height`, SerialEM's defects.txt, or an image that marks them.",
     ),
 ]
-FindDefects = Annotated[
-    bool, typer.Option(help="Find hot and dead pixels in the movie itself.", rich_help_panel=CORRECTION)
-]
+FindDefects = Annotated[bool, _option(panel=CORRECTION, help="Find hot and dead pixels in the movie itself.")]
 FirstFrame = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, help="First frame to use, counted from 1.", rich_help_panel=CORRECTION),
+    int | None, _option(panel=CORRECTION, metavar="N", min=1, help="First frame to use. The first one is number 1.")
 ]
 LastFrame = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Last frame to use.", rich_help_panel=CORRECTION)
+    int | None, _option(panel=CORRECTION, metavar="N", min=1, help="Last frame to use. Default: the movie's last.")
 ]
 Throw = Annotated[
     int | None,
-    typer.Option(
-        metavar="N", min=0, help="Drop the first N frames; their dose still counts.", rich_help_panel=CORRECTION
-    ),
+    _option(panel=CORRECTION, metavar="N", min=0, help="Leave out the first N frames. Their dose still counts."),
 ]
 Group = Annotated[
     int,
-    typer.Option(
-        metavar="N", min=1, help="Add up N frames each to estimate motion, for faint ones.", rich_help_panel=ALIGNMENT
+    _option(
+        panel=ALIGNMENT,
+        metavar="N",
+        min=1,
+        help="Group N frames before estimating motion; helps with faint movies.",
     ),
 ]
 Patches = Annotated[
     str,
-    typer.Option(
+    _option(
+        panel=ALIGNMENT,
         metavar="XxY|auto",
-        help="Patches that local motion is found by, such as 7x5; 1x1: whole-frame alignment alone.",
-        rich_help_panel=ALIGNMENT,
+        help="Number of patches to measure local motion in, such as 7x5. 1x1 corrects the whole frame only.",
     ),
 ]
 Bin = Annotated[
-    int,
-    typer.Option(metavar="N", min=1, max=8, help="Bin the micrograph, in Fourier space.", rich_help_panel=ALIGNMENT),
+    int, _option(panel=ALIGNMENT, metavar="N", min=1, max=8, help="Bin the micrograph N times, in Fourier space.")
 ]
-DoseWeighting = Annotated[
-    bool, typer.Option(help="Weight each frame's frequencies by its dose.", rich_help_panel=ALIGNMENT)
-]
+DoseWeighting = Annotated[bool, _option(panel=ALIGNMENT, help="Weight the frequencies of each frame by its dose.")]
 MagMajor = Annotated[
     float,
-    typer.Option(
-        metavar="F", min=0.1, help="Anisotropic magnification: along the major axis.", rich_help_panel=CORRECTION
+    _option(
+        panel=CORRECTION, metavar="FACTOR", min=0.1, help="Anisotropic magnification: the one along the major axis."
     ),
 ]
 MagMinor = Annotated[
-    float, typer.Option(metavar="F", min=0.1, help="The same along the minor axis.", rich_help_panel=CORRECTION)
+    float,
+    _option(
+        panel=CORRECTION, metavar="FACTOR", min=0.1, help="Anisotropic magnification: the one along the minor axis."
+    ),
 ]
 MagAngle = Annotated[
     float,
-    typer.Option(
-        metavar="DEGREES", help="Of the major axis from the x axis, as in MotionCor's -Mag.", rich_help_panel=CORRECTION
+    _option(
+        panel=CORRECTION,
+        metavar="DEGREES",
+        help="Angle from the x axis to the major axis, as in MotionCor's -Mag.",
     ),
 ]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda:N", help="Where to compute.", rich_help_panel=ALIGNMENT)]
+Device = Annotated[
+    str,
+    _option(
+        panel=ALIGNMENT, metavar="auto|cpu|cuda:N", help="Where to compute. auto: a GPU if there is one, else the CPU."
+    ),
+]
 DeviceMemory = Annotated[
     float | None,
-    typer.Option(metavar="GB", min=0.1, help="Most memory to take of a CUDA device.", rich_help_panel=ALIGNMENT),
+    _option(panel=ALIGNMENT, metavar="GB", min=0.1, help="Use at most this much memory of the GPU. Default: all."),
 ]
 Threads = Annotated[
-    int, typer.Option(metavar="N", min=0, help="Threads; 0: every core it may use.", rich_help_panel=ALIGNMENT)
+    int, _option(panel=ALIGNMENT, metavar="N", min=0, help="Number of CPU threads. 0: one for each core.")
 ]
 Unweighted = Annotated[
-    bool, typer.Option("--unweighted", help="Also write the plain sum, STEM_noDW.mrc.", rich_help_panel=OUTPUTS)
+    bool, _option("--unweighted", panel=OUTPUTS, help="Also write the sum without dose weighting, STEM_noDW.mrc.")
 ]
 EvenOdd = Annotated[
     bool,
-    typer.Option("--even-odd", help="Also write the sums of even and odd frames.", rich_help_panel=OUTPUTS),
-]
-Float32 = Annotated[
-    bool, typer.Option("--float32", help="Write float32 instead of float16 micrographs.", rich_help_panel=OUTPUTS)
-]
-MotioncorLogs = Annotated[
-    bool,
-    typer.Option(
-        "--motioncor-logs", help="Also write motion as MotionCor's logs, STEM-Full.log.", rich_help_panel=OUTPUTS
+    _option(
+        "--even-odd", panel=OUTPUTS, help="Also write the sums of even and odd frames, STEM_EVN.mrc and STEM_ODD.mrc."
     ),
+]
+Float32 = Annotated[bool, _option("--float32", panel=OUTPUTS, help="Write micrographs as float32 instead of float16.")]
+MotioncorLogs = Annotated[
+    bool, _option("--motioncor-logs", panel=OUTPUTS, help="Also write the motion as MotionCor's logs, STEM-Full.log.")
 ]
 
 MOST_STRETCH = 0.03
 """Anisotropy of more than 3 % is no microscope's, and beyond what the interpolation has room for."""
 ROTATIONS: dict[str, Literal[0, 90, 180, 270]] = {"0": 0, "90": 90, "180": 180, "270": 270}
+
+_USUAL = AlignmentSettings()
+_GAIN = _USUAL.gain
+_GAIN_ROTATE: Any = str(_GAIN.rotate_degrees)
+_EER_UPSAMPLING: Any = str(_USUAL.eer.upsampling)
 
 
 def chosen_alignment(
@@ -189,31 +197,31 @@ def chosen_alignment(
     total_dose: TotalDose = None,
     pre_exposure: PreExposure = None,
     gain: Gain = None,
-    gain_rotate: GainRotate = "0",
-    gain_flip: GainFlip = "none",
-    gain_operation: GainOperation = "auto",
-    eer_upsampling: EerUpsampling = "1",
+    gain_rotate: GainRotate = _GAIN_ROTATE,
+    gain_flip: GainFlip = _GAIN.flip,
+    gain_operation: GainOperation = _GAIN.operation,
+    eer_upsampling: EerUpsampling = _EER_UPSAMPLING,
     defects: DefectsFile = None,
-    find_defects: FindDefects = True,
-    eer_frames: EerFrames = None,
-    eer_dose_per_frame: EerDosePerFrame = None,
+    find_defects: FindDefects = _USUAL.defects.automatic,
+    eer_frames: EerFrames = _USUAL.eer.hardware_frames_per_frame,
+    eer_dose_per_frame: EerDosePerFrame = _USUAL.eer.dose_per_frame_e_per_a2,
     first_frame: FirstFrame = None,
-    last_frame: LastFrame = None,
+    last_frame: LastFrame = _USUAL.frames.last,
     throw: Throw = None,
-    group: Group = 1,
+    group: Group = _USUAL.frames.group,
     patches: Patches = "auto",
-    mag_major: MagMajor = 1.0,
-    mag_minor: MagMinor = 1.0,
-    mag_angle: MagAngle = 0.0,
-    bin: Bin = 1,  # noqa: A002  # the option is --bin
-    dose_weighting: DoseWeighting = True,
-    device: Device = "auto",
-    device_memory: DeviceMemory = None,
-    threads: Threads = 0,
-    unweighted: Unweighted = False,
-    even_odd: EvenOdd = False,
-    float32: Float32 = False,
-    motioncor_logs: MotioncorLogs = False,
+    mag_major: MagMajor = _USUAL.magnification.major,
+    mag_minor: MagMinor = _USUAL.magnification.minor,
+    mag_angle: MagAngle = _USUAL.magnification.angle_degrees,
+    bin: Bin = _USUAL.bin_factor,  # noqa: A002  # the option is --bin
+    dose_weighting: DoseWeighting = _USUAL.dose_weighting,
+    device: Device = _USUAL.device,
+    device_memory: DeviceMemory = _USUAL.device_memory_gb,
+    threads: Threads = _USUAL.threads,
+    unweighted: Unweighted = _USUAL.unweighted,
+    even_odd: EvenOdd = _USUAL.even_odd,
+    float32: Float32 = _USUAL.float32,
+    motioncor_logs: MotioncorLogs = _USUAL.motioncor_logs,
 ) -> ChosenAlignment:
     """Turn the options' values into settings; `on_command_line` tells a flag from a configured value by its name."""
     said: dict[str, tuple[str, Any]] = {

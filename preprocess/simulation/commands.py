@@ -16,34 +16,45 @@ _GAIN_EXTENSIONS = {"tiff": ".mrc", "mrc": ".mrc", "eer": ".gain"}
 
 
 def simulate(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the movies; made if it is not there.")],
-    format: Annotated[Literal["tiff", "mrc", "eer"], typer.Option(help="The movies' format.")] = "tiff",  # noqa: A002 - the option's name
-    size: Annotated[str, typer.Option(metavar="N|HxW", help="Frame size in px.")] = str(_USUAL.height),
-    frames: Annotated[int, typer.Option(min=1, help="Frames in each movie.")] = _USUAL.frame_count,
-    count: Annotated[int, typer.Option(min=1, help="Movies.")] = 1,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the movies. It is made if it does not exist.")],
+    format: Annotated[Literal["tiff", "mrc", "eer"], typer.Option(help="Format of the movies.")] = "tiff",  # noqa: A002 - the option's name
+    size: Annotated[
+        str, typer.Option(metavar="N|HxW", help="Size of a frame in px: one number, or HEIGHTxWIDTH.")
+    ] = str(_USUAL.height),
+    frames: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of frames in each movie.")
+    ] = _USUAL.frame_count,
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="Number of movies.")] = 1,
     dose_per_frame: Annotated[
-        float, typer.Option(metavar="e/Å²", min=0.001, help="Dose of a frame.")
+        float, typer.Option(metavar="e/Å²", min=0.001, help="Dose of one frame.")
     ] = _USUAL.dose_per_frame_e_per_a2,
     pixel_size: Annotated[
-        float, typer.Option(metavar="Å", min=0.1, help="Pixel size on the specimen.")
+        float, typer.Option(metavar="Å", min=0.1, help="Pixel size at the specimen.")
     ] = _USUAL.pixel_size_angstrom,
-    voltage: Annotated[float, typer.Option(metavar="kV", min=60, help="Voltage.")] = _USUAL.voltage_kv,
+    voltage: Annotated[
+        float, typer.Option(metavar="kV", min=60, help="Voltage of the microscope.")
+    ] = _USUAL.voltage_kv,
     motion: Annotated[
-        float, typer.Option(metavar="px", min=0, help="Drift of the whole frame from first to last.")
+        float, typer.Option(metavar="px", min=0, help="Drift of the whole image from the first frame to the last.")
     ] = _USUAL.motion_px,
     local_motion: Annotated[
-        float, typer.Option(metavar="px", min=0, help="Local motion, root mean square in the last frame.")
+        float, typer.Option(metavar="px", min=0, help="Local motion in the last frame, root mean square.")
     ] = _USUAL.local_motion_px,
-    gain: Annotated[bool, typer.Option("--gain/--no-gain", help="A camera that needs a gain reference.")] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal movies.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a movie on stdout.")] = False,
+    gain: Annotated[
+        bool,
+        typer.Option(
+            "--gain/--no-gain", help="Simulate a camera that needs a gain reference, and write that reference."
+        ),
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed. The same seed gives the same movie.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")] = False,
 ) -> None:
-    """Make movies with known motion, to try alignment and whole sessions without a microscope.
+    """Make movies with known motion, to try alignment without a microscope.
 
-    Each movie comes with the XML that EPU would write beside it and with STEM_truth.json: its true motion, in px, in
-    the orientation in which movies are read. One gain reference serves all movies of a size.
+    Beside each movie it writes the XML file that EPU would write, and STEM_truth.json: the true motion in px. All
+    movies of one size share a gain reference.
     """
     height, width = _parse_size(size)
     plans = [
@@ -67,7 +78,9 @@ def simulate(
 def _parse_size(size: str) -> tuple[int, int]:
     parts = size.lower().split("x")
     if len(parts) not in {1, 2} or not all(part.isdigit() and int(part) >= 32 for part in parts):
-        raise typer.BadParameter("a number of px, or HEIGHTxWIDTH; each at least 32", param_hint="--size")
+        raise typer.BadParameter(
+            f"{size!r} is not a size: give a number of px, or HEIGHTxWIDTH, each at least 32", param_hint="--size"
+        )
     return int(parts[0]), int(parts[-1])
 
 
@@ -83,7 +96,7 @@ def _run(
     if not overwrite:
         taken = [path for paths in planned for path in paths.values() if path.exists() and path != paths.get("gain")]
         if taken:
-            raise OutputRefused(f"{taken[0]} exists", hint="Give another --out, or --overwrite.")
+            raise OutputRefused(f"{taken[0]} exists already", hint="Give another --out, or --overwrite to replace it.")
     console = Console(stderr=True)
     if not dry_run:
         out.mkdir(parents=True, exist_ok=True)
@@ -118,7 +131,7 @@ def _write(settings: SimulationSettings, paths: dict[str, Path], movie_format: s
 
 def _say(settings: SimulationSettings, paths: dict[str, Path], movie_format: str, *, dry_run: bool, json: bool) -> None:
     if not json:
-        typer.echo(f"{'would write' if dry_run else 'wrote'} {paths['movie']}", err=True)
+        typer.echo(f"{'would write' if dry_run else 'wrote'} {paths['movie']}")
         return
     from json import dumps
 

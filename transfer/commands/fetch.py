@@ -8,32 +8,49 @@ from typing import Annotated
 
 import typer
 
-from transfer.commands.shared import Ca, ClearText, DryRun, Json, TokenFile, connect, progress, stderr_console
+from transfer.commands.shared import (
+    GIVE_UP_AFTER_S,
+    LINK,
+    MOST_CONNECTIONS,
+    Ca,
+    ClearText,
+    DryRun,
+    GiveUpAfter,
+    Json,
+    TokenFile,
+    connect,
+    progress,
+    stderr_console,
+)
 from transfer.wire.names import check_path, check_session_name
-
-From = Annotated[
-    str, typer.Option("--from", metavar="URL", help="The receiver: https://…, or http:// on this machine.")
-]
 
 
 def fetch(
-    what: Annotated[str, typer.Argument(metavar="SESSION[/PATH]", help="A session, or a file or folder of it.")],
-    from_: From,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to; files keep their paths in the session.")],
+    what: Annotated[
+        str, typer.Argument(metavar="SESSION[/PATH]", help="A whole session, or one file or folder of it.")
+    ],
+    from_: Annotated[
+        str, typer.Option("--from", metavar="URL", help="The receiver: https://…, or http:// on this machine.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the files. They keep their paths in the session.")
+    ],
     token_file: TokenFile = None,
     ca: Ca = None,
     clear_text: ClearText = False,
-    connections: Annotated[int, typer.Option(min=1, max=64, help="Ranges fetched at once.")] = 8,
-    give_up_after: Annotated[
-        float,
-        typer.Option(min=0, metavar="SECONDS", help="How long to try again while the receiver cannot be reached."),
-    ] = 60.0,
+    connections: Annotated[
+        int,
+        typer.Option(
+            min=1, max=MOST_CONNECTIONS, metavar="N", help="Number of parallel connections.", rich_help_panel=LINK
+        ),
+    ] = 8,
+    give_up_after: GiveUpAfter = GIVE_UP_AFTER_S,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Fetch committed files in parallel ranges, verified; what was interrupted continues.
+    """Download committed files of a session; continue what was interrupted.
 
-    A file appears under its name when its digest is right, and nothing that is there already is written to.
+    A file gets its name when its digest is right. A file that is there already is never changed.
     """
     from transfer.commands.fetch_run import exit_code, show_fetched, show_plan, sum_up
     from transfer.download.fetcher import Fetcher, chosen
@@ -46,14 +63,14 @@ def fetch(
     with connect(from_, token_file, ca, clear_text=clear_text) as client:
         receipts = chosen(client.files(session), path)
         if dry_run:
-            show_plan(receipts, out, console, json)
+            show_plan(receipts, out, json)
             return
-        with progress(console, "fetching", sum(receipt.size_bytes for receipt in receipts)) as advance:
+        with progress(console, "downloading", sum(receipt.size_bytes for receipt in receipts)) as advance:
             fetcher = Fetcher(client, out, connections=connections, give_up_after_s=give_up_after, on_progress=advance)
             began_s = time.monotonic()
             results = []
             for fetched in fetcher.fetch_all(receipts):
                 results.append(fetched)
                 show_fetched(fetched, console, json)
-        sum_up(results, fetcher.fetched_bytes, time.monotonic() - began_s, console, json)
+        sum_up(results, fetcher.fetched_bytes, time.monotonic() - began_s, json)
     raise typer.Exit(exit_code([fetched.error for fetched in results]))

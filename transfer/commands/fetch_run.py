@@ -15,43 +15,43 @@ from transfer.wire.receipt import Receipt
 MISMATCH = 6  # exit code
 
 
-def show_plan(receipts: list[Receipt], out: Path, console: Console, json: bool) -> None:
+def show_plan(receipts: list[Receipt], out: Path, json: bool) -> None:
     """Print what would be downloaded, and where to."""
     for receipt in receipts:
         target = out / receipt.path
         if json:
             typer.echo(dumps({**receipt.model_dump(), "target": str(target)}))
         else:
-            console.print(f"would fetch {receipt.path} to {target} ({receipt.size_bytes:,} bytes)", markup=False)
+            typer.echo(f"would download {receipt.path} to {target} ({receipt.size_bytes:,} bytes)")
 
 
 def show_fetched(fetched: FetchResult, console: Console, json: bool) -> None:
     """Print what became of one file."""
     told = {**fetched.receipt.model_dump(), "target": str(fetched.target)}
     if fetched.error is None:
-        console.print(f"{'fetched' if fetched.is_new else 'here already'}: {fetched.target}", markup=False)
+        line = f"{'downloaded' if fetched.is_new else 'already here'}: {fetched.target}"
         told["new"] = fetched.is_new
     else:
-        console.print(f"failed: {fetched.receipt.path}: {fetched.error}", style="red", markup=False)
-        console.print(f"what to do: {fetched.error.hint}", markup=False)
+        line = f"failed: {fetched.receipt.path}: {fetched.error}"
+        console.print(f"{fetched.receipt.path}: what to do: {fetched.error.hint}", markup=False)
         told["error"] = _told_error(fetched.error)
-    if json:
-        typer.echo(dumps(told))
+    typer.echo(dumps(told) if json else line)
 
 
 def _told_error(error: TransferError) -> dict[str, object]:
     return {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
 
 
-def sum_up(results: list[FetchResult], fetched_bytes: int, seconds: float, console: Console, json: bool) -> None:
+def sum_up(results: list[FetchResult], fetched_bytes: int, seconds: float, json: bool) -> None:
     """Print how many files are here, and how fast they came."""
     here = [fetched.receipt.size_bytes for fetched in results if fetched.error is None]
     rate = fetched_bytes / seconds if seconds else 0.0
-    console.print(
-        f"{len(here)} of {len(results)} files, {sum(here) / 1e6:,.1f} MB ({fetched_bytes / 1e6:,.1f} MB fetched)"
-        f" in {seconds:.1f} s: {rate / 1e6:,.1f} MB/s"
-    )
-    if json:
+    if not json:
+        typer.echo(
+            f"{len(here)} of {len(results)} files, {sum(here) / 1e6:,.1f} MB"
+            f" ({fetched_bytes / 1e6:,.1f} MB downloaded now) in {seconds:.1f} s: {rate / 1e6:,.1f} MB/s"
+        )
+    else:
         total = {
             "files": len(here),
             "failed": len(results) - len(here),

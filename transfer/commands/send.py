@@ -2,76 +2,72 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from transfer.commands.shared import Ca, ClearText, Json, To, TokenFile, connect
+from transfer.commands.shared import (
+    GIVE_UP_AFTER_S,
+    UNLIMITED,
+    Background,
+    Ca,
+    ClearText,
+    Compress,
+    CompressOption,
+    CongestionControl,
+    CongestionControlOption,
+    Connections,
+    DryRun,
+    GiveUpAfter,
+    Json,
+    Limit,
+    ReceiverUrl,
+    SessionOption,
+    TokenFile,
+    connect,
+    sender_options,
+)
 from transfer.wire.names import check_session_name
-
-Limit = Annotated[
-    str, typer.Option(metavar="TIMETABLE", help="At most so fast: `40MB/s`, or `08:00-18:00 40MB/s; 200Mbit/s`.")
-]
-
-
-class CongestionControl(StrEnum):
-    """Which TCP congestion control the bulk connections use."""
-
-    AUTO = "auto"
-    SYSTEM = "system"
-
-
-class Compress(StrEnum):
-    """Whether files may be compressed on their way."""
-
-    AUTO = "auto"
-    NEVER = "never"
 
 
 def send(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE", help="Files, or folders: a folder goes with all below it, under its own name."),
+        typer.Argument(metavar="FILE…", help="Files or folders. A folder is sent with all its files, under its name."),
     ],
-    to: To,
-    session: Annotated[str, typer.Option(metavar="NAME", help="The session that the files belong to.")],
+    to: ReceiverUrl,
+    session: SessionOption,
     token_file: TokenFile = None,
     ca: Ca = None,
     clear_text: ClearText = False,
-    path_prefix: Annotated[str, typer.Option(metavar="FOLDER", help="Folder in the session for the files.")] = "",
-    revision: Annotated[int, typer.Option(min=1, help="Next revision of files that are there already.")] = 1,
-    connections: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Connections, over all files; by default as many as pay.")
-    ] = None,
-    congestion_control: Annotated[
-        CongestionControl,
-        typer.Option(help="auto: BBR where the link loses packets; system: always what this machine uses."),
-    ] = CongestionControl.AUTO,
-    compress: Annotated[
-        Compress, typer.Option(help="auto: files that shrink, where the link is slow; never: none.")
-    ] = Compress.AUTO,
-    limit: Limit = "unlimited",
-    background: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATTERN", help="Files that take what the others leave, such as '*.tiff'; repeatable."),
-    ] = None,
-    give_up_after: Annotated[
-        float,
-        typer.Option(min=0, metavar="SECONDS", help="How long to try again while the receiver cannot be reached."),
-    ] = 60.0,
+    path_prefix: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Put the files into this folder of the session.")
+    ] = "",
+    revision: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Revision to send: 2 for files that replace those already there.")
+    ] = 1,
+    connections: Connections = None,
+    congestion_control: CongestionControlOption = CongestionControl.AUTO,
+    compress: CompressOption = Compress.AUTO,
+    limit: Limit = UNLIMITED,
+    background: Background = None,
+    give_up_after: GiveUpAfter = GIVE_UP_AFTER_S,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read each file again and compare it with its receipt.")
+        bool, typer.Option("--verify", help="Read each file again after sending, and compare it with its receipt.")
     ] = False,
     delete_after_receipt: Annotated[
-        bool, typer.Option("--delete-after-receipt", help="Delete each file that has its receipt and is unchanged.")
+        bool,
+        typer.Option("--delete-after-receipt", help="Delete each file here that has its receipt and did not change."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent.")] = False,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Send files to a receiver in parallel, checksummed chunks; what was interrupted continues."""
+    """Send files to a receiver; continue what was interrupted.
+
+    Files travel in parallel chunks. The receiver checks each chunk, and each whole file before it commits it.
+    """
     from transfer.commands.planned_files import plan
     from transfer.commands.send_run import send_all, settled, show_plan
     from transfer.pace.pacing import pacer_of
@@ -92,8 +88,7 @@ def send(
             connections=connections,
             give_up_after_s=give_up_after,
             pacer=pacer,
-            may_use_bbr=congestion_control is CongestionControl.AUTO,
-            may_compress=compress is Compress.AUTO,
+            **sender_options(compress, congestion_control),
         ) as sender,
     ):
         settle = partial(settled, verify=verify, delete=delete_after_receipt)

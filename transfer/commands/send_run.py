@@ -27,12 +27,11 @@ from transfer.wire.errors import (
 )
 
 ENDS_ALL = (AuthRejected, ScopeRejected, CertificateRejected, TemporaryError)
-"""What would meet every other file as well."""
+"""Errors that every other file would meet as well."""
 
 
 def show_plan(planned: list[FileToSend], json: bool) -> None:
     """Print which files would be sent, and under which names."""
-    console = stderr_console()
     for file in planned:
         size_bytes = file.source.stat().st_size
         if json:
@@ -48,15 +47,13 @@ def show_plan(planned: list[FileToSend], json: bool) -> None:
                 )
             )
         else:
-            console.print(
-                f"would send {file.source} as {file.session}/{file.path} ({size_bytes:,} bytes)", markup=False
-            )
+            typer.echo(f"would send {file.source} as {file.session}/{file.path} ({size_bytes:,} bytes)")
 
 
 def send_all(
     sender: Sender, planned: list[FileToSend], settle: Callable[[SendResult], SendResult], *, json: bool
 ) -> int:
-    """Send what is planned, tell of each file and of all, and return the exit code."""
+    """Send what is planned, print what became of each file and of all, and return the exit code."""
     console = stderr_console()
     retry = RetryPolicy(sender.give_up_after_s, lambda: False)
     planned = retry.repeat(lambda: _with_listed(sender.client, planned))
@@ -68,8 +65,8 @@ def send_all(
             if outcome.receipt:
                 ended = time.monotonic()
             outcomes.append(settle(outcome))
-            _tell(outcomes[-1], console, json)
-    _sum_up(outcomes, sender, ended - began, console, json)
+            _show(outcomes[-1], console, json)
+    _sum_up(outcomes, sender, ended - began, json)
     return _exit_code(outcomes)
 
 
@@ -106,15 +103,16 @@ def _until_hopeless(sender: Sender, planned: list[FileToSend], advance: Callable
         yield outcome
 
 
-def _tell(outcome: SendResult, console: Console, json: bool) -> None:
+def _show(outcome: SendResult, console: Console, json: bool) -> None:
     file, receipt, error = outcome.file, outcome.receipt, outcome.error
     if error:
+        console.print(f"{file.source}: what to do: {error.hint}", markup=False)
+    if error and not json:
+        typer.echo(f"failed: {file.source}: {error}")
+    elif receipt and not json:
+        typer.echo(f"committed: {receipt.path} revision {receipt.revision} ({receipt.size_bytes:,} bytes)")
+    elif error:
         console.print(f"failed: {file.source}: {error}", style="red", markup=False)
-        console.print(f"what to do: {error.hint}", markup=False)
-    elif receipt:
-        console.print(
-            f"received: {receipt.path} revision {receipt.revision} ({receipt.size_bytes:,} bytes)", markup=False
-        )
     if json and receipt and not error:
         typer.echo(dumps({"source": str(file.source), **receipt.model_dump()}))
     elif json and error:
@@ -122,15 +120,16 @@ def _tell(outcome: SendResult, console: Console, json: bool) -> None:
         typer.echo(dumps({"source": str(file.source), "path": file.path, "error": told}))
 
 
-def _sum_up(outcomes: list[SendResult], sender: Sender, seconds: float, console: Console, json: bool) -> None:
+def _sum_up(outcomes: list[SendResult], sender: Sender, seconds: float, json: bool) -> None:
     receipts = [outcome.receipt for outcome in outcomes if outcome.receipt and not outcome.error]
     size_bytes = sum(receipt.size_bytes for receipt in receipts)
     rate = sender.sent_bytes / seconds if seconds else 0.0
-    console.print(
-        f"{len(receipts)} of {len(outcomes)} files, {size_bytes / 1e6:,.1f} MB"
-        f" ({sender.sent_bytes / 1e6:,.1f} MB sent) in {seconds:.1f} s: {rate / 1e6:,.1f} MB/s"
-    )
-    if json:
+    if not json:
+        typer.echo(
+            f"{len(receipts)} of {len(outcomes)} files, {size_bytes / 1e6:,.1f} MB"
+            f" ({sender.sent_bytes / 1e6:,.1f} MB sent now) in {seconds:.1f} s: {rate / 1e6:,.1f} MB/s"
+        )
+    else:
         total = {
             "files": len(receipts),
             "failed": len(outcomes) - len(receipts),

@@ -6,7 +6,6 @@ from json import dumps
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from transfer.commands.planned_files import plan
 from transfer.download.comparing import Comparison
@@ -26,13 +25,13 @@ def named_files(folder: Path, session: str, path_prefix: str, *, whole_session: 
     return {file.path: file.source for file in plan(visible, session, path_prefix, 1)}
 
 
-def show_comparison(comparison: Comparison, console: Console, json: bool) -> None:
+def show_comparison(comparison: Comparison, json: bool) -> None:
     """Print the verdict about one file."""
     if json:
         told = {"path": comparison.path, "verdict": comparison.status.value, "detail": comparison.detail}
         typer.echo(dumps(told))
     elif comparison.status != "same":
-        console.print(f"{comparison.status.value}: {comparison.path} {comparison.detail}".rstrip(), markup=False)
+        typer.echo(f"{comparison.status.value}: {comparison.path} {comparison.detail}".rstrip())
 
 
 def exit_code(counts: dict[str, int]) -> int:

@@ -51,7 +51,7 @@ def test_a_receiver_that_does_not_answer(tmp_path: Path) -> None:
     assert found["receiver"]["verdict"] == "fail"
     shown = cryoferry("doctor", "--work", str(tmp_path))
     assert shown.returncode == 0
-    assert "not checked: no URL" in shown.stderr
+    assert "not checked: no URL" in shown.stdout
 
 
 def test_the_configuration_is_shown_with_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

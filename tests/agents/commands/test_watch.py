@@ -88,8 +88,8 @@ def test_the_whole_way_with_movies_of_one_stem_and_bad_ones_between(
     }
     assert last == {"agent_runs": False, "troubles": [], "receiver": "read"}
     table = cryoferry("status", "--work", str(tmp_path / "work"), CRYOFERRY_TOKEN=token)
-    assert "one/a.tiff" in table.stderr
-    assert "UnreadableMovie" in table.stderr
+    assert "one/a.tiff" in table.stdout
+    assert "UnreadableMovie" in table.stdout
 
 
 def test_an_overwritten_movie_and_a_retry_become_next_revisions(

@@ -119,7 +119,7 @@ def test_a_dry_run_needs_no_token_and_no_receiver(cryoferry, folder):
         "run1/b.json": 100,
         "run1/deep/er/a.mrc": 0,
     }
-    assert "would send" in cryoferry("send", folder, *to, token=None).stderr
+    assert "would send" in cryoferry("send", folder, *to, token=None).stdout
 
 
 REFUSED = {
