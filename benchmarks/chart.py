@@ -15,7 +15,7 @@ PAPER: Colour = (255, 255, 255)
 INK: Colour = (32, 36, 40)
 GREY: Colour = (110, 116, 122)
 FAINT: Colour = (228, 231, 234)
-COLOURS: dict[str, Colour] = {  # Okabe & Ito's, which the colour-blind can tell apart
+COLOURS: dict[str, Colour] = {  # Okabe & Ito's, which colour-blind people can distinguish
     "cryoferry": (0, 114, 178),
     "cryoferry-1x1": (86, 180, 233),
     "relion": (213, 94, 0),

@@ -35,19 +35,19 @@ class NothingToMeasure(BenchmarkError):
 class ResultUnreadable(BenchmarkError):
     """A program's output is missing or is not what it should be."""
 
-    hint = "Run the program by itself; its command stands in the benchmark's JSON."
+    hint = "Run the program by itself; the benchmark's JSON holds its command."
 
 
 class ProgramFailed(BenchmarkError):
     """A program ended with an error."""
 
-    hint = "Run the program by itself; its command stands in the benchmark's JSON."
+    hint = "Run the program by itself; the benchmark's JSON holds its command."
 
 
 class TookTooLong(BenchmarkError):
-    """A program took longer than it was given, and was stopped."""
+    """A program took longer than its time limit, and was stopped."""
 
-    hint = "Give it longer, or less to do."
+    hint = "Give it more time (--cap), or fewer files."
 
 
 class DeviceMissing(BenchmarkError):
@@ -55,6 +55,6 @@ class DeviceMissing(BenchmarkError):
 
     exit_code = 2
     hint = (
-        "On a machine with an NVIDIA GPU: see that nvidia-smi lists it, then install cryoferry[cuda12] or [cuda13], "
-        "whichever fits the driver. Without one, --device cpu measures everything that needs none."
+        "On a machine with an NVIDIA GPU: check that nvidia-smi lists the GPU, then install cryoferry[cuda12] or "
+        "[cuda13], whichever fits the driver. Without a GPU, --device cpu measures everything else."
     )

@@ -1,7 +1,7 @@
-"""Runs one command and tells what it took. A small process of its own, for a fair reading.
+"""Runs one command and reports what it took. A small separate process, for a fair reading.
 
-The kernel counts the memory of whoever starts a program as the program's own until it has begun; a large benchmark
-must therefore not start it. This file imports next to nothing and is run by path:
+The kernel counts the memory of the process that starts a program as the program's own until it has begun; a large
+benchmark must therefore not start it. This file imports next to nothing and is run by path:
 
     python -I -S measured_child.py REPORT_FILE COMMAND…
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.errors import NothingToMeasure, ProgramFailed, TookTooLong
 
 _WRAPPER = Path(__file__).with_name("measured_child.py")
-_TOLD_LINES = 6
+_SHOWN_LINES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ def measure(
     watch: Callable[[int], AbstractContextManager[object]] | None = None,
     each_line: Callable[[str], None] | None = None,
 ) -> Measurement:
-    """Run a command to its end; what it says on stderr goes to `log`.
+    """Run a command to its end; its stderr goes to `log`.
 
     Parameters
     ----------
     cap_s
-        It is stopped after so many seconds.
+        Stop it after this many seconds.
     watch
         Called with the process's id; what it returns is entered while the command runs.
     each_line
-        Told each line of stdout as it comes; there is no cap then.
+        Called with each line of stdout as it comes; there is no cap then.
 
     Raises
     ------
@@ -65,20 +65,20 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="cryoferry-bench-") as folder:
         report = Path(folder) / "report.json"
         wrapped = [sys.executable, "-I", "-S", str(_WRAPPER), str(report), *command]
-        with log.open("w", encoding="utf-8") as told:
+        with log.open("w", encoding="utf-8") as log_file:
             process = subprocess.Popen(
                 wrapped,
                 cwd=cwd,
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=told,
+                stderr=log_file,
                 text=True,
                 start_new_session=True,
             )
             try:
                 with watch(process.pid) if watch is not None else nullcontext():
-                    stdout = "" if each_line is None else _told_lines(process, each_line)
+                    stdout = "" if each_line is None else _passed_on_lines(process, each_line)
                     stdout += process.communicate(timeout=cap_s)[0]
             except subprocess.TimeoutExpired as error:
                 raise TookTooLong(f"{Path(command[0]).name} was stopped after {cap_s:g} s") from error
@@ -88,12 +88,12 @@ def measure(
                     process.communicate()
         figures = json.loads(report.read_text("utf-8")) if report.exists() else {"exit_code": process.returncode}
     if figures["exit_code"] != 0:
-        last = [*stdout.splitlines(), *log.read_text("utf-8", "replace").splitlines()][-_TOLD_LINES:]
+        last = [*stdout.splitlines(), *log.read_text("utf-8", "replace").splitlines()][-_SHOWN_LINES:]
         raise ProgramFailed(f"{Path(command[0]).name} ended with exit code {figures['exit_code']}: {' / '.join(last)}")
     return Measurement(figures["wall_s"], figures["cpu_s"], figures["peak_bytes"], stdout)
 
 
-def _told_lines(process: subprocess.Popen[str], each_line: Callable[[str], None]) -> str:
+def _passed_on_lines(process: subprocess.Popen[str], each_line: Callable[[str], None]) -> str:
     """Pass each line of a process's stdout on as it comes; return all of them at its end."""
     lines = []
     for line in process.stdout or ():

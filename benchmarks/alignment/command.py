@@ -18,7 +18,7 @@ from benchmarks.alignment.in_a_row import InARow
 from benchmarks.alignment.movies import BenchMovie, own_movie, simulated_movie
 from benchmarks.alignment.plots import write_plots
 from benchmarks.alignment.presets import Preset, find_preset, parse_seeds
-from benchmarks.alignment.runs import AlignRuns, Run
+from benchmarks.alignment.runs import AlignRun, AlignRuns
 from benchmarks.alignment.scaling import LENGTHS, SIZES, Scaling, scaling
 from benchmarks.alignment.summary import Summary, summarise
 from benchmarks.alignment.sustained import Sustained
@@ -61,7 +61,7 @@ class AlignPlan:
 
     @property
     def sustained_count(self) -> int:
-        """Return how many movies to align in a row; 0: none. On a CUDA device many, unless said otherwise."""
+        """Return how many movies to align in a row; 0: none. By default many on a CUDA device."""
         if self.sustained is None:
             return 0 if self.device == "cpu" else SUSTAINED_ON_DEVICE
         return self.sustained
@@ -75,8 +75,8 @@ class Results:
     machine: dict[str, Any]
     versions: dict[str, str]
     missing: dict[str, str]
-    first_runs: list[Run]
-    runs: list[Run]
+    first_runs: list[AlignRun]
+    runs: list[AlignRun]
     summaries: list[Summary]
     scalings: list[Scaling]
     on_device: list[DeviceFigures]
@@ -109,7 +109,7 @@ class Results:
 
 
 def run_align_benchmark(plan: AlignPlan, *, dry_run: bool, json: bool) -> int:
-    """Measure, tell and write; return the exit code.
+    """Measure, print and write the results; return the exit code.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def _measure(
     missing: Sequence[Contestant],
     console: Console,
 ) -> Results:
-    """Run the programs on one movie after the other; what is known so far is written after each."""
+    """Run the programs on each movie in turn; write the results so far after each."""
     at_first = machine()
     versions = {contestant.name: program_version(contestant) for contestant in here}
     how_to_get = {contestant.name: contestant.how_to_get for contestant in missing}
@@ -180,8 +180,8 @@ def _measure(
         keep=plan.keep,
         tell=tell,
     )
-    runs: list[Run] = []
-    first_runs: list[Run] = []
+    runs: list[AlignRun] = []
+    first_runs: list[AlignRun] = []
     in_a_row = InARow(plan.device, plan.sustained_count, work, plan.threads, runner.environment(), tell)
 
     def so_far() -> Results:
@@ -259,10 +259,10 @@ def _tell(results: Results, written: Sequence[Path]) -> None:
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal or console.width > WIDTH_COLUMNS:
         console.width = WIDTH_COLUMNS
-    told = results.machine
+    machine = results.machine
     console.print(
-        f"\n{told['processor']}, {told['cores']} cores, {results.plan.threads} threads for each program; "
-        f"load at the beginning {told['load_1_min']:g}",
+        f"\n{machine['processor']}, {machine['cores']} cores, {results.plan.threads} threads for each program; "
+        f"load at the beginning {machine['load_1_min']:g}",
         markup=False,
     )
     for table in chain(

@@ -26,7 +26,7 @@ RELION_SPECTRUM_PX = 512
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a program made: its weighted micrograph, and what it tells of motion and of its stages' times."""
+    """What a program made: its weighted micrograph, and what it reports of motion and of its stages' times."""
 
     micrograph: Path
     motion: MotionField | None
@@ -73,17 +73,17 @@ def cryoferry_result(movie: BenchMovie, out: Path, stdout: str) -> RunResult:
     results = out / f"{movie.path.stem}.json"
     try:
         document = json.loads(results.read_text("utf-8"))
-        told = json.loads(stdout.splitlines()[-1])
+        report = json.loads(stdout.splitlines()[-1])
         motion = _cryoferry_field(movie, document["motion"])
     except (OSError, ValueError, LookupError) as error:
         raise ResultUnreadable(f"{results}: {error!r}") from error
     local = document["motion"]["local"]
     notes = {"local_model": local["used"], "why": local["reason"], "warnings": document["warnings"]}
-    return RunResult(out / f"{movie.path.stem}.mrc", motion, told["seconds"], notes)
+    return RunResult(out / f"{movie.path.stem}.mrc", motion, report["seconds"], notes)
 
 
 def _cryoferry_field(movie: BenchMovie, motion: dict[str, Any]) -> MotionField:
-    """Return the field that STEM.json tells: whole-frame shifts, or each frame's polynomial."""
+    """Return the field that STEM.json holds: whole-frame shifts, or each frame's polynomial."""
     shifts = np.stack([motion["shifts_y_px"], motion["shifts_x_px"]], axis=1)
     local = motion["local"]
     if not local["used"]:
@@ -125,7 +125,7 @@ def motioncor3_command(movie: BenchMovie, out: Path, _threads: int) -> list[str]
 
 
 def motioncor3_result(movie: BenchMovie, out: Path, _stdout: str) -> RunResult:
-    """Return MotionCor3's weighted micrograph; its log tells no field that could be evaluated elsewhere."""
+    """Return MotionCor3's weighted micrograph; its log holds no field that could be evaluated elsewhere."""
     return RunResult(out / f"{movie.path.stem}_DW.mrc", None)
 
 
@@ -164,7 +164,7 @@ def chosen_contestants(names: list[str]) -> tuple[list[Contestant], list[Contest
     Raises
     ------
     NothingToMeasure
-        A name is nobody's, a program that was asked for by name is missing, or none is there.
+        A name is unknown, a program that was named is missing, or no program is installed.
     """
     for name in names:
         if name not in CONTESTANTS:
@@ -176,12 +176,12 @@ def chosen_contestants(names: list[str]) -> tuple[list[Contestant], list[Contest
 
 
 def program_version(contestant: Contestant) -> str:
-    """Return the version that a program tells, one line."""
+    """Return a program's version, one line."""
     if contestant.program == sys.executable:
-        said = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "cryoferry", "--version"], capture_output=True, text=True, check=False
         )
     else:
-        said = subprocess.run([contestant.program, "--version"], capture_output=True, text=True, check=False)
-    lines = (said.stdout + said.stderr).strip().splitlines()
+        done = subprocess.run([contestant.program, "--version"], capture_output=True, text=True, check=False)
+    lines = (done.stdout + done.stderr).strip().splitlines()
     return lines[0].strip() if lines else "unknown"

@@ -44,7 +44,7 @@ def true_displacement(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how far the content that lies at (y, x) in the first frame has come in another frame.
 
-    The truth is told by the place of arrival, q - displacement(q) = p; this solves it for the place of departure.
+    The truth is given by the place of arrival, q - displacement(q) = p; this solves it for the place of departure.
     """
     dy, dx = np.zeros_like(y), np.zeros_like(x)
     for _ in range(_FIXED_POINT_STEPS):

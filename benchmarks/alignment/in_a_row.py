@@ -14,7 +14,7 @@ from benchmarks.errors import BenchmarkError
 
 
 class InARow:
-    """Collects figures of one preset after the other; what fails is told, and the rest goes on."""
+    """Collects the figures of each preset in turn; reports a failure and continues with the next."""
 
     def __init__(
         self,

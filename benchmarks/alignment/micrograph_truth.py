@@ -1,9 +1,9 @@
 """How much of the noise-free truth is in a micrograph.
 
 The truth is the undamaged projection through the microscope's optics (contrast transfer function, form factor), with
-neither noise nor motion. A program may lay its micrograph a fraction of a pixel away from the first frame, or bend it
-by as much: that blurs nothing, and no user would see it, but it would lower the correlation. So where the program tells
-its motion, the truth is laid where the program laid the micrograph: at each place, moved by the mean over frames of
+neither noise nor motion. A program may place its micrograph a fraction of a pixel away from the first frame, or bend it
+by as much: that blurs nothing and no user would see it, but it would lower the correlation. If the program reports
+its motion, the truth is shifted to where the program placed the micrograph: at each place by the mean over frames of
 estimate minus truth, each frame weighted by the signal at 5 Å that is left in it.
 """
 

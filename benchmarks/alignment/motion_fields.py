@@ -1,4 +1,4 @@
-"""Where a program says that content moved: each program's own model of motion, evaluated at places of its micrograph.
+"""Where content moved according to a program: its own model of motion, evaluated at places of its micrograph.
 
 Every displacement here is the content's, in px of the movie as recorded: what lies at place p of the micrograph lies
 at p + displacement(t, p) of frame t. RELION's shifts are the negative of that.
@@ -68,7 +68,7 @@ def whole_frame_field(height: int, width: int, shifts_yx_px: NDArray[np.float64]
 
 
 def relion_field(star_path: Path, *, with_local_model: bool = True) -> PolynomialField:
-    """Return the field that RELION's per-movie STAR file tells: global shifts and the local model, if it has one.
+    """Return the field that RELION's per-movie STAR file holds: global shifts and the local model, if it has one.
 
     RELION's local model is of third order in time, z = frame counted from 0: for each axis and each term in space
     three coefficients, of z, z² and z³; the 18 of X come before the 18 of Y.

@@ -24,7 +24,7 @@ _EXTENSIONS = {"tiff": ".tiff", "eer": ".eer"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchMovie:
-    """A movie to be measured with, and what programs must be told about it. `preset` is empty for a user's own."""
+    """A movie to measure with, and what programs must know of it. `preset` is empty for a user's own."""
 
     path: Path
     preset: str
@@ -51,8 +51,8 @@ class BenchMovie:
         if self.preset:
             return (self.preset,)
         size = (self.height, self.width, self.frame_count, self.hardware_frames_per_frame)
-        told = (self.pixel_size_angstrom, self.voltage_kv, self.dose_per_frame_e_per_a2)
-        return (self.path.suffix, self.gain, size, told)
+        acquisition = (self.pixel_size_angstrom, self.voltage_kv, self.dose_per_frame_e_per_a2)
+        return (self.path.suffix, self.gain, size, acquisition)
 
     @property
     def simulated(self) -> SimulatedMovie | None:
@@ -93,7 +93,7 @@ def simulated_movie(preset: Preset, seed: int, cache: Path) -> BenchMovie:
 
 
 def _make(settings: SimulationSettings, preset: Preset, path: Path, gain: Path) -> None:
-    """Write movie, gain reference and, last, the truth, whose presence says that all are whole."""
+    """Write movie, gain reference and, last, the truth; if it exists, all three are complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     movie = simulate_movie(settings)
     partial = path.with_name(f"{os.getpid()}_{path.name}")
@@ -118,7 +118,7 @@ def own_movie(path: Path, *, gain: Path | None, flags: Acquisition, eer_frames: 
     NothingToMeasure
         There is no such file.
     AcquisitionUnknown
-        Pixel size, voltage or dose is said nowhere.
+        Pixel size, voltage or dose is unknown.
     """
     if not path.is_file():
         raise NothingToMeasure(f"{path}: no such movie")
@@ -129,7 +129,7 @@ def own_movie(path: Path, *, gain: Path | None, flags: Acquisition, eer_frames: 
         dose = known.total_dose_e_per_a2 / movie.frame_count
     if known.pixel_size_angstrom is None or known.voltage_kv is None or dose is None:
         raise AcquisitionUnknown(
-            f"{path}: programs must be told pixel size, voltage and dose",
+            f"{path}: pixel size, voltage or dose is unknown",
             hint="Give --pixel-size, --voltage and --dose-per-frame.",
         )
     return BenchMovie(

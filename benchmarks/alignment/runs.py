@@ -26,8 +26,8 @@ Tell = Callable[[str], None]
 
 
 @dataclass(slots=True, kw_only=True)
-class Run:
-    """One run of one program on one movie. What needs truth is None without it; `failure` says why nothing came."""
+class AlignRun:
+    """One run of one program on one movie. What needs truth is None without it; `failure` is the reason."""
 
     preset: str
     movie: str
@@ -83,7 +83,7 @@ class AlignRuns:
         self._tell = tell
         self._compiled = work / "numba" if compiles_anew else None
 
-    def first_runs(self, movie: BenchMovie) -> list[Run]:
+    def first_runs(self, movie: BenchMovie) -> list[AlignRun]:
         """Run cryoferry with an empty cache of compiled code, and again; nothing if that is not wanted of it.
 
         Later runs use that cache.
@@ -100,10 +100,10 @@ class AlignRuns:
             self._clear(movie, ours, repeat)
         return runs
 
-    def on(self, movie: BenchMovie) -> list[Run]:
+    def on(self, movie: BenchMovie) -> list[AlignRun]:
         """Run all programs on a movie; the first repeat's results are compared with the truth, or with each other."""
         runs = []
-        looked_at: dict[str, tuple[Run, NDArray[np.float32]]] = {}
+        looked_at: dict[str, tuple[AlignRun, NDArray[np.float32]]] = {}
         for repeat in range(self._repeats):
             turn = repeat % len(self._contestants)
             for contestant in (*self._contestants[turn:], *self._contestants[:turn]):
@@ -129,10 +129,10 @@ class AlignRuns:
         if not self._keep:
             shutil.rmtree(self._folder(movie, contestant, repeat), ignore_errors=True)
 
-    def _measured(self, contestant: Contestant, movie: BenchMovie, repeat: int) -> tuple[Run, RunResult | None]:
+    def _measured(self, contestant: Contestant, movie: BenchMovie, repeat: int) -> tuple[AlignRun, RunResult | None]:
         out = self._folder(movie, contestant, repeat)
         out.mkdir(parents=True, exist_ok=True)
-        run = Run(
+        run = AlignRun(
             preset=movie.preset,
             movie=movie.label,
             seed=movie.seed,
@@ -167,7 +167,7 @@ class AlignRuns:
             environment["NUMBA_CACHE_DIR"] = str(self._compiled)
         return environment
 
-    def _look_at(self, run: Run, result: RunResult, movie: BenchMovie) -> NDArray[np.float32] | None:
+    def _look_at(self, run: AlignRun, result: RunResult, movie: BenchMovie) -> NDArray[np.float32] | None:
         """Compare a result with the truth; return the micrograph."""
         try:
             micrograph = read_micrograph(result.micrograph)
@@ -189,7 +189,7 @@ class AlignRuns:
         return micrograph
 
 
-def _note(run: Run, took: Measurement, result: RunResult) -> None:
+def _note(run: AlignRun, took: Measurement, result: RunResult) -> None:
     run.wall_s, run.cpu_s, run.peak_bytes = took.wall_s, took.cpu_s, took.peak_bytes
     run.stage_seconds, run.notes = result.stage_seconds, result.notes
 
@@ -202,7 +202,7 @@ def _path_length(motion: MotionField, movie: BenchMovie) -> float:
     return float(np.hypot(*steps.T).sum() * movie.pixel_size_angstrom)
 
 
-def _compare_with_each_other(looked_at: dict[str, tuple[Run, NDArray[np.float32]]], movie: BenchMovie) -> None:
+def _compare_with_each_other(looked_at: dict[str, tuple[AlignRun, NDArray[np.float32]]], movie: BenchMovie) -> None:
     pixel_size = movie.pixel_size_angstrom * movie.bin_factor
     for (name, (run, image)), (other_name, (other_run, other)) in itertools.combinations(looked_at.items(), 2):
         if image.shape == other.shape:

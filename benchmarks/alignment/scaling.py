@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.alignment.runs import Run
+from benchmarks.alignment.runs import AlignRun
 
 SIZES = ("small@512x512x24", "small@1024x1024x24", "small@2048x2048x24")
 LENGTHS = ("small@1024x1024x12", "small@1024x1024x24", "small@1024x1024x48", "small@1024x1024x96")
@@ -30,10 +30,10 @@ class Scaling:
         return asdict(self)
 
 
-def scaling(runs: Sequence[Run]) -> list[Scaling]:
+def scaling(runs: Sequence[AlignRun]) -> list[Scaling]:
     """Return each program's growth of cost with pixels and with frames.
 
-    Cost is the sum of the stages that a program tells, which leaves out its start, or else its wall time.
+    Cost is the sum of the stages that a program reports, which leaves out its start-up, or else its wall time.
     """
     found = []
     for program in dict.fromkeys(run.program for run in runs):
@@ -52,5 +52,5 @@ def scaling(runs: Sequence[Run]) -> list[Scaling]:
     return found
 
 
-def _cost(run: Run) -> float:
+def _cost(run: AlignRun) -> float:
     return sum(run.stage_seconds.values()) or run.wall_s or float("nan")

@@ -1,4 +1,4 @@
-"""What the runs say together: for each preset and program medians, means over seeds, and ratios to RELION."""
+"""Summary of the runs: for each preset and program medians, means over seeds, and ratios to RELION."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.alignment.contestants import RELION
-from benchmarks.alignment.runs import Run
+from benchmarks.alignment.runs import AlignRun
 
 FAR_FROM_COARSE_ANGSTROM = 8.0
 """Rings finer than this are those that decide a reconstruction's resolution."""
@@ -33,7 +33,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgainstRelion:
-    """How a program stands to RELION in the same run: `faster` and `leaner` are larger than 1 where RELION loses.
+    """How a program compares with RELION in the same run: `faster` and `leaner` are larger than 1 where RELION loses.
 
     `least_frc_difference` is over all rings, `least_fine_frc_difference` over those beyond 8 Å, both of means over
     seeds.
@@ -74,9 +74,9 @@ class Summary:
         return asdict(self)
 
 
-def summarise(runs: Sequence[Run]) -> list[Summary]:
+def summarise(runs: Sequence[AlignRun]) -> list[Summary]:
     """Return a summary for each preset (or movie of the user's own) and program, in order of appearance."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+    groups: dict[tuple[str, str], list[AlignRun]] = {}
     for run in runs:
         groups.setdefault((run.preset or run.movie, run.program), []).append(run)
     summaries = {key: _summary(*key, group) for key, group in groups.items()}
@@ -86,7 +86,7 @@ def summarise(runs: Sequence[Run]) -> list[Summary]:
     return list(summaries.values())
 
 
-def _summary(preset: str, program: str, runs: Sequence[Run]) -> Summary:
+def _summary(preset: str, program: str, runs: Sequence[AlignRun]) -> Summary:
     good = [run for run in runs if run.failure is None]
     rings = [run.frc for run in good if run.frc is not None]
     stages = dict.fromkeys(stage for run in good for stage in run.stage_seconds)

@@ -64,11 +64,11 @@ class _Ends:
     def note(self, line: str) -> None:
         """Take one line of `align --json`."""
         self.at_s.append(time.perf_counter())
-        told = json.loads(line)
-        if "error" in told:
-            self.failure = self.failure or told["error"]["message"]
+        report = json.loads(line)
+        if "error" in report:
+            self.failure = self.failure or report["error"]["message"]
             return
-        for path in told["files"].values():
+        for path in report["files"].values():
             Path(path).unlink()
 
 

@@ -8,14 +8,16 @@ from itertools import groupby
 import numpy as np
 from rich.table import Table
 
-from benchmarks.alignment.runs import Run
+from benchmarks.alignment.runs import AlignRun
 from benchmarks.alignment.scaling import Scaling
 from benchmarks.alignment.summary import Spread, Summary
 
 SHOWN_ANGSTROM = (40.0, 20.0, 10.0, 8.0, 6.0, 5.0, 4.0, 3.5, 3.0, 2.5)
 
 
-def tables(summaries: Sequence[Summary], scalings: Sequence[Scaling], first_runs: Sequence[Run]) -> Iterator[Table]:
+def tables(
+    summaries: Sequence[Summary], scalings: Sequence[Scaling], first_runs: Sequence[AlignRun]
+) -> Iterator[Table]:
     """Yield the tables."""
     yield _cost_table(summaries)
     if any(summary.field_px is not None for summary in summaries):
@@ -97,16 +99,16 @@ def _frc_table(preset: str, summaries: Sequence[Summary]) -> Table:
     return table
 
 
-def _stage_table(summaries: Sequence[Summary], first_runs: Sequence[Run]) -> Table:
-    told = [summary for summary in summaries if summary.stage_seconds]
-    stages = list(dict.fromkeys(stage for summary in told for stage in summary.stage_seconds))
-    title = "Seconds of each stage, as programs tell them; start: the rest of the wall time"
+def _stage_table(summaries: Sequence[Summary], first_runs: Sequence[AlignRun]) -> Table:
+    with_stages = [summary for summary in summaries if summary.stage_seconds]
+    stages = list(dict.fromkeys(stage for summary in with_stages for stage in summary.stage_seconds))
+    title = "Seconds of each stage, as programs report them; start: the rest of the wall time"
     walls = [run.wall_s for run in first_runs if run.wall_s is not None]
     if len(walls) > 1:
         title += f"\nA tiny movie, nothing compiled yet: {walls[0]:.1f} s; once more: {walls[1]:.1f} s"
     table = _table(title, "movies", "program", *stages, "start")
     table.min_width = len(max(title.splitlines(), key=len))
-    for summary in told:
+    for summary in with_stages:
         rest = (summary.wall_s.median if summary.wall_s else 0.0) - sum(summary.stage_seconds.values())
         seconds = [_number(summary.stage_seconds.get(stage), 2) for stage in stages]
         table.add_row(summary.preset[:24], summary.program, *seconds, _number(rest, 2))

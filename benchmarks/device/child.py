@@ -1,8 +1,8 @@
-"""Measures a movie on a CUDA device, in a process of its own: nobody else's memory and no other context beside it.
+"""Measures a movie on a CUDA device, in a separate process, without memory or contexts of others.
 
     python -m benchmarks.device.child DEVICE [REQUEST_FILE]
 
-Without a request it tells whether the device answers. A request is a JSON object: `movie`, `out`, `repeats`, and
+Without a request it reports whether the device answers. A request is a JSON object: `movie`, `out`, `repeats`, and
 `settings` and `acquisition` as keywords. One JSON object goes to stdout: the figures, or `error` and `hint`.
 """
 
@@ -29,10 +29,10 @@ def main() -> None:
     device = sys.argv[1]
     try:
         choose_backend(device)
-        told = _measured(device, json.loads(Path(sys.argv[2]).read_text("utf-8"))) if len(sys.argv) > 2 else {}
+        report = _measured(device, json.loads(Path(sys.argv[2]).read_text("utf-8"))) if len(sys.argv) > 2 else {}
     except PreprocessError as error:
-        told = {"error": str(error), "hint": error.hint}
-    sys.stdout.write(json.dumps(told) + "\n")
+        report = {"error": str(error), "hint": error.hint}
+    sys.stdout.write(json.dumps(report) + "\n")
 
 
 def _measured(device: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def _measured(device: str, request: dict[str, Any]) -> dict[str, Any]:
         Path(request["out"]), _settings(device, request), Acquisition(**request["acquisition"]), Acquisition()
     )
     movie = Path(request["movie"])
-    _process(stages, movie)  # compiles kernels and plans transforms; nobody counts it
+    _process(stages, movie)  # compiles kernels and plans transforms; not counted
     stages.backend.stage_times()
     with gauges.MemoryPeak(number) as peak:
         began = time.perf_counter()

@@ -22,7 +22,7 @@ class StageFigure:
     kind : str
         `transfer`, `decode` or `compute`.
     bytes_per_s, flop_per_s : float | None
-        None where the stage took no time that events can tell.
+        None if the stage was too short for events to measure.
     of_copying : float | None
         Bytes a second, as a part of what plain copying reaches: over the bus for transfers, in the device's memory
         for all others. Near 1: nothing is left to gain but by moving fewer bytes.
@@ -40,9 +40,9 @@ class StageFigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFigures:
-    """A movie on the device: means over `movies` runs after one that nobody counts.
+    """A movie on the device: means over `movies` runs after one that is not counted.
 
-    `peak_bytes` is the most that was taken of the device's memory, whoever took it, the driver's context included.
+    `peak_bytes` is the peak use of the device's memory by all processes, the driver's context included.
     `stage_seconds` are wall times, with the device's work waited for.
     """
 
@@ -69,20 +69,20 @@ class DeviceFigures:
         return sums
 
 
-def device_figures(told: Mapping[str, Any], movie: str) -> DeviceFigures:
-    """Return the figures from what the measuring process told (`benchmarks.device.child`)."""
-    rates = told["copy_bytes_per_s"]
+def device_figures(report: Mapping[str, Any], movie: str) -> DeviceFigures:
+    """Return the figures from what the measuring process reported (`benchmarks.device.child`)."""
+    rates = report["copy_bytes_per_s"]
     return DeviceFigures(
         movie=movie,
-        device=told["device"],
-        name=told["name"],
-        movies=told["movies"],
-        seconds_per_movie=told["seconds_per_movie"],
-        stage_seconds=told["stage_seconds"],
+        device=report["device"],
+        name=report["name"],
+        movies=report["movies"],
+        seconds_per_movie=report["seconds_per_movie"],
+        stage_seconds=report["stage_seconds"],
         copy_bytes_per_s=rates,
-        stages=stage_figures(told["stages"], rates, told["movies"]),
-        peak_bytes=told["peak_bytes"],
-        total_bytes=told["total_bytes"],
+        stages=stage_figures(report["stages"], rates, report["movies"]),
+        peak_bytes=report["peak_bytes"],
+        total_bytes=report["total_bytes"],
     )
 
 

@@ -1,4 +1,4 @@
-"""Has a movie measured on a CUDA device by a process of its own; says what to do where no device answers."""
+"""Measures a movie on a CUDA device in a separate process; says what to do if no device answers."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def require_device(device: str) -> None:
         return
     if not re.fullmatch(r"cuda:\d+", device):
         raise NothingToMeasure(f"--device {device}: give cpu or cuda:N", hint="The first CUDA device is cuda:0.")
-    said = subprocess.run([*_CHILD, device], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
-    lines = said.stdout.strip().splitlines()
-    told = json.loads(lines[-1]) if said.returncode == 0 and lines else {"error": _last_line(said.stderr), "hint": ""}
-    if "error" in told:
-        raise DeviceMissing(f"no CUDA device answers as {device}: {told['error']}")
+    done = subprocess.run([*_CHILD, device], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    lines = done.stdout.strip().splitlines()
+    report = json.loads(lines[-1]) if done.returncode == 0 and lines else {"error": _last_line(done.stderr), "hint": ""}
+    if "error" in report:
+        raise DeviceMissing(f"no CUDA device answers as {device}: {report['error']}")
 
 
 def measure_on_device(
@@ -65,10 +65,10 @@ def measure_on_device(
     took = measure(
         [*_CHILD, device, str(work / "request.json")], cwd=work, log=work / "stderr.log", environment=environment
     )
-    told = json.loads(took.stdout.splitlines()[-1])
-    if "error" in told:
-        raise ProgramFailed(f"{movie.label} on {device}: {told['error']}", hint=told["hint"])
-    return device_figures(told, movie.label)
+    report = json.loads(took.stdout.splitlines()[-1])
+    if "error" in report:
+        raise ProgramFailed(f"{movie.label} on {device}: {report['error']}", hint=report["hint"])
+    return device_figures(report, movie.label)
 
 
 def _acquisition(movie: BenchMovie) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from benchmarks.transfer.paths.emulation import emulated
 from benchmarks.transfer.paths.ends import End
 from benchmarks.transfer.paths.link import Link, parse_link
 from benchmarks.transfer.paths.payload import TINY, check_room, make_payload, parse_payload
-from benchmarks.transfer.paths.runs import Run, TransferRuns
+from benchmarks.transfer.paths.runs import TransferRun, TransferRuns
 from benchmarks.transfer.plot import write_plot
 from benchmarks.transfer.summary import Group, grouped, sentence
 from benchmarks.transfer.tables import tables
@@ -36,7 +36,7 @@ SOME_FAILED = 3
 WIDTH_COLUMNS = 118
 LOOPBACK = "127.0.0.1"
 EMULATED_DEFAULTS = ("cubic", "bbr")
-"""What both emulated hosts have as their default, one after the other: most hosts' today, and the one for everybody."""
+"""What both emulated hosts have as their default, in turn: the default of most hosts today, and BBR."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class _Field:
 
 
 def run_transfer_benchmark(plan: TransferPlan, *, dry_run: bool, json: bool) -> int:
-    """Measure, tell and write; return the exit code.
+    """Measure, print and write the results; return the exit code.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def run_transfer_benchmark(plan: TransferPlan, *, dry_run: bool, json: bool) -> 
         for one in field.missing:
             console.print(f"{one.name} is left out: it lacks {one.lacks}; {one.how_to_get}", markup=False)
         if not field.paths:
-            raise NothingToMeasure("no path can be run here", hint="What each lacks stands above.")
+            raise NothingToMeasure("no path can be run here", hint="The lines above say what each path lacks.")
         if dry_run:
             _say_plan(plan, link, field, json=json, console=console)
             return 0
@@ -149,7 +149,7 @@ def _over_ssh(host: str) -> End:
 
 def _measure(
     plan: TransferPlan, field: _Field, sizes: Sequence[tuple[str, int, int]], work: Path, console: Console
-) -> tuple[list[Run], dict[str | None, float | None]]:
+) -> tuple[list[TransferRun], dict[str | None, float | None]]:
     def tell(text: str) -> None:
         console.print(f"  {text}", markup=False)
 
@@ -160,7 +160,7 @@ def _measure(
         field.near, field.far, logs, repeats=plan.repeats, cap_s=plan.cap_s, first_port=first_port, tell=tell
     )
     tiny = make_payload(TINY, work / TINY, 1, 1000)
-    runs: list[Run] = []
+    runs: list[TransferRun] = []
     limits: dict[str | None, float | None] = {}
     for control in field.congestion_controls:
         if field.near.prefix:
@@ -196,7 +196,7 @@ def _facts(
     field: _Field,
     at_first: dict[str, Any],
     groups: Sequence[Group],
-    runs: Sequence[Run],
+    runs: Sequence[TransferRun],
 ) -> dict[str, Any]:
     return {
         "machine": at_first,

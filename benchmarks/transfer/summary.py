@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.transfer.paths.catalogue import OURS
-from benchmarks.transfer.paths.runs import SHORTEST_S, Run
+from benchmarks.transfer.paths.runs import SHORTEST_S, TransferRun
 
 NO_NETWORK = "cp"
 _AS_FAST = 0.95
@@ -78,7 +78,7 @@ class Group:
         }
 
 
-def grouped(runs: Sequence[Run], limits: dict[str | None, float | None]) -> list[Group]:
+def grouped(runs: Sequence[TransferRun], limits: dict[str | None, float | None]) -> list[Group]:
     """Return the runs' rows by payload and default congestion control, fastest first."""
     keys = dict.fromkeys((run.payload, run.congestion_control) for run in runs)
     groups = []
@@ -90,7 +90,7 @@ def grouped(runs: Sequence[Run], limits: dict[str | None, float | None]) -> list
     return groups
 
 
-def _row(runs: Sequence[Run]) -> Row:
+def _row(runs: Sequence[TransferRun]) -> Row:
     first = runs[0]
     whole = [run for run in runs if run.failure is None]
     start_s = statistics.median([run.start_s for run in whole]) if whole else 0.0
@@ -142,7 +142,7 @@ def _nothing_to_compare(group: Group) -> str:
     rows = [row for row in group.rows if row.path.split()[0] != NO_NETWORK]
     whole = [row for row in rows if row.failure is None and not row.wrong]
     if not whole:
-        return "No path carried the files whole: see what each of them said."
+        return "No path carried the files whole: the lines above give each path's reason."
     return (
         f"{len(whole)} of {len(rows)} paths carried the files whole, but too quickly for a rate: "
         f"a run must take {SHORTEST_S:g} s without its start-up. "
@@ -151,19 +151,19 @@ def _nothing_to_compare(group: Group) -> str:
 
 
 def _for_us(ours: Row, group: Group, groups: Sequence[Group], able: Sequence[Row]) -> str:
-    told = f"Use cryoferry on this link: {ours.rate / 1e6:,.0f} MB/s, every byte checked"
+    text = f"Use cryoferry on this link: {ours.rate / 1e6:,.0f} MB/s, every byte checked"
     if group.limit_bytes_per_s:
-        told += f", {ours.rate / group.limit_bytes_per_s * 100:.0f} % of what iperf3 gets"
+        text += f", {ours.rate / group.limit_bytes_per_s * 100:.0f} % of what iperf3 gets"
     others = [row for row in able if not row.path.startswith(OURS)]
     if not others:
-        return f"{told}; no other path was there to compare it with."
+        return f"{text}; no other path was there to compare it with."
     next_best = others[0]
     rate = f"{'about ' if next_best.stopped else ''}{next_best.rate / 1e6:,.3g} MB/s"
     ratio = ours.rate / next_best.rate
     if ratio < 1 / _AS_FAST:
         checked = f"checked by {next_best.verifies}" if next_best.verifies else "unchecked"
-        return f"{told}, as fast as {next_best.path} ({rate}, {checked}) within the spread of such figures."
-    return f"{told}, {ratio:.2g} times {next_best.path} ({rate}){_because(ours, next_best, group, groups)}."
+        return f"{text}, as fast as {next_best.path} ({rate}, {checked}) within the spread of such figures."
+    return f"{text}, {ratio:.2g} times {next_best.path} ({rate}){_because(ours, next_best, group, groups)}."
 
 
 def _because(ours: Row, next_best: Row, group: Group, groups: Sequence[Group]) -> str:

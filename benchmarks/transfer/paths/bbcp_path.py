@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from benchmarks.transfer.paths.contract import Call, Errand, Setting
+from benchmarks.transfer.paths.contract import Call, Job, PathSetup
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +29,20 @@ class Bbcp:
         """MD5 with -e, otherwise nothing."""
         return "MD5" if self.with_md5 else ""
 
-    def prepare(self, _setting: Setting) -> None:
+    def prepare(self, _setting: PathSetup) -> None:
         """Need nothing: it starts its own other end."""
 
-    def send(self, setting: Setting, errand: Errand) -> Call:
+    def send(self, setup: PathSetup, job: Job) -> Call:
         """Start both ends by hand where no ssh lies between them."""
-        setting.far.run("mkdir", "-p", self.arrived_at(setting, errand))
+        setup.far.run("mkdir", "-p", self.arrived_at(setup, job))
         words = ["bbcp", "-f", "-s", f"{self.streams}", *(["-e"] if self.with_md5 else [])]
-        if setting.far.is_remote:
-            target = setting.far.prefix[-1]
+        if setup.far.is_remote:
+            target = setup.far.prefix[-1]
         else:
-            words += ["-S", "bbcp", "-T", shlex.join([*setting.far.prefix, "bbcp"])]
-            target = f"{setting.far_user}@{setting.far.address}"
-        return Call([*words, *errand.sources, f"{target}:{self.arrived_at(setting, errand)}/"])
+            words += ["-S", "bbcp", "-T", shlex.join([*setup.far.prefix, "bbcp"])]
+            target = f"{setup.far_user}@{setup.far.address}"
+        return Call([*words, *job.sources, f"{target}:{self.arrived_at(setup, job)}/"])
 
-    def arrived_at(self, setting: Setting, errand: Errand) -> str:
+    def arrived_at(self, setup: PathSetup, job: Job) -> str:
         """Return the folder that it writes into."""
-        return f"{setting.far_folder}/{errand.into}"
+        return f"{setup.far_folder}/{job.into}"

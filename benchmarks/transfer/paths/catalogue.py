@@ -67,7 +67,7 @@ def chosen(
     Raises
     ------
     NothingToMeasure
-        A name is nobody's.
+        A name is unknown.
     """
     for name in names:
         if name not in FAMILIES:
@@ -76,7 +76,13 @@ def chosen(
     missing = []
     for path in wanted:
         if path.needs_open_server and not open_servers:
-            missing.append(Missing(path.name, "a server that anybody may write to", "allow it with --open-servers"))
+            missing.append(
+                Missing(
+                    path.name,
+                    "permission to start a server that takes files from everybody",
+                    "give it with --open-servers",
+                )
+            )
         elif lacks := _lacks(path, near, far):
             missing.append(Missing(path.name, lacks, path.how_to_get))
     lacking = {one.name for one in missing}

@@ -14,7 +14,7 @@ _ALLOWED = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
 
 
 def default_of(end: End) -> str | None:
-    """Return the congestion control that an end's new connections get; None where nobody can tell."""
+    """Return the congestion control that an end's new connections get; None if unknown."""
     try:
         return end.run("sh", "-c", "cat /proc/sys/net/ipv4/tcp_congestion_control").strip() or None
     except ProgramFailed:

@@ -10,11 +10,11 @@ from typing import Protocol
 from benchmarks.transfer.paths.ends import End
 
 UNPRIVILEGED = "nobody"
-"""Whose rights servers take that refuse to have root's."""
+"""The user for servers that refuse to run as root."""
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class PathSetup:
     """Where a path runs: both ends, and what is the path's own there: a port, and a folder at each end."""
 
     near: End
@@ -26,8 +26,8 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
-    """Files to be carried: all of `folder` at the near end, into `into`, a folder below the path's at the far end."""
+class Job:
+    """Files to transfer: all of `folder` at the near end, into `into`, a folder below the path's at the far end."""
 
     folder: Path
     names: Sequence[str]
@@ -41,12 +41,12 @@ class Errand:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A command, and what it needs besides.
+    """A command and what it needs.
 
     Attributes
     ----------
     leaves
-        The folder at the far end that holds what has no name yet, if it is not the one where the files then lie.
+        The folder at the far end that holds unfinished files, if it is not the folder of the finished ones.
     """
 
     words: list[str]
@@ -55,7 +55,7 @@ class Call:
 
 
 class TransferPath(Protocol):
-    """One way to carry files."""
+    """One way to transfer files."""
 
     @property
     def name(self) -> str:
@@ -63,11 +63,11 @@ class TransferPath(Protocol):
 
     @property
     def near_programs(self) -> tuple[str, ...]:
-        """What must be installed here."""
+        """The programs that the near end needs."""
 
     @property
     def far_programs(self) -> tuple[str, ...]:
-        """What must be installed there."""
+        """The programs that the far end needs."""
 
     @property
     def how_to_get(self) -> str:
@@ -75,17 +75,17 @@ class TransferPath(Protocol):
 
     @property
     def verifies(self) -> str:
-        """Which digest of the whole way it checks by itself; empty for none."""
+        """Which end-to-end digest the path checks itself; empty for none."""
 
     @property
     def needs_open_server(self) -> bool:
         """Whether its server takes files from anybody who reaches its port."""
 
-    def prepare(self, setting: Setting) -> Call | None:
+    def prepare(self, setup: PathSetup) -> Call | None:
         """Write what the server needs, and return its command; None for a path without a server."""
 
-    def send(self, setting: Setting, errand: Errand) -> Call:
-        """Return the command that carries the files."""
+    def send(self, setup: PathSetup, job: Job) -> Call:
+        """Return the command that transfers the files."""
 
-    def arrived_at(self, setting: Setting, errand: Errand) -> str | None:
-        """Return the folder at the far end where the files then lie; None where only the path itself can tell."""
+    def arrived_at(self, setup: PathSetup, job: Job) -> str | None:
+        """Return the folder at the far end that holds the files afterwards; None if only the path itself knows."""

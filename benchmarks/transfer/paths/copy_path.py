@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.transfer.paths.contract import Call, Errand, Setting
+from benchmarks.transfer.paths.contract import Call, Job, PathSetup
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +18,14 @@ class Copy:
     verifies: str = ""
     needs_open_server: bool = False
 
-    def prepare(self, _setting: Setting) -> None:
+    def prepare(self, _setting: PathSetup) -> None:
         """Need nothing."""
 
-    def send(self, setting: Setting, errand: Errand) -> Call:
+    def send(self, setup: PathSetup, job: Job) -> Call:
         """Copy the folder."""
-        setting.far.run("mkdir", "-p", self.arrived_at(setting, errand))
-        return Call(["cp", "-r", f"{errand.folder}/.", self.arrived_at(setting, errand)])
+        setup.far.run("mkdir", "-p", self.arrived_at(setup, job))
+        return Call(["cp", "-r", f"{job.folder}/.", self.arrived_at(setup, job)])
 
-    def arrived_at(self, setting: Setting, errand: Errand) -> str:
+    def arrived_at(self, setup: PathSetup, job: Job) -> str:
         """Return the folder that it writes into."""
-        return f"{setting.far_folder}/{errand.into}"
+        return f"{setup.far_folder}/{job.into}"

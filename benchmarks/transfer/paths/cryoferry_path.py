@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from benchmarks.transfer.paths.contract import Call, Errand, Setting
+from benchmarks.transfer.paths.contract import Call, Job, PathSetup
 from benchmarks.transfer.paths.ends import End
 
 SESSION = "bench-transfer"
@@ -22,7 +22,7 @@ class Cryoferry:
     over_tls
         With TLS 1.3, by a certificate of its own; otherwise in clear text.
     system_congestion_control
-        Never BBR on its own account: whatever the hosts' default is.
+        Never request BBR; use the hosts' default.
     workers
         Processes that receive.
     """
@@ -37,56 +37,56 @@ class Cryoferry:
     verifies: str = "BLAKE3"
     needs_open_server: bool = False
 
-    def prepare(self, setting: Setting) -> Call:
+    def prepare(self, setup: PathSetup) -> Call:
         """Make a token, and a certificate if one is needed; the server listens at the far end's address."""
-        data = setting.far_folder
-        setting.far.run("mkdir", "-p", data)
-        words = [*_program(setting.far), "serve", "--data", data, "--host", setting.far.address]
-        words += ["--port", f"{setting.port}", "--workers", f"{self.workers}"]
+        data = setup.far_folder
+        setup.far.run("mkdir", "-p", data)
+        words = [*_program(setup.far), "serve", "--data", data, "--host", setup.far.address]
+        words += ["--port", f"{setup.port}", "--workers", f"{self.workers}"]
         if self.over_tls:
-            make_certificate(setting)
+            make_certificate(setup)
             words += ["--tls-cert", f"{data}/certificate.pem", "--tls-key", f"{data}/key.pem"]
-        elif setting.far.prefix:
+        elif setup.far.prefix:
             words += ["--behind-proxy"]  # the emulated link leaves this machine as little as loopback does
         return Call(words)
 
-    def send(self, setting: Setting, errand: Errand) -> Call:
-        """Send the folder; the token goes by the environment."""
-        token = setting.far.run(
-            *_program(setting.far), "token", "create", "--data", setting.far_folder, "--session", SESSION
+    def send(self, setup: PathSetup, job: Job) -> Call:
+        """Send the folder; the environment holds the token."""
+        token = setup.far.run(
+            *_program(setup.far), "token", "create", "--data", setup.far_folder, "--session", SESSION
         ).strip()
-        url = f"{'https' if self.over_tls else 'http'}://{setting.far.address}:{setting.port}"
-        words = [*_program(setting.near), "send", str(errand.folder), "--to", url, "--session", SESSION]
-        words += ["--path-prefix", errand.into, "--json"]
+        url = f"{'https' if self.over_tls else 'http'}://{setup.far.address}:{setup.port}"
+        words = [*_program(setup.near), "send", str(job.folder), "--to", url, "--session", SESSION]
+        words += ["--path-prefix", job.into, "--json"]
         if self.system_congestion_control:
             words += ["--congestion-control", "system"]
         if self.over_tls:
-            words += ["--ca", f"{setting.far_folder}/certificate.pem"]
-        elif setting.near.prefix:
+            words += ["--ca", f"{setup.far_folder}/certificate.pem"]
+        elif setup.near.prefix:
             words += ["--clear-text"]
-        return Call(words, {TOKEN_VARIABLE: token}, leaves=f"{setting.far_folder}/incoming")
+        return Call(words, {TOKEN_VARIABLE: token}, leaves=f"{setup.far_folder}/incoming")
 
-    def arrived_at(self, setting: Setting, errand: Errand) -> str:
+    def arrived_at(self, setup: PathSetup, job: Job) -> str:
         """Return where the receiver publishes a session's files."""
-        return f"{setting.far_folder}/sessions/{SESSION}/files/{errand.into}/{errand.folder.name}"
+        return f"{setup.far_folder}/sessions/{SESSION}/files/{job.into}/{job.folder.name}"
 
 
 def _program(end: End) -> list[str]:
     return ["cryoferry"] if end.is_remote else [sys.executable, "-m", "cryoferry"]
 
 
-def make_certificate(setting: Setting) -> None:
+def make_certificate(setup: PathSetup) -> None:
     """Make `certificate.pem` and `key.pem`, for the far end's address, in the path's folder there."""
-    folder = setting.far_folder
+    folder = setup.far_folder
     words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     words += ["-days", _CERTIFICATE_DAYS, "-subj", "/CN=cryoferry bench", "-addext"]
-    words += [f"subjectAltName=IP:{setting.far.address}", "-keyout", f"{folder}/key.pem"]
-    setting.far.run(*words, "-out", f"{folder}/certificate.pem")
+    words += [f"subjectAltName=IP:{setup.far.address}", "-keyout", f"{folder}/key.pem"]
+    setup.far.run(*words, "-out", f"{folder}/certificate.pem")
 
 
 @dataclass(frozen=True, slots=True)
 class CryoferryReceiver:
-    """cryoferry to a receiver that somebody else runs.
+    """cryoferry to a receiver that runs already.
 
     `cryoferry send` ends well only if every receipt names the digest that it computed while reading.
     """
@@ -101,13 +101,13 @@ class CryoferryReceiver:
     verifies: str = "BLAKE3"
     needs_open_server: bool = False
 
-    def prepare(self, _setting: Setting) -> None:
+    def prepare(self, _setting: PathSetup) -> None:
         """Need nothing: the receiver runs already."""
 
-    def send(self, setting: Setting, errand: Errand) -> Call:
+    def send(self, setup: PathSetup, job: Job) -> Call:
         """Send the folder."""
-        words = [*_program(setting.near), "send", str(errand.folder), "--to", self.url, "--session", self.session]
-        return Call([*words, "--path-prefix", errand.into, "--json", *self.options])
+        words = [*_program(setup.near), "send", str(job.folder), "--to", self.url, "--session", self.session]
+        return Call([*words, "--path-prefix", job.into, "--json", *self.options])
 
-    def arrived_at(self, _setting: Setting, _errand: Errand) -> None:
+    def arrived_at(self, _setting: PathSetup, _errand: Job) -> None:
         """Return None: the receiver's disk is its own."""

@@ -71,7 +71,7 @@ def emulated(link: Link, work: Path, *, seed: int = 1) -> Iterator[tuple[End, En
         cleanup.callback(_stop, process)
         assert process.stdout is not None
         if not process.stdout.readline():
-            raise ProgramFailed("the link emulator did not start: its reason stands above")
+            raise ProgramFailed("the link emulator did not start; the lines above say why")
         for name, own, other in ((near, NEAR_ADDRESS, FAR_ADDRESS), (far, FAR_ADDRESS, NEAR_ADDRESS)):
             _ip("-n", name, "link", "set", "lo", "up")
             _ip("-n", name, "link", "set", "link0", "mtu", f"{MTU_BYTES}", "txqueuelen", f"{_QUEUE_PACKETS}", "up")
@@ -86,7 +86,9 @@ def _check_machine() -> None:
     if not Path("/dev/net/tun").exists():
         raise NothingToMeasure("there is no /dev/net/tun here", hint="Emulation needs Linux with TUN (modprobe tun).")
     if os.geteuid() != 0:
-        raise NothingToMeasure("only root may make network namespaces", hint="Run it with sudo, or without --emulate.")
+        raise NothingToMeasure(
+            "only root may create network namespaces", hint="Run it with sudo, or without --emulate."
+        )
     if shutil.which("ip") is None:
         raise NothingToMeasure("there is no `ip` here", hint="Debian and Ubuntu: apt-get install iproute2.")
 

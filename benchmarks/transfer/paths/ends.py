@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.errors import ProgramFailed
 
-_PATIENCE_S = 120
+_COMMAND_TIMEOUT_S = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class End:
     work
         A folder there, for everything that is written.
     prefix
-        What stands before a command that is to run there.
+        The words in front of a command that runs there.
     is_remote
         Whether that is another machine, with files and processes of its own.
     """
@@ -45,7 +45,7 @@ class End:
         return [*self.prefix, *words]
 
     def run(self, *words: str, given: str | None = None) -> str:
-        """Run a command here to its end and return what it said.
+        """Run a command here to its end and return its stdout.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class End:
         command = self.command(*words)
         try:
             done = subprocess.run(
-                command, input=given, capture_output=True, text=True, check=False, timeout=_PATIENCE_S
+                command, input=given, capture_output=True, text=True, check=False, timeout=_COMMAND_TIMEOUT_S
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ProgramFailed(f"{shlex.join(command)}: {error}") from error
@@ -82,8 +82,8 @@ class End:
     def warm_memory(self, size_bytes: int) -> None:
         """Write so much into the work folder, and remove it, if that folder lies in memory.
 
-        A virtual machine hands memory that is free for seconds back to its host, and whoever takes it next waits for it
-        again. That can be half of a quick run, and would fall to those that start slowly.
+        A virtual machine gives memory that is free for seconds back to its host, and the next program that needs it
+        waits. That can be half of a short run, and it would hit the programs that start slowly.
 
         Raises
         ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.transfer.paths.contract import UNPRIVILEGED, Call, Errand, Setting
+from benchmarks.transfer.paths.contract import UNPRIVILEGED, Call, Job, PathSetup
 
 _BUFFER_BYTES = "4194304"
 
@@ -32,26 +32,26 @@ class GridFtp:
         """What it asks the server for, otherwise nothing."""
         return "MD5" if self.with_checksum else ""
 
-    def prepare(self, setting: Setting) -> Call:
+    def prepare(self, setup: PathSetup) -> Call:
         """Serve anybody, on this one address."""
-        setting.far.run("mkdir", "-p", setting.far_folder)
-        user = setting.far_user
+        setup.far.run("mkdir", "-p", setup.far_folder)
+        user = setup.far_user
         if user == "root":  # it takes no anonymous guest for root
             user = UNPRIVILEGED
-            setting.far.run("chown", user, setting.far_folder)
-        program = setting.far.find("globus-gridftp-server") or "globus-gridftp-server"
-        words = [program, "-aa", "-anonymous-user", user, "-p", f"{setting.port}"]
-        return Call([*words, "-data-interface", setting.far.address, "-control-interface", setting.far.listens_at])
+            setup.far.run("chown", user, setup.far_folder)
+        program = setup.far.find("globus-gridftp-server") or "globus-gridftp-server"
+        words = [program, "-aa", "-anonymous-user", user, "-p", f"{setup.port}"]
+        return Call([*words, "-data-interface", setup.far.address, "-control-interface", setup.far.listens_at])
 
-    def send(self, setting: Setting, errand: Errand) -> Call:
+    def send(self, setup: PathSetup, job: Job) -> Call:
         """Copy the folder."""
         words = ["globus-url-copy", "-fast", "-cd", "-tcp-bs", _BUFFER_BYTES, "-r"]
         words += ["-p", f"{self.streams}"] if self.streams > 1 else []
         words += ["-cc", f"{self.files_at_once}"] if self.files_at_once > 1 else []
         words += ["-verify-checksum"] if self.with_checksum else []
-        target = f"ftp://{setting.far.address}:{setting.port}{self.arrived_at(setting, errand)}/"
-        return Call([*words, f"file://{errand.folder}/", target])
+        target = f"ftp://{setup.far.address}:{setup.port}{self.arrived_at(setup, job)}/"
+        return Call([*words, f"file://{job.folder}/", target])
 
-    def arrived_at(self, setting: Setting, errand: Errand) -> str:
+    def arrived_at(self, setup: PathSetup, job: Job) -> str:
         """Return the folder that it writes into."""
-        return f"{setting.far_folder}/{errand.into}"
+        return f"{setup.far_folder}/{job.into}"

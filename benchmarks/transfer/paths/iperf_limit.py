@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 
 from benchmarks.errors import ResultUnreadable
-from benchmarks.transfer.paths.contract import Call, Setting
+from benchmarks.transfer.paths.contract import Call, PathSetup
 
 PROGRAM = "iperf3"
 HOW_TO_GET = "Debian and Ubuntu: apt-get install iperf3"
@@ -20,13 +20,13 @@ class Limit:
 
     seconds: int = 8
 
-    def server(self, setting: Setting) -> Call:
+    def server(self, setup: PathSetup) -> Call:
         """Return the server's command."""
-        return Call([PROGRAM, "-s", "-B", setting.far.listens_at, "-p", f"{setting.port}"])
+        return Call([PROGRAM, "-s", "-B", setup.far.listens_at, "-p", f"{setup.port}"])
 
-    def client(self, setting: Setting) -> Call:
+    def client(self, setup: PathSetup) -> Call:
         """Return the client's command."""
-        words = [PROGRAM, "-c", setting.far.address, "-p", f"{setting.port}", "-P", f"{_STREAMS}"]
+        words = [PROGRAM, "-c", setup.far.address, "-p", f"{setup.port}", "-P", f"{_STREAMS}"]
         return Call([*words, "-t", f"{self.seconds}", "-J"])
 
     def rate_bytes_per_s(self, stdout: str) -> float:
@@ -40,4 +40,4 @@ class Limit:
             intervals = [one["sum"]["bits_per_second"] / 8 for one in json.loads(stdout)["intervals"]]
             return statistics.fmean(intervals[1:-1])
         except (ValueError, LookupError, TypeError, statistics.StatisticsError) as error:
-            raise ResultUnreadable(f"iperf3 told {stdout[:200]!r}: {error!r}") from error
+            raise ResultUnreadable(f"iperf3's output cannot be read: {stdout[:200]!r}: {error!r}") from error

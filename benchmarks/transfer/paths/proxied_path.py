@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.transfer.paths.contract import Call, Errand, Setting
+from benchmarks.transfer.paths.contract import Call, Job, PathSetup
 from benchmarks.transfer.paths.cryoferry_path import Cryoferry, make_certificate
 from benchmarks.transfer.paths.servers import free_port
 
@@ -44,40 +44,38 @@ class BehindProxy:
         """For people who lack the proxy."""
         return f"Debian and Ubuntu: apt-get install {'nginx-light' if self.proxy == 'nginx' else 'caddy'}"
 
-    def prepare(self, setting: Setting) -> Call:
+    def prepare(self, setup: PathSetup) -> Call:
         """Write the proxy's configuration and certificate; the proxy starts once the receiver listens."""
-        backend = Setting(
-            setting.near, setting.far, free_port(), setting.near_folder, setting.far_folder, setting.far_user
-        )
+        backend = PathSetup(setup.near, setup.far, free_port(), setup.near_folder, setup.far_folder, setup.far_user)
         receiver = Cryoferry().prepare(backend)
-        make_certificate(setting)
-        configuration = f"{setting.far_folder}/proxy.conf"
-        program = setting.far.find(self.proxy) or self.proxy
+        make_certificate(setup)
+        configuration = f"{setup.far_folder}/proxy.conf"
+        program = setup.far.find(self.proxy) or self.proxy
         if self.proxy == "nginx":
-            setting.far.write(configuration, _nginx(setting, backend.port))
-            words = [program, "-p", setting.far_folder, "-c", configuration, "-e", "stderr"]
+            setup.far.write(configuration, _nginx(setup, backend.port))
+            words = [program, "-p", setup.far_folder, "-c", configuration, "-e", "stderr"]
         else:
-            setting.far.write(configuration, _caddy(setting, backend.port))
+            setup.far.write(configuration, _caddy(setup, backend.port))
             words = [program, "run", "--config", configuration, "--adapter", "caddyfile"]
         script = _PROXY_AFTER_RECEIVER.format(
             receiver=shlex.join(receiver.words), port=backend.port, proxy=shlex.join(words)
         )
-        return Call(["bash", "-c", script], {**receiver.environment, "HOME": setting.far_folder})
+        return Call(["bash", "-c", script], {**receiver.environment, "HOME": setup.far_folder})
 
-    def send(self, setting: Setting, errand: Errand) -> Call:
+    def send(self, setup: PathSetup, job: Job) -> Call:
         """Send the folder to the proxy over TLS."""
-        return Cryoferry(over_tls=True).send(setting, errand)
+        return Cryoferry(over_tls=True).send(setup, job)
 
-    def arrived_at(self, setting: Setting, errand: Errand) -> str:
+    def arrived_at(self, setup: PathSetup, job: Job) -> str:
         """Return where the receiver publishes a session's files."""
-        return Cryoferry().arrived_at(setting, errand)
+        return Cryoferry().arrived_at(setup, job)
 
 
-def _nginx(setting: Setting, backend_port: int) -> str:
-    folder = setting.far_folder
+def _nginx(setup: PathSetup, backend_port: int) -> str:
+    folder = setup.far_folder
     kinds = ("client_body", "fastcgi", "uwsgi", "scgi", "proxy")
     temporary = " ".join(f"{kind}_temp_path {folder}/temporary;" for kind in kinds)
-    user = "user root;" if setting.far_user == "root" else ""
+    user = "user root;" if setup.far_user == "root" else ""
     return f"""
     daemon off; worker_processes 2; pid {folder}/proxy.pid; error_log stderr error; {user}
     events {{ worker_connections 1024; }}
@@ -85,7 +83,7 @@ def _nginx(setting: Setting, backend_port: int) -> str:
         access_log off; client_max_body_size 0; {temporary}
         upstream receiver {{ server 127.0.0.1:{backend_port}; keepalive 64; }}
         server {{
-            listen {setting.far.listens_at}:{setting.port} ssl;
+            listen {setup.far.listens_at}:{setup.port} ssl;
             ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem; ssl_protocols TLSv1.3;
             location / {{
                 proxy_pass http://receiver; proxy_http_version 1.1; proxy_set_header Connection "";
@@ -97,15 +95,15 @@ def _nginx(setting: Setting, backend_port: int) -> str:
     """
 
 
-def _caddy(setting: Setting, backend_port: int) -> str:
-    folder = setting.far_folder
+def _caddy(setup: PathSetup, backend_port: int) -> str:
+    folder = setup.far_folder
     return f"""
     {{
         admin off
         auto_https off
     }}
-    https://{setting.far.address}:{setting.port} {{
-        bind {setting.far.listens_at}
+    https://{setup.far.address}:{setup.port} {{
+        bind {setup.far.listens_at}
         tls {folder}/certificate.pem {folder}/key.pem
         reverse_proxy 127.0.0.1:{backend_port}
     }}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.transfer.paths.contract import Call, Errand, Setting
+from benchmarks.transfer.paths.contract import Call, Job, PathSetup
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +23,18 @@ class Rclone:
         """As the tables show it."""
         return f"rclone WebDAV, {self.files_at_once} at once"
 
-    def prepare(self, setting: Setting) -> Call:
+    def prepare(self, setup: PathSetup) -> Call:
         """Serve the folder."""
-        setting.far.run("mkdir", "-p", setting.far_folder)
-        words = ["rclone", "serve", "webdav", setting.far_folder, "--config", "/dev/null"]
-        return Call([*words, "--addr", f"{setting.far.listens_at}:{setting.port}"])
+        setup.far.run("mkdir", "-p", setup.far_folder)
+        words = ["rclone", "serve", "webdav", setup.far_folder, "--config", "/dev/null"]
+        return Call([*words, "--addr", f"{setup.far.listens_at}:{setup.port}"])
 
-    def send(self, setting: Setting, errand: Errand) -> Call:
+    def send(self, setup: PathSetup, job: Job) -> Call:
         """Copy the folder."""
-        words = ["rclone", "copy", str(errand.folder), f":webdav:{errand.into}", "--config", "/dev/null"]
-        words += ["--webdav-url", f"http://{setting.far.address}:{setting.port}", "--webdav-vendor", "other"]
+        words = ["rclone", "copy", str(job.folder), f":webdav:{job.into}", "--config", "/dev/null"]
+        words += ["--webdav-url", f"http://{setup.far.address}:{setup.port}", "--webdav-vendor", "other"]
         return Call([*words, "--transfers", f"{self.files_at_once}", "--retries", "1"])
 
-    def arrived_at(self, setting: Setting, errand: Errand) -> str:
+    def arrived_at(self, setup: PathSetup, job: Job) -> str:
         """Return the folder that it writes into."""
-        return f"{setting.far_folder}/{errand.into}"
+        return f"{setup.far_folder}/{job.into}"

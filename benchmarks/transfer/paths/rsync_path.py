@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.transfer.paths.contract import Call, Errand, Setting
+from benchmarks.transfer.paths.contract import Call, Job, PathSetup
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +18,22 @@ class RsyncDaemon:
     verifies: str = "its own"
     needs_open_server: bool = True
 
-    def prepare(self, setting: Setting) -> Call:
+    def prepare(self, setup: PathSetup) -> Call:
         """Write the daemon's configuration: one module, writable."""
-        setting.far.run("mkdir", "-p", setting.far_folder)
-        lines = ["use chroot = no", "[bench]", f"path = {setting.far_folder}", "read only = no"]
-        if setting.far_user == "root":
+        setup.far.run("mkdir", "-p", setup.far_folder)
+        lines = ["use chroot = no", "[bench]", f"path = {setup.far_folder}", "read only = no"]
+        if setup.far_user == "root":
             lines += ["uid = root", "gid = root"]
-        configuration = f"{setting.far_folder}.conf"
-        setting.far.write(configuration, "\n".join(lines) + "\n")
-        words = ["rsync", "--daemon", "--no-detach", f"--config={configuration}", "--address", setting.far.listens_at]
-        return Call([*words, "--port", f"{setting.port}"])
+        configuration = f"{setup.far_folder}.conf"
+        setup.far.write(configuration, "\n".join(lines) + "\n")
+        words = ["rsync", "--daemon", "--no-detach", f"--config={configuration}", "--address", setup.far.listens_at]
+        return Call([*words, "--port", f"{setup.port}"])
 
-    def send(self, setting: Setting, errand: Errand) -> Call:
+    def send(self, setup: PathSetup, job: Job) -> Call:
         """Copy the folder."""
-        target = f"rsync://{setting.far.address}:{setting.port}/bench/{errand.into}/"
-        return Call(["rsync", "-rW", f"{errand.folder}/", target])
+        target = f"rsync://{setup.far.address}:{setup.port}/bench/{job.into}/"
+        return Call(["rsync", "-rW", f"{job.folder}/", target])
 
-    def arrived_at(self, setting: Setting, errand: Errand) -> str:
+    def arrived_at(self, setup: PathSetup, job: Job) -> str:
         """Return the folder that it writes into."""
-        return f"{setting.far_folder}/{errand.into}"
+        return f"{setup.far_folder}/{job.into}"

@@ -1,4 +1,4 @@
-"""Runs paths over one link, one after the other in turn, and measures each run."""
+"""Runs paths over one link in turns, and measures each run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.errors import BenchmarkError, TookTooLong
 from benchmarks.measuring import Measurement, measure
-from benchmarks.transfer.paths.contract import Call, Errand, Setting, TransferPath
+from benchmarks.transfer.paths.contract import Call, Job, PathSetup, TransferPath
 from benchmarks.transfer.paths.ends import End
 from benchmarks.transfer.paths.iperf_limit import Limit
 from benchmarks.transfer.paths.payload import Payload
@@ -22,11 +22,11 @@ from benchmarks.transfer.paths.usage import MemoryWatch, cpu_seconds
 
 START_CAP_S = 60.0
 SHORTEST_S = 0.2
-"""A shorter run, start-up apart, tells nothing: start-up differs by as much from one time to the next."""
+"""A run must take this long without its start-up to count, because start-up itself varies by as much."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TransferRun:
     """One run of one path.
 
     Attributes
@@ -42,7 +42,7 @@ class Run:
     near_peak_bytes, far_peak_bytes
         Resident memory of all its processes at each end.
     digests_match
-        Whether every file that should be there is there with its bytes; None where only the path itself can tell.
+        Whether every file that should be there is there with its bytes; None if only the path itself knows.
     """
 
     path: str
@@ -63,7 +63,7 @@ class Run:
     failure: str | None = None
 
     def rate_bytes_per_s(self, start_s: float) -> float | None:
-        """Return the rate without a start-up of `start_s`; None if it failed, or was too short to tell."""
+        """Return the rate without a start-up of `start_s`; None if it failed, or was too short."""
         moving_s = self.wall_s - start_s
         if self.failure is not None or moving_s < SHORTEST_S:
             return None
@@ -75,11 +75,11 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stand:
+class _StartedPath:
     """A path with its server running, if it has one; or why it has none."""
 
     path: TransferPath
-    setting: Setting
+    setup: PathSetup
     server: subprocess.Popen[bytes] | None = None
     failure: str | None = None
 
@@ -92,7 +92,7 @@ class TransferRuns:
     near, far
         The ends; each path gets a folder of its own in their `work`.
     logs
-        Folder for what programs say.
+        Folder for the programs' output.
     repeats
         Runs of each path.
     cap_s
@@ -120,11 +120,11 @@ class TransferRuns:
         self._ran = 0
 
     def limit(self, limit: Limit) -> float | None:
-        """Return what iperf3 gets, in bytes/s; None, with the reason told, if it gets nothing."""
-        setting = self._setting("iperf3", 0)
+        """Return what iperf3 gets, in bytes/s; None, after reporting the reason, if it fails."""
+        setup = self._setup("iperf3", 0)
         try:
-            with serving(limit.server(setting), setting, self._logs / "iperf3-server.log"):
-                done = self._measured(limit.client(setting), "iperf3", float(limit.seconds) + START_CAP_S)
+            with serving(limit.server(setup), setup, self._logs / "iperf3-server.log"):
+                done = self._measured(limit.client(setup), "iperf3", float(limit.seconds) + START_CAP_S)
             return limit.rate_bytes_per_s(done.stdout)
         except BenchmarkError as error:
             self._tell(f"iperf3: {error}")
@@ -132,44 +132,46 @@ class TransferRuns:
 
     def on(
         self, paths: Sequence[TransferPath], payload: Payload, tiny: Payload, congestion_control: str | None
-    ) -> Iterator[Run]:
-        """Yield every run of the paths with a payload; all servers stand from the first to the last."""
+    ) -> Iterator[TransferRun]:
+        """Yield every run of the paths with a payload; all servers run from the first to the last."""
         with ExitStack() as stack:
-            stands = [stack.enter_context(self._stand(path, number)) for number, path in enumerate(paths, 1)]
+            started = [stack.enter_context(self._start(path, number)) for number, path in enumerate(paths, 1)]
             for repeat in range(self._repeats):
-                turn = repeat % len(stands)
-                for stand in [*stands[turn:], *stands[:turn]]:
-                    run = self._run(stand, payload, tiny, congestion_control)
+                turn = repeat % len(started)
+                for started_path in [*started[turn:], *started[:turn]]:
+                    run = self._run(started_path, payload, tiny, congestion_control)
                     self._tell(_line(run))
                     yield run
 
     @contextmanager
-    def _stand(self, path: TransferPath, number: int) -> Iterator[_Stand]:
-        setting = self._setting(_folder_name(path.name), number)
+    def _start(self, path: TransferPath, number: int) -> Iterator[_StartedPath]:
+        setup = self._setup(_folder_name(path.name), number)
         try:
-            call = path.prepare(setting)
+            call = path.prepare(setup)
             if call is None:
-                self._far.run("mkdir", "-p", setting.far_folder)
-                stand, server = _Stand(path, setting), None
+                self._far.run("mkdir", "-p", setup.far_folder)
+                started_path, server = _StartedPath(path, setup), None
             else:
-                server = serving(call, setting, self._logs / f"{_folder_name(path.name)}-server.log")
-                stand = _Stand(path, setting, server.__enter__())
+                server = serving(call, setup, self._logs / f"{_folder_name(path.name)}-server.log")
+                started_path = _StartedPath(path, setup, server.__enter__())
         except BenchmarkError as error:
-            stand, server = _Stand(path, setting, failure=str(error)), None
+            started_path, server = _StartedPath(path, setup, failure=str(error)), None
         try:
-            yield stand
+            yield started_path
         finally:
             if server is not None:
                 server.__exit__(None, None, None)
-            self._remove(setting)
+            self._remove(setup)
 
-    def _setting(self, name: str, number: int) -> Setting:
+    def _setup(self, name: str, number: int) -> PathSetup:
         port = self._first_port + number if self._first_port is not None else free_port()
         near_folder, far_folder = f"{self._near.work}/near-{name}", f"{self._far.work}/far-{name}"
-        return Setting(self._near, self._far, port, near_folder, far_folder, self._user)
+        return PathSetup(self._near, self._far, port, near_folder, far_folder, self._user)
 
-    def _run(self, stand: _Stand, payload: Payload, tiny: Payload, congestion_control: str | None) -> Run:
-        path, setting = stand.path, stand.setting
+    def _run(
+        self, started_path: _StartedPath, payload: Payload, tiny: Payload, congestion_control: str | None
+    ) -> TransferRun:
+        path, setup = started_path.path, started_path.setup
         facts: dict[str, Any] = {
             "path": path.name,
             "payload": payload.label,
@@ -177,47 +179,53 @@ class TransferRuns:
             "verifies": path.verifies,
             "total_bytes": payload.total_bytes,
         }
-        if stand.failure is not None:
-            return Run(**facts, command="", failure=stand.failure)
+        if started_path.failure is not None:
+            return TransferRun(**facts, command="", failure=started_path.failure)
         self._ran += 1
-        first, errand = (
-            Errand(one.folder, one.names, f"{kind}{self._ran}") for one, kind in ((tiny, "start"), (payload, "run"))
+        first, job = (
+            Job(one.folder, one.names, f"{kind}{self._ran}") for one, kind in ((tiny, "start"), (payload, "run"))
         )
         command, call = "", None
         try:
-            start = self._measured(path.send(setting, first), _folder_name(path.name), START_CAP_S)
+            start = self._measured(path.send(setup, first), _folder_name(path.name), START_CAP_S)
             facts |= {"start_s": start.wall_s, "start_cpu_s": start.cpu_s}
-            call = path.send(setting, errand)
+            call = path.send(setup, job)
             command = " ".join(call.words[:12])
             if not self._far.is_remote:
                 self._far.warm_memory(payload.total_bytes)
-            return Run(**facts, command=command, **self._carried(stand, call, errand, payload))
+            return TransferRun(**facts, command=command, **self._carried(started_path, call, job, payload))
         except BenchmarkError as error:
-            return Run(**facts, command=command, failure=str(error))
+            return TransferRun(**facts, command=command, failure=str(error))
         finally:
-            self._clear(stand, errand, call)
+            self._clear(started_path, job, call)
 
-    def _carried(self, stand: _Stand, call: Call, errand: Errand, payload: Payload) -> dict[str, Any]:
+    def _carried(self, started_path: _StartedPath, call: Call, job: Job, payload: Payload) -> dict[str, Any]:
         """Run the command and return its figures."""
-        path, setting = stand.path, stand.setting
-        before_bytes = self._far.arrived_bytes(setting.far_folder)
-        before_s = cpu_seconds(stand.server.pid) if self._sees(stand) and stand.server else 0.0
+        path, setup = started_path.path, started_path.setup
+        before_bytes = self._far.arrived_bytes(setup.far_folder)
+        before_s = cpu_seconds(started_path.server.pid) if self._sees(started_path) and started_path.server else 0.0
         with ExitStack() as stack:
-            far = stack.enter_context(MemoryWatch(stand.server.pid)) if self._sees(stand) and stand.server else None
+            far = (
+                stack.enter_context(MemoryWatch(started_path.server.pid))
+                if self._sees(started_path) and started_path.server
+                else None
+            )
             near: list[MemoryWatch] = []
 
             def watch(pid: int) -> MemoryWatch:
                 near.append(MemoryWatch(pid, descendants_only=True))
                 return near[0]
 
-            arrived_at = path.arrived_at(setting, errand)
-            cap_s = self._cap_s if arrived_at is not None else None  # what had arrived by then nobody could tell
+            arrived_at = path.arrived_at(setup, job)
+            cap_s = self._cap_s if arrived_at is not None else None  # it could not see what had arrived
             try:
                 done = self._measured(call, _folder_name(path.name), cap_s, watch)
             except TookTooLong:
-                arrived = self._far.arrived_bytes(setting.far_folder) - before_bytes
+                arrived = self._far.arrived_bytes(setup.far_folder) - before_bytes
                 return {"carried_bytes": max(arrived, 0), "wall_s": cap_s, "stopped": True}
-        server_s = cpu_seconds(stand.server.pid) - before_s if self._sees(stand) and stand.server else 0.0
+        server_s = (
+            cpu_seconds(started_path.server.pid) - before_s if self._sees(started_path) and started_path.server else 0.0
+        )
         return {
             "carried_bytes": payload.total_bytes,
             "wall_s": done.wall_s,
@@ -227,8 +235,8 @@ class TransferRuns:
             "digests_match": self._matches(arrived_at, payload) if arrived_at is not None else None,
         }
 
-    def _sees(self, stand: _Stand) -> bool:
-        return stand.server is not None and not self._far.is_remote
+    def _sees(self, started_path: _StartedPath) -> bool:
+        return started_path.server is not None and not self._far.is_remote
 
     def _measured(
         self,
@@ -244,35 +252,35 @@ class TransferRuns:
     def _matches(self, folder: str, payload: Payload) -> bool:
         return self._far.sha256_of(folder, payload.names) == payload.digests
 
-    def _clear(self, stand: _Stand, errand: Errand, call: Call | None) -> None:
+    def _clear(self, started_path: _StartedPath, job: Job, call: Call | None) -> None:
         """Make room for the next run, behind the server's back: it is asked for other names next time.
 
         A server whose client was stopped may still be putting away what had arrived: then again, and again.
         """
-        if (folder := stand.path.arrived_at(stand.setting, errand)) is not None:
+        if (folder := started_path.path.arrived_at(started_path.setup, job)) is not None:
             self._far.run("sh", "-c", 'for _ in 1 2 3 4 5; do rm -rf "$1" && exit; sleep 1; done; exit 1', "sh", folder)
         if call is not None and call.leaves is not None:
             self._far.run("sh", "-c", 'rm -rf "$1"/*', "sh", call.leaves)
 
-    def _remove(self, setting: Setting) -> None:
-        self._far.run("sh", "-c", f"rm -rf {setting.far_folder} {setting.far_folder}.*")
-        shutil.rmtree(setting.near_folder, ignore_errors=True)
+    def _remove(self, setup: PathSetup) -> None:
+        self._far.run("sh", "-c", f"rm -rf {setup.far_folder} {setup.far_folder}.*")
+        shutil.rmtree(setup.near_folder, ignore_errors=True)
 
 
 def _folder_name(path: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in path.lower())
 
 
-def _line(run: Run) -> str:
+def _line(run: TransferRun) -> str:
     if run.failure is not None:
         return f"{run.path}: {run.failure}"
     rate = run.rate_bytes_per_s(run.start_s)
-    told = (
+    text = (
         f"{run.path}: {rate / 1e6:,.1f} MB/s"
         if rate is not None
         else f"{run.path}: too quick for a rate, take more or larger --files;"
     )
     if run.stopped:
-        return f"{told}, stopped after {run.wall_s:g} s"
+        return f"{text}, stopped after {run.wall_s:g} s"
     wrong = " (BYTES ARE WRONG OR MISSING)" if run.digests_match is False else ""
-    return f"{told} in {run.wall_s:.1f} s, {run.start_s:.1f} s of it start-up{wrong}"
+    return f"{text} in {run.wall_s:.1f} s, {run.start_s:.1f} s of it start-up{wrong}"

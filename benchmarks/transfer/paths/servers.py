@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.errors import ProgramFailed
-from benchmarks.transfer.paths.contract import Call, Setting
+from benchmarks.transfer.paths.contract import Call, PathSetup
 from benchmarks.transfer.paths.ends import End
 
 _START_S = 20.0
@@ -30,26 +30,26 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(call: Call, setting: Setting, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def serving(call: Call, setup: PathSetup, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server at the far end until the block ends; it takes connections when the block begins.
 
     Raises
     ------
     ProgramFailed
-        It ended, or took no connection in time; the text has the last that it said.
+        It ended, or took no connection in time; the text has the last lines of its output.
     """
-    words = setting.far.command(*_dying_with_us(setting.far, call.words))
-    with log.open("wb") as told:
+    words = setup.far.command(*_dying_with_us(setup.far, call.words))
+    with log.open("wb") as log_file:
         process = subprocess.Popen(
             words,
-            stdin=subprocess.PIPE if setting.far.is_remote else subprocess.DEVNULL,
-            stdout=told,
-            stderr=told,
+            stdin=subprocess.PIPE if setup.far.is_remote else subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=log_file,
             env={**os.environ, **call.environment},
             start_new_session=True,
         )
     try:
-        _await(process, call, setting, log)
+        _await(process, call, setup, log)
         yield process
     finally:
         _stop(process)
@@ -62,18 +62,18 @@ def _dying_with_us(far: End, words: list[str]) -> list[str]:
     return ["sh", "-c", f"{shlex.join(words)} </dev/null & server=$!; cat >/dev/null; kill $server"]
 
 
-def _await(process: subprocess.Popen[bytes], call: Call, setting: Setting, log: Path) -> None:
-    look = f"exec 3<>/dev/tcp/{setting.far.address}/{setting.port}"
+def _await(process: subprocess.Popen[bytes], call: Call, setup: PathSetup, log: Path) -> None:
+    look = f"exec 3<>/dev/tcp/{setup.far.address}/{setup.port}"
     until = time.monotonic() + _START_S
     while True:
         ended = process.poll() is not None
-        asked = subprocess.run(setting.near.command("bash", "-c", look), capture_output=True, check=False)
+        asked = subprocess.run(setup.near.command("bash", "-c", look), capture_output=True, check=False)
         if asked.returncode == 0 and not ended:
             return
         if ended or time.monotonic() > until:
-            said = log.read_text("utf-8", "replace").strip()[-400:] or "nothing"
-            what = "ended" if ended else f"takes no connection at {setting.far.address}:{setting.port}"
-            raise ProgramFailed(f"{Path(call.words[0]).name} {what}; it said: {said}")
+            output = log.read_text("utf-8", "replace").strip()[-400:] or "nothing"
+            what = "ended" if ended else f"takes no connection at {setup.far.address}:{setup.port}"
+            raise ProgramFailed(f"{Path(call.words[0]).name} {what}; its output: {output}")
         time.sleep(_LOOK_S)
 
 

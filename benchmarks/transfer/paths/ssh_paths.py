@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.transfer.paths.contract import Call, Errand, Setting
+from benchmarks.transfer.paths.contract import Call, Job, PathSetup
 
 _CIPHER = "aes128-gcm@openssh.com"  # the fastest where the processor has AES
 
@@ -37,38 +37,38 @@ class OverSsh:
         """For people who lack them."""
         return f"Debian and Ubuntu: apt-get install openssh-server {'rsync' if self.program == 'rsync' else ''}".strip()
 
-    def prepare(self, setting: Setting) -> Call | None:
+    def prepare(self, setup: PathSetup) -> Call | None:
         """Start an sshd with keys of its own, unless the far end is reached by ssh anyway."""
-        if setting.far.is_remote:
+        if setup.far.is_remote:
             return None
-        far, folder = setting.far, setting.far_folder
+        far, folder = setup.far, setup.far_folder
         far.run("mkdir", "-p", folder)
         for key in ("host_key", "user_key"):
             far.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{folder}.{key}")
-        lines = [f"ListenAddress {far.address}:{setting.port}", f"HostKey {folder}.host_key", "PidFile none"]
+        lines = [f"ListenAddress {far.address}:{setup.port}", f"HostKey {folder}.host_key", "PidFile none"]
         lines += [f"AuthorizedKeysFile {folder}.user_key.pub", "StrictModes no", "UsePAM no", "PermitRootLogin yes"]
         lines += ["PasswordAuthentication no", "Subsystem sftp internal-sftp"]
         far.write(f"{folder}.sshd", "\n".join(lines) + "\n")
-        if setting.far_user == "root":
+        if setup.far_user == "root":
             far.run("mkdir", "-p", "/run/sshd")
         return Call([far.find("sshd") or "sshd", "-D", "-e", "-f", f"{folder}.sshd"])
 
-    def send(self, setting: Setting, errand: Errand) -> Call:
+    def send(self, setup: PathSetup, job: Job) -> Call:
         """Copy the folder."""
-        setting.far.run("mkdir", "-p", self.arrived_at(setting, errand))
+        setup.far.run("mkdir", "-p", self.arrived_at(setup, job))
         options = ["-o", f"Ciphers={_CIPHER}", "-o", "Compression=no"]
-        if setting.far.is_remote:
-            target, port = setting.far.prefix[-1], []
+        if setup.far.is_remote:
+            target, port = setup.far.prefix[-1], []
         else:
-            target, port = f"{setting.far_user}@{setting.far.address}", [f"{setting.port}"]
-            options += ["-i", f"{setting.far_folder}.user_key", "-o", "StrictHostKeyChecking=no"]
+            target, port = f"{setup.far_user}@{setup.far.address}", [f"{setup.port}"]
+            options += ["-i", f"{setup.far_folder}.user_key", "-o", "StrictHostKeyChecking=no"]
             options += ["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
-        into = f"{target}:{self.arrived_at(setting, errand)}/"
+        into = f"{target}:{self.arrived_at(setup, job)}/"
         if self.program == "scp":
-            return Call(["scp", "-q", *options, *(["-P", *port] if port else []), *errand.sources, into])
+            return Call(["scp", "-q", *options, *(["-P", *port] if port else []), *job.sources, into])
         shell = " ".join(["ssh", *options, *(["-p", *port] if port else [])])
-        return Call(["rsync", "-rW", "-e", shell, f"{errand.folder}/", into])
+        return Call(["rsync", "-rW", "-e", shell, f"{job.folder}/", into])
 
-    def arrived_at(self, setting: Setting, errand: Errand) -> str:
+    def arrived_at(self, setup: PathSetup, job: Job) -> str:
         """Return the folder that it writes into."""
-        return f"{setting.far_folder}/{errand.into}"
+        return f"{setup.far_folder}/{job.into}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.transfer.paths.contract import UNPRIVILEGED, Call, Errand, Setting
+from benchmarks.transfer.paths.contract import UNPRIVILEGED, Call, Job, PathSetup
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +24,25 @@ class Xrootd:
         """As the tables show it."""
         return f"xrdcp -S {self.streams}, {self.files_at_once} at once"
 
-    def prepare(self, setting: Setting) -> Call:
+    def prepare(self, setup: PathSetup) -> Call:
         """Write the server's configuration."""
-        far, folder = setting.far, setting.far_folder
+        far, folder = setup.far, setup.far_folder
         far.run("mkdir", "-p", f"{folder}/files", f"{folder}/admin")
-        lines = ["all.export /", f"oss.localroot {folder}/files", f"xrd.port {setting.port}", "xrd.protocol xrootd *"]
+        lines = ["all.export /", f"oss.localroot {folder}/files", f"xrd.port {setup.port}", "xrd.protocol xrootd *"]
         lines += [f"all.adminpath {folder}/admin", f"all.pidpath {folder}/admin"]
         far.write(f"{folder}/xrootd.conf", "\n".join(lines) + "\n", mode="644")
         as_other = []
-        if setting.far_user == "root":
+        if setup.far_user == "root":
             far.run("chown", "-R", UNPRIVILEGED, folder)
             as_other = ["-R", UNPRIVILEGED]
         return Call([far.find("xrootd") or "xrootd", *as_other, "-c", f"{folder}/xrootd.conf"])
 
-    def send(self, setting: Setting, errand: Errand) -> Call:
+    def send(self, setup: PathSetup, job: Job) -> Call:
         """Copy the files."""
         words = ["xrdcp", "--nopbar", "--streams", f"{self.streams}", "--parallel", f"{self.files_at_once}", "--force"]
-        target = f"root://{setting.far.address}:{setting.port}//{errand.into}/"
-        return Call([*words, "--path", *errand.sources, target])
+        target = f"root://{setup.far.address}:{setup.port}//{job.into}/"
+        return Call([*words, "--path", *job.sources, target])
 
-    def arrived_at(self, setting: Setting, errand: Errand) -> str:
+    def arrived_at(self, setup: PathSetup, job: Job) -> str:
         """Return the folder that it writes into."""
-        return f"{setting.far_folder}/files/{errand.into}"
+        return f"{setup.far_folder}/files/{job.into}"

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.alignment.presets import PRESETS, find_preset, parse_seeds
-from benchmarks.alignment.runs import Run
+from benchmarks.alignment.runs import AlignRun
 from benchmarks.alignment.scaling import LENGTHS, SIZES, scaling
 from benchmarks.alignment.summary import summarise
 from benchmarks.errors import NothingToMeasure
@@ -149,7 +149,7 @@ def test_where_no_cuda_device_answers_it_says_what_to_do(tmp_path):
     told = " ".join(done.stderr.split())
     assert "no CUDA device answers as cuda:0: cuda:0: CuPy is not installed" in told
     assert "cryoferry[cuda12] or [cuda13]" in told
-    assert "--device cpu measures everything that needs none" in told
+    assert "--device cpu measures everything else" in told
     assert not (tmp_path / "cryoferry-bench").exists()
 
 
@@ -186,7 +186,7 @@ def test_seeds_and_presets():
 
 def run(program, preset="small", seed=0, **figures):
     amounts = {"pixels": 100, "frame_count": 10} | figures
-    return Run(preset=preset, movie="m", seed=seed, program=program, repeat=0, command=[], **amounts)
+    return AlignRun(preset=preset, movie="m", seed=seed, program=program, repeat=0, command=[], **amounts)
 
 
 def test_ratios_are_of_medians_and_means():

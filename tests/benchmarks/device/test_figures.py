@@ -13,7 +13,7 @@ from cuda_on_host import cuda_on_host
 from rich.console import Console
 
 from benchmarks.alignment.movies import BenchMovie
-from benchmarks.alignment.runs import Run
+from benchmarks.alignment.runs import AlignRun
 from benchmarks.alignment.summary import summarise
 from benchmarks.alignment.sustained import Sustained, link_movies
 from benchmarks.device import child as device_child
@@ -61,7 +61,7 @@ def sustained(**figures):
 
 
 def run(program, wall_s):
-    return Run(
+    return AlignRun(
         preset="k3", movie="m", seed=0, pixels=1, frame_count=1, program=program, repeat=0, command=[], wall_s=wall_s
     )
 

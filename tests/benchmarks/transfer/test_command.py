@@ -93,9 +93,9 @@ class _Damaging(Copy):
 
     name: str = "damaging"
 
-    def send(self, setting, errand):
-        copy = super().send(setting, errand)
-        last = f"{self.arrived_at(setting, errand)}/{errand.names[-1]}"
+    def send(self, setup, job):
+        copy = super().send(setup, job)
+        last = f"{self.arrived_at(setup, job)}/{job.names[-1]}"
         return Call(["sh", "-c", '"$@" && printf x | dd of="$0" bs=1 seek=99 conv=notrunc', last, *copy.words])
 
 
@@ -105,12 +105,12 @@ class _Endless(Copy):
 
     name: str = "endless"
 
-    def send(self, setting, errand):
-        if errand.into.startswith("start"):
-            return super().send(setting, errand)
-        copied = f"cp {errand.sources[0]} {self.arrived_at(setting, errand)}/"
-        setting.far.run("mkdir", "-p", self.arrived_at(setting, errand))
-        half = f"{setting.far_folder}/unnamed"
+    def send(self, setup, job):
+        if job.into.startswith("start"):
+            return super().send(setup, job)
+        copied = f"cp {job.sources[0]} {self.arrived_at(setup, job)}/"
+        setup.far.run("mkdir", "-p", self.arrived_at(setup, job))
+        half = f"{setup.far_folder}/unnamed"
         return Call(["sh", "-c", f"{copied}; mkdir {half}; echo half > {half}/part; sleep 600"], leaves=half)
 
 
@@ -120,7 +120,7 @@ class _Refusing(Copy):
 
     name: str = "refusing"
 
-    def send(self, setting, errand):
+    def send(self, setup, job):
         return Call(["sh", "-c", "echo no room >&2; exit 3"])
 
 

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.errors import NothingToMeasure
 from benchmarks.transfer.paths.link import Link, parse_link
 from benchmarks.transfer.paths.payload import parse_payload
-from benchmarks.transfer.paths.runs import Run
+from benchmarks.transfer.paths.runs import TransferRun
 from benchmarks.transfer.summary import grouped, sentence
 
 
@@ -15,7 +15,7 @@ def run(path, mb_per_s, *, control="cubic", start_s=1.0, **more):
     """A run of 1000 MB with some start-up."""
     wall_s = 1000 / mb_per_s + start_s
     facts = {"command": "", "verifies": "", "total_bytes": 10**9, "carried_bytes": 10**9, "digests_match": True}
-    return Run(path, "10x100MB", control, **{**facts, "wall_s": wall_s, "start_s": start_s, **more})
+    return TransferRun(path, "10x100MB", control, **{**facts, "wall_s": wall_s, "start_s": start_s, **more})
 
 
 def test_links_as_people_write_them():
