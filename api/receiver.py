@@ -6,6 +6,7 @@ from anyio import CapacityLimiter
 from fastapi import Request
 
 from api.database.engine import Database
+from api.intake.contract import IntakeResources
 from api.registrars.runner import RegistrarRunner
 from api.settings import ReceiverSettings
 from api.store.storage import Storage
@@ -22,7 +23,9 @@ class Receiver:
         self.storage = Storage(settings.data, settings.reserve_bytes)
         self.database = Database(settings.database_url)
         self.uploads = UploadBook(self.database, settings.run_id)
-        self.body_threads = CapacityLimiter(BODY_THREADS)  # of their own: no disk keeps control requests waiting
+        self.intake = IntakeResources(
+            self.uploads, self.storage, CapacityLimiter(BODY_THREADS), settings.body_timeout_s
+        )
         self.registrars = RegistrarRunner(settings.registrars, self.database, settings.data)
 
     @property

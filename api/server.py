@@ -16,7 +16,7 @@ from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app, prepared
 from api.errors import BadOption, PortTaken, ReceiverError, UnsafeAddress
-from api.intake.socket_source import DataPlane, protocol_for
+from api.intake.socket_protocol import DataPlane, protocol_for
 from api.settings import ReceiverSettings
 from transfer.wire.addresses import is_loopback
 

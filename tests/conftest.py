@@ -45,7 +45,7 @@ class ThreadReceiver:
         import uvicorn
 
         from api.app import create_app
-        from api.intake.socket_source import protocol_for
+        from api.intake.socket_protocol import protocol_for
         from api.settings import ReceiverSettings
 
         self.data = data

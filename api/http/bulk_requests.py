@@ -11,7 +11,12 @@ from uuid import UUID
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
+from api.http.openapi import parameter
 from transfer.wire.errors import BadRequest
+from transfer.wire.protocol import H_CONTENT_ENCODING
+
+CONTENT_ENCODING = parameter(H_CONTENT_ENCODING, "header", "`zstd` or `identity`; Content-Digest is of what travels")
+"""The description of a body's coding in the OpenAPI document."""
 
 _UUID = TypeAdapter(UUID)
 

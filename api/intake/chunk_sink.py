@@ -1,4 +1,4 @@
-"""Request bodies: from the socket through the digests onto the disk, in bounded memory."""
+"""Hashes the chunks of a body and writes them into the part file, in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from transfer.wire.errors import BadRequest, ChunkCorrupt
 
 
 class ChunkSink:
-    """Takes a run of whole chunks in order: hashes each, and writes it at its place.
+    """Takes consecutive whole chunks: hashes each, and writes it at its offset.
 
     Parameters
     ----------
     fd
         The part file; None: hash only.
     span
-        The bytes of the file that will come; begins on a chunk's first byte.
+        The bytes of the file that will come. The first is the first byte of a chunk.
     algorithm
         Of the digest that the sender computed over the whole span (see `transfer.wire.digest`); None: it gave none.
     """
@@ -28,12 +28,12 @@ class ChunkSink:
         self._span = span
         self._offset = span.start
         self._algorithm = algorithm
-        # What the chunks' digests tell is not hashed twice.
-        self._whole = None if algorithm is None or self._told_by_chunks(algorithm) else new_hasher(algorithm)
+        # Where the chunks' digests give the digest of the whole, the bytes are not hashed twice.
+        self._whole = None if algorithm is None or self._follows_from_chunks(algorithm) else new_hasher(algorithm)
         self._chunk: Hasher = new_hasher("blake3")
         self.digests: list[bytes] = []
 
-    def _told_by_chunks(self, algorithm: str) -> bool:
+    def _follows_from_chunks(self, algorithm: str) -> bool:
         return algorithm == CHUNKED or (algorithm == "blake3" and 0 < len(self._span) <= CHUNK_BYTES)
 
     def add(self, blocks: Sequence[bytes | memoryview]) -> None:
@@ -66,14 +66,14 @@ class ChunkSink:
                 self._chunk = new_hasher("blake3")
 
     def finish(self, sent: bytes | None) -> None:
-        """Check that everything came, as it was sent.
+        """Check that all bytes came, and that they have the sender's digest.
 
         Raises
         ------
         BadRequest
             Fewer bytes than announced.
         ChunkCorrupt
-            Other bytes than announced.
+            The digest differs.
         """
         if self._offset != self._span.stop:
             raise BadRequest(f"the body has {self._offset - self._span.start} bytes, its range {len(self._span)}")
@@ -84,4 +84,4 @@ class ChunkSink:
             raise ChunkCorrupt(f"bytes {self._span.start} to {self._span.stop} do not match their Content-Digest")
 
     def close(self) -> None:
-        """Do nothing: the file is not this sink's."""
+        """Do nothing: the file belongs to the caller."""

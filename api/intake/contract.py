@@ -1,13 +1,66 @@
-"""What takes the body of a file: `BodySink` block by block, `BodyTaker` from the opening of its place to its end."""
+"""What a request says of its body, and what takes the body: `BodyConsumer` all of it, `BodySink` its bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+from anyio import CapacityLimiter
+
+from api.store.storage import Storage
+from api.store.upload_book import UploadBook
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeResources:
+    """What the receiving of bodies needs of a receiver.
+
+    Attributes
+    ----------
+    uploads, storage
+        Where the bytes go and where they are noted.
+    threads
+        The threads that read and write bodies. No other work uses them, so a slow disk does not delay other requests.
+    body_timeout_s
+        How long a client may send nothing in the middle of a body.
+    """
+
+    uploads: UploadBook
+    storage: Storage
+    threads: CapacityLimiter
+    body_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ContentDigest:
+    """The digest that the sender computed over a body: algorithm and bytes."""
+
+    algorithm: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a request says of its body.
+
+    Attributes
+    ----------
+    span
+        The bytes of the file that the body holds, whole chunks.
+    sent
+        The sender's digest of the body as it travels; None: the sender gave none.
+    is_encoded
+        Whether the body travels compressed.
+    """
+
+    span: range
+    sent: ContentDigest | None
+    is_encoded: bool = False
 
 
 class BodySink(Protocol):
-    """What takes a body, block by block."""
+    """Takes the bytes of a body, block by block."""
 
     @property
     def digests(self) -> list[bytes]:
@@ -17,23 +70,26 @@ class BodySink(Protocol):
         """Take the next bytes."""
 
     def finish(self, sent: bytes | None) -> None:
-        """Check that everything came, as the sender says."""
+        """Check that all bytes came, with the sender's digest `sent`."""
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Free what the sink holds."""
 
 
-class BodyTaker(Protocol):
-    """What a body is handed to: a place that is made ready, filled and finished, all but `ready` in worker threads."""
+class BodyConsumer(Protocol):
+    """Takes one body. A `BodySource` calls it in this order: `open`, perhaps `wait_until_free`, `add` ..., `finish`.
 
-    def begin(self) -> bool:
-        """Open the place before the first bytes; False: not before `ready`."""
+    All but `wait_until_free` run in worker threads.
+    """
 
-    async def ready(self) -> None:
-        """Wait until the place can be filled."""
+    def open(self) -> bool:
+        """Prepare for the first bytes; False: other requests write the same bytes, await `wait_until_free` first."""
+
+    async def wait_until_free(self) -> None:
+        """Wait until the other requests have written, and prepare for the first bytes."""
 
     def add(self, blocks: Sequence[bytes | memoryview]) -> None:
         """Take the next bytes."""
 
-    def end(self) -> None:
-        """Finish behind the last bytes."""
+    def finish(self) -> None:
+        """Check the body, which has come to its end, and use it."""

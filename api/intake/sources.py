@@ -1,4 +1,4 @@
-"""Where a file's body comes from: straight from the socket where the server offers it, else through ASGI."""
+"""Where a body is read from: the connection's socket if the server offers it, otherwise ASGI."""
 
 from __future__ import annotations
 
@@ -11,46 +11,55 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
 from api.http.slow_clients import BodyTimeout
-from api.intake.contract import BodyTaker
-from api.intake.socket_source import EXTENSION
+from api.intake.contract import BodyConsumer
+from api.intake.socket_body import EXTENSION
 
 BATCH_BYTES = 1 << 20
 
 
 class BodySource(Protocol):
-    """A request's body, to be taken once."""
+    """The body of a request; it can be read once."""
 
-    async def pour(self, taker: BodyTaker, timeout_s: float, threads: CapacityLimiter) -> None:
-        """Hand the body to a taker, from its beginning to its end, in worker threads.
+    async def read_into(self, consumer: BodyConsumer, timeout_s: float, threads: CapacityLimiter) -> None:
+        """Read the body into a consumer, from its beginning to its end, in worker threads.
+
+        Parameters
+        ----------
+        consumer
+            What takes the body.
+        timeout_s
+            How long the client may send too little; see `BodyTimeout`.
+        threads
+            The threads that may work.
 
         Raises
         ------
         ClientStalled
-            Too little came in `timeout_s` of waiting.
+            The client sent too little in `timeout_s` of waiting.
         """
 
 
 def body_of(request: Request) -> BodySource:
-    """Return a request's body."""
+    """Return the body of a request."""
     source: BodySource | None = request.scope.get("extensions", {}).get(EXTENSION)
     return source or StreamedBody(request.stream())
 
 
 class StreamedBody:
-    """A body in blocks, as any ASGI server hands it out."""
+    """A body in blocks, as any ASGI server delivers it."""
 
     def __init__(self, blocks: AsyncIterable[bytes]) -> None:
         self._blocks = blocks
 
-    async def pour(self, taker: BodyTaker, timeout_s: float, threads: CapacityLimiter) -> None:
-        """Hand the body to a taker, batch by batch.
+    async def read_into(self, consumer: BodyConsumer, timeout_s: float, threads: CapacityLimiter) -> None:
+        """Read the body into a consumer, in batches.
 
         Raises
         ------
         ClientStalled
         """
-        if not await to_thread.run_sync(taker.begin, limiter=threads):
-            await taker.ready()
+        if not await to_thread.run_sync(consumer.open, limiter=threads):
+            await consumer.wait_until_free()
         timeout, loop = BodyTimeout(timeout_s), asyncio.get_running_loop()
         batch: list[bytes] = []
         size = 0
@@ -62,16 +71,16 @@ class StreamedBody:
                     batch.append(block)
                     size += len(block)
                     if size >= BATCH_BYTES:
-                        deadline.reschedule(None)  # the disk may be slow; only the client is timed
-                        await to_thread.run_sync(taker.add, batch, limiter=threads)
+                        deadline.reschedule(None)  # only the client is timed, not the disk
+                        await to_thread.run_sync(consumer.add, batch, limiter=threads)
                         batch, size = [], 0
                     deadline.reschedule(loop.time() + timeout.left_s())
                     began = time.monotonic()
         except TimeoutError as error:
             raise timeout.stalled() from error
-        await to_thread.run_sync(_finish, taker, batch, limiter=threads)
+        await to_thread.run_sync(_finish, consumer, batch, limiter=threads)
 
 
-def _finish(taker: BodyTaker, batch: list[bytes]) -> None:
-    taker.add(batch)
-    taker.end()
+def _finish(consumer: BodyConsumer, batch: list[bytes]) -> None:
+    consumer.add(batch)
+    consumer.finish()

@@ -9,11 +9,11 @@ from sqlalchemy import func, select
 
 from api.access.tokens import Bearer, bulk_bearer
 from api.database.tables import files
-from api.http.bulk_requests import whole_number
+from api.http.bulk_requests import CONTENT_ENCODING, whole_number
 from api.http.openapi import of_body, parameter, problems
 from api.http.problems import answer_of
-from api.intake.decoding_sink import CONTENT_ENCODING, is_encoded
-from api.intake.reception import Announced, ContentDigest
+from api.intake.contract import Announced, ContentDigest
+from api.intake.decoding_sink import is_encoded
 from api.intake.sources import body_of
 from api.intake.whole_file import WholeFile
 from api.receiver import receiver_of
@@ -106,7 +106,7 @@ async def put_file(request: Request) -> Response:
         declaration = UploadDeclaration(session=session, path=path, revision=revision, size_bytes=size)
         return declaration, Announced(range(size), sent, encoded)
 
-    receipt, made = await WholeFile(receiver).take(announced, body_of(request))
+    receipt, made = await WholeFile(receiver.intake).take(announced, body_of(request))
     headers = {"Location": committed_url(receipt)}
     return Response(receipt.model_dump_json(), 201 if made else 200, headers, "application/json")
 

@@ -10,10 +10,12 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.access.tokens import Bearer, Token, bulk_bearer
 from api.database.tables import now
-from api.http.bulk_requests import required_header, uuid_in_path
+from api.http.bulk_requests import CONTENT_ENCODING, required_header, uuid_in_path
 from api.http.openapi import of_body, parameter, problems
-from api.intake.decoding_sink import CONTENT_ENCODING, is_encoded
-from api.intake.reception import Announced, ContentDigest, Reception, receive, require_whole_chunks
+from api.intake.contract import Announced, ContentDigest
+from api.intake.decoding_sink import is_encoded
+from api.intake.receiving import receive
+from api.intake.reception import Reception, require_whole_chunks
 from api.intake.sources import body_of
 from api.receiver import Receiver, receiver_of
 from api.store.commit import commit, withdraw
@@ -145,9 +147,9 @@ async def put_content(request: Request) -> Response:
         length = request.headers.get("content-length")
         if not announced.is_encoded and length is not None and length != str(len(span)):
             raise BadRequest(f"Content-Length is {length}, the range has {len(span)} bytes")
-        return Reception(receiver, upload, announced)
+        return Reception(receiver.intake, upload, announced)
 
-    await receive(receiver, begin, body_of(request), Reception.note)
+    await receive(receiver.intake, begin, body_of(request), Reception.note)
     return Response(status_code=204)
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from api.intake.reception import Taker
+from api.intake.receiving import ReceptionConsumer
 from transfer.wire.errors import ReceiverBusy
 
 
@@ -29,12 +29,12 @@ class SlowSink:
 def test_a_place_is_not_closed_under_a_thread_that_writes_there():
     sink = SlowSink()
     place = SimpleNamespace(is_locked=True, sink=lambda: sink, close=lambda: sink.log.append("let go"))
-    taker = Taker(lambda: place, lambda _: None)
-    assert taker.begin()
-    writing = threading.Thread(target=taker.add, args=([b"bytes"],))
+    consumer = ReceptionConsumer(lambda: place, lambda _: None)
+    assert consumer.open()
+    writing = threading.Thread(target=consumer.add, args=([b"bytes"],))
     writing.start()
     assert sink.entered.wait(10)
-    closing = threading.Thread(target=taker.close)
+    closing = threading.Thread(target=consumer.close)
     closing.start()
     closing.join(0.1)
     assert closing.is_alive()
@@ -43,13 +43,13 @@ def test_a_place_is_not_closed_under_a_thread_that_writes_there():
     writing.join(10)
     assert sink.log == ["written", "closed", "let go"]
     with pytest.raises(ReceiverBusy):
-        taker.add([b"more"])
+        consumer.add([b"more"])
 
 
 def test_a_place_that_is_opened_too_late_stays_closed():
     opened = []
-    taker = Taker(lambda: opened.append("place"), lambda _: None)
-    taker.close()
+    consumer = ReceptionConsumer(lambda: opened.append("place"), lambda _: None)
+    consumer.close()
     with pytest.raises(ReceiverBusy):
-        taker.begin()
+        consumer.open()
     assert not opened

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.http.slow_clients import GuardedProtocol
-from api.intake.socket_source import TESTED_UVICORN, SocketProtocol, protocol_for
+from api.intake.socket_protocol import TESTED_UVICORN, SocketProtocol, protocol_for
 
 RELIED_ON = "1f0ad26f71ba02a760f1965589e05ae7e93ec5eb5a25b6c0d796f71630a3a051"
 
@@ -26,7 +26,7 @@ def test_uvicorn_is_what_the_socket_data_plane_was_written_for() -> None:
 def test_another_uvicorn_is_given_its_own_protocol_and_that_is_said(monkeypatch, caplog) -> None:
     assert protocol_for("auto") is SocketProtocol
     assert protocol_for("stream") is GuardedProtocol
-    monkeypatch.setattr("api.intake.socket_source.TESTED_UVICORN", "0.1")
+    monkeypatch.setattr("api.intake.socket_protocol.TESTED_UVICORN", "0.1")
     with caplog.at_level(logging.WARNING):
         assert protocol_for("auto") == "httptools"
         assert protocol_for("socket") is SocketProtocol
