@@ -25,6 +25,7 @@ from transfer.wire.addresses import check_url
 from transfer.wire.agent_status import AgentRequests, AgentStatus
 from transfer.wire.errors import ProtocolMismatch
 from transfer.wire.exposure_record import ExposureRecord
+from transfer.wire.header_fields import format_range, parse_content_range
 from transfer.wire.protocol import (
     CommitRequest,
     Exposure,
@@ -212,7 +213,7 @@ class ReceiverClient:
         TransferError
         """
         target = route(protocol.FILE, session=receipt.session, path=receipt.path)
-        headers = {protocol.H_RANGE: protocol.format_range(wanted), "Accept-Encoding": "identity"}
+        headers = {protocol.H_RANGE: format_range(wanted), "Accept-Encoding": "identity"}
         with self._http.stream(target, headers, {"revision": str(receipt.revision)}) as answer:
             yield _first_byte(answer, wanted, receipt), answer.iter_bytes()
 
@@ -243,7 +244,7 @@ def _first_byte(answer: httpx.Response, wanted: range, receipt: Receipt) -> int:
     """Return the number of the first byte in the answer to a request for a range."""
     if answer.status_code != 206:
         return 0
-    sent, size_bytes = protocol.parse_content_range(answer.headers.get(protocol.H_CONTENT_RANGE, ""))
+    sent, size_bytes = parse_content_range(answer.headers.get(protocol.H_CONTENT_RANGE, ""))
     if sent != wanted or size_bytes != receipt.size_bytes:
         raise ProtocolMismatch(
             f"{receipt.path}: the receiver was asked for bytes {wanted.start} to {wanted.stop - 1} of"

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from transfer.wire.errors import AuthRejected, BadRequest, ReceiverBusy, ReceiverFull, StorageFailed, TransferError
-from transfer.wire.protocol import PROBLEM_JSON, Problem
+from transfer.wire.problems import PROBLEM_JSON, Problem
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -29,7 +29,8 @@ from transfer.wire.errors import (
     TransferError,
     UnsupportedCoding,
 )
-from transfer.wire.protocol import H_RETRY_AFTER, PROBLEM_JSON, ZSTD, problem_of
+from transfer.wire.problems import PROBLEM_JSON, problem_of
+from transfer.wire.protocol import H_RETRY_AFTER, ZSTD
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from transfer.wire.errors import BadRequest, ClientStalled
-from transfer.wire.protocol import PROBLEM_JSON, problem_of
+from transfer.wire.problems import PROBLEM_JSON, problem_of
 
 MIN_BODY_BYTES_PER_S = 1024
 

@@ -35,6 +35,7 @@ from transfer.wire.errors import (
     UnsupportedCoding,
     UploadConflict,
 )
+from transfer.wire.header_fields import format_etag, parse_content_range, parse_range
 from transfer.wire.names import check_path, check_session_name
 from transfer.wire.protocol import FileList, UploadDeclaration, committed_url
 from transfer.wire.receipt import MAX_REVISION, Receipt
@@ -98,7 +99,7 @@ async def put_file(request: Request) -> Response:
         if content_digest is not None:
             sent = ContentDigest(*parse_content_digest(content_digest, is_encoded=encoded))
         size = _size_bytes(request, receiver.settings.max_file_bytes, is_encoded=encoded)
-        if content_range is not None and protocol.parse_content_range(content_range) != (range(size), size):
+        if content_range is not None and parse_content_range(content_range) != (range(size), size):
             raise BadRequest(  # what came alone would stand there as the whole file, RFC 9110 section 14.5
                 f"Content-Range {content_range!r} is not the whole file of {size} bytes",
                 hint="Send the file from its first byte, without -C or -r; `cryoferry send` resumes.",
@@ -203,11 +204,11 @@ def get_file(
         row = connection.execute(wanted.limit(1)).one_or_none()
     if row is None:
         raise NotFound(f"there is no committed file {path!r} in session {session!r}")
-    etag = protocol.format_etag(row.digest)
+    etag = format_etag(row.digest)
     span = None
     if if_range in (None, etag):
         try:
-            span = protocol.parse_range(wanted_range, row.size_bytes)
+            span = parse_range(wanted_range, row.size_bytes)
         except BadRange as error:
             return answer_of(error, headers={protocol.H_CONTENT_RANGE: f"bytes */{row.size_bytes}"})
     return CommittedFile(receiver.storage, row.location, row.size_bytes, etag, span)

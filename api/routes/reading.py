@@ -11,7 +11,8 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.store.storage import Storage
-from transfer.wire.protocol import H_CONTENT_RANGE, format_content_range
+from transfer.wire.header_fields import format_content_range
+from transfer.wire.protocol import H_CONTENT_RANGE
 
 _BLOCK_BYTES = 1 << 20
 

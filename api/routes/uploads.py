@@ -42,6 +42,7 @@ from transfer.wire.errors import (
     UploadGone,
     UploadIncomplete,
 )
+from transfer.wire.header_fields import parse_content_range
 from transfer.wire.names import check_path, check_session_name
 from transfer.wire.protocol import (
     ByteRange,
@@ -137,7 +138,7 @@ async def put_content(request: Request) -> Response:
 
     def begin() -> Reception:
         upload = _upload(receiver, token, upload_id, write=True)
-        span, total = protocol.parse_content_range(content_range)
+        span, total = parse_content_range(content_range)
         encoded = is_encoded(request.headers.get(protocol.H_CONTENT_ENCODING))
         sent = ContentDigest(*parse_content_digest(content_digest, is_encoded=encoded))
         if total != upload.size_bytes:

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from transfer.wire.chunks import CHUNK_BYTES
-from transfer.wire.protocol import PROBLEM_TYPE
+from transfer.wire.problems import PROBLEM_TYPE
 
 SIZE_MIB = 24
 

@@ -26,7 +26,7 @@ from transfer.wire.errors import (
     TemporaryError,
     TokenMissing,
 )
-from transfer.wire.protocol import problem_of
+from transfer.wire.problems import problem_of
 from transfer.wire.receipt import Receipt
 
 TOKEN = "secret-token-0123456789"

@@ -26,6 +26,7 @@ from transfer.wire.errors import (
     SourceUnreadable,
     TransferError,
 )
+from transfer.wire.problems import error_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -182,7 +183,7 @@ class HttpClient:
 
 
 def _refusal(answer: httpx.Response) -> TransferError:
-    return protocol.error_of(answer.status_code, answer.content, answer.headers.get(protocol.H_RETRY_AFTER))
+    return error_of(answer.status_code, answer.content, answer.headers.get(protocol.H_RETRY_AFTER))
 
 
 def _congestion_control(answer: httpx.Response) -> str | None:

@@ -10,6 +10,7 @@ from transfer.connections.contract import Put
 from transfer.source import Source
 from transfer.wire import protocol
 from transfer.wire.digest import CHUNKED, chunk_digest, digest_by_chunks, format_content_digest
+from transfer.wire.header_fields import format_content_range
 from transfer.wire.protocol import route
 
 
@@ -29,7 +30,7 @@ def put_chunks(
     encoded
         The part compressed with zstd; None if it is sent unchanged.
     """
-    content_range = protocol.format_content_range(part, source.size_bytes)
+    content_range = format_content_range(part, source.size_bytes)
     headers = {protocol.H_CONTENT_RANGE: content_range, **_body_headers(digests, encoded)}
     return Put(route(protocol.UPLOAD_CONTENT, upload_id=str(upload_id)), headers, source, part, encoded)
 
@@ -37,7 +38,7 @@ def put_chunks(
 def put_file(
     session: str, path: str, revision: int, source: Source, digest: bytes, encoded: bytes | None = None
 ) -> Put:
-    """Return the request that carries a whole file of at most `SMALL_FILE_BYTES`.
+    """Return the request that carries a whole file.
 
     Parameters
     ----------

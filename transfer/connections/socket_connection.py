@@ -20,7 +20,8 @@ from transfer.connections.answer_reader import AnswerReader
 from transfer.connections.contract import PIECE_BYTES, Put, SendCallbacks
 from transfer.platform import SocketWatch
 from transfer.wire.errors import CertificateRejected, LinkLost, TransferError
-from transfer.wire.protocol import H_RETRY_AFTER, error_of
+from transfer.wire.problems import error_of
+from transfer.wire.protocol import H_RETRY_AFTER
 
 CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S = 4.0  # below uvicorn's own 5 s, so that a request rarely meets a connection that is just being closed

@@ -26,8 +26,8 @@ class FileToSend:
     digest
         The root digest that the file must have, for example from a journal; None: any content is sent.
     listed
-        The receipt that the receiver has listed under this name, if the caller asked. A file of up to
-        `SMALL_FILE_BYTES` that the receiver has already is not sent again then. A larger file never is.
+        The receipt that the receiver has listed under this name, if the caller asked. A small file
+        that the receiver has already is then not sent again. A large one never is, since it is declared first.
     priority
         Whether files in the foreground go first.
     """

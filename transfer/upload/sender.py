@@ -28,13 +28,17 @@ from transfer.upload.file_to_send import FileToSend, OnProgress
 from transfer.upload.file_upload import FileUpload
 from transfer.upload.grouping import GroupingLimits
 from transfer.upload.scheduler import UploadScheduler
+from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import TransferError
 from transfer.wire.names import check_path, check_session_name
-from transfer.wire.protocol import SMALL_FILE_BYTES
 from transfer.wire.receipt import Receipt
 
 # A small file is one request, and with a long round trip each connection has two on their way.
 FILES_AT_ONCE = 2 * CongestionLimits().first_connections
+
+
+SMALL_FILE_BYTES = CHUNK_BYTES
+"""A file up to this size is sent in one request. The receiver accepts larger files in one request too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,54 +1,50 @@
-"""The wire contract that both sides import: routes, headers, bodies, and the table of errors.
+"""What client and receiver agree on: routes, header names, and the bodies of requests and answers.
 
-HTTP/1.1, parts in parallel. An upload is declared (`PUT /v1/uploads/{id}`, the client makes the UUID), filled by any
-number of `PUT …/content` with `Content-Range` and `Content-Digest`, and committed by `POST …/commit` with the file's
-root digest. Whatever is repeated gives the same answer. Every answer that is not 2xx is RFC 9457 problem JSON, whose
-`type` is `PROBLEM_TYPE + slug` of one class of `transfer.wire.errors`.
+HTTP/1.1, several requests in parallel. The client chooses a UUID and declares an upload under it
+(`PUT /v1/uploads/{id}`), fills it with any number of `PUT …/content` (with `Content-Range` and `Content-Digest`), and
+commits it with `POST …/commit` and the file's root digest. The same request again gets the same answer. Every answer
+that is not 2xx is problem JSON, see `transfer.wire.problems`.
 
 | request | answer |
 | --- | --- |
 | `PUT /v1/uploads/{id}`, an `UploadDeclaration` | 201 `UploadStatus`; the same again 200 |
-| … (session, path, revision) reserved by another upload of that size | 409 upload-conflict, its `upload_id` a member |
-| … reserved by another upload, of another size | 409 name-taken, its `upload_id` and `state` members |
-| … committed already, with that size | 200, `state` committed and the `upload_id` to commit; nothing need be sent |
-| … committed already, with another size | 409 name-taken |
-| `PUT …/content`, one or more whole chunks | 204; a replay 204; other bytes replace the earlier ones until commit |
-| … bytes that do not match Content-Digest | 400 chunk-corrupt; the chunk is not marked present |
-| `GET …/ranges` | 200 `MissingRanges` (none missing once committed) |
+| … another upload of that size has reserved (session, path, revision) | 409 upload-conflict, with its `upload_id` |
+| … another upload of another size has reserved it | 409 name-taken, with its `upload_id` and `state` |
+| … a file of that size is committed there | 200, `state` committed, the `upload_id` to commit; nothing to send |
+| … a file of another size is committed there | 409 name-taken |
+| `PUT …/content`, one or more whole chunks | 204; again 204; before the commit, other bytes replace the earlier ones |
+| … the bytes do not match Content-Digest | 400 chunk-corrupt; the chunk does not count as received |
+| `GET …/ranges` | 200 `MissingRanges` (empty once committed) |
 | `POST …/commit`, a `CommitRequest` | 201 `Receipt`; the same again 200 |
-| … chunks missing | 409 upload-incomplete |
-| … not the digest of what arrived | 422 file-corrupt; the upload stays open, chunks may be sent again |
-| … committed already with another digest | 409 name-taken |
-| `DELETE /v1/uploads/{id}` | 204, the reservation is free again; whatever comes later for it 410 upload-gone |
-| … with `?quiet_s=N`, and something was added to it within N seconds | 409 upload-conflict, `state` receiving |
+| … chunks are missing | 409 upload-incomplete |
+| … the received bytes have another digest | 422 file-corrupt; the upload stays open, chunks may be sent again |
+| … it is committed with another digest | 409 name-taken |
+| `DELETE /v1/uploads/{id}` | 204, the name is free again; any later request for this upload 410 upload-gone |
+| … with `?quiet_s=N`, and bytes arrived within the last N seconds | 409 upload-conflict, `state` receiving |
+| … it is committed | 409 upload-conflict |
 | `PUT /v1/files/{session}/{path}?revision=N` with Content-Digest | 201 `Receipt`; the same content again 200 |
 | … another content has that (session, path, revision) | 409 name-taken |
-| `DELETE /v1/uploads/{id}` of a committed one | 409 upload-conflict |
 | `GET /v1/files/{session}/{path}?revision=N` | 200, its digest as `ETag`; with one `Range` 206 or 416; `HEAD` |
 | `PUT …/exposures/{exposure_id}`, an `ExposureRecord` | 201 `Exposure`; the same record again 200 |
-| … it names files that are not committed so | 409 files-missing, those `files` a member |
-| … a different record, and not the next revision | 409 exposure-conflict |
+| … it names files that are not committed | 409 files-missing, with these `files` |
+| … another record, and not the next revision | 409 exposure-conflict |
 | `PUT …/agents/{agent}`, an `AgentStatus` | 200 `AgentRequests`; only the last report is kept |
 | … it has more than 16 kB | 413 too-large |
 | `POST …/agents/{agent}/requests`, a `NewRequest` | 201 `RequestStatus`; the same while it is open 200 |
 | … too many agents in this session, or open requests to this agent | 409 limit-reached |
-| lists | `?after=` what `next` said (events: the last known number) and `?limit=` |
-| any, for now: no space 507 · disk 500 · the same bytes under way 503 · client silent 408 | `Retry-After` |
+| a list | `?after=` the `next` of the page before (events: the last known number), and `?limit=` |
+| any, temporarily: no space 507 · disk error 500 · same bytes on their way 503 · client silent 408 | `Retry-After` |
 """
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from urllib.parse import quote
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from transfer.wire.chunks import CHUNK_BYTES
-from transfer.wire.errors import BY_SLUG, BadRange, BadRequest, ProtocolMismatch, TemporaryError, TransferError
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.receipt import MAX_REVISION, Receipt, Record
 
@@ -76,20 +72,14 @@ H_CONTENT_DIGEST = "Content-Digest"
 H_CONTENT_ENCODING = "Content-Encoding"
 H_CONTENT_RANGE = "Content-Range"
 H_RANGE = "Range"
-H_IF_RANGE = "If-Range"
 H_UPLOAD_OFFSET = "Upload-Offset"
 H_UPLOAD_COMPLETE = "Upload-Complete"
-H_UPLOAD_LENGTH = "Upload-Length"  # of the file, where that is not the body's
+H_UPLOAD_LENGTH = "Upload-Length"  # the length of the file; the body is shorter if it is compressed
 H_UPLOAD_LIMIT = "Upload-Limit"
 H_RETRY_AFTER = "Retry-After"
 
-PROBLEM_JSON = "application/problem+json"
-PROBLEM_TYPE = "https://cryoferry.invalid/problems/"
-
-SMALL_FILE_BYTES = CHUNK_BYTES
-
-ZSTD = "zstd"  # the Content-Encoding that bodies of files may have
-"""A file up to this size goes in one request (`PUT /v1/files/{session}/{path}`)."""
+ZSTD = "zstd"
+"""The one Content-Encoding that bodies with chunks or files may have."""
 
 
 class UploadDeclaration(Record):
@@ -110,7 +100,7 @@ class UploadState(StrEnum):
 
 
 class UploadStatus(UploadDeclaration):
-    """What the receiver has of an upload."""
+    """An upload, and how much of it the receiver has."""
 
     upload_id: UUID
     state: UploadState
@@ -125,13 +115,13 @@ class ByteRange(Record):
 
 
 class MissingRanges(Record):
-    """What has not arrived."""
+    """The ranges of an upload that the receiver does not have yet."""
 
     missing: tuple[ByteRange, ...]
 
 
 class CommitRequest(Record):
-    """The client's word on what the file is."""
+    """The digest that the whole file must have."""
 
     digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="root digest, see Receipt")
 
@@ -151,7 +141,7 @@ class SessionState(StrEnum):
 
 
 class Session(Record):
-    """One sitting at the microscope; one project for each registrar."""
+    """A session at the microscope. Each registrar keeps one project for it."""
 
     name: str
     state: SessionState
@@ -178,7 +168,7 @@ class RegistrationState(StrEnum):
 
 
 class Registration(Record):
-    """One registrar's word on one exposure."""
+    """How far one registrar is with one exposure."""
 
     registrar: str
     state: RegistrationState
@@ -186,7 +176,7 @@ class Registration(Record):
 
 
 class Exposure(Record):
-    """A published exposure and what became of it."""
+    """A published exposure, and how far each registrar is with it."""
 
     record: ExposureRecord
     micrograph_name: str = Field(description="unique in the session; what registrars call it")
@@ -201,7 +191,7 @@ class ExposureList(Record):
 
 
 class Event(Record):
-    """Something that happened in a session."""
+    """One event in a session."""
 
     number: int
     at: AwareDatetime
@@ -235,63 +225,6 @@ class Health(Record):
     checks: dict[str, str]
 
 
-class Problem(BaseModel):
-    """RFC 9457: every answer that is not 2xx."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    title: str
-    status: int
-    detail: str = ""
-    hint: str = ""
-
-
-def problem_of(error: TransferError, status: int | None = None) -> Problem:
-    """Return the problem that tells of an error."""
-    return Problem(
-        type=PROBLEM_TYPE + error.slug,
-        title=error.title(),
-        status=status or error.status or 500,
-        detail=error.detail,
-        hint=error.hint,
-        **error.extra,  # extension members, RFC 9457 section 3.2
-    )
-
-
-def error_of(status: int, body: bytes, retry_after: str | None = None) -> TransferError:
-    """Return the error that an answer tells of; one without a problem of ours is judged by its status alone."""
-    try:
-        error = _error_of_problem(Problem.model_validate_json(body))
-    except ValueError:
-        kind = TemporaryError if status in (408, 429) or status >= 500 else ProtocolMismatch
-        error = kind(f"HTTP {status}: {body[:200].decode(errors='replace')}")
-    if isinstance(error, TemporaryError) and retry_after:
-        error.retry_after_s = parse_retry_after(retry_after, datetime.now(UTC))
-    return error
-
-
-def parse_retry_after(value: str, now: datetime) -> float | None:
-    """Return for how many s a Retry-After field asks to wait: seconds, or an HTTP date; None where it is neither."""
-    value = value.strip()
-    if value.isascii() and value.isdecimal():
-        return float(value[:9])
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if until.tzinfo is None:  # "-0000": a date without a zone; HTTP's are all GMT
-        until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - now).total_seconds())
-
-
-def _error_of_problem(problem: Problem) -> TransferError:
-    cls = BY_SLUG.get(problem.type.removeprefix(PROBLEM_TYPE))
-    if cls is None:
-        raise ValueError(f"unknown problem type {problem.type}")
-    return cls(problem.detail, hint=problem.hint or None, **(problem.model_extra or {}))
-
-
 def route(template: str, **values: str) -> str:
     """Return a route of this module with its values filled in and quoted for a URL."""
     quoted = {key: quote(value, safe="/" if key == "path" else "") for key, value in values.items()}
@@ -301,64 +234,3 @@ def route(template: str, **values: str) -> str:
 def committed_url(receipt: Receipt) -> str:
     """Return the path and query under which a committed file can be read."""
     return f"{route(FILE, session=receipt.session, path=receipt.path)}?revision={receipt.revision}"
-
-
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
-
-
-def format_content_range(chunk: range, size_bytes: int) -> str:
-    """Return a Content-Range field value for a non-empty range."""
-    return f"bytes {chunk.start}-{chunk.stop - 1}/{size_bytes}"
-
-
-def parse_content_range(value: str) -> tuple[range, int]:
-    """Return (bytes, total size) of a Content-Range field.
-
-    Raises
-    ------
-    BadRequest
-        Malformed, or its end lies before its beginning or beyond the total.
-    """
-    match = _CONTENT_RANGE.fullmatch(value.strip())
-    if not match:
-        raise BadRequest(f"Content-Range {value!r} is not `bytes FIRST-LAST/TOTAL`")
-    first, last, total = map(int, match.groups())
-    if not first <= last < total:
-        raise BadRequest(f"Content-Range {value!r} contradicts itself")
-    return range(first, last + 1), total
-
-
-_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
-
-
-def format_range(span: range) -> str:
-    """Return a Range field value for a non-empty range of bytes."""
-    return f"bytes={span.start}-{span.stop - 1}"
-
-
-def format_etag(digest: str) -> str:
-    """Return the ETag of a file with this root digest."""
-    return f'"{digest}"'
-
-
-def parse_range(value: str, size_bytes: int) -> range | None:
-    """Return the bytes that a Range field asks for; None: the whole file, as for anything but one range of bytes.
-
-    Raises
-    ------
-    BadRange
-        The file has none of them.
-    """
-    match = _RANGE.fullmatch(value.strip())
-    if not match or match.groups() == ("", ""):
-        return None
-    first, last = match.groups()
-    if not first:
-        span = range(max(0, size_bytes - int(last)), size_bytes)
-    elif last and int(last) < int(first):
-        return None
-    else:
-        span = range(int(first), min(int(last) + 1, size_bytes) if last else size_bytes)
-    if not span:
-        raise BadRange(f"{value} asks for nothing of {size_bytes} bytes", hint="Ask for bytes that the file has.")
-    return span

@@ -19,7 +19,7 @@ from transfer.wire.agent_status import (
     RequestOutcome,
 )
 from transfer.wire.errors import TooLarge
-from transfer.wire.protocol import PROBLEM_TYPE
+from transfer.wire.problems import PROBLEM_TYPE
 
 STARTED = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance, unsupported_method
 
 from transfer.wire import protocol
-from transfer.wire.protocol import PROBLEM_JSON
+from transfer.wire.problems import PROBLEM_JSON
 
 # Names, digests and the state of things are beyond what a schema can say; test_upload_answers asks for 405 itself.
 NOT_CHECKED = [positive_data_acceptance, unsupported_method]

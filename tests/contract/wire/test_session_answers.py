@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from transfer.wire.protocol import PROBLEM_TYPE, Exposure, ExposureList, Session
+from transfer.wire.problems import PROBLEM_TYPE
+from transfer.wire.protocol import Exposure, ExposureList, Session
 
 DIGEST = "0" * 64
 

@@ -20,7 +20,8 @@ from tests.waiting import wait_until
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest, format_content_digest, root_digest
 from transfer.wire.errors import BY_SLUG
-from transfer.wire.protocol import PROBLEM_JSON, PROBLEM_TYPE, UploadDeclaration
+from transfer.wire.problems import PROBLEM_JSON, PROBLEM_TYPE
+from transfer.wire.protocol import UploadDeclaration
 
 TWO = CHUNK_BYTES + 5
 

@@ -15,7 +15,7 @@ from tests.contract.wire.upload_model import BUSY, GONE, Chunks, Expected, Sessi
 from transfer.wire.chunks import split
 from transfer.wire.digest import CHUNKED, chunk_digest, format_content_digest, new_hasher, root_digest
 from transfer.wire.errors import BY_SLUG
-from transfer.wire.protocol import PROBLEM_JSON, PROBLEM_TYPE
+from transfer.wire.problems import PROBLEM_JSON, PROBLEM_TYPE
 
 MALFORMED: dict[str, dict[str, str | None]] = {
     "no digest": {"Content-Digest": None},

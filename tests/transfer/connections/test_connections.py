@@ -21,7 +21,7 @@ from transfer.connections.socket_connection import SocketConnection
 from transfer.source import Source
 from transfer.wire.digest import chunk_digest, format_content_digest
 from transfer.wire.errors import CertificateRejected, LinkLost, NameTaken, ReceiverBusy, SourceChanged, TransferStopped
-from transfer.wire.protocol import problem_of
+from transfer.wire.problems import problem_of
 
 TOKEN = "secret-token-0123456789"
 SIZE_BYTES = 3_000_001
