@@ -1,14 +1,14 @@
-"""Everything that can go wrong between two hosts, as one tree.
+"""Everything that can go wrong between two machines, as one tree of errors.
 
 * TransferError
-  + TemporaryError            try again later; nothing is lost
+  + TemporaryError            a later attempt can succeed; nothing is lost
     - ReceiverBusy            503
     - RateLimited             429
     - ReceiverFull            507
     - StorageFailed           500
     - ClientStalled           408
     - LinkLost
-  + PermanentError            trying again changes nothing
+  + PermanentError            the same request would fail again
     - AuthRejected            401
     - ScopeRejected           403
     - BadRequest              400
@@ -37,8 +37,9 @@
     - ChunkCorrupt            400
     - FileCorrupt             422
 
-A class's docstring is the sentence that the user reads. `slug` is the last part of the problem's `type` on the
-wire, `status` its HTTP status (None: never sent over the wire), `exit_code` the command's exit code, `hint` what to do.
+The docstring of a class is the sentence that the user reads. `slug` is the last part of the `type` in problem JSON,
+`status` the HTTP status (None: the receiver never sends it), `exit_code` the exit code of the command, and `hint` says
+what to do.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ class TransferError(Exception):
     slug: ClassVar[str] = "transfer-error"
     status: ClassVar[int | None] = 500
     exit_code: ClassVar[int] = 1
-    hint: str = "Look at the receiver's log, then try again."
+    hint: str = "Read the receiver's log, then try again."
 
     def __init__(self, detail: str = "", *, hint: str | None = None, **extra: object) -> None:
-        """Say what happened (`detail`), what to do (`hint`), and any further members of the problem (`extra`)."""
+        """Keep what happened (`detail`), what to do (`hint`), and further members of the problem JSON (`extra`)."""
         super().__init__(detail or self.title())
         self.detail = detail or self.title()
         self.extra = extra
@@ -64,17 +65,17 @@ class TransferError(Exception):
 
     @classmethod
     def title(cls) -> str:
-        """Return the class's own sentence."""
+        """Return the sentence of the class."""
         return (cls.__doc__ or cls.__name__).strip().splitlines()[0]
 
 
 class TemporaryError(TransferError):
-    """The receiver cannot take this now; trying again later will work."""
+    """The receiver cannot take this now; a later attempt can succeed."""
 
     slug = "temporary"
     status: ClassVar[int | None] = 503
     exit_code = 5
-    hint = "Try again later; what was received is kept."
+    hint = "Try again later. The receiver keeps what it has received."
     retry_after_s: float | None = None
 
 
@@ -85,18 +86,18 @@ class ReceiverBusy(TemporaryError):
 
 
 class RateLimited(TemporaryError):
-    """The receiver asks this client to slow down."""
+    """The receiver asks this client to send fewer requests."""
 
     slug = "rate-limited"
     status: ClassVar[int | None] = 429
 
 
 class ReceiverFull(TemporaryError):
-    """The receiver has no space left."""
+    """The receiver's disk has no space left; it accepts no new data."""
 
     slug = "receiver-full"
     status: ClassVar[int | None] = 507
-    hint = "Free space on the receiver; the transfer continues by itself."
+    hint = "Free space on the receiver's disk. The transfer then continues by itself."
 
 
 class StorageFailed(TemporaryError):
@@ -104,27 +105,27 @@ class StorageFailed(TemporaryError):
 
     slug = "storage-failed"
     status: ClassVar[int | None] = 500
-    hint = "Check the receiver's disk and its log; the transfer continues once it works again."
+    hint = "Check the receiver's disk and its log. The transfer continues when the disk works again."
 
 
 class ClientStalled(TemporaryError):
-    """The receiver waited too long for the next bytes."""
+    """The receiver waited too long for the next bytes, and ended the request."""
 
     slug = "client-stalled"
     status: ClassVar[int | None] = 408
-    hint = "Check the network; the transfer continues where it stopped."
+    hint = "Check the network. The transfer continues where it stopped."
 
 
 class LinkLost(TemporaryError):
-    """The connection to the receiver was lost or could not be made."""
+    """The connection to the receiver was lost, or could not be made."""
 
     slug = "link-lost"
     status: ClassVar[int | None] = None
-    hint = "Check the URL, the network and that `cryoferry serve` runs; the transfer continues where it stopped."
+    hint = "Check the URL, the network, and that `cryoferry serve` runs. The transfer continues where it stopped."
 
 
 class PermanentError(TransferError):
-    """The receiver refuses this request; repeating it changes nothing."""
+    """The receiver refuses this request, and would refuse it again."""
 
     slug = "permanent"
     status: ClassVar[int | None] = 400
@@ -136,36 +137,36 @@ class AuthRejected(PermanentError):
     slug = "auth-rejected"
     status: ClassVar[int | None] = 401
     exit_code = 7
-    hint = "Make a token on the receiver with `cryoferry token create` and give it with --token-file."
+    hint = "Create a token on the receiver with `cryoferry token create`, and give it with --token-file."
 
 
 class ScopeRejected(PermanentError):
-    """This token does not permit that."""
+    """This token does not permit this request."""
 
     slug = "scope-rejected"
     status: ClassVar[int | None] = 403
     exit_code = 7
-    hint = "Use a token made for this session and this purpose: `cryoferry token create --scope … --session …`."
+    hint = "Use a token that was created for this session and purpose: `cryoferry token create --scope … --session …`."
 
 
 class BadRequest(PermanentError):
     """The receiver does not understand this request."""
 
     slug = "bad-request"
-    hint = "Do agent and receiver run the same version of cryoferry?"
+    hint = "Check that both machines run the same version of cryoferry."
 
 
 class BadName(PermanentError):
-    """This name cannot be used for a file or a session."""
+    """This name is not allowed for a file or a session."""
 
     slug = "bad-name"
     status: ClassVar[int | None] = 422
     exit_code = 2
-    hint = "Use letters, digits, space and . _ - + = @ # ( ) , with / between folders; no .. and no device names."
+    hint = "Use letters, digits, space and . _ - + = @ # ( ) , and / between folders. .. and CON, NUL … are not allowed."
 
 
 class NotFound(PermanentError):
-    """The receiver knows nothing of that name."""
+    """The receiver has nothing of this name."""
 
     slug = "not-found"
     status: ClassVar[int | None] = 404
@@ -177,7 +178,7 @@ class UploadGone(PermanentError):
 
     slug = "upload-gone"
     status: ClassVar[int | None] = 410
-    hint = "Send the file again; nothing of it is visible on the receiver."
+    hint = "Send the file again. Nothing of it is visible on the receiver."
 
 
 class NameTaken(PermanentError):
@@ -189,15 +190,15 @@ class NameTaken(PermanentError):
 
 
 class UploadConflict(PermanentError):
-    """This upload was declared differently before."""
+    """This request does not agree with what the receiver knows about the upload."""
 
     slug = "upload-conflict"
     status: ClassVar[int | None] = 409
-    hint = "Begin a new upload."
+    hint = "Start a new upload."
 
 
 class UploadIncomplete(PermanentError):
-    """Parts of this upload have not arrived."""
+    """The receiver does not have all chunks of this upload."""
 
     slug = "upload-incomplete"
     status: ClassVar[int | None] = 409
@@ -205,19 +206,19 @@ class UploadIncomplete(PermanentError):
 
 
 class ExposureConflict(PermanentError):
-    """This exposure was published differently before."""
+    """This exposure was published before, with a different record."""
 
     slug = "exposure-conflict"
     status: ClassVar[int | None] = 409
-    hint = "A reprocessed exposure is published as the next revision."
+    hint = "Publish a reprocessed exposure as its next revision."
 
 
 class FilesMissing(PermanentError):
-    """Files that this exposure names are not committed."""
+    """The record of this exposure names files that are not committed."""
 
     slug = "files-missing"
     status: ClassVar[int | None] = 409
-    hint = "Send the files first; publish the exposure when there is a receipt for each."
+    hint = "Send the files first. Publish the exposure when each of them has a receipt."
 
 
 class LimitReached(PermanentError):
@@ -245,11 +246,11 @@ class UnsupportedCoding(PermanentError):
 
 
 class BadRange(PermanentError):
-    """This byte range does not lie on the upload's chunks."""
+    """This byte range does not begin and end with a chunk."""
 
     slug = "bad-range"
     status: ClassVar[int | None] = 416
-    hint = "A range begins on a chunk's first byte and ends on a chunk's last byte."
+    hint = "Begin the range at the first byte of a chunk, and end it at the last byte of a chunk."
 
 
 class SourceChanged(PermanentError):
@@ -257,7 +258,7 @@ class SourceChanged(PermanentError):
 
     slug = "source-changed"
     status: ClassVar[int | None] = None
-    hint = "Send it again once nothing writes to it."
+    hint = "Send the file again when no program writes to it any more."
 
 
 class SourceUnreadable(PermanentError):
@@ -266,15 +267,15 @@ class SourceUnreadable(PermanentError):
     slug = "source-unreadable"
     status: ClassVar[int | None] = None
     exit_code = 4
-    hint = "Check the path and its permissions."
+    hint = "Check the path, and that you may read the file."
 
 
 class ProtocolMismatch(PermanentError):
-    """The answer does not come from a cryoferry receiver of this version."""
+    """The answer did not come from a cryoferry receiver of this version."""
 
     slug = "protocol-mismatch"
     status: ClassVar[int | None] = None
-    hint = "Check the URL; agent and receiver need the same major version."
+    hint = "Check the URL. Both machines need the same major version of cryoferry."
 
 
 class BadUrl(PermanentError):
@@ -283,29 +284,29 @@ class BadUrl(PermanentError):
     slug = "bad-url"
     status: ClassVar[int | None] = None
     exit_code = 2
-    hint = "Give it as https://HOST[:PORT]; http:// is for this machine alone (127.0.0.1, ::1, localhost)."
+    hint = "Write it as https://HOST[:PORT]. http:// is accepted for this machine only (127.0.0.1, ::1, localhost)."
 
 
 class CertificateRejected(PermanentError):
-    """The receiver's certificate cannot be verified."""
+    """The receiver's certificate cannot be verified; the token was not sent."""
 
     slug = "certificate-rejected"
     status: ClassVar[int | None] = None
     exit_code = 7
-    hint = "Give the certificate (or its authority's) that you expect with --ca FILE."
+    hint = "Give the certificate that you expect, or that of its authority, with --ca FILE."
 
 
 class TokenMissing(PermanentError):
-    """There is no token to show to the receiver."""
+    """No token was given for the receiver."""
 
     slug = "token-missing"
     status: ClassVar[int | None] = None
     exit_code = 2
-    hint = "Give --token-file FILE, or set CRYOFERRY_TOKEN; `cryoferry token create` on the receiver makes one."
+    hint = "Give --token-file FILE, or set CRYOFERRY_TOKEN. `cryoferry token create` on the receiver creates a token."
 
 
 class BadTimetable(PermanentError):
-    """This is no bandwidth limit."""
+    """This is not a bandwidth limit."""
 
     slug = "bad-timetable"
     status: ClassVar[int | None] = None
@@ -318,29 +319,29 @@ class TargetUnwritable(PermanentError):
 
     slug = "target-unwritable"
     status: ClassVar[int | None] = None
-    hint = "Check the folder, its permissions and its space; what was fetched is kept, the same command continues."
+    hint = "Check the folder, its permissions and its free space. The same command continues with what was fetched."
 
 
 class TransferStopped(TransferError):
-    """The transfer was stopped; what was received is kept."""
+    """The transfer was stopped; the receiver keeps what it has received."""
 
     slug = "transfer-stopped"
     status: ClassVar[int | None] = None
     exit_code = 130
-    hint = "Send it again; it continues where it stopped."
+    hint = "Send it again. It continues where it stopped."
 
 
 class IntegrityError(TransferError):
-    """Bytes were changed on their way."""
+    """The bytes that arrived are not the bytes that were sent."""
 
     slug = "integrity"
     status: ClassVar[int | None] = 422
     exit_code = 6
-    hint = "Send it again. If it happens often, check the network hardware and the memory of both hosts."
+    hint = "Send it again. If it happens often, check the network hardware and the memory of both machines."
 
 
 class ChunkCorrupt(IntegrityError):
-    """A chunk arrived that does not match its digest; it was thrown away."""
+    """A chunk that arrived does not match its digest; the receiver discarded it."""
 
     slug = "chunk-corrupt"
     status: ClassVar[int | None] = 400
