@@ -31,7 +31,7 @@ from agents.workers.contract import AlignmentFailure, AlignmentJob, AlignmentWor
 from agents.workers.jobs import from_json, to_json, with_changes
 from preprocess.exposure.chosen import ChosenAlignment
 from transfer.client import ReceiverClient
-from transfer.pace.pacing import Pacer
+from transfer.pace.pacer import Pacer
 from transfer.upload.sender import Sender
 from transfer.wire.errors import TransferError, TransferStopped
 

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from transfer.disk import open_to_read, read_into_at
-from transfer.wire.digest import file_digest, new_hasher
+from transfer.file_digest import file_digest
+from transfer.wire.digest import new_hasher
 from transfer.wire.errors import SourceChanged, SourceUnreadable
 
 

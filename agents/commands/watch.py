@@ -128,7 +128,7 @@ def watch(
     from agents.commands import watch_run
     from agents.daemon import WatchSettings
     from agents.layouts import LAYOUTS
-    from transfer.pace.pacing import pacer_of
+    from transfer.pace.pacer import pacer_of
     from transfer.wire.addresses import check_url
     from transfer.wire.names import check_session_name
 

@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 
 from agents.demo.microscope import Shot
-from transfer.wire.digest import file_digest
+from transfer.file_digest import file_digest
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.protocol import Exposure, RegistrationState
 

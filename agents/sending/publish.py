@@ -12,10 +12,10 @@ from agents.journal.rows import ExposureRow, Output
 from preprocess.results import ProcessedMovie
 from transfer.client import ReceiverClient
 from transfer.disk import open_to_read, sync_file, sync_folder
-from transfer.pace.pacing import Priority
+from transfer.file_digest import file_digest
+from transfer.pace.pacer import Priority
 from transfer.upload.file_to_send import FileToSend
 from transfer.upload.sender import Sender
-from transfer.wire.digest import file_digest
 from transfer.wire.errors import FileCorrupt
 from transfer.wire.exposure_record import (
     AcquisitionRecord,

@@ -22,7 +22,7 @@ from uuid import UUID
 
 from api.errors import DataFolderUnusable
 from transfer.disk import OpenFolder, open_folders, open_to_write, sync_descriptor, sync_folder
-from transfer.wire.digest import file_digest
+from transfer.file_digest import file_digest
 from transfer.wire.errors import NameTaken, NotFound, ReceiverFull
 
 

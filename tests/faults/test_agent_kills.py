@@ -16,7 +16,7 @@ import pytest
 
 from tests.agents.agent_process import AgentProcess, lay, listing, make_movies
 from transfer.client import ReceiverClient
-from transfer.wire.digest import file_digest
+from transfer.file_digest import file_digest
 
 SHORT_S, LONG_S = 6.0, 3600.0
 MOVIES = 8

@@ -21,7 +21,7 @@ import pytest
 from tests.agents.agent_process import AgentProcess, lay, listing, make_movies
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
-from transfer.wire.digest import file_digest
+from transfer.file_digest import file_digest
 
 ROOT = Path(__file__).parents[2]
 SCIPION = Path(os.environ.get("CRYOFERRY_TEST_SCIPION") or ROOT / ".scipion")

@@ -11,11 +11,11 @@ from chaos_proxy import ChaosProxy
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.download.fetcher import Fetcher
+from transfer.file_digest import file_digest
 from transfer.pace.congestion import CongestionLimits
 from transfer.upload.file_to_send import FileToSend
 from transfer.upload.sender import Sender
 from transfer.wire.chunks import CHUNK_BYTES
-from transfer.wire.digest import file_digest
 
 SIZE_BYTES = 2 * CHUNK_BYTES + 5
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from transfer.pace.pacing import Priority
+from transfer.pace.pacer import Priority
 from transfer.upload.file_to_send import FileToSend
 from transfer.wire.errors import BadName, SourceUnreadable
 from transfer.wire.names import check_path

@@ -70,7 +70,7 @@ def send(
     """
     from transfer.commands.planned_files import plan
     from transfer.commands.send_run import send_all, settled, show_plan
-    from transfer.pace.pacing import pacer_of
+    from transfer.pace.pacer import pacer_of
     from transfer.upload.sender import Sender
     from transfer.wire.addresses import check_url
 

@@ -1,4 +1,4 @@
-"""What a receiver answers on one connection, read so that nothing of the next answer is lost."""
+"""Reads the answers on one connection, one after the other, without losing the beginning of the next one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import ssl
 from typing import Self
 
 RECEIVE_BYTES = 1 << 16
-LONGEST_ANSWER_BYTES = 1 << 20  # no answer to a bulk request comes near
+LONGEST_ANSWER_BYTES = 1 << 20  # answers to requests with chunks are far shorter
 
 
 class AnswerReader:
-    """Stands for the socket, and for its file, towards `http.client.HTTPResponse`.
+    """Gives `http.client.HTTPResponse` what it expects of a socket and of its file.
 
-    A buffered file for each answer would swallow the beginning of the next one when requests are pipelined.
+    If several requests were sent before the first answer, the buffered file that HTTPResponse makes for each answer
+    would read the beginning of the next answer and lose it.
     """
 
     def __init__(self, connected: socket.socket) -> None:
@@ -25,27 +26,27 @@ class AnswerReader:
         return self
 
     def flush(self) -> None:
-        """Do nothing: it is only read."""
+        """Do nothing: nothing is written."""
 
     def close(self) -> None:
-        """Stay open for the next answer."""
+        """Do nothing: the next answer is read from here too."""
 
     def is_waiting(self) -> bool:
-        """Return whether something can be read without asking the socket's file descriptor."""
+        """Return whether bytes are here already, in this process or in the TLS layer."""
         return bool(self._held) or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0)
 
     def readline(self, limit: int = LONGEST_ANSWER_BYTES) -> bytes:
-        """Return what comes up to and with the next line feed, at most `limit` bytes."""
+        """Return the bytes up to the next line feed, which is included; at most `limit` bytes."""
         while (end := self._held.find(b"\n") + 1) == 0 and len(self._held) < limit:
             if not self._receive():
                 break
         return self._take(min(end or len(self._held), limit))
 
     def read(self, count: int = -1) -> bytes:
-        """Return `count` bytes, less where the connection ends; without a count all until then."""
+        """Return `count` bytes, fewer if the connection ends; without a count, all until it ends."""
         wanted = LONGEST_ANSWER_BYTES if count is None or count < 0 else count
         if wanted > LONGEST_ANSWER_BYTES:
-            raise ValueError(f"an answer of {wanted} bytes")
+            raise ValueError(f"an answer of {wanted} bytes is too long")
         while len(self._held) < wanted and self._receive():
             pass
         return self._take(min(wanted, len(self._held)))

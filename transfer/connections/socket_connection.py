@@ -1,8 +1,8 @@
-"""A bulk connection of our own: a socket, `sendfile` where nothing is encrypted, the standard library's answers.
+"""Sends chunks over a socket of our own: with `sendfile` if they are not encrypted.
 
-The kernel moves a clear-text body from the page cache to the socket; nothing of it passes through this process. What
-is to be encrypted is read in pieces. While a clear body waits for room in the socket, the socket is watched for an
-answer: a receiver that refuses may say so before it has read everything.
+Without TLS the kernel copies a body from the page cache to the socket; this process does not touch its bytes. With TLS
+the body is read in pieces and encrypted here. While a body without TLS waits for room in the socket, the socket is
+watched for an answer too: a receiver may refuse a request before it has read all of it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,28 @@ from transfer.wire.problems import error_of
 from transfer.wire.protocol import H_RETRY_AFTER
 
 CONNECT_TIMEOUT_S = 10.0
-KEEPALIVE_S = 4.0  # below uvicorn's own 5 s, so that a request rarely meets a connection that is just being closed
-TICK_S = 0.25  # how soon a stop is noticed while nothing moves
+KEEPALIVE_S = 4.0  # less than uvicorn's 5 s, so that a request is rarely sent while uvicorn closes the connection
+POLL_S = 0.25  # how soon a stop is noticed while no bytes are sent or received
 TLS_PIECE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where bulk requests go: `base` is what stands before every route, `tls` None for clear text."""
+    """Where requests go.
+
+    Attributes
+    ----------
+    host, port
+        The address.
+    base
+        The path before every route, without a slash at its end.
+    headers
+        The headers of every request.
+    tls
+        The context for TLS; None for clear text.
+    timeout_s
+        How long the receiver may take nothing, or be silent, in s.
+    """
 
     host: str
     port: int
@@ -49,7 +63,10 @@ class Endpoint:
 
 
 class SocketConnection:
-    """One connection to the receiver, see `transfer.connections.contract.Connection`; made when needed, and anew."""
+    """One connection to the receiver, see `transfer.connections.contract.Connection`.
+
+    It is opened at the first request, and again when it was closed.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.unanswered = self.generation = 0
@@ -63,18 +80,18 @@ class SocketConnection:
         self._used_s = 0.0
 
     def use_bbr(self) -> None:
-        """Ask for BBR, now and for every later connection."""
+        """Ask the kernel for BBR, now and whenever the connection is opened again."""
         self._wants_bbr = True
         if (connected := self._socket) is not None:
             self._choose_congestion_control(connected)
 
     def info(self) -> tcp.TcpInfo | None:
-        """Return what the kernel tells of the connection."""
+        """Return the kernel's figures for the connection; None if it is not open or the kernel gives none."""
         connected = self._socket
         return None if connected is None else tcp.TcpInfo.of(connected)
 
     def close(self) -> None:
-        """Close the connection; what has no answer yet gets none."""
+        """Close the connection. Requests without an answer never get one."""
         connected, self._socket, self._answers = self._socket, None, None
         self.unanswered, self._is_spent = 0, False
         self.generation += 1
@@ -100,7 +117,7 @@ class SocketConnection:
             if self._socket is None or self.unanswered or isinstance(error, TimeoutError):
                 self.close()
                 raise self._lost(put, error) from error
-            self._is_spent = True  # the receiver closed; perhaps it has said why
+            self._is_spent = True  # the receiver closed the connection; an answer may say why
         except TransferError:
             self.close()
             raise
@@ -109,7 +126,7 @@ class SocketConnection:
     def answer(self, check_stop: Callable[[], None]) -> bytes:
         """Return the body of the next answer, see `Connection`."""
         if self._answers is None:
-            raise LinkLost(f"{self._endpoint.host}: the connection was closed before the answer")
+            raise LinkLost(f"{self._endpoint.host}: the connection was closed before the answer came")
         try:
             self._await_answer(check_stop)
             answer = http.client.HTTPResponse(cast("socket.socket", self._answers), method="PUT")
@@ -129,10 +146,8 @@ class SocketConnection:
             raise error_of(answer.status, body, answer.headers.get(H_RETRY_AFTER))
         return body
 
-    # Underneath
-
     def _connected(self) -> socket.socket:
-        """Return the open connection, a new one where the last was closed, spent, or idle for too long."""
+        """Return the open socket; a new one if the last was closed, is spent, or was idle for too long."""
         idle = not self.unanswered and time.monotonic() - self._used_s > KEEPALIVE_S
         if self._socket is not None and not idle and not self._is_spent:
             return self._socket
@@ -158,7 +173,7 @@ class SocketConnection:
         self.congestion_control = tcp.congestion_control(connected)
 
     def _send_file(self, connected: socket.socket, put: Put, callbacks: SendCallbacks) -> None:
-        """Have the kernel send the body; a receiver that answers meanwhile is not sent the rest."""
+        """Let the kernel send the body. If the receiver answers meanwhile, the rest is not sent."""
         position, room = 0, SocketWatch(connected, for_output=True, for_input=not self.unanswered)
         while position < put.body_bytes:
             granted = callbacks.grant(min(PIECE_BYTES, put.body_bytes - position))
@@ -173,16 +188,16 @@ class SocketConnection:
 
     def _await_room(self, room: SocketWatch, callbacks: SendCallbacks) -> None:
         until = time.monotonic() + self._endpoint.timeout_s
-        while (ready := room.wait(TICK_S)) is None:
+        while (ready := room.wait(POLL_S)) is None:
             callbacks.check_stop()
             if time.monotonic() > until:
-                raise TimeoutError("the receiver takes nothing more")
+                raise TimeoutError("the receiver accepts no more bytes")
         if ready.input:
-            raise ConnectionAbortedError("answered or closed before the end")
+            raise ConnectionAbortedError("the receiver answered or closed before the request ended")
 
     def _send_encrypted(self, connected: ssl.SSLSocket, put: Put, callbacks: SendCallbacks) -> None:
         position, buffer = 0, memoryview(bytearray(TLS_PIECE_BYTES))
-        connected.settimeout(TICK_S)
+        connected.settimeout(POLL_S)
         while position < put.body_bytes:
             piece = buffer[: callbacks.grant(min(len(buffer), put.body_bytes - position))]
             put.read_into(piece, position)
@@ -205,10 +220,10 @@ class SocketConnection:
         assert self._answers is not None
         until = time.monotonic() + self._endpoint.timeout_s
         arriving = SocketWatch(self._socket, for_input=True)
-        while not self._answers.is_waiting() and arriving.wait(TICK_S) is None:
+        while not self._answers.is_waiting() and arriving.wait(POLL_S) is None:
             check_stop()
             if time.monotonic() > until:
-                raise TimeoutError("the receiver is silent")
+                raise TimeoutError("the receiver sent no answer")
         self._socket.settimeout(self._endpoint.timeout_s)
 
     def _lost(self, put: Put, error: OSError) -> LinkLost:
@@ -217,7 +232,7 @@ class SocketConnection:
 
 
 def _push(connected: socket.socket, put: Put, position: int, count: int) -> int:
-    """Hand some of a body to the kernel, from the page cache where it travels as it lies there; return how much."""
+    """Give bytes of a body to the kernel, from the page cache unless they are compressed; return how many it took."""
     if put.encoded is not None:
         return tcp.send_now(connected, memoryview(put.encoded)[position : position + count])
     pushed = tcp.send_from_file(connected, put.source.fileno(), put.part.start + position, count)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from transfer.client import ReceiverClient
 from transfer.disk import name_new_file, open_to_write, sync_descriptor, write_at
+from transfer.file_digest import file_digest
 from transfer.pace.retrying import RetryPolicy
 from transfer.source import digest_of
 from transfer.wire.chunks import split
-from transfer.wire.digest import file_digest
 from transfer.wire.errors import BadName, FileCorrupt, LinkLost, NameTaken, TargetUnwritable, TransferError
 from transfer.wire.names import check_path
 from transfer.wire.receipt import Receipt

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer.pace.pacing import Priority
+from transfer.pace.pacer import Priority
 from transfer.wire.receipt import Receipt
 
 OnProgress = Callable[[int], None]

@@ -19,7 +19,7 @@ from functools import partial
 
 from transfer.connections.contract import Connection, SendCallbacks
 from transfer.pace.congestion import CongestionLimits, CongestionMonitor
-from transfer.pace.pacing import Pacer
+from transfer.pace.pacer import Pacer
 from transfer.pace.send_rate import SendRate
 from transfer.upload.compression_budget import CompressionBudget
 from transfer.upload.connection_pool import ConnectionPool

@@ -21,7 +21,7 @@ from typing import Self
 
 from transfer.client import ReceiverClient
 from transfer.pace.congestion import CongestionLimits
-from transfer.pace.pacing import Pacer
+from transfer.pace.pacer import Pacer
 from transfer.pace.retrying import RetryPolicy
 from transfer.source import Identity, Source
 from transfer.upload.file_to_send import FileToSend, OnProgress

@@ -7,7 +7,7 @@ import itertools
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from transfer.pace.pacing import Priority
+from transfer.pace.pacer import Priority
 from transfer.upload.exchange import Exchange
 
 Urgency = tuple[Priority, int]

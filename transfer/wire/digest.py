@@ -16,11 +16,7 @@ from typing import Protocol
 
 from blake3 import blake3
 
-from transfer.disk import read_at
-from transfer.wire.chunks import split
 from transfer.wire.errors import BadRequest
-
-READ_BYTES = 1 << 20
 
 CHUNKED = "blake3-chunks"
 
@@ -64,27 +60,6 @@ def digest_by_chunks(algorithm: str, chunk_digests: Sequence[bytes]) -> bytes | 
     if algorithm == "blake3" and len(chunk_digests) == 1:
         return chunk_digests[0]
     return None
-
-
-def file_digest(fd: int, size_bytes: int) -> str:
-    """Return the root digest, in hex, of the first `size_bytes` of an open file.
-
-    Raises
-    ------
-    EOFError
-        The file is shorter than `size_bytes`.
-    """
-    digests = []
-    for chunk in split(size_bytes):
-        hasher, offset = blake3(), chunk.start
-        while offset < chunk.stop:
-            block = read_at(fd, min(READ_BYTES, chunk.stop - offset), offset)
-            if not block:
-                raise EOFError(f"file ends at byte {offset}, expected {size_bytes}")
-            hasher.update(block)
-            offset += len(block)
-        digests.append(hasher.digest())
-    return root_digest(digests)
 
 
 def format_content_digest(algorithm: str, digest: bytes) -> str:

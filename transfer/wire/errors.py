@@ -162,7 +162,7 @@ class BadName(PermanentError):
     slug = "bad-name"
     status: ClassVar[int | None] = 422
     exit_code = 2
-    hint = "Use letters, digits, space and . _ - + = @ # ( ) , and / between folders. .. and CON, NUL … are not allowed."
+    hint = "Use letters, digits, space and . _ - + = @ # ( ) , and / between folders; not .. and not CON or NUL."
 
 
 class NotFound(PermanentError):

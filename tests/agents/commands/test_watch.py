@@ -13,7 +13,7 @@ import pytest
 
 from tests.agents.agent_process import ACQUISITION, StartAgent, cryoferry, lay, listing
 from transfer.client import ReceiverClient
-from transfer.wire.digest import file_digest
+from transfer.file_digest import file_digest
 from transfer.wire.protocol import Exposure
 
 SESSION = "s"

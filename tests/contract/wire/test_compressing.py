@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from transfer.client import ReceiverClient
-from transfer.pace.pacing import pacer_of
+from transfer.pace.pacer import pacer_of
 from transfer.upload.file_to_send import FileToSend
 from transfer.upload.sender import Sender
 

@@ -15,11 +15,12 @@ import pytest
 
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
+from transfer.file_digest import file_digest
 from transfer.pace.congestion import CongestionLimits
 from transfer.upload.file_to_send import FileToSend
 from transfer.upload.sender import Sender
 from transfer.wire.chunks import CHUNK_BYTES
-from transfer.wire.digest import chunk_digest, file_digest, format_content_digest
+from transfer.wire.digest import chunk_digest, format_content_digest
 from transfer.wire.errors import (
     BadName,
     NameTaken,

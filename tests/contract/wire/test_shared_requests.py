@@ -11,7 +11,7 @@ import pytest
 from transfer.client import ReceiverClient
 from transfer.connections.contract import Connection, Put, SendCallbacks
 from transfer.pace.congestion import CongestionLimits
-from transfer.pace.pacing import pacer_of
+from transfer.pace.pacer import pacer_of
 from transfer.upload.file_to_send import FileToSend
 from transfer.upload.grouping import GroupingLimits
 from transfer.upload.sender import Sender

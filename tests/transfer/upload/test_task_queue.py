@@ -2,7 +2,7 @@
 
 import pytest
 
-from transfer.pace.pacing import Priority
+from transfer.pace.pacer import Priority
 from transfer.pace.retrying import RetryPolicy
 from transfer.upload.exchange import Exchange
 from transfer.upload.task_queue import TaskQueue

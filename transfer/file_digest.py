@@ -1,0 +1,30 @@
+"""Computes the root digest of a file, which is its identity (see `transfer.wire.digest`)."""
+
+from __future__ import annotations
+
+from transfer.disk import read_at
+from transfer.wire.chunks import split
+from transfer.wire.digest import new_hasher, root_digest
+
+READ_BYTES = 1 << 20
+
+
+def file_digest(fd: int, size_bytes: int) -> str:
+    """Return the root digest, in hex, of the first `size_bytes` of an open file.
+
+    Raises
+    ------
+    EOFError
+        The file is shorter than `size_bytes`.
+    """
+    digests = []
+    for chunk in split(size_bytes):
+        hasher, offset = new_hasher("blake3"), chunk.start
+        while offset < chunk.stop:
+            block = read_at(fd, min(READ_BYTES, chunk.stop - offset), offset)
+            if not block:
+                raise EOFError(f"the file ends at byte {offset}; {size_bytes} were expected")
+            hasher.update(block)
+            offset += len(block)
+        digests.append(hasher.digest())
+    return root_digest(digests)
