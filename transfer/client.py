@@ -102,15 +102,15 @@ class ReceiverClient:
     # The receiver and its sessions
 
     def service(self) -> Service:
-        """Return what the receiver is and allows."""
+        """Return the receiver's version, limits and free space."""
         return self._http.ask(Service, "GET", protocol.SERVICE)
 
     def sessions(self) -> tuple[Session, ...]:
-        """Return the sessions that the token may see."""
+        """Return the sessions that the token permits to see."""
         return self._http.ask(SessionList, "GET", protocol.SESSIONS).sessions
 
     def open_session(self, name: str) -> Session:
-        """Start a session; one that runs already is returned as it is."""
+        """Start a session; a session that is open already stays unchanged."""
         return self._http.ask(Session, "PUT", route(protocol.SESSION, session=name))
 
     def session(self, name: str) -> Session:
@@ -153,51 +153,51 @@ class ReceiverClient:
     # Exposures
 
     def publish(self, session: str, record: ExposureRecord) -> Exposure:
-        """Publish an exposure, all of whose files are committed; the same record again changes nothing."""
+        """Publish an exposure whose files are all committed. The same record again changes nothing."""
         target = route(protocol.EXPOSURE, session=session, exposure_id=str(record.exposure_id))
         return self._http.ask(Exposure, "PUT", target, body=record)
 
     def exposures(self, session: str, after: str | None = None) -> ExposureList:
-        """Return one page of a session's exposures; give its `next` as `after` for the following page."""
+        """Return one page of a session's exposures; for the following page, pass its `next` as `after`."""
         params = {} if after is None else {"after": after}
         return self._http.ask(ExposureList, "GET", route(protocol.EXPOSURES, session=session), params=params)
 
     # Files
 
     def declare(self, upload_id: UUID, declaration: UploadDeclaration) -> UploadStatus:
-        """Reserve a name and say what will be sent under it.
+        """Reserve a name for a file of a given size.
 
         Raises
         ------
         UploadConflict
-            The name is reserved by another upload of that size: its id is the error's `extra["upload_id"]`.
+            Another upload of that size has reserved the name. Its id is the error's `extra["upload_id"]`.
         NameTaken
-            Another file has this name; while it is not committed, its upload is the error's `extra["upload_id"]`.
+            Another file has this name. If it is not committed, the id of its upload is the error's `extra["upload_id"]`.
         """
         return self._http.ask(UploadStatus, "PUT", route(protocol.UPLOAD, upload_id=str(upload_id)), body=declaration)
 
     def missing(self, upload_id: UUID) -> list[range]:
-        """Return which bytes of an upload have not arrived."""
+        """Return the ranges of bytes of an upload that the receiver does not have."""
         answer = self._http.ask(MissingRanges, "GET", route(protocol.UPLOAD_RANGES, upload_id=str(upload_id)))
         return [range(part.first, part.last + 1) for part in answer.missing]
 
     def commit(self, upload_id: UUID, digest: str) -> Receipt:
-        """Ask for the file to be made durable and visible; `digest` is its root digest in hex."""
+        """Have the file made durable and visible; `digest` is its root digest in hex."""
         target = route(protocol.UPLOAD_COMMIT, upload_id=str(upload_id))
         return self._http.ask(Receipt, "POST", target, body=CommitRequest(digest=digest))
 
     def withdraw(self, upload_id: UUID, *, quiet_s: float | None = None) -> None:
-        """Give up an upload, or one that somebody else left: its name is free again.
+        """Delete an unfinished upload, of this sender or another one. Its name is free again.
 
         Parameters
         ----------
         quiet_s
-            Only if nothing was added to it for that long.
+            Only if no bytes arrived for it for so long, in s.
 
         Raises
         ------
         UploadConflict
-            It is committed, or was added to meanwhile (`extra["state"]` says which).
+            It is committed, or bytes arrived meanwhile (`extra["state"]` says which).
         """
         params = {} if quiet_s is None else {"quiet_s": f"{quiet_s:g}"}
         self._http.request("DELETE", route(protocol.UPLOAD, upload_id=str(upload_id)), params=params)

@@ -1,4 +1,4 @@
-"""Where the token comes from; it is never shown, in no message and no log."""
+"""Reads the token. It is never shown in a message or a log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOKEN_VARIABLE = "CRYOFERRY_TOKEN"  # noqa: S105 - the variable's name, not a to
 
 
 def check_token(token: str) -> str:
-    """Return the token without surrounding white space if it may stand in an HTTP header.
+    """Return the token without spaces around it, if it can be sent in an HTTP header.
 
     Raises
     ------
@@ -20,23 +20,23 @@ def check_token(token: str) -> str:
     """
     token = token.strip()
     if not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
-        raise AuthRejected("the token is empty or holds characters that no token has")
+        raise AuthRejected("the token is empty, or has characters that no token has")
     return token
 
 
 def read_token(token_file: Path | None) -> str:
-    """Return the token in a file, or the one in CRYOFERRY_TOKEN when no file is named.
+    """Return the token in a file; without a file, the one in the variable CRYOFERRY_TOKEN.
 
     Raises
     ------
     TokenMissing
-        Neither is there, or the file cannot be read.
+        There is no file and no variable, or the file cannot be read.
     AuthRejected
-        What is there cannot be a token.
+        The file or the variable holds something that cannot be a token.
     """
     if token_file is not None:
         if re.match(r"cf_[a-z0-9]{8}_", token_file.name):
-            raise TokenMissing("--token-file was given a token, not the name of a file that holds one")
+            raise TokenMissing("--token-file was given a token; it needs the name of a file that holds the token")
         try:
             return check_token(token_file.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""A file opened for sending, and whether it is still the file that was opened."""
+"""A file that is opened for sending, and the check that it stays the file that was opened."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ def _identity(status: os.stat_result) -> Identity:
 
 
 class Source:
-    """A regular file, open for reading with `pread`: never mapped, since a mapped file that shrinks kills the process.
+    """A regular file, open for reading.
+
+    It is read with `pread` and never mapped, because the kernel kills a process whose mapped file becomes shorter.
 
     Raises
     ------
     SourceUnreadable
-        It cannot be opened, or is not a regular file.
+        The file cannot be opened, or is not a regular file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +47,7 @@ class Source:
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(self._fd)
-            raise SourceUnreadable(f"{path} is not a regular file", hint="Give files, or a folder of files.")
+            raise SourceUnreadable(f"{path} is not a regular file", hint="Give files, or folders with files.")
         self.identity = _identity(status)
 
     @property
@@ -95,15 +97,17 @@ class Source:
         return hasher.digest()
 
     def fileno(self) -> int:
-        """Return the descriptor."""
+        """Return the file descriptor."""
         return self._fd
 
     def ended(self, offset: int) -> SourceChanged:
-        """Return the error that tells of an end that came too soon."""
-        return SourceChanged(f"{self.path} ends at byte {offset}; it had {self.size_bytes} bytes")
+        """Return the error for a file that ends before its size when it was opened."""
+        return SourceChanged(
+            f"{self.path} became shorter while it was sent: it had {self.size_bytes} bytes and ends at byte {offset}"
+        )
 
     def check_unchanged(self) -> None:
-        """Make sure that this is still the file that lies under its path, and that nobody wrote to it.
+        """Check that the path still names this file, and that nothing was written to it.
 
         Raises
         ------
@@ -118,7 +122,7 @@ class Source:
 
 
 def digest_of(path: Path) -> str:
-    """Return the root digest of a file that nobody writes to.
+    """Return the root digest of a file; nothing may write to it meanwhile.
 
     Raises
     ------
@@ -134,12 +138,12 @@ def digest_of(path: Path) -> str:
 
 
 def delete_unchanged(path: Path, sent: Identity) -> None:
-    """Delete a file if it is still the one that was sent.
+    """Delete a file if it is still the one that was sent, and unchanged.
 
     Raises
     ------
     SourceChanged
-        It is another one now, or was written to; it stays.
+        It was replaced or written to. It is not deleted.
     SourceUnreadable
     """
     try:

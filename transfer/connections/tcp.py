@@ -22,10 +22,17 @@ _KNOWN_BYTES = _DELIVERY_RATE_OFFSET + 8
 
 
 class TcpInfo(NamedTuple):
-    """One connection, as the kernel sees it now.
+    """The kernel's figures for one connection.
 
-    `round_trip_s` is smoothed, `least_round_trip_s` the smallest of the last minutes: while the first is near the
-    second, no queue stands on the way.
+    Attributes
+    ----------
+    round_trip_s, least_round_trip_s
+        The smoothed round trip, and the smallest one of the last minutes, in s. If both are nearly equal, packets do
+        not wait in a queue.
+    sent_segments, retransmitted_segments
+        How many segments were sent, and how many were sent again, since the connection was opened.
+    delivery_rate_bytes_per_s
+        The rate at which the receiver got the most recent bytes.
     """
 
     round_trip_s: float
@@ -36,24 +43,24 @@ class TcpInfo(NamedTuple):
 
     @classmethod
     def of(cls, connected: socket.socket) -> Self | None:
-        """Ask the kernel; None where it does not tell."""
+        """Return the figures; None if the connection is closed or the kernel gives none."""
         if _TCP_INFO is None:
             return None
         try:
-            told = connected.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _KNOWN_BYTES)
+            raw = connected.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _KNOWN_BYTES)
         except OSError:
             return None
-        if len(told) < _KNOWN_BYTES:  # an older kernel
+        if len(raw) < _KNOWN_BYTES:  # an older kernel
             return None
-        (round_trip_us,) = struct.unpack_from("=I", told, _RTT_OFFSET)
-        (retransmitted,) = struct.unpack_from("=I", told, _RETRANSMITTED_OFFSET)
-        least_us, _, sent = struct.unpack_from("=III", told, _MIN_RTT_OFFSET)
-        (rate,) = struct.unpack_from("=Q", told, _DELIVERY_RATE_OFFSET)
+        (round_trip_us,) = struct.unpack_from("=I", raw, _RTT_OFFSET)
+        (retransmitted,) = struct.unpack_from("=I", raw, _RETRANSMITTED_OFFSET)
+        least_us, _, sent = struct.unpack_from("=III", raw, _MIN_RTT_OFFSET)
+        (rate,) = struct.unpack_from("=Q", raw, _DELIVERY_RATE_OFFSET)
         return cls(round_trip_us / 1e6, least_us / 1e6, sent, retransmitted, rate)
 
 
 def congestion_control(connected: socket.socket) -> str | None:
-    """Return the name of the congestion control that a connection uses; None where nobody can tell."""
+    """Return the name of the congestion control that a connection uses; None if it is unknown."""
     if _TCP_CONGESTION is None:
         return None
     try:
@@ -64,10 +71,10 @@ def congestion_control(connected: socket.socket) -> str | None:
 
 
 def use_bbr(connected: socket.socket) -> bool:
-    """Ask for BBR on a connection; return whether it uses it now.
+    """Ask for BBR on a connection; return whether the connection uses it now.
 
-    Without privileges the kernel grants it only if `net.ipv4.tcp_allowed_congestion_control` names it. What was asked
-    for is read back: in a network namespace of its own a kernel has been seen to grant something else.
+    Without privileges, the kernel grants BBR only if `net.ipv4.tcp_allowed_congestion_control` names it. The setting is
+    read back, because a kernel was seen to set another one in a network namespace.
     """
     if _TCP_CONGESTION is None:
         return False

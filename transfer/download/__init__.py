@@ -1,1 +1,1 @@
-"""Fetches committed files, and compares files with the receiver's."""
+"""Downloads committed files, and compares local files with those of a receiver."""

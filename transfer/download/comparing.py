@@ -1,4 +1,4 @@
-"""Compares files here with what a receiver has committed, by digest: each file here is read again."""
+"""Compares local files with those that a receiver has committed, by digest. Each local file is read."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ READERS = 4
 
 
 class ComparisonStatus(StrEnum):
-    """What became of a name on both sides."""
+    """The result of comparing one name."""
 
     SAME = "same"
-    MISSING = "missing"  # on the receiver
+    MISSING = "missing"  # the receiver has no file of this name
     DIFFERENT = "different"
-    EXTRA = "extra"  # on the receiver, and not here
-    UNREADABLE = "unreadable"  # here
+    EXTRA = "extra"  # only the receiver has a file of this name
+    UNREADABLE = "unreadable"  # the local file cannot be read
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One name, and what was found under it."""
+    """One name, and the result of comparing the files under it."""
 
     path: str
     status: ComparisonStatus
@@ -35,14 +35,14 @@ class Comparison:
 
 
 def compare(here: Mapping[str, Path], there: Iterable[Receipt]) -> Iterator[Comparison]:
-    """Yield what became of each name, those here first.
+    """Yield the result for each name: first for the local files, then for files that only the receiver has.
 
     Parameters
     ----------
     here
-        The files here, by the path that they have on the receiver.
+        The local files, by the path that they have on the receiver.
     there
-        What the receiver has; every name of it that is not `here` is extra.
+        The receipts of the files on the receiver.
     """
     listed = {receipt.path: receipt for receipt in there}
     with ThreadPoolExecutor(READERS, thread_name_prefix="cryoferry-compare") as readers:

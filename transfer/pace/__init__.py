@@ -1,1 +1,1 @@
-"""How fast, over how many connections, and when again: limits, steering, retries."""
+"""How fast bytes are sent, over how many connections, and when a failed request is sent again."""

@@ -1,4 +1,7 @@
-"""Repeats a request that failed for now: waits longer each time, with jitter, and as long as the receiver asks for."""
+"""Retries a request that failed with a temporary error.
+
+The wait grows with each attempt, has a random part, and is never shorter than the receiver asks for (`Retry-After`).
+"""
 
 from __future__ import annotations
 
@@ -20,32 +23,33 @@ _random = random.SystemRandom()
 
 
 def jittered(low_s: float, high_s: float) -> float:
-    """Return a time between the two, so that many who wait do not come back at the same instant."""
+    """Return a random time between two others, in s: clients that wait must not all try again at once."""
     return _random.uniform(low_s, high_s)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long temporary errors are borne, and who may end the waiting.
+    """How long a request with temporary errors is retried, and what stops it.
 
     Parameters
     ----------
     give_up_after_s
-        Time in s after a request's first failure when its last one is raised; None: never.
+        When the next attempt would be later than this after the first failure, in s, the last error is raised. None:
+        never.
     should_stop
-        Asked before each attempt and while waiting.
+        Called before each attempt and during each wait; True stops.
     """
 
     give_up_after_s: float | None
     should_stop: Callable[[], bool]
 
     def check_stop(self) -> None:
-        """Raise TransferStopped if somebody wants to stop."""
+        """Raise TransferStopped if `should_stop` returns True."""
         if self.should_stop():
             raise TransferStopped
 
     def wait(self, seconds: float) -> None:
-        """Wait, unless somebody wants to stop.
+        """Wait, unless `should_stop` returns True.
 
         Raises
         ------
@@ -58,12 +62,12 @@ class RetryPolicy:
             self.check_stop()
 
     def repeat(self, request: Callable[[], T]) -> T:
-        """Return what the request returns once no TemporaryError comes of it.
+        """Call the request until it raises no TemporaryError; return what it returns.
 
         Raises
         ------
         TemporaryError
-            The last one, when the time is over or the receiver asks for more time than is left.
+            The last one: the time is over, or the receiver asks for a longer wait than is left.
         TransferStopped
         """
         first_failure, wait_s = None, FIRST_WAIT_S

@@ -1,1 +1,1 @@
-"""Sends files: whole, in parallel chunks, each verified and committed."""
+"""Sends files in parallel chunks, each of them verified, and has them committed."""

@@ -1,1 +1,1 @@
-"""The contract of what travels: routes, headers, records, receipts, errors, digests, names."""
+"""The contract of all that is sent: routes, headers, records, receipts, errors, digests, names."""

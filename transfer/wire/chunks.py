@@ -1,4 +1,4 @@
-"""Splits a size into chunks of one fixed length."""
+"""Splits files into chunks of one fixed length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def split(size_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> list[range]:
 
 
 def missing_ranges(present: Iterable[int], size_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> list[range]:
-    """Return the byte ranges, neighbours joined, of the chunks whose index is not in `present`."""
+    """Return the ranges of bytes of the chunks whose index is not in `present`; neighbouring chunks are joined."""
     have = set(present)
     missing: list[range] = []
     for index, chunk in enumerate(split(size_bytes, chunk_bytes)):

@@ -1,9 +1,9 @@
-"""Digests: a file's identity, and what guards its bytes on the wire.
+"""Digests: the identity of a file, and the check of its bytes on the network.
 
-A file's identity (its *root digest*) is BLAKE3 over the ordered BLAKE3 digests of its chunks of `CHUNK_BYTES`, so that
-several processes can compute it in parallel and a receiver can check it without reading the file again. On the wire
-every body carries `Content-Digest` (RFC 9530) with blake3, the registered sha-256, or `CHUNKED`: BLAKE3 over the
-digests of the body's chunks, so that a body of several is hashed once.
+The identity of a file (its *root digest*) is BLAKE3 over the BLAKE3 digests of its chunks of `CHUNK_BYTES`, in their
+order. So several processes can compute it in parallel, and a receiver can check it without reading the file again.
+Every body has a `Content-Digest` (RFC 9530) with blake3, the registered sha-256, or `CHUNKED`: BLAKE3 over the digests
+of the chunks in the body, so that a body of several chunks is hashed once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def chunk_digest(data: bytes | bytearray | memoryview) -> bytes:
 
 
 def root_digest(chunk_digests: Iterable[bytes]) -> str:
-    """Return a file's identity, in hex, from the digests of its chunks in their order (an empty file has none)."""
+    """Return the root digest of a file, in hex, from the digests of its chunks in order; an empty file has none."""
     root = blake3()
     for digest in chunk_digests:
         root.update(digest)
@@ -54,7 +54,7 @@ def root_digest(chunk_digests: Iterable[bytes]) -> str:
 
 
 def digest_by_chunks(algorithm: str, chunk_digests: Sequence[bytes]) -> bytes | None:
-    """Return a body's digest where those of its chunks tell it; None where the algorithm takes the bytes themselves."""
+    """Return the digest of a body computed from those of its chunks; None if the algorithm needs the bytes."""
     if algorithm == CHUNKED:
         return bytes.fromhex(root_digest(chunk_digests))
     if algorithm == "blake3" and len(chunk_digests) == 1:
@@ -68,17 +68,17 @@ def format_content_digest(algorithm: str, digest: bytes) -> str:
 
 
 def parse_content_digest(value: str, *, is_encoded: bool = False) -> tuple[str, bytes]:
-    """Return (algorithm, digest) of the strongest digest in a Content-Digest field that we know.
+    """Return (algorithm, digest) of the strongest digest in a Content-Digest field whose algorithm is known.
 
     Parameters
     ----------
     is_encoded
-        Whether the body travels encoded: then it has no chunks to digest.
+        Whether the body is compressed: then it has no chunks, and `CHUNKED` is not accepted.
 
     Raises
     ------
     BadRequest
-        No member is well formed and of a known algorithm.
+        The field has no well-formed member with a known algorithm.
     """
     known = {}
     for member in value.split(","):

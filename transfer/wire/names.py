@@ -1,4 +1,4 @@
-"""Which names may travel: a strict allow-list, checked on both sides."""
+"""Checks the names of sessions and files against a strict list of allowed characters, on both machines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def check_session_name(name: str) -> str:
-    """Return the session's name if it may be one: 1 to 100 of `A-Z a-z 0-9 _ . -`, beginning with a letter or digit.
+    """Return the name if it is allowed for a session.
+
+    It has 1 to 100 characters of `A-Z a-z 0-9 _ . -`, and begins with a letter or a digit.
 
     Raises
     ------
@@ -21,23 +23,24 @@ def check_session_name(name: str) -> str:
     """
     if not _SESSION.fullmatch(name) or name.endswith(".") or name.split(".", maxsplit=1)[0].lower() in _DEVICES:
         raise BadName(
-            f"{name!r} cannot be a session's name",
-            hint="Use 1 to 100 letters, digits, _ . or -, beginning with a letter or digit.",
+            f"{name!r} is not allowed as the name of a session",
+            hint="Use 1 to 100 letters, digits, _ . or -. Begin with a letter or a digit.",
         )
     return name
 
 
 def check_path(path: str) -> str:
-    """Return a file's relative path (`/` between folders) if every part of it is safe on every system.
+    """Return the relative path of a file (`/` between folders) if every part of it is safe on every system.
 
     Raises
     ------
     BadName
-        Empty, absolute, not NFC, longer than 1024 bytes, or a part that is `..`, hidden (leading dot), ends in a dot or
-        space, is a Windows device, is longer than 255 bytes, or holds a character outside the allow-list.
+        The path is empty, absolute, not NFC, or longer than 1024 bytes; or a part of it is `..`, is hidden (begins with
+        a dot), begins or ends with a space, ends with a dot, is the name of a Windows device, is longer than 255 bytes,
+        or has a character that is not allowed.
     """
     if not path or len(path.encode(errors="surrogatepass")) > 1024:
-        raise BadName(f"a path has 1 to 1024 bytes, this one has {len(path.encode(errors='surrogatepass'))}")
+        raise BadName(f"a path must have 1 to 1024 bytes, this one has {len(path.encode(errors='surrogatepass'))}")
     if unicodedata.normalize("NFC", path) != path:
         raise BadName(f"{path!r} is not in Unicode's composed form (NFC)")
     for part in path.split("/"):
@@ -48,5 +51,5 @@ def check_path(path: str) -> str:
             or len(part.encode()) > 255
             or part.split(".")[0].rstrip(" ").lower() in _DEVICES
         ):
-            raise BadName(f"{path!r}: {part!r} cannot be part of a file's path")
+            raise BadName(f"{path!r}: {part!r} is not allowed in the path of a file")
     return path
