@@ -172,7 +172,7 @@ class ReceiverClient:
         UploadConflict
             Another upload of that size has reserved the name. Its id is the error's `extra["upload_id"]`.
         NameTaken
-            Another file has this name. If it is not committed, the id of its upload is the error's `extra["upload_id"]`.
+            Another file has this name. If it is not committed, `extra["upload_id"]` is the id of its upload.
         """
         return self._http.ask(UploadStatus, "PUT", route(protocol.UPLOAD, upload_id=str(upload_id)), body=declaration)
 
