@@ -38,10 +38,16 @@ class RetryPolicy:
         never.
     should_stop
         Called before each attempt and during each wait; True stops.
+    clock
+        Returns the monotonic time in s.
+    sleep
+        Waits for a number of seconds.
     """
 
     give_up_after_s: float | None
     should_stop: Callable[[], bool]
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
     def check_stop(self) -> None:
         """Raise TransferStopped if `should_stop` returns True."""
@@ -55,10 +61,10 @@ class RetryPolicy:
         ------
         TransferStopped
         """
-        until = time.monotonic() + seconds
+        until = self.clock() + seconds
         self.check_stop()
-        while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, POLL_S))
+        while (left := until - self.clock()) > 0:
+            self.sleep(min(left, POLL_S))
             self.check_stop()
 
     def repeat(self, request: Callable[[], T]) -> T:
@@ -76,7 +82,7 @@ class RetryPolicy:
             try:
                 return request()
             except TemporaryError as error:
-                now = time.monotonic()
+                now = self.clock()
                 first_failure = first_failure or now
                 pause_s = max(error.retry_after_s or 0.0, wait_s) + jittered(0, wait_s)
                 if self.give_up_after_s is not None and now + pause_s > first_failure + self.give_up_after_s:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property, partial
 from uuid import UUID, uuid4
 
@@ -82,7 +83,7 @@ class FileUpload:
         self._on_progress, self._on_sent = on_progress, on_sent
         self._quiet_s, self._may_compress = quiet_s, may_compress
         self._abort = threading.Event()
-        self._retry = RetryPolicy(retry.give_up_after_s, lambda: self._abort.is_set() or retry.should_stop())
+        self._retry = replace(retry, should_stop=lambda: self._abort.is_set() or retry.should_stop())
         self._chunks = split(source.size_bytes)
         self._digests: list[bytes | None] = [None] * len(self._chunks)
         self._reported: set[int] = set()

@@ -56,16 +56,24 @@ class Worker:
             while (task := self._next_task(not self._unanswered)) or self._unanswered:
                 if task:
                     self._begin(task)
-                may_wait = 1 if task and self._congestion.pipelines and not self._failed else 0
-                while len(self._unanswered) > may_wait:
-                    self._finish(self._unanswered.popleft())
+                while len(self._unanswered) > (1 if task and self._may_wait() else 0):
+                    self._finish(self._unanswered[0])
+                    self._unanswered.popleft()
                 while self._failed:
-                    self._repeat(*self._failed.pop(0))
+                    self._repeat(*self._failed[0])
+                    self._failed.pop(0)
         finally:  # whatever happened here, nobody must wait for a task for ever
             left = [*([task] if task else []), *self._unanswered, *(failed for failed, _ in self._failed)]
             for unfinished in left:
                 if not unfinished.future.done():
                     unfinished.finish(sys.exception() or RuntimeError("the worker of this task has ended"))
+
+    def _may_wait(self) -> bool:
+        """Return whether a request may be without its answer while the next one is sent.
+
+        Before a failed request is sent again, every answer must have been read: they come in the order of the requests.
+        """
+        return self._congestion.pipelines and not self._failed
 
     def _begin(self, task: Task) -> None:
         try:

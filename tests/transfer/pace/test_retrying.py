@@ -4,8 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from transfer.pace import retrying
-from transfer.pace.retrying import RetryPolicy, jittered
+from transfer.pace.retrying import LONGEST_WAIT_S, POLL_S, RetryPolicy, jittered
 from transfer.wire.errors import AuthRejected, LinkLost, NameTaken, RateLimited, TransferStopped
 
 
@@ -15,29 +14,34 @@ class Clock:
     def __init__(self):
         self.now_s = 1000.0
 
-    def monotonic(self):
+    def now(self):
         return self.now_s
 
     def sleep(self, seconds):
         self.now_s += seconds
 
 
-@pytest.fixture(autouse=True)
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(retrying, "time", clock)
-    return clock
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def policy(clock):
+    """Return a function that makes a policy by the test's own clock."""
+    return lambda give_up_after_s, should_stop: RetryPolicy(give_up_after_s, should_stop, clock.now, clock.sleep)
 
 
 class Failing:
     """A request that raises the given errors one after the other, then answers."""
 
-    def __init__(self, *errors):
+    def __init__(self, clock, *errors):
+        self.clock = clock
         self.errors = list(errors)
         self.calls = []
 
     def __call__(self):
-        self.calls.append(retrying.time.monotonic())
+        self.calls.append(self.clock.now())
         if self.errors:
             raise self.errors.pop(0)
         return "answer"
@@ -47,44 +51,44 @@ def never():
     return False
 
 
-def test_temporary_errors_are_borne_with_growing_waits():
-    request = Failing(LinkLost(), LinkLost(), LinkLost())
-    assert RetryPolicy(30, never).repeat(request) == "answer"
+def test_temporary_errors_are_borne_with_growing_waits(clock, policy):
+    request = Failing(clock, LinkLost(), LinkLost(), LinkLost())
+    assert policy(30, never).repeat(request) == "answer"
     waits = [after - before for before, after in pairwise(request.calls)]
     for wait, least in zip(waits, [0.1, 0.2, 0.4], strict=True):
         assert wait >= least
 
 
 @pytest.mark.parametrize("error", [AuthRejected(), NameTaken()])
-def test_permanent_errors_are_raised_at_once(error):
-    request = Failing(error)
+def test_permanent_errors_are_raised_at_once(error, clock, policy):
+    request = Failing(clock, error)
     with pytest.raises(type(error)):
-        RetryPolicy(None, never).repeat(request)
+        policy(None, never).repeat(request)
     assert len(request.calls) == 1
 
 
-def test_it_gives_up_in_time_with_the_last_error(clock):
-    request = Failing(*(LinkLost(f"failure {number}") for number in range(1000)))
+def test_it_gives_up_in_time_with_the_last_error(clock, policy):
+    request = Failing(clock, *(LinkLost(f"failure {number}") for number in range(1000)))
     began_s = clock.now_s
     with pytest.raises(LinkLost, match=r"failure [1-9]"):
-        RetryPolicy(0.5, never).repeat(request)
+        policy(0.5, never).repeat(request)
     assert began_s < clock.now_s <= began_s + 0.5
 
 
-def test_the_time_runs_from_the_first_failure_not_from_the_request(clock):
+def test_the_time_runs_from_the_first_failure_not_from_the_request(clock, policy):
     def slow():
         if not request.calls:
             clock.sleep(0.5)
         return request()
 
-    request = Failing(LinkLost())
-    assert RetryPolicy(0.4, never).repeat(slow) == "answer"
+    request = Failing(clock, LinkLost())
+    assert policy(0.4, never).repeat(slow) == "answer"
 
 
-def test_without_time_to_retry_the_first_error_is_raised():
-    request = Failing(LinkLost())
+def test_without_time_to_retry_the_first_error_is_raised(clock, policy):
+    request = Failing(clock, LinkLost())
     with pytest.raises(LinkLost):
-        RetryPolicy(0, never).repeat(request)
+        policy(0, never).repeat(request)
 
 
 def asked_to_wait(seconds):
@@ -93,30 +97,30 @@ def asked_to_wait(seconds):
     return error
 
 
-def test_retry_after_is_obeyed():
-    request = Failing(asked_to_wait(0.7))
-    assert RetryPolicy(30, never).repeat(request) == "answer"
+def test_retry_after_is_obeyed(clock, policy):
+    request = Failing(clock, asked_to_wait(0.7))
+    assert policy(30, never).repeat(request) == "answer"
     assert request.calls[1] - request.calls[0] >= 0.7
 
 
-def test_a_wait_longer_than_the_time_left_is_not_begun(clock):
+def test_a_wait_longer_than_the_time_left_is_not_begun(clock, policy):
     began_s = clock.now_s
     with pytest.raises(RateLimited):
-        RetryPolicy(5, never).repeat(Failing(asked_to_wait(3600)))
+        policy(5, never).repeat(Failing(clock, asked_to_wait(3600)))
     assert clock.now_s == began_s
 
 
-def test_a_stop_ends_the_longest_wait_soon(clock):
+def test_a_stop_ends_the_longest_wait_soon(clock, policy):
     stop_s = clock.now_s + 300
     with pytest.raises(TransferStopped):
-        RetryPolicy(None, lambda: clock.now_s >= stop_s).repeat(Failing(asked_to_wait(3600)))
-    assert stop_s <= clock.now_s < stop_s + 2 * retrying.POLL_S
+        policy(None, lambda: clock.now_s >= stop_s).repeat(Failing(clock, asked_to_wait(3600)))
+    assert stop_s <= clock.now_s < stop_s + 2 * POLL_S
 
 
-def test_nothing_is_asked_after_a_stop():
-    request = Failing()
+def test_nothing_is_asked_after_a_stop(clock, policy):
+    request = Failing(clock)
     with pytest.raises(TransferStopped):
-        RetryPolicy(None, lambda: True).repeat(request)
+        policy(None, lambda: True).repeat(request)
     assert not request.calls
 
 
@@ -124,4 +128,4 @@ def test_jitter_spreads_those_who_wait():
     waits = {jittered(1, 2) for _ in range(50)}
     assert len(waits) > 40
     assert all(1 <= wait <= 2 for wait in waits)
-    assert retrying.LONGEST_WAIT_S <= 30
+    assert LONGEST_WAIT_S <= 30
