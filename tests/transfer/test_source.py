@@ -62,7 +62,7 @@ def test_a_file_that_became_shorter_is_an_error_not_a_crash(tmp_path):
     path.write_bytes(bytes(100))
     with Source(path) as source:
         os.truncate(path, 50)
-        with pytest.raises(SourceChanged, match="ends at byte 50; it had 100 bytes"):
+        with pytest.raises(SourceChanged, match="it had 100 bytes and ends at byte 50"):
             source.read_into(memoryview(bytearray(100)), 0)
 
 
