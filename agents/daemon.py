@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from agents.boundary import contained
 from agents.finding.discovery import Discovery
 from agents.finding.scan import Hints
 from agents.journal.file_identity import FileIdentity
@@ -152,6 +154,8 @@ class Agent:
                 # a movie that grows wakes the scan all the time: at most a tenth of it is spent on scans
                 earliest_scan_s = end_s + max(_SHORTEST_PAUSE_S, 10 * (end_s - begin_s))
                 next_scan_s = end_s + self.discovery.pause_s(self.settings.scan_s)
+            if self.journal.announce_changes_of_others():
+                self._nudge()
             if self._is_idle():
                 return
             self.stop.wait(_STATUS_S)
@@ -200,16 +204,20 @@ class Agent:
     def _guarded(self, exposure: ExposureRow, step: Callable[[ExposureRow], None]) -> None:
         """Do one step for one exposure; whatever goes wrong concerns this exposure alone."""
         try:
-            step(exposure)
-        except (LinkStopped, TransferStopped):
-            return
-        except JournalError:
-            raise  # without its journal the agent cannot go on
-        except Exception as error:
-            log.exception("%s (%s): unexpected", exposure.movie, exposure.exposure_id)
-            self._fail(exposure, f"unexpected {type(error).__name__}: {error}", "See the agent's log.")
+            contained(partial(self._step, exposure, step), partial(self._unexpected, exposure))
         finally:
             self._put_back(exposure)
+
+    @staticmethod
+    def _step(exposure: ExposureRow, step: Callable[[ExposureRow], None]) -> None:
+        with suppress(LinkStopped, TransferStopped):
+            step(exposure)
+
+    def _unexpected(self, exposure: ExposureRow, error: Exception) -> None:
+        if isinstance(error, JournalError):
+            raise error  # without its journal the agent cannot go on
+        log.exception("%s (%s): unexpected", exposure.movie, exposure.exposure_id)
+        self._fail(exposure, f"unexpected {type(error).__name__}: {error}", "See the agent's log.")
 
     def _fail(self, exposure: ExposureRow, reason: str, hint: str, *, to: State = State.FAILED) -> None:
         log.warning("%s: %s", exposure.movie, reason)
@@ -223,7 +231,7 @@ class Agent:
     def _align_all(self, worker: AlignmentWorker) -> None:
         try:
             worker.start()
-            while exposure := self._take([State.SETTLED], only_if=self._has_space):
+            while exposure := self._take([State.FINISHED], only_if=self._has_space):
                 self._guarded(exposure, partial(self._align, worker=worker))
         finally:
             worker.close()
@@ -275,7 +283,7 @@ class Agent:
             return False
         if now is not None and exposure.identity is not None and now.same_content(exposure.identity):
             return True
-        self.journal.change(exposure.exposure_id, State.FOUND, "it changed after it had settled")
+        self.journal.change(exposure.exposure_id, State.FOUND, "the movie changed after it was finished")
         return False
 
     def _with_gain(self, chosen: ChosenAlignment, movie: Path) -> ChosenAlignment:
@@ -295,7 +303,7 @@ class Agent:
                 else:
                     log.warning("%s: %s; it is tried again", exposure.movie, failure.reason)
             case FailureKind.HELD_BACK:
-                self._fail(exposure, failure.reason, failure.hint, to=State.REJECTED)
+                self._fail(exposure, failure.reason, failure.hint, to=State.HELD)
             case _:
                 self._fail(exposure, failure.reason, failure.hint)
 

@@ -1,12 +1,13 @@
-"""Tells people and programs what the agent does: JSON lines on stdout, a live table or log lines on stderr."""
+"""Listeners of `watch`: JSON lines for programs on stdout, a live table or log lines for people on stderr."""
 
 from __future__ import annotations
 
 import json
 import logging
-import sys
+import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +17,8 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
+from agents.happenings import AgentEnded, AnnouncementsLost, Happening
+from agents.journal.changes import ExposureChanged, NoteChanged
 from agents.journal.journal import Journal
 from agents.journal.rows import ExposureRow
 from agents.journal.states import SET_ASIDE, State
@@ -24,19 +27,19 @@ log = logging.getLogger("agents")
 
 STYLES = {
     State.FOUND: "dim",
-    State.SETTLED: "cyan",
+    State.FINISHED: "cyan",
     State.ALIGNED: "blue",
     State.SENDING: "magenta",
     State.COMMITTED: "green",
     State.RELEASED: "bold green",
-    State.REJECTED: "yellow",
+    State.HELD: "yellow",
     State.FAILED: "bold red",
 }
 _LATEST = 8
 
 
-def as_json(exposure: ExposureRow) -> dict[str, Any]:
-    """Return what programs are told of an exposure."""
+def as_json(exposure: ExposureRow | ExposureChanged) -> dict[str, Any]:
+    """Return what `--json` says about an exposure."""
     return {
         "exposure_id": str(exposure.exposure_id),
         "movie": exposure.movie,
@@ -71,39 +74,71 @@ def troubles(journal: Journal) -> list[str]:
     return found
 
 
-class Report:
-    """What a running agent says.
+class JsonLines:
+    """Listens to the agent and writes one JSON object a line: each change of an exposure, and the summary at the end.
+
+    Parameters
+    ----------
+    descriptor
+        Open for writing, such as standard output's. It is written without a buffer, so that a reader that stops
+        reading cannot keep the process from ending.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __call__(self, happening: Happening) -> None:
+        """Write an announcement."""
+        match happening:
+            case ExposureChanged():
+                self._write(as_json(happening))
+            case AgentEnded():
+                counts = {state.value: count for state, count in happening.counts.items()}
+                self._write({"summary": counts, "seconds": round(happening.seconds, 1)})
+            case AnnouncementsLost():
+                self._write({"lost_lines": happening.count})
+            case NoteChanged():
+                pass
+
+    def _write(self, values: dict[str, Any]) -> None:
+        rest = json.dumps(values).encode() + b"\n"
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+
+
+class ProgressDisplay:
+    """Listens to the agent and shows people what happens: a live table on a terminal, log lines elsewhere.
 
     Parameters
     ----------
     journal
-        Read for the counts; its `on_change` is taken.
-    as_json_lines
-        One JSON object for each change of a state on stdout.
+        Read for the counts and for what is wrong.
+    live
+        Show the table; needs a terminal, and nothing else may write to it.
     """
 
-    def __init__(self, journal: Journal, console: Console, *, as_json_lines: bool) -> None:
-        self._journal, self._console, self._as_json_lines = journal, console, as_json_lines
-        self._latest: dict[str, ExposureRow] = {}
-        self._is_live = console.is_terminal and not as_json_lines
-        journal.on_change = self._note
+    def __init__(self, journal: Journal, console: Console, *, live: bool) -> None:
+        self._journal, self._console, self._is_live = journal, console, live
+        self._latest: dict[str, ExposureChanged] = {}
+        self._lock = threading.Lock()
 
-    def _note(self, exposure: ExposureRow) -> None:
-        if self._as_json_lines:
-            sys.stdout.write(json.dumps(as_json(exposure)) + "\n")
-            sys.stdout.flush()
+    def __call__(self, happening: Happening) -> None:
+        """Show an announcement."""
+        if not isinstance(happening, ExposureChanged):
+            return
         if self._is_live:
-            self._latest.pop(exposure.movie, None)
-            self._latest[exposure.movie] = exposure
-            if len(self._latest) > _LATEST:
-                del self._latest[next(iter(self._latest))]
-        elif exposure.state not in SET_ASIDE:  # why something is set aside is logged where it happens
-            revision = f" (revision {exposure.revision})" if exposure.revision > 1 else ""
-            log.info("%s: %s%s", exposure.movie, exposure.state, revision)
+            with self._lock:
+                self._latest.pop(happening.movie, None)
+                self._latest[happening.movie] = happening
+                if len(self._latest) > _LATEST:
+                    del self._latest[next(iter(self._latest))]
+        elif happening.state not in SET_ASIDE:  # the place where an exposure is set aside logs the reason
+            revision = f" (revision {happening.revision})" if happening.revision > 1 else ""
+            log.info("%s: %s%s", happening.movie, happening.state, revision)
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Show the live table on a terminal as long as the context lasts."""
+        """Show the table while the context lasts, if it is to be shown."""
         if not self._is_live:
             yield
             return
@@ -124,18 +159,16 @@ class Report:
         states.add_row(*(Text(state.value, STYLES[state]) for state in State))
         states.add_row(*(str(counts[state]) for state in State))
         latest = Table(box=None, padding=(0, 2), show_header=False)
-        for exposure in reversed(list(self._latest.values())):
+        with self._lock:
+            newest_first = list(reversed(self._latest.values()))
+        for exposure in newest_first:
             motion = "" if exposure.motion_angstrom is None else f"{exposure.motion_angstrom:.1f} Å"
             latest.add_row(Text(exposure.state.value, STYLES[exposure.state]), exposure.movie, motion, exposure.reason)
         held_up = [Text(trouble, "yellow") for trouble in troubles(self._journal)]
         return Group(states, *held_up, latest)
 
-    def sum_up(self, seconds: float) -> None:
-        """Tell how it all ended."""
-        counts = self._journal.counts()
-        if self._as_json_lines:
-            summary = {"summary": {state.value: n for state, n in counts.items()}, "seconds": round(seconds, 1)}
-            sys.stdout.write(json.dumps(summary) + "\n")
-            sys.stdout.flush()
-        told = ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "nothing found"
-        self._console.print(f"{told} after {seconds:.0f} s", markup=False, highlight=False)
+
+def summary(counts: Mapping[State, int], seconds: float) -> str:
+    """Return in one line how many exposures are in which state at the end."""
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "nothing found"
+    return f"{told} after {seconds:.0f} s"

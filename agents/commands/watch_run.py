@@ -16,10 +16,11 @@ from types import FrameType
 
 from rich.console import Console
 
-from agents.commands.progress import Report
+from agents.commands.progress import JsonLines, ProgressDisplay, summary
 from agents.daemon import Agent, WatchSettings
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import scan
+from agents.happenings import AgentEnded, Happenings
 from agents.journal.journal import Journal
 from agents.journal.states import SET_ASIDE
 from agents.layouts import Layout
@@ -93,20 +94,27 @@ def run_agent(
     check_apart(settings.work, settings.source)
     console = Console(stderr=True)
     began_s = time.monotonic()
+    happenings = Happenings()
     with WorkLock(settings.work):
-        journal = Journal(settings.work)
+        journal = Journal(settings.work, announce=happenings.announce)
         try:
             _claim(journal, settings, str(client.url), token_file, clear_text=clear_text)
-            report = Report(journal, console, as_json_lines=as_json)
+            display = ProgressDisplay(journal, console, live=console.is_terminal and not as_json)
+            happenings.listen("progress", display)
+            if as_json:
+                happenings.listen("--json", JsonLines(sys.stdout.fileno()))
             stop = threading.Event()
-            with _listening(stop) as received, report.live():
+            with _listening(stop) as received, display.live():
                 Agent(settings, journal, client, workers, stop).run()
-            report.sum_up(time.monotonic() - began_s)
+            counts, seconds = journal.counts(), time.monotonic() - began_s
+            happenings.announce(AgentEnded(counts=counts, seconds=seconds))
+            happenings.close()
+            console.print(summary(counts, seconds), markup=False, highlight=False)
             if signal.SIGINT in received:
                 return INTERRUPTED
-            counts = journal.counts()
             return SOME_FAILED if not received and any(counts[state] for state in SET_ASIDE) else 0
         finally:
+            happenings.close()
             journal.close()
 
 

@@ -157,7 +157,7 @@ class Demo:
 
     def _is_over(self, exposure: DemoExposure) -> bool:
         """Return whether nothing more will become of it; what is set aside may be taken up again for a while."""
-        if exposure.state in {"rejected", "failed"}:
+        if exposure.state in {"held", "failed"}:
             return time.monotonic() - self._began - exposure.reached_at_s[exposure.state] > _SET_ASIDE_SECONDS
         return exposure.state == "registered"
 
@@ -166,7 +166,7 @@ class Demo:
         """Give a function that brings one bar for each step up to date (shown on a terminal alone)."""
         columns = (TextColumn("{task.description:<12}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
         bars = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
-        steps = {"written": "written", "settled": "noticed", "aligned": "aligned", "committed": "committed"}
+        steps = {"written": "written", "finished": "noticed", "aligned": "aligned", "committed": "committed"}
         steps["registered"] = "registered"
         with bars:
             tasks = {state: bars.add_task(words, total=len(self._exposures)) for state, words in steps.items()}

@@ -17,9 +17,9 @@ from transfer.file_digest import file_digest
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.protocol import Exposure, RegistrationState
 
-STAGES = {"written": "settled", "settled": "aligned", "aligned": "committed", "committed": "registered"}
+STAGES = {"written": "finished", "finished": "aligned", "aligned": "committed", "committed": "registered"}
 """Stages by the states that begin and end them."""
-_HEADINGS = {"written": "wait", "settled": "align", "aligned": "send", "committed": "show"}
+_HEADINGS = {"written": "wait", "finished": "align", "aligned": "send", "committed": "show"}
 
 
 @dataclass(slots=True)

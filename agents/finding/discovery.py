@@ -12,7 +12,7 @@ from uuid import UUID
 from agents.finding.late_sidecars import LateSidecars
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan, Scanner
-from agents.finding.settle import Settling, Verdict
+from agents.finding.settle import MovieStatus, Settling
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
 from agents.journal.rows import Standing
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _SHORTEST_PAUSE_S = 0.2
 _BROKEN_HINT = "Copy it from the microscope again; when it changes it is taken up again by itself."
 _GONE_HINT = "When it comes back it is taken up again by itself."
-_OVER = (State.RELEASED, State.REJECTED, State.FAILED)
+_OVER = (State.RELEASED, State.HELD, State.FAILED)
 _Standing = Mapping[str, Standing]
 
 
@@ -100,7 +100,7 @@ class Discovery:
                 step = self._judge(movie, UUID(known.exposure_id), identity)
             elif known.state in _OVER and known.is_overwritten(identity):
                 step = self._again(movie, known, "the movie changed after it had been processed")
-            elif known.state == State.REJECTED and self._late_sidecars.came_for(movie):
+            elif known.state == State.HELD and self._late_sidecars.came_for(movie):
                 step = self._again(movie, known, "a sidecar came after it had been held back")
             if step:
                 steps.append(step)
@@ -111,11 +111,11 @@ class Discovery:
 
     def _judge(self, movie: str, exposure_id: UUID, identity: FileIdentity) -> Callable[[], object] | None:
         verdict, missing = self._settling.observe(movie, self._source / movie, identity)
-        if verdict == Verdict.WAITING:
+        if verdict == MovieStatus.WAITING:
             return None
         self._settling.forget(movie)
-        if verdict == Verdict.FINISHED:
-            return partial(self._journal.settle, exposure_id, identity)
+        if verdict == MovieStatus.FINISHED:
+            return partial(self._journal.finish, exposure_id, identity)
         reason = f"the movie is not whole, and nothing writes to it any more: {missing}"
         log.warning("%s: %s", movie, reason)
         return partial(self._journal.set_aside, exposure_id, identity, reason, _BROKEN_HINT)

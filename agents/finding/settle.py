@@ -14,7 +14,7 @@ from pathlib import Path
 from agents.journal.file_identity import FileIdentity
 
 
-class Verdict(Enum):
+class MovieStatus(Enum):
     """What settling says of a movie."""
 
     WAITING = "waiting"
@@ -55,22 +55,22 @@ class Settling:
         self._missing_structure, self._clock = missing_structure, clock
         self._seen: dict[str, _Seen] = {}
 
-    def observe(self, movie: str, path: Path, identity: FileIdentity) -> tuple[Verdict, str]:
+    def observe(self, movie: str, path: Path, identity: FileIdentity) -> tuple[MovieStatus, str]:
         """Take in how a movie looks now; return the verdict, and what is missing as long as something is."""
         now = self._clock()
         seen = self._seen.get(movie)
         if seen is None or seen.identity != identity:
             self._seen[movie] = _Seen(identity, now)
-            return Verdict.WAITING, ""
+            return MovieStatus.WAITING, ""
         unchanged_s = now - seen.since_s
         if unchanged_s < self._settle_s:
-            return Verdict.WAITING, ""
+            return MovieStatus.WAITING, ""
         if seen.looked_inside_s < 0 or now - seen.looked_inside_s >= self._settle_s:
             seen.looked_inside_s = now
             seen.missing = self._look_inside(path)
         if not seen.missing:
-            return Verdict.FINISHED, ""
-        return (Verdict.BROKEN if unchanged_s >= self._give_up_s else Verdict.WAITING), seen.missing
+            return MovieStatus.FINISHED, ""
+        return (MovieStatus.BROKEN if unchanged_s >= self._give_up_s else MovieStatus.WAITING), seen.missing
 
     def _look_inside(self, path: Path) -> str:
         try:

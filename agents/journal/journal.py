@@ -12,18 +12,25 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
+from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
 from agents.journal.rows import ExposureRow, Output, Standing, exposure_of, identity_columns, output_of
-from agents.journal.schema import SCHEMA, SCHEMA_VERSION
+from agents.journal.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION, statements
 from agents.journal.states import TRANSITIONS, State
+from agents.work_folder import is_in_use
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.receipt import Receipt
 
 NAME = "journal.sqlite"
+
+
+def _ignore(change: Change) -> None:
+    """Announce nothing."""
 
 
 class JournalError(Exception):
@@ -31,6 +38,10 @@ class JournalError(Exception):
 
     exit_code: ClassVar[int] = 1
     hint: str = "Look at the work folder; `cryoferry status --work DIR` reads its journal."
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        super().__init__(text)
+        self.hint = hint or type(self).hint
 
 
 class JournalFull(JournalError):
@@ -47,27 +58,40 @@ class WrongTransition(JournalError):
 class Journal:
     """The journal of one work folder; safe to use from several threads and processes.
 
-    Attributes
+    Parameters
     ----------
-    on_change
-        Called with each exposure that was found or changed its state, once that is durable.
+    work
+        The work folder.
+    create
+        The agent's own opening: makes the journal if there is none. Otherwise it must exist.
+    announce
+        Gets each change once, in order, as soon as it is durable. It must not wait and must not use the journal.
+        A change that another process made is announced too: before this process's next change, or when
+        `announce_changes_of_others` is called.
+
+    Raises
+    ------
+    JournalError
+        There is no journal, or this version of cryoferry cannot use it.
     """
 
-    def __init__(self, work: Path, *, create: bool = True) -> None:
+    def __init__(self, work: Path, *, create: bool = True, announce: Callable[[Change], None] = _ignore) -> None:
         path = work / NAME
         if not create and not path.is_file():
             raise JournalError(f"there is no journal in {work}")
         self._lock = threading.RLock()
-        self._changed: list[ExposureRow] = []
-        self.on_change: Callable[[ExposureRow], None] = lambda _exposure: None
+        self._announce = announce
+        self._changed: list[Change] = []
+        self._writer = uuid4().hex
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         try:
             self._db.execute("PRAGMA journal_mode = TRUNCATE")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
-            with self.transaction():
-                self._make_or_check_schema(path)
+            with self._whole_or_nothing():
+                self._make_or_migrate(path, may_migrate=create or not is_in_use(work))
+            self._last_event = self._newest_event()
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise JournalError(f"{path} is not a journal that can be used: {error}") from error
@@ -75,14 +99,26 @@ class Journal:
             self._db.close()
             raise
 
-    def _make_or_check_schema(self, path: Path) -> None:
+    def _make_or_migrate(self, path: Path, *, may_migrate: bool) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            for statement in SCHEMA.split(";\n"):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
-            raise JournalError(f"{path} was written by another version of cryoferry (schema {version})")
+        if version > SCHEMA_VERSION:
+            raise JournalError(
+                f"{path} was written by a newer version of cryoferry: its schema is version {version}, and this"
+                f" cryoferry reads versions up to {SCHEMA_VERSION}",
+                hint="Use the newer cryoferry with this work folder, or give another --work.",
+            )
+        if version == SCHEMA_VERSION:
+            return
+        if version and not may_migrate:
+            raise JournalError(
+                f"{path} is used by a running agent of an older version of cryoferry (schema version {version}; this"
+                f" cryoferry writes version {SCHEMA_VERSION})",
+                hint="Stop that agent and start it again with this version; nothing is lost.",
+            )
+        scripts = [MIGRATIONS[older] for older in range(version, SCHEMA_VERSION)] if version else [SCHEMA]
+        for statement in (statement for script in scripts for statement in statements(script)):
+            self._db.execute(statement)
+        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Close the database."""
@@ -97,27 +133,55 @@ class Journal:
                 yield
                 return
             self._changed.clear()
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
+            with self._whole_or_nothing():
+                of_others, newest_event = self._changes_of_others()
                 yield
-                self._db.execute("COMMIT")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                    raise JournalFull(str(error)) from error
-                raise
-            finally:
-                if self._rolls_back():
-                    self._changed.clear()
-            changed = tuple(self._changed)
-            for exposure in changed:
-                self.on_change(exposure)
+            self._last_event = newest_event
+            for change in (*of_others, *self._changed):
+                self._announce(change)
 
-    def _rolls_back(self) -> bool:
-        """Roll back what was not committed; return whether there was something."""
-        if not self._db.in_transaction:
-            return False
-        self._db.execute("ROLLBACK")
-        return True
+    @contextmanager
+    def _whole_or_nothing(self) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise JournalFull(str(error)) from error
+            raise
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    # ---- what other processes change
+
+    def announce_changes_of_others(self) -> bool:
+        """Announce what other processes (`cryoferry retry`) changed; return whether there was something."""
+        with self._lock:
+            of_others, self._last_event = self._changes_of_others()
+            for change in of_others:
+                self._announce(change)
+        return bool(of_others)
+
+    def _changes_of_others(self) -> tuple[list[Change], int]:
+        """Return what others changed since the last time, and the newest event there is."""
+        rows = self._db.execute(
+            "SELECT exposure_id, kind, detail FROM events"
+            " WHERE number > ? AND writer != ? AND exposure_id IS NOT NULL ORDER BY number",
+            (self._last_event, self._writer),
+        ).fetchall()
+        return [self._change_of(row) for row in rows], self._newest_event()
+
+    def _newest_event(self) -> int:
+        return int(self._db.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
+
+    def _change_of(self, event: sqlite3.Row) -> Change:
+        """Return the announcement of an event; the exposure may be further by now."""
+        now = ExposureChanged.of(self._one("exposure_id = ?", event["exposure_id"]))
+        if now.state == event["kind"]:
+            return now
+        return replace(now, state=State(event["kind"]), reason=event["detail"], hint="")
 
     # ---- what the work folder belongs to
 
@@ -131,6 +195,8 @@ class Journal:
         """Note values that `about` returns; None forgets one."""
         with self.transaction():
             for key, value in values.items():
+                if value != self.about(key):
+                    self._changed.append(NoteChanged(key=key, value=value))
                 if value is None:
                     self._db.execute("DELETE FROM about WHERE key = ?", (key,))
                 else:
@@ -152,7 +218,7 @@ class Journal:
                 (str(uuid4()), movie, taken, label, State.FOUND, now, now),
             )
             found = self._one("movie = ?", movie)
-            self._changed.append(found)
+            self._changed.append(ExposureChanged.of(found))
             return found
 
     def exposure(self, exposure_id: UUID) -> ExposureRow:
@@ -212,12 +278,12 @@ class Journal:
             self._set(exposure_id, columns)
             self._event(exposure_id, to, reason)
             after = self.exposure(exposure_id)
-            self._changed.append(after)
+            self._changed.append(ExposureChanged.of(after))
             return after
 
-    def settle(self, exposure_id: UUID, identity: FileIdentity) -> ExposureRow:
-        """Take an exposure to `settled`, with the identity of its finished movie."""
-        return self.change(exposure_id, State.SETTLED, **identity_columns(identity))
+    def finish(self, exposure_id: UUID, identity: FileIdentity) -> ExposureRow:
+        """Take an exposure to `finished`, with the identity of its movie."""
+        return self.change(exposure_id, State.FINISHED, **identity_columns(identity))
 
     def set_aside(self, exposure_id: UUID, identity: FileIdentity | None, reason: str, hint: str) -> ExposureRow:
         """Fail an exposure whose movie stays broken or is gone (identity None); a change of it begins again."""
@@ -341,6 +407,6 @@ class Journal:
     def _event(self, exposure_id: UUID | None, kind: str, detail: str) -> None:
         subject = None if exposure_id is None else str(exposure_id)
         self._db.execute(
-            "INSERT INTO events (at, exposure_id, kind, detail) VALUES (?, ?, ?, ?)",
-            (time.time(), subject, kind, detail),
+            "INSERT INTO events (at, exposure_id, kind, detail, writer) VALUES (?, ?, ?, ?, ?)",
+            (time.time(), subject, kind, detail, self._writer),
         )

@@ -1,8 +1,8 @@
-"""The tables of the agent's journal."""
+"""The tables of the agent's journal, and how a journal of an older version becomes one of this version."""
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -47,7 +47,44 @@ CREATE TABLE events (
     number INTEGER PRIMARY KEY,
     at REAL NOT NULL,
     exposure_id TEXT,
+    kind TEXT NOT NULL,                  -- for an exposure: the state that it took
+    detail TEXT NOT NULL,
+    writer TEXT NOT NULL DEFAULT ''      -- which open journal wrote it, so that an agent sees what others changed
+);
+CREATE TABLE requests (                  -- what people asked of the agent through the receiver
+    number INTEGER PRIMARY KEY,
+    request_id TEXT NOT NULL UNIQUE,
     kind TEXT NOT NULL,
-    detail TEXT NOT NULL
+    exposure_id TEXT,
+    outcome TEXT NOT NULL,               -- 'done' or 'refused'
+    reason TEXT NOT NULL,
+    answered_at REAL NOT NULL,
+    confirmed INTEGER NOT NULL DEFAULT 0 -- 1: a report that confirmed it was answered
 );
 """
+
+_TO_2 = """
+UPDATE exposures SET state = 'finished' WHERE state = 'settled';
+UPDATE exposures SET state = 'held' WHERE state = 'rejected';
+UPDATE events SET kind = 'finished' WHERE kind = 'settled';
+UPDATE events SET kind = 'held' WHERE kind = 'rejected';
+ALTER TABLE events ADD COLUMN writer TEXT NOT NULL DEFAULT '';
+CREATE TABLE requests (
+    number INTEGER PRIMARY KEY,
+    request_id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    exposure_id TEXT,
+    outcome TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    answered_at REAL NOT NULL,
+    confirmed INTEGER NOT NULL DEFAULT 0
+);
+"""
+
+MIGRATIONS = {1: _TO_2}
+"""For each older version the statements that make the next version of it."""
+
+
+def statements(script: str) -> list[str]:
+    """Return the single statements of a script of this module."""
+    return [part for part in script.split(";\n") if part.strip()]

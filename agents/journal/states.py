@@ -8,26 +8,26 @@ from enum import StrEnum
 class State(StrEnum):
     """Where an exposure stands."""
 
-    FOUND = "found"  # a movie lies there, perhaps still growing
-    SETTLED = "settled"  # it is finished: unchanged for the settle time, and whole
-    ALIGNED = "aligned"  # every output fsynced, its digest journalled; these bytes are sent, never made again
-    SENDING = "sending"
+    FOUND = "found"  # there is a movie, which may still grow
+    FINISHED = "finished"  # the movie no longer grows, and its structure is complete
+    ALIGNED = "aligned"  # every output is durable and its digest is in the journal; exactly these bytes are sent
+    SENDING = "sending"  # an upload has begun
     COMMITTED = "committed"  # the receiver holds every file and the exposure's record, and gave its receipts
-    RELEASED = "released"  # nothing is kept for it any more
-    REJECTED = "rejected"  # held back until somebody decides: a setting, an acquisition, a gain reference
-    FAILED = "failed"  # it cannot be done: an unreadable movie, a dead worker, a refusing receiver
+    RELEASED = "released"  # the agent keeps no files for it any more
+    HELD = "held"  # a person must decide something first: a setting, the acquisition, the gain reference
+    FAILED = "failed"  # it cannot be done: the movie is unreadable, the worker died, the receiver refused a file
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.FOUND: frozenset({State.SETTLED, State.FAILED}),
-    State.SETTLED: frozenset({State.FOUND, State.ALIGNED, State.REJECTED, State.FAILED}),
+    State.FOUND: frozenset({State.FINISHED, State.FAILED}),
+    State.FINISHED: frozenset({State.FOUND, State.ALIGNED, State.HELD, State.FAILED}),
     State.ALIGNED: frozenset({State.SENDING, State.FAILED}),
     State.SENDING: frozenset({State.COMMITTED, State.FAILED}),
     State.COMMITTED: frozenset({State.RELEASED}),
     State.RELEASED: frozenset({State.FOUND}),  # the movie was overwritten, or somebody wants other settings
-    State.REJECTED: frozenset({State.FOUND}),
+    State.HELD: frozenset({State.FOUND}),
     State.FAILED: frozenset({State.FOUND, State.ALIGNED}),  # ALIGNED: its outputs are there, only sending failed
 }
 
-UNFINISHED = frozenset({State.FOUND, State.SETTLED, State.ALIGNED, State.SENDING, State.COMMITTED})
-SET_ASIDE = frozenset({State.REJECTED, State.FAILED})
+UNFINISHED = frozenset({State.FOUND, State.FINISHED, State.ALIGNED, State.SENDING, State.COMMITTED})
+SET_ASIDE = frozenset({State.HELD, State.FAILED})

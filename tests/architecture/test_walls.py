@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "benchmarks": {"transfer", "preprocess", "api", "agents"},
 }
 NETWORK = {"httpx", "socket", "http", "urllib", "fastapi", "uvicorn", "requests", "aiohttp"}
-BROAD_CATCHES = {"cryoferry": 1, "api.http.problems": 1, "agents.daemon": 1}
+BROAD_CATCHES = {"cryoferry": 1, "api.http.problems": 1, "agents.boundary": 1}
 STILL_CIRCLES = [["transfer.client", "transfer.connections.httpx_connection"]]
 
 

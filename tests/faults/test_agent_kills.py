@@ -90,7 +90,7 @@ def test_a_worker_that_dies_is_replaced_until_it_died_three_times(
     source = tmp_path / "microscope"
     lay(tmp_path / "simulated/0.tiff", source / "a.tiff")
     agent = AgentProcess(source, tmp_path / "work", receiver.url, receiver.token("agent", "s"), "--exit-when-idle", "1")
-    agent.wait_for(a_tiff="settled")
+    agent.wait_for(a_tiff="finished")
     kill_worker(agent)
     while for_ever and agent.process.poll() is None:
         kill_worker(agent)

@@ -41,7 +41,7 @@ def check(final: dict[str, object], registrars: set[str], count: int) -> None:
         assert set(exposure["registrations"].values()) == {"registered"}
         assert exposure["digests_verified"] is True
         assert exposure["motion_error_px"] < 0.3
-        assert {"written", "settled", "aligned", "committed", "released", "registered"} <= set(exposure["states"])
+        assert {"written", "finished", "aligned", "committed", "released", "registered"} <= set(exposure["states"])
     assert final["session_closed"] is True
     assert Path(str(final["relion_star"])).is_file()
 

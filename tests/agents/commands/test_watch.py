@@ -140,8 +140,8 @@ def test_what_was_held_back_goes_on_once_a_setting_decides(
         file.set_data(np.ones((17, 17), np.float32))
     lay(simulated / "0.tiff", source / "a.tiff")
     agent = start_agent(receiver.url, token, "--gain", str(gain))
-    agent.wait_for(a_tiff="rejected")
-    assert "GainMismatch" in agent.line("a.tiff", "rejected")["reason"]
+    agent.wait_for(a_tiff="held")
+    assert "GainMismatch" in agent.line("a.tiff", "held")["reason"]
     with mrcfile.new(gain, overwrite=True) as file:
         file.set_data(np.ones((256, 256), np.float32))
     assert cryoferry("retry", "--work", work, "--failed").returncode == 0
@@ -178,11 +178,11 @@ def test_a_movie_that_changes_while_it_is_aligned_settles_again(
     token = receiver.token("agent", SESSION)
     lay(simulated / "0.tiff", source / "a.tiff")
     agent = start_agent(receiver.url, token)
-    agent.wait_for(a_tiff="settled")
+    agent.wait_for(a_tiff="finished")
     lay(simulated / "2.tiff", source / "a.tiff")  # the worker has only just been started
     agent.wait_for(a_tiff="released")
     told = [line["reason"] for line in agent.lines if line.get("state") == "found"]
-    assert told == ["", "it changed after it had settled"]
+    assert told == ["", "the movie changed after it was finished"]
     record = published(receiver.url, token)["a.tiff"].record
     assert record.revision == 1
     with mrcfile.open(committed(receiver.data) / "a.mrc", permissive=True) as sent:

@@ -66,7 +66,7 @@ def pass_time(discovery: Discovery, clock: Clock, seconds: float = 10) -> None:
 
 def finish(journal: Journal, state: State = State.RELEASED) -> None:
     """Take every settled exposure to a final state by force: what comes between is tested elsewhere."""
-    journal._db.execute("UPDATE exposures SET state = ? WHERE state = 'settled'", (state,))
+    journal._db.execute("UPDATE exposures SET state = ? WHERE state = 'finished'", (state,))
 
 
 def test_movies_are_found_and_settle(source: Path, journal: Journal, discovery: Discovery, clock: Clock) -> None:
@@ -79,7 +79,7 @@ def test_movies_are_found_and_settle(source: Path, journal: Journal, discovery: 
     assert not discovery.scan_once()
     clock.now_s += 10
     discovery.scan_once()
-    assert set(states(journal).values()) == {State.SETTLED}
+    assert set(states(journal).values()) == {State.FINISHED}
     assert discovery.pause_s(60) == 60
     assert {exposure.remote_stem for exposure in journal.exposures()} == {"a", "grid/one/a"}
 
@@ -101,10 +101,10 @@ def test_a_broken_movie_is_set_aside_and_taken_up_again_when_it_changes(
     (source / "a.mrcs").write_bytes(whole)
     pass_time(discovery, clock)
     pass_time(discovery, clock)
-    assert states(journal) == {"a.mrcs": State.SETTLED, "empty.mrcs": State.FAILED}
+    assert states(journal) == {"a.mrcs": State.FINISHED, "empty.mrcs": State.FAILED}
 
 
-@pytest.mark.parametrize(("before", "revision"), [(State.RELEASED, 2), (State.REJECTED, 1), (State.FAILED, 1)])
+@pytest.mark.parametrize(("before", "revision"), [(State.RELEASED, 2), (State.HELD, 1), (State.FAILED, 1)])
 def test_an_overwritten_movie_begins_again(
     source: Path, journal: Journal, discovery: Discovery, clock: Clock, before: State, revision: int
 ) -> None:
@@ -120,7 +120,7 @@ def test_an_overwritten_movie_begins_again(
     assert (exposure.state, exposure.revision) == (State.FOUND, revision)
     assert ("found", "the movie changed after it had been processed") in journal.events(exposure.exposure_id)
     pass_time(discovery, clock)
-    assert states(journal) == {"a.mrcs": State.SETTLED}
+    assert states(journal) == {"a.mrcs": State.FINISHED}
 
 
 def test_a_movie_that_moved_on_a_share_mounted_anew_is_the_same(
@@ -144,17 +144,17 @@ def test_a_held_back_movie_begins_again_when_its_sidecar_comes(
         movie(source / name)
     (source / "FoilHole_1_Data_2.xml").touch()
     pass_time(discovery, clock)
-    finish(journal, State.REJECTED)
+    finish(journal, State.HELD)
     pass_time(discovery, clock)
-    assert set(states(journal).values()) == {State.REJECTED}
+    assert set(states(journal).values()) == {State.HELD}
     (source / "FoilHole_3_Data_4.xml").touch()
     discovery.scan_once()
-    assert states(journal)["FoilHole_1_Data_2_fractions.mrcs"] == State.REJECTED
+    assert states(journal)["FoilHole_1_Data_2_fractions.mrcs"] == State.HELD
     pass_time(discovery, clock)
-    assert states(journal)["FoilHole_3_Data_4_fractions.mrcs"] == State.SETTLED
-    finish(journal, State.REJECTED)
+    assert states(journal)["FoilHole_3_Data_4_fractions.mrcs"] == State.FINISHED
+    finish(journal, State.HELD)
     pass_time(discovery, clock)
-    assert set(states(journal).values()) == {State.REJECTED}
+    assert set(states(journal).values()) == {State.HELD}
 
 
 def test_the_oldest_movie_comes_first(source: Path, journal: Journal, discovery: Discovery) -> None:
@@ -175,7 +175,7 @@ def test_a_deleted_movie_is_set_aside_and_comes_back(
     movie(path)
     pass_time(discovery, clock)
     pass_time(discovery, clock)
-    assert states(journal) == {"d/a.mrcs": State.SETTLED}
+    assert states(journal) == {"d/a.mrcs": State.FINISHED}
 
 
 def test_a_share_that_drops_out_deletes_nothing(
@@ -190,7 +190,7 @@ def test_a_share_that_drops_out_deletes_nothing(
     assert "No such file" in (journal.about("source_trouble") or "")
     source.with_name("away").rename(source)
     pass_time(discovery, clock)
-    assert states(journal) == {"a.mrcs": State.SETTLED}
+    assert states(journal) == {"a.mrcs": State.FINISHED}
     assert discovery.source_missing == ""
     assert journal.about("source_trouble") is None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.finding.settle import Settling, Verdict
+from agents.finding.settle import MovieStatus, Settling
 from agents.journal.file_identity import FileIdentity
 from preprocess.movies.structure import missing_structure
 from preprocess.simulation import write_mrc, write_tiff
@@ -34,7 +34,7 @@ def settling(clock: Clock) -> Settling:
     return Settling(settle_s=SETTLE_S, give_up_s=GIVE_UP_S, missing_structure=missing_structure, clock=clock)
 
 
-def look(settling: Settling, path: Path) -> Verdict:
+def look(settling: Settling, path: Path) -> MovieStatus:
     return settling.observe(path.name, path, FileIdentity.of(path.stat()))[0]
 
 
@@ -46,23 +46,23 @@ def write_movie(path: Path) -> bytes:
 
 def test_finished_after_the_settle_time_and_not_before(tmp_path: Path, clock: Clock, settling: Settling) -> None:
     write_movie(movie := tmp_path / "a.mrc")
-    assert look(settling, movie) == Verdict.WAITING
+    assert look(settling, movie) == MovieStatus.WAITING
     clock.now_s += SETTLE_S - 0.1
-    assert look(settling, movie) == Verdict.WAITING
+    assert look(settling, movie) == MovieStatus.WAITING
     clock.now_s += 0.1
-    assert look(settling, movie) == Verdict.FINISHED
+    assert look(settling, movie) == MovieStatus.FINISHED
 
 
 def test_a_growing_movie_waits_however_long_it_grows(tmp_path: Path, clock: Clock, settling: Settling) -> None:
     whole = write_movie(movie := tmp_path / "a.mrc")
     for size in range(100, len(whole), 200):
         movie.write_bytes(whole[:size])
-        assert look(settling, movie) == Verdict.WAITING
+        assert look(settling, movie) == MovieStatus.WAITING
         clock.now_s += SETTLE_S - 1
     movie.write_bytes(whole)
-    assert look(settling, movie) == Verdict.WAITING
+    assert look(settling, movie) == MovieStatus.WAITING
     clock.now_s += SETTLE_S
-    assert look(settling, movie) == Verdict.FINISHED
+    assert look(settling, movie) == MovieStatus.FINISHED
 
 
 def test_a_pause_in_writing_is_not_the_end(tmp_path: Path, clock: Clock, settling: Settling) -> None:
@@ -70,11 +70,11 @@ def test_a_pause_in_writing_is_not_the_end(tmp_path: Path, clock: Clock, settlin
     movie.write_bytes(whole[:-100])
     look(settling, movie)
     clock.now_s += 2 * SETTLE_S
-    assert look(settling, movie) == Verdict.WAITING
+    assert look(settling, movie) == MovieStatus.WAITING
     movie.write_bytes(whole)
-    assert look(settling, movie) == Verdict.WAITING
+    assert look(settling, movie) == MovieStatus.WAITING
     clock.now_s += SETTLE_S
-    assert look(settling, movie) == Verdict.FINISHED
+    assert look(settling, movie) == MovieStatus.FINISHED
 
 
 def test_a_movie_that_stays_broken_is_given_up_with_the_reason(
@@ -85,10 +85,10 @@ def test_a_movie_that_stays_broken_is_given_up_with_the_reason(
     look(settling, movie)
     for _ in range(int(GIVE_UP_S / SETTLE_S) - 1):
         clock.now_s += SETTLE_S
-        assert look(settling, movie) == Verdict.WAITING
+        assert look(settling, movie) == MovieStatus.WAITING
     clock.now_s += SETTLE_S
     verdict, missing = settling.observe(movie.name, movie, FileIdentity.of(movie.stat()))
-    assert verdict == Verdict.BROKEN
+    assert verdict == MovieStatus.BROKEN
     assert "frame 3 of 3 is cut off" in missing
 
 
@@ -100,7 +100,7 @@ def test_an_mtime_of_another_clock_changes_nothing(
     os.utime(movie, (mtime, mtime))
     look(settling, movie)
     clock.now_s += SETTLE_S
-    assert look(settling, movie) == Verdict.FINISHED
+    assert look(settling, movie) == MovieStatus.FINISHED
 
 
 def test_a_replaced_file_of_the_same_size_and_time_settles_again(
@@ -113,7 +113,7 @@ def test_a_replaced_file_of_the_same_size_and_time_settles_again(
     other.write_bytes(whole)
     os.utime(other, ns=(movie.stat().st_atime_ns, movie.stat().st_mtime_ns))
     other.rename(movie)
-    assert look(settling, movie) == Verdict.WAITING
+    assert look(settling, movie) == MovieStatus.WAITING
 
 
 def test_the_next_look_is_when_a_movie_can_be_finished(tmp_path: Path, clock: Clock, settling: Settling) -> None:

@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import pytest
 
+from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal, JournalError, JournalFull, WrongTransition
 from agents.journal.rows import ExposureRow, Output
+from agents.journal.schema import SCHEMA_VERSION
 from agents.journal.states import TRANSITIONS, State
 from agents.work_folder import WorkFolderTaken, WorkLock, check_apart, is_in_use
 from configuration import ConfigError
@@ -26,7 +28,7 @@ from transfer.wire.exposure_record import (
 from transfer.wire.receipt import Receipt
 
 IDENTITY = FileIdentity(10, 2, 3, (1 << 64) - 1)
-WAY = [State.SETTLED, State.ALIGNED, State.SENDING, State.COMMITTED, State.RELEASED]
+WAY = [State.FINISHED, State.ALIGNED, State.SENDING, State.COMMITTED, State.RELEASED]
 
 
 @pytest.fixture
@@ -87,8 +89,8 @@ def receive(journal: Journal, exposure: ExposureRow, output: Output) -> None:
 
 def go(journal: Journal, exposure: ExposureRow, until: State) -> ExposureRow:
     for state in WAY[: WAY.index(until) + 1]:
-        if state == State.SETTLED:
-            journal.settle(exposure.exposure_id, IDENTITY)
+        if state == State.FINISHED:
+            journal.finish(exposure.exposure_id, IDENTITY)
         elif state == State.ALIGNED:
             output = seal(journal, exposure)
         else:
@@ -126,7 +128,7 @@ def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     assert exposure.identity.same_content(IDENTITY)
     assert [output.remote_path for output in journal.outputs(exposure.exposure_id, 1)] == ["d/a.mrc"]
     assert journal.about("session") == "s"
-    assert [kind for kind, _ in journal.events(exposure.exposure_id)] == ["settled", "aligned", "sending"]
+    assert [kind for kind, _ in journal.events(exposure.exposure_id)] == ["finished", "aligned", "sending"]
     journal.close()
 
 
@@ -134,7 +136,7 @@ def test_what_was_published_gets_the_next_revision(journal: Journal) -> None:
     exposure = go(journal, journal.find("a.tif", "a", "a"), State.RELEASED)
     again = journal.begin_again(exposure.exposure_id, "new gain", {"settings": {"bin_factor": 2}})
     assert (again.state, again.revision, again.changes) == (State.FOUND, 2, {"settings": {"bin_factor": 2}})
-    journal.settle(again.exposure_id, IDENTITY)
+    journal.finish(again.exposure_id, IDENTITY)
     assert seal(journal, again).file_revision == 2
 
 
@@ -143,7 +145,7 @@ def test_what_was_sealed_but_not_published_keeps_its_revision(journal: Journal) 
     journal.change(exposure.exposure_id, State.FAILED, "refused")
     again = journal.begin_again(exposure.exposure_id, "tried again")
     assert again.revision == 1
-    journal.settle(again.exposure_id, IDENTITY)
+    journal.finish(again.exposure_id, IDENTITY)
     assert seal(journal, again).file_revision == 1  # the receiver demands revisions without gaps
 
 
@@ -152,7 +154,7 @@ def test_a_file_that_was_committed_without_its_record_gets_its_own_next_revision
     receive(journal, exposure, journal.outputs(exposure.exposure_id, 1)[0])
     journal.change(exposure.exposure_id, State.FAILED, "refused")
     again = journal.begin_again(exposure.exposure_id, "tried again")
-    journal.settle(again.exposure_id, IDENTITY)
+    journal.finish(again.exposure_id, IDENTITY)
     assert (again.revision, seal(journal, again).file_revision) == (1, 2)
 
 
@@ -163,9 +165,9 @@ def test_two_movies_that_would_share_a_name_do_not(journal: Journal) -> None:
         journal.find("a.tif", "a", "a")
 
 
-def test_a_transaction_happens_whole_or_not_at_all_and_tells_only_then(journal: Journal) -> None:
-    told: list[str] = []
-    journal.on_change = lambda exposure: told.append(exposure.movie)
+def test_a_transaction_happens_whole_or_not_at_all_and_is_announced_only_then(tmp_path: Path) -> None:
+    announced: list[Change] = []
+    journal = Journal(tmp_path, announce=announced.append)
 
     def half() -> None:
         with journal.transaction():
@@ -176,9 +178,58 @@ def test_a_transaction_happens_whole_or_not_at_all_and_tells_only_then(journal: 
         half()
     assert journal.exposures() == []
     with journal.transaction():
-        journal.find("b.tif", "b", "b")
-        assert told == []
-    assert told == ["b.tif"]
+        found = journal.find("b.tif", "b", "b")
+        journal.note(work_full="yes")
+        assert announced == []
+    journal.note(work_full="yes")  # no change
+    journal.note(work_full=None)
+    assert announced == [
+        ExposureChanged.of(found),
+        NoteChanged(key="work_full", value="yes"),
+        NoteChanged(key="work_full", value=None),
+    ]
+    journal.close()
+
+
+def test_what_another_process_changes_is_announced_once_before_later_changes(tmp_path: Path) -> None:
+    announced: list[Change] = []
+    journal = Journal(tmp_path, announce=announced.append)
+    one, two = (journal.find(f"{name}.tif", name, name) for name in "ab")
+    for exposure in (one, two):
+        journal.change(exposure.exposure_id, State.FAILED, "unreadable", "Copy it again.")
+    announced.clear()
+    assert not journal.announce_changes_of_others()
+    retrying = Journal(tmp_path, create=False)  # as `cryoferry retry` does
+    retrying.begin_again(one.exposure_id, "tried again")
+    assert announced == []
+    assert journal.announce_changes_of_others()
+    assert states_of(announced) == [("a.tif", "found", "tried again")]
+    assert not journal.announce_changes_of_others()
+    retrying.begin_again(two.exposure_id, "tried again")
+    journal.finish(two.exposure_id, IDENTITY)  # the agent went on before it looked
+    retrying.close()
+    assert states_of(announced)[1:] == [("b.tif", "found", "tried again"), ("b.tif", "finished", "")]
+    assert not journal.announce_changes_of_others()
+    journal.close()
+
+
+def test_what_another_process_changed_is_not_lost_when_a_transaction_fails(tmp_path: Path) -> None:
+    announced: list[Change] = []
+    journal = Journal(tmp_path, announce=announced.append)
+    exposure = journal.find("a.tif", "a", "a")
+    journal.change(exposure.exposure_id, State.FAILED, "unreadable")
+    retrying = Journal(tmp_path, create=False)
+    retrying.begin_again(exposure.exposure_id, "tried again")
+    retrying.close()
+    with pytest.raises(WrongTransition):
+        journal.change(exposure.exposure_id, State.RELEASED)
+    journal.announce_changes_of_others()
+    assert states_of(announced)[-1] == ("a.tif", "found", "tried again")
+    journal.close()
+
+
+def states_of(announced: list[Change]) -> list[tuple[str, str, str]]:
+    return [(c.movie, c.state, c.reason) for c in announced if isinstance(c, ExposureChanged)]
 
 
 def test_many_threads_and_two_connections_lose_nothing(tmp_path: Path) -> None:
@@ -202,7 +253,7 @@ def test_the_next_one_is_the_one_found_first_that_nobody_has(journal: Journal) -
     first, second = (journal.find(movie, movie, movie) for movie in ("b", "a"))
     assert journal.next_in([State.FOUND], set()) == first
     assert journal.next_in([State.FOUND], {first.exposure_id, uuid4()}) == second
-    assert journal.next_in([State.SETTLED], set()) is None
+    assert journal.next_in([State.FINISHED], set()) is None
 
 
 def test_durable_as_promised(journal: Journal) -> None:
@@ -216,12 +267,13 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
         Journal(tmp_path)
 
 
-def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
+def test_a_journal_of_a_newer_version_is_refused_and_both_versions_are_named(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "journal.sqlite") as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
-    with pytest.raises(JournalError, match="schema 99"):
+    with pytest.raises(JournalError, match=rf"newer version.* version 99.* up to {SCHEMA_VERSION}") as refused:
         Journal(tmp_path)
+    assert "newer cryoferry" in refused.value.hint
 
 
 def test_one_agent_for_each_work_folder(tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""Journals of older versions become ones of this version, whole or not at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from agents.journal.journal import NAME, Journal, JournalError
+from agents.journal.schema import MIGRATIONS, SCHEMA_VERSION
+from agents.journal.states import State
+from agents.work_folder import WorkLock
+
+VERSION_1 = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE exposures (
+    number INTEGER PRIMARY KEY,
+    exposure_id TEXT NOT NULL UNIQUE,
+    movie TEXT NOT NULL UNIQUE,          -- relative to the source
+    remote_stem TEXT NOT NULL UNIQUE,    -- its files' name on the receiver, without suffix
+    label TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL DEFAULT '',
+    hint TEXT NOT NULL DEFAULT '',
+    revision INTEGER NOT NULL DEFAULT 1,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    changes TEXT NOT NULL DEFAULT '{}',  -- what `retry` changes in the agent's settings
+    settings TEXT,                       -- what this revision was aligned with
+    size_bytes INTEGER, mtime_ns INTEGER, device INTEGER, inode INTEGER,
+    motion_angstrom REAL,
+    warnings TEXT NOT NULL DEFAULT '[]',
+    record TEXT,                         -- the exposure's record, as it is published
+    found_at REAL NOT NULL,
+    changed_at REAL NOT NULL
+);
+CREATE INDEX exposures_by_state ON exposures (state, number);
+CREATE TABLE outputs (
+    exposure_id TEXT NOT NULL REFERENCES exposures (exposure_id),
+    revision INTEGER NOT NULL,
+    role TEXT NOT NULL,
+    local_path TEXT NOT NULL,            -- relative to the work folder
+    remote_path TEXT NOT NULL,
+    file_revision INTEGER NOT NULL,      -- of that name on the receiver
+    digest TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    receipt TEXT,
+    PRIMARY KEY (exposure_id, revision, role)
+) WITHOUT ROWID;
+CREATE TABLE committed (                 -- the newest revision of each name that the receiver gave a receipt for
+    remote_path TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    exposure_id TEXT,
+    kind TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+"""
+OLD_STATES = ["found", "settled", "aligned", "sending", "committed", "released", "rejected", "failed"]
+MOVIES = {f"{state}.tif": uuid4() for state in OLD_STATES}
+
+
+@pytest.fixture
+def old_work(tmp_path: Path) -> Path:
+    """Return a work folder whose journal a cryoferry of schema version 1 wrote: one exposure in each state."""
+    database = sqlite3.connect(tmp_path / NAME)
+    database.executescript(VERSION_1)
+    for state, (movie, exposure_id) in zip(OLD_STATES, MOVIES.items(), strict=True):
+        database.execute(
+            "INSERT INTO exposures (exposure_id, movie, remote_stem, label, state, found_at, changed_at, changes)"
+            " VALUES (?, ?, ?, ?, ?, 1.0, 2.0, ?)",
+            (str(exposure_id), movie, state, state, state, '{"settings": {"bin_factor": 2}}'),
+        )
+        database.execute(
+            "INSERT INTO events (at, exposure_id, kind, detail) VALUES (2.0, ?, ?, 'why')", (str(exposure_id), state)
+        )
+    database.execute("INSERT INTO about VALUES ('session', 's')")
+    database.execute("INSERT INTO committed VALUES ('a.mrc', 3)")
+    database.execute("PRAGMA user_version = 1")
+    database.commit()
+    database.close()
+    return tmp_path
+
+
+def columns(path: Path) -> dict[str, list[tuple[str, str]]]:
+    with sqlite3.connect(path) as database:
+        tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found = {
+            table: sorted((row[1], row[2]) for row in database.execute(f"PRAGMA table_info({table})"))
+            for table in tables
+        }
+    database.close()
+    return found
+
+
+@pytest.fixture
+def journal(old_work: Path) -> Iterator[Journal]:
+    journal = Journal(old_work)
+    yield journal
+    journal.close()
+
+
+def test_the_states_get_their_new_names_and_nothing_else_changes(journal: Journal) -> None:
+    assert {exposure.movie: exposure.state for exposure in journal.exposures()} == {
+        "found.tif": State.FOUND,
+        "settled.tif": State.FINISHED,
+        "aligned.tif": State.ALIGNED,
+        "sending.tif": State.SENDING,
+        "committed.tif": State.COMMITTED,
+        "released.tif": State.RELEASED,
+        "rejected.tif": State.HELD,
+        "failed.tif": State.FAILED,
+    }
+    assert {exposure.movie: exposure.exposure_id for exposure in journal.exposures()} == MOVIES
+    assert all(exposure.changes == {"settings": {"bin_factor": 2}} for exposure in journal.exposures())
+    assert journal.events(MOVIES["settled.tif"]) == [("finished", "why")]
+    assert journal.events(MOVIES["rejected.tif"]) == [("held", "why")]
+    assert journal.about("session") == "s"
+    assert journal.next_revision("a.mrc") == 4
+
+
+def test_work_goes_on_in_a_migrated_journal(journal: Journal) -> None:
+    again = journal.begin_again(MOVIES["rejected.tif"], "a person decided")
+    assert again.state == State.FOUND
+    failed = journal.change(MOVIES["settled.tif"], State.HELD, "the gain does not fit")
+    assert journal.events(failed.exposure_id)[-1] == ("held", "the gain does not fit")
+
+
+def test_a_migrated_journal_has_the_tables_of_a_new_one(
+    old_work: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    new_work = tmp_path_factory.mktemp("new")
+    for work in (old_work, new_work):
+        Journal(work).close()
+        Journal(work).close()  # a second opening changes nothing
+    assert columns(old_work / NAME) == columns(new_work / NAME)
+
+
+def test_every_older_version_can_be_migrated() -> None:
+    assert sorted(MIGRATIONS) == list(range(1, SCHEMA_VERSION))
+
+
+def test_a_migration_that_fails_changes_nothing(old_work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (old_work / NAME).read_bytes()
+    monkeypatch.setitem(MIGRATIONS, 1, MIGRATIONS[1] + "ALTER TABLE absent ADD COLUMN x TEXT;\n")
+    with pytest.raises(JournalError, match="no such table: absent"):
+        Journal(old_work)
+    assert (old_work / NAME).read_bytes() == before
+    monkeypatch.undo()
+    Journal(old_work).close()
+
+
+def test_a_journal_is_not_migrated_while_an_older_agent_uses_it(old_work: Path) -> None:
+    with WorkLock(old_work):  # held by the agent of the older version
+        with pytest.raises(JournalError, match=r"running agent of an older version.* 1; .* 2") as refused:
+            Journal(old_work, create=False)
+        assert "Stop that agent" in refused.value.hint
+    journal = Journal(old_work, create=False)  # `status` and `retry` may do it once that agent has ended
+    assert UUID(str(MOVIES["found.tif"])) in {exposure.exposure_id for exposure in journal.exposures()}
+    journal.close()
