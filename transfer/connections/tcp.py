@@ -86,7 +86,7 @@ def use_bbr(connected: socket.socket) -> bool:
 
 
 def send_now(connected: socket.socket, data: memoryview) -> int:
-    """Hand bytes to the kernel without waiting for room; return how many it took.
+    """Give bytes to the kernel without waiting for room; return how many it took.
 
     Raises
     ------

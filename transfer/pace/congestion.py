@@ -35,8 +35,8 @@ class CongestionLimits:
     long_round_trip_s
         A shorter round trip, in s, means one machine or one room; losses are not considered there.
     pipeline_round_trip_s
-        From this round trip on, in s, waiting for an answer before the next request costs more than what a broken
-        connection loses with a second request on its way.
+        From this round trip on, in s, waiting for an answer before the next request costs more than sending a
+        second request again after a connection has broken.
     queue_factor
         A round trip this many times the smallest one means that packets wait in a queue.
     losses

@@ -33,7 +33,7 @@ from transfer.wire.errors import TransferError
 from transfer.wire.names import check_path, check_session_name
 from transfer.wire.receipt import Receipt
 
-# A small file is one request, and with a long round trip each connection has two on their way.
+# A small file is one request, and with a long round trip each connection has two of them at a time.
 FILES_AT_ONCE = 2 * CongestionLimits().first_connections
 
 

@@ -1,4 +1,4 @@
-"""Writes and reads the header fields that are more than a word: ranges of bytes, ETag, Retry-After."""
+"""Writes and reads header fields with a structure: ranges of bytes, ETag, Retry-After."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ that is not 2xx is problem JSON, see `transfer.wire.problems`.
 | `POST …/agents/{agent}/requests`, a `NewRequest` | 201 `RequestStatus`; the same while it is open 200 |
 | … too many agents in this session, or open requests to this agent | 409 limit-reached |
 | a list | `?after=` the `next` of the page before (events: the last known number), and `?limit=` |
-| any, temporarily: no space 507 · disk error 500 · same bytes on their way 503 · client silent 408 | `Retry-After` |
+| any, temporarily: no space 507 · disk error 500 · same bytes being received 503 · client silent 408 | `Retry-After` |
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class UploadDeclaration(Record):
 
 
 class UploadState(StrEnum):
-    """Where an upload stands."""
+    """Whether an upload is complete and durable."""
 
     RECEIVING = "receiving"
     COMMITTED = "committed"
@@ -150,7 +150,7 @@ class Session(Record):
     exposure_count: int
     registrars: tuple[str, ...]
     registered_count: dict[str, int] = Field(description="exposures that each registrar shows")
-    projects: dict[str, str] = Field(description="where each registrar's project lies on the receiver")
+    projects: dict[str, str] = Field(description="the folder of each registrar's project on the receiver")
 
 
 class SessionList(Record):
@@ -160,7 +160,7 @@ class SessionList(Record):
 
 
 class RegistrationState(StrEnum):
-    """Where an exposure stands with one registrar."""
+    """How far one registrar is with an exposure."""
 
     PENDING = "pending"
     REGISTERED = "registered"
