@@ -269,7 +269,7 @@ class Agent:
             return
         outputs = seal_outputs(self.journal, settings.work, exposure, answer)
         record = exposure_record(exposure, answer, outputs)
-        self.journal.seal(exposure.exposure_id, settings=base, outputs=outputs, record=record, warnings=answer.warnings)
+        self.journal.seal(exposure.exposure_id, settings=base, outputs=outputs, record=record)
 
     def _is_unchanged(self, exposure: ExposureRow, movie: Path) -> bool:
         """Return whether the movie is still the one that settled; otherwise it has to settle again."""

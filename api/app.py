@@ -20,12 +20,14 @@ from api.database.tables import now
 from api.errors import DataFolderInUse
 from api.http import openapi, problems
 from api.http.control_bodies import ControlBodies
+from api.http.protocol_versions import ProtocolVersions
 from api.receiver import Receiver
 from api.routes import agents, events, exposures, files, health, sessions, uploads
 from api.settings import ReceiverSettings
 from api.store.commit import recover, sweep
 from api.store.storage import Storage
 from transfer.disk import file_lock
+from transfer.wire.versions import SpokenVersions
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +100,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             receiver.database.close()
 
 
-def create_app(settings: ReceiverSettings) -> FastAPI:
-    """Return the receiver as an ASGI application; it prepares the data folder when it starts."""
+def create_app(settings: ReceiverSettings, spoken: SpokenVersions | None = None) -> FastAPI:
+    """Return the receiver as an ASGI application; it prepares the data folder when it starts.
+
+    Parameters
+    ----------
+    settings
+        What the operator decided.
+    spoken
+        Which versions of the protocol the receiver speaks; None: those of this software.
+    """
     app = FastAPI(
         title="cryoferry",
         version=importlib.metadata.version("cryoferry"),
@@ -110,13 +120,14 @@ def create_app(settings: ReceiverSettings) -> FastAPI:
         openapi_url="/v1/openapi.json",
         redirect_slashes=False,
     )
-    app.state.receiver = Receiver(settings)
+    receiver = app.state.receiver = Receiver(settings, spoken)
     app.state.recent_tokens = RecentTokens()
     for module in (files, uploads, sessions, exposures, agents, events, health):
         app.include_router(module.router)
     problems.install(app)
     openapi.describe(app)
     app.add_middleware(ControlBodies, timeout_s=settings.body_timeout_s)
+    app.add_middleware(ProtocolVersions, spoken=receiver.spoken)
     return app
 
 

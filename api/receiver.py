@@ -11,6 +11,7 @@ from api.registrars.runner import RegistrarRunner
 from api.settings import ReceiverSettings
 from api.store.storage import Storage
 from api.store.upload_book import UploadBook
+from transfer.wire.versions import SpokenVersions, our_versions
 
 BODY_THREADS = 8
 
@@ -18,8 +19,9 @@ BODY_THREADS = 8
 class Receiver:
     """One receiver in one process."""
 
-    def __init__(self, settings: ReceiverSettings) -> None:
+    def __init__(self, settings: ReceiverSettings, spoken: SpokenVersions | None = None) -> None:
         self.settings = settings
+        self.spoken = spoken or our_versions()
         self.storage = Storage(settings.data, settings.reserve_bytes)
         self.database = Database(settings.database_url)
         self.uploads = UploadBook(self.database, settings.run_id)

@@ -17,8 +17,10 @@ from preprocess.exposure.dose import DoseWeights
 from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.geometry.accumulated_motion import AccumulatedMotion
 from preprocess.geometry.field import DisplacementField
+from preprocess.movie_warning import MovieWarning
 from preprocess.movies import Movie
 from preprocess.settings import AlignmentSettings
+from preprocess.sidecars import Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class ComputedMovie:
     used: range
     settings: AlignmentSettings
     acquisition: Acquisition
+    recording: Recording
     dose: ExposureDose | None
     pixel_size_angstrom: float
     weights: DoseWeights
@@ -69,7 +72,7 @@ class ComputedMovie:
     mean_counts: float
     images: Micrographs
     device: str
-    warnings: tuple[str, ...]
+    warnings: tuple[MovieWarning, ...]
 
     @property
     def micrograph_pixel_size_angstrom(self) -> float:

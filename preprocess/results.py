@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.movie_warning import MovieWarning
+from preprocess.sidecars import Recording
+
+MOTION_TOTAL, MOTION_EARLY, MOTION_LATE = "motion_total_angstrom", "motion_early_angstrom", "motion_late_angstrom"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +22,20 @@ class OutputFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessedMovie:
-    """A processed movie: its files (all fsynced) and its figures.
+    """A processed movie: its files (all fsynced), its figures and its warnings.
 
-    Shifts are the content's displacement relative to the first aligned frame, in px of the movie as recorded.
+    Attributes
+    ----------
+    first_frame : int
+        Number of the first aligned frame, from 1.
+    shifts_y_px, shifts_x_px : tuple[float, ...]
+        The content's displacement relative to the first aligned frame, in px of the movie as recorded.
+    figures : dict[str, float]
+        Numbers about the movie by name; `transfer/wire/figures.py` defines each.
+    seconds : dict[str, float]
+        Wall time of each stage; never written into an output.
+    software : str
+        Name and version of what made it.
     """
 
     movie: Path
@@ -31,16 +46,16 @@ class ProcessedMovie:
     micrograph_width_px: int
     micrograph_height_px: int
     micrograph_pixel_size_angstrom: float
-    first_frame: int  # number of the first aligned frame, from 1
+    first_frame: int
     shifts_y_px: tuple[float, ...]
     shifts_x_px: tuple[float, ...]
-    motion_total_angstrom: float
-    motion_early_angstrom: float
-    motion_late_angstrom: float
+    figures: dict[str, float]
     files: tuple[OutputFile, ...]
-    seconds: dict[str, float]  # wall time of each stage; never written into an output
+    seconds: dict[str, float]
     device: str
-    warnings: tuple[str, ...] = ()
+    software: str
+    warnings: tuple[MovieWarning, ...] = ()
+    recording: Recording = field(default_factory=Recording)
 
     def file(self, role: str) -> Path | None:
         """Return the path of the output of that role, if it was written."""

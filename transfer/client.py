@@ -14,13 +14,14 @@ from urllib.request import getproxies, proxy_bypass
 from uuid import UUID
 
 import httpx
+from pydantic import RootModel
 
 from transfer.connections.contract import Connection
 from transfer.connections.http_client import HttpClient, parsed_url, tls_context
 from transfer.connections.httpx_connection import HttpxConnection
 from transfer.connections.socket_connection import Endpoint, SocketConnection
 from transfer.credentials import check_token
-from transfer.wire import protocol
+from transfer.wire import protocol, version_1
 from transfer.wire.addresses import check_url
 from transfer.wire.agent_status import AgentRequests, AgentStatus
 from transfer.wire.errors import ProtocolMismatch
@@ -40,6 +41,7 @@ from transfer.wire.protocol import (
     route,
 )
 from transfer.wire.receipt import Receipt
+from transfer.wire.versions import SpokenVersions, agreed_version, our_versions
 
 
 class ReceiverClient:
@@ -57,6 +59,8 @@ class ReceiverClient:
         How long the receiver may be silent, in s, before the connection counts as lost.
     clear_text
         Accept http to other machines too, for networks that are private or encrypted.
+    versions
+        Which versions of the protocol this client speaks; None: those of this software.
 
     Raises
     ------
@@ -73,11 +77,13 @@ class ReceiverClient:
         ca: Path | None = None,
         timeout_s: float = 60.0,
         clear_text: bool = False,
+        versions: SpokenVersions | None = None,
     ) -> None:
+        self._versions = versions or our_versions()
         self.url = parsed_url(check_url(url, clear_text=clear_text))
         self._timeout_s = timeout_s
         self._tls = tls_context(ca) if self.url.scheme == "https" else None
-        self._headers = {"User-Agent": "cryoferry"}
+        self._headers = {"User-Agent": f"cryoferry/{self._versions.software}"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {check_token(token)}"
         self._http = HttpClient(self.url, self._headers, self._tls, timeout_s)
@@ -105,12 +111,32 @@ class ReceiverClient:
         """Return the receiver's version, limits and free space."""
         return self._http.ask(Service, "GET", protocol.SERVICE)
 
+    def agree(self) -> int:
+        """Return the version of the protocol that is used with this receiver; the receiver is asked only once.
+
+        Raises
+        ------
+        VersionMismatch
+            Client and receiver have no version in common.
+        """
+        agreed = self._http.protocol_version
+        if agreed is None:
+            agreed = self._http.protocol_version = agreed_version(self._versions, self.service().spoken)
+        return agreed
+
     def sessions(self) -> tuple[Session, ...]:
         """Return the sessions that the token permits to see."""
         return self._http.ask(SessionList, "GET", protocol.SESSIONS).sessions
 
     def open_session(self, name: str) -> Session:
-        """Start a session; a session that is open already stays unchanged."""
+        """Start a session; a session that is open already stays unchanged.
+
+        Raises
+        ------
+        VersionMismatch
+            Client and receiver have no version of the protocol in common.
+        """
+        self.agree()
         return self._http.ask(Session, "PUT", route(protocol.SESSION, session=name))
 
     def session(self, name: str) -> Session:
@@ -127,6 +153,7 @@ class ReceiverClient:
 
     def files(self, session: str) -> Iterator[Receipt]:
         """Yield the newest revision of every committed file of a session, by path."""
+        self.agree()
         listing, params = route(protocol.SESSION_FILES, session=session), dict[str, str]()
         while True:
             page = self._http.ask(FileList, "GET", listing, params=params)
@@ -155,7 +182,8 @@ class ReceiverClient:
     def publish(self, session: str, record: ExposureRecord) -> Exposure:
         """Publish an exposure whose files are all committed. The same record again changes nothing."""
         target = route(protocol.EXPOSURE, session=session, exposure_id=str(record.exposure_id))
-        return self._http.ask(Exposure, "PUT", target, body=record)
+        body = record if self.agree() > 1 else RootModel(version_1.downgraded(record.model_dump(mode="json")))
+        return self._http.ask(Exposure, "PUT", target, body=body)
 
     def exposures(self, session: str, after: str | None = None) -> ExposureList:
         """Return one page of a session's exposures; for the following page, pass its `next` as `after`."""

@@ -25,8 +25,8 @@ from transfer.disk import sync_descriptor
 from transfer.platform import usable_cores
 from transfer.wire import protocol
 from transfer.wire.addresses import check_url
-from transfer.wire.errors import TransferError
-from transfer.wire.protocol import Service
+from transfer.wire.errors import TransferError, VersionMismatch
+from transfer.wire.versions import agreed_version, our_versions
 
 LITTLE_SPACE_BYTES = 20 << 30
 MUCH_SKEW_S = 60.0
@@ -179,11 +179,13 @@ def _token(machine: Machine, url: str) -> Iterator[Finding]:
         yield Finding("token", "warn", f"accepted; the session {machine.session} does not exist yet", what)
     else:
         yield Finding("token", "ok", f"accepted; sessions: {', '.join(names) or 'none yet'}")
-    told = f"cryoferry {service.version}, protocol {service.protocol}, {service.free_bytes / 1e9:.0f} GB free there"
-    if service.protocol == Service.model_fields["protocol"].default:
-        yield Finding("version", "ok", told)
-    else:
-        yield Finding("version", "fail", told, "Install the same version of cryoferry on both machines.")
+    try:
+        agreed = agreed_version(our_versions(), service.spoken)
+    except VersionMismatch as error:
+        yield Finding("version", "fail", str(error), error.hint)
+        return
+    told = f"cryoferry {service.version}, protocol {agreed}, {service.free_bytes / 1e9:.0f} GB free there"
+    yield Finding("version", "ok", told)
 
 
 def _scipion(place: Path) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from agents.journal.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION, statements
 from agents.journal.states import TRANSITIONS, State
 from agents.work_folder import is_in_use
 from transfer.wire.exposure_record import ExposureRecord
+from transfer.wire.figures import MOTION_TOTAL
 from transfer.wire.receipt import Receipt
 
 NAME = "journal.sqlite"
@@ -299,7 +300,6 @@ class Journal:
         settings: dict[str, Any],
         outputs: Iterable[Output],
         record: ExposureRecord,
-        warnings: Iterable[str],
     ) -> ExposureRow:
         """Take an exposure to `aligned`: from now on exactly these bytes are sent."""
         with self.transaction():
@@ -315,8 +315,8 @@ class Journal:
                 State.ALIGNED,
                 settings=json.dumps(settings, sort_keys=True),
                 record=record.model_dump_json(),
-                motion_angstrom=record.motion.total_angstrom,
-                warnings=json.dumps(list(warnings)),
+                motion_angstrom=record.figures.get(MOTION_TOTAL),
+                warnings=json.dumps([warning.text for warning in record.warnings]),
                 attempts=0,
             )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -18,13 +20,17 @@ from transfer.upload.file_to_send import FileToSend
 from transfer.upload.sender import Sender
 from transfer.wire.errors import FileCorrupt
 from transfer.wire.exposure_record import (
+    MAX_TEXT,
     AcquisitionRecord,
     ExposureRecord,
     FileReference,
     FileRole,
-    MotionRecord,
+    ProvenanceRecord,
     ShiftsRecord,
+    TimesRecord,
+    WarningRecord,
 )
+from transfer.wire.figures import fit_to_send
 
 
 def outputs_folder(work: Path, exposure: ExposureRow) -> Path:
@@ -63,8 +69,8 @@ def _sealed(work: Path, path: Path, *, role: str, name: str, revision: int) -> O
 
 
 def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: list[Output]) -> ExposureRecord:
-    """Return the record that is published once all outputs are committed."""
-    acquisition = processed.acquisition
+    """Return the record that is published once all outputs are committed; `publish_record` adds the time of sending."""
+    figures, left_out = fit_to_send(processed.figures)
     return ExposureRecord(
         exposure_id=exposure.exposure_id,
         revision=exposure.revision,
@@ -73,24 +79,22 @@ def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: l
         micrograph_pixel_size_angstrom=processed.micrograph_pixel_size_angstrom,
         micrograph_width_px=processed.micrograph_width_px,
         micrograph_height_px=processed.micrograph_height_px,
-        acquisition=AcquisitionRecord.model_validate(
-            {
-                "voltage_kv": acquisition.voltage_kv,
-                "cs_mm": acquisition.cs_mm,
-                "amplitude_contrast": acquisition.amplitude_contrast,
-                "movie_pixel_size_angstrom": acquisition.pixel_size_angstrom,
-                "magnification": acquisition.magnification,
-                "dose_per_frame_e_per_a2": acquisition.dose_per_frame_e_per_a2,
-                "pre_exposure_e_per_a2": acquisition.pre_exposure_e_per_a2 or 0.0,
-                "frame_count": processed.frame_count,
-            }
-        ),
+        acquisition=_acquisition(processed),
         shifts=ShiftsRecord(first_frame=processed.first_frame, y_px=processed.shifts_y_px, x_px=processed.shifts_x_px),
-        motion=MotionRecord(
-            total_angstrom=processed.motion_total_angstrom,
-            early_angstrom=processed.motion_early_angstrom,
-            late_angstrom=processed.motion_late_angstrom,
+        times=TimesRecord(
+            found=datetime.fromtimestamp(exposure.found_at, UTC),
+            finished=datetime.fromtimestamp(exposure.changed_at, UTC),  # its last change of state: to `settled`
+            aligned=datetime.now(UTC),
         ),
+        figures=figures,
+        warnings=(
+            *(
+                WarningRecord(code=each.code, text=each.text[:MAX_TEXT], frame=each.frame)
+                for each in processed.warnings
+            ),
+            *(WarningRecord(code="figure-left-out", text=text) for text in left_out),
+        ),
+        provenance=ProvenanceRecord(software=processed.software),
         files=tuple(
             FileReference(
                 role=FileRole(output.role),
@@ -101,6 +105,24 @@ def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: l
             )
             for output in outputs
         ),
+    )
+
+
+def _acquisition(processed: ProcessedMovie) -> AcquisitionRecord:
+    """Return how the exposure was taken; fields of equal names are passed on without naming each."""
+    known, recording = processed.acquisition, asdict(processed.recording)
+    return AcquisitionRecord.model_validate(
+        {
+            **recording,
+            "voltage_kv": known.voltage_kv,
+            "cs_mm": known.cs_mm,
+            "amplitude_contrast": known.amplitude_contrast,
+            "movie_pixel_size_angstrom": known.pixel_size_angstrom,
+            "magnification": known.magnification,
+            "dose_per_frame_e_per_a2": known.dose_per_frame_e_per_a2,
+            "pre_exposure_e_per_a2": known.pre_exposure_e_per_a2 or 0.0,
+            "frame_count": processed.frame_count,
+        }
     )
 
 
@@ -151,4 +173,5 @@ def publish_record(client: ReceiverClient, session: str, exposure: ExposureRow) 
     """
     if exposure.record is None:
         raise FileCorrupt(f"{exposure.movie}: the journal holds no record of it")
-    client.publish(session, exposure.record)
+    times = exposure.record.times.model_copy(update={"sent": datetime.now(UTC)})
+    client.publish(session, exposure.record.model_copy(update={"times": times}))

@@ -17,6 +17,8 @@ from api.registrars import PublishedExposure, RegistrationOutcome, SessionPlace
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.protocol import RegistrationState, SessionState
 
+_KNOWN_ROLES = frozenset(FileRole)
+
 UNSETTLED = (RegistrationState.PENDING, RegistrationState.FAILED)
 
 
@@ -193,9 +195,9 @@ class Outbox:
         )
         located = {(row.path, row.revision): self._data / row.location for row in connection.execute(query)}
         return {
-            file.role: located[file.path, file.revision]
+            FileRole(file.role): located[file.path, file.revision]
             for file in record.files
-            if (file.path, file.revision) in located
+            if file.role in _KNOWN_ROLES and (file.path, file.revision) in located
         }
 
     def _settle_superseded(self) -> None:

@@ -17,11 +17,18 @@ from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star, write_star
 from transfer.disk import make_file, make_link
 from transfer.wire.exposure_record import ExposureRecord, FileRole
+from transfer.wire.figures import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL
 from transfer.wire.protocol import RegistrationState
 
 STAR = "corrected_micrographs.star"
 OPTICS, MICROGRAPHS = "optics", "micrographs"
 NO_METADATA = "None"
+MOTION = {
+    "rlnAccumMotionTotal": MOTION_TOTAL,
+    "rlnAccumMotionEarly": MOTION_EARLY,
+    "rlnAccumMotionLate": MOTION_LATE,
+}
+"""The figure of each column."""
 
 Row = dict[str, str]
 
@@ -99,9 +106,7 @@ class RelionRegistrar:
             "rlnMicrographName": str(micrograph),
             "rlnMicrographMetadata": metadata,
             "rlnOpticsGroup": "",
-            "rlnAccumMotionTotal": f"{record.motion.total_angstrom:.6f}",
-            "rlnAccumMotionEarly": f"{record.motion.early_angstrom:.6f}",
-            "rlnAccumMotionLate": f"{record.motion.late_angstrom:.6f}",
+            **{label: f"{record.figures.get(name, 0.0):.6f}" for label, name in MOTION.items()},
         }
 
 

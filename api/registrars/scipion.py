@@ -17,7 +17,7 @@ from api.registrars import PublishedExposure, RegistrarUnavailable, Registration
 from api.registrars.float32 import registered_micrograph
 from api.registrars.reader_names import reader_name
 from api.registrars.scipion_bridge import ask, find_installation
-from api.registrars.scipion_journal import SessionJournal
+from api.registrars.scipion_journal import FORMAT, SessionJournal
 from api.registrars.settings import RegistrarSettings
 from transfer.wire.exposure_record import FileRole
 from transfer.wire.protocol import RegistrationState
@@ -62,16 +62,22 @@ class ScipionRegistrar:
         return self._projects / place.name
 
     def check(self) -> None:
-        """Return if Scipion and the plugin answer.
+        """Return if Scipion and the plugin answer, and the plugin reads what this receiver writes.
 
         Raises
         ------
         RegistrarUnavailable
-            They do not.
+            They do not, or it does not.
         """
         self._projects.mkdir(parents=True, exist_ok=True)
         installation = find_installation(self._scipion)
-        ask(installation, {"do": "check"}, log=self._projects / "bridge.log", timeout_s=CHECK_TIMEOUT_S)
+        answer = ask(installation, {"do": "check"}, log=self._projects / "bridge.log", timeout_s=CHECK_TIMEOUT_S)
+        reads = int(answer.get("journal_format", 1))
+        if reads < FORMAT:
+            raise RegistrarUnavailable(
+                f"the Scipion plugin {answer.get('plugin', '')} in {self._scipion} reads the journal's format {reads}, "
+                f"this receiver writes format {FORMAT}: install the plugin of the receiver's version there"
+            )
 
     def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, RegistrationOutcome]:
         """Tell the follower of exposures it has not been told of; return what it has answered.
@@ -165,10 +171,9 @@ class ScipionRegistrar:
             "file": os.path.relpath(micrograph, place.folder),
             "thumbnail": os.path.relpath(thumbnail, place.folder) if thumbnail else None,
             "pixel_size_angstrom": record.micrograph_pixel_size_angstrom,
-            "acquisition": record.acquisition.model_dump(),
+            "acquisition": record.acquisition.model_dump(mode="json"),
             "shifts": _relative_to_first_frame(record.shifts.model_dump()),
-            "motion": record.motion.model_dump(),
-            "ctf": record.ctf.model_dump() if record.ctf else None,
+            "figures": record.figures,
         }
 
 

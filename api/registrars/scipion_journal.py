@@ -16,6 +16,9 @@ from typing import Any
 
 from transfer.disk import is_locked, sync_descriptor, sync_folder
 
+FORMAT = 2
+"""Of the journal's entries; a `session` entry says from where on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -34,6 +37,7 @@ class SessionJournal:
         self._lock_path = folder / "follower.lock"
         self._session = session
         self._seq = 0
+        self._format = 0
         self._told: dict[tuple[str, int], int] = {}
         self._end: int | None = None
         self._answers: dict[tuple[str, int], Answer] = {}
@@ -100,9 +104,14 @@ class SessionJournal:
             for entry in self._healed():
                 self._take_entry(entry)
         if self._seq == 0:
-            self._append([{"type": "session", "session": self._session, "format": 1}])
+            self._append([self._session_entry()])
             sync_folder(self.path.parent)
+        elif self._format < FORMAT:
+            self._append([self._session_entry()])
         self.read_answers()
+
+    def _session_entry(self) -> dict[str, Any]:
+        return {"type": "session", "session": self._session, "format": FORMAT}
 
     def _healed(self) -> Iterator[dict[str, Any]]:
         content = self.path.read_bytes()
@@ -133,7 +142,9 @@ class SessionJournal:
 
     def _take_entry(self, entry: dict[str, Any]) -> None:
         self._seq = entry["seq"]
-        if entry["type"] == "micrograph":
+        if entry["type"] == "session":
+            self._format = entry.get("format", 1)
+        elif entry["type"] == "micrograph":
             self._told[entry["name"], entry["revision"]] = self._seq
         elif entry["type"] in ("end", "reopen"):
             self._end = self._seq if entry["type"] == "end" else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
 from sqlalchemy import Connection, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
@@ -15,7 +17,7 @@ from api.database.tables import add_event, exposure_records, exposures, files, n
 from api.http.openapi import problems
 from api.receiver import Receiver, receiver_of
 from api.routes.sessions import open_projects, session_id_of
-from transfer.wire import protocol
+from transfer.wire import protocol, version_1
 from transfer.wire.errors import (
     BadName,
     BadRequest,
@@ -24,15 +26,39 @@ from transfer.wire.errors import (
     NotFound,
     ReceiverBusy,
     ScopeRejected,
+    TooLarge,
 )
-from transfer.wire.exposure_record import ExposureRecord
+from transfer.wire.exposure_record import MAX_RECORD_BYTES, ExposureRecord
 from transfer.wire.names import check_path, check_session_name
 from transfer.wire.protocol import Exposure, ExposureList, Registration, RegistrationState
+from transfer.wire.versions import NEWEST_PROTOCOL
 
 router = APIRouter(tags=["exposures"])
 
 PAGE = 500
 _UNSAFE_IN_A_NAME = re.compile(r"[^\w.+=@#,()-]|^[.-]")
+
+
+async def _version_of_record(request: Request) -> int:
+    """Return the protocol's version that the record in the body is of; a client expects its answer in the same one.
+
+    Raises
+    ------
+    TooLarge
+        The record is larger than records may be.
+    """
+    body = await request.body()
+    if len(body) > MAX_RECORD_BYTES:
+        raise TooLarge(
+            f"the record has {len(body):,} bytes, a record has at most {MAX_RECORD_BYTES:,}",
+            hint="Align fewer frames, or group them (--group); then publish the exposure's next revision.",
+        )
+    if named := request.headers.get(protocol.H_PROTOCOL):
+        return int(named)
+    try:
+        return 1 if version_1.is_version_1(json.loads(body)) else NEWEST_PROTOCOL
+    except ValueError:
+        return NEWEST_PROTOCOL
 
 
 @router.put(
@@ -41,12 +67,17 @@ _UNSAFE_IN_A_NAME = re.compile(r"[^\w.+=@#,()-]|^[.-]")
     response_model=Exposure,
     responses={
         200: {"model": Exposure, "description": "The same record was published before."},
-        **problems(ScopeRejected, NotFound, BadName, ExposureConflict, FilesMissing),
+        **problems(ScopeRejected, NotFound, BadName, ExposureConflict, FilesMissing, TooLarge),
     },
 )
 def publish_exposure(
-    session: str, exposure_id: UUID, record: ExposureRecord, request: Request, response: Response, token: Bearer
-) -> Exposure:
+    session: str,
+    exposure_id: UUID,
+    record: ExposureRecord,
+    request: Request,
+    token: Bearer,
+    version: Annotated[int, Depends(_version_of_record)],
+) -> Response:
     """Publish an exposure all of whose files are committed, or a new revision of it."""
     check_session_name(session)
     token.permit(session, write=True)
@@ -57,12 +88,14 @@ def publish_exposure(
         with receiver.database.write() as connection:
             session_id = session_id_of(connection, session)
             is_new = _publish(connection, receiver, session_id, record)
-            response.status_code = 201 if is_new else 200
-            return _exposures(connection, exposures.c.session_id == session_id, exposures.c.exposure_id == exposure_id)[
-                0
-            ][1]
+            condition = exposures.c.session_id == session_id, exposures.c.exposure_id == exposure_id
+            ((_, exposure),) = _exposures(connection, *condition)
     except IntegrityError as error:  # another process published it, or took its name, in this very moment
         raise ReceiverBusy("the same exposure or name is being published by another request") from error
+    answer = exposure.model_dump(mode="json")
+    if version == 1:
+        answer["record"] = version_1.downgraded(answer["record"])
+    return JSONResponse(answer, status_code=201 if is_new else 200)
 
 
 def _publish(connection: Connection, receiver: Receiver, session_id: int, record: ExposureRecord) -> bool:
@@ -72,7 +105,7 @@ def _publish(connection: Connection, receiver: Receiver, session_id: int, record
         )
     ).one_or_none()
     newest = row.revision if row else 0
-    if row and record.revision <= newest and _record(connection, row.id, record.revision) == record:
+    if row and record.revision <= newest and _is_same(_kept(connection, row.id, record.revision), record):
         return False
     if record.revision != newest + 1:
         raise ExposureConflict(
@@ -102,13 +135,23 @@ def _publish(connection: Connection, receiver: Receiver, session_id: int, record
     return True
 
 
-def _record(connection: Connection, exposure: int, revision: int) -> ExposureRecord:
-    kept = connection.execute(
+def _kept(connection: Connection, exposure: int, revision: int) -> str:
+    kept: str = connection.execute(
         select(exposure_records.c.record).where(
             exposure_records.c.exposure == exposure, exposure_records.c.revision == revision
         )
     ).scalar_one()
-    return ExposureRecord.model_validate_json(kept)
+    return kept
+
+
+def _is_same(kept: str, record: ExposureRecord) -> bool:
+    """Return whether a kept record describes the same result; its times do not count, a retry is sent later."""
+    values = json.loads(kept)
+    old = ExposureRecord.model_validate(values).model_dump(mode="json", exclude={"times"})
+    new = record.model_dump(mode="json", exclude={"times"})
+    if version_1.is_version_1(values):  # kept by an older receiver, which knew less of it
+        return version_1.downgraded(old) == version_1.downgraded(new)
+    return old == new
 
 
 def _require_files(connection: Connection, session_id: int, record: ExposureRecord) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 from typing import Any
 
@@ -28,7 +27,9 @@ def get_service(request: Request, token: Bearer) -> Service:  # noqa: ARG001 - a
     """Tell what this receiver is and allows."""
     receiver = receiver_of(request)
     return Service(
-        version=importlib.metadata.version("cryoferry"),
+        version=receiver.spoken.software,
+        protocol=receiver.spoken.newest,
+        oldest_protocol=receiver.spoken.oldest,
         max_file_bytes=receiver.settings.max_file_bytes,
         free_bytes=receiver.storage.free_bytes(),
         registrars=receiver.registrar_names,

@@ -23,7 +23,7 @@ from preprocess.outputs.output_names import output_paths, refuse_to_write_over
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.overlapping import pays_on, process_movies
 from preprocess.pipeline.process_movie import process_movie
-from preprocess.results import ProcessedMovie
+from preprocess.results import MOTION_EARLY, MOTION_TOTAL, ProcessedMovie
 
 SOME_FAILED = 3
 
@@ -187,8 +187,8 @@ def _table(done: Sequence[Aligned]) -> Table:
         result = item.result
         table.add_row(
             item.movie.name,
-            f"{result.motion_total_angstrom:.1f}",
-            f"{result.motion_early_angstrom:.1f}",
+            f"{result.figures[MOTION_TOTAL]:.1f}",
+            f"{result.figures[MOTION_EARLY]:.1f}",
             f"{sum(result.seconds.values()):.1f}",
             str(result.file("micrograph")),
         )
@@ -198,4 +198,4 @@ def _table(done: Sequence[Aligned]) -> Table:
 def _remarks(item: Aligned) -> list[str]:
     if isinstance(item.result, PreprocessError):
         return [f"{item.result}; what to do: {item.result.hint}"]
-    return [f"warning: {warning}" for warning in item.result.warnings]
+    return [f"warning: {warning.text}" for warning in item.result.warnings]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preprocess.errors import AcquisitionConflict
@@ -53,7 +52,7 @@ def resolve_acquisition(
     *,
     flags: Acquisition = _NOTHING,
     configured: Acquisition = _NOTHING,
-    sidecars: Iterable[Path] | None = None,
+    sidecars: Sequence[Sidecar] | None = None,
 ) -> Acquisition:
     """Return how a movie was taken: flags, configuration, sidecars, the movie's header, defaults, in this order.
 
@@ -66,7 +65,7 @@ def resolve_acquisition(
     flags, configured
         What the user says, on the command line and in the configuration.
     sidecars
-        The files beside the movie that describe it; None: those found by their names.
+        What the files beside the movie say; None: `read_sidecars(movie)`.
 
     Raises
     ------
@@ -74,7 +73,7 @@ def resolve_acquisition(
         Sidecars and header disagree about the pixel size by more than 1 %, or a sidecar's image is not the movie's, and
         the user does not decide; or the user's total dose and dose per frame contradict. The text names both.
     """
-    found = _read_all(movie, find_sidecars(movie.path) if sidecars is None else sidecars)
+    found = read_sidecars(movie) if sidecars is None else sidecars
     user_says_pixel_size = (flags.pixel_size_angstrom or configured.pixel_size_angstrom) is not None
     levels = [("flag", flags), ("configuration", configured)]
     levels += [(sidecar.source, _from_sidecar(sidecar, movie, user_says_pixel_size)) for sidecar in found]
@@ -92,9 +91,10 @@ def resolve_acquisition(
     return _first_known(with_doses, movie)
 
 
-def _read_all(movie: Movie, paths: Iterable[Path]) -> list[Sidecar]:
+def read_sidecars(movie: Movie) -> list[Sidecar]:
+    """Return what the files beside a movie say about it; one that is cut off is left out and logged."""
     found = []
-    for path in paths:
+    for path in find_sidecars(movie.path):
         try:
             sidecar = read_sidecar(path, movie.path)
         except SidecarUnreadableError as error:

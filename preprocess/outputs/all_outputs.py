@@ -14,23 +14,35 @@ from preprocess.correction.defect_files import is_serialem
 from preprocess.errors import OutputRefused
 from preprocess.exposure.dose import critical_dose_scale
 from preprocess.geometry.field import term_names
+from preprocess.movie_warning import MovieWarning
 from preprocess.outputs import report
+from preprocess.outputs.figures import (
+    DEAD_PIXELS,
+    DEFECT_PIXELS,
+    GAIN_RESIDUAL,
+    HOT_PIXELS,
+    MEAN_COUNTS,
+    MOTION_MODEL_RESIDUAL,
+    MOTION_STANDARD_ERROR,
+    figures_of,
+)
 from preprocess.outputs.motion_plot import motion_png
 from preprocess.outputs.motion_star import MotionStar, motion_star
 from preprocess.outputs.motioncor_logs import full_log, patch_log
 from preprocess.outputs.output_names import output_paths
 from preprocess.outputs.pictures import spectrum_png, thumbnail_png, whole_spectrum
-from preprocess.outputs.relion_motion import relion_motion
+from preprocess.outputs.relion_motion import RelionMotion, relion_motion
 from preprocess.outputs.whole_files import remove_partial_files, write_bytes, write_micrograph
-from preprocess.results import OutputFile, ProcessedMovie
+from preprocess.results import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL, OutputFile, ProcessedMovie
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The files that were written, and all warnings, those of writing among them."""
+    """The files that were written, the figures, and all warnings, those of writing among them."""
 
     files: tuple[OutputFile, ...]
-    warnings: tuple[str, ...]
+    figures: dict[str, float]
+    warnings: tuple[MovieWarning, ...]
 
 
 def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
@@ -60,28 +72,31 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
             )
             for role, image in images.items()
         ]
-        drawn = _texts_and_pictures(computed) | _logs(computed)
+        relion = relion_motion(computed.field)
+        drawn = _texts_and_pictures(computed, relion) | _logs(computed)
         for written in writing:
             written.result()
     warnings = computed.warnings
     too_large = [role for role, image in images.items() if image.beyond_float16]
     if too_large:
         names = ", ".join(paths[role].name for role in too_large)
-        warnings = (*warnings, f"values beyond float16's range: {names} written as float32")
-    drawn["results"] = report.report_text(_sections(computed, warnings)).encode("utf-8")
+        text = f"values beyond float16's range: {names} written as float32"
+        warnings = (*warnings, MovieWarning("beyond-float16", text))
+    figures = figures_of(computed, relion)
+    drawn["results"] = report.report_text(_sections(computed, figures, warnings)).encode("utf-8")
     for role, content in drawn.items():
         write_bytes(paths[role], content)
     for role in paths.keys() - images.keys() - drawn.keys():
         paths[role].unlink(missing_ok=True)
     files = tuple(OutputFile(role=role, path=paths[role]) for role in [*images, *drawn])
-    return Written(files, warnings)
+    return Written(files, figures, warnings)
 
 
-def _texts_and_pictures(computed: ComputedMovie) -> dict[str, bytes]:
+def _texts_and_pictures(computed: ComputedMovie, relion: RelionMotion) -> dict[str, bytes]:
     """Return the content of the other files by role."""
     images, pixel_size = computed.images, computed.micrograph_pixel_size_angstrom
     return {
-        "motion_star": motion_star(_star_content(computed)).encode("utf-8"),
+        "motion_star": motion_star(_star_content(computed, relion)).encode("utf-8"),
         "thumbnail": thumbnail_png(images.boxes, images.height, images.width),
         "spectrum": spectrum_png(whole_spectrum(images.half_spectrum), pixel_size),
         "motion_plot": motion_png(
@@ -105,7 +120,7 @@ def _logs(computed: ComputedMovie) -> dict[str, bytes]:
     return {role: text.encode("ascii") for role, text in logs.items()}
 
 
-def _star_content(computed: ComputedMovie) -> MotionStar:
+def _star_content(computed: ComputedMovie, relion: RelionMotion) -> MotionStar:
     movie, dose, gain, defects = computed.movie, computed.dose, computed.settings.gain, computed.defects
     defects_file = computed.settings.defects.path
     hot = np.union1d(defects.hot, defects.dead)
@@ -127,12 +142,12 @@ def _star_content(computed: ComputedMovie) -> MotionStar:
         voltage_kv=computed.acquisition.voltage_kv,
         hardware_frames_per_frame=movie.hardware_frames_per_frame if movie.format == "eer" else None,
         eer_upsampling=computed.settings.eer.upsampling,
-        motion=relion_motion(computed.field),
+        motion=relion,
         hot_pixels=np.stack(np.divmod(hot, movie.width), 1),
     )
 
 
-def _sections(computed: ComputedMovie, warnings: tuple[str, ...]) -> dict[str, Any]:
+def _sections(computed: ComputedMovie, figures: dict[str, float], warnings: tuple[MovieWarning, ...]) -> dict[str, Any]:
     shifts = computed.motion.shifts - computed.motion.shifts[0]
     fit = computed.gain_fit
     return {
@@ -153,23 +168,25 @@ def _sections(computed: ComputedMovie, warnings: tuple[str, ...]) -> dict[str, A
             "last_frame": computed.used.stop,
             "shifts_y_px": shifts[:, 0].tolist(),
             "shifts_x_px": shifts[:, 1].tolist(),
-            "standard_error_px": float(np.median(computed.motion.standard_errors)),
+            "standard_error_px": figures[MOTION_STANDARD_ERROR],
             "steps": computed.motion.steps,
             "converged": computed.motion.converged,
-            **asdict(computed.accumulated),
+            "total_angstrom": figures[MOTION_TOTAL],
+            "early_angstrom": figures[MOTION_EARLY],
+            "late_angstrom": figures[MOTION_LATE],
             "local": _local_section(computed),
-            "relion_model_residual_rms_px": relion_motion(computed.field).residual_rms_px,
+            "relion_model_residual_rms_px": figures[MOTION_MODEL_RESIDUAL],
         },
         "quality": {
-            "mean_counts_per_px_per_frame": computed.mean_counts,
-            "hot_pixels": len(computed.defects.hot),
-            "dead_pixels": len(computed.defects.dead),
+            "mean_counts_per_px_per_frame": figures[MEAN_COUNTS],
+            "hot_pixels": int(figures[HOT_PIXELS]),
+            "dead_pixels": int(figures[DEAD_PIXELS]),
             "listed_defect_pixels": len(computed.defects.listed),
-            "defect_pixels": len(computed.defects.pixels),
-            "residual_gain_correlation": None if fit is None else fit.residual_gain_correlation,
+            "defect_pixels": int(figures[DEFECT_PIXELS]),
+            "residual_gain_correlation": figures.get(GAIN_RESIDUAL),
             "gain_fit": None if fit is None else asdict(fit),
         },
-        "warnings": list(warnings),
+        "warnings": [warning.text for warning in warnings],
     }
 
 
@@ -214,11 +231,11 @@ def processed_movie(computed: ComputedMovie, written: Written, seconds: dict[str
         first_frame=computed.used.start + 1,
         shifts_y_px=tuple(shifts[:, 0].tolist()),
         shifts_x_px=tuple(shifts[:, 1].tolist()),
-        motion_total_angstrom=computed.accumulated.total_angstrom,
-        motion_early_angstrom=computed.accumulated.early_angstrom,
-        motion_late_angstrom=computed.accumulated.late_angstrom,
+        figures=written.figures,
         files=written.files,
         seconds=dict(seconds),
         device=computed.device,
+        software=report.software_label(),
         warnings=written.warnings,
+        recording=computed.recording,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preprocess.outputs.whole_files import write_text
-from preprocess.results import ProcessedMovie
+from preprocess.results import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL, ProcessedMovie
 
 FILE_NAME = "corrected_micrographs.star"
 FILES = {
@@ -38,9 +38,9 @@ def write_micrographs_star(path: Path, results: Sequence[ProcessedMovie]) -> Non
             {name: _quoted(str(file)) for name, file in files.items()}
             | {
                 "rlnOpticsGroup": group["rlnOpticsGroup"],
-                "rlnAccumMotionTotal": f"{result.motion_total_angstrom:.6f}",
-                "rlnAccumMotionEarly": f"{result.motion_early_angstrom:.6f}",
-                "rlnAccumMotionLate": f"{result.motion_late_angstrom:.6f}",
+                "rlnAccumMotionTotal": f"{result.figures[MOTION_TOTAL]:.6f}",
+                "rlnAccumMotionEarly": f"{result.figures[MOTION_EARLY]:.6f}",
+                "rlnAccumMotionLate": f"{result.figures[MOTION_LATE]:.6f}",
             }
         )
     write_text(path, _table("optics", list(groups.values())) + _table("micrographs", micrographs))

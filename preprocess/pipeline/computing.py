@@ -11,6 +11,7 @@ from preprocess.computed_movie import ComputedMovie, Micrographs
 from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.geometry.accumulated_motion import accumulated_motion
 from preprocess.geometry.field import DisplacementField
+from preprocess.movie_warning import MovieWarning
 from preprocess.pipeline.holding import HeldMovie
 from preprocess.pipeline.preparing import PreparedMovie
 from preprocess.pipeline.stage_timer import StageTimer
@@ -43,6 +44,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
         used=prepared.used,
         settings=prepared.settings,
         acquisition=prepared.acquisition,
+        recording=prepared.recording,
         dose=dose,
         pixel_size_angstrom=prepared.pixel_size_angstrom,
         weights=prepared.weights,
@@ -57,7 +59,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
         device=backend.name,
         warnings=(
             *prepared.warnings,
-            *movie.remarks,
+            *(MovieWarning("frames-left-out", remark) for remark in movie.remarks),
             *_warnings(len(prepared.used), held, motion.whole, dose),
         ),
     )
@@ -94,28 +96,34 @@ def _images(prepared: PreparedMovie, held: HeldMovie, backend: Backend, field: D
     )
 
 
-def _warnings(frame_count: int, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[str]:
-    found = list(held.remarks)
+def _warnings(
+    frame_count: int, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None
+) -> list[MovieWarning]:
+    found = [MovieWarning("decoded-on-cpu", remark) for remark in held.remarks]
     if held.gain_fit is not None and held.gain_fit.warning is not None:
-        found.append(held.gain_fit.warning)
+        found.append(MovieWarning("gain-does-not-fit", held.gain_fit.warning))
     if frame_count == 1:
-        found.append("one frame: nothing to align, passed through")
+        found.append(MovieWarning("one-frame", "one frame: nothing to align, passed through"))
     elif frame_count == 2:
-        found.append("two frames: aligned to each other, with nothing to check them by")
+        text = "two frames: aligned to each other, with nothing to check them by"
+        found.append(MovieWarning("two-frames", text))
     if frame_count > 1:
         found += _doubts(motion)
     if dose is None:
-        found.append("the dose is unknown: early motion (until 4 e/Å²) is not told from late")
+        text = "the dose is unknown: early motion (until 4 e/Å²) is not told from late"
+        found.append(MovieWarning("dose-unknown", text))
     return found
 
 
-def _doubts(motion: WholeFrameMotion) -> list[str]:
+def _doubts(motion: WholeFrameMotion) -> list[MovieWarning]:
     if not motion.has_signal:
-        return ["the frames share nothing that stands out from noise: their shifts mean little"]
+        text = "the frames share nothing that stands out from noise: their shifts mean little"
+        return [MovieWarning("no-signal", text)]
     doubts = []
     typical = float(np.median(motion.standard_errors))
     if typical > UNSURE_PX:
-        doubts.append(f"faint movie: noise alone moves each shift by about {typical:.2g} px")
+        text = f"faint movie: noise alone moves each shift by about {typical:.2g} px"
+        doubts.append(MovieWarning("faint", text))
     if not motion.converged:
-        doubts.append(f"alignment did not settle in {motion.steps} steps")
+        doubts.append(MovieWarning("not-converged", f"alignment did not settle in {motion.steps} steps"))
     return doubts

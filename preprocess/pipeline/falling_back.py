@@ -7,6 +7,7 @@ import threading
 import traceback
 
 from preprocess.errors import DeviceError, DeviceLacksFeature, DeviceOutOfMemory, PreprocessError
+from preprocess.movie_warning import MovieWarning
 
 CANNOT = (DeviceOutOfMemory, DeviceLacksFeature)
 """Errors that say nothing against the movie: another device may well align it."""
@@ -21,7 +22,7 @@ class SaidOnce:
         self._kinds: set[type[DeviceError]] = set()
         self._lock = threading.Lock()
 
-    def warnings(self, movie_name: str, reason: DeviceError) -> tuple[str, ...]:
+    def warnings(self, movie_name: str, reason: DeviceError) -> tuple[MovieWarning, ...]:
         """Return the warning that the CPU aligns a movie, and log it; nothing if that kind has been said."""
         with self._lock:
             if type(reason) in self._kinds:
@@ -30,7 +31,7 @@ class SaidOnce:
         detail = str(reason).removeprefix(f"{movie_name}: ")
         text = f"aligned by the CPU, as every movie will be that the device cannot align (said once): {detail}"
         _log.warning("%s: %s", movie_name, text)
-        return (text,)
+        return (MovieWarning("aligned-on-cpu", text),)
 
 
 SAID = SaidOnce()

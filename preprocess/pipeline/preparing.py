@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocess.alignment.whole_frame import estimation_bin
-from preprocess.exposure.acquisition import Acquisition, resolve_acquisition
+from preprocess.exposure.acquisition import Acquisition, read_sidecars, resolve_acquisition
 from preprocess.exposure.dose import DoseWeights, critical_dose_scale, low_rank_weights, plain_weights
 from preprocess.exposure.exposure_dose import ExposureDose, exposure_dose, require_for_weighting, require_pixel_size
 from preprocess.exposure.grouping import FrameGroups, used_frames
+from preprocess.movie_warning import MovieWarning
 from preprocess.movies import Movie, open_movie
 from preprocess.outputs.output_names import output_paths, refuse_to_write_over
 from preprocess.settings import AlignmentSettings
+from preprocess.sidecars import Recording, first_known, recording_by_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,19 +29,20 @@ class PreparedMovie:
         How they are added up to estimate motion.
     weights : DoseWeights
         Of the micrograph's frames.
-    warnings : tuple[str, ...]
+    warnings : tuple[MovieWarning, ...]
         What a person should know already.
     """
 
     movie: Movie
     settings: AlignmentSettings
     acquisition: Acquisition
+    recording: Recording
     pixel_size_angstrom: float
     used: range
     groups: FrameGroups
     dose: ExposureDose | None
     weights: DoseWeights
-    warnings: tuple[str, ...]
+    warnings: tuple[MovieWarning, ...]
 
     @property
     def sum_count(self) -> int:
@@ -67,7 +70,8 @@ def prepare_movie(
         if source is not None:
             refuse_to_write_over(source, output_paths(movie_path, out_dir).values())
     movie = open_movie(movie_path, settings.eer, threads=settings.threads)
-    known = resolve_acquisition(movie, flags=acquisition, configured=configured)
+    sidecars = read_sidecars(movie)
+    known = resolve_acquisition(movie, flags=acquisition, configured=configured, sidecars=sidecars)
     pixel_size = require_pixel_size(known)
     used = used_frames(settings.frames, movie.frame_count)
     groups = FrameGroups.of(len(used), settings.frames.group)
@@ -77,6 +81,7 @@ def prepare_movie(
         movie=movie,
         settings=settings,
         acquisition=known,
+        recording=first_known([*(sidecar.recording for sidecar in sidecars), recording_by_name(movie_path)]),
         pixel_size_angstrom=pixel_size,
         used=used,
         groups=groups,
@@ -88,15 +93,16 @@ def prepare_movie(
 
 def _weights(
     frame_count: int, settings: AlignmentSettings, known: Acquisition, dose: ExposureDose | None, pixel_size: float
-) -> tuple[DoseWeights, tuple[str, ...]]:
+) -> tuple[DoseWeights, tuple[MovieWarning, ...]]:
     if not settings.dose_weighting:
         return plain_weights(frame_count), ()
     dose, voltage = require_for_weighting(known, dose)
     scale, interpolated = critical_dose_scale(voltage)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[MovieWarning, ...] = ()
     if interpolated:
-        warnings = (
+        text = (
             f"dose weighting at {voltage:g} kV is nobody's standard: critical dose scaled by {scale:.3g}, "
-            "interpolated between those of 100, 200 and 300 kV",
+            "interpolated between those of 100, 200 and 300 kV"
         )
+        warnings = (MovieWarning("voltage-interpolated", text),)
     return low_rank_weights(dose.after_frame, pixel_size, voltage), warnings

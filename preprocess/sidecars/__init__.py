@@ -6,9 +6,18 @@ from pathlib import Path
 
 from preprocess.sidecars.epu import read_epu_xml
 from preprocess.sidecars.mdoc import read_mdoc
+from preprocess.sidecars.recording import Recording, first_known, recording_by_name
 from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError
 
-__all__ = ["Sidecar", "SidecarUnreadableError", "find_sidecars", "read_sidecar"]
+__all__ = [
+    "Recording",
+    "Sidecar",
+    "SidecarUnreadableError",
+    "find_sidecars",
+    "first_known",
+    "read_sidecar",
+    "recording_by_name",
+]
 
 _EPU_ENDINGS = ("_fractions", "_eer")
 """What EPU adds to an exposure's stem for the movie, in lower case (its case varies); the XML has the bare stem."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from preprocess.sidecars.recording import Recording
 from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError, number, positive
 
 _CAMERA = "{*}microscopeData/{*}acquisition/{*}camera"
+_POSITION = "{*}microscopeData/{*}stage/{*}Position"
+_BEAM_SHIFT = "{*}microscopeData/{*}optics/{*}BeamShift"
 
 
 def read_epu_xml(path: Path) -> Sidecar | None:
@@ -39,7 +44,29 @@ def read_epu_xml(path: Path) -> Sidecar | None:
         total_dose_e_per_a2=_total_dose(custom),
         defocus_angstrom=_underfocus_angstrom(custom),
         frame_count=_frame_count(root),
+        recording=_recording(root),
     )
+
+
+def _recording(root: ET.Element) -> Recording:
+    """Return when and where: the stage in metres and radians, the beam shift as it is written."""
+    stage = {axis: number(root.findtext(f"{_POSITION}/{{*}}{axis}")) for axis in "XYA"}
+    beam = {axis: number(root.findtext(f"{_BEAM_SHIFT}/{{*}}_{axis}")) for axis in "xy"}
+    return Recording(
+        shutter_time=_time(root.findtext("{*}microscopeData/{*}acquisition/{*}acquisitionDateTime")),
+        stage_x_um=None if stage["X"] is None else stage["X"] * 1e6,
+        stage_y_um=None if stage["Y"] is None else stage["Y"] * 1e6,
+        tilt_angle_degrees=None if stage["A"] is None else math.degrees(stage["A"]),
+        beam_shift_x=beam["x"],
+        beam_shift_y=beam["y"],
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
 
 
 def _entries(dictionary: ET.Element | None) -> dict[str, str]:

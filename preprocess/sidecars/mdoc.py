@@ -6,10 +6,15 @@ not known is left alone.
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from pathlib import Path, PureWindowsPath
 
+from preprocess.sidecars.recording import Recording
 from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError, number, positive
 
+_TIME = re.compile(r"(\d\d)-([A-Za-z]{3})-(\d\d|\d{4})\s+(\d\d):(\d\d):(\d\d)", re.ASCII)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MOST_FRAMES = 100_000
 """More than any movie has: a larger count is no count."""
 
@@ -44,7 +49,42 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
         frame_doses_e_per_a2=None if equal or not doses else doses,
         defocus_angstrom=_underfocus_angstrom(values),
         frame_count=int(frames) if frames else None,
+        recording=_recording(values, tilt_series=head.get("ImageFile")),
     )
+
+
+def _recording(values: dict[str, str], tilt_series: str | None) -> Recording:
+    """Return when and where; `tilt_series` is the file that the tilt series is written to, if there is one."""
+    stage, shift = _pair(values.get("StagePosition")), _pair(values.get("ImageShift"))
+    return Recording(
+        shutter_time=_time(values.get("DateTime")),
+        stage_x_um=stage[0],
+        stage_y_um=stage[1],
+        tilt_angle_degrees=number(values.get("TiltAngle")),
+        tilt_series=PureWindowsPath(tilt_series).stem if tilt_series else None,
+        image_shift_x_um=shift[0],
+        image_shift_y_um=shift[1],
+    )
+
+
+def _pair(text: str | None) -> tuple[float | None, float | None]:
+    numbers = [number(part) for part in (text or "").split()]
+    return (numbers[0], numbers[1]) if len(numbers) == 2 else (None, None)
+
+
+def _time(text: str | None) -> datetime | None:
+    """Return the time of `08-Oct-21  07:39:08` or `08-Oct-2021  07:39:08`; the months are English everywhere."""
+    found = _TIME.fullmatch((text or "").strip())
+    if not found:
+        return None
+    day, month, year, hour, minute, second = found.groups()
+    try:
+        century = 2000 if len(year) == 2 else 0
+        return datetime(
+            century + int(year), _MONTHS.index(month.capitalize()) + 1, int(day), int(hour), int(minute), int(second)
+        )  # SerialEM writes no time zone
+    except ValueError:
+        return None
 
 
 def _parse(text: str) -> tuple[dict[str, str], list[dict[str, str]]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from preprocess.sidecars.recording import Recording
 
 
 class SidecarUnreadableError(ValueError):
@@ -33,6 +35,7 @@ class Sidecar:
     frame_doses_e_per_a2: tuple[float, ...] | None = None
     defocus_angstrom: float | None = None
     frame_count: int | None = None
+    recording: Recording = field(default_factory=Recording)
 
 
 def positive(text: str | None, scale: float = 1.0) -> float | None:

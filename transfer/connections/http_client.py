@@ -25,6 +25,7 @@ from transfer.wire.errors import (
     ProtocolMismatch,
     SourceUnreadable,
     TransferError,
+    VersionMismatch,
 )
 from transfer.wire.problems import error_of
 
@@ -77,12 +78,16 @@ class HttpClient:
     ----------
     congestion_control
         The TCP congestion control of the first connection. None before the first answer, and if it is unknown.
+    protocol_version
+        The version that client and receiver agreed on, which requests name. None before that, and again when the
+        receiver answers that it does not speak it: it was replaced by another version.
     """
 
     def __init__(
         self, url: httpx.URL, headers: Mapping[str, str], tls: ssl.SSLContext | None, timeout_s: float
     ) -> None:
         self.congestion_control: str | None = None
+        self.protocol_version: int | None = None
         self._url = url
         self._http = httpx.Client(
             base_url=url,
@@ -149,14 +154,20 @@ class HttpClient:
         ------
         TransferError
         """
+        named = dict(headers or {})
+        if self.protocol_version is not None and target != protocol.SERVICE:
+            named[protocol.H_PROTOCOL] = str(self.protocol_version)
         try:
-            answer = self._http.request(method, target, content=content, headers=headers, params=params)
+            answer = self._http.request(method, target, content=content, headers=named, params=params)
         except httpx.RequestError as error:
             raise self._lost(method, target, error) from error
         if self.congestion_control is None:
             self.congestion_control = _congestion_control(answer)
         if not answer.is_success:
-            raise _refusal(answer)
+            refusal = _refusal(answer)
+            if isinstance(refusal, VersionMismatch):
+                self.protocol_version = None
+            raise refusal
         return answer
 
     @contextmanager

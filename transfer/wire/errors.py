@@ -24,6 +24,7 @@
     - TooLarge                413
     - UnsupportedCoding       415
     - BadRange                416
+    - VersionMismatch         400
     - SourceChanged
     - SourceUnreadable
     - ProtocolMismatch
@@ -251,6 +252,14 @@ class BadRange(PermanentError):
     slug = "bad-range"
     status: ClassVar[int | None] = 416
     hint = "Begin the range at the first byte of a chunk, and end it at the last byte of a chunk."
+
+
+class VersionMismatch(PermanentError):
+    """Client and receiver have no version of the protocol in common."""
+
+    slug = "version-mismatch"
+    exit_code = 7
+    hint = "Upgrade cryoferry on the machine that has the older version."
 
 
 class SourceChanged(PermanentError):

@@ -1,13 +1,29 @@
-"""The record of an exposure: what the agent publishes and the receiver keeps."""
+"""The record of an exposure: what the agent publishes and the receiver keeps.
+
+A record has at most `MAX_RECORD_BYTES`. A reader ignores fields that it does not know, and keeps figures that it does
+not know: a newer agent may send more. Records of the protocol's version 1 are read too (`transfer.wire.version_1`).
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field, FiniteFloat, StringConstraints, model_validator
 
+from transfer.wire import version_1
 from transfer.wire.receipt import MAX_REVISION, Record
+
+MAX_RECORD_BYTES = 256_000
+"""The largest record that a receiver takes, as JSON."""
+MAX_TEXT = 2000
+"""Characters of a warning."""
+
+FigureName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,79}$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,79}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class FileRole(StrEnum):
@@ -29,71 +45,101 @@ class FileRole(StrEnum):
 class FileReference(Record):
     """One file of an exposure, as it was committed."""
 
-    role: FileRole
+    role: Word = Field(description="a FileRole; a newer agent may send others", examples=list(FileRole))
     path: str = Field(description="relative to the session's files")
     revision: int = Field(ge=1, le=MAX_REVISION)
     size_bytes: int = Field(ge=0)
-    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    digest: Digest
 
 
 class AcquisitionRecord(Record):
-    """How the exposure was taken; None where nobody knows."""
+    """How, when and where the exposure was taken. None: unknown."""
 
-    voltage_kv: float = Field(gt=0)
-    cs_mm: float = Field(ge=0)
-    amplitude_contrast: float = Field(ge=0, le=1)
-    movie_pixel_size_angstrom: float = Field(gt=0, description="of the movie as recorded")
-    magnification: float | None = None
-    dose_per_frame_e_per_a2: float | None = None
-    pre_exposure_e_per_a2: float = 0.0
+    voltage_kv: FiniteFloat = Field(gt=0)
+    cs_mm: FiniteFloat = Field(ge=0)
+    amplitude_contrast: FiniteFloat = Field(ge=0, le=1)
+    movie_pixel_size_angstrom: FiniteFloat = Field(gt=0, description="of the movie as recorded")
+    magnification: FiniteFloat | None = None
+    dose_per_frame_e_per_a2: FiniteFloat | None = None
+    pre_exposure_e_per_a2: FiniteFloat = 0.0
     frame_count: int = Field(ge=1)
+    shutter_time: datetime | None = Field(
+        default=None, description="by the microscope's clock; without a time zone where the microscope writes none"
+    )
+    stage_x_um: FiniteFloat | None = None
+    stage_y_um: FiniteFloat | None = None
+    tilt_angle_degrees: FiniteFloat | None = None
+    tilt_series: str | None = Field(default=None, max_length=200, description="name of the tilt series")
+    grid_square: str | None = Field(default=None, max_length=200)
+    foil_hole: str | None = Field(default=None, max_length=200)
+    image_shift_x_um: FiniteFloat | None = None
+    image_shift_y_um: FiniteFloat | None = None
+    beam_shift_x: FiniteFloat | None = Field(default=None, description="in EPU's own unit")
+    beam_shift_y: FiniteFloat | None = Field(default=None, description="in EPU's own unit")
+    optics_group: str | None = Field(default=None, max_length=200)
 
 
 class ShiftsRecord(Record):
     """Where the content of each aligned frame lies relative to the first, in px of the movie as recorded, (y, x)."""
 
     first_frame: int = Field(ge=1, description="number of the first aligned frame, from 1")
-    y_px: tuple[float, ...]
-    x_px: tuple[float, ...]
+    y_px: tuple[FiniteFloat, ...]
+    x_px: tuple[FiniteFloat, ...]
 
 
-class MotionRecord(Record):
-    """Accumulated motion in Å: the sum of frame-to-frame distances, split at 4 e/Å²."""
+class TimesRecord(Record):
+    """When the agent took each step, by the clock of the agent's machine. None: unknown."""
 
-    total_angstrom: float = Field(ge=0)
-    early_angstrom: float = Field(ge=0)
-    late_angstrom: float = Field(ge=0)
+    found: AwareDatetime | None = None
+    finished: AwareDatetime | None = Field(default=None, description="the movie was found not to grow any more")
+    aligned: AwareDatetime | None = None
+    sent: AwareDatetime | None = Field(default=None, description="all files were committed")
 
 
-class CtfRecord(Record):
-    """A fitted contrast transfer function."""
+class WarningRecord(Record):
+    """What a person should know about the exposure."""
 
-    defocus_u_angstrom: float
-    defocus_v_angstrom: float
-    astigmatism_angle_degrees: float
-    resolution_angstrom: float | None = None
-    fit_quality: float | None = None
-    phase_shift_degrees: float = 0.0
+    code: Word = Field(description="the kind of warning, for programs")
+    text: str = Field(max_length=MAX_TEXT)
+    frame: int | None = Field(default=None, ge=1, description="number of the frame that it is about, from 1")
+
+
+class ProvenanceRecord(Record):
+    """What the result was made from, and by what. None: unknown. Digests are BLAKE3 over the whole file."""
+
+    software: str = Field(max_length=200)
+    movie_digest: Digest | None = None
+    gain_digest: Digest | None = None
+    settings_digest: Digest | None = None
 
 
 class ExposureRecord(Record):
-    """One processed exposure: its figures, and the files that hold its results.
+    """One processed exposure: how it was taken, its figures, and the files that hold its results.
 
     `revision` counts the exposure's processings from 1; a record of a higher revision supersedes the older one.
     """
 
     exposure_id: UUID
-    revision: int = Field(default=1, ge=1)
+    revision: int = Field(default=1, ge=1, le=MAX_REVISION)
     movie: str = Field(description="the movie's path relative to the session's source")
     label: str = Field(description="the movie's stem; not unique")
-    micrograph_pixel_size_angstrom: float = Field(gt=0)
+    micrograph_pixel_size_angstrom: FiniteFloat = Field(gt=0)
     micrograph_width_px: int = Field(gt=0)
     micrograph_height_px: int = Field(gt=0)
     acquisition: AcquisitionRecord
     shifts: ShiftsRecord
-    motion: MotionRecord
-    ctf: CtfRecord | None = None
+    times: TimesRecord = TimesRecord()
+    figures: dict[FigureName, FiniteFloat] = Field(
+        default_factory=dict, description="numbers about the exposure by name; transfer/wire/figures.py defines them"
+    )
+    warnings: tuple[WarningRecord, ...] = ()
+    provenance: ProvenanceRecord | None = None
     files: tuple[FileReference, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_version_1(cls, values: Any) -> Any:
+        return version_1.upgraded(values)
 
     def file(self, role: FileRole) -> FileReference | None:
         """Return the exposure's file of that role, if it has one."""

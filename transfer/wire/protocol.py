@@ -28,10 +28,12 @@ that is not 2xx is problem JSON, see `transfer.wire.problems`.
 | `PUT …/exposures/{exposure_id}`, an `ExposureRecord` | 201 `Exposure`; the same record again 200 |
 | … it names files that are not committed | 409 files-missing, with these `files` |
 | … another record, and not the next revision | 409 exposure-conflict |
+| … a record of more than 256,000 bytes | 413 too-large |
 | `PUT …/agents/{agent}`, an `AgentStatus` | 200 `AgentRequests`; only the last report is kept |
 | … it has more than 16 kB | 413 too-large |
 | `POST …/agents/{agent}/requests`, a `NewRequest` | 201 `RequestStatus`; the same while it is open 200 |
 | … too many agents in this session, or open requests to this agent | 409 limit-reached |
+| any, with a `Cryoferry-Protocol` that the receiver does not speak | 400 version-mismatch |
 | a list | `?after=` the `next` of the page before (events: the last known number), and `?limit=` |
 | any, temporarily: no space 507 · disk error 500 · same bytes being received 503 · client silent 408 | `Retry-After` |
 """
@@ -47,6 +49,7 @@ from pydantic import AwareDatetime, Field
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.receipt import MAX_REVISION, Receipt, Record
+from transfer.wire.versions import SpokenVersions
 
 UPLOAD = "/v1/uploads/{upload_id}"
 UPLOAD_CONTENT = "/v1/uploads/{upload_id}/content"
@@ -77,6 +80,8 @@ H_UPLOAD_COMPLETE = "Upload-Complete"
 H_UPLOAD_LENGTH = "Upload-Length"  # the length of the file; the body is shorter if it is compressed
 H_UPLOAD_LIMIT = "Upload-Limit"
 H_RETRY_AFTER = "Retry-After"
+H_PROTOCOL = "Cryoferry-Protocol"
+"""The version that client and receiver agreed on; a request without it is judged by its content."""
 
 ZSTD = "zstd"
 """The one Content-Encoding that bodies with chunks or files may have."""
@@ -207,15 +212,22 @@ class EventList(Record):
 
 
 class Service(Record):
-    """What this receiver is and allows."""
+    """What this receiver is and allows. Every version of the protocol has its first four members."""
 
     name: str = "cryoferry"
-    version: str
-    protocol: int = 1
+    version: str = Field(description="of the receiver's software")
+    protocol: int = Field(description="the newest version of the protocol that the receiver speaks")
+    oldest_protocol: int | None = Field(default=None, description="the oldest one; null: the same as `protocol`")
     chunk_bytes: int = CHUNK_BYTES
     max_file_bytes: int
     free_bytes: int
     registrars: tuple[str, ...]
+
+    @property
+    def spoken(self) -> SpokenVersions:
+        """Return which versions of the protocol the receiver speaks."""
+        oldest = self.protocol if self.oldest_protocol is None else self.oldest_protocol
+        return SpokenVersions(self.version, oldest, self.protocol)
 
 
 class Health(Record):

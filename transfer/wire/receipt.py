@@ -8,9 +8,9 @@ MAX_REVISION = 2**31 - 1
 
 
 class Record(BaseModel):
-    """Immutable data that travels, of exactly the named fields."""
+    """Immutable data that travels. A reader ignores fields that it does not know: a newer version may send more."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Receipt(Record):

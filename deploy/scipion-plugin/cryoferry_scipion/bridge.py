@@ -2,7 +2,8 @@
 
 A JSON object on stdin, a JSON object as the last line on stdout. Every request may be repeated.
 
-* `{"do": "check"}`: is this Scipion usable? Answers with its versions.
+* `{"do": "check"}`: is this Scipion usable? Answers with its versions, and with the newest
+  `journal_format` that the plugin reads.
 * `{"do": "ensure", "project": DIR, "session": NAME, "journal": PATH}`: make the project if there is none, and see
   to it that a follower of that journal runs in it. One that its user stopped in Scipion stays stopped.
 
@@ -188,9 +189,16 @@ def check():
     import pyworkflow
 
     from . import __version__
+    from .journal import FORMAT
 
     (pyworkflow.Config.getDomain() or pwem.Domain).findClass("ProtCryoferryFollow")
-    return {"ok": True, "pyworkflow": pyworkflow.__version__, "pwem": pwem.__version__, "plugin": __version__}
+    return {
+        "ok": True,
+        "pyworkflow": pyworkflow.__version__,
+        "pwem": pwem.__version__,
+        "plugin": __version__,
+        "journal_format": FORMAT,
+    }
 
 
 def answer(request):

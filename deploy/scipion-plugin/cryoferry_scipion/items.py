@@ -10,6 +10,8 @@ import shutil
 from pwem.objects import Acquisition, CTFModel, Image, Micrograph, MovieAlignment
 from pyworkflow.object import Float, Integer, String
 
+from .journal import figures_of
+
 
 class EntryRejected(Exception):
     """This journal entry cannot be registered."""
@@ -78,10 +80,10 @@ def make_micrograph(entry, folder, extra):
     micrograph.setMicName(name)
     micrograph.setSamplingRate(entry["pixel_size_angstrom"])
     micrograph.setAcquisition(make_acquisition(entry))
-    motion = entry["motion"]
-    micrograph._rlnAccumMotionTotal = Float(motion["total_angstrom"])
-    micrograph._rlnAccumMotionEarly = Float(motion["early_angstrom"])
-    micrograph._rlnAccumMotionLate = Float(motion["late_angstrom"])
+    figures = figures_of(entry)
+    micrograph._rlnAccumMotionTotal = Float(figures.get("motion_total_angstrom"))
+    micrograph._rlnAccumMotionEarly = Float(figures.get("motion_early_angstrom"))
+    micrograph._rlnAccumMotionLate = Float(figures.get("motion_late_angstrom"))
     shifts = entry["shifts"]
     first = shifts["first_frame"]
     micrograph._alignment = MovieAlignment(
@@ -101,12 +103,14 @@ def make_micrograph(entry, folder, extra):
 
 def make_ctf(entry, micrograph):
     """Return the `CTFModel` (Å, degrees) of an entry that has one; it carries its micrograph's id."""
-    known = entry["ctf"]
+    figures = figures_of(entry)
     ctf = CTFModel()
     ctf.setObjId(micrograph.getObjId())
-    ctf.setStandardDefocus(known["defocus_u_angstrom"], known["defocus_v_angstrom"], known["astigmatism_angle_degrees"])
-    ctf.setResolution(known.get("resolution_angstrom"))
-    ctf.setFitQuality(known.get("fit_quality"))
-    ctf.setPhaseShift(known.get("phase_shift_degrees") or 0.0)
+    ctf.setStandardDefocus(
+        figures["ctf_defocus_u_angstrom"], figures["ctf_defocus_v_angstrom"], figures["ctf_astigmatism_angle_degrees"]
+    )
+    ctf.setResolution(figures.get("ctf_resolution_angstrom"))
+    ctf.setFitQuality(figures.get("ctf_fit_quality"))
+    ctf.setPhaseShift(figures.get("ctf_phase_shift_degrees") or 0.0)
     ctf.setMicrograph(micrograph)
     return ctf

@@ -2,17 +2,64 @@
 
 `journal.jsonl`, by the receiver, each line with `seq` (1, 2, …) and `type`:
 
-* `session`: `session` (its name)
+* `session`: `session` (its name), `format` (of the entries that follow)
 * `micrograph`: `name` (unique), `revision`, `exposure_id`, `movie`, `digest`, `file` and `thumbnail` (relative to the
-  folder above the journal's), `pixel_size_angstrom`, `acquisition`, `shifts`, `motion`, `ctf` (or null)
+  folder above the journal's), `pixel_size_angstrom`, `acquisition`, `shifts`, `figures` (name to number)
 * `end`: no more is expected; `reopen`: more is expected after all
 
 `acknowledged.jsonl`, by the follower, after its set is committed: `{"seq", "name", "revision"}` a micrograph, with
 `error` when it could not be registered; `{"seq", "type": "end"}` when the sets are closed.
+
+Format 1 had `motion` and `ctf` instead of `figures`; `figures_of` reads both. Entries of both formats may stand in one
+journal.
 """
 
 import json
 import os
+
+FORMAT = 2
+"""The newest format of the journal that this plugin reads."""
+
+_MOTION = {
+    "total_angstrom": "motion_total_angstrom",
+    "early_angstrom": "motion_early_angstrom",
+    "late_angstrom": "motion_late_angstrom",
+}
+_CTF = {
+    "defocus_u_angstrom": "ctf_defocus_u_angstrom",
+    "defocus_v_angstrom": "ctf_defocus_v_angstrom",
+    "astigmatism_angle_degrees": "ctf_astigmatism_angle_degrees",
+    "resolution_angstrom": "ctf_resolution_angstrom",
+    "fit_quality": "ctf_fit_quality",
+    "phase_shift_degrees": "ctf_phase_shift_degrees",
+}
+
+
+def figures_of(entry):
+    """Return the figures of a `micrograph` entry by name."""
+    if "figures" in entry:
+        return entry["figures"]
+    figures = {}
+    for section, names in ((entry["motion"], _MOTION), (entry["ctf"] or {}, _CTF)):
+        figures.update({name: section[key] for key, name in names.items() if section.get(key) is not None})
+    return figures
+
+
+def has_ctf(entry):
+    """Return whether a `micrograph` entry has a fitted CTF."""
+    return {"ctf_defocus_u_angstrom", "ctf_defocus_v_angstrom", "ctf_astigmatism_angle_degrees"} <= set(
+        figures_of(entry)
+    )
+
+
+def check_format(entry):
+    """Raise RuntimeError if a `session` entry says that the journal is newer than this plugin."""
+    found = entry.get("format", 1)
+    if found > FORMAT:
+        raise RuntimeError(
+            f"The receiver writes its journal in format {found}, this plugin reads format 1 to {FORMAT}. Install the "
+            "plugin of the receiver's version, then choose Continue."
+        )
 
 
 class JournalReader:

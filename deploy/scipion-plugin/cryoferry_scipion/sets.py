@@ -10,6 +10,7 @@ from pwem.objects import SetOfCTF, SetOfMicrographs
 from pyworkflow.object import Pointer, Set
 
 from .items import EntryRejected, make_acquisition, make_ctf, make_micrograph
+from .journal import has_ctf
 
 MICROGRAPHS, CTFS = "outputMicrographs", "outputCTF"
 
@@ -61,7 +62,7 @@ class OutputSets:
         known = self._registered.get(entry["name"])
         return known is not None and (
             known.revision > entry["revision"]
-            or (known.revision == entry["revision"] and (known.has_ctf or not entry["ctf"]))
+            or (known.revision == entry["revision"] and (known.has_ctf or not has_ctf(entry)))
         )
 
     def register(self, entries, folder):
@@ -79,7 +80,7 @@ class OutputSets:
             if made:
                 suffix = self._suffixes.setdefault(pixel_size, self._numbered(len(self._suffixes) + 1))
                 self._put_micrographs(suffix, made)
-                self._put_ctfs(suffix, [(entry, item) for entry, item in made if entry["ctf"]])
+                self._put_ctfs(suffix, [(entry, item) for entry, item in made if has_ctf(entry)])
         return rejected
 
     def set_stream(self, state):

@@ -22,8 +22,8 @@ from transfer.wire.exposure_record import (
     ExposureRecord,
     FileReference,
     FileRole,
-    MotionRecord,
     ShiftsRecord,
+    WarningRecord,
 )
 from transfer.wire.receipt import Receipt
 
@@ -51,7 +51,8 @@ def record_of(exposure: ExposureRow, output: Output) -> ExposureRecord:
             voltage_kv=300, cs_mm=2.7, amplitude_contrast=0.1, movie_pixel_size_angstrom=1.0, frame_count=1
         ),
         shifts=ShiftsRecord(first_frame=1, y_px=(0.0,), x_px=(0.0,)),
-        motion=MotionRecord(total_angstrom=1.5, early_angstrom=1, late_angstrom=0.5),
+        figures={"motion_total_angstrom": 1.5},
+        warnings=(WarningRecord(code="look", text="look"),),
         files=(
             FileReference(
                 role=FileRole(output.role),
@@ -74,9 +75,7 @@ def seal(journal: Journal, exposure: ExposureRow) -> Output:
         digest="0" * 64,
         size_bytes=3,
     )
-    journal.seal(
-        exposure.exposure_id, settings={}, outputs=[output], record=record_of(exposure, output), warnings=["look"]
-    )
+    journal.seal(exposure.exposure_id, settings={}, outputs=[output], record=record_of(exposure, output))
     return output
 
 

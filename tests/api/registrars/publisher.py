@@ -16,14 +16,14 @@ from api.database.migrate import upgrade
 from api.database.tables import exposure_records, exposures, files, now, projects, registrations, sessions
 from transfer.wire.exposure_record import (
     AcquisitionRecord,
-    CtfRecord,
     ExposureRecord,
     FileReference,
     FileRole,
-    MotionRecord,
     ShiftsRecord,
 )
 
+MOTION = {"motion_total_angstrom": 2.7, "motion_early_angstrom": 2.0, "motion_late_angstrom": 0.7}
+CTF = {"ctf_defocus_u_angstrom": 12000, "ctf_defocus_v_angstrom": 11000, "ctf_astigmatism_angle_degrees": 30}
 MOTION_STAR = """data_general
 
 _rlnImageSizeX 96
@@ -118,10 +118,7 @@ class Publisher:
                 frame_count=3,
             ),
             shifts=ShiftsRecord(first_frame=1, y_px=(0.25, -0.25, -0.75), x_px=(0.5, 2.0, 3.0)),
-            motion=MotionRecord(total_angstrom=2.7, early_angstrom=2.0, late_angstrom=0.7),
-            ctf=CtfRecord(defocus_u_angstrom=12000, defocus_v_angstrom=11000, astigmatism_angle_degrees=30)
-            if ctf
-            else None,
+            figures=MOTION | (CTF if ctf else {}),
             files=references,
         )
         self._publish(record, f"{label}.mrc")

@@ -89,6 +89,6 @@ def test_the_result_says_who_decoded(tmp_path: Path) -> None:
             done = process_movie(
                 tmp_path / "a.tiff", tmp_path, settings=AlignmentSettings(device="cuda:0"), acquisition=known
             )
-            warnings[compression] = [text for text in done.warnings if "decoded on the CPU" in text]
+            warnings[compression] = [one for one in done.warnings if "decoded on the CPU" in one.text]
     assert warnings["lzw"] == []
     assert len(warnings["deflate"]) == 1

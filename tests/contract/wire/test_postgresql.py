@@ -73,7 +73,7 @@ def exposure_of(micrograph: dict) -> dict:
         "micrograph_height_px": 64,
         "acquisition": {**acquisition, "frame_count": 2},
         "shifts": {"first_frame": 1, "y_px": [0, 0.5], "x_px": [0, -0.25]},
-        "motion": {"total_angstrom": 0.5, "early_angstrom": 0.5, "late_angstrom": 0},
+        "figures": {"motion_total_angstrom": 0.5, "motion_early_angstrom": 0.5, "motion_late_angstrom": 0},
         "files": [
             {"role": "micrograph", **{key: micrograph[key] for key in ("path", "revision", "size_bytes", "digest")}}
         ],

@@ -36,7 +36,7 @@ def record(exposure_id: UUID, receipts: list[dict[str, Any]], **more: Any) -> di
             "frame_count": 2,
         },
         "shifts": {"first_frame": 1, "y_px": [0, 0.5], "x_px": [0, -0.25]},
-        "motion": {"total_angstrom": 0.5, "early_angstrom": 0.5, "late_angstrom": 0},
+        "figures": {"motion_total_angstrom": 0.5, "motion_early_angstrom": 0.5, "motion_late_angstrom": 0},
         "files": [
             {"role": role, **{key: value for key, value in receipt.items() if key != "session"}}
             for role, receipt in zip(roles, receipts, strict=False)

@@ -147,4 +147,4 @@ def test_what_a_reader_leaves_out_is_said(tmp_path):
         settings=replace(PLAIN, eer=EerSettings(hardware_frames_per_frame=5)),
         acquisition=EXPOSURE,
     )
-    assert any("the last 4 of 24 hardware frames" in warning for warning in result.warnings)
+    assert any("the last 4 of 24 hardware frames" in warning.text for warning in result.warnings)

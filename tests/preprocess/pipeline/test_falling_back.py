@@ -59,8 +59,8 @@ def test_the_cpu_stands_in_for_a_device_without_the_memory_and_says_so_once(on, 
         assert host.device.highest == 0  # refused before anything was read onto it
     assert (first.device, second.device) == ("cpu", "cpu")
     (warning,) = first.warnings
-    assert "aligned by the CPU" in warning
-    assert "5 frames of 96 x 128 px need about" in warning
+    assert "aligned by the CPU" in warning.text
+    assert "5 frames of 96 x 128 px need about" in warning.text
     assert second.warnings == ()
     assert [record.getMessage() for record in caplog.records] == [f"a.mrc: {warning}"]
     for name in ("a.mrc", "b.mrc"):
@@ -94,15 +94,15 @@ def test_a_number_type_that_the_device_does_not_know(on):
             on("cuda:0")
         result = on("auto")
     assert result.device == "cpu"
-    assert "int16" in result.warnings[0]
+    assert "int16" in result.warnings[0].text
 
 
 def test_each_kind_of_reason_is_said_once():
     said = SaidOnce()
     assert len(said.warnings("a", DeviceOutOfMemory("a: too little"))) == 1
     assert said.warnings("b", DeviceOutOfMemory("b: too little")) == ()
-    (text,) = said.warnings("b", DeviceLacksFeature("b: no such type"))
-    assert text.endswith("(said once): no such type")
+    (warning,) = said.warnings("b", DeviceLacksFeature("b: no such type"))
+    assert warning.text.endswith("(said once): no such type")
 
 
 @pytest.mark.parametrize("part_of_two", [10.0, 0.6])

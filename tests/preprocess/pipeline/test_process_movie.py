@@ -115,7 +115,7 @@ def test_all_outputs_and_what_they_hold(folder, movie, tmp_path):
     assert images["micrograph"].mean() == pytest.approx(corrected.mean() / np.sqrt(10), rel=0.01)
     told = json.loads((tmp_path / "tiff.json").read_text())
     assert told["motion"]["shifts_y_px"] == pytest.approx(list(result.shifts_y_px), abs=1e-4)
-    assert told["motion"]["total_angstrom"] == pytest.approx(result.motion_total_angstrom, rel=1e-4)
+    assert told["motion"]["total_angstrom"] == pytest.approx(result.figures["motion_total_angstrom"], rel=1e-4)
     assert told["acquisition"]["sources"]["pixel_size_angstrom"] == "flag"
     assert told["micrograph"]["dose_weighting"]["total_dose_e_per_a2"] == pytest.approx(8.3)
     assert set(result.seconds) == {"read", "align", "sum", "write"}
@@ -127,9 +127,9 @@ def test_a_wrong_orientation_of_the_gain_is_named(folder, tmp_path, wrong):
     result = run(folder, tmp_path, "tiff.tiff", settings)
     told = json.loads(result.file("results").read_text())
     [warning] = result.warnings
-    assert warning in told["warnings"]
-    assert warning.startswith("gain reference seems wrongly oriented")
-    assert "--gain-rotate 0 --gain-flip none" in warning
+    assert warning.text in told["warnings"]
+    assert warning.text.startswith("gain reference seems wrongly oriented")
+    assert "--gain-rotate 0 --gain-flip none" in warning.text
     assert told["quality"]["residual_gain_correlation"] > 0.03
 
 
@@ -197,7 +197,7 @@ def test_one_or_two_frames_are_no_error(movie, tmp_path, count, says):
     frames = [movie.frame(index) for index in (0, 5)[:count]]
     write_tiff(tmp_path / "short.tiff", frames)
     result = run(tmp_path, tmp_path / "out", "short.tiff")
-    assert any(says in warning for warning in result.warnings)
+    assert any(says in warning.text for warning in result.warnings)
     if count == 2:
         moved = movie.truth.shifts_yx_px[5] - movie.truth.shifts_yx_px[0]
         assert (result.shifts_y_px[1], result.shifts_x_px[1]) == pytest.approx(moved, abs=0.3)
@@ -210,12 +210,12 @@ def test_frames_that_share_nothing_are_said(tmp_path):
     random = np.random.default_rng(0)
     write_tiff(tmp_path / "noise.tiff", [random.poisson(1, (128, 128)).astype(np.uint8) for _ in range(6)])
     result = run(tmp_path, tmp_path / "out", "noise.tiff")
-    assert any("share nothing" in warning or "faint movie" in warning for warning in result.warnings)
+    assert any("share nothing" in warning.text or "faint movie" in warning.text for warning in result.warnings)
 
 
 def test_other_voltages_are_interpolated_and_that_is_said(folder, tmp_path):
     result = run(folder, tmp_path, "corrected.mrc", voltage_kv=250.0)
-    assert any("250 kV" in warning for warning in result.warnings)
+    assert any("250 kV" in warning.text for warning in result.warnings)
     weighting = json.loads(result.file("results").read_text())["micrograph"]["dose_weighting"]
     assert weighting["critical_dose_scale"] == pytest.approx(0.9)
     assert weighting["critical_dose_scale_interpolated"] is True
@@ -225,7 +225,7 @@ def test_values_beyond_float16_are_said(tmp_path):
     random = np.random.default_rng(0)
     write_tiff(tmp_path / "bright.tiff", [random.poisson(60000, (64, 64)).astype(np.uint16) for _ in range(4)])
     result = run(tmp_path, tmp_path / "out", "bright.tiff")
-    assert any("beyond float16's range: bright.mrc" in warning for warning in result.warnings)
+    assert any("beyond float16's range: bright.mrc" in warning.text for warning in result.warnings)
     assert mrcfile.read(result.file("micrograph")).dtype == np.float32
 
 
@@ -247,8 +247,8 @@ def test_what_must_be_known_is_asked_for_by_its_flag(folder, tmp_path, missing, 
 def test_without_weighting_no_dose_is_needed(folder, tmp_path):
     settings = replace(PLAIN, dose_weighting=False)
     result = run(folder, tmp_path, "corrected.mrc", settings, dose_per_frame_e_per_a2=None, voltage_kv=None)
-    assert result.motion_early_angstrom == 0
-    assert any("dose is unknown" in warning for warning in result.warnings)
+    assert result.figures["motion_early_angstrom"] == 0
+    assert any("dose is unknown" in warning.text for warning in result.warnings)
     assert json.loads(result.file("results").read_text())["micrograph"]["dose_weighting"] is None
 
 

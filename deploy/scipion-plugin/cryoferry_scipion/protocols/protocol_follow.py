@@ -11,7 +11,7 @@ from pyworkflow.object import Set
 from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import STEPS_SERIAL
 
-from ..journal import Acknowledgements, JournalReader, follower_lock
+from ..journal import Acknowledgements, JournalReader, check_format, follower_lock
 from ..sets import OutputSets
 
 HEARTBEAT_FRESH_S = 120.0
@@ -100,9 +100,7 @@ class ProtCryoferryFollow(ProtImport):
         while True:
             self._beat()
             entries = reader.read(self.batchSize.get())
-            for entry in entries:
-                if entry["type"] in ("end", "reopen"):
-                    end = entry if entry["type"] == "end" else None
+            end = self._end_after(entries, end)
             self._take([entry for entry in entries if entry["type"] == "micrograph"], sets, answers)
             if entries or os.path.exists(journal):
                 seen = time.monotonic()
@@ -115,6 +113,16 @@ class ProtCryoferryFollow(ProtImport):
         sets.set_stream(Set.STREAM_CLOSED)
         if end:
             answers.add([{"seq": end["seq"], "type": "end"}])
+
+    @staticmethod
+    def _end_after(entries, end):
+        """Return the entry that ended the session, or None while it is open."""
+        for entry in entries:
+            if entry["type"] == "session":
+                check_format(entry)
+            elif entry["type"] in ("end", "reopen"):
+                end = entry if entry["type"] == "end" else None
+        return end
 
     def _take(self, entries, sets, answers):
         if not entries:

@@ -1,0 +1,38 @@
+"""The figures of a movie: each number is computed here once; every output, the result and the record read it by name.
+
+`transfer/wire/figures.py` defines the names; a test compares both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from preprocess.computed_movie import ComputedMovie
+from preprocess.outputs.relion_motion import RelionMotion
+from preprocess.results import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL
+
+MOTION_STANDARD_ERROR = "motion_standard_error_px"
+LOCAL_MOTION = "motion_local_rms_px"
+MOTION_MODEL_RESIDUAL = "motion_model_residual_rms_px"
+MEAN_COUNTS = "mean_counts_per_px_per_frame"
+HOT_PIXELS, DEAD_PIXELS, DEFECT_PIXELS = "hot_pixel_count", "dead_pixel_count", "defect_pixel_count"
+GAIN_RESIDUAL = "gain_residual_correlation"
+
+
+def figures_of(computed: ComputedMovie, relion: RelionMotion) -> dict[str, float]:
+    """Return a movie's figures by name; one that this movie does not have is left out."""
+    figures = {
+        MOTION_TOTAL: computed.accumulated.total_angstrom,
+        MOTION_EARLY: computed.accumulated.early_angstrom,
+        MOTION_LATE: computed.accumulated.late_angstrom,
+        MOTION_STANDARD_ERROR: float(np.median(computed.motion.standard_errors)),
+        LOCAL_MOTION: float(computed.local.local_rms_px),
+        MOTION_MODEL_RESIDUAL: float(relion.residual_rms_px),
+        MEAN_COUNTS: float(computed.mean_counts),
+        HOT_PIXELS: float(len(computed.defects.hot)),
+        DEAD_PIXELS: float(len(computed.defects.dead)),
+        DEFECT_PIXELS: float(len(computed.defects.pixels)),
+    }
+    if computed.gain_fit is not None:
+        figures[GAIN_RESIDUAL] = float(computed.gain_fit.residual_gain_correlation)
+    return figures

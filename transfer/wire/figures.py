@@ -1,0 +1,223 @@
+"""The registry of figures: every number about an exposure that travels in its record.
+
+`preprocess` produces figures, `agents` passes them on, the receiver keeps them. The page, reports and registrars take
+names, units and definitions from here. A receiver keeps figures that it does not know, since a newer agent may send
+them; an agent sends only what is registered (`fit_to_send`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Worse(StrEnum):
+    """The direction in which a figure gets worse."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    NEITHER = "neither"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredFigure:
+    """One kind of number about an exposure.
+
+    Attributes
+    ----------
+    name : str
+        Key in the record; ends in its unit, if it has one.
+    unit : str
+        As people read it; empty for a plain number.
+    label : str
+        Short name for a table's head or an axis.
+    decimals : int
+        Digits behind the point that people are shown.
+    worse : Worse
+        The direction that is worse.
+    definition : str
+        What the number is, exactly, and where that is defined.
+    """
+
+    name: str
+    unit: str
+    label: str
+    decimals: int
+    worse: Worse
+    definition: str
+
+
+MOTION_TOTAL, MOTION_EARLY, MOTION_LATE = "motion_total_angstrom", "motion_early_angstrom", "motion_late_angstrom"
+CTF_DEFOCUS_U, CTF_DEFOCUS_V = "ctf_defocus_u_angstrom", "ctf_defocus_v_angstrom"
+CTF_ASTIGMATISM_ANGLE, CTF_PHASE_SHIFT = "ctf_astigmatism_angle_degrees", "ctf_phase_shift_degrees"
+CTF_RESOLUTION, CTF_FIT_QUALITY = "ctf_resolution_angstrom", "ctf_fit_quality"
+
+_CTF = "CTFFIND4's convention: Rohou and Grigorieff 2015, J. Struct. Biol. 192, 216"
+
+_REGISTERED = (
+    RegisteredFigure(
+        MOTION_TOTAL,
+        "Å",
+        "motion",
+        1,
+        Worse.HIGHER,
+        "Sum of the distances between the whole-frame positions of consecutive frames: RELION's rlnAccumMotionTotal "
+        "(Zivanov et al. 2019, IUCrJ 6, 5).",
+    ),
+    RegisteredFigure(
+        MOTION_EARLY,
+        "Å",
+        "early motion",
+        1,
+        Worse.HIGHER,
+        "The part of the motion in frames that end at a dose of 4 e/Å² or less: RELION's rlnAccumMotionEarly. 0 where "
+        "the dose is unknown.",
+    ),
+    RegisteredFigure(
+        MOTION_LATE,
+        "Å",
+        "late motion",
+        1,
+        Worse.HIGHER,
+        "The rest of the motion: RELION's rlnAccumMotionLate. All of it where the dose is unknown.",
+    ),
+    RegisteredFigure(
+        "motion_standard_error_px",
+        "px",
+        "shift error",
+        3,
+        Worse.HIGHER,
+        "Median over frames and axes of the standard error of a whole-frame shift, in px of the movie as recorded: the "
+        "inverse square root of the log-likelihood's curvature at its maximum (Cramér-Rao bound; "
+        "preprocess/alignment/whole_frame.py).",
+    ),
+    RegisteredFigure(
+        "motion_local_rms_px",
+        "px",
+        "local motion",
+        3,
+        Worse.HIGHER,
+        "Root mean square, for each axis, over patches and frames, of the motion that differs from the whole frame's, "
+        "in px of the movie as recorded (preprocess/alignment/local_motion.py). 0 where the local model is not used.",
+    ),
+    RegisteredFigure(
+        "motion_model_residual_rms_px",
+        "px",
+        "RELION residual",
+        3,
+        Worse.HIGHER,
+        "Root mean square, for each axis, over frame and frames, of the motion that RELION's polynomial model of the "
+        "motion STAR file cannot express (Zivanov et al. 2019, IUCrJ 6, 5; preprocess/outputs/relion_motion.py).",
+    ),
+    RegisteredFigure(
+        "mean_counts_per_px_per_frame",
+        "counts",
+        "counts",
+        3,
+        Worse.NEITHER,
+        "Mean of the gain-corrected frames over pixels and aligned frames.",
+    ),
+    RegisteredFigure(
+        "hot_pixel_count",
+        "",
+        "hot pixels",
+        0,
+        Worse.HIGHER,
+        "Pixels that the movie shows as hot: more than six standard deviations above the mean of the gain-corrected "
+        "sum of frames, which is RELION's rule (preprocess/correction/defects.py).",
+    ),
+    RegisteredFigure(
+        "dead_pixel_count",
+        "",
+        "dead pixels",
+        0,
+        Worse.HIGHER,
+        "Pixels that the movie shows as dead: they counted nothing although their neighbours did "
+        "(preprocess/correction/defects.py).",
+    ),
+    RegisteredFigure(
+        "defect_pixel_count",
+        "",
+        "defects",
+        0,
+        Worse.HIGHER,
+        "All pixels that were replaced, each counted once: hot, dead, of zero gain, and those of the defect file.",
+    ),
+    RegisteredFigure(
+        "gain_residual_correlation",
+        "",
+        "gain residual",
+        3,
+        Worse.HIGHER,
+        "Correlation coefficient of the gain-corrected sum of frames with the gain reference, after local means are "
+        "subtracted from both: near 0 when the reference fits (preprocess/correction/gain_fit.py).",
+    ),
+    RegisteredFigure(
+        CTF_DEFOCUS_U,
+        "Å",
+        "defocus U",
+        0,
+        Worse.NEITHER,
+        f"Defocus along the major axis of astigmatism; underfocus is positive ({_CTF}).",
+    ),
+    RegisteredFigure(
+        CTF_DEFOCUS_V,
+        "Å",
+        "defocus V",
+        0,
+        Worse.NEITHER,
+        f"Defocus along the minor axis of astigmatism; underfocus is positive ({_CTF}).",
+    ),
+    RegisteredFigure(
+        CTF_ASTIGMATISM_ANGLE,
+        "°",
+        "astigmatism angle",
+        1,
+        Worse.NEITHER,
+        f"Angle from the image's x axis to the axis of defocus U ({_CTF}).",
+    ),
+    RegisteredFigure(
+        CTF_PHASE_SHIFT,
+        "°",
+        "phase shift",
+        1,
+        Worse.NEITHER,
+        f"Additional phase shift, such as a phase plate's ({_CTF}).",
+    ),
+    RegisteredFigure(
+        CTF_RESOLUTION,
+        "Å",
+        "CTF resolution",
+        1,
+        Worse.HIGHER,
+        f"The resolution up to which the fitted CTF agrees with the spectrum ({_CTF}).",
+    ),
+    RegisteredFigure(
+        CTF_FIT_QUALITY,
+        "",
+        "CTF fit",
+        3,
+        Worse.LOWER,
+        f"Cross-correlation of the spectrum with the fitted CTF ({_CTF}).",
+    ),
+)
+
+FIGURES: dict[str, RegisteredFigure] = {figure.name: figure for figure in _REGISTERED}
+
+
+def fit_to_send(figures: Mapping[str, float]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return the figures that may travel, and for each other one a sentence that says why it may not.
+
+    One bad number must not hold up the exposure that it belongs to, so it is left out, and the record says so.
+    """
+    good, left_out = {}, []
+    for name, value in figures.items():
+        if name not in FIGURES:
+            left_out.append(f"the figure {name} is left out: this version of cryoferry does not define it")
+        elif not math.isfinite(value):
+            left_out.append(f"the figure {name} is left out: its value is {value}")
+        else:
+            good[name] = value
+    return good, tuple(left_out)
