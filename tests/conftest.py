@@ -41,7 +41,9 @@ def make_token(data: Path, scope: str = "agent", session: str | None = None, url
 class ThreadReceiver:
     """A receiver under uvicorn in a thread."""
 
-    def __init__(self, data: Path, data_plane: Any = "socket", **settings: Any) -> None:
+    def __init__(
+        self, data: Path, data_plane: Any = "socket", *, spoken: Any = None, port: int = 0, **settings: Any
+    ) -> None:
         import uvicorn
 
         from api.app import create_app
@@ -50,8 +52,8 @@ class ThreadReceiver:
 
         self.data = data
         self.settings = ReceiverSettings(**{"data": data, "reserve_bytes": 0, **settings})
-        self.app = create_app(self.settings)
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.app = create_app(self.settings, spoken)
+        self._socket = socket.create_server(("127.0.0.1", port))
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         options = {"loop": "uvloop", "ws": "none", "log_config": None, "access_log": False}

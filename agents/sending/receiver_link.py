@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from agents.journal.journal import Journal
-from transfer.wire.errors import AuthRejected, ScopeRejected, TemporaryError, TransferError
+from transfer.wire.errors import AuthRejected, ScopeRejected, TemporaryError, TransferError, VersionMismatch
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _REFUSED_WAIT_S = 0.5, 5.0, 30.0
-REFUSALS = (AuthRejected, ScopeRejected)
+REFUSALS = (AuthRejected, ScopeRejected, VersionMismatch)
 
 
 class LinkStopped(Exception):

@@ -34,7 +34,8 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
     head, sections = _parse(text)
     if not head and not sections:
         raise SidecarUnreadableError(f"{path}: it holds no values")
-    values = head | _section_of(movie, sections)
+    section = _section_of(movie, sections)
+    values = head | section
     doses = _frame_doses(values.get("FrameDosesAndNumber"))
     equal = len(set(doses)) == 1
     frames = len(doses) or positive(values.get("NumSubFrames"))
@@ -49,7 +50,7 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
         frame_doses_e_per_a2=None if equal or not doses else doses,
         defocus_angstrom=_underfocus_angstrom(values),
         frame_count=int(frames) if frames else None,
-        recording=_recording(values, tilt_series=head.get("ImageFile")),
+        recording=_recording(values, tilt_series=head.get("ImageFile") if section else None),
     )
 
 

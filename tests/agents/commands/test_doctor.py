@@ -30,7 +30,7 @@ def test_a_sound_machine(tmp_path: Path, receiver: Any) -> None:
         "token": "ok",
         "version": "ok",
     }
-    assert "protocol 1" in found["version"]["told"]
+    assert "protocol 2" in found["version"]["told"]
     assert not (tmp_path / "work").exists()
 
 

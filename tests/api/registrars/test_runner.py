@@ -1,20 +1,22 @@
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from api.database.engine import Database
-from api.database.tables import events
+from api.database.tables import events, exposure_records
 from api.registrars.runner import LONGEST_DELAY_S, RegistrarRunner, delay_s
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star
 from tests.waiting import wait_until
 from transfer.disk import FileLock
+from transfer.wire import version_1
 
 
 @pytest.fixture
@@ -155,3 +157,17 @@ def test_one_process_works_and_another_takes_over(publisher: Any, start: Callabl
     assert publisher.count("relion", "pending") == 1
     first.release()
     wait_for_count(publisher, 1, "registered")
+
+
+def test_a_record_that_an_older_receiver_kept_is_registered(
+    publisher: Any, start: Callable[..., RegistrarRunner]
+) -> None:
+    publisher.registrars = ("relion",)
+    record = publisher.publish("old")
+    kept = version_1.downgraded(record.model_dump(mode="json"))
+    with publisher.database.write() as connection:
+        connection.execute(update(exposure_records).values(record=json.dumps(kept)))
+    start()
+    wait_for_count(publisher, 1, "registered")
+    (row,) = star(publisher)["micrographs"]
+    assert [row[f"rlnAccumMotion{part}"] for part in ("Total", "Early", "Late")] == ["2.700000", "2.000000", "0.700000"]

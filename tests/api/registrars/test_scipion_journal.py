@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import json
 import os
 import resource
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from api.registrars.scipion_journal import SessionJournal
+from api.registrars.scipion_journal import FORMAT, SessionJournal
+from transfer.wire import version_1
+from transfer.wire.figures import FIGURES
 
 
 def entries(journal: SessionJournal) -> list[dict[str, Any]]:
@@ -130,3 +133,43 @@ def test_a_follower_lives_as_long_as_its_process(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "follower.lock", os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # looking left nothing locked
     os.close(descriptor)
+
+
+def test_a_journal_of_an_older_format_says_where_the_newer_one_begins(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"seq": 1, "type": "session", "session": "grid1", "format": 1}\n')
+    for _ in range(2):
+        journal = SessionJournal(tmp_path, "grid1")
+    journal.tell([told("a.mrc")])
+    assert [(entry["seq"], entry.get("format")) for entry in entries(journal)] == [(1, 1), (2, FORMAT), (3, None)]
+
+
+@pytest.fixture
+def plugin_journal() -> Any:
+    """The plugin's own module, which needs no Scipion."""
+    path = Path(__file__).parents[3] / "deploy" / "scipion-plugin" / "cryoferry_scipion" / "journal.py"
+    spec = importlib.util.spec_from_file_location("plugin_journal", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_plugin_reads_what_the_receiver_writes(plugin_journal: Any) -> None:
+    assert plugin_journal.FORMAT == FORMAT
+    plugin_journal.check_format({"type": "session"})
+    plugin_journal.check_format({"type": "session", "format": FORMAT})
+    with pytest.raises(RuntimeError, match=f"in format {FORMAT + 1}, this plugin reads format 1 to {FORMAT}"):
+        plugin_journal.check_format({"type": "session", "format": FORMAT + 1})
+
+
+def test_the_plugin_reads_figures_of_both_formats(plugin_journal: Any) -> None:
+    motion = {"total_angstrom": 2.7, "early_angstrom": 2.0, "late_angstrom": 0.7}
+    ctf = {"defocus_u_angstrom": 1.0, "defocus_v_angstrom": 2.0, "astigmatism_angle_degrees": 3.0, "fit_quality": None}
+    for section in (None, ctf):
+        old = {"motion": motion, "ctf": section}
+        new = {"figures": version_1.upgraded(old)["figures"]}
+        assert plugin_journal.figures_of(old) == plugin_journal.figures_of(new) == new["figures"]
+        assert plugin_journal.has_ctf(old) is plugin_journal.has_ctf(new) is (section is not None)
+    assert set(plugin_journal.figures_of({"motion": motion, "ctf": ctf})) <= set(FIGURES)
