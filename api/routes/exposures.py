@@ -1,4 +1,4 @@
-"""Published exposures: the record of each, checked against what is committed, handed to the registrars' outbox."""
+"""Published exposures: a record is checked against the committed files, kept, and put into the registrars' outbox."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def publish_exposure(
     token: Bearer,
     version: Annotated[int, Depends(_version_of_record)],
 ) -> Response:
-    """Publish an exposure all of whose files are committed, or a new revision of it."""
+    """Publish an exposure, or a new revision of it. All its files must be committed."""
     check_session_name(session)
     token.permit(session, write=True)
     if record.exposure_id != exposure_id:
@@ -90,7 +90,7 @@ def publish_exposure(
             is_new = _publish(connection, receiver, session_id, record)
             condition = exposures.c.session_id == session_id, exposures.c.exposure_id == exposure_id
             ((_, exposure),) = _exposures(connection, *condition)
-    except IntegrityError as error:  # another process published it, or took its name, in this very moment
+    except IntegrityError as error:  # another request published it or took its name at the same time
         raise ReceiverBusy("the same exposure or name is being published by another request") from error
     answer = exposure.model_dump(mode="json")
     if version == 1:
@@ -155,7 +155,7 @@ def _is_same(kept: str, record: ExposureRecord) -> bool:
 
 
 def _require_files(connection: Connection, session_id: int, record: ExposureRecord) -> None:
-    """Refuse a record that names what is not committed exactly so."""
+    """Raise FilesMissing if the record names a file that is not committed with that revision, size and digest."""
     for file in record.files:
         check_path(file.path)
     wanted = {(file.path, file.revision): (file.size_bytes, file.digest) for file in record.files}
@@ -197,7 +197,7 @@ def _insert(connection: Connection, session_id: int, record: ExposureRecord) -> 
 
 
 def _exposures(connection: Connection, *conditions: object, limit: int | None = None) -> list[tuple[int, Exposure]]:
-    """Return exposures in the order of publication, each after its key."""
+    """Return (key, exposure) in the order of publication."""
     rows = connection.execute(
         select(exposures.c.id, exposures.c.revision, exposures.c.micrograph_name, exposure_records.c.record)
         .join(
@@ -232,7 +232,7 @@ def _exposures(connection: Connection, *conditions: object, limit: int | None = 
 
 @router.get(protocol.EXPOSURE, responses=problems(ScopeRejected, NotFound, BadName))
 def get_exposure(session: str, exposure_id: UUID, request: Request, token: Bearer) -> Exposure:
-    """Look at the newest revision of an exposure, and at what the registrars made of it."""
+    """Return the newest revision of an exposure, and its state with each registrar."""
     check_session_name(session)
     token.permit(session, write=False)
     with receiver_of(request).database.read() as connection:

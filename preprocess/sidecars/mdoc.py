@@ -70,7 +70,7 @@ def _recording(values: dict[str, str], tilt_series: str | None) -> Recording:
 
 def _pair(text: str | None) -> tuple[float | None, float | None]:
     numbers = [number(part) for part in (text or "").split()]
-    return (numbers[0], numbers[1]) if len(numbers) == 2 else (None, None)
+    return (numbers[0], numbers[1]) if len(numbers) == 2 and None not in numbers else (None, None)
 
 
 def _time(text: str | None) -> datetime | None:

@@ -216,7 +216,7 @@ class Service(Record):
 
     name: str = "cryoferry"
     version: str = Field(description="of the receiver's software")
-    protocol: int = Field(description="the newest version of the protocol that the receiver speaks")
+    protocol: int = Field(default=1, description="the newest version of the protocol that the receiver speaks")
     oldest_protocol: int | None = Field(default=None, description="the oldest one; null: the same as `protocol`")
     chunk_bytes: int = CHUNK_BYTES
     max_file_bytes: int

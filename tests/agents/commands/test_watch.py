@@ -31,6 +31,10 @@ def committed(data: Path) -> Path:
 def check_files(exposure: Exposure, data: Path) -> None:
     """Every file that the record names is there, and is what it names."""
     assert {str(file.role) for file in exposure.record.files} >= {"micrograph", "motion_star", "results", "thumbnail"}
+    assert exposure.record.figures["motion_total_angstrom"] > 0
+    times = [moment for _, moment in exposure.record.times]
+    assert None not in times
+    assert times == sorted(times)
     for file in exposure.record.files:
         if file.revision == 1:
             with (committed(data) / file.path).open("rb") as content:

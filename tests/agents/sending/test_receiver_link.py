@@ -15,7 +15,8 @@ from agents.sending import receiver_link as link_module
 from agents.sending.receiver_link import LinkStopped, ReceiverLink
 from tests.agents.agent_process import StartAgent, lay
 from transfer.client import ReceiverClient
-from transfer.wire.errors import AuthRejected, LinkLost
+from transfer.wire.errors import AuthRejected, LinkLost, VersionMismatch
+from transfer.wire.versions import SpokenVersions, mismatch
 
 
 @pytest.fixture
@@ -43,6 +44,30 @@ def test_the_first_refusal_ends_a_later_one_is_waited_out(
     assert "AuthRejected" in loud[0].getMessage()
     assert link.trouble is None
     assert troubles(journal) == []
+
+
+def test_a_receiver_that_becomes_too_old_is_waited_for(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No exposure fails because somebody exchanged the receiver under a running agent."""
+    monkeypatch.setattr(link_module, "_REFUSED_WAIT_S", 0.01)
+    error = mismatch(SpokenVersions("2.0.0", 3, 3), SpokenVersions("1.0.0", 1, 2))
+    answers: list[str | VersionMismatch] = ["reached", error, error, "upgraded"]
+
+    def request() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, VersionMismatch):
+            raise answer
+        return answer
+
+    link = ReceiverLink(journal, threading.Event())
+    assert link.persist(request) == "reached"
+    assert link.persist(request) == "upgraded"
+    (loud,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "the receiver is older" in loud.getMessage()
+    answers.append(error)
+    with pytest.raises(VersionMismatch):
+        ReceiverLink(journal, threading.Event()).persist(request)
 
 
 def test_what_is_wrong_is_told_until_the_agent_ends(journal: Journal) -> None:

@@ -150,7 +150,7 @@ def test_records_that_make_no_sense(wire, publish) -> None:
     receipt = wire.put_file("x.mrc", b"x").json()
     body = record(uuid4(), [receipt])
     assert slug(publish(body, uuid4())) == "bad-request"
-    assert slug(publish({**body, "surprise": 1})) == "bad-request"
+    assert slug(publish({**body, "label": 1})) == "bad-request"
     assert slug(publish({**body, "revision": 2})) == "exposure-conflict"
     assert slug(wire.http.get(f"/v1/sessions/s1/exposures/{uuid4()}")) == "not-found"
 
