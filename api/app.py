@@ -24,8 +24,9 @@ from api.http.protocol_versions import ProtocolVersions
 from api.receiver import Receiver
 from api.routes import agents, events, exposures, files, health, sessions, uploads
 from api.settings import ReceiverSettings
-from api.store.commit import recover, sweep
+from api.store.recovery import recover
 from api.store.storage import Storage
+from api.store.withdraw import sweep
 from transfer.disk import file_lock
 from transfer.wire.versions import SpokenVersions
 

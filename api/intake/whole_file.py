@@ -13,8 +13,9 @@ from api.intake.contract import Announced, IntakeResources
 from api.intake.receiving import receive
 from api.intake.reception import Reception
 from api.intake.sources import BodySource
-from api.store.commit import commit, commit_received, withdraw
+from api.store.commit import commit, commit_received
 from api.store.upload import Upload
+from api.store.withdraw import withdraw
 from transfer.wire.digest import root_digest
 from transfer.wire.errors import ReceiverBusy, UploadConflict, UploadGone
 from transfer.wire.protocol import UploadDeclaration

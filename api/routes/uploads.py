@@ -18,9 +18,10 @@ from api.intake.receiving import receive
 from api.intake.reception import Reception, require_whole_chunks
 from api.intake.sources import body_of
 from api.receiver import Receiver, receiver_of
-from api.store.commit import commit, withdraw
+from api.store.commit import commit
 from api.store.part_locks import LOCK_WAIT_S
 from api.store.upload import Upload
+from api.store.withdraw import withdraw
 from transfer.wire import protocol
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import parse_content_digest

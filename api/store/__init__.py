@@ -1,1 +1,1 @@
-"""Files on the disk: part files, reservations, the durable commit."""
+"""The receiver's disk and what the database says of it: uploads, part files, the durable commit."""

@@ -1,7 +1,8 @@
-"""Reserves names for uploads: the first step of every file's way, before its first byte.
+"""Reserves names for uploads, which comes before the first byte of every file.
 
-A row of `uploads` is the reservation of its (session, path, revision); the unique constraint decides between racing
-clients. Statements are made once, with parameters: to build one costs more than to run it.
+A row of `uploads` reserves its (session, path, revision). If two clients want the same name at the same time, the
+unique constraint lets one of them have it. Statements are built once, with parameters: building a statement costs more
+than running it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from transfer.wire.errors import NameTaken, NotFound, UploadConflict, UploadGone
 from transfer.wire.protocol import UploadDeclaration, UploadState
 
 PROMISE_S = 600.0
-"""For how long after its last sign of life space is kept for the rest of an upload."""
+"""How long, after something was last added to an upload, disk space is kept for the rest of it."""
 
 RequireSpace = Callable[[int, int], None]
-"""Refuses a new upload, given its size and what other uploads have yet to receive."""
+"""Refuses a new upload that does not fit, given its size and the bytes that other uploads have yet to receive."""
 
-# Written out, not bound: only so SQLite sees that the index of unfinished uploads will do.
+# Not a parameter: SQLite uses the index of unfinished uploads only if the statement contains the value.
 UNFINISHED = uploads.c.state == literal_column(f"'{UploadState.RECEIVING.value}'")
 
 COLUMNS = (
@@ -72,12 +73,12 @@ _RESERVE = insert(uploads)
 
 
 def upload_of(row: Any) -> Upload:
-    """Return the upload that a row of `COLUMNS`, by name, tells of."""
+    """Return the upload of a row that has the columns `COLUMNS`."""
     return Upload(**{column.name: row[column.name] for column in COLUMNS} | {"state": UploadState(row["state"])})
 
 
 def find_upload(connection: Connection, upload_id: UUID) -> Upload | None:
-    """Return an upload; None where there is none (any more)."""
+    """Return an upload; None if there is none (any more)."""
     row = connection.execute(_BY_ID, {"id": upload_id}).mappings().one_or_none()
     return None if row is None else upload_of(row)
 
@@ -90,12 +91,12 @@ def reserve(
     require_space: RequireSpace,
     one_request: bool,
 ) -> tuple[Upload, bool]:
-    """Reserve a file's name for an upload, or find what has it; return that and whether it is new.
+    """Reserve a file's name for an upload, or find the upload that has it; return that and whether it is new.
 
     Parameters
     ----------
     one_request
-        The upload lives as long as the request that makes it, and its id is as young.
+        The upload ends with the request that makes it. Its id is new, so it is not looked for.
 
     Raises
     ------
@@ -147,7 +148,7 @@ def _declared_before(connection: Connection, upload_id: UUID, declaration: Uploa
 
 
 def _already_there(other: Upload, declaration: UploadDeclaration) -> Upload:
-    """Return the committed upload that has the name, if it may be this file."""
+    """Return the upload that has the name if it is committed and of the same size; otherwise refuse."""
     if other.committed:
         if other.size_bytes != declaration.size_bytes:
             raise NameTaken(f"{other.name} is committed with {other.size_bytes} bytes")
@@ -156,12 +157,12 @@ def _already_there(other: Upload, declaration: UploadDeclaration) -> Upload:
     if other.size_bytes != declaration.size_bytes:
         raise NameTaken(
             f"{other.name} is reserved by upload {other.id} for {other.size_bytes} bytes",
-            hint="Leave it alone while it grows; one that was given up can be withdrawn.",
+            hint="Wait while it grows. An upload to which nothing is added any more can be withdrawn.",
             **members,
         )
     raise UploadConflict(
         f"{other.name} is reserved by upload {other.id}",
-        hint="Continue that upload: ask which ranges it lacks, send them, commit.",
+        hint="Continue that upload: ask which ranges are missing, send them, commit.",
         **members,
     )
 
@@ -175,7 +176,7 @@ def _require_next(declaration: UploadDeclaration, newest: int) -> None:
 
 
 def _promised_bytes(connection: Connection) -> int:
-    """Return how many bytes the uploads that are alive have yet to receive."""
+    """Return how many bytes other uploads, changed within `PROMISE_S`, have yet to receive."""
     alive = connection.execute(_ALIVE, {"since": now() - timedelta(seconds=PROMISE_S)})
     # A last chunk counts as whole, though it may be short.
     return sum(max(0, size - chunk_count * CHUNK_BYTES) for size, chunk_count in alive)

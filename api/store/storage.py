@@ -1,11 +1,11 @@
-"""The receiver's disk: part files, and the step that makes a file visible.
+"""The data folder on the receiver's disk: part files, committed files, and the step from one to the other.
 
     DIR/incoming/{upload}.{generation}.part     what has arrived of an upload
     DIR/sessions/NAME/files/PATH                a committed file, revision 1
     DIR/sessions/NAME/revisions/N/PATH          its revision N, from 2 on
 
-All of it lies on one file system. A file becomes visible by `link()`, which cannot replace anything. Every folder below
-DIR is opened one by one without following symbolic links, so that no name leads outside.
+All of it is on one file system. A file becomes visible by `link()`, which cannot replace another file. Every folder
+below DIR is opened one by one without following symbolic links, so no name leads out of DIR.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Storage:
     data
         The folder.
     reserve_bytes
-        Free space that is never used for uploads.
+        Free space that uploads never use.
     """
 
     def __init__(self, data: Path, reserve_bytes: int) -> None:
@@ -52,7 +52,7 @@ class Storage:
         return self.data / "incoming"
 
     def prepare(self) -> None:
-        """Make the folders, durably, and try what a commit needs.
+        """Make the folders, durably, and try the operations that a commit needs.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class Storage:
         target.unlink()
 
     def check_writable(self) -> None:
-        """Raise OSError unless files can be made and filled in the data folder."""
+        """Raise OSError unless files can be made and written in the data folder."""
         probe = self.incoming / f"probe-{os.getpid()}"
         probe.write_bytes(b"ready?")
         probe.unlink()
@@ -88,7 +88,14 @@ class Storage:
         return max(0, shutil.disk_usage(self.data).free - self._reserve_bytes)
 
     def require_space(self, size_bytes: int, promised_bytes: int = 0) -> None:
-        """Refuse what would not fit beside what is promised to others.
+        """Refuse an upload that does not fit beside what other uploads have yet to receive.
+
+        Parameters
+        ----------
+        size_bytes
+            The upload's size.
+        promised_bytes
+            What other uploads have yet to receive.
 
         Raises
         ------
@@ -96,19 +103,17 @@ class Storage:
         """
         free = self.free_bytes()
         if size_bytes + promised_bytes > free:
-            others = f", {promised_bytes} of them promised to other uploads" if promised_bytes else ""
-            raise ReceiverFull(
-                f"{size_bytes} bytes do not fit in the {free} bytes that are free on the receiver{others}"
-            )
+            others = f", of which other uploads need {promised_bytes}" if promised_bytes else ""
+            raise ReceiverFull(f"the receiver has {free} bytes free for uploads{others}; this file needs {size_bytes}")
 
     # part files
 
     def part_path(self, upload_id: UUID, generation: int) -> Path:
-        """Return where an upload's bytes arrive."""
+        """Return the path of an upload's part file."""
         return self.incoming / f"{upload_id}.{generation}.part"
 
     def make_part(self, upload_id: UUID, generation: int) -> int:
-        """Return a descriptor of an upload's new part file, open for reading and writing.
+        """Make the part file of an upload; return its descriptor, open for reading and writing.
 
         Raises
         ------
@@ -135,22 +140,22 @@ class Storage:
     def publish(self, part_fd: int, part: Path, location: str, root_digest: str, size_bytes: int) -> None:
         """Make a complete, synced part file visible under its name, and its name durable.
 
-        Repeating it is safe: a file that is visible already under that name is left as it is, and counts as published
-        when it has the same content.
+        This may be repeated. If a file is visible under that name already, it is left as it is; it counts as published
+        if it has the same content.
 
         Parameters
         ----------
         part_fd, part
             The part file.
         location
-            Where to, relative to the data folder.
+            Its final path, relative to the data folder.
         root_digest, size_bytes
-            The file's identity.
+            Of the file's content.
 
         Raises
         ------
         NameTaken
-            Something else has this name.
+            A file with another content has this name.
         """
         *folders, name = location.split("/")
         with self._open_folders(folders, make=True) as chain:
@@ -159,12 +164,12 @@ class Storage:
             except FileExistsError:
                 if not _is_same_file(part_fd, name, chain[-1]):
                     _require_content(name, chain[-1], root_digest, size_bytes)
-            # The whole chain: another commit may have made a folder and not yet synced its parent.
+            # All folders: another commit may have made one and not yet synced its parent.
             for folder in reversed(chain):
                 folder.sync()
 
     def is_published(self, part_fd: int, location: str) -> bool:
-        """Whether a part file is visible under its final name already."""
+        """Return whether a part file is visible under its final name already."""
         *folders, name = location.split("/")
         try:
             with self._open_folders(folders, make=False) as chain:
@@ -173,7 +178,7 @@ class Storage:
             return False
 
     def unpublish(self, part_fd: int, location: str) -> None:
-        """Take back a name that was given to a part file but never recorded."""
+        """Remove a part file's final name, which the database does not record."""
         *folders, name = location.split("/")
         with contextlib.suppress(FileNotFoundError, NameTaken), self._open_folders(folders, make=False) as chain:
             if _is_same_file(part_fd, name, chain[-1]):
@@ -185,7 +190,7 @@ class Storage:
         Raises
         ------
         NotFound
-            Somebody took it away.
+            It was removed from the disk by other means.
         """
         *folders, name = location.split("/")
         try:
@@ -214,8 +219,13 @@ def _is_same_file(fd: int, name: str, folder: OpenFolder) -> bool:
 
 
 def _require_content(name: str, folder: OpenFolder, root_digest: str, size_bytes: int) -> None:
-    """Accept a visible file that nobody recorded if it is, byte for byte, the one to be published."""
-    taken = NameTaken(f"{name!r} is there already and was not sent through this receiver's database")
+    """Accept a visible file that the database does not record if it is, byte for byte, the one to be published.
+
+    Raises
+    ------
+    NameTaken
+    """
+    taken = NameTaken(f"a file {name!r} that this receiver did not commit has the name")
     try:
         fd = folder.open_file(name)
     except OSError as error:

@@ -1,4 +1,7 @@
-"""One upload: what the receiver keeps of it, and what must be so before something is done with it."""
+"""One upload as a value, and the conditions that it must meet before it is changed.
+
+`upload_book.py` reads and changes uploads in the database; `reservations.py` decides who gets a name.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +33,17 @@ class Upload:
 
     @property
     def committed(self) -> bool:
-        """Whether the file is on the disk under its name, durable, and recorded."""
+        """Whether the file is durable under its name and recorded in the database."""
         return self.state == UploadState.COMMITTED
 
     @property
     def location(self) -> str:
-        """Where the file lies once committed, relative to the data folder."""
+        """The path of the committed file, relative to the data folder."""
         return location_of(self.session, self.path, self.revision)
 
     @property
     def name(self) -> str:
-        """The file's name for people."""
+        """The file's name in messages."""
         return f"{self.session}/{self.path}" + (f" revision {self.revision}" if self.revision > 1 else "")
 
 
@@ -58,18 +61,18 @@ def chunk_numbers(span: range) -> range:
 
 
 def require_generation(upload: Upload, opened: Upload) -> None:
-    """Refuse to go on with a part file that was given up for a new one after it was opened.
+    """Refuse to go on with a part file that was replaced after it was opened.
 
     Raises
     ------
     ReceiverBusy
     """
     if upload.generation != opened.generation:
-        raise ReceiverBusy("the upload was begun anew; send this again")
+        raise ReceiverBusy("the upload was restarted meanwhile; send this again")
 
 
 def require_quiet(upload: Upload, quiet_since: datetime | None) -> None:
-    """Refuse to withdraw an upload that was added to since then.
+    """Refuse to withdraw an upload to which something was added since then.
 
     Raises
     ------

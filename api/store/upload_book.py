@@ -1,6 +1,7 @@
-"""The uploads as the database knows them: reservations, the chunks that arrived, receipts.
+"""Reads and changes uploads in the database: their reservations, the chunks that arrived, their commit, their receipts.
 
-Every change is all or nothing; those of requests that come together share a transaction.
+Every change is made completely or not at all. Changes of requests that come at the same time share a transaction. The
+bytes are in part files; see `api.store.storage`.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class UploadBook:
     database
         The receiver's database.
     run_id
-        This run of the receiver, noted with every chunk.
+        Identifies this run of the receiver; noted with every chunk.
     """
 
     def __init__(self, database: Database, run_id: str) -> None:
@@ -77,20 +78,20 @@ class UploadBook:
     ) -> tuple[Upload, bool]:
         """Reserve a file's name for an upload; return the upload and whether it is new.
 
-        The same declaration again, and that of a file of this size that is committed already, give what is there.
-        `require_space` is asked for a new upload alone: with its size and what other uploads, touched within
-        `PROMISE_S`, have yet to receive.
+        If the same declaration comes again, or a file of this size is committed already, its upload is returned. Only
+        for a new upload `require_space` is called: with its size and the bytes that other uploads, to which something
+        was added within `PROMISE_S`, have yet to receive.
 
         Raises
         ------
         NotFound
             No such session.
         UploadConflict
-            The name is reserved by another upload of this size (`upload_id` among the error's members), or this upload
+            Another upload of this size has reserved the name (the error's member `upload_id` names it), or this upload
             was declared differently.
         NameTaken
-            Another file has the name, or the revision does not follow the newest one. An upload of another size that is
-            not committed is named (`upload_id`, `state`): once it is quiet, it may be withdrawn.
+            Another file has the name, or the revision does not follow the newest one. The error's members `upload_id`
+            and `state` name an upload of another size that is not committed; it may be withdrawn.
         UploadGone
             The upload was withdrawn.
         """
@@ -100,13 +101,13 @@ class UploadBook:
 
         try:
             return self._grouped.write(change)
-        except IntegrityError:  # another process was quicker; where SQLite is used alone, the write lock prevents it
+        except IntegrityError:  # another process has reserved it; with SQLite the write lock prevents this
             return self.declare(upload_id, declaration, require_space=require_space, one_request=one_request)
 
     # what is there
 
     def find(self, upload_id: UUID) -> Upload | None:
-        """Return an upload; None where there is none (any more)."""
+        """Return an upload; None if there is none (any more)."""
         with self._database.read() as connection:
             return find_upload(connection, upload_id)
 
@@ -129,7 +130,7 @@ class UploadBook:
         Raises
         ------
         NotFound
-            It never was, or is not withdrawn.
+            There was no such upload, or it is not withdrawn.
         """
         with self._database.read() as connection:
             session: str | None = connection.scalar(
@@ -148,7 +149,7 @@ class UploadBook:
         return {chunk: StoredChunk(digest, run_id) for chunk, digest, run_id in rows}
 
     def with_chunks(self, upload_id: UUID, numbers: range) -> tuple[Upload, dict[int, StoredChunk]]:
-        """Return an upload and those of its chunks with these numbers that arrived, as they are at one moment.
+        """Return an upload, and which of these chunks of it have arrived, at one moment.
 
         Raises
         ------
@@ -168,7 +169,7 @@ class UploadBook:
         return missing_ranges(self.chunks(upload.id), upload.size_bytes)
 
     def status(self, upload: Upload) -> UploadStatus:
-        """Return what the client may know of an upload."""
+        """Return the status of an upload for its client."""
         missing_bytes = 0 if upload.committed else sum(map(len, self.missing(upload)))
         return UploadStatus(
             session=upload.session,
@@ -195,12 +196,12 @@ class UploadBook:
     # what arrives
 
     def mark(self, upload: Upload, arrived: Mapping[int, bytes]) -> None:
-        """Note chunks that are in the part file, by number and BLAKE3 digest.
+        """Note chunks that are in the part file: their BLAKE3 digests by number.
 
         Raises
         ------
         ReceiverBusy
-            The part file was given up meanwhile: they must be sent again.
+            The part file was replaced meanwhile; the chunks must be sent again.
         """
 
         def change(connection: Connection) -> None:
@@ -217,7 +218,7 @@ class UploadBook:
             )
 
     def unmark(self, upload: Upload, numbers: list[int]) -> None:
-        """Forget chunks, because they are about to be overwritten or are not what they were."""
+        """Remove the notes of chunks that will be overwritten or that the disk has lost."""
         with self._database.write() as connection:
             self._require_generation(connection, upload)
             connection.execute(
@@ -226,10 +227,10 @@ class UploadBook:
 
     def _require_generation(self, connection: Connection, upload: Upload) -> None:
         if not connection.execute(_TOUCH, _now_of(upload)).rowcount:
-            raise ReceiverBusy("the upload changed while this was received; send it again")
+            raise ReceiverBusy("the upload was restarted while this was received; send this again")
 
     def restart(self, upload: Upload) -> None:
-        """Forget all that arrived of an upload: its part file may have lost bytes, the next one starts empty."""
+        """Remove the notes of all chunks: the part file may have lost bytes, and an empty one replaces it."""
         with self._database.write() as connection:
             self._require_generation(connection, upload)
             connection.execute(delete(upload_chunks).where(upload_chunks.c.upload_id == upload.id))
@@ -240,17 +241,17 @@ class UploadBook:
     # its end
 
     def record_commit(self, upload: Upload, root_digest: str, arrived: Mapping[int, bytes] | None = None) -> Receipt:
-        """Record a published file; the receipt may be given when this returns.
+        """Record a published file. Once this returns, the client may have the receipt.
 
         Parameters
         ----------
         arrived
-            Chunks that were not noted before, by number and BLAKE3 digest.
+            Chunks that are not noted yet: their BLAKE3 digests by number.
 
         Raises
         ------
         UploadGone
-            It was withdrawn meanwhile.
+            The upload was withdrawn meanwhile.
         """
 
         def change(connection: Connection) -> None:
@@ -309,5 +310,5 @@ class UploadBook:
 
 
 def _now_of(upload: Upload) -> dict[str, object]:
-    """Return the parameters by which an upload is touched, if it is still what it was."""
+    """Return the parameters of the statements that change an upload if its generation is still the same."""
     return {"upload_id": upload.id, "of_generation": upload.generation, "moment": now()}

@@ -17,8 +17,10 @@ from api.app import prepared
 from api.database.tables import now, sessions, uploads
 from api.receiver import Receiver
 from api.settings import ReceiverSettings
-from api.store.commit import commit, recover, sweep, withdraw
+from api.store.commit import commit
 from api.store.part_locks import lock_whole
+from api.store.recovery import recover
+from api.store.withdraw import sweep, withdraw
 from transfer.wire.chunks import CHUNK_BYTES, split
 from transfer.wire.digest import chunk_digest
 from transfer.wire.errors import NotFound, ReceiverBusy, UploadGone, UploadIncomplete
