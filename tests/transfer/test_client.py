@@ -6,7 +6,6 @@ import logging
 import socket
 import ssl
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -15,7 +14,6 @@ import trustme
 from scripted_server import scripted
 
 from transfer.client import ReceiverClient
-from transfer.credentials import read_token
 from transfer.wire.errors import (
     AuthRejected,
     BadUrl,
@@ -24,7 +22,6 @@ from transfer.wire.errors import (
     ProtocolMismatch,
     ReceiverBusy,
     TemporaryError,
-    TokenMissing,
 )
 from transfer.wire.problems import problem_of
 from transfer.wire.protocol import SERVICE
@@ -54,21 +51,6 @@ def test_a_token_that_cannot_be_one_is_refused_without_showing_it(token):
         ReceiverClient("http://127.0.0.1:9", token)
     assert caught.value.exit_code == 7
     assert not token.strip() or token.strip() not in str(caught.value)
-
-
-def test_the_token_comes_from_a_file_or_the_environment(tmp_path, monkeypatch):
-    monkeypatch.delenv("CRYOFERRY_TOKEN", raising=False)
-    with pytest.raises(TokenMissing):
-        read_token(None)
-    with pytest.raises(TokenMissing, match="no-such-file"):
-        read_token(tmp_path / "no-such-file")
-    with pytest.raises(TokenMissing, match="given a token") as caught:
-        read_token(Path(f"cf_abcd1234_{'s3cret' * 7}x"))
-    assert "s3cret" not in str(caught.value)
-    monkeypatch.setenv("CRYOFERRY_TOKEN", "from-environment")
-    assert read_token(None) == "from-environment"
-    (tmp_path / "token").write_text("from-file\n")
-    assert read_token(tmp_path / "token") == "from-file"
 
 
 def test_the_token_is_sent_and_never_told(caplog):

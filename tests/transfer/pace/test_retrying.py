@@ -1,4 +1,4 @@
-"""Waiting: temporary errors only, no longer than told, as long as the receiver asks, and never past a stop."""
+"""Retries: of temporary errors only, within the time given, not before the receiver asks, and never after a stop."""
 
 from itertools import pairwise
 
@@ -51,7 +51,7 @@ def never():
     return False
 
 
-def test_temporary_errors_are_borne_with_growing_waits(clock, policy):
+def test_temporary_errors_are_retried_with_growing_waits(clock, policy):
     request = Failing(clock, LinkLost(), LinkLost(), LinkLost())
     assert policy(30, never).repeat(request) == "answer"
     waits = [after - before for before, after in pairwise(request.calls)]
@@ -124,7 +124,7 @@ def test_nothing_is_asked_after_a_stop(clock, policy):
     assert not request.calls
 
 
-def test_jitter_spreads_those_who_wait():
+def test_waits_have_a_random_part():
     waits = {jittered(1, 2) for _ in range(50)}
     assert len(waits) > 40
     assert all(1 <= wait <= 2 for wait in waits)
