@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 from transfer.commands.shared import (
-    GIVE_UP_AFTER_S,
     LINK,
-    MOST_CONNECTIONS,
     Ca,
     ClearText,
     DryRun,
@@ -22,6 +20,7 @@ from transfer.commands.shared import (
     progress,
     stderr_console,
 )
+from transfer.defaults import DOWNLOAD_CONNECTIONS, GIVE_UP_AFTER_S, MOST_CONNECTIONS
 from transfer.wire.names import check_path, check_session_name
 
 
@@ -43,7 +42,7 @@ def fetch(
         typer.Option(
             min=1, max=MOST_CONNECTIONS, metavar="N", help="Number of parallel connections.", rich_help_panel=LINK
         ),
-    ] = 8,
+    ] = DOWNLOAD_CONNECTIONS,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER_S,
     dry_run: DryRun = False,
     json: Json = False,

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from transfer.commands.shared import (
-    GIVE_UP_AFTER_S,
     UNLIMITED,
     Background,
     Ca,
@@ -29,6 +28,7 @@ from transfer.commands.shared import (
     connect,
     sender_options,
 )
+from transfer.defaults import GIVE_UP_AFTER_S
 from transfer.wire.names import check_session_name
 
 

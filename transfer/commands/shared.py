@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from transfer.defaults import MOST_CONNECTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from transfer.client import ReceiverClient
 
 LINK = "Link to the receiver"
-MOST_CONNECTIONS = 64
-GIVE_UP_AFTER_S = 60.0
 _WIDE = 10_000
 """Columns of a table in a pipe: no line is broken or cut."""
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from transfer.client import ReceiverClient
+from transfer.defaults import DOWNLOAD_CONNECTIONS, GIVE_UP_AFTER_S
 from transfer.download.part_file import PartFile
 from transfer.pace.retrying import RetryPolicy
 from transfer.source import digest_of
@@ -56,8 +57,8 @@ class Fetcher:
         client: ReceiverClient,
         out: Path,
         *,
-        connections: int = 8,
-        give_up_after_s: float | None = 60.0,
+        connections: int = DOWNLOAD_CONNECTIONS,
+        give_up_after_s: float | None = GIVE_UP_AFTER_S,
         on_progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.client, self.out, self.on_progress = client, out, on_progress

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from transfer.connections.tcp import TcpInfo
+from transfer.defaults import MOST_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class CongestionLimits:
 
     first_connections: int = 8
     lossy_connections: int = 16
-    most_connections: int = 64
+    most_connections: int = MOST_CONNECTIONS
     growth: float = 1.5
     interval_s: float = 0.1
     long_round_trip_s: float = 0.002

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from transfer.client import ReceiverClient
+from transfer.defaults import GIVE_UP_AFTER_S
 from transfer.pace.congestion import CongestionLimits
 from transfer.pace.pacer import Pacer
 from transfer.pace.retrying import RetryPolicy
@@ -85,7 +86,7 @@ class Sender:
         client: ReceiverClient,
         *,
         connections: int | None = None,
-        give_up_after_s: float | None = 60.0,
+        give_up_after_s: float | None = GIVE_UP_AFTER_S,
         quiet_s: float = 2.0,
         pacer: Pacer | None = None,
         may_use_bbr: bool = True,
