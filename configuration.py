@@ -128,6 +128,20 @@ class Invocation:
             return None
         return self.configuration.sections.get(section_of(context), {}).get(key)
 
+    def in_use(self) -> list[tuple[str, Any, str]]:
+        """Return each option that is not left to its default: its key, its value (a secret is `***`), its source."""
+        found = []
+        for option in self.context.command.params if self.context is not None else ():
+            source = self.context.get_parameter_source(option.name)
+            setting = self.setting(self.context, option.name)
+            if source is None or source.name not in ("COMMANDLINE", "DEFAULT_MAP") or option.name == "json":
+                continue
+            flag = option.opts[0] if option.opts[0].startswith("--") else "the command line"
+            place = setting.place(option.name) if setting else flag
+            shown = ConfiguredValue(self.context.params[option.name], place).shown(option.name)
+            found.append((option.name, shown, place))
+        return found
+
     def places_of(self, message: str) -> list[str]:
         """Return where those options stand in the configuration that a message names, by their flag or value."""
         if self.context is None:

@@ -66,12 +66,12 @@ def _registrations(
     from transfer.credentials import read_token
     from transfer.wire.errors import TransferError
 
-    noted_clear_text = to is None and journal.about("clear_text") is not None
-
-    url, noted = to or journal.about("url") or "", journal.about("token_file")
+    url, noted, noted_ca = to or journal.about("url") or "", journal.about("token_file"), journal.about("ca")
+    clear_text = clear_text or (to is None and journal.about("clear_text") is not None)
+    ca = ca or (Path(noted_ca) if noted_ca else None)
     try:
         token = read_token(token_file or (Path(noted) if noted else None))
-        with ReceiverClient(url, token, ca=ca, clear_text=clear_text or noted_clear_text, timeout_s=5.0) as client:
+        with ReceiverClient(url, token, ca=ca, clear_text=clear_text, timeout_s=5.0) as client:
             return registrations(client, journal.about("session") or ""), ""
     except TransferError as error:
         return {}, f"{type(error).__name__}: {error}"

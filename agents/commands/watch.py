@@ -95,6 +95,7 @@ IdleSeconds = Annotated[
 
 @takes_alignment_options
 def watch(
+    ctx: typer.Context,
     source: Source,
     to: ReceiverUrl,
     session: SessionOption,
@@ -135,6 +136,7 @@ def watch(
     check_url(to, clear_text=clear_text)
     check_session_name(session)
     chosen, source = with_absolute_gain(alignment), source.absolute()
+    in_use = ctx.find_root().obj.in_use()
     if dry_run:
         watch_run.dry_run(source, LAYOUTS[layout], gain=chosen.settings.gain.path, as_json=json)
         return
@@ -160,6 +162,6 @@ def watch(
     with connect(to, token_file, ca, clear_text=clear_text) as client:
         aligners = watch_run.local_workers(workers, chosen.settings.device)
         code = watch_run.run_agent(
-            settings, client, aligners, token_file=token_file, clear_text=clear_text, as_json=json
+            settings, client, aligners, token_file=token_file, ca=ca, clear_text=clear_text, in_use=in_use, as_json=json
         )
     raise typer.Exit(code)

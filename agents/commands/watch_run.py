@@ -68,7 +68,8 @@ def check_source(source: Path) -> None:
     SourceUnreadable
     """
     try:
-        next(os.scandir(source), None)
+        with os.scandir(source) as entries:
+            next(entries, None)
     except OSError as error:
         raise SourceUnreadable(
             f"{source}: {error.strerror}", hint="Mount the microscope's share, or check the path and its permissions."
@@ -81,10 +82,17 @@ def run_agent(
     workers: Sequence[AlignmentWorker],
     *,
     token_file: Path | None,
+    ca: Path | None,
     clear_text: bool,
+    in_use: Sequence[tuple[str, object, str]],
     as_json: bool,
 ) -> int:
     """Run an agent until it is stopped or idle; return the command's exit code.
+
+    Parameters
+    ----------
+    in_use
+        The options that are not left to their defaults: key, value and source. They are printed at the start.
 
     Raises
     ------
@@ -98,7 +106,10 @@ def run_agent(
     with WorkLock(settings.work):
         journal = Journal(settings.work, announce=happenings.announce)
         try:
-            _claim(journal, settings, str(client.url), token_file, clear_text=clear_text)
+            _claim(journal, settings)
+            url = str(client.url).rstrip("/")
+            _note_receiver(journal, url, token_file, ca, clear_text=clear_text)
+            show_start(settings, url, in_use, console)
             display = ProgressDisplay(journal, console, live=console.is_terminal and not as_json)
             happenings.listen("progress", display)
             if as_json:
@@ -118,8 +129,24 @@ def run_agent(
             journal.close()
 
 
-def _claim(journal: Journal, settings: WatchSettings, url: str, token_file: Path | None, *, clear_text: bool) -> None:
-    """Note what the work folder belongs to, and refuse another's."""
+def show_start(settings: WatchSettings, url: str, in_use: Sequence[tuple[str, object, str]], console: Console) -> None:
+    """Print what is watched, where it is sent, and which settings are not the default."""
+    lines = [
+        f"Watching {settings.source}, layout {settings.layout.name}.",
+        f"Sending to {url}, session {settings.session}. Work folder: {settings.work}.",
+    ]
+    # Their values stand above already; where they come from is worth a line unless it is the command line.
+    said = ("source", "to", "session", "work")
+    shown = [each for each in in_use if each[0] not in said or not each[2].startswith(("--", "the command line"))]
+    if shown:
+        lines.append("Settings in use (`cryoferry config show` lists all others, with their defaults):")
+        lines += [f"  {key} = {value}  (from {place})" for key, value, place in shown]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _claim(journal: Journal, settings: WatchSettings) -> None:
+    """Note what the work folder belongs to, and refuse that of another source or session."""
     for key, value in (("source", str(settings.source.resolve())), ("session", settings.session)):
         noted = journal.about(key)
         if noted not in (None, value):
@@ -130,10 +157,17 @@ def _claim(journal: Journal, settings: WatchSettings, url: str, token_file: Path
     journal.note(
         source=str(settings.source.resolve()),
         session=settings.session,
-        url=url,
-        clear_text="yes" if clear_text else None,
-        token_file=None if token_file is None else str(token_file.resolve()),
         settings=json.dumps(to_json(settings.chosen), sort_keys=True),
+    )
+
+
+def _note_receiver(journal: Journal, url: str, token_file: Path | None, ca: Path | None, *, clear_text: bool) -> None:
+    """Note how the receiver is reached, for `cryoferry status`."""
+    journal.note(
+        url=url,
+        token_file=None if token_file is None else str(token_file.resolve()),
+        ca=None if ca is None else str(ca.resolve()),
+        clear_text="yes" if clear_text else None,
     )
 
 
@@ -157,7 +191,7 @@ def _listening(stop: threading.Event) -> Iterator[list[int]]:
 
 
 def dry_run(source: Path, layout: Layout, *, gain: Path | None, as_json: bool) -> None:
-    """Tell what would be done with each file that lies in the source now."""
+    """Print what would be done with each file that is in the source now."""
     check_source(source)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     found = scan(source, layout)
@@ -172,17 +206,15 @@ def dry_run(source: Path, layout: Layout, *, gain: Path | None, as_json: bool) -
             "gain": None if chosen_gain is None else str(chosen_gain),
             "remote_stem": remote_path(str(Path(movie).with_suffix(""))),
         }
-        _tell(plan, console, as_json=as_json)
+        _show_plan(plan, as_json=as_json)
     for path, why in sorted({**found.skipped, **found.unreadable}.items()):
         if as_json:
-            _tell({"movie": path, "would": "skip", "reason": why}, console, as_json=True)
-    console.print(f"{len(found.movies)} movies, {len(found.skipped)} other files; nothing was done", markup=False)
+            _show_plan({"movie": path, "would": "skip", "reason": why}, as_json=True)
+    console.print(f"{len(found.movies)} movies, {len(found.skipped)} other files; nothing was done.", markup=False)
 
 
-def _tell(plan: dict[str, object], console: Console, *, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(plan) + "\n")
-        return
+def _show_plan(plan: dict[str, object], *, as_json: bool) -> None:
     gain = f", gain {plan['gain']}" if plan.get("gain") else ""
     reason = f" ({plan['reason']})" if plan["reason"] else ""
-    console.print(f"would {plan['would']}{reason}: {plan['movie']}{gain}", markup=False)
+    line = f"would {plan['would']}{reason}: {plan['movie']}{gain}"
+    sys.stdout.write((json.dumps(plan) if as_json else line) + "\n")

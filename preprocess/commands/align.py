@@ -29,11 +29,12 @@ def align(
     voltage and dose are taken from the options; else from the configuration; else from the XML file of EPU or the mdoc
     beside the movie; else from the movie's header.
     """
-    from preprocess.commands.align_run import AlignmentRun, refuse_collisions, refuse_existing
+    from preprocess.commands.align_run import AlignmentRun, refuse_collisions, refuse_existing, refuse_unwritable
 
     refuse_collisions(movies, out)
     if not overwrite:
         refuse_existing(movies, out)
+    refuse_unwritable(out)
     run = AlignmentRun(alignment, out, json=json, star=star)
     if dry_run:
         run.say_what_would_be_done(movies)

@@ -1,9 +1,11 @@
-"""Aligns a list of movies for `cryoferry align`: what is refused beforehand, and what is told in the end."""
+"""Aligns the movies of `cryoferry align`: refuses what cannot work before it begins, and prints the results."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -26,6 +28,7 @@ from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import MOTION_EARLY, MOTION_TOTAL, ProcessedMovie
 
 SOME_FAILED = 3
+_WIDE = 10_000  # columns of a table in a pipe
 
 
 def refuse_collisions(movies: Sequence[Path], out: Path) -> None:
@@ -34,7 +37,7 @@ def refuse_collisions(movies: Sequence[Path], out: Path) -> None:
     Raises
     ------
     OutputRefused
-        Two movies of one stem, or an output that is one of the movies; the text names both.
+        Two movies have the same stem, or an output is one of the movies. The text names both.
     """
     first: dict[Path, Path] = {}
     for movie in movies:
@@ -44,7 +47,8 @@ def refuse_collisions(movies: Sequence[Path], out: Path) -> None:
             other = first.setdefault(path, movie)
             if other is not movie:
                 raise OutputRefused(
-                    f"{other} and {movie} would both write {path}", hint="Align them into different folders."
+                    f"{other} and {movie} would both write {path}",
+                    hint="Run the command once for each, with another --out.",
                 )
 
 
@@ -54,17 +58,37 @@ def refuse_existing(movies: Sequence[Path], out: Path) -> None:
     Raises
     ------
     OutputRefused
-        An output is there already.
+        An output exists already.
     """
     for movie in movies:
         for path in output_paths(movie, out).values():
             if path.exists():
-                raise OutputRefused(f"{path} is there already", hint="Give --overwrite, or another --out.")
+                raise OutputRefused(f"{path} exists already", hint="Give another --out, or --overwrite to replace it.")
+
+
+def refuse_unwritable(out: Path) -> None:
+    """Refuse a folder for the results that is no folder, or where nothing can be written; leave nothing behind.
+
+    Raises
+    ------
+    OutputRefused
+    """
+    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        what = "is a file, not a folder" if nearest == out.absolute() else f"cannot be made: {nearest} is a file"
+        raise OutputRefused(f"{out} {what}", hint="Give a folder with --out.")
+    try:
+        Path(tempfile.mkdtemp(prefix=".cryoferry-", dir=nearest)).rmdir()
+    except OSError as error:
+        raise OutputRefused(
+            f"nothing can be written to {out}: {error.strerror}",
+            hint="Give another --out, or change the permissions of that folder.",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """What became of one movie: its results, or why there are none."""
+    """A movie, and its results or the error that it ended with."""
 
     movie: Path
     result: ProcessedMovie | PreprocessError
@@ -81,7 +105,7 @@ class AlignmentRun:
         self._console = Console(stderr=True, highlight=False)
 
     def say_what_would_be_done(self, movies: Sequence[Path]) -> None:
-        """Tell what each movie would become."""
+        """Print what each movie would become."""
         settings = self._alignment.settings
         wanted = {
             "micrograph_unweighted": settings.unweighted,
@@ -95,7 +119,7 @@ class AlignmentRun:
             if self._json:
                 _print_object({"movie": str(movie), "would_write": outputs})
             else:
-                self._console.print(f"{movie} would become {', '.join(outputs)}", markup=False, soft_wrap=True)
+                typer.echo(f"{movie} would become {', '.join(outputs)}")
 
     def align_all(self, movies: Sequence[Path]) -> int:
         """Align all; return the exit code.
@@ -119,7 +143,8 @@ class AlignmentRun:
             write_micrographs_star(self._out / FILE_NAME, aligned)
         if failed and len(movies) == 1 and isinstance(failed[0].result, PreprocessError):
             raise failed[0].result
-        self._console.print(_table(done))
+        if not self._json:
+            _results_console().print(_table(done))
         for item in done:
             for line in _remarks(item):
                 self._console.print(f"{item.movie.name}: {line}", markup=False, soft_wrap=True)
@@ -147,6 +172,12 @@ class AlignmentRun:
             configured=self._alignment.configured,
             progress=partial(bars.tell, movie),
         )
+
+
+def _results_console() -> Console:
+    """Return a console on stdout; in a pipe or a file, no line is broken or cut."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDE)
 
 
 def _what_became(movie: Path, align: Callable[[], ProcessedMovie]) -> Aligned:

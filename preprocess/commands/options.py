@@ -295,13 +295,16 @@ def _options() -> dict[str, inspect.Parameter]:
 
 
 def takes_alignment_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command every alignment option, handed to it as one `ChosenAlignment` named `alignment`."""
+    """Give a command every alignment option, handed to it as one `ChosenAlignment` named `alignment`.
+
+    A command that has a parameter `ctx` also gets typer's context.
+    """
     options = _options()
     hints = get_type_hints(command, include_extras=True)
     own = [
         parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in inspect.signature(command).parameters.items()
-        if name != "alignment"
+        if name not in ("alignment", "ctx")
     ]
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
@@ -314,6 +317,8 @@ def takes_alignment_options(command: Callable[..., None]) -> Callable[..., None]
         chosen = chosen_alignment(
             on_command_line=on_command_line, **{name: values.pop(name) for name in options if name in values}
         )
+        if "ctx" in hints:
+            values["ctx"] = ctx
         command(**values, alignment=chosen)
 
     with_options.__dict__["__signature__"] = inspect.Signature([context, *own, *options.values()])

@@ -108,9 +108,10 @@ def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
     """Return the first image of a gain's file in the movie's orientation."""
     extension = path.suffix.lower()
     if extension not in MRC_EXTENSIONS | TIFF_EXTENSIONS | {_FALCON}:
+        what = "is a folder" if path.is_dir() else "is no MRC, TIFF or .gain file"
         raise UnsupportedFormat(
-            f"{path}: gain references are read as MRC, TIFF or .gain",
-            hint="Convert it first, for example with IMOD's dm2mrc; DM4 gains lie upside down.",
+            f"gain reference {path} {what}",
+            hint="Convert a DM4 file first, for example with IMOD's dm2mrc. DM4 gain references are upside down.",
         )
     try:
         image = first_image(path)

@@ -39,36 +39,32 @@ def exposure_dose(acquisition: Acquisition, frame_count: int, used: range | None
     return ExposureDose(per_frame, before, after if used is None else after[used.start : used.stop])
 
 
-def require_pixel_size(acquisition: Acquisition) -> float:
-    """Return the pixel size in Å.
+def require_known(acquisition: Acquisition, dose: ExposureDose | None, *, dose_weighting: bool) -> float:
+    """Make sure that all facts about the exposure are known that an alignment needs; return the pixel size in Å.
 
     Raises
     ------
     AcquisitionUnknown
-        Nobody knows it.
+        The text names every missing fact, and the hint every option that gives one.
     """
+    missing: dict[str, str] = {}
     if not acquisition.pixel_size_angstrom:
-        raise AcquisitionUnknown(
-            "the pixel size is unknown: no flag, configuration, sidecar or header says it", hint="Give --pixel-size."
-        )
-    return acquisition.pixel_size_angstrom
+        missing["the pixel size"] = "--pixel-size"
+    if dose_weighting and not acquisition.voltage_kv:
+        missing["the voltage"] = "--voltage"
+    if dose_weighting and dose is None:
+        missing["the dose"] = "--dose-per-frame (or --total-dose)"
+    if not missing:
+        assert acquisition.pixel_size_angstrom
+        return acquisition.pixel_size_angstrom
+    needless = "" if list(missing) == ["the pixel size"] else " Or give --no-dose-weighting, which needs no dose."
+    raise AcquisitionUnknown(
+        f"{_listed(list(missing))} of the movie {'is' if len(missing) == 1 else 'are'} not known:"
+        " no option, configuration, sidecar or header gives it",
+        hint=f"Give {_listed(list(missing.values()))}." + needless,
+    )
 
 
-def require_for_weighting(acquisition: Acquisition, dose: ExposureDose | None) -> tuple[ExposureDose, float]:
-    """Return dose and voltage in kV.
-
-    Raises
-    ------
-    AcquisitionUnknown
-        Nobody knows one of them.
-    """
-    if dose is None:
-        raise AcquisitionUnknown(
-            "the dose is unknown, and dose weighting needs it",
-            hint="Give --dose-per-frame or --total-dose, or --no-dose-weighting.",
-        )
-    if not acquisition.voltage_kv:
-        raise AcquisitionUnknown(
-            "the voltage is unknown, and dose weighting needs it", hint="Give --voltage, or --no-dose-weighting."
-        )
-    return dose, acquisition.voltage_kv
+def _listed(names: list[str]) -> str:
+    """Return `a`, `a and b` or `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

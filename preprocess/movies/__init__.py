@@ -53,7 +53,10 @@ def open_movie(path: Path, eer: EerSettings = _USUAL_GROUPING, *, threads: int =
     """
     path = Path(path)
     if path.suffix.lower() not in EXTENSIONS:
-        raise UnsupportedFormat(f"{path}: {path.suffix or 'no extension'} is no movie's")
+        if path.is_dir():
+            raise UnreadableMovie(f"{path} is a folder, not a movie", hint=f"Name its movies, such as {path}/*.tiff.")
+        ending = f"{path.suffix} is not the extension of a movie" if path.suffix else "there is no extension"
+        raise UnsupportedFormat(f"{path}: {ending}", hint=f"Movies end in {', '.join(sorted(EXTENSIONS))}.")
     try:
         return _open(path, eer, threads or usable_cores())
     except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from preprocess.alignment.whole_frame import estimation_bin
 from preprocess.exposure.acquisition import Acquisition, read_sidecars, resolve_acquisition
 from preprocess.exposure.dose import DoseWeights, critical_dose_scale, low_rank_weights, plain_weights
-from preprocess.exposure.exposure_dose import ExposureDose, exposure_dose, require_for_weighting, require_pixel_size
+from preprocess.exposure.exposure_dose import ExposureDose, exposure_dose, require_known
 from preprocess.exposure.grouping import FrameGroups, used_frames
 from preprocess.movie_warning import MovieWarning
 from preprocess.movies import Movie, open_movie
@@ -72,10 +72,10 @@ def prepare_movie(
     movie = open_movie(movie_path, settings.eer, threads=settings.threads)
     sidecars = read_sidecars(movie)
     known = resolve_acquisition(movie, flags=acquisition, configured=configured, sidecars=sidecars)
-    pixel_size = require_pixel_size(known)
     used = used_frames(settings.frames, movie.frame_count)
     groups = FrameGroups.of(len(used), settings.frames.group)
     dose = exposure_dose(known, movie.frame_count, used)
+    pixel_size = require_known(known, dose, dose_weighting=settings.dose_weighting)
     weights, warnings = _weights(len(used), settings, known, dose, pixel_size)
     return PreparedMovie(
         movie=movie,
@@ -94,9 +94,9 @@ def prepare_movie(
 def _weights(
     frame_count: int, settings: AlignmentSettings, known: Acquisition, dose: ExposureDose | None, pixel_size: float
 ) -> tuple[DoseWeights, tuple[MovieWarning, ...]]:
-    if not settings.dose_weighting:
+    if not settings.dose_weighting or dose is None or known.voltage_kv is None:
         return plain_weights(frame_count), ()
-    dose, voltage = require_for_weighting(known, dose)
+    voltage = known.voltage_kv
     scale, interpolated = critical_dose_scale(voltage)
     warnings: tuple[MovieWarning, ...] = ()
     if interpolated:

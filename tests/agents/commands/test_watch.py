@@ -11,9 +11,11 @@ import mrcfile
 import numpy as np
 import pytest
 
-from tests.agents.agent_process import ACQUISITION, StartAgent, cryoferry, lay, listing
+import cryoferry as front_door
+from tests.agents.agent_process import ACQUISITION, QUICK, StartAgent, cryoferry, lay, listing
 from transfer.client import ReceiverClient
 from transfer.file_digest import file_digest
+from transfer.upload.sender import Sender
 from transfer.wire.protocol import Exposure
 
 SESSION = "s"
@@ -197,7 +199,7 @@ def test_a_wrong_token_ends_at_once(source: Path, receiver: Any, start_agent: St
     agent = start_agent(receiver.url, "cf_wrong_token")
     assert agent.wait() == 7
     assert "cryoferry token create" in agent.log.read_text()
-    assert "wrong_token" not in agent.log.read_text()
+    assert "cf_wrong_token" not in agent.log.read_text()
 
 
 @pytest.mark.parametrize("case", ["missing source", "work in source", "second agent", "other session"])
@@ -239,3 +241,73 @@ def test_a_dry_run_tells_and_does_nothing(source: Path, simulated: Path, tmp_pat
     assert plans["empty.mrc"]["would"] == "wait"
     assert plans["FoilHole_1_Data_2_gain.tiff"]["would"] == "skip"
     assert not work.exists()
+
+
+def test_the_start_says_what_is_watched_and_which_settings_hold(source: Path, tmp_path: Path, receiver: Any) -> None:
+    file = tmp_path / "cryoferry.toml"
+    file.write_text(
+        f'[align]\nvoltage = 200\n[watch]\nto = "{receiver.url}"\n[send]\ntoken_file = "{tmp_path}/token"\n'
+    )
+    (tmp_path / "token").write_text(receiver.token("agent", SESSION))
+    arguments = ("watch", str(source), "--session", SESSION, "--work", str(tmp_path / "work"), "--exit-when-idle", "0")
+    done = cryoferry("--config", str(file), *arguments, CRYOFERRY_WATCH__LIMIT="3MB/s")
+    assert done.returncode == 0, done.stderr
+    told = [line.strip() for line in done.stderr.splitlines()]
+    assert f"Watching {source}, layout auto." in told
+    assert f"Sending to {receiver.url}, session s. Work folder: {tmp_path / 'work'}." in told
+    for line in (
+        f"voltage = 200.0  (from `voltage` in [align] of {file})",
+        f"to = {receiver.url}  (from `to` in [watch] of {file})",
+        f"token_file = {tmp_path}/token  (from `token_file` in [send] of {file})",
+        "limit = 3MB/s  (from the environment variable CRYOFERRY_WATCH__LIMIT)",
+        "exit_when_idle = 0.0  (from --exit-when-idle)",
+    ):
+        assert line in told
+    assert not [line for line in told if line.startswith(("settle_seconds", "session =", "ca ", "json"))]
+
+
+def test_the_link_s_options_reach_what_sends(
+    source: Path, simulated: Path, tmp_path: Path, receiver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, so that what the sender gets can be seen."""
+    made: list[dict[str, Any]] = []
+    priorities: dict[str, str] = {}
+    make, send_many = Sender.__init__, Sender.send_many
+
+    def watched_init(self: Sender, *arguments: Any, **options: Any) -> None:
+        made.append(options)
+        make(self, *arguments, **options)
+
+    def watched_send(self: Sender, files: Any, **options: Any) -> Any:
+        priorities.update({Path(file.path).suffix: file.priority.name for file in files})
+        return send_many(self, files, **options)
+
+    monkeypatch.setattr(Sender, "__init__", watched_init)
+    monkeypatch.setattr(Sender, "send_many", watched_send)
+    monkeypatch.setenv("CRYOFERRY_TOKEN", receiver.token("agent", SESSION))
+    lay(simulated / "0.tiff", source / "a.tiff")
+    arguments = (
+        *("watch", str(source), "--session", SESSION, "--work", str(tmp_path / "work"), "--to", receiver.url),
+        *("--compress", "never", "--congestion-control", "system", "--background", "*.png", "--connections", "3"),
+        *("--exit-when-idle", "1", *QUICK, *ACQUISITION),
+    )
+    monkeypatch.setattr("sys.argv", ["cryoferry", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        front_door.main()
+    assert ended.value.code == 0
+    (options,) = made
+    assert (options["may_compress"], options["may_use_bbr"], options["connections"]) == (False, False, 3)
+    assert priorities[".png"] == "BACKGROUND"
+    assert priorities[".mrc"] == "FOREGROUND"
+    assert set(published(receiver.url, receiver.token("reader", SESSION))) == {"a.tiff"}
+
+
+def test_clear_text_to_another_machine_is_for_the_user_to_permit(source: Path, tmp_path: Path) -> None:
+    to = ("--to", "http://receiver.invalid", "--session", SESSION, "--work", str(tmp_path / "work"))
+    refused = cryoferry("watch", str(source), *to, "--exit-when-idle", "0", CRYOFERRY_TOKEN="cf_x")
+    assert (refused.returncode, "--clear-text" in refused.stderr) == (2, True)
+    permitted = cryoferry("watch", str(source), *to, "--exit-when-idle", "0", "--clear-text", CRYOFERRY_TOKEN="cf_x")
+    assert permitted.returncode == 0, permitted.stderr
+    work = ("--work", str(tmp_path / "work"), "--json")
+    last = tell(cryoferry("status", *work, CRYOFERRY_TOKEN="cf_x"))[-1]
+    assert "LinkLost" in last["receiver"], "the journal notes that clear text is permitted"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 import starfile
+import tifffile
 from cuda_on_host import cuda_on_host
 
 import cryoferry
@@ -62,8 +63,11 @@ def test_a_movie_needs_no_configuration(movies: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cryoferry", "align", movies / "a.tiff", "--out", tmp_path / "out", *KNOWN]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    assert "a.tiff" in done.stderr
+    heading, row = done.stdout.splitlines()
+    assert heading.split()[0] == "movie"
+    assert row.split()[0] == "a.tiff"
+    assert row.rstrip().endswith("a.mrc"), "a pipe cuts no line"
+    assert done.stderr == ""
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         *("a.json", "a.mrc", "a.png", "a.star", "a_motion.png", "a_spectrum.png")
     ]
@@ -159,7 +163,54 @@ def test_dry_run_tells_and_writes_nothing(align, movies, tmp_path):
 def test_an_unknown_dose_is_asked_for(align, movies, tmp_path):
     answer = align(movies / "a.tiff", "--out", tmp_path / "out", "--pixel-size", "1.1", "--device", "cpu")
     assert answer.exit_code == 2
-    assert "--dose-per-frame or --total-dose, or --no-dose-weighting" in " ".join(answer.err.split())
+    told = " ".join(answer.err.split())
+    assert "the voltage and the dose" in told
+    assert "--voltage and --dose-per-frame (or --total-dose)" in told
+    assert "--no-dose-weighting" in told
+
+
+def test_all_unknown_facts_are_named_at_once(align, tmp_path):
+    movie = simulate_movie(SimulationSettings(height=64, width=64, frame_count=2, gain=False))
+    movie.write(tmp_path / "bare.tiff")
+    stripped = tifffile.imread(tmp_path / "bare.tiff")
+    tifffile.imwrite(tmp_path / "bare.tiff", stripped, photometric="minisblack")
+    answer = align("bare.tiff", "--out", "out", "--json")
+    assert answer.exit_code == 2
+    (error,) = (told["error"] for told in answer.objects)
+    assert error["message"].startswith("the pixel size, the voltage and the dose of the movie are not known")
+    assert "--pixel-size, --voltage and --dose-per-frame" in error["hint"]
+    only = align("bare.tiff", "--out", "out", "--json", "--no-dose-weighting").objects[0]["error"]
+    assert only["message"].startswith("the pixel size of the movie is not known")
+    assert only["hint"] == "Give --pixel-size."
+
+
+@pytest.mark.parametrize(
+    ("name", "exit_code", "told"),
+    [
+        ("notes.xyz", 4, ".eer, .mrc, .mrcs, .tif, .tiff"),
+        ("folder", 4, "folder/*.tiff"),
+        ("notes", 4, "there is no extension"),
+        ("nowhere.tiff", 4, "nowhere.tiff"),
+    ],
+)
+def test_what_is_no_movie_is_refused_with_a_hint(align, tmp_path, name, exit_code, told):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "notes.xyz").touch()
+    (tmp_path / "notes").touch()
+    answer = align(name, "--out", "out", *KNOWN)
+    assert answer.exit_code == exit_code
+    assert told in " ".join(answer.err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(align, movies, tmp_path):
+    (tmp_path / "taken").touch()
+    for out, told in (("taken", "taken is a file"), ("taken/below", "taken is a file"), ("/proc/x", "/proc/x")):
+        answer = align(movies / "bad.tiff", "--out", out, *KNOWN)
+        assert answer.exit_code == 2, "the movie is bad, too; the folder comes first"
+        assert told in " ".join(answer.err.split())
+    assert align(movies / "bad.tiff", "--out", tmp_path / "new/deep", *KNOWN).exit_code == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["taken"]
 
 
 def test_flags_win_over_the_configuration_and_each_source_is_said(align, movies, tmp_path):

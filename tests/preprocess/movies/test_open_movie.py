@@ -208,7 +208,7 @@ def test_a_missing_file_a_folder_and_an_empty_file(tmp_path):
 def test_an_unknown_extension_and_unknown_content(tmp_path):
     (tmp_path / "movie.dm4").write_bytes(b"x" * 5000)
     (tmp_path / "noise.mrc").write_bytes(b"\xff" * 5000)
-    with pytest.raises(UnsupportedFormat, match=r"movie\.dm4: \.dm4 is no movie's"):
+    with pytest.raises(UnsupportedFormat, match=r"movie\.dm4: \.dm4 is not the extension"):
         open_movie(tmp_path / "movie.dm4")
     with pytest.raises(UnreadableMovie, match="neither MRC, TIFF nor EER"):
         open_movie(tmp_path / "noise.mrc")
