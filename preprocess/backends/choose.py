@@ -48,6 +48,6 @@ def choose_backend(device: str, threads: int = 0, memory_gb: float | None = None
 
 
 def _cpu(threads: int) -> Backend:
-    from preprocess.backends.cpu import CpuBackend  # noqa: PLC0415 - numba is slow to import
+    from preprocess.backends.cpu.backend import CpuBackend  # noqa: PLC0415 - numba is slow to import
 
     return CpuBackend(threads)

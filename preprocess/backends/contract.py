@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.figures import Figures
-from preprocess.exposure.grouping import FrameGroups
+from preprocess.backends.row_statistics import Figures
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.patches import PatchLayout
 from preprocess.geometry.replacements import Replacements
 from preprocess.geometry.spectrum_tiles import SpectrumTiles
 from preprocess.movies import Movie
+from preprocess.movies.frame_groups import FrameGroups
 
 RING_COUNT = 256
 """Rings of spatial frequency from 0 to Nyquist (0.5 / px), by which spectra are weighted and measured."""

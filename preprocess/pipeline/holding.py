@@ -13,10 +13,10 @@ from preprocess.correction.defect_files import load_defects
 from preprocess.correction.defects import Defects, find_defects
 from preprocess.correction.gain import divides, load_gain
 from preprocess.correction.gain_fit import LARGEST_SIDE_PX, GainFit, check_gain
-from preprocess.exposure.grouping import FrameGroups
 from preprocess.geometry.replacements import find_replacements
 from preprocess.movies import Movie
 from preprocess.movies.eer import EerMovie
+from preprocess.movies.frame_groups import FrameGroups
 from preprocess.settings import AlignmentSettings, DefectSettings
 
 

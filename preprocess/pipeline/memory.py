@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from preprocess.alignment.movie_motion import coarse_bin, kept_frequencies
 from preprocess.backends.contract import Backend
 from preprocess.errors import DeviceOutOfMemory
-from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import Movie
+from preprocess.movies.frame_groups import FrameGroups
 from preprocess.pipeline.preparing import PreparedMovie
 
 FULL_IMAGES = 3

@@ -8,10 +8,14 @@ from pathlib import Path
 from preprocess.alignment.whole_frame import estimation_bin
 from preprocess.exposure.acquisition import Acquisition, read_sidecars, resolve_acquisition
 from preprocess.exposure.dose import DoseWeights, critical_dose_scale, low_rank_weights, plain_weights
-from preprocess.exposure.exposure_dose import ExposureDose, exposure_dose, require_known
-from preprocess.exposure.grouping import FrameGroups, used_frames
+from preprocess.exposure.exposure_dose import (
+    ExposureDose,
+    exposure_dose,
+    require_known,
+)
 from preprocess.movie_warning import MovieWarning
 from preprocess.movies import Movie, open_movie
+from preprocess.movies.frame_groups import FrameGroups, used_frames
 from preprocess.outputs.output_names import output_paths, refuse_to_write_over
 from preprocess.settings import AlignmentSettings
 from preprocess.sidecars import Recording, first_known, recording_by_name

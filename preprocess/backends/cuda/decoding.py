@@ -18,9 +18,9 @@ from preprocess.backends.cuda.events import EventDecoder
 from preprocess.backends.cuda.sources import blocks_over, kernel
 from preprocess.backends.cuda.strips import STORED, StripDecoder, unsuited
 from preprocess.backends.cuda.upload import Uploads
-from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import Movie
 from preprocess.movies.encoded import Encoded, EncodedEvents
+from preprocess.movies.frame_groups import FrameGroups
 from preprocess.movies.movie import Receive
 
 READERS = 4

@@ -9,7 +9,7 @@ from preprocess.backends.contract import Image
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, on_its_device
 from preprocess.backends.cuda.sources import THREADS_A_BLOCK, blocks_over, frame_type, kernel
-from preprocess.backends.figures import LANES, ROW_FIGURES, Figures, RowFigures
+from preprocess.backends.row_statistics import LANES, ROW_FIGURES, Figures, RowFigures
 from preprocess.geometry.image_centre import centre_slices
 
 ROWS_A_BLOCK = THREADS_A_BLOCK // LANES

@@ -17,11 +17,11 @@ from preprocess.backends.cuda.patch_spectra import CudaPatchSpectra, transform_p
 from preprocess.backends.cuda.pixels import replace_pixels
 from preprocess.backends.cuda.spectra import CudaSpectra, transform_frames
 from preprocess.backends.cuda.warping import warped_sums
-from preprocess.exposure.grouping import FrameGroups
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.patches import PatchLayout
 from preprocess.geometry.replacements import Replacements
 from preprocess.movies import Movie
+from preprocess.movies.frame_groups import FrameGroups
 
 
 class CudaFrameStack:

@@ -12,7 +12,7 @@ from preprocess.backends.contract import DeviceImage
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, cupy, on_its_device
 from preprocess.backends.cuda.sources import THREADS_A_BLOCK, blocks_over, kernel
-from preprocess.backends.figures import FLOAT16_LARGEST, LANES, ROW_FIGURES, Figures, RowFigures
+from preprocess.backends.row_statistics import FLOAT16_LARGEST, LANES, ROW_FIGURES, Figures, RowFigures
 
 ROWS_A_BLOCK = THREADS_A_BLOCK // LANES
 

@@ -12,8 +12,8 @@ from cuda_on_host import cuda_on_host
 from preprocess.backends.contract import Backend
 from preprocess.errors import UnreadableMovie
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import open_movie
+from preprocess.movies.frame_groups import FrameGroups
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings, EerSettings
 from preprocess.simulation import SimulationSettings, simulate_movie, write_eer, write_mrc

@@ -9,7 +9,7 @@ import scipy.ndimage
 from cuda_on_host import cuda_on_host
 
 from preprocess.backends.contract import Backend
-from preprocess.backends.cpu import CpuBackend
+from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.correction.defects import find_defects
 from preprocess.geometry.replacements import find_replacements
 from preprocess.geometry.spectrum_tiles import SpectrumTiles, lay_tiles

@@ -8,7 +8,7 @@ import pytest
 from preprocess.alignment.local_motion import displacement_field
 from preprocess.alignment.motion_model import LocalEvidence, MotionModel, spatial_terms, temporal_terms
 from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
-from preprocess.backends.cpu import CpuBackend
+from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.geometry.field import DisplacementField, term_count, terms_at
 from preprocess.geometry.patches import lay_patches, patch_counts
 from preprocess.simulation import SimulationSettings, simulate_movie

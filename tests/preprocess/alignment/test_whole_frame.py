@@ -11,7 +11,7 @@ from preprocess.alignment.whole_frame import (
     newton_steps,
     signal_weights,
 )
-from preprocess.backends.cpu import CpuBackend
+from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.correction.defects import find_defects
 from preprocess.geometry.replacements import find_replacements
 from preprocess.simulation import SimulationSettings, simulate_movie

@@ -14,7 +14,7 @@ import pytest
 import starfile
 import tifffile
 
-from preprocess.backends.cpu import CpuBackend
+from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.correction.defect_files import is_serialem, load_defects
 from preprocess.correction.defects import find_defects
 from preprocess.errors import DefectMismatch, UnsupportedFormat

@@ -1,6 +1,6 @@
 import numpy as np
 
-from preprocess.backends.cpu import CpuBackend
+from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.correction.defects import find_defects
 from preprocess.geometry.replacements import find_replacements
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess.backends.cpu import CpuBackend
+from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.geometry.accumulated_motion import AccumulatedMotion, accumulated_motion
 from preprocess.geometry.spectrum_tiles import lay_tiles
 from preprocess.outputs.motion_plot import _ticks, motion_png

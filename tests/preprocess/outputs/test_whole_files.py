@@ -6,7 +6,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from preprocess.backends.cpu import CpuBackend
+from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.outputs.whole_files import _write_mrc, remove_partial_files, write_micrograph, write_text, write_whole
 
 

@@ -12,8 +12,8 @@ from cuda_on_host import cuda_on_host
 
 from preprocess.errors import DeviceLacksFeature, DeviceOutOfMemory
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import open_movie
+from preprocess.movies.frame_groups import FrameGroups
 from preprocess.movies.tiff_layout import tiff_pages
 from preprocess.pipeline import memory
 from preprocess.pipeline import process_movie as pipeline

@@ -12,8 +12,8 @@ import pytest
 
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import open_movie
+from preprocess.movies.frame_groups import FrameGroups
 from preprocess.pipeline.memory import needed_bytes
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.platform import available_bytes

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.backends.cpu import CpuBackend
+from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.errors import DeviceOutOfMemory, PreprocessError, UnreadableMovie
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline.memory import needed_memory

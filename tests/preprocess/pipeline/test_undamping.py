@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.backends.cpu import CpuBackend
+from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.exposure.dose import plain_weights
 from preprocess.geometry.field import DisplacementField
 from preprocess.pipeline.sums import micrographs

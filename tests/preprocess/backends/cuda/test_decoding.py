@@ -15,8 +15,8 @@ from PIL import Image
 
 from preprocess.backends.choose import choose_backend
 from preprocess.errors import UnreadableMovie
-from preprocess.exposure.grouping import FrameGroups
 from preprocess.movies import Movie, open_movie
+from preprocess.movies.frame_groups import FrameGroups
 from preprocess.settings import EerSettings
 from preprocess.simulation import write_eer, write_mrc
 

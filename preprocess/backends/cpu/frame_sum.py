@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends import image_kernels as kernels
-from preprocess.backends.figures import ROW_FIGURES, Figures, RowFigures
-from preprocess.backends.row_threads import RowThreads
+from preprocess.backends.cpu import image_kernels as kernels
+from preprocess.backends.cpu.row_threads import RowThreads
+from preprocess.backends.row_statistics import ROW_FIGURES, Figures, RowFigures
 from preprocess.geometry.image_centre import centre_of
 
 

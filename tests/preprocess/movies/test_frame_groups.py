@@ -14,7 +14,7 @@ import starfile
 from preprocess.errors import ImpossibleSettings
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.dose import dose_weights
-from preprocess.exposure.grouping import FrameGroups, used_frames
+from preprocess.movies.frame_groups import FrameGroups, used_frames
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings, EerSettings, FrameSettings
 from preprocess.simulation import SimulationSettings, simulate_movie, write_mrc

@@ -12,8 +12,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.cpu_kernels import mirrored
-from preprocess.backends.figures import COUNT, EVERY, HIGHEST, LANES, LOWEST, ROW_FIGURES, SQUARES, TOTAL
+from preprocess.backends.cpu.frame_kernels import mirrored
+from preprocess.backends.row_statistics import COUNT, EVERY, HIGHEST, LANES, LOWEST, ROW_FIGURES, SQUARES, TOTAL
 
 Array = NDArray[Any]
 

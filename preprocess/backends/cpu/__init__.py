@@ -1,0 +1,1 @@
+"""The kernels on the CPU: compiled by numba, transforms by scipy.fft."""

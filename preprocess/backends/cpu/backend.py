@@ -1,0 +1,83 @@
+"""The CPU's backend: numba-compiled kernels and scipy.fft.
+
+Threads share out rows, and each row is computed by one thread in one order, so that results do not depend on the number
+of threads. Compiled code is cached on disk (numba's `cache=True`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
+from preprocess.backends.cpu.filtering import filtered_sum
+from preprocess.backends.cpu.pictures import reduced, tile_powers
+from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
+from preprocess.backends.cpu.stack import CpuFrameStack
+from preprocess.backends.cpu.written_images import ImageHere, as_written
+from preprocess.errors import DeviceOutOfMemory
+from preprocess.geometry.spectrum_tiles import SpectrumTiles
+from preprocess.platform import available_bytes
+
+
+class CpuBackend:
+    """All cores of this machine that the process may use, or as many as wanted."""
+
+    name = "cpu"
+
+    def __init__(self, threads: int = 0) -> None:
+        self.threads = RowThreads(usable_threads(threads))
+
+    def available_bytes(self) -> int | None:
+        """Return how much memory this process may still take."""
+        return available_bytes()
+
+    def finish(self) -> None:
+        """Do nothing: every call returns when its work is done."""
+
+    def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CpuFrameStack:
+        """Return an empty stack for that many frames."""
+        held = np.dtype(np.float32) if dtype == np.float16 else dtype
+        try:
+            return CpuFrameStack(np.empty((frame_count, height, width), held), self.threads)
+        except MemoryError as error:
+            raise DeviceOutOfMemory from error
+
+    def upload(self, image: Image) -> DeviceImage:
+        """Return the image: it is there."""
+        return image
+
+    def with_pixels(self, image: DeviceImage, pixels: NDArray[np.int64], values: NDArray[np.float32]) -> DeviceImage:
+        """Return a copy of an image in which some pixels have other values."""
+        changed = image.copy()
+        changed.reshape(-1)[pixels] = values
+        return changed
+
+    def stage_times(self) -> Mapping[str, StageTime]:
+        """Return nothing: there is no device with a clock of its own."""
+        return {}
+
+    def filtered_sum(
+        self,
+        images: Sequence[DeviceImage],
+        filters: NDArray[np.float32],
+        output_shape: tuple[int, int],
+        undamping: Undamping | None = None,
+    ) -> DeviceImage:
+        """Return the sum of the images, each filtered radially, Fourier-cropped."""
+        return filtered_sum(images, filters, output_shape, undamping, self.threads)
+
+    def bring_down(self, image: DeviceImage, *, float32: bool) -> ImageHere:
+        """Return an image in the number type that is written."""
+        return as_written(image, self.threads, float32=float32)
+
+    def reduced(self, image: DeviceImage, factors: tuple[int, int]) -> Image:
+        """Return the means of boxes of an image."""
+        return reduced(image, factors, self.threads)
+
+    def tile_powers(self, image: DeviceImage, tiles: SpectrumTiles) -> Image:
+        """Return the mean power spectrum of an image's tiles."""
+        return tile_powers(image, tiles, self.threads)

@@ -1,0 +1,49 @@
+"""Filters sums of frames and crops their transforms, on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from preprocess.backends.contract import Image, Undamping
+from preprocess.backends.cpu import frame_kernels as kernels
+from preprocess.backends.cpu.row_threads import RowThreads
+from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, undamping_of, whole_multiple
+
+
+def filtered_sum(
+    images: Sequence[Image],
+    filters: NDArray[np.float32],
+    output_shape: tuple[int, int],
+    undamping: Undamping | None,
+    threads: RowThreads,
+) -> Image:
+    """Return the sum of the images, each filtered radially, Fourier-cropped."""
+    height, width = images[0].shape
+    if output_shape == (height, width) and np.all(filters == 1) and undamping is None:
+        plain: Image = np.sum(images, axis=0, dtype=np.float32)
+        return plain
+    height, width = whole_multiple(images[0].shape, output_shape)
+    total = np.zeros((output_shape[0], output_shape[1] // 2 + 1), np.complex64)
+    for image, factors in zip(images, filters, strict=True):
+        transform = scipy.fft.rfft2(image[:height, :width], workers=threads.count)
+        threads.run(
+            kernels.add_filtered,
+            transform,
+            height,
+            width,
+            np.ascontiguousarray(factors, np.float32),
+            CORNER_FREQUENCY,
+            total,
+            rows=output_shape[0],
+        )
+    total *= np.float32(output_shape[0] * output_shape[1] / (height * width))
+    if undamping is not None:
+        rows, columns = undamping_of(undamping, (height, width), output_shape)
+        total *= rows[:, None]
+        total *= columns
+    whole: Image = scipy.fft.irfft2(total, s=output_shape, workers=threads.count)
+    return whole

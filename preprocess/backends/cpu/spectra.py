@@ -1,0 +1,103 @@
+"""The transforms of a movie's frames on the CPU."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from preprocess.backends.contract import RING_COUNT
+from preprocess.backends.cpu import frame_kernels as kernels
+from preprocess.backends.cpu.row_threads import RowThreads
+from preprocess.backends.spectrum_layout import ring_indices, ring_sizes
+
+
+class CpuSpectra:
+    """Transforms of binned frames in memory, complex64, shape (frames, height, width // 2 + 1)."""
+
+    def __init__(self, transforms: NDArray[np.complex64], shape: tuple[int, int], threads: RowThreads) -> None:
+        self.transforms = transforms
+        self.shape = shape
+        self.frame_count = len(transforms)
+        self.threads = threads
+        self.rings = ring_indices(shape)
+        self.total = np.zeros(transforms.shape[1:], np.complex64)
+
+    def ring_sizes(self) -> NDArray[np.float64]:
+        """Return the number of Fourier components of each ring."""
+        return ring_sizes(self.shape)
+
+    def ring_powers(self, shifts: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return, for each ring, the power of the sum and the sum of powers."""
+        rows, columns = self._phases(shifts)
+        by_row = np.zeros((2, self.shape[0], RING_COUNT + 1))
+        self.threads.run(
+            kernels.sum_spectra,
+            self.transforms,
+            rows,
+            columns,
+            self.rings,
+            self.shape[1],
+            self.total,
+            by_row,
+            rows=self.shape[0],
+        )
+        powers = by_row.sum(1)[:, :RING_COUNT]
+        return powers[0], powers[1]
+
+    def correlations(
+        self, shifts: NDArray[np.float64], weights: NDArray[np.float64], shape: tuple[int, int], radius: int
+    ) -> NDArray[np.float32]:
+        """Return windows of the weighted leave-one-out cross-correlations."""
+        rows, columns = self._phases(shifts)
+        ring_weights = _with_outside(weights)
+        windows = np.empty((len(self.transforms), 2 * radius + 1, 2 * radius + 1), np.float32)
+        product = np.empty((shape[0], shape[1] // 2 + 1), np.complex64)
+        window = np.arange(-radius, radius + 1)
+        for index, transform in enumerate(self.transforms):
+            self.threads.run(
+                kernels.cross_spectrum,
+                transform,
+                self.total,
+                rows[index],
+                columns[index],
+                self.rings,
+                ring_weights,
+                product,
+                rows=shape[0],
+            )
+            correlation = scipy.fft.irfft2(product, s=shape, workers=self.threads.count)
+            windows[index] = correlation[np.ix_(window % shape[0], window % shape[1])]
+        return windows
+
+    def derivatives(
+        self, shifts: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return gradient and Hessian of the weighted leave-one-out cross-correlations."""
+        rows, columns = self._phases(shifts)
+        by_row = np.zeros((self.shape[0], len(self.transforms), 5))
+        ring_weights = _with_outside(weights)
+        self.threads.run(
+            kernels.derivatives,
+            self.transforms,
+            self.total,
+            rows,
+            columns,
+            self.rings,
+            ring_weights,
+            self.shape[1],
+            by_row,
+            rows=self.shape[0],
+        )
+        sums = by_row.sum(0)
+        return sums[:, :2], sums[:, 2:]
+
+    def _phases(self, shifts: NDArray[np.float64]) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+        """Return the phase factors that undo shifts: for rows (frames, height), columns (frames, width // 2 + 1)."""
+        rows = np.exp(2j * np.pi * shifts[:, :1] * scipy.fft.fftfreq(self.shape[0]))
+        columns = np.exp(2j * np.pi * shifts[:, 1:] * scipy.fft.rfftfreq(self.shape[1]))
+        return rows.astype(np.complex64), columns.astype(np.complex64)
+
+
+def _with_outside(weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.append(weights, 0.0).astype(np.float32)

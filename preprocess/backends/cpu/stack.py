@@ -1,0 +1,156 @@
+"""A movie's frames in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from preprocess.backends.contract import DeviceImage, FrameReceiver, Image
+from preprocess.backends.cpu import frame_kernels as kernels
+from preprocess.backends.cpu import image_kernels
+from preprocess.backends.cpu.frame_sum import CpuFrameSum
+from preprocess.backends.cpu.patch_spectra import CpuPatchSpectra, transform_patches
+from preprocess.backends.cpu.row_threads import RowThreads
+from preprocess.backends.cpu.spectra import CpuSpectra
+from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps
+from preprocess.errors import DeviceOutOfMemory
+from preprocess.geometry.field import DisplacementField
+from preprocess.geometry.patches import PatchLayout, patch_window
+from preprocess.geometry.replacements import Replacements
+from preprocess.movies import Movie
+from preprocess.movies.frame_groups import FrameGroups
+
+
+class CpuFrameStack:
+    """Frames in memory, shape (frames, height, width); float16 frames are held as float32."""
+
+    def __init__(self, frames: NDArray[Any], threads: RowThreads) -> None:
+        self.frames = frames
+        self.gain = np.ones((1, 1), np.float32)
+        self.has_gain = False
+        self.threads = threads
+
+    def fill(
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+    ) -> tuple[str, ...]:
+        """Read a movie's frames, and add them up by groups."""
+        reading = movie.deliver(self.put, used.start, used.stop)
+        if not groups.single:
+            reading = self._read_groups(movie, used, groups, grouped)
+        for done, _ in enumerate(reading, start=1):
+            told(done / len(used))
+        return ()
+
+    def _read_groups(self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver) -> Iterator[None]:
+        """Read frames one after the other, and add them up by groups; yields after each."""
+        group_of_frame = groups.of_frames()
+        total = None
+        for index, frame in enumerate(movie.frames(used.start, used.stop)):
+            self.put(index, frame)
+            total = frame.astype(groups.sum_dtype(movie.dtype)) if total is None else total + frame
+            if index + 1 == len(used) or group_of_frame[index + 1] != group_of_frame[index]:
+                grouped.put(int(group_of_frame[index]), total)
+                total = None
+            yield
+
+    def put(self, index: int, frame: NDArray[Any]) -> None:
+        """Copy in one frame."""
+        self.frames[index] = frame
+
+    def set_gain(self, gain: Image | None) -> None:
+        """Multiply frames by this whenever they are used."""
+        self.has_gain = gain is not None
+        self.gain = np.ones((1, 1), np.float32) if gain is None else np.ascontiguousarray(gain, np.float32)
+
+    def frame_sum(self) -> CpuFrameSum:
+        """Return the plain sum of all frames."""
+        try:
+            total = np.empty(self.frames.shape[1:], np.float32)
+            self.threads.run(kernels.raw_sum, self.frames, total, rows=len(total))
+            return CpuFrameSum(total, self.gain, self.has_gain, self.threads)
+        except MemoryError as error:
+            raise DeviceOutOfMemory from error
+
+    def replace_pixels(self, replacements: Replacements) -> None:
+        """Replace defect pixels by others of the same frame."""
+        self.threads.run(
+            image_kernels.replace_pixels,
+            self.frames.reshape(len(self.frames), -1),
+            replacements.targets,
+            replacements.sources,
+            replacements.counts,
+            replacements.starts,
+            replacements.steps,
+            rows=len(self.frames),
+        )
+
+    def spectra(self, bin_factor: int) -> CpuSpectra:
+        """Return the transforms of the binned frames."""
+        count, height, width = self.frames.shape
+        shape = (height // bin_factor, width // bin_factor)
+        taper = (edge_taper(shape[0]), edge_taper(shape[1]))
+        try:
+            transforms = np.empty((count, shape[0], shape[1] // 2 + 1), np.complex64)
+        except MemoryError as error:
+            raise DeviceOutOfMemory from error
+        binned = np.empty(shape, np.float32)
+        for index in range(count):
+            self._bin(index, bin_factor, binned)
+            mean = float(binned.mean(dtype=np.float64))
+            self.threads.run(kernels.taper_frame, binned, mean, *taper, rows=shape[0])
+            transforms[index] = scipy.fft.rfft2(binned, workers=self.threads.count)
+        return CpuSpectra(transforms, shape, self.threads)
+
+    def patch_spectra(self, layout: PatchLayout) -> CpuPatchSpectra:
+        """Return the transforms of all patches."""
+        count, patches = layout.tops.shape
+        rows, half = layout.kept_height, layout.kept_width // 2 + 1
+        try:
+            planes = np.empty((patches, rows, count, 2, half), np.float32)
+        except MemoryError as error:
+            raise DeviceOutOfMemory from error
+        binned = np.empty(
+            (self.frames.shape[1] // layout.bin_factor, self.frames.shape[2] // layout.bin_factor), np.float32
+        )
+        cut = np.empty((patches, layout.height, layout.width), np.float32)
+        windows = patch_window(layout.height), patch_window(layout.width)
+        for index in range(count):
+            self._bin(index, layout.bin_factor, binned)
+            places = layout.tops[index], layout.lefts[index]
+            self.threads.run(transform_patches, binned, *places, *windows, cut, index, planes, rows=patches)
+        return CpuPatchSpectra(planes, layout.kept_width, self.threads)
+
+    def _bin(self, index: int, bin_factor: int, binned: NDArray[np.float32]) -> None:
+        self.threads.run(
+            kernels.bin_frame, self.frames[index], self.gain, self.has_gain, bin_factor, binned, rows=len(binned)
+        )
+
+    def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
+        """Return weighted sums of the frames with the displacements undone."""
+        try:
+            sums = np.zeros((len(weights), *self.frames.shape[1:]), np.float32)
+        except MemoryError as error:
+            raise DeviceOutOfMemory from error
+        self.threads.run(
+            kernels.warp_and_sum,
+            self.frames,
+            self.gain,
+            self.has_gain,
+            *field.by_powers(),
+            field.columns_at_once(self.frames.shape[2]),
+            np.ascontiguousarray(weights.T, np.float32),
+            lanczos_taps(),
+            sums,
+            rows=self.frames.shape[1],
+            unit=kernels.TILE_ROWS,
+        )
+        return list(sums)
+
+    def release(self) -> None:
+        """Give back the memory of the frames."""
+        self.frames = self.frames[:0].copy()
+        self.set_gain(None)
