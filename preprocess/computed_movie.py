@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from preprocess.alignment.local_motion import LocalDecision
 from preprocess.alignment.whole_frame import WholeFrameMotion
-from preprocess.backends.contract import ArrivingImage
 from preprocess.correction.defects import Defects
 from preprocess.correction.gain_fit import GainFit
 from preprocess.exposure.acquisition import Acquisition
@@ -17,6 +16,7 @@ from preprocess.exposure.dose import DoseWeights
 from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.geometry.accumulated_motion import AccumulatedMotion
 from preprocess.geometry.field import DisplacementField
+from preprocess.images import ArrivingImage
 from preprocess.movie_warning import MovieWarning
 from preprocess.movies import Movie
 from preprocess.settings import AlignmentSettings

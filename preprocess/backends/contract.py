@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.row_statistics import Figures
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.patches import PatchLayout
 from preprocess.geometry.replacements import Replacements
 from preprocess.geometry.spectrum_tiles import SpectrumTiles
+from preprocess.images import ArrivingImage, PixelStatistics
 from preprocess.movies import Movie
 from preprocess.movies.frame_groups import FrameGroups
 
@@ -164,8 +164,8 @@ class FrameSum(Protocol):
     def mean(self) -> float:
         """Return the mean of all pixels, believed or not."""
 
-    def figures(self) -> Figures:
-        """Return the figures of the believed pixels."""
+    def statistics(self) -> PixelStatistics:
+        """Return the statistics of the believed pixels."""
 
     def exclude(self, pixels: NDArray[np.int64]) -> None:
         """Believe in these pixels no more."""
@@ -190,21 +190,6 @@ class FrameSum(Protocol):
 
     def raw_centre(self, side: int) -> Image:
         """Return the middle of the sum, without the gain, at most `side` px high and wide: see `centre_of`."""
-
-
-class ArrivingImage(Protocol):
-    """An image in the number type that is written, on its way from the device."""
-
-    @property
-    def figures(self) -> Figures:
-        """Return the figures of its values, as written."""
-
-    @property
-    def beyond_float16(self) -> bool:
-        """Return whether it is float32 because values lie beyond float16's range."""
-
-    def pixels(self) -> NDArray[np.float16] | NDArray[np.float32]:
-        """Return it, shape (height, width), as soon as all of it is there; any thread may ask, and ask again."""
 
 
 class FrameReceiver(Protocol):

@@ -57,8 +57,8 @@ def _hot(total: FrameSum) -> NDArray[np.int64]:
     """Return pixels far above all others, and believe in them no more."""
     hot = np.zeros(0, np.int64)
     while True:
-        figures = total.figures()
-        limit = np.float32(min(figures.mean + HOT_SIGMA * figures.deviation, LARGEST_VALUE))
+        statistics = total.statistics()
+        limit = np.float32(min(statistics.mean + HOT_SIGMA * statistics.deviation, LARGEST_VALUE))
         more = total.between(float(np.nextafter(limit, np.float32(np.inf))), np.inf)
         if more.size == 0:
             return hot

@@ -12,7 +12,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 from mrcfile.utils import mode_from_dtype
 
-from preprocess.backends.contract import ArrivingImage
+from preprocess.images import ArrivingImage
 from preprocess.platform import is_running, sync
 
 PARTIAL = ".partial"
@@ -69,7 +69,7 @@ def write_micrograph(path: Path, image: ArrivingImage, pixel_size_angstrom: floa
 
 def _write_mrc(path: Path, image: ArrivingImage, pixel: float | None, label: str) -> None:
     """Write header and data; mrcfile's own writer would put the time into the header."""
-    data, figures = image.pixels(), image.figures
+    data, statistics = image.pixels(), image.statistics
     height, width = data.shape
     values: dict[str, Any] = {
         "nx": width,
@@ -84,10 +84,10 @@ def _write_mrc(path: Path, image: ArrivingImage, pixel: float | None, label: str
         "mapc": 1,
         "mapr": 2,
         "maps": 3,
-        "dmin": figures.lowest,
-        "dmax": figures.highest,
-        "dmean": figures.mean,
-        "rms": figures.deviation,
+        "dmin": statistics.lowest,
+        "dmax": statistics.highest,
+        "dmean": statistics.mean,
+        "rms": statistics.deviation,
         "nversion": 20141,
         "map": b"MAP ",
         "machst": (0x44, 0x44, 0, 0),

@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 from preprocess.backends.cpu import image_kernels as kernels
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.backends.row_statistics import ROW_FIGURES, Figures, RowFigures
+from preprocess.backends.row_statistics import STATISTICS_PER_ROW, RowStatistics
 from preprocess.geometry.image_centre import centre_of
+from preprocess.images import PixelStatistics
 
 
 class CpuFrameSum:
-    """A raw sum (height, width) and the gain it is seen with; each row's figures are kept until they change."""
+    """A raw sum (height, width) and the gain it is seen with; each row's statistics are kept until they change."""
 
     def __init__(
         self, raw: NDArray[np.float32], gain: NDArray[np.float32], has_gain: bool, threads: RowThreads
@@ -23,15 +24,15 @@ class CpuFrameSum:
         self._good = np.ones(raw.shape, np.uint8)
         if has_gain:
             threads.run(kernels.believe_in_gain, gain, self._good, rows=len(raw))
-        self._rows = RowFigures(np.empty((ROW_FIGURES, len(raw))), raw.shape[1])
+        self._rows = RowStatistics(np.empty((STATISTICS_PER_ROW, len(raw))), raw.shape[1])
         self._update(np.arange(len(raw)))
 
     def mean(self) -> float:
         """Return the mean of all pixels."""
         return self._rows.mean_of_all()
 
-    def figures(self) -> Figures:
-        """Return the figures of the believed pixels."""
+    def statistics(self) -> PixelStatistics:
+        """Return the statistics of the believed pixels."""
         return self._rows.whole()
 
     def exclude(self, pixels: NDArray[np.int64]) -> None:
@@ -73,4 +74,4 @@ class CpuFrameSum:
         return centre_of(self._seen[0], side)
 
     def _update(self, rows: NDArray[np.int64]) -> None:
-        self.threads.run(kernels.sum_figures, *self._seen, self._good, rows, self._rows.rows, rows=len(rows))
+        self.threads.run(kernels.sum_statistics, *self._seen, self._good, rows, self._rows.rows, rows=len(rows))

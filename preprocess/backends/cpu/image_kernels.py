@@ -1,4 +1,4 @@
-"""Compiled loops of the CPU's backend over whole images: their figures, defects, thumbnails and spectra.
+"""Compiled loops of the CPU's backend over whole images: their statistics, defects, thumbnails and spectra.
 
 Each does some rows of its work, from `start` up to `stop`, as those of `cpu_kernels` do. `value` of a pixel is that of
 the raw sum times its gain, in float32; `good` says which pixels are believed.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.frame_kernels import mirrored
-from preprocess.backends.row_statistics import COUNT, EVERY, HIGHEST, LANES, LOWEST, ROW_FIGURES, SQUARES, TOTAL
+from preprocess.backends.row_statistics import COUNT, EVERY, HIGHEST, LANES, LOWEST, SQUARES, STATISTICS_PER_ROW, TOTAL
 
 Array = NDArray[Any]
 
@@ -27,8 +27,11 @@ def believe_in_gain(gain: Array, good: Array, start: int, stop: int) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def figures_of_line(line: Array, lanes: Array, figures: Array) -> None:
-    """Write the figures (ROW_FIGURES,) of a line of float32 values, all of them; `lanes` is room for (2, LANES)."""
+def statistics_of_line(line: Array, lanes: Array, statistics: Array) -> None:
+    """Write the statistics, shape (STATISTICS_PER_ROW,), of all float32 values of a line.
+
+    `lanes` is work space of shape (2, LANES).
+    """
     width = line.size
     lowest, highest = np.float32(np.inf), np.float32(-np.inf)
     for lane in range(LANES):
@@ -45,17 +48,17 @@ def figures_of_line(line: Array, lanes: Array, figures: Array) -> None:
     for x in range(width):
         lowest = line[x] if line[x] < lowest else lowest
         highest = line[x] if line[x] > highest else highest
-    figures[COUNT], figures[LOWEST], figures[HIGHEST] = width, lowest, highest
-    figures[TOTAL], figures[SQUARES] = 0.0, 0.0
+    statistics[COUNT], statistics[LOWEST], statistics[HIGHEST] = width, lowest, highest
+    statistics[TOTAL], statistics[SQUARES] = 0.0, 0.0
     for lane in range(LANES):
-        figures[TOTAL] += lanes[0, lane]
-        figures[SQUARES] += lanes[1, lane]
-    figures[EVERY] = figures[TOTAL]
+        statistics[TOTAL] += lanes[0, lane]
+        statistics[SQUARES] += lanes[1, lane]
+    statistics[EVERY] = statistics[TOTAL]
 
 
 @numba.njit(nogil=True, cache=True)
-def figures_of_good(line: Array, good: Array, lanes: Array, figures: Array) -> None:
-    """Put the figures of those values of a line that are good in the place of those of all, but for the sum of all."""
+def statistics_of_good(line: Array, good: Array, lanes: Array, statistics: Array) -> None:
+    """Replace the statistics of a line by those of its good values; the sum of all values stays."""
     lowest, highest, count = np.float32(np.inf), np.float32(-np.inf), 0
     for lane in range(LANES):
         lanes[0, lane], lanes[1, lane] = 0.0, 0.0
@@ -67,11 +70,11 @@ def figures_of_good(line: Array, good: Array, lanes: Array, figures: Array) -> N
             lowest = line[x] if line[x] < lowest else lowest
             highest = line[x] if line[x] > highest else highest
             count += 1
-    figures[COUNT], figures[LOWEST], figures[HIGHEST] = count, lowest, highest
-    figures[TOTAL], figures[SQUARES] = 0.0, 0.0
+    statistics[COUNT], statistics[LOWEST], statistics[HIGHEST] = count, lowest, highest
+    statistics[TOTAL], statistics[SQUARES] = 0.0, 0.0
     for lane in range(LANES):
-        figures[TOTAL] += lanes[0, lane]
-        figures[SQUARES] += lanes[1, lane]
+        statistics[TOTAL] += lanes[0, lane]
+        statistics[SQUARES] += lanes[1, lane]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -86,33 +89,33 @@ def values_of_line(raw: Array, gain: Array, has_gain: bool, y: int, line: Array)
 
 
 @numba.njit(nogil=True, cache=True)
-def sum_figures(
-    raw: Array, gain: Array, has_gain: bool, good: Array, rows: Array, figures: Array, start: int, stop: int
+def sum_statistics(
+    raw: Array, gain: Array, has_gain: bool, good: Array, rows: Array, statistics: Array, start: int, stop: int
 ) -> None:
-    """Write the figures of rows[start:stop] into `figures` (ROW_FIGURES, height)."""
+    """Write the statistics of rows[start:stop] into `statistics` (STATISTICS_PER_ROW, height)."""
     width = raw.shape[1]
-    line, lanes, of_line = np.empty(width, np.float32), np.empty((2, LANES)), np.empty(ROW_FIGURES)
+    line, lanes, of_line = np.empty(width, np.float32), np.empty((2, LANES)), np.empty(STATISTICS_PER_ROW)
     for index in range(start, stop):
         y = rows[index]
         values_of_line(raw, gain, has_gain, y, line)
-        figures_of_line(line, lanes, of_line)
+        statistics_of_line(line, lanes, of_line)
         count = 0
         for x in range(width):
             count += good[y, x]
         if count < width:
-            figures_of_good(line, good[y], lanes, of_line)
-        for figure in range(ROW_FIGURES):
-            figures[figure, y] = of_line[figure]
+            statistics_of_good(line, good[y], lanes, of_line)
+        for kind in range(STATISTICS_PER_ROW):
+            statistics[kind, y] = of_line[kind]
 
 
 @numba.njit(nogil=True, cache=True)
-def image_figures(image: Array, figures: Array, start: int, stop: int) -> None:
-    """Write the figures of rows of a float32 image into `figures` (ROW_FIGURES, height)."""
-    lanes, of_line = np.empty((2, LANES)), np.empty(ROW_FIGURES)
+def image_statistics(image: Array, statistics: Array, start: int, stop: int) -> None:
+    """Write the statistics of rows of a float32 image into `statistics` (STATISTICS_PER_ROW, height)."""
+    lanes, of_line = np.empty((2, LANES)), np.empty(STATISTICS_PER_ROW)
     for y in range(start, stop):
-        figures_of_line(image[y], lanes, of_line)
-        for figure in range(ROW_FIGURES):
-            figures[figure, y] = of_line[figure]
+        statistics_of_line(image[y], lanes, of_line)
+        for kind in range(STATISTICS_PER_ROW):
+            statistics[kind, y] = of_line[kind]
 
 
 @numba.njit(nogil=True, cache=True)

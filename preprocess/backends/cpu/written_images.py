@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from preprocess.backends.contract import Image
 from preprocess.backends.cpu import image_kernels as kernels
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.backends.row_statistics import FLOAT16_LARGEST, ROW_FIGURES, Figures, RowFigures
+from preprocess.backends.row_statistics import FLOAT16_LARGEST, STATISTICS_PER_ROW, RowStatistics
+from preprocess.images import PixelStatistics
 
 ROWS_AT_ONCE = 64
 
@@ -19,7 +20,7 @@ ROWS_AT_ONCE = 64
 class ImageHere:
     """An image that is in the machine's memory."""
 
-    figures: Figures
+    statistics: PixelStatistics
     beyond_float16: bool
     written: NDArray[np.float16] | NDArray[np.float32]
 
@@ -30,21 +31,21 @@ class ImageHere:
 
 def as_written(image: Image, threads: RowThreads, *, float32: bool) -> ImageHere:
     """Return an image as float16, unless float32 is asked for or a value is beyond float16's range."""
-    rows = RowFigures(np.empty((ROW_FIGURES, len(image))), image.shape[1])
-    threads.run(kernels.image_figures, image, rows.rows, rows=len(image))
-    figures = rows.whole()
-    if float32 or max(figures.highest, -figures.lowest) > FLOAT16_LARGEST:
-        return ImageHere(figures, not float32, image)
+    rows = RowStatistics(np.empty((STATISTICS_PER_ROW, len(image))), image.shape[1])
+    threads.run(kernels.image_statistics, image, rows.rows, rows=len(image))
+    statistics = rows.whole()
+    if float32 or max(statistics.highest, -statistics.lowest) > FLOAT16_LARGEST:
+        return ImageHere(statistics, not float32, image)
     written = np.empty(image.shape, np.float16)
     threads.run(_to_float16, image, written, rows.rows, rows=len(image))
     return ImageHere(rows.whole(), False, written)
 
 
 def _to_float16(
-    image: Image, written: NDArray[np.float16], figures: NDArray[np.float64], start: int, stop: int
+    image: Image, written: NDArray[np.float16], statistics: NDArray[np.float64], start: int, stop: int
 ) -> None:
-    """Convert some rows, a few at a time so that they stay in the processor's cache, and find their figures."""
+    """Convert some rows, a few at a time so that they stay in the processor's cache, and find their statistics."""
     for top in range(start, stop, ROWS_AT_ONCE):
         rows = slice(top, min(top + ROWS_AT_ONCE, stop))
         written[rows] = image[rows]
-        kernels.image_figures(written[rows].astype(np.float32), figures[:, rows], 0, rows.stop - top)
+        kernels.image_statistics(written[rows].astype(np.float32), statistics[:, rows], 0, rows.stop - top)

@@ -9,14 +9,15 @@ from preprocess.backends.contract import Image
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, on_its_device
 from preprocess.backends.cuda.sources import THREADS_A_BLOCK, blocks_over, frame_type, kernel
-from preprocess.backends.row_statistics import LANES, ROW_FIGURES, Figures, RowFigures
+from preprocess.backends.row_statistics import LANES, STATISTICS_PER_ROW, RowStatistics
 from preprocess.geometry.image_centre import centre_slices
+from preprocess.images import PixelStatistics
 
 ROWS_A_BLOCK = THREADS_A_BLOCK // LANES
 
 
 class CudaFrameSum:
-    """A raw sum (height, width) and the gain it is seen with on the device; its rows' figures on the host."""
+    """A raw sum (height, width) and the gain it is seen with on the device; its rows' statistics on the host."""
 
     def __init__(self, frames: DeviceArray, gain: DeviceArray | None, device: CudaDevice) -> None:
         count, height, width = frames.shape
@@ -29,14 +30,14 @@ class CudaFrameSum:
             add_up((blocks_over(size),), frames, raw, count, size)
         self._seen = (raw, raw if gain is None else gain, gain is not None)
         kernel("frame_sum", "believe_in_gain")((blocks_over(size),), *self._seen[1:], self._good, size)
-        self._rows = self._figures_of_rows()
+        self._rows = self._statistics_of_rows()
 
     def mean(self) -> float:
         """Return the mean of all pixels."""
         return self._rows.mean_of_all()
 
-    def figures(self) -> Figures:
-        """Return the figures of the believed pixels."""
+    def statistics(self) -> PixelStatistics:
+        """Return the statistics of the believed pixels."""
         return self._rows.whole()
 
     @on_its_device
@@ -45,7 +46,7 @@ class CudaFrameSum:
         if pixels.size:
             listed = self.device.memory.upload("lists", pixels, "i4")
             kernel("frame_sum", "exclude_pixels")((blocks_over(len(pixels)),), self._good, listed, len(pixels))
-            self._rows = self._figures_of_rows()
+            self._rows = self._statistics_of_rows()
 
     @on_its_device
     def excluded(self) -> NDArray[np.int64]:
@@ -80,13 +81,13 @@ class CudaFrameSum:
         rows, columns = centre_slices(*self.shape, side)
         return self._seen[0][rows, columns].get()  # type: ignore[no-any-return]  # CuPy has no types
 
-    def _figures_of_rows(self) -> RowFigures:
+    def _statistics_of_rows(self) -> RowStatistics:
         height, width = self.shape
-        rows = self.device.memory.array("results", (ROW_FIGURES, height), "f8")
+        rows = self.device.memory.array("results", (STATISTICS_PER_ROW, height), "f8")
         with self.device.timer.stage("defects", moved_bytes=9 * height * width, flop=6 * height * width):
-            figures = kernel("figures", "sum_figures")
-            figures((blocks_over(height, ROWS_A_BLOCK),), *self._seen, self._good, rows, height, width)
-        return RowFigures(rows.get(), width)
+            statistics = kernel("statistics", "sum_statistics")
+            statistics((blocks_over(height, ROWS_A_BLOCK),), *self._seen, self._good, rows, height, width)
+        return RowStatistics(rows.get(), width)
 
     def _list_pixels(self, rows: NDArray[np.int64], limits: tuple[float, float] | None) -> NDArray[np.int64]:
         """Return pixels of some rows: the believed ones within limits, or without limits those not believed."""

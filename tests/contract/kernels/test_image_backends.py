@@ -57,7 +57,7 @@ def test_figures_are_those_of_the_believed_pixels(
     gone = np.array([0, 7 * WIDTH + 9, HEIGHT * WIDTH - 1])
     total.exclude(gone)
     believed.reshape(-1)[gone] = False
-    good, found = values[believed].astype(np.float64), total.figures()
+    good, found = values[believed].astype(np.float64), total.statistics()
     assert (found.count, found.lowest, found.highest) == (good.size, good.min(), good.max())
     assert (found.mean, found.deviation) == pytest.approx((good.mean(), good.std()), rel=1e-12)
     assert total.mean() == pytest.approx(values.mean(dtype=np.float64), rel=1e-12)
@@ -67,10 +67,10 @@ def test_figures_are_those_of_the_believed_pixels(
         np.testing.assert_array_equal(total.between(lowest, highest), expected)
 
 
-def test_without_any_pixel_there_are_no_figures(backend: Backend, random: np.random.Generator) -> None:
+def test_without_any_pixel_there_are_no_statistics(backend: Backend, random: np.random.Generator) -> None:
     total = sum_of(backend, faint(random))
     total.exclude(np.arange(HEIGHT * WIDTH))
-    assert (total.figures().count, total.figures().mean, total.figures().deviation) == (0, 0, 0)
+    assert (total.statistics().count, total.statistics().mean, total.statistics().deviation) == (0, 0, 0)
     assert total.between(-np.inf, np.inf).size == 0
     assert total.surroundings(np.array([5]), 4)[1] is None
 
@@ -99,14 +99,14 @@ def test_the_device_finds_the_very_defects_that_the_cpu_finds(
     if dtype == "float32":
         frames *= random.uniform(0.9, 1.1, frames.shape).astype(np.float32)
     sums = [sum_of(backend, frames, gain) for backend in (CpuBackend(2), cuda)]
-    assert sums[0].figures() == sums[1].figures()
+    assert sums[0].statistics() == sums[1].statistics()
     listed = np.array([12, 13, 14])
     on_cpu, on_device = (find_defects(total, listed) for total in sums)
     for name in ("pixels", "hot", "dead", "listed"):
         np.testing.assert_array_equal(getattr(on_device, name), getattr(on_cpu, name), err_msg=name)
     assert {7 * WIDTH + 9, 8 * WIDTH + 20} <= set(on_cpu.hot)
     assert {0, 30 * WIDTH + 77, HEIGHT * WIDTH - 1} <= set(on_cpu.dead)
-    assert sums[0].figures() == sums[1].figures()
+    assert sums[0].statistics() == sums[1].statistics()
     assert sums[0].mean() == sums[1].mean()
     suspects = sums[0].between(0, 0)
     assert suspects.size > 10
@@ -154,8 +154,10 @@ def test_float16_is_rounded_as_numpy_rounds(backend: Backend, random: np.random.
     np.testing.assert_array_equal(down.pixels().view(np.uint16), expected.view(np.uint16))
     assert not down.beyond_float16
     exact = expected.astype(np.float64)
-    assert (down.figures.lowest, down.figures.highest) == (exact.min(), exact.max())
-    assert (down.figures.mean, down.figures.deviation) == pytest.approx((exact.mean(), exact.std()), rel=1e-9, abs=1e-9)
+    assert (down.statistics.lowest, down.statistics.highest) == (exact.min(), exact.max())
+    assert (down.statistics.mean, down.statistics.deviation) == pytest.approx(
+        (exact.mean(), exact.std()), rel=1e-9, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize(("value", "beyond"), [(65504.0, False), (65505.0, True), (-65510.0, True), (np.inf, True)])
@@ -168,7 +170,7 @@ def test_values_beyond_float16_keep_an_image_float32(
     assert down.beyond_float16 is beyond
     assert down.pixels().dtype == (np.float32 if beyond else np.float16)
     np.testing.assert_array_equal(down.pixels(), image.astype(down.pixels().dtype))
-    assert value in {down.figures.lowest, down.figures.highest}
+    assert value in {down.statistics.lowest, down.statistics.highest}
     asked = backend.bring_down(backend.upload(image), float32=True)
     assert asked.beyond_float16 is False
     np.testing.assert_array_equal(asked.pixels(), image)
@@ -218,8 +220,8 @@ def test_figures_do_not_depend_on_the_order_of_threads(random: np.random.Generat
             backend = host.backend()
             total = sum_of(backend, frames)
             around, noise = total.surroundings(np.arange(300), 4)
-            figures = backend.bring_down(image, float32=False).figures
-            found.append((total.figures(), around.tolist(), noise, figures))
+            statistics = backend.bring_down(image, float32=False).statistics
+            found.append((total.statistics(), around.tolist(), noise, statistics))
             powers = backend.tile_powers(backend.upload(image), lay_tiles(HEIGHT, WIDTH))
             found[-1] += (powers.tolist(),)
     assert found[0] == found[1]

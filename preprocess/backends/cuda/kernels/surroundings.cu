@@ -62,7 +62,7 @@ KERNEL average_columns(const float* averages, float* means, i32 height, i32 widt
 }
 
 /* noise (2, height): each row's sum of (value - mean)^2 / mean over the believed pixels where both are greater than
-   zero, and how many they are, in lanes as figures are. Blocks: x over groups of 8 rows. */
+   zero, and how many they are, in lanes as statistics are. Blocks: x over groups of 8 rows. */
 KERNEL find_noise(
     const float* raw, const float* gain, i32 has_gain, const u8* good, const float* means, double* noise, i32 height,
     i32 width

@@ -1,4 +1,4 @@
-/* Figures of rows: count, sum, sum of squares, extremes of the values that count, and the sum of all.
+/* Statistics of rows: count, sum, sum of squares, extremes of the values that count, and the sum of all.
 
    A row is summed in 32 lanes, a thread each: lane l has columns l, l + 32, …, from left to right; lanes are added from
    the first to the last. The CPU does the same, so that both come to the same bits: squares of a float are exact in
@@ -8,7 +8,7 @@
 #define LANES 32
 #define ROWS_A_BLOCK (THREADS / LANES)
 
-struct Figures {
+struct Statistics {
     double total, squares, every;
     float lowest, highest;
     i32 count;
@@ -19,27 +19,27 @@ union Bits {
     u32 bits;
 };
 
-CORE struct Figures no_figures(void) {
+CORE struct Statistics no_statistics(void) {
     union Bits infinity;
     infinity.bits = 0x7f800000u;
-    struct Figures none = {0.0, 0.0, 0.0, infinity.value, -infinity.value, 0};
+    struct Statistics none = {0.0, 0.0, 0.0, infinity.value, -infinity.value, 0};
     return none;
 }
 
-CORE void take_in(struct Figures* figures, float value, i32 counts) {
+CORE void take_in(struct Statistics* statistics, float value, i32 counts) {
     double wide = (double)value;
-    figures->every += wide;
+    statistics->every += wide;
     if (!counts) return;
-    figures->total += wide;
-    figures->squares += wide * wide;
-    figures->lowest = value < figures->lowest ? value : figures->lowest;
-    figures->highest = value > figures->highest ? value : figures->highest;
-    figures->count++;
+    statistics->total += wide;
+    statistics->squares += wide * wide;
+    statistics->lowest = value < statistics->lowest ? value : statistics->lowest;
+    statistics->highest = value > statistics->highest ? value : statistics->highest;
+    statistics->count++;
 }
 
-/* rows (6, height): each figure of row y, its lanes added up. */
-CORE void write_row(const struct Figures* lanes, double* rows, i32 height, i32 y) {
-    struct Figures row = no_figures();
+/* rows (6, height): each statistic of row y, its lanes added up. */
+CORE void write_row(const struct Statistics* lanes, double* rows, i32 height, i32 y) {
+    struct Statistics row = no_statistics();
     for (int lane = 0; lane < LANES; lane++) {
         row.count += lanes[lane].count;
         row.total += lanes[lane].total;
@@ -80,19 +80,19 @@ CORE float of_half(u16 half) {
     return number.value;
 }
 
-/* Figures of the believed pixels of a raw sum, its gain applied. Blocks: x over groups of 8 rows. */
-KERNEL sum_figures(
+/* Statistics of the believed pixels of a raw sum, its gain applied. Blocks: x over groups of 8 rows. */
+KERNEL sum_statistics(
     const float* raw, const float* gain, i32 has_gain, const u8* good, double* rows, i32 height, i32 width
 ) {
-    SHARED struct Figures lanes[THREADS];
+    SHARED struct Statistics lanes[THREADS];
     EACH_THREAD {
         i32 y = BLOCK_X * ROWS_A_BLOCK + thread / LANES;
-        struct Figures figures = no_figures();
+        struct Statistics statistics = no_statistics();
         for (i32 x = thread % LANES; y < height && x < width; x += LANES) {
             size_t place = (size_t)y * width + x;
-            take_in(&figures, has_gain ? raw[place] * gain[place] : raw[place], good[place]);
+            take_in(&statistics, has_gain ? raw[place] * gain[place] : raw[place], good[place]);
         }
-        lanes[thread] = figures;
+        lanes[thread] = statistics;
     }
     BARRIER;
     EACH_THREAD {
@@ -101,21 +101,21 @@ KERNEL sum_figures(
     }
 }
 
-/* An image as half precision, its figures as they are then, and before. Blocks: x over groups of 8 rows. */
+/* An image as half precision, its statistics as they are then, and before. Blocks: x over groups of 8 rows. */
 KERNEL write_half(const float* image, u16* written, double* rows, double* before, i32 height, i32 width) {
-    SHARED struct Figures lanes[THREADS], lanes_before[THREADS];
+    SHARED struct Statistics lanes[THREADS], lanes_before[THREADS];
     EACH_THREAD {
         i32 y = BLOCK_X * ROWS_A_BLOCK + thread / LANES;
-        struct Figures figures = no_figures(), figures_before = no_figures();
+        struct Statistics statistics = no_statistics(), statistics_before = no_statistics();
         for (i32 x = thread % LANES; y < height && x < width; x += LANES) {
             size_t place = (size_t)y * width + x;
             u16 half = to_half(image[place]);
             written[place] = half;
-            take_in(&figures, of_half(half), 1);
-            take_in(&figures_before, image[place], 1);
+            take_in(&statistics, of_half(half), 1);
+            take_in(&statistics_before, image[place], 1);
         }
-        lanes[thread] = figures;
-        lanes_before[thread] = figures_before;
+        lanes[thread] = statistics;
+        lanes_before[thread] = statistics_before;
     }
     BARRIER;
     EACH_THREAD {
@@ -126,15 +126,15 @@ KERNEL write_half(const float* image, u16* written, double* rows, double* before
     }
 }
 
-/* Figures of all of an image. Blocks: x over groups of 8 rows. */
-KERNEL image_figures(const float* image, double* rows, i32 height, i32 width) {
-    SHARED struct Figures lanes[THREADS];
+/* Statistics of all of an image. Blocks: x over groups of 8 rows. */
+KERNEL image_statistics(const float* image, double* rows, i32 height, i32 width) {
+    SHARED struct Statistics lanes[THREADS];
     EACH_THREAD {
         i32 y = BLOCK_X * ROWS_A_BLOCK + thread / LANES;
-        struct Figures figures = no_figures();
+        struct Statistics statistics = no_statistics();
         for (i32 x = thread % LANES; y < height && x < width; x += LANES)
-            take_in(&figures, image[(size_t)y * width + x], 1);
-        lanes[thread] = figures;
+            take_in(&statistics, image[(size_t)y * width + x], 1);
+        lanes[thread] = statistics;
     }
     BARRIER;
     EACH_THREAD {
