@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import DBAPIError
 
+from api.access.guard import include_guarded
 from api.access.tokens import RecentTokens
 from api.database.migrate import upgrade
 from api.database.tables import now
@@ -32,6 +33,7 @@ from transfer.wire.versions import SpokenVersions
 
 log = logging.getLogger(__name__)
 
+ROUTERS = tuple(module.router for module in (files, uploads, sessions, exposures, agents, events, health))
 SWEEP_EVERY_S = 600.0
 ONE_REQUEST_EXPIRY_S = 600.0
 
@@ -118,16 +120,16 @@ def create_app(settings: ReceiverSettings, spoken: SpokenVersions | None = None)
         lifespan=_lifespan,
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
-        openapi_url="/v1/openapi.json",
+        openapi_url=None,  # `api.routes.health` serves it, as a route that declares its permission
         redirect_slashes=False,
     )
     receiver = app.state.receiver = Receiver(settings, spoken)
     app.state.recent_tokens = RecentTokens()
-    for module in (files, uploads, sessions, exposures, agents, events, health):
-        app.include_router(module.router)
+    app.state.control_bodies = ControlBodies(settings.body_timeout_s)
+    for router in ROUTERS:
+        include_guarded(app, router)
     problems.install(app)
     openapi.describe(app)
-    app.add_middleware(ControlBodies, timeout_s=settings.body_timeout_s)
     app.add_middleware(ProtocolVersions, spoken=receiver.spoken)
     return app
 

@@ -11,24 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
 
-from fastapi import Depends, Request, Security
-from fastapi.concurrency import run_in_threadpool
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import bindparam, insert, select, update
 
 from api.database.engine import Database
 from api.database.tables import now, tokens
-from api.receiver import receiver_of
-from transfer.wire.errors import AuthRejected, NotFound, ScopeRejected
+from transfer.wire.errors import AuthRejected, NotFound
 
 _TOKEN = re.compile(r"cf_([a-z0-9]{8})_([A-Za-z0-9_-]{43})")
 _ID_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class Scope(StrEnum):
-    """What a token is for: agents send, readers look, admins do everything."""
+    """What a token is for; `api.access.permissions` says what each may do."""
 
     AGENT = "agent"
     READER = "reader"
@@ -56,23 +51,6 @@ class Token:
     def valid(self) -> bool:
         """Whether it is neither expired nor revoked."""
         return self.revoked_at is None and (self.expires_at is None or now() < self.expires_at)
-
-    def permit(self, session: str | None, *, write: bool) -> None:
-        """Refuse what the token is not for.
-
-        Parameters
-        ----------
-        session
-            The session that is touched; None: none in particular.
-
-        Raises
-        ------
-        ScopeRejected
-        """
-        if write and self.scope == Scope.READER:
-            raise ScopeRejected("a reader's token changes nothing")
-        if session is not None and self.session not in (None, session):
-            raise ScopeRejected(f"this token is for session {self.session!r} alone")
 
 
 _COLUMNS = (tokens.c.id, tokens.c.scope, tokens.c.session, tokens.c.created_at, tokens.c.expires_at)
@@ -173,9 +151,6 @@ def check_token(database: Database, text: str) -> Token:
     return token
 
 
-_bearer = HTTPBearer(auto_error=False, description="Made by `cryoferry token create` on the receiver.")
-
-
 class RecentTokens:
     """Tokens that were found good a moment ago, so that a client's many parts are not each looked up."""
 
@@ -196,36 +171,3 @@ class RecentTokens:
         if len(self._found) >= self.MOST:
             self._found.clear()
         self._found[text] = (self._clock(), token)
-
-
-_NO_TOKEN = "the request has no `Authorization: Bearer` token"  # noqa: S105 - no secret
-
-_Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
-
-
-def _bearer_of(request: Request, credentials: _Credentials) -> Token:
-    if credentials is None:
-        raise AuthRejected(_NO_TOKEN)
-    return check_token(receiver_of(request).database, credentials.credentials)
-
-
-async def bulk_bearer(request: Request) -> Token:
-    """Return who brings a file's body, authenticated; what was found out about a token counts for a second.
-
-    Raises
-    ------
-    AuthRejected
-    """
-    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        raise AuthRejected(_NO_TOKEN)
-    text, recent = text.strip(), request.app.state.recent_tokens
-    token: Token | None = recent.get(text)
-    if token is None:
-        token = await run_in_threadpool(check_token, receiver_of(request).database, text)
-        recent.put(text, token)
-    return token
-
-
-Bearer = Annotated[Token, Depends(_bearer_of)]
-"""A route's parameter: who asks, already authenticated."""

@@ -1,68 +1,78 @@
-"""Bounds the requests whose body is read whole before anything looks at it: in size and in time."""
+"""Reads the bodies of requests that carry no file: bounded in size, in time, and in memory over all requests."""
 
 from __future__ import annotations
 
 import asyncio
-import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
 
-from api.http.problems import answer_of
-from transfer.wire.errors import ClientStalled, ReceiverBusy, TooLarge, TransferError
+from transfer.wire.errors import ClientStalled, ReceiverBusy, TooLarge
 
 MAX_BYTES = 4 << 20
 SMALL_BYTES = 64 << 10
 MAX_LARGE_BYTES = 64 << 20
-_STREAMED = re.compile(r"/v1/(files/.*|uploads/[^/]+/content)", re.DOTALL)
 
 
 class ControlBodies:
-    """ASGI middleware: JSON bodies have at most `MAX_BYTES`, and come within `timeout_s`.
+    """Reads bodies, each within `timeout_s`.
 
-    They are read before anybody asked for a token, so all bodies above `SMALL_BYTES` together hold at most
-    `MAX_LARGE_BYTES` of memory; whoever would need more is told to come back. Bodies that carry files are left alone;
-    their routes bound them by their own rules.
+    All bodies above `SMALL_BYTES` together hold at most `MAX_LARGE_BYTES` of memory. A request that would need more is
+    answered "busy", and its client tries again.
     """
 
-    def __init__(self, app: ASGIApp, timeout_s: float) -> None:
-        self._app = app
+    def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._large_bytes = 0  # of the bodies above SMALL_BYTES that are being read or answered
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection or request."""
-        if scope["type"] != "http" or _STREAMED.fullmatch(scope["path"]):
-            await self._app(scope, receive, send)
-            return
+    @asynccontextmanager
+    async def read(self, request: Request, max_bytes: int) -> AsyncIterator[Request]:
+        """Hand out the request with its whole body, for as long as the body is needed.
+
+        Raises
+        ------
+        TooLarge
+            The body has more than `max_bytes`.
+        ClientStalled, ClientDisconnect, ReceiverBusy
+        """
         body = bytearray()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                whole = await self._read(receive, body)
-        except TimeoutError:
-            await answer_of(ClientStalled())(scope, receive, send)
-        except TransferError as error:
-            await answer_of(error)(scope, receive, send)
-        else:
-            if whole:
-                await self._app(scope, _replay(bytes(body), receive), send)
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._read(request, body, max_bytes)
+            except TimeoutError as error:
+                raise ClientStalled from error
+            yield Request(request.scope, _replay(bytes(body), request.receive))
         finally:
             self._large_bytes -= _large(body)
 
-    async def _read(self, receive: Receive, body: bytearray) -> bool:
-        """Fill in a request's body; return False when the client left before its end."""
+    async def _read(self, request: Request, body: bytearray, max_bytes: int) -> None:
+        announced = request.headers.get("Content-Length", "")
+        if announced.isdecimal() and len(announced) < 20:
+            _require_size(int(announced), max_bytes)
         while True:
-            message = await receive()
+            message = await request.receive()
             if message["type"] == "http.disconnect":
-                return False
+                raise ClientDisconnect
             before = _large(body)
             body += message.get("body", b"")
             self._large_bytes += _large(body) - before
-            if len(body) > MAX_BYTES:
-                raise TooLarge(f"a request of this kind has at most {MAX_BYTES} bytes")
+            _require_size(len(body), max_bytes)
             if _large(body) and self._large_bytes > MAX_LARGE_BYTES:
-                raise ReceiverBusy("too many large requests at once")
+                raise ReceiverBusy("the receiver handles too many large requests at this moment")
             if not message.get("more_body", False):
-                return True
+                return
+
+
+def _require_size(size_bytes: int, max_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        raise TooLarge(
+            f"the body of this request has more than the {max_bytes} bytes that are accepted here",
+            hint="Send less in one request. Files go to /v1/files and /v1/uploads.",
+        )
 
 
 def _large(body: bytearray) -> int:

@@ -10,6 +10,9 @@ from fastapi.openapi.utils import get_openapi
 from transfer.wire.errors import AuthRejected, BadRequest, ReceiverBusy, ReceiverFull, StorageFailed, TransferError
 from transfer.wire.problems import PROBLEM_JSON, Problem
 
+SECURITY_SCHEME = "bearer"
+_BEARER = {"type": "http", "scheme": "bearer", "description": "Made on the receiver by `cryoferry token create`."}
+
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -27,7 +30,6 @@ def of_body(*parameters: dict[str, Any]) -> dict[str, Any]:
     return {
         "requestBody": {"required": True, "content": octets},
         "parameters": list(parameters),
-        "security": [{"HTTPBearer": []}],
     }
 
 
@@ -55,7 +57,8 @@ def describe(app: FastAPI) -> None:
             for operations in schema["paths"].values():
                 for operation in operations.values():
                     _drop_default_validation_answer(operation)
-            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            schema.setdefault("components", {})["securitySchemes"] = {SECURITY_SCHEME: _BEARER}
+            components = schema["components"].setdefault("schemas", {})
             components.pop("HTTPValidationError", None)
             components.pop("ValidationError", None)
             components["Problem"] = Problem.model_json_schema()

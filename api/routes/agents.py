@@ -6,14 +6,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from api.access.tokens import Bearer, Scope
+from api.access.guard import GuardedRoute, permits
+from api.access.permissions import Permission
 from api.database.tables import agent_requests, agents, now
 from api.http.openapi import problems
 from api.receiver import receiver_of
-from api.routes.sessions import session_id_of
+from api.routes.sessions import SessionName, session_id_of
 from transfer.wire import protocol
 from transfer.wire.agent_status import (
     MAX_OPEN_REQUESTS,
@@ -29,9 +30,8 @@ from transfer.wire.agent_status import (
     RequestStatus,
 )
 from transfer.wire.errors import BadName, LimitReached, NotFound, ScopeRejected, TooLarge
-from transfer.wire.names import check_session_name
 
-router = APIRouter(tags=["agents"])
+router = APIRouter(tags=["agents"], route_class=GuardedRoute)
 
 MAX_AGENTS = 64  # of one session
 MAX_CONFIRMED_REQUESTS = 20  # that are still shown, of one agent
@@ -40,25 +40,13 @@ SILENT = timedelta(days=1)  # an agent that has not reported for that long makes
 _OPEN = agent_requests.c.outcome.is_(None)
 
 
-async def _bounded(request: Request) -> None:
-    """Refuse a report that is too long."""
-    size_bytes = len(await request.body())
-    if size_bytes > MAX_STATUS_BYTES:
-        raise TooLarge(
-            f"this report has {size_bytes} bytes; a report has at most {MAX_STATUS_BYTES}",
-            hint="Report fewer troubles and confirmations at a time.",
-        )
-
-
 @router.put(
     protocol.AGENT,
-    dependencies=[Depends(_bounded)],
+    dependencies=[permits(Permission.WRITE, max_body_bytes=MAX_STATUS_BYTES)],
     responses=problems(ScopeRejected, NotFound, BadName, TooLarge, LimitReached),
 )
-def report_status(session: str, agent: UUID, status: AgentStatus, request: Request, token: Bearer) -> AgentRequests:
+def report_status(session: SessionName, agent: UUID, status: AgentStatus, request: Request) -> AgentRequests:
     """Report how an agent is. The answer holds what is asked of it, until it confirms that in a report."""
-    check_session_name(session)
-    token.permit(session, write=True)
     with receiver_of(request).database.write() as connection:
         key = _keep(connection, session_id_of(connection, session), agent, status)
         for confirmation in status.confirmed:
@@ -160,20 +148,20 @@ def _agents(connection: Connection, session_id: int, *conditions: Any) -> tuple[
     )
 
 
-@router.get(protocol.AGENTS, responses=problems(ScopeRejected, NotFound, BadName))
-def list_agents(session: str, request: Request, token: Bearer) -> AgentList:
+@router.get(
+    protocol.AGENTS, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, BadName)
+)
+def list_agents(session: SessionName, request: Request) -> AgentList:
     """List the agents of a session, each with its last report."""
-    check_session_name(session)
-    token.permit(session, write=False)
     with receiver_of(request).database.read() as connection:
         return AgentList(agents=_agents(connection, session_id_of(connection, session)))
 
 
-@router.get(protocol.AGENT, responses=problems(ScopeRejected, NotFound, BadName))
-def get_agent(session: str, agent: UUID, request: Request, token: Bearer) -> Agent:
+@router.get(
+    protocol.AGENT, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, BadName)
+)
+def get_agent(session: SessionName, agent: UUID, request: Request) -> Agent:
     """Look at an agent's last report."""
-    check_session_name(session)
-    token.permit(session, write=False)
     with receiver_of(request).database.read() as connection:
         found = _agents(connection, session_id_of(connection, session), agents.c.agent == agent)
     if not found:
@@ -188,27 +176,20 @@ def _no_agent(session: str, agent: UUID) -> NotFound:
     )
 
 
-def _admin(token: Bearer) -> None:
-    if token.scope != Scope.ADMIN:
-        raise ScopeRejected("only an admin token may ask something of an agent")
-
-
 @router.post(
     protocol.AGENT_REQUESTS,
+    dependencies=[permits(Permission.ADMIN)],
     status_code=201,
     response_model=RequestStatus,
-    dependencies=[Depends(_admin)],
     responses={
         200: {"model": RequestStatus, "description": "The same was asked before, and is not confirmed yet."},
         **problems(ScopeRejected, NotFound, BadName, LimitReached),
     },
 )
 def ask_agent(
-    session: str, agent: UUID, wanted: NewRequest, request: Request, response: Response, token: Bearer
+    session: SessionName, agent: UUID, wanted: NewRequest, request: Request, response: Response
 ) -> RequestStatus:
     """Ask an agent to retry an exposure, to pause, or to resume."""
-    check_session_name(session)
-    token.permit(session, write=True)
     with receiver_of(request).database.write() as connection:
         key: int | None = connection.scalar(
             select(agents.c.id).where(

@@ -7,32 +7,33 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from sqlalchemy import select
 
-from api.access.tokens import Bearer
+from api.access.guard import GuardedRoute, permits
+from api.access.permissions import Permission
 from api.database.tables import events
 from api.http.openapi import problems
 from api.receiver import receiver_of
-from api.routes.sessions import session_id_of
+from api.routes.sessions import SessionName, session_id_of
 from transfer.wire import protocol
 from transfer.wire.errors import BadName, NotFound, ScopeRejected
-from transfer.wire.names import check_session_name
 from transfer.wire.protocol import Event, EventList
 
-router = APIRouter(tags=["events"])
+router = APIRouter(tags=["events"], route_class=GuardedRoute)
 
 PAGE = 1000
 
 
-@router.get(protocol.SESSION_EVENTS, responses=problems(ScopeRejected, NotFound, BadName))
+@router.get(
+    protocol.SESSION_EVENTS,
+    dependencies=[permits(Permission.READ)],
+    responses=problems(ScopeRejected, NotFound, BadName),
+)
 def list_events(
-    session: str,
+    session: SessionName,
     request: Request,
-    token: Bearer,
     after: Annotated[int, Query(ge=0, le=2**63 - 1, description="number of the last event that is known")] = 0,
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
 ) -> EventList:
     """List events, oldest first."""
-    check_session_name(session)
-    token.permit(session, write=False)
     with receiver_of(request).database.read() as connection:
         rows = connection.execute(
             select(events)

@@ -12,11 +12,13 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Connection, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from api.access.tokens import Bearer
+from api.access.guard import GuardedRoute, permits
+from api.access.permissions import Permission
 from api.database.tables import add_event, exposure_records, exposures, files, now, registrations
+from api.http.control_bodies import MAX_BYTES
 from api.http.openapi import problems
 from api.receiver import Receiver, receiver_of
-from api.routes.sessions import open_projects, session_id_of
+from api.routes.sessions import SessionName, open_projects, session_id_of
 from transfer.wire import protocol, version_1
 from transfer.wire.errors import (
     BadName,
@@ -29,11 +31,11 @@ from transfer.wire.errors import (
     TooLarge,
 )
 from transfer.wire.exposure_record import MAX_RECORD_BYTES, ExposureRecord
-from transfer.wire.names import check_path, check_session_name
+from transfer.wire.names import check_path
 from transfer.wire.protocol import Exposure, ExposureList, Registration, RegistrationState
 from transfer.wire.versions import NEWEST_PROTOCOL
 
-router = APIRouter(tags=["exposures"])
+router = APIRouter(tags=["exposures"], route_class=GuardedRoute)
 
 PAGE = 500
 _UNSAFE_IN_A_NAME = re.compile(r"[^\w.+=@#,()-]|^[.-]")
@@ -63,6 +65,7 @@ async def _version_of_record(request: Request) -> int:
 
 @router.put(
     protocol.EXPOSURE,
+    dependencies=[permits(Permission.WRITE, max_body_bytes=MAX_BYTES)],
     status_code=201,
     response_model=Exposure,
     responses={
@@ -71,16 +74,13 @@ async def _version_of_record(request: Request) -> int:
     },
 )
 def publish_exposure(
-    session: str,
+    session: SessionName,
     exposure_id: UUID,
     record: ExposureRecord,
     request: Request,
-    token: Bearer,
     version: Annotated[int, Depends(_version_of_record)],
 ) -> Response:
     """Publish an exposure, or a new revision of it. All its files must be committed."""
-    check_session_name(session)
-    token.permit(session, write=True)
     if record.exposure_id != exposure_id:
         raise BadRequest("the record's exposure_id is not the one in the URL")
     receiver = receiver_of(request)
@@ -230,11 +230,11 @@ def _exposures(connection: Connection, *conditions: object, limit: int | None = 
     ]
 
 
-@router.get(protocol.EXPOSURE, responses=problems(ScopeRejected, NotFound, BadName))
-def get_exposure(session: str, exposure_id: UUID, request: Request, token: Bearer) -> Exposure:
+@router.get(
+    protocol.EXPOSURE, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, BadName)
+)
+def get_exposure(session: SessionName, exposure_id: UUID, request: Request) -> Exposure:
     """Return the newest revision of an exposure, and its state with each registrar."""
-    check_session_name(session)
-    token.permit(session, write=False)
     with receiver_of(request).database.read() as connection:
         session_id = session_id_of(connection, session)
         found = _exposures(connection, exposures.c.session_id == session_id, exposures.c.exposure_id == exposure_id)
@@ -243,17 +243,16 @@ def get_exposure(session: str, exposure_id: UUID, request: Request, token: Beare
     return found[0][1]
 
 
-@router.get(protocol.EXPOSURES, responses=problems(ScopeRejected, NotFound, BadName))
+@router.get(
+    protocol.EXPOSURES, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, BadName)
+)
 def list_exposures(
-    session: str,
+    session: SessionName,
     request: Request,
-    token: Bearer,
     after: Annotated[str, Query(pattern="^[0-9]{1,18}$", description="`next` of the page before")] = "0",
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
 ) -> ExposureList:
     """List the published exposures in the order of their publication."""
-    check_session_name(session)
-    token.permit(session, write=False)
     with receiver_of(request).database.read() as connection:
         found = _exposures(
             connection,

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy import func, select
 
-from api.access.tokens import Bearer, bulk_bearer
+from api.access.guard import GuardedRoute, permits
+from api.access.permissions import Permission
 from api.database.tables import files
 from api.http.bulk_requests import CONTENT_ENCODING, whole_number
 from api.http.openapi import of_body, parameter, problems
@@ -18,7 +19,7 @@ from api.intake.sources import body_of
 from api.intake.whole_file import WholeFile
 from api.receiver import receiver_of
 from api.routes.reading import CommittedFile
-from api.routes.sessions import session_id_of
+from api.routes.sessions import SessionName, session_id_of
 from transfer.wire import protocol
 from transfer.wire.digest import parse_content_digest
 from transfer.wire.errors import (
@@ -40,7 +41,7 @@ from transfer.wire.names import check_path, check_session_name
 from transfer.wire.protocol import FileList, UploadDeclaration, committed_url
 from transfer.wire.receipt import MAX_REVISION, Receipt
 
-router = APIRouter(tags=["files"])
+router = APIRouter(tags=["files"], route_class=GuardedRoute)
 
 PAGE = 1000
 MAX_LENGTH_BYTES = 10**19 - 1  # beyond, it is no length at all; what is accepted is the receiver's to say
@@ -48,6 +49,7 @@ MAX_LENGTH_BYTES = 10**19 - 1  # beyond, it is no length at all; what is accepte
 
 @router.put(
     protocol.FILE,
+    dependencies=[permits(Permission.WRITE, is_bulk=True)],
     status_code=201,
     response_class=Response,
     responses={
@@ -84,7 +86,7 @@ MAX_LENGTH_BYTES = 10**19 - 1  # beyond, it is no length at all; what is accepte
 )
 async def put_file(request: Request) -> Response:
     """Send a whole file in one request (`curl -T` does it). The receipt is given when it is durable and visible."""
-    token, receiver = await bulk_bearer(request), receiver_of(request)
+    receiver = receiver_of(request)
     session, path = request.path_params["session"], request.path_params["path"]
     revision = whole_number(request.query_params.get("revision", "1"), "revision", 1, MAX_REVISION)
     content_digest = request.headers.get(protocol.H_CONTENT_DIGEST)
@@ -93,7 +95,6 @@ async def put_file(request: Request) -> Response:
     def announced() -> tuple[UploadDeclaration, Announced]:
         check_session_name(session)
         check_path(path)
-        token.permit(session, write=True)
         encoded = is_encoded(request.headers.get(protocol.H_CONTENT_ENCODING))
         sent = None
         if content_digest is not None:
@@ -128,19 +129,20 @@ def _size_bytes(request: Request, max_bytes: int, *, is_encoded: bool) -> int:
     return size_bytes
 
 
-@router.get(protocol.SESSION_FILES, responses=problems(ScopeRejected, NotFound, BadName))
+@router.get(
+    protocol.SESSION_FILES,
+    dependencies=[permits(Permission.READ)],
+    responses=problems(ScopeRejected, NotFound, BadName),
+)
 def list_files(
-    session: str,
+    session: SessionName,
     request: Request,
-    token: Bearer,
     after: Annotated[str, Query(description="`next` of the page before")] = "",
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
 ) -> FileList:
     """List the newest revision of every committed file, by path."""
-    check_session_name(session)
     if after:
         check_path(after)
-    token.permit(session, write=False)
     with receiver_of(request).database.read() as connection:
         session_id = session_id_of(connection, session)
         newest = (
@@ -166,6 +168,7 @@ def list_files(
 
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _READ: dict[str, Any] = {
+    "dependencies": [permits(Permission.READ)],
     "response_class": Response,
     "responses": {
         200: {"description": "The file's bytes; its root digest as ETag.", "content": _BYTES},
@@ -178,10 +181,9 @@ _READ: dict[str, Any] = {
 @router.get(protocol.FILE, **_READ)
 @router.head(protocol.FILE, **_READ)
 def get_file(
-    session: str,
+    session: SessionName,
     path: str,
     request: Request,
-    token: Bearer,
     revision: Annotated[int | None, Query(ge=1, le=MAX_REVISION, description="default: the newest")] = None,
     wanted_range: Annotated[str, Header(alias=protocol.H_RANGE, description="`bytes=FIRST-LAST`, one")] = "",
     if_range: Annotated[
@@ -189,9 +191,7 @@ def get_file(
     ] = None,
 ) -> Response:
     """Read a committed file, or a range of it."""
-    check_session_name(session)
     check_path(path)
-    token.permit(session, write=False)
     receiver = receiver_of(request)
     with receiver.database.read() as connection:
         wanted = (

@@ -6,24 +6,26 @@ import logging
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from api.access.tokens import Bearer
+from api.access.guard import GuardedRoute, permits
+from api.access.permissions import Permission
 from api.http.openapi import problems
 from api.receiver import Receiver, receiver_of
 from transfer.wire import protocol
 from transfer.wire.protocol import Health, Service
 
-router = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"], route_class=GuardedRoute)
 
 log = logging.getLogger(__name__)
 
 OK = "ok"
 
 
-@router.get(protocol.SERVICE, responses=problems())
-def get_service(request: Request, token: Bearer) -> Service:  # noqa: ARG001 - any valid token will do
+@router.get(protocol.SERVICE, dependencies=[permits(Permission.TOKEN)], responses=problems())
+def get_service(request: Request) -> Service:
     """Tell what this receiver is and allows."""
     receiver = receiver_of(request)
     return Service(
@@ -36,7 +38,13 @@ def get_service(request: Request, token: Bearer) -> Service:  # noqa: ARG001 - a
     )
 
 
-@router.get(protocol.HEALTH)
+@router.get(protocol.DESCRIPTION, include_in_schema=False, dependencies=[permits(Permission.PUBLIC)])
+async def get_description(request: Request) -> JSONResponse:
+    """Return the OpenAPI description of all routes."""
+    return JSONResponse(request.app.openapi())
+
+
+@router.get(protocol.HEALTH, dependencies=[permits(Permission.PUBLIC)])
 async def get_health() -> Health:
     """Tell that the process lives."""
     return Health(ok=True, checks={})
@@ -45,7 +53,9 @@ async def get_health() -> Health:
 _NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "Something does not work."}}
 
 
-@router.get(protocol.READY, responses={**problems(public=True), **_NOT_READY})
+@router.get(
+    protocol.READY, dependencies=[permits(Permission.PUBLIC)], responses={**problems(public=True), **_NOT_READY}
+)
 def get_readiness(request: Request, response: Response) -> Health:
     """Tell whether the receiver can do its work, by part."""
     receiver = receiver_of(request)

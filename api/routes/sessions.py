@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
+from pydantic import AfterValidator
 from sqlalchemy import Connection, distinct, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.access.tokens import Bearer
+from api.access.guard import Bearer, GuardedRoute, permits
+from api.access.permissions import Permission
 from api.database.engine import Database
 from api.database.tables import add_event, exposures, now, projects, registrations, sessions
 from api.http.openapi import problems
@@ -18,7 +21,10 @@ from transfer.wire.errors import BadName, NotFound, ScopeRejected
 from transfer.wire.names import check_session_name
 from transfer.wire.protocol import RegistrationState, Session, SessionList, SessionState
 
-router = APIRouter(tags=["sessions"])
+SessionName = Annotated[str, AfterValidator(check_session_name)]
+"""A route's parameter: a name that a session may have."""
+
+router = APIRouter(tags=["sessions"], route_class=GuardedRoute)
 
 
 def session_id_of(connection: Connection, name: str) -> int:
@@ -117,9 +123,7 @@ def _create(database: Database, name: str) -> bool:
     return True
 
 
-def _change(request: Request, name: str, token: Bearer, state: SessionState, kind: str) -> Session:
-    check_session_name(name)
-    token.permit(name, write=True)
+def _change(request: Request, name: str, state: SessionState, kind: str) -> Session:
     receiver = receiver_of(request)
     ended_at = now() if state == SessionState.ENDED else None
     with receiver.database.write() as connection:
@@ -137,21 +141,20 @@ def _change(request: Request, name: str, token: Bearer, state: SessionState, kin
 
 @router.put(
     protocol.SESSION,
+    dependencies=[permits(Permission.WRITE)],
     status_code=201,
     response_model=Session,
     responses={200: {"model": Session, "description": "It was there."}, **problems(ScopeRejected, BadName)},
 )
-def start_session(session: str, request: Request, response: Response, token: Bearer) -> Session:
+def start_session(session: SessionName, request: Request, response: Response) -> Session:
     """Start a session; one that is there is returned as it is."""
-    check_session_name(session)
-    token.permit(session, write=True)
     receiver = receiver_of(request)
     response.status_code = 201 if _create(receiver.database, session) else 200
     with receiver.database.read() as connection:
         return _sessions(connection, [session], receiver.registrar_names)[0]
 
 
-@router.get(protocol.SESSIONS, responses=problems())
+@router.get(protocol.SESSIONS, dependencies=[permits(Permission.TOKEN)], responses=problems())
 def list_sessions(request: Request, token: Bearer) -> SessionList:
     """List all sessions that the token may see."""
     receiver = receiver_of(request)
@@ -160,24 +163,30 @@ def list_sessions(request: Request, token: Bearer) -> SessionList:
         return SessionList(sessions=tuple(_sessions(connection, names, receiver.registrar_names)))
 
 
-@router.get(protocol.SESSION, responses=problems(ScopeRejected, NotFound, BadName))
-def get_session(session: str, request: Request, token: Bearer) -> Session:
+@router.get(
+    protocol.SESSION, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, BadName)
+)
+def get_session(session: SessionName, request: Request) -> Session:
     """Look at a session."""
-    check_session_name(session)
-    token.permit(session, write=False)
     receiver = receiver_of(request)
     with receiver.database.read() as connection:
         session_id_of(connection, session)
         return _sessions(connection, [session], receiver.registrar_names)[0]
 
 
-@router.post(protocol.SESSION_END, responses=problems(ScopeRejected, NotFound, BadName))
-def end_session(session: str, request: Request, token: Bearer) -> Session:
+@router.post(
+    protocol.SESSION_END, dependencies=[permits(Permission.WRITE)], responses=problems(ScopeRejected, NotFound, BadName)
+)
+def end_session(session: SessionName, request: Request) -> Session:
     """Say that no more exposures are expected; what arrives late is accepted all the same."""
-    return _change(request, session, token, SessionState.ENDED, "session-ended")
+    return _change(request, session, SessionState.ENDED, "session-ended")
 
 
-@router.post(protocol.SESSION_REOPEN, responses=problems(ScopeRejected, NotFound, BadName))
-def reopen_session(session: str, request: Request, token: Bearer) -> Session:
+@router.post(
+    protocol.SESSION_REOPEN,
+    dependencies=[permits(Permission.WRITE)],
+    responses=problems(ScopeRejected, NotFound, BadName),
+)
+def reopen_session(session: SessionName, request: Request) -> Session:
     """Open an ended session again."""
-    return _change(request, session, token, SessionState.OPEN, "session-reopened")
+    return _change(request, session, SessionState.OPEN, "session-reopened")

@@ -8,7 +8,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.access.tokens import Bearer, Token, bulk_bearer
+from api.access.guard import Bearer, GuardedRoute, permits
+from api.access.permissions import Permission, require_session, sees
+from api.access.tokens import Token
 from api.database.tables import now
 from api.http.bulk_requests import CONTENT_ENCODING, required_header, uuid_in_path
 from api.http.openapi import of_body, parameter, problems
@@ -21,6 +23,7 @@ from api.receiver import Receiver, receiver_of
 from api.store.commit import commit
 from api.store.part_locks import LOCK_WAIT_S
 from api.store.upload import Upload
+from api.store.upload_book import no_upload
 from api.store.withdraw import withdraw
 from transfer.wire import protocol
 from transfer.wire.chunks import CHUNK_BYTES
@@ -56,16 +59,25 @@ from transfer.wire.protocol import (
 )
 from transfer.wire.receipt import Receipt
 
-router = APIRouter(tags=["uploads"])
+router = APIRouter(tags=["uploads"], route_class=GuardedRoute)
 
 MAX_QUIET_S = 1e6
 
 
-def _upload(receiver: Receiver, token: Token, upload_id: UUID, *, write: bool) -> Upload:
-    """Return an upload that the token may touch."""
+def _upload(receiver: Receiver, token: Token, upload_id: UUID) -> Upload:
+    """Return an upload.
+
+    Raises
+    ------
+    NotFound
+        There is none that the token may see. An upload of another session is answered as one that never was.
+    UploadGone
+        It was withdrawn.
+    """
     upload = receiver.uploads.find(upload_id)
     session = upload.session if upload else receiver.uploads.withdrawn_session(upload_id)
-    token.permit(session, write=write)
+    if not sees(token, session):
+        raise no_upload(upload_id)
     if upload is None:
         raise UploadGone
     return upload
@@ -83,6 +95,7 @@ def check_declaration(receiver: Receiver, declaration: UploadDeclaration) -> Non
 
 @router.put(
     protocol.UPLOAD,
+    dependencies=[permits(Permission.WRITE)],
     status_code=201,
     response_model=UploadStatus,
     responses={
@@ -95,8 +108,8 @@ def declare_upload(
 ) -> UploadStatus:
     """Reserve a name and say what will be sent under it."""
     receiver = receiver_of(request)
+    require_session(token, declaration.session)
     check_declaration(receiver, declaration)
-    token.permit(declaration.session, write=True)
     upload, is_new = receiver.uploads.declare(upload_id, declaration, require_space=receiver.storage.require_space)
     response.status_code = 201 if is_new else 200
     response.headers[protocol.H_UPLOAD_LIMIT] = f"max-size={receiver.settings.max_file_bytes}"
@@ -105,6 +118,7 @@ def declare_upload(
 
 @router.put(
     protocol.UPLOAD_CONTENT,
+    dependencies=[permits(Permission.WRITE, is_bulk=True)],
     status_code=204,
     response_class=Response,
     responses=problems(
@@ -132,13 +146,13 @@ def declare_upload(
 )
 async def put_content(request: Request) -> Response:
     """Send one or more whole chunks. 204: received and verified, not yet durable."""
-    token, receiver = await bulk_bearer(request), receiver_of(request)
+    token, receiver = request.state.token, receiver_of(request)
     upload_id = uuid_in_path(request, "upload_id")
     content_range = required_header(request, protocol.H_CONTENT_RANGE)
     content_digest = required_header(request, protocol.H_CONTENT_DIGEST)
 
     def begin() -> Reception:
-        upload = _upload(receiver, token, upload_id, write=True)
+        upload = _upload(receiver, token, upload_id)
         span, total = parse_content_range(content_range)
         encoded = is_encoded(request.headers.get(protocol.H_CONTENT_ENCODING))
         sent = ContentDigest(*parse_content_digest(content_digest, is_encoded=encoded))
@@ -157,6 +171,7 @@ async def put_content(request: Request) -> Response:
 
 @router.head(
     protocol.UPLOAD,
+    dependencies=[permits(Permission.READ)],
     response_class=Response,
     responses={
         200: {
@@ -178,7 +193,7 @@ async def put_content(request: Request) -> Response:
 def head_upload(upload_id: UUID, request: Request, token: Bearer) -> Response:
     """Ask how far an upload is."""
     receiver = receiver_of(request)
-    upload = _upload(receiver, token, upload_id, write=False)
+    upload = _upload(receiver, token, upload_id)
     missing = [] if upload.committed else receiver.uploads.missing(upload)
     headers = {
         protocol.H_UPLOAD_OFFSET: str(missing[0].start if missing else upload.size_bytes),
@@ -187,24 +202,31 @@ def head_upload(upload_id: UUID, request: Request, token: Bearer) -> Response:
     return Response(headers=headers)
 
 
-@router.get(protocol.UPLOAD, responses=problems(ScopeRejected, NotFound, UploadGone))
+@router.get(
+    protocol.UPLOAD, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, UploadGone)
+)
 def get_upload(upload_id: UUID, request: Request, token: Bearer) -> UploadStatus:
     """Ask what the receiver has of an upload."""
     receiver = receiver_of(request)
-    return receiver.uploads.status(_upload(receiver, token, upload_id, write=False))
+    return receiver.uploads.status(_upload(receiver, token, upload_id))
 
 
-@router.get(protocol.UPLOAD_RANGES, responses=problems(ScopeRejected, NotFound, UploadGone))
+@router.get(
+    protocol.UPLOAD_RANGES,
+    dependencies=[permits(Permission.READ)],
+    responses=problems(ScopeRejected, NotFound, UploadGone),
+)
 def get_missing_ranges(upload_id: UUID, request: Request, token: Bearer) -> MissingRanges:
     """Ask what has not arrived; nothing is missing of a committed upload."""
     receiver = receiver_of(request)
-    upload = _upload(receiver, token, upload_id, write=False)
+    upload = _upload(receiver, token, upload_id)
     missing = [] if upload.committed else receiver.uploads.missing(upload)
     return MissingRanges(missing=tuple(ByteRange(first=span.start, last=span.stop - 1) for span in missing))
 
 
 @router.post(
     protocol.UPLOAD_COMMIT,
+    dependencies=[permits(Permission.WRITE)],
     status_code=201,
     response_model=Receipt,
     responses={
@@ -217,7 +239,7 @@ def commit_upload(
 ) -> Receipt:
     """Make the file durable and visible. The receipt is given when both are true."""
     receiver = receiver_of(request)
-    upload = _upload(receiver, token, upload_id, write=True)
+    upload = _upload(receiver, token, upload_id)
     receipt, made = commit(receiver.uploads, receiver.storage, upload, wanted.digest)
     response.status_code = 201 if made else 200
     response.headers["Location"] = committed_url(receipt)
@@ -226,6 +248,7 @@ def commit_upload(
 
 @router.delete(
     protocol.UPLOAD,
+    dependencies=[permits(Permission.WRITE)],
     status_code=204,
     response_class=Response,
     responses=problems(ScopeRejected, NotFound, UploadConflict),
@@ -241,7 +264,7 @@ def withdraw_upload(
     """Give up an upload: its name is free again."""
     receiver = receiver_of(request)
     try:
-        upload = _upload(receiver, token, upload_id, write=True)
+        upload = _upload(receiver, token, upload_id)
     except UploadGone:
         return Response(status_code=204)
     if quiet_s is None:

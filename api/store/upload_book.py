@@ -50,6 +50,11 @@ _ADD_CHUNKS = insert(upload_chunks)
 _ADD_FILE = insert(files)
 
 
+def no_upload(upload_id: UUID) -> NotFound:
+    """Return the error that says that there never was such an upload."""
+    return NotFound(f"there is no upload {upload_id}", hint="Declare the upload first; its client makes the id.")
+
+
 class UploadBook:
     """Reads and changes the uploads.
 
@@ -139,7 +144,7 @@ class UploadBook:
                 .where(withdrawn_uploads.c.id == upload_id)
             )
         if session is None:
-            raise NotFound(f"there is no upload {upload_id}")
+            raise no_upload(upload_id)
         return session
 
     def chunks(self, upload_id: UUID) -> dict[int, StoredChunk]:

@@ -68,6 +68,7 @@ AGENTS = "/v1/sessions/{session}/agents"
 AGENT = "/v1/sessions/{session}/agents/{agent}"
 AGENT_REQUESTS = "/v1/sessions/{session}/agents/{agent}/requests"
 SERVICE = "/v1/service"
+DESCRIPTION = "/v1/openapi.json"
 HEALTH = "/healthz"
 READY = "/readyz"
 

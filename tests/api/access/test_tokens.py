@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from api.access.tokens import Scope, Token, check_token, create_token, list_tokens, revoke_token
+from api.access.tokens import Scope, check_token, create_token, list_tokens, revoke_token
 from api.database.engine import Database
 from api.database.migrate import upgrade
 from api.database.tables import now, tokens
-from transfer.wire.errors import AuthRejected, NotFound, ScopeRejected
+from transfer.wire.errors import AuthRejected, NotFound
 
 
 @pytest.fixture
@@ -47,24 +47,3 @@ def test_what_is_not_accepted(database) -> None:
     assert [one.valid for one in list_tokens(database)] == [False, True, False]
     with pytest.raises(NotFound):
         revoke_token(database, "nonesuch")
-
-
-@pytest.mark.parametrize(
-    ("scope", "session", "wanted", "write", "permitted"),
-    [
-        (Scope.AGENT, None, "s1", True, True),
-        (Scope.AGENT, "s1", "s1", True, True),
-        (Scope.AGENT, "s1", "s2", True, False),
-        (Scope.AGENT, "s1", "s2", False, False),
-        (Scope.READER, "s1", "s1", False, True),
-        (Scope.READER, None, "s1", True, False),
-        (Scope.ADMIN, None, "s1", True, True),
-    ],
-)
-def test_what_a_scope_permits(scope, session, wanted, write, permitted) -> None:
-    token = Token("a" * 8, scope, session, now(), None, None)
-    if permitted:
-        token.permit(wanted, write=write)
-    else:
-        with pytest.raises(ScopeRejected):
-            token.permit(wanted, write=write)

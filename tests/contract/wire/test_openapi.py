@@ -54,7 +54,9 @@ def test_every_route_of_the_protocol_is_described(description) -> None:
     routes = {
         getattr(protocol, name).replace("{path:path}", "{path}")
         for name in dir(protocol)
-        if name.isupper() and str(getattr(protocol, name)).startswith(("/v1/", "/healthz", "/readyz"))
+        if name.isupper()
+        and str(getattr(protocol, name)).startswith(("/v1/", "/healthz", "/readyz"))
+        and name != "DESCRIPTION"
     }
     assert set(description["paths"]) == routes
 
@@ -68,6 +70,11 @@ def test_every_error_is_a_problem_and_no_body_a_form(description) -> None:
                     assert content == {PROBLEM_JSON}, (method, path, status)
             for kind in operation.get("requestBody", {}).get("content", {}):
                 assert kind in ("application/json", "application/octet-stream"), (method, path, kind)
-            public = path in (protocol.HEALTH, protocol.READY)
-            assert public or (operation["security"] and "401" in operation["responses"]), (method, path)
+            if path in (protocol.HEALTH, protocol.READY):
+                assert (operation["security"], operation["x-permission"]) == ([], "public")
+            else:
+                assert operation["security"] == [{"bearer": []}], (method, path)
+                assert operation["x-permission"] in ("token", "read", "write", "admin"), (method, path)
+                assert "401" in operation["responses"], (method, path)
+    assert description["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     assert "HTTPValidationError" not in description["components"]["schemas"]

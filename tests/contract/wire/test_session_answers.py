@@ -208,6 +208,6 @@ def test_what_each_scope_permits(receiver, wire, wire_to) -> None:
     assert slug(wire.http.put("/v1/files/s2/x", content=b"x")) == "scope-rejected"
     other = uuid4()
     assert admin.declare(other, "y", 5, session="s2").status_code == 201
-    assert slug(wire.put(other, b"hello", 0, 5)) == "scope-rejected"
+    assert slug(wire.put(other, b"hello", 0, 5)) == "not-found"
     assert admin.http.delete(f"/v1/uploads/{other}").status_code == 204
-    assert slug(wire.http.get(f"/v1/uploads/{other}")) == "scope-rejected"
+    assert slug(wire.http.get(f"/v1/uploads/{other}")) == "not-found"

@@ -434,12 +434,14 @@ def test_a_silent_client_is_cut_off(make_receiver, wire_to) -> None:
     assert wire.put_file("b", b"hello").status_code == 201
 
 
-def test_large_requests_before_any_token_take_bounded_memory(make_receiver, wire_to, monkeypatch) -> None:
+def test_large_requests_take_bounded_memory(make_receiver, wire_to, monkeypatch) -> None:
     monkeypatch.setattr("api.http.control_bodies.MAX_LARGE_BYTES", 5 << 20)
     receiver = make_receiver(body_timeout_s=5)
     wire = wire_to(receiver)
     links = [socket.create_connection(("127.0.0.1", receiver.port), timeout=60) for _ in range(2)]
-    head = f"PUT /v1/uploads/{uuid4()} HTTP/1.1\r\nHost: x\r\nContent-Length: {4 << 20}\r\n\r\n".encode()
+    record = f"/v1/sessions/s1/exposures/{uuid4()}"
+    authorization = f"Authorization: {wire.http.headers['Authorization']}"
+    head = f"PUT {record} HTTP/1.1\r\nHost: x\r\n{authorization}\r\nContent-Length: {4 << 20}\r\n\r\n".encode()
     for link in links:
         link.sendall(head + bytes(3 << 20))
     answered, _, _ = select.select(links, [], [], 60)
@@ -448,6 +450,6 @@ def test_large_requests_before_any_token_take_bounded_memory(make_receiver, wire
     for link in links:
         link.close()
     wait_until(
-        lambda: wire.http.put(f"/v1/uploads/{uuid4()}", content=bytes(4 << 20)).status_code != 503,
+        lambda: wire.http.put(record, content=bytes(4 << 20)).status_code != 503,
         "the memory of requests that were given up",
     )
