@@ -14,9 +14,11 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from api import defaults
 from api.app import create_app, prepared
+from api.defaults import DataPlane
 from api.errors import BadOption, PortTaken, ReceiverError, UnsafeAddress
-from api.intake.socket_protocol import DataPlane, protocol_for
+from api.intake.socket_protocol import protocol_for
 from api.settings import ReceiverSettings
 from transfer.wire.addresses import is_loopback
 
@@ -39,8 +41,8 @@ class Address:
         A proxy on this machine or network does TLS.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8642
+    host: str = defaults.HOST
+    port: int = defaults.PORT
     tls_cert: Path | None = None
     tls_key: Path | None = None
     behind_proxy: bool = False
@@ -110,7 +112,7 @@ def run(
     *,
     workers: int,
     on_listening: Callable[[str], None],
-    data_plane: DataPlane = "auto",
+    data_plane: DataPlane = defaults.DATA_PLANE,
 ) -> None:
     """Serve until a signal ends it; requests under way are answered first.
 

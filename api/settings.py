@@ -1,4 +1,4 @@
-"""What an operator decides about the receiver."""
+"""The receiver's settings, which its operator chooses."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
+from api import defaults
 from api.registrars.settings import RegistrarSettings
 
-MIB = 1 << 20
 SQLITE_NAME = "receiver.sqlite"
 _VARIABLE = "_CRYOFERRY_RECEIVER"
 
@@ -23,21 +23,21 @@ class ReceiverSettings:
     Attributes
     ----------
     data
-        Folder that holds the sessions' files, the part files and, by default, the database. One file system.
+        Folder on one file system for the sessions' files, the part files and, by default, the database.
     database
         SQLAlchemy URL; None: `receiver.sqlite` in the data folder.
     registrars
-        Where published exposures are registered.
+        Which registrars register published exposures, and where.
     reserve_bytes
-        Free space that uploads leave untouched, so that the database can always be written.
+        Free space that uploads leave unused, so that the database can always be written.
     max_file_bytes
         Largest file that is accepted.
     upload_expiry_s
-        An uncommitted upload to which nothing was added for that long is withdrawn.
+        An uncommitted upload is withdrawn when nothing was added to it for this time.
     body_timeout_s
-        A client that sends nothing for that long in the middle of a body is cut off.
+        A client is disconnected when it sends nothing for this time in the middle of a body.
     run_id
-        Identifies this run of the receiver: what an earlier run received is checked against the disk before commit.
+        Identifies this run of the receiver. What an earlier run received is read again before commit.
     prepared
         Whether another process of this run holds the data folder's lock and has prepared and recovered it.
     """
@@ -45,10 +45,10 @@ class ReceiverSettings:
     data: Path
     database: str | None = None
     registrars: RegistrarSettings = field(default_factory=RegistrarSettings)
-    reserve_bytes: int = 256 * MIB
-    max_file_bytes: int = 1 << 40
-    upload_expiry_s: float = 7 * 86400.0
-    body_timeout_s: float = 30.0
+    reserve_bytes: int = defaults.RESERVE_BYTES
+    max_file_bytes: int = defaults.MAX_FILE_BYTES
+    upload_expiry_s: float = defaults.UPLOAD_EXPIRY_DAYS * 86400.0
+    body_timeout_s: float = defaults.BODY_TIMEOUT_S
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     prepared: bool = False
 
@@ -58,13 +58,13 @@ class ReceiverSettings:
         return self.database or f"sqlite:///{self.data.absolute() / SQLITE_NAME}"
 
     def to_environment(self) -> None:
-        """Tell worker processes, which inherit this process's environment, what to do."""
+        """Put the settings into the environment, which worker processes inherit."""
         os.environ[_VARIABLE] = json.dumps(asdict(self), default=str)
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Return what `to_environment` told."""
-        told = json.loads(os.environ[_VARIABLE])
-        registrars = told.pop("registrars")
+        """Return the settings that `to_environment` put into the environment."""
+        given = json.loads(os.environ[_VARIABLE])
+        registrars = given.pop("registrars")
         paths = {key: registrars[key] and Path(registrars[key]) for key in ("scipion", "projects")}
-        return cls(**{**told, "data": Path(told["data"]), "registrars": RegistrarSettings(**{**registrars, **paths})})
+        return cls(**{**given, "data": Path(given["data"]), "registrars": RegistrarSettings(**{**registrars, **paths})})

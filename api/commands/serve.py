@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from api import defaults
 from api.commands.options import Data, DatabaseUrl, DryRun, Json, duration, print_result
 
 
 def serve(
     data: Data,
-    host: Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs TLS.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on. 0: any free port.")] = 8642,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of processes.")] = 1,
+    host: Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs TLS.")] = defaults.HOST,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on. 0: any free port.")] = defaults.PORT,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of processes.")] = defaults.WORKERS,
     database: DatabaseUrl = None,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificate for https (PEM, with its chain).")
@@ -28,31 +29,32 @@ def serve(
     projects: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for Scipion projects. Default: a folder in --data.")
     ] = None,
-    relion: Annotated[bool, typer.Option(help="Write a RELION STAR file for each session.")] = True,
+    relion: Annotated[bool, typer.Option(help="Write a RELION STAR file for each session.")] = defaults.RELION,
     float16: Annotated[
         bool,
         typer.Option(
             "--float16", help="Register float16 micrographs as they are, without float32 copies (MRC mode 12)."
         ),
-    ] = False,
+    ] = defaults.FLOAT16,
     reserve_bytes: Annotated[
         int, typer.Option(min=0, metavar="BYTES", help="Free space on the disk that uploads leave unused.")
-    ] = 256 << 20,
-    max_file_bytes: Annotated[int, typer.Option(min=1, metavar="BYTES", help="Largest file that is accepted.")] = 1
-    << 40,
+    ] = defaults.RESERVE_BYTES,
+    max_file_bytes: Annotated[
+        int, typer.Option(min=1, metavar="BYTES", help="Largest file that is accepted.")
+    ] = defaults.MAX_FILE_BYTES,
     upload_expiry: Annotated[
         str, typer.Option(metavar="TIME", help="Delete an unfinished upload that got no bytes for this time: 12h, 7d.")
-    ] = "7d",
+    ] = f"{defaults.UPLOAD_EXPIRY_DAYS}d",
     body_timeout: Annotated[
         float,
         typer.Option(
             min=0.1, metavar="SECONDS", help="Disconnect a client that sends nothing of its request for this time."
         ),
-    ] = 30.0,
+    ] = defaults.BODY_TIMEOUT_S,
     data_plane: Annotated[
-        Literal["auto", "socket", "stream"],
+        defaults.DataPlane,
         typer.Option(help="How the bytes of files are read: socket (faster; not with TLS) or stream (through ASGI)."),
-    ] = "auto",
+    ] = defaults.DATA_PLANE,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:

@@ -15,18 +15,16 @@ import importlib.metadata
 import logging
 import re
 from collections.abc import Iterator
-from typing import Literal
 
 import httptools
 from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from api.defaults import DataPlane
 from api.http.slow_clients import GuardedProtocol
 from api.intake.socket_body import EXTENSION, BorrowedSocket, SocketBody
 
 log = logging.getLogger(__name__)
-
-DataPlane = Literal["auto", "socket", "stream"]
 
 TESTED_UVICORN = "0.54"
 _FILES = re.compile(r"/v1/(files/.*|uploads/[^/]+/content)", re.DOTALL)

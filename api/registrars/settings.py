@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from api import defaults
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrarSettings:
@@ -25,8 +27,8 @@ class RegistrarSettings:
 
     scipion: Path | None = None
     projects: Path | None = None
-    relion: bool = True
-    float16: bool = False
+    relion: bool = defaults.RELION
+    float16: bool = defaults.FLOAT16
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the registrars that run, as they stand in the `registrations` table."""

@@ -12,20 +12,21 @@ MODULES = read_modules(ROOT)
 IMPORTS = [one for one in all_imports(MODULES) if one.importer.split(".")[0] == "api" and one.when != "typing"]
 
 MAY_IMPORT = {
+    "defaults": set(),
     "errors": set(),
     "http": set(),
     "database": {"errors"},
     "migrations": {"database"},
-    "registrars": {"database"},
+    "registrars": {"database", "defaults"},
     "store": {"database", "errors"},
-    "intake": {"store", "http"},
-    "settings": {"registrars"},
+    "intake": {"store", "http", "defaults"},
+    "settings": {"registrars", "defaults"},
     "receiver": {"settings", "registrars", "intake", "store", "database"},
     "access": {"receiver", "database", "http"},
     "routes": {"receiver", "access", "intake", "store", "database", "http"},
     "app": {"routes", "receiver", "settings", "access", "store", "database", "http", "errors"},
-    "server": {"app", "settings", "intake", "errors"},
-    "commands": {"server", "settings", "registrars", "access", "store", "database", "errors"},
+    "server": {"app", "settings", "intake", "errors", "defaults"},
+    "commands": {"server", "settings", "registrars", "access", "store", "database", "errors", "defaults"},
 }
 """For each part of `api`, the lower parts that it may import. The order is from the bottom to the top."""
 
