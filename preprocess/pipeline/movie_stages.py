@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from preprocess.computed_movie import ComputedMovie
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.outputs.all_outputs import processed_movie, write_outputs
 from preprocess.pipeline.computing import compute_movie
+from preprocess.pipeline.falling_back import SAID, SaidOnce
 from preprocess.pipeline.holding import HeldMovie, hold_movie
+from preprocess.pipeline.memory import refuse_too_large
 from preprocess.pipeline.preparing import PreparedMovie, prepare_movie
 from preprocess.pipeline.stage_timer import StageTimer
 from preprocess.results import ProcessedMovie
@@ -23,6 +26,17 @@ class MovieStages:
     """What is the same for all movies of a batch, and the stages that each goes through.
 
     Each stage may run in a thread of its own: one movie is read while another is computed and a third written.
+
+    Attributes
+    ----------
+    acquisition, configured : Acquisition
+        What the caller and the configuration say about the exposures; the former wins.
+    backend : Backend
+        Where the movies are computed.
+    check_memory : Callable[[PreparedMovie, Backend], None]
+        Raises DeviceOutOfMemory for a movie that the backend's memory cannot hold.
+    said : SaidOnce
+        Which reasons for using the CPU have been reported; one for the whole process unless another is given.
     """
 
     out_dir: Path
@@ -30,6 +44,8 @@ class MovieStages:
     acquisition: Acquisition
     configured: Acquisition
     backend: Backend
+    check_memory: Callable[[PreparedMovie, Backend], None] = refuse_too_large
+    said: SaidOnce = SAID
 
     @classmethod
     def chosen(

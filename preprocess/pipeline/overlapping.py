@@ -20,7 +20,7 @@ from preprocess.errors import DeviceOutOfMemory, PreprocessError
 from preprocess.pipeline.falling_back import CANNOT, let_go_of_memory
 from preprocess.pipeline.held_places import HeldPlaces, ProcessingStopped
 from preprocess.pipeline.holding import HeldMovie
-from preprocess.pipeline.memory import needed_memory, refuse_too_large
+from preprocess.pipeline.memory import needed_memory
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.preparing import PreparedMovie
 from preprocess.pipeline.process_movie import process_alone
@@ -117,7 +117,7 @@ class _Overlapped:
             on_error.callback(self._places.give_back, needed)
             on_error.push(_without_memory)  # runs before the line above
             if alone:
-                refuse_too_large(prepared, self._stages.backend)
+                self._stages.check_memory(prepared, self._stages.backend)
             held = self._stages.read(prepared, timer)
             on_error.pop_all()
         return prepared, held

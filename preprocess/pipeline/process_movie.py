@@ -11,8 +11,7 @@ from pathlib import Path
 from preprocess.computed_movie import ComputedMovie
 from preprocess.errors import DeviceError
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.pipeline.falling_back import CANNOT, SAID, let_go_of_memory
-from preprocess.pipeline.memory import refuse_too_large
+from preprocess.pipeline.falling_back import CANNOT, let_go_of_memory
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.preparing import PreparedMovie, prepare_movie
 from preprocess.pipeline.stage_timer import Progress, StageTimer
@@ -74,12 +73,12 @@ def process_alone(stages: MovieStages, prepared: PreparedMovie, timer: StageTime
     else:
         return stages.write(computed, timer)
     let_go_of_memory(reason)
-    said = SAID.warnings(prepared.movie.path.name, reason)
+    said = stages.said.warnings(prepared.movie.path.name, reason)
     processed = stages.write(_computed(stages.on_cpu(), prepared, timer), timer)
     # The warning is this process's, not the movie's: STEM.json is the same whichever movie came first.
     return replace(processed, warnings=(*said, *processed.warnings))
 
 
 def _computed(stages: MovieStages, prepared: PreparedMovie, timer: StageTimer) -> ComputedMovie:
-    refuse_too_large(prepared, stages.backend)
+    stages.check_memory(prepared, stages.backend)
     return stages.compute(prepared, stages.read(prepared, timer), timer)

@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 from cuda_on_host import cuda_on_host
 
+from preprocess.backends.contract import Backend
 from preprocess.errors import DeviceLacksFeature, DeviceOutOfMemory
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.movies import open_movie
 from preprocess.movies.frame_groups import FrameGroups
 from preprocess.movies.tiff_layout import tiff_pages
 from preprocess.pipeline import memory
-from preprocess.pipeline import process_movie as pipeline
 from preprocess.pipeline.falling_back import SaidOnce
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.overlapping import process_movies
-from preprocess.pipeline.process_movie import process_movie
+from preprocess.pipeline.preparing import PreparedMovie
+from preprocess.pipeline.process_movie import process_alone, process_movie
+from preprocess.pipeline.stage_timer import StageTimer
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie
@@ -38,13 +40,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ProcessedMovie]:
-    monkeypatch.setattr(pipeline, "SAID", SaidOnce())
+def any_movie_fits(_prepared: PreparedMovie, _backend: Backend) -> None:
+    """Stand for an estimate of memory that refuses nothing."""
 
-    def run(device: str, name: str = "a.mrc") -> ProcessedMovie:
+
+@pytest.fixture
+def on(folder: Path, tmp_path: Path) -> Callable[..., ProcessedMovie]:
+    said = SaidOnce()
+
+    def run(device: str, name: str = "a.mrc", **changes: object) -> ProcessedMovie:
         settings = AlignmentSettings(device=device, threads=1, gain=GainSettings(path=folder / "gain.mrc"))
-        return process_movie(folder / name, tmp_path / device[:4], settings=settings, acquisition=EXPOSURE)
+        stages = MovieStages.chosen(tmp_path / device[:4], settings, EXPOSURE, Acquisition())
+        timer = StageTimer()
+        return process_alone(replace(stages, said=said, **changes), stages.prepare(folder / name, timer), timer)
 
     return run
 
@@ -68,14 +76,13 @@ def test_the_cpu_stands_in_for_a_device_without_the_memory_and_says_so_once(on, 
     assert contents(tmp_path / "auto") == contents(tmp_path / "cpu")
 
 
-def test_a_device_that_is_full_all_of_a_sudden(on, tmp_path, monkeypatch):
+def test_a_device_that_is_full_all_of_a_sudden(on, tmp_path):
     """The estimate lets the movie in, and the device fails while it is read."""
-    monkeypatch.setattr(pipeline, "refuse_too_large", lambda *_: None)
     with cuda_on_host(TINY) as host:
-        assert on("auto").device == "cpu"
+        assert on("auto", check_memory=any_movie_fits).device == "cpu"
         assert host.device.highest > 0
         with pytest.raises(DeviceOutOfMemory):
-            on("cuda:0")
+            on("cuda:0", check_memory=any_movie_fits)
         gain_bytes = 96 * 128 * 4  # may be kept for the next movie; nothing else is
         assert host.backend().available_bytes() >= TINY - gain_bytes
 
@@ -123,7 +130,7 @@ def test_movies_that_the_device_cannot_hold_go_to_the_cpu_one_by_one(on, folder,
     on("cpu")
     with cuda_on_host(TINY):
         settings = AlignmentSettings(device="auto", threads=1, gain=GainSettings(path=folder / "gain.mrc"))
-        stages = MovieStages.chosen(tmp_path / "together", settings, EXPOSURE, Acquisition())
+        stages = replace(MovieStages.chosen(tmp_path / "together", settings, EXPOSURE, Acquisition()), said=SaidOnce())
         first, second = (end.result() for end in process_movies([folder / "a.mrc", folder / "b.mrc"], stages))
     assert (first.device, second.device) == ("cpu", "cpu")
     assert (len(first.warnings), len(second.warnings)) == (1, 0)
@@ -139,14 +146,13 @@ def test_a_device_makes_fewer_sums_at_once_where_it_must(folder):
     assert few.least == many.least
 
 
-def test_what_the_estimate_refuses_could_not_be_done(on, folder, monkeypatch):
+def test_what_the_estimate_refuses_could_not_be_done(on, folder):
     need = memory.device_need(open_movie(folder / "a.mrc"), FrameGroups.of(5, 1), 5, 1, local=True)
     with cuda_on_host(PLENTY) as host:
         on("cuda:0")
         assert need.usual < 1.5 * host.device.highest
-    monkeypatch.setattr(pipeline, "refuse_too_large", lambda *_: None)
     with cuda_on_host(int(0.97 * need.least)), pytest.raises(DeviceOutOfMemory):
-        on("cuda:0")
+        on("cuda:0", check_memory=any_movie_fits)
 
 
 def test_an_error_that_waits_to_be_told_holds_no_frames(folder, tmp_path):
