@@ -19,12 +19,12 @@ from transfer.wire import protocol
 from transfer.wire.agent_status import (
     MAX_OPEN_REQUESTS,
     MAX_STATUS_BYTES,
-    Agent,
     AgentList,
     AgentRequest,
     AgentRequests,
     AgentStatus,
     Confirmation,
+    KnownAgent,
     NewRequest,
     RequestOutcome,
     RequestStatus,
@@ -132,13 +132,13 @@ def _request_status(row: Row[Any]) -> RequestStatus:
     )
 
 
-def _agents(connection: Connection, session_id: int, *conditions: Any) -> tuple[Agent, ...]:
+def _agents(connection: Connection, session_id: int, *conditions: Any) -> tuple[KnownAgent, ...]:
     rows = connection.execute(
         select(agents).where(agents.c.session_id == session_id, *conditions).order_by(agents.c.id)
     ).all()
     asked = _requests(connection, [row.id for row in rows])
     return tuple(
-        Agent(
+        KnownAgent(
             agent=row.agent,
             reported_at=row.reported_at,
             status=AgentStatus.model_validate_json(row.status),
@@ -160,7 +160,7 @@ def list_agents(session: SessionName, request: Request) -> AgentList:
 @router.get(
     protocol.AGENT, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, BadName)
 )
-def get_agent(session: SessionName, agent: UUID, request: Request) -> Agent:
+def get_agent(session: SessionName, agent: UUID, request: Request) -> KnownAgent:
     """Look at an agent's last report."""
     with receiver_of(request).database.read() as connection:
         found = _agents(connection, session_id_of(connection, session), agents.c.agent == agent)

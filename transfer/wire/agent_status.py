@@ -145,7 +145,7 @@ class RequestStatus(AgentRequest):
     reason: str = ""
 
 
-class Agent(Message):
+class KnownAgent(Message):
     """An agent as the receiver knows it: its last report, and the newest requests to it."""
 
     agent: UUID
@@ -157,4 +157,4 @@ class Agent(Message):
 class AgentList(Message):
     """The agents that reported to a session, in the order of their first report."""
 
-    agents: tuple[Agent, ...]
+    agents: tuple[KnownAgent, ...]

@@ -21,7 +21,7 @@ PIECE_BITS = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _HardwareFrameBatch:
     frames: range
     plan: BatchPlan
     pieces: int  # of a hardware frame
@@ -66,7 +66,7 @@ class EventDecoder:
         self._cut_off.update((first + owner) // self._group for owner in uploaded.cut_off)
         return batch.frames
 
-    def _count(self, batch: _Batch, uploaded: Uploaded) -> None:
+    def _count(self, batch: _HardwareFrameBatch, uploaded: Uploaded) -> None:
         """Start what counts a batch's electrons, and says which hardware frames are corrupt."""
         raw_count, pieces = len(batch.plan.table), batch.pieces
         first = batch.frames.start * self._group
@@ -105,7 +105,7 @@ class EventDecoder:
     def _array(self, size: int, dtype: DTypeLike) -> DeviceArray:
         return self._device.memory.array("decoding", (size,), dtype)
 
-    def _planned(self, wanted: Sequence[EncodedHardwareFrame]) -> Iterator[_Batch]:
+    def _planned(self, wanted: Sequence[EncodedHardwareFrame]) -> Iterator[_HardwareFrameBatch]:
         group = self._group
         bytes_of_each = np.array([int(raw.counts.sum()) for raw in wanted]).reshape(-1, group).sum(1).tolist()
         most_frames = self._device.memory.at_once(len(bytes_of_each), 4 * self._image_words)
@@ -119,7 +119,7 @@ class EventDecoder:
                 place = behind
             table = np.array(rows, np.int64)
             even = table[:, 1] + table[:, 1] % 2
-            yield _Batch(
+            yield _HardwareFrameBatch(
                 frames,
                 BatchPlan(table, pieces, place),
                 pieces=max(1, -(-8 * int(even.max()) // PIECE_BITS)),

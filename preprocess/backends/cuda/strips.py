@@ -35,7 +35,7 @@ LZW_THREADS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _StripBatch:
     frames: range
     strips: slice  # of all strips of the frames wanted
     plan: BatchPlan
@@ -82,7 +82,7 @@ class StripDecoder:
         self._short.update(batch.frames[owner] for owner in uploaded.cut_off)
         return batch.frames
 
-    def _decode(self, batch: _Batch, uploaded: Uploaded) -> None:
+    def _decode(self, batch: _StripBatch, uploaded: Uploaded) -> None:
         images, strips = uploaded.block, uploaded.table
         if self._encoded.compression != "none":
             images = self._images
@@ -115,7 +115,7 @@ class StripDecoder:
             tuple(blocks), images, *strides, self._stored, swapped, encoded.flipped, *sizes, self._held
         )
 
-    def _planned(self, frames: Sequence[EncodedFrame]) -> Iterator[_Batch]:
+    def _planned(self, frames: Sequence[EncodedFrame]) -> Iterator[_StripBatch]:
         copied = self._encoded.compression == "none"
         block_bytes = [int((frame.decoded if copied else frame.counts).sum()) for frame in frames]
         first_strip = 0
@@ -133,7 +133,7 @@ class StripDecoder:
                 rows.append(np.stack([begins, counts, places, frame.decoded], axis=1))
             table = np.concatenate(rows)
             strips = slice(first_strip, first_strip + len(table))
-            yield _Batch(chosen, strips, BatchPlan(table, pieces, place))
+            yield _StripBatch(chosen, strips, BatchPlan(table, pieces, place))
             first_strip += len(table)
 
 

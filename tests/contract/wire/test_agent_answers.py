@@ -11,11 +11,11 @@ import pytest
 from transfer.client import ReceiverClient
 from transfer.wire.agent_status import (
     MAX_STATUS_BYTES,
-    Agent,
     AgentList,
     AgentRequests,
     AgentStatus,
     Confirmation,
+    KnownAgent,
     RequestOutcome,
 )
 from transfer.wire.errors import TooLarge
@@ -61,7 +61,7 @@ def test_the_last_report_is_kept_and_a_reader_sees_it(receiver, client, wire_to)
         paused=True,
     )
     client.report_status("s1", agent, full)
-    seen = Agent.model_validate(reader.get(f"/v1/sessions/s1/agents/{agent}").json())
+    seen = KnownAgent.model_validate(reader.get(f"/v1/sessions/s1/agents/{agent}").json())
     assert (seen.agent, seen.status, seen.requests) == (agent, full, ())
     other = uuid4()
     client.report_status("s1", other, status(host="scope-4"))
@@ -95,7 +95,7 @@ def test_requests_are_handed_out_until_they_are_confirmed(client, admin) -> None
     changed = Confirmation(id=asked[0].id, outcome=RequestOutcome.REFUSED)  # the first word holds
     again = status(confirmed=[unknown, refused, changed])
     assert client.report_status("s1", agent, again).requests == ()
-    seen = Agent.model_validate(admin.get(f"/v1/sessions/s1/agents/{agent}").json())
+    seen = KnownAgent.model_validate(admin.get(f"/v1/sessions/s1/agents/{agent}").json())
     assert [(one.outcome, one.reason) for one in seen.requests] == [("done", ""), ("refused", "--no-remote-requests")]
 
 
