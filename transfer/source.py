@@ -43,7 +43,7 @@ class Source:
         try:
             self._fd = open_to_read(path)
         except OSError as error:
-            raise SourceUnreadable(f"{path}: {error.strerror}") from error
+            raise SourceUnreadable(f"{path} cannot be read: {error.strerror}") from error
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(self._fd)
@@ -77,7 +77,9 @@ class Source:
             try:
                 count = read_into_at(self._fd, buffer[filled:], offset + filled)
             except OSError as error:
-                raise SourceUnreadable(f"{self.path}: {error.strerror} at byte {offset + filled}") from error
+                raise SourceUnreadable(
+                    f"{self.path} cannot be read at byte {offset + filled}: {error.strerror}"
+                ) from error
             if count == 0:
                 raise self.ended(offset + filled)
             filled += count
@@ -103,7 +105,7 @@ class Source:
     def ended(self, offset: int) -> SourceChanged:
         """Return the error for a file that ends before its size when it was opened."""
         return SourceChanged(
-            f"{self.path} became shorter while it was sent: it had {self.size_bytes} bytes and ends at byte {offset}"
+            f"{self.path} became shorter while it was read: it had {self.size_bytes} bytes and ends at byte {offset}"
         )
 
     def check_unchanged(self) -> None:
@@ -116,9 +118,9 @@ class Source:
         try:
             now = {_identity(os.fstat(self._fd)), _identity(self.path.stat())}
         except OSError as error:
-            raise SourceChanged(f"{self.path}: {error.strerror}") from error
+            raise SourceChanged(f"{self.path} cannot be found any more: {error.strerror}") from error
         if now != {self.identity}:
-            raise SourceChanged(f"{self.path} was written to or replaced while it was being sent")
+            raise SourceChanged(f"{self.path} was written to or replaced while it was read")
 
 
 def digest_of(path: Path) -> str:

@@ -56,7 +56,7 @@ def tls_context(ca: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
-        raise SourceUnreadable(f"{ca}: not a readable file of PEM certificates ({error})") from error
+        raise SourceUnreadable(f"{ca} is not a readable file of PEM certificates: {error}") from error
 
 
 class HttpClient:

@@ -126,7 +126,7 @@ class SocketConnection:
     def answer(self, check_stop: Callable[[], None]) -> bytes:
         """Return the body of the next answer, see `Connection`."""
         if self._answers is None:
-            raise LinkLost(f"{self._endpoint.host}: the connection was closed before the answer came")
+            raise LinkLost(f"the connection to {self._endpoint.host} was closed before the answer came")
         try:
             self._await_answer(check_stop)
             answer = http.client.HTTPResponse(cast("socket.socket", self._answers), method="PUT")
@@ -134,7 +134,9 @@ class SocketConnection:
             body = answer.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise LinkLost(f"{self._endpoint.host}: no answer ({str(error) or type(error).__name__})") from error
+            raise LinkLost(
+                f"{self._endpoint.host} sent no complete answer: {str(error) or type(error).__name__}"
+            ) from error
         except TransferError:
             self.close()
             raise

@@ -139,7 +139,7 @@ class Fetcher:
                 if offset >= wanted.stop:
                     break
             if offset < wanted.stop:
-                raise LinkLost(f"{part.receipt.path}: the answer ended at byte {offset}")
+                raise LinkLost(f"{part.receipt.path}: the connection ended at byte {offset} of the file")
         part.add(wanted)
         self.on_progress(len(wanted))
         with self._counting:

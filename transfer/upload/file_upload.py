@@ -111,7 +111,7 @@ class FileUpload:
         digest, encoded = self._read(range(source.size_bytes), buffer, may_encode=may_encode)
         before, self._root_digest = self._root_digest, self._digest_of_unchanged([digest] if source.size_bytes else [])
         if before not in ("", self._root_digest):
-            raise SourceChanged(f"{source.path}: its content is not the same as a moment ago")
+            raise SourceChanged(f"{source.path} changed while it was being sent; it was not published")
         if file.listed == self._expected():
             receipts.append(file.listed)
             return None
@@ -264,7 +264,9 @@ class FileUpload:
         digest, encoded = self._read(self._chunks[index], buffer, may_encode=may_encode)
         if self._digests[index] not in (None, digest):
             start = self._chunks[index].start
-            raise SourceChanged(f"{self._source.path}: from byte {start} on, it is not the same as a moment ago")
+            raise SourceChanged(
+                f"{self._source.path} changed after byte {start} while it was being sent; it was not published"
+            )
         self._digests[index] = digest
         return digest, encoded
 
@@ -298,13 +300,17 @@ class FileUpload:
         self._source.check_unchanged()
         digest = root_digest(digests)
         if self._file.digest not in (None, digest):
-            raise SourceChanged(f"{self._source.path}: its digest is {digest}, expected was {self._file.digest}")
+            raise SourceChanged(
+                f"{self._source.path} has the digest {digest} and not {self._file.digest}; it was not published"
+            )
         return digest
 
     def _checked(self, receipt: Receipt) -> Receipt:
         """Return the receipt if it is for the file that was sent."""
         if receipt != self._expected():
-            raise FileCorrupt(f"{self._file.path}: the receipt is for {receipt}, sent was {self._expected()}")
+            raise FileCorrupt(
+                f"{self._file.path}: the receiver's receipt is for {receipt}, but {self._expected()} was sent"
+            )
         return receipt
 
     def _expected(self) -> Receipt:
@@ -324,4 +330,6 @@ def _unfinished_upload(refusal: UploadConflict | NameTaken) -> UUID | None:
     try:
         return None if upload_id is None else UUID(str(upload_id))
     except ValueError as error:
-        raise ProtocolMismatch(f"{str(upload_id)[:100]!r} is not the id of an upload") from error
+        raise ProtocolMismatch(
+            f"the receiver named the upload {str(upload_id)[:100]!r}, which is not a UUID"
+        ) from error

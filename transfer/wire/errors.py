@@ -263,11 +263,11 @@ class VersionMismatch(PermanentError):
 
 
 class SourceChanged(PermanentError):
-    """The file changed while it was being sent."""
+    """The file changed while it was being read or sent."""
 
     slug = "source-changed"
     status: ClassVar[int | None] = None
-    hint = "Send the file again when no program writes to it any more."
+    hint = "Run the command again when no program writes to the file any more."
 
 
 class SourceUnreadable(PermanentError):
