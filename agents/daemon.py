@@ -1,73 +1,42 @@
-"""The agent: finds movies, has them aligned, sends what came out, and can be killed at any instant.
+"""The agent: finds movies, has them aligned and sends the results. It can be killed at any instant.
 
-One thread scans and settles, one for each worker has movies aligned, a few send. They meet in the journal alone: what
-each does next is what the journal says, so that a restart simply continues.
+One thread scans, one thread for each worker aligns, a few threads send. They share the journal and nothing else:
+`agents.turns` decides from it what each thread does next, so that a restart continues where the journal stands.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from uuid import UUID
 
 from agents.boundary import contained
 from agents.finding.discovery import Discovery
 from agents.finding.scan import Hints
-from agents.journal.file_identity import FileIdentity
-from agents.journal.journal import Journal, JournalError
+from agents.journal.journal import PAUSED, Journal, JournalError
 from agents.journal.rows import ExposureRow
-from agents.journal.states import UNFINISHED, State
-from agents.layouts import Layout
-from agents.sending.publish import exposure_record, outputs_folder, publish_record, seal_outputs, send_outputs
+from agents.journal.states import UNFINISHED
+from agents.measurements import Measurements
 from agents.sending.receiver_link import LinkStopped, ReceiverLink
+from agents.steps.align_step import AlignStep
+from agents.steps.send_step import SendStep
+from agents.steps.setting_aside import set_aside
+from agents.turns import NEWEST_FIRST, Facts, Step, StepEnd, Turns
+from agents.watch_settings import WatchSettings
 from agents.work_folder import free_bytes
-from agents.workers.contract import AlignmentFailure, AlignmentJob, AlignmentWorker, FailureKind
-from agents.workers.jobs import from_json, to_json, with_changes
-from preprocess.exposure.chosen import ChosenAlignment
+from agents.workers.contract import AlignmentWorker
 from transfer.client import ReceiverClient
-from transfer.pace.pacer import Pacer
 from transfer.upload.sender import Sender
-from transfer.wire.errors import TransferError, TransferStopped
 
 log = logging.getLogger(__name__)
 
 SENDERS = 2
-MAX_ATTEMPTS = 3
 _POLL_S = 1.0
-_POSTPONE_S = 5.0
 _STATUS_S = 0.2
 _SHORTEST_PAUSE_S = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchSettings:
-    """Everything that an agent is told."""
-
-    source: Path
-    work: Path
-    session: str
-    layout: Layout
-    chosen: ChosenAlignment
-    settle_s: float = 30.0
-    give_up_s: float = 600.0
-    scan_s: float = 5.0
-    align_timeout_s: float = 1800.0
-    keep_outputs: bool = False
-    work_reserve_bytes: int = 1 << 30
-    connections: int | None = None  # None: as many as pay
-    may_compress: bool = True
-    may_use_bbr: bool = True
-    pacer: Pacer | None = None
-    background: tuple[str, ...] = ()  # patterns of the names of files that are sent after all others
-    exit_when_idle_s: float | None = None
 
 
 class Agent:
@@ -101,8 +70,10 @@ class Agent:
         )
         self._wake_scan = threading.Event()
         self._work = threading.Condition()
-        self._in_hand: set[UUID] = set()
-        self._not_before: dict[UUID, float] = {}
+        self._turns = Turns()
+        self._measurements = Measurements()
+        self._align_step = AlignStep(settings, journal, self._measurements, stop.is_set)
+        self._send_step = SendStep(settings, journal, self.link, self._measurements, stop.is_set)
         self._last_unfinished_s = time.monotonic()
 
     # ---- the whole
@@ -173,186 +144,77 @@ class Agent:
         with self._work:
             self._work.notify_all()
 
-    # ---- whose turn it is
-
-    def _take(
-        self, states: Iterable[State], *, newest_first: bool = False, only_if: Callable[[], bool] = lambda: True
-    ) -> ExposureRow | None:
-        """Return the next exposure in these states that nobody has in hand; None when the agent is ending."""
-        wanted = tuple(states)
-        while not self.stop.is_set():
-            with self._work:
-                now = time.monotonic()
-                self._not_before = {key: until for key, until in self._not_before.items() if until > now}
-                not_these = self._in_hand | self._not_before.keys()
-                exposure = self.journal.next_in(wanted, not_these, newest_first=newest_first) if only_if() else None
-                if exposure is not None:
-                    self._in_hand.add(exposure.exposure_id)
-                    return exposure
-                self._work.wait(_POLL_S)
-        return None
-
-    def _put_back(self, exposure: ExposureRow) -> None:
-        with self._work:
-            self._in_hand.discard(exposure.exposure_id)
-            self._work.notify_all()
-
-    def _postpone(self, exposure: ExposureRow) -> None:
-        with self._work:
-            self._not_before[exposure.exposure_id] = time.monotonic() + _POSTPONE_S
-
-    def _guarded(self, exposure: ExposureRow, step: Callable[[ExposureRow], None]) -> None:
-        """Do one step for one exposure; whatever goes wrong concerns this exposure alone."""
-        try:
-            contained(partial(self._step, exposure, step), partial(self._unexpected, exposure))
-        finally:
-            self._put_back(exposure)
-
-    @staticmethod
-    def _step(exposure: ExposureRow, step: Callable[[ExposureRow], None]) -> None:
-        with suppress(LinkStopped, TransferStopped):
-            step(exposure)
-
-    def _unexpected(self, exposure: ExposureRow, error: Exception) -> None:
-        if isinstance(error, JournalError):
-            raise error  # without its journal the agent cannot go on
-        log.exception("%s (%s): unexpected", exposure.movie, exposure.exposure_id)
-        self._fail(exposure, f"unexpected {type(error).__name__}: {error}", "See the agent's log.")
-
-    def _fail(self, exposure: ExposureRow, reason: str, hint: str, *, to: State = State.FAILED) -> None:
-        log.warning("%s: %s", exposure.movie, reason)
-        if self.journal.exposure(exposure.exposure_id).state == State.COMMITTED:
-            self._postpone(exposure)  # it has arrived; only its outputs are not cleared away yet
-            return
-        self.journal.change(exposure.exposure_id, to, reason, hint)
-
-    # ---- aligning
+    # ---- threads that ask whose turn it is
 
     def _align_all(self, worker: AlignmentWorker) -> None:
         try:
             worker.start()
-            while exposure := self._take([State.FINISHED], only_if=self._has_space):
-                self._guarded(exposure, partial(self._align, worker=worker))
+            while exposure := self._take(Step.ALIGN):
+                self._do(exposure, partial(self._align_step.run, exposure, worker))
         finally:
             worker.close()
             self.stop.set()
 
-    def _has_space(self) -> bool:
-        enough = free_bytes(self.settings.work) >= self.settings.work_reserve_bytes
-        if enough != (self.journal.about("work_full") is None):
-            log.warning("work folder: %s", "space again" if enough else "too little space left; alignment waits")
-            self.journal.note(work_full=None if enough else "too little space is left in the work folder")
-        return enough
-
-    def _align(self, exposure: ExposureRow, worker: AlignmentWorker) -> None:
-        settings = self.settings
-        movie, out = settings.source / exposure.movie, outputs_folder(settings.work, exposure)
-        if not self._is_unchanged(exposure, movie):
-            return
-        shutil.rmtree(out, ignore_errors=True)  # what an agent or worker that died left half done
-        out.mkdir(parents=True)
-        base = with_changes(to_json(settings.chosen), exposure.changes)
-        job = AlignmentJob(
-            movie=str(movie),
-            outputs=str(out),
-            settings=to_json(self._with_gain(from_json(base), movie)),
-            timeout_s=settings.align_timeout_s,
-        )
-        answer = worker.align(job, self.stop.is_set)
-        if isinstance(answer, AlignmentFailure):
-            _throw_away(out)
-            if answer.kind is not FailureKind.STOPPED and self._is_unchanged(exposure, movie):
-                self._not_aligned(exposure, answer)
-            return
-        if not self._is_unchanged(exposure, movie):
-            _throw_away(out)
-            return
-        outputs = seal_outputs(self.journal, settings.work, exposure, answer)
-        record = exposure_record(exposure, answer, outputs)
-        self.journal.seal(exposure.exposure_id, settings=base, outputs=outputs, record=record)
-
-    def _is_unchanged(self, exposure: ExposureRow, movie: Path) -> bool:
-        """Return whether the movie is still the one that settled; otherwise it has to settle again."""
-        try:
-            now = FileIdentity.of(movie.stat())
-        except FileNotFoundError:
-            now = None
-        except OSError as error:  # the share dropped out; the scan tells
-            self._postpone(exposure)
-            log.warning("%s cannot be read now: %s", exposure.movie, error.strerror)
-            return False
-        if now is not None and exposure.identity is not None and now.same_content(exposure.identity):
-            return True
-        self.journal.change(exposure.exposure_id, State.FOUND, "the movie changed after it was finished")
-        return False
-
-    def _with_gain(self, chosen: ChosenAlignment, movie: Path) -> ChosenAlignment:
-        if chosen.settings.gain.path is not None:
-            return chosen
-        gain = replace(chosen.settings.gain, path=self.settings.layout.gain(movie, self.settings.source))
-        return replace(chosen, settings=replace(chosen.settings, gain=gain))
-
-    def _not_aligned(self, exposure: ExposureRow, failure: AlignmentFailure) -> None:
-        match failure.kind:
-            case FailureKind.POSTPONED:
-                self._postpone(exposure)
-                log.warning("%s: %s; it is tried again", exposure.movie, failure.reason)
-            case FailureKind.DIED | FailureKind.HUNG:
-                if self.journal.count_attempt(exposure.exposure_id) >= MAX_ATTEMPTS:
-                    self._fail(exposure, f"{failure.reason}, {MAX_ATTEMPTS} times", failure.hint)
-                else:
-                    log.warning("%s: %s; it is tried again", exposure.movie, failure.reason)
-            case FailureKind.HELD_BACK:
-                self._fail(exposure, failure.reason, failure.hint, to=State.HELD)
-            case _:
-                self._fail(exposure, failure.reason, failure.hint)
-
-    # ---- sending
-
     def _send_all(self, sender: Sender) -> None:
         try:
-            self._open_session()
-            while exposure := self._take([State.COMMITTED, State.SENDING, State.ALIGNED], newest_first=True):
-                self._guarded(exposure, partial(self._send, sender=sender))
+            self.link.persist(lambda: self.client.open_session(self.settings.session))
+            while exposure := self._take(Step.SEND):
+                self._do(exposure, partial(self._send_step.run, exposure, sender))
         except LinkStopped:
             return
         finally:
             self.stop.set()
 
-    def _open_session(self) -> None:
-        self.link.persist(lambda: self.client.open_session(self.settings.session))
-
-    def _send(self, exposure: ExposureRow, sender: Sender) -> None:
-        exposure_id, settings = exposure.exposure_id, self.settings
-        if exposure.state == State.ALIGNED:
-            exposure = self.journal.change(exposure_id, State.SENDING)
-        try:
-            if exposure.state == State.SENDING:
-                self.link.persist(
-                    lambda: send_outputs(
-                        self.journal,
-                        settings.work,
-                        settings.session,
-                        exposure,
-                        sender,
-                        self.stop.is_set,
-                        background=settings.background,
-                    )
+    def _take(self, step: Step) -> ExposureRow | None:
+        """Wait until it is an exposure's turn for this step, and return it; None when the agent is stopping."""
+        while not self.stop.is_set():
+            with self._work:
+                facts, now_s = self._facts(step), time.monotonic()
+                rows = self.journal.waiting(
+                    self._turns.states(step, facts),
+                    self._turns.rows_needed(now_s),
+                    newest_first=NEWEST_FIRST[step],
                 )
-                self.link.persist(lambda: publish_record(self.client, settings.session, exposure))
-                self.journal.change(exposure_id, State.COMMITTED)
-        except TransferStopped:
-            return
-        except TransferError as error:
-            self._fail(exposure, f"{type(error).__name__}: {error}", error.hint)
-            return
-        outputs = outputs_folder(settings.work, exposure).parent
-        if not settings.keep_outputs and outputs.exists():
-            shutil.rmtree(outputs)
-        self.journal.change(exposure_id, State.RELEASED)
+                exposure_id = self._turns.take(step, rows, facts, now_s)
+                if exposure_id is not None:
+                    return self.journal.exposure(exposure_id)
+                self._work.wait(_POLL_S)
+        return None
 
+    def _facts(self, step: Step) -> Facts:
+        return Facts(
+            stopping=self.stop.is_set(),
+            paused=self.journal.about(PAUSED) is not None,
+            work_full=step is Step.ALIGN and not self._has_space(),
+            link_down=self.link.trouble is not None,
+        )
 
-def _throw_away(out: Path) -> None:
-    shutil.rmtree(out, ignore_errors=True)
-    if not any(out.parent.iterdir()):
-        out.parent.rmdir()
+    def _has_space(self) -> bool:
+        enough = free_bytes(self.settings.work) >= self.settings.work_reserve_bytes
+        if enough != (self.journal.about("work_full") is None):
+            if enough:
+                log.warning("%s has enough free space again; alignment goes on", self.settings.work)
+            else:
+                log.warning(
+                    "%s: less than %d bytes are free on its disk; nothing is aligned until there is more space",
+                    self.settings.work, self.settings.work_reserve_bytes,
+                )  # fmt: skip
+            self.journal.note(work_full=None if enough else "too little space is left in the work folder")
+        return enough
+
+    def _do(self, exposure: ExposureRow, step: Callable[[], StepEnd]) -> None:
+        """Do one step for one exposure; an unexpected error concerns this exposure alone."""
+        end = StepEnd.DONE
+        try:
+            end = contained(step, partial(self._unexpected, exposure))
+        finally:
+            with self._work:
+                self._turns.end(exposure.exposure_id, end, time.monotonic())
+                self._work.notify_all()
+
+    def _unexpected(self, exposure: ExposureRow, error: Exception) -> StepEnd:
+        if isinstance(error, JournalError):
+            raise error  # without its journal the agent cannot go on
+        log.exception("%s (%s): unexpected", exposure.movie, exposure.exposure_id)
+        reason = f"unexpected {type(error).__name__}: {error}"
+        return set_aside(self.journal, exposure, reason, "Please report this defect, with the agent's log.")

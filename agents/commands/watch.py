@@ -127,8 +127,8 @@ def watch(
     held, with the reason: see `cryoferry status` and `cryoferry retry`.
     """
     from agents.commands import watch_run
-    from agents.daemon import WatchSettings
     from agents.layouts import LAYOUTS
+    from agents.watch_settings import WatchSettings
     from transfer.pace.pacer import pacer_of
     from transfer.wire.addresses import check_url
     from transfer.wire.names import check_session_name

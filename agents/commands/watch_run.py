@@ -17,13 +17,14 @@ from types import FrameType
 from rich.console import Console
 
 from agents.commands.progress import JsonLines, ProgressDisplay, summary
-from agents.daemon import Agent, WatchSettings
+from agents.daemon import Agent
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import scan
 from agents.happenings import AgentEnded, Happenings
 from agents.journal.journal import Journal
 from agents.journal.states import SET_ASIDE
 from agents.layouts import Layout
+from agents.watch_settings import WatchSettings
 from agents.work_folder import WorkLock, check_apart
 from agents.workers.contract import AlignmentWorker
 from agents.workers.jobs import to_json

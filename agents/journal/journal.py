@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
-from agents.journal.rows import ExposureRow, Output, Standing, exposure_of, identity_columns, output_of
+from agents.journal.rows import ExposureRow, Output, Standing, WaitingExposure, exposure_of, identity_columns, output_of
 from agents.journal.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION, statements
 from agents.journal.states import TRANSITIONS, State
 from agents.work_folder import is_in_use
@@ -28,6 +28,8 @@ from transfer.wire.figures import MOTION_TOTAL
 from transfer.wire.receipt import Receipt
 
 NAME = "journal.sqlite"
+PAUSED = "paused"
+"""The note that says that the agent is paused, and by what; see `Journal.about`."""
 
 
 def _ignore(change: Change) -> None:
@@ -234,16 +236,16 @@ class Journal:
             rows = self._db.execute(f"SELECT * FROM exposures WHERE state IN ({marks}) ORDER BY number", wanted)  # noqa: S608  # marks alone
             return [exposure_of(row) for row in rows]
 
-    def next_in(
-        self, states: Iterable[State], not_these: Collection[UUID], *, newest_first: bool = False
-    ) -> ExposureRow | None:
-        """Return the exposure in these states that was found first (or last), apart from `not_these`."""
-        wanted, order = list(states), "DESC" if newest_first else "ASC"
-        marks = ", ".join("?" * len(wanted))
-        query = f"SELECT * FROM exposures WHERE state IN ({marks}) ORDER BY number {order} LIMIT ?"  # noqa: S608  # marks alone
+    def waiting(self, states: Iterable[State], most: int, *, newest_first: bool) -> list[WaitingExposure]:
+        """Return, for each of these states, at most so many exposures: those found first, or those found last."""
+        order = "DESC" if newest_first else "ASC"
+        query = f"SELECT number, exposure_id FROM exposures WHERE state = ? ORDER BY number {order} LIMIT ?"  # noqa: S608  # fixed text
+        found: list[WaitingExposure] = []
         with self._lock:
-            rows = self._db.execute(query, (*wanted, len(not_these) + 1)).fetchall()
-        return next((exposure_of(row) for row in rows if UUID(row["exposure_id"]) not in not_these), None)
+            for state in states:
+                rows = self._db.execute(query, (state, most)).fetchall()
+                found += [WaitingExposure(row["number"], UUID(row["exposure_id"]), state) for row in rows]
+        return found
 
     def standing(self) -> dict[str, Standing]:
         """Return, cheaply, where each movie stands."""

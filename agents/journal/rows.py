@@ -50,6 +50,14 @@ class Standing(NamedTuple):
         return (self.size_bytes, self.mtime_ns) != now[:2]
 
 
+class WaitingExposure(NamedTuple):
+    """What the decision about the next step needs of an exposure; a lower number was found earlier."""
+
+    number: int
+    exposure_id: UUID
+    state: State
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """One file that an exposure's alignment made; `receipt` is None until the receiver committed it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -248,11 +248,18 @@ def test_many_threads_and_two_connections_lose_nothing(tmp_path: Path) -> None:
         journal.close()
 
 
-def test_the_next_one_is_the_one_found_first_that_nobody_has(journal: Journal) -> None:
-    first, second = (journal.find(movie, movie, movie) for movie in ("b", "a"))
-    assert journal.next_in([State.FOUND], set()) == first
-    assert journal.next_in([State.FOUND], {first.exposure_id, uuid4()}) == second
-    assert journal.next_in([State.FINISHED], set()) is None
+def test_what_waits_comes_by_state_and_by_when_it_was_found(journal: Journal) -> None:
+    found = [journal.find(movie, movie, movie) for movie in "cab"]
+    go(journal, found[1], State.ALIGNED)
+
+    def waiting(*states: State, most: int = 9, newest_first: bool = False) -> list[UUID]:
+        return [row.exposure_id for row in journal.waiting(states, most, newest_first=newest_first)]
+
+    c, a, b = (exposure.exposure_id for exposure in found)
+    assert waiting(State.FOUND) == [c, b]
+    assert waiting(State.ALIGNED, State.FOUND, newest_first=True) == [a, b, c]
+    assert waiting(State.FOUND, State.ALIGNED, most=1) == [c, a]
+    assert waiting(State.SENDING) == waiting() == []
 
 
 def test_durable_as_promised(journal: Journal) -> None:

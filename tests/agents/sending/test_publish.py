@@ -53,7 +53,7 @@ def published(processed: ProcessedMovie) -> ExposureRecord:
         movie=NAME,
         remote_stem="a",
         label="a",
-        state=State.SETTLED,
+        state=State.FINISHED,
         reason="",
         hint="",
         revision=1,

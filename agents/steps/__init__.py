@@ -1,0 +1,1 @@
+"""The work of the agent: one step for one exposure at a time."""

@@ -1,0 +1,81 @@
+"""Sends the files of one exposure, publishes its record, and removes what is no longer needed here."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+
+from agents.journal.journal import Journal
+from agents.journal.rows import ExposureRow
+from agents.journal.states import State
+from agents.measurements import Measurements
+from agents.sending.publish import outputs_folder, publish_record, send_outputs
+from agents.sending.receiver_link import LinkStopped, ReceiverLink
+from agents.steps.setting_aside import set_aside
+from agents.turns import StepEnd
+from agents.watch_settings import WatchSettings
+from transfer.upload.sender import Sender
+from transfer.wire.errors import TransferError, TransferStopped
+
+
+class SendStep:
+    """Takes exposures from ALIGNED, SENDING or COMMITTED to RELEASED.
+
+    Parameters
+    ----------
+    should_stop
+        Whether the agent is stopping.
+    """
+
+    def __init__(
+        self,
+        settings: WatchSettings,
+        journal: Journal,
+        link: ReceiverLink,
+        measurements: Measurements,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._settings, self._journal, self._link, self._should_stop = settings, journal, link, should_stop
+        self._measurements = measurements
+
+    def run(self, exposure: ExposureRow, sender: Sender) -> StepEnd:
+        """Send one exposure, however long the receiver cannot be reached, and release it.
+
+        The outputs are removed only after the journal says COMMITTED.
+        """
+        if exposure.state == State.ALIGNED:
+            exposure = self._journal.change(exposure.exposure_id, State.SENDING)
+        try:
+            if exposure.state == State.SENDING:
+                self._send(exposure, sender)
+        except (LinkStopped, TransferStopped):
+            return StepEnd.DONE
+        except TransferError as error:
+            return set_aside(self._journal, exposure, f"{type(error).__name__}: {error}", error.hint)
+        self._release(exposure)
+        return StepEnd.DONE
+
+    def _send(self, exposure: ExposureRow, sender: Sender) -> None:
+        settings, began_s = self._settings, time.monotonic()
+        self._link.persist(
+            lambda: send_outputs(
+                self._journal,
+                settings.work,
+                settings.session,
+                exposure,
+                sender,
+                self._should_stop,
+                background=settings.background,
+            )
+        )
+        self._link.persist(lambda: publish_record(sender.client, settings.session, exposure))
+        self._journal.change(exposure.exposure_id, State.COMMITTED)
+        self._measurements.add_stage("send", time.monotonic() - began_s)
+        self._measurements.count_movie()
+
+    def _release(self, exposure: ExposureRow) -> None:
+        outputs = outputs_folder(self._settings.work, exposure).parent
+        if not self._settings.keep_outputs and outputs.exists():
+            shutil.rmtree(outputs)
+        self._journal.change(exposure.exposure_id, State.RELEASED)

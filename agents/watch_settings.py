@@ -1,0 +1,59 @@
+"""What an agent is told at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.layouts import Layout
+from preprocess.exposure.chosen import ChosenAlignment
+from transfer.pace.pacer import Pacer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSettings:
+    """Everything that an agent is told.
+
+    Attributes
+    ----------
+    source, work
+        The microscope's folder, which is only read, and the agent's own folder.
+    chosen
+        How to align.
+    settle_s, give_up_s
+        How long a movie must be unchanged to be finished, and to have failed when it is not complete, in seconds.
+    scan_s
+        Time between two scans of the source, in seconds.
+    align_timeout_s
+        Longest time of one alignment, in seconds.
+    keep_outputs
+        Whether results stay in the work folder after the receiver has them.
+    work_reserve_bytes
+        Nothing is aligned while the work folder's disk has less space than this.
+    connections
+        How many requests send chunks at once; None: decided from the link.
+    may_compress, may_use_bbr, pacer
+        See `transfer.upload.sender.Sender`.
+    background
+        Patterns of the names of files that are sent after all others.
+    exit_when_idle_s
+        The agent ends when nothing was left to do for so many seconds; None: it never ends by itself.
+    """
+
+    source: Path
+    work: Path
+    session: str
+    layout: Layout
+    chosen: ChosenAlignment
+    settle_s: float = 30.0
+    give_up_s: float = 600.0
+    scan_s: float = 5.0
+    align_timeout_s: float = 1800.0
+    keep_outputs: bool = False
+    work_reserve_bytes: int = 1 << 30
+    connections: int | None = None
+    may_compress: bool = True
+    may_use_bbr: bool = True
+    pacer: Pacer | None = None
+    background: tuple[str, ...] = ()
+    exit_when_idle_s: float | None = None
