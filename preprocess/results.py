@@ -36,6 +36,8 @@ class ProcessedMovie:
         Wall time of each stage; never written into an output.
     software : str
         Name and version of what made it.
+    gain_digest, settings_digest : str | None
+        BLAKE3 of the gain reference's file, and of all that decides the result besides the movie; None: not computed.
     """
 
     movie: Path
@@ -56,6 +58,8 @@ class ProcessedMovie:
     software: str
     warnings: tuple[MovieWarning, ...] = ()
     recording: Recording = field(default_factory=Recording)
+    gain_digest: str | None = None
+    settings_digest: str | None = None
 
     def file(self, role: str) -> Path | None:
         """Return the path of the output of that role, if it was written."""

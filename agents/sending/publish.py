@@ -94,7 +94,11 @@ def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: l
             ),
             *(WarningRecord(code="figure-left-out", text=text) for text in left_out),
         ),
-        provenance=ProvenanceRecord(software=processed.software),
+        provenance=ProvenanceRecord(
+            software=processed.software,
+            gain_digest=processed.gain_digest,
+            settings_digest=processed.settings_digest,
+        ),
         files=tuple(
             FileReference(
                 role=FileRole(output.role),

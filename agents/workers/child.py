@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
+from agents.workers.digests import with_digests
 from agents.workers.jobs import from_json, processed_to_json
 from preprocess.errors import PreprocessError
 from preprocess.pipeline.process_movie import process_movie
@@ -46,7 +47,7 @@ def _align(job: AlignmentJob) -> dict[str, Any]:
         if error.errno in _SOURCE_GONE or is_full(error):
             return _failure(FailureKind.POSTPONED, error, "The agent tries again by itself.")
         return _failure(FailureKind.REFUSED, error, "Check that the movie and the work folder can be read and written.")
-    return {"processed": processed_to_json(processed)}
+    return {"processed": processed_to_json(with_digests(processed, chosen.settings))}
 
 
 def _failure(kind: FailureKind, error: BaseException, hint: str) -> dict[str, Any]:

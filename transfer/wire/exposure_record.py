@@ -105,12 +105,14 @@ class WarningRecord(Record):
 
 
 class ProvenanceRecord(Record):
-    """What the result was made from, and by what. None: unknown. Digests are BLAKE3 over the whole file."""
+    """What the result was made from, and by what. None: unknown. A file's digest is BLAKE3 over all its bytes."""
 
     software: str = Field(max_length=200)
     movie_digest: Digest | None = None
     gain_digest: Digest | None = None
-    settings_digest: Digest | None = None
+    settings_digest: Digest | None = Field(
+        default=None, description="of all that decides the result but the movie and the software's version"
+    )
 
 
 class ExposureRecord(Record):

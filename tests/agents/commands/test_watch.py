@@ -37,6 +37,8 @@ def check_files(exposure: Exposure, data: Path) -> None:
     times = [moment for _, moment in exposure.record.times]
     assert None not in times
     assert times == sorted(times)
+    assert exposure.record.provenance is not None
+    assert exposure.record.provenance.settings_digest is not None
     for file in exposure.record.files:
         if file.revision == 1:
             with (committed(data) / file.path).open("rb") as content:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
+from uuid import UUID
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from transfer.wire import version_1
 from transfer.wire.exposure_record import ExposureRecord, FileRole
@@ -102,3 +103,91 @@ def test_what_a_newer_agent_adds_is_no_error():
 def test_what_is_wrong_is_refused(wrong):
     with pytest.raises(ValidationError):
         ExposureRecord.model_validate({**COMMON, **wrong})
+
+
+class Strict(BaseModel):
+    """What version 1 required of all data: exactly the named fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class OldFile(Strict):
+    role: Literal["micrograph", "motion_star"]
+    path: str
+    revision: int = Field(ge=1)
+    size_bytes: int = Field(ge=0)
+    digest: str
+
+
+class OldAcquisition(Strict):
+    voltage_kv: float = Field(gt=0)
+    cs_mm: float = Field(ge=0)
+    amplitude_contrast: float = Field(ge=0, le=1)
+    movie_pixel_size_angstrom: float = Field(gt=0)
+    magnification: float | None = None
+    dose_per_frame_e_per_a2: float | None = None
+    pre_exposure_e_per_a2: float = 0.0
+    frame_count: int = Field(ge=1)
+
+
+class OldShifts(Strict):
+    first_frame: int = Field(ge=1)
+    y_px: tuple[float, ...]
+    x_px: tuple[float, ...]
+
+
+class OldMotion(Strict):
+    total_angstrom: float = Field(ge=0)
+    early_angstrom: float = Field(ge=0)
+    late_angstrom: float = Field(ge=0)
+
+
+class OldCtf(Strict):
+    defocus_u_angstrom: float
+    defocus_v_angstrom: float
+    astigmatism_angle_degrees: float
+    resolution_angstrom: float | None = None
+    fit_quality: float | None = None
+    phase_shift_degrees: float = 0.0
+
+
+class OldRecord(Strict):
+    """The record as software of version 1 reads it."""
+
+    exposure_id: UUID
+    revision: int = Field(default=1, ge=1)
+    movie: str
+    label: str
+    micrograph_pixel_size_angstrom: float = Field(gt=0)
+    micrograph_width_px: int = Field(gt=0)
+    micrograph_height_px: int = Field(gt=0)
+    acquisition: OldAcquisition
+    shifts: OldShifts
+    motion: OldMotion
+    ctf: OldCtf | None = None
+    files: tuple[OldFile, ...] = Field(min_length=1)
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        {},
+        {"motion_total_angstrom": 1.0, "hot_pixel_count": 3.0},
+        {"ctf_defocus_u_angstrom": 9000.0, "ctf_defocus_v_angstrom": 8000.0, "ctf_astigmatism_angle_degrees": 5.0},
+        {"ctf_resolution_angstrom": 4.0},
+    ],
+)
+def test_older_software_reads_what_is_sent_to_it(figures):
+    record = ExposureRecord.model_validate(
+        {
+            **COMMON,
+            "acquisition": {**COMMON["acquisition"], "stage_x_um": 5.0, "shutter_time": "2025-01-08T15:49:18"},
+            "figures": figures,
+            "warnings": [{"code": "faint", "text": "faint movie"}],
+            "times": {"found": "2025-01-08T15:49:18Z"},
+            "provenance": {"software": "cryoferry 9"},
+        }
+    )
+    old = OldRecord.model_validate(version_1.downgraded(record.model_dump(mode="json")))
+    assert old.motion.total_angstrom == figures.get("motion_total_angstrom", 0)
+    assert (old.ctf is not None) == ("ctf_defocus_u_angstrom" in figures)
