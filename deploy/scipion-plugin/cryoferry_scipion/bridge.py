@@ -18,11 +18,11 @@ import sys
 import time
 import traceback
 
-START_PATIENCE_S = 60.0
+START_TIMEOUT_S = 60.0
 
 
 def take_streams():
-    """Return (request, reply stream), and keep Scipion, and what it launches, away from the caller's pipes."""
+    """Return (request, reply stream), and redirect the output of Scipion and of what it launches to a log."""
     reply = os.fdopen(os.dup(1), "w")
     os.set_inheritable(reply.fileno(), False)
     request = json.loads(sys.stdin.read())
@@ -34,7 +34,7 @@ def take_streams():
 
 
 def lock(path):
-    """Hold a lock until this process ends: one bridge a project."""
+    """Hold a lock until this process ends, so that only one bridge works in a project."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
 
@@ -56,7 +56,7 @@ def is_locked(path):
 
 
 class Bridge:
-    """One project, one session's follower in it."""
+    """A project and the follower of one session in it."""
 
     def __init__(self, project, session, journal):
         import pwem
@@ -71,7 +71,7 @@ class Bridge:
         self._follow = self._domain.findClass("ProtCryoferryFollow")
 
     def ensure(self):
-        """Make what is missing, start or continue what does not run; return what was done."""
+        """Make project and follower if they are missing, start or continue the follower; return what was done."""
         os.makedirs(os.path.dirname(self._path), exist_ok=True)
         lock(self._path + ".cryoferry.lock")
         project = self._open()
@@ -92,7 +92,7 @@ class Bridge:
         made = os.path.join(self._path, ".cryoferry-made")
         project = self._project_class(self._domain, self._path)
         if not os.path.exists(made):
-            # a project.sqlite without the mark: its making was cut short, and nothing is in it yet
+            # a project.sqlite without the mark: the process ended while it made the project, which is still empty
             project.create(comment=f"cryoferry session {self._session}")
             os.chdir(self._path)
             with open(made, "w"):
@@ -103,7 +103,7 @@ class Bridge:
         return project
 
     def _offer_to_desktop(self):
-        """Let Scipion's list of projects show this one, unless one of its name is there already."""
+        """Add the project to Scipion's list of projects, unless the list has one of that name."""
         from pyworkflow.project import Manager
 
         link = Manager().getProjectPath(os.path.basename(self._path))
@@ -121,7 +121,7 @@ class Bridge:
         return None
 
     def _newest(self, project, protocol):
-        """Return what the run itself says: project.sqlite lags behind its run.db."""
+        """Return the protocol as its own run.db describes it, because project.sqlite is updated later."""
         from pyworkflow.protocol import getProtocolFromDb
 
         if not os.path.exists(protocol.getDbPath()):
@@ -134,7 +134,7 @@ class Bridge:
         return is_locked(follower_lock(self._journal))
 
     def _is_alive(self, protocol):
-        """Return whether the follower lives: it holds its lock, or its process is on the way there."""
+        """Return whether the follower runs: it holds its lock, or its process is still starting."""
         import psutil
 
         if self._follows():
@@ -143,12 +143,12 @@ class Bridge:
             command = " ".join(psutil.Process(protocol.getPid() or 0).cmdline())
         except psutil.Error:
             return False
-        return protocol.isActive() and "pw_protocol_run" in command and self._path in command  # PIDs come again
+        return protocol.isActive() and "pw_protocol_run" in command and self._path in command  # a PID may be used again
 
     def _start(self, project, protocol, acted, launch):
         launch()
-        patience = time.monotonic() + START_PATIENCE_S
-        while not self._follows() and time.monotonic() < patience:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._follows() and time.monotonic() < deadline:
             if self._newest(project, protocol).isFailed():
                 break
             time.sleep(0.25)
@@ -162,8 +162,8 @@ class Bridge:
         project.checkIsAlive = lambda _: True
         project._updateProtocol(protocol)
         protocol.runMode.set(MODE_RESUME)
-        # Forced: what is downstream may have finished. It is left alone, since Scipion's way to continue a workflow
-        # starts its protocols that do not stream from nothing, and throws away what they made.
+        # Forced, because protocols downstream may have finished. They are not continued: to continue a
+        # workflow, Scipion restarts protocols that do not stream, and deletes their results.
         project.launchProtocol(protocol, wait=False, force=True)
 
     def _describe(self, project, protocol, acted):
@@ -184,7 +184,7 @@ class Bridge:
 
 
 def check():
-    """Return the versions of what is installed; fails where Scipion does not find the plugin's protocol."""
+    """Return the versions of what is installed; fail if Scipion does not find the plugin's protocol."""
     import pwem
     import pyworkflow
 
@@ -217,12 +217,12 @@ def main():
     os.environ["SCIPION_NOTIFY"] = "False"
     try:
         result = answer(request)
-    except Exception as error:  # noqa: BLE001 - whatever Scipion raises, the receiver must learn of it
+    except Exception as error:  # noqa: BLE001 - the receiver must be told every error, whatever Scipion raises
         traceback.print_exc()
         result = {"ok": False, "error": f"{type(error).__name__}: {error}"}
     reply.write(json.dumps(result) + "\n")
     reply.flush()
-    os._exit(0 if result["ok"] else 1)  # Scipion leaves threads behind
+    os._exit(0 if result["ok"] else 1)  # Scipion's threads would keep the process alive
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ class EntryRejected(Exception):
 
 
 def link_into(source, target):
-    """Make `target` a symbolic link to `source`; a reader sees the old one or the new one."""
+    """Make `target` a symbolic link to `source` in one step, so that a reader sees the old link or the new one."""
     if not os.path.exists(source):
         raise EntryRejected(f"{source} does not exist")
     if os.path.islink(target) and os.readlink(target) == source:
@@ -50,7 +50,7 @@ def make_acquisition(entry):
         voltage=known["voltage_kv"],
         sphericalAberration=known["cs_mm"],
         amplitudeContrast=known["amplitude_contrast"],
-        # None would make Scipion believe that the set has no acquisition at all
+        # with None, Scipion would take the set for one without acquisition
         magnification=known.get("magnification") or 0.0,
         doseInitial=known.get("pre_exposure_e_per_a2") or 0.0,
         dosePerFrame=known.get("dose_per_frame_e_per_a2"),

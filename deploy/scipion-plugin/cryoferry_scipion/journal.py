@@ -1,14 +1,14 @@
-"""What receiver and follower tell each other: two append-only files of JSON lines, one writer each.
+"""How receiver and follower exchange messages: two append-only files of JSON lines, with one writer each.
 
 `journal.jsonl`, by the receiver, each line with `seq` (1, 2, …) and `type`:
 
 * `session`: `session` (its name), `format` (of the entries that follow)
 * `micrograph`: `name` (unique), `revision`, `exposure_id`, `movie`, `digest`, `file` and `thumbnail` (relative to the
   folder above the journal's), `pixel_size_angstrom`, `acquisition`, `shifts`, `figures` (name to number)
-* `end`: no more is expected; `reopen`: more is expected after all
+* `end`: the session has ended; `reopen`: it was opened again
 
 `acknowledged.jsonl`, by the follower, after its set is committed: `{"seq", "name", "revision"}` a micrograph, with
-`error` when it could not be registered; `{"seq", "type": "end"}` when the sets are closed.
+`error` if it could not be registered; `{"seq", "type": "end"}` when the sets are closed.
 
 Format 1 had `motion` and `ctf` instead of `figures`; `figures_of` reads both. Entries of both formats may stand in one
 journal.
@@ -70,10 +70,10 @@ class JournalReader:
         self._offset = 0
 
     def read(self, limit):
-        """Return up to `limit` further entries (dicts), oldest first; none where the file is missing."""
+        """Return up to `limit` further entries (dicts), oldest first; none if the file is missing."""
         entries = []
         try:
-            stream = open(self._path, "rb")  # noqa: SIM115 (only the opening may fail quietly)
+            stream = open(self._path, "rb")  # noqa: SIM115 (only a missing file is no error)
         except FileNotFoundError:
             return entries
         with stream:
@@ -87,7 +87,7 @@ class JournalReader:
 
 
 class Acknowledgements:
-    """The follower's answers. A tail torn by a crash is cut off when it is opened."""
+    """The follower's answers. An incomplete last line, left by a crash, is removed when the file is opened."""
 
     def __init__(self, path):
         self._path = path
@@ -105,7 +105,7 @@ class Acknowledgements:
             self._answered.add(json.loads(line.decode("utf-8"))["seq"])
 
     def add(self, answers):
-        """Append the answers (dicts with `seq`) that were not given before; they are on the disk on return."""
+        """Append the answers (dicts with `seq`) that were not given before; they are durable on return."""
         new = [answer for answer in answers if answer["seq"] not in self._answered]
         if not new:
             return
@@ -117,5 +117,5 @@ class Acknowledgements:
 
 
 def follower_lock(journal):
-    """Return the path of the lock that a follower of that journal holds while it lives."""
+    """Return the path of the lock that a follower of that journal holds while it runs."""
     return os.path.join(os.path.dirname(journal), "follower.lock")

@@ -16,7 +16,7 @@ MICROGRAPHS, CTFS = "outputMicrographs", "outputCTF"
 
 
 class Registered:
-    """Where a micrograph stands: in which output (its suffix), under which id, of which revision, with a CTF or not."""
+    """A registered micrograph: the suffix of its output, its id there, its revision, and whether it has a CTF."""
 
     def __init__(self, suffix, item_id, revision):
         self.suffix = suffix
@@ -26,7 +26,7 @@ class Registered:
 
 
 def reopened(set_class, path):
-    """Return an existing set, read anew from its own file."""
+    """Return an existing set, read again from its own file."""
     reopened_set = set_class(filename=path)
     reopened_set.loadAllProperties()
     return reopened_set
@@ -45,7 +45,7 @@ def put(target, item):
 
 
 class OutputSets:
-    """The sets of one protocol run, which alone writes to them."""
+    """The sets of one protocol run. Nothing else writes to them."""
 
     def __init__(self, protocol):
         self._protocol = protocol
@@ -66,7 +66,7 @@ class OutputSets:
         )
 
     def register(self, entries, folder):
-        """Register entries (one a micrograph's name); return {seq: reason} of those that cannot be."""
+        """Register entries, at most one for each micrograph; return {seq: reason} of those that are rejected."""
         rejected, groups = {}, {}
         for entry in entries:
             groups.setdefault(self._pixel_size_key(entry["pixel_size_angstrom"]), []).append(entry)
@@ -127,7 +127,7 @@ class OutputSets:
                 known.has_ctf = known.has_ctf or (known.suffix == suffix and known.item_id in with_ctf)
 
     def _forget_older(self, name, revision, suffix):
-        """Settle a move between sets that a crash cut in two: the newer revision stays."""
+        """Complete a move between sets that a crash interrupted: keep the newer revision only."""
         known = self._registered.get(name)
         if known is None:
             return
@@ -188,7 +188,7 @@ class OutputSets:
             self._registered[entry["name"]].has_ctf = True
 
     def _remove(self, known):
-        """Take a micrograph out of a set: a newer revision of another pixel size stands in another set."""
+        """Remove a micrograph from a set, because a newer revision with another pixel size is in another set."""
         for name, set_class in ((CTFS, SetOfCTF), (MICROGRAPHS, SetOfMicrographs)):
             path = self._path(name + known.suffix)
             if not path:

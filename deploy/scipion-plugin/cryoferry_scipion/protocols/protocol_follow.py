@@ -15,12 +15,12 @@ from ..journal import Acknowledgements, JournalReader, check_format, follower_lo
 from ..sets import OutputSets
 
 HEARTBEAT_FRESH_S = 120.0
-LOCK_PATIENCE_S = 15.0
-JOURNAL_PATIENCE_S = 60.0
+LOCK_TIMEOUT_S = 15.0
+JOURNAL_TIMEOUT_S = 60.0
 
 
 class FollowerOutputs(enum.Enum):
-    """What the protocol makes; sets of further pixel sizes are numbered from 2."""
+    """The protocol's outputs. Sets of other pixel sizes have numbers, from 2."""
 
     outputMicrographs = SetOfMicrographs
     outputCTF = SetOfCTF
@@ -60,11 +60,11 @@ class ProtCryoferryFollow(ProtImport):
         return [self.summaryVar.get("Nothing is registered yet.")]
 
     def _insertAllSteps(self):
-        # the time makes the step a new one whenever the protocol is continued
+        # with the time as its argument, the step runs again each time the protocol is continued
         self._insertFunctionStep(self.followStep, str(time.time()), needsGPU=False)
 
     def followStep(self, _started):
-        """Register what the journal tells until it says that the session has ended, or until told to stop."""
+        """Register the journal's entries until the session has ended or a person stops the protocol."""
         self._is_follower = True
         lock = self._hold_session()
         try:
@@ -73,14 +73,14 @@ class ProtCryoferryFollow(ProtImport):
             os.close(lock)
 
     def _hold_session(self):
-        """Hold the session's lock: a set has one writer, two would block each other."""
+        """Hold the session's lock, because a set can have one writer only."""
         descriptor = os.open(follower_lock(self.journal.get()), os.O_RDWR | os.O_CREAT, 0o644)
-        patience = time.monotonic() + LOCK_PATIENCE_S
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > patience:
+                if time.monotonic() > deadline:
                     os.close(descriptor)
                     raise RuntimeError("another process follows this session already") from None
                 time.sleep(0.2)
@@ -104,7 +104,7 @@ class ProtCryoferryFollow(ProtImport):
             self._take([entry for entry in entries if entry["type"] == "micrograph"], sets, answers)
             if entries or os.path.exists(journal):
                 seen = time.monotonic()
-            if time.monotonic() - seen > JOURNAL_PATIENCE_S:
+            if time.monotonic() - seen > JOURNAL_TIMEOUT_S:
                 raise RuntimeError(f"the journal {journal} is gone")
             if not entries and (end or os.path.exists(self._stop_file())):
                 break
@@ -151,9 +151,9 @@ class ProtCryoferryFollow(ProtImport):
         self._store(self.summaryVar)
         self.info(self.summaryVar.get())
 
-    # A project is looked at from other machines and containers too. There, Scipion does not find this process, calls
-    # setFailed() and closes the sets, so that everything downstream ends early. The class is loaded there as well:
-    # a fresh heartbeat says that the follower lives elsewhere.
+    # People open a project on other machines and in containers too. Scipion does not find this process there, calls
+    # setFailed() and closes the sets, and every protocol downstream ends too early. It loads this class there as well:
+    # a recent heartbeat shows that the follower runs on another machine.
 
     def _beat(self):
         with open(self._in_project(self._getExtraPath("HEARTBEAT")), "w") as stream:
@@ -171,7 +171,7 @@ class ProtCryoferryFollow(ProtImport):
         return path if os.path.isabs(path) or project is None else os.path.join(project.path, path)
 
     def setFailed(self, msg):
-        """Take down a failure, but leave the sets open: the receiver resumes the follower, and downstream waits."""
+        """Record the failure, but leave the sets open: the receiver continues the follower, downstream waits."""
         mine = getattr(self, "_is_follower", False)
         if not mine and "not found running" in str(msg) and self._lives_elsewhere():
             return
