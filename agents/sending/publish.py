@@ -83,7 +83,7 @@ def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: l
         shifts=ShiftsRecord(first_frame=processed.first_frame, y_px=processed.shifts_y_px, x_px=processed.shifts_x_px),
         times=TimesRecord(
             found=datetime.fromtimestamp(exposure.found_at, UTC),
-            finished=datetime.fromtimestamp(exposure.changed_at, UTC),  # its last change of state: to `settled`
+            finished=datetime.fromtimestamp(exposure.changed_at, UTC),  # its last change of state: to `finished`
             aligned=datetime.now(UTC),
         ),
         figures=figures,
