@@ -83,9 +83,26 @@ check: install  ## ruff and mypy
 test: scipion-if-wanted  ## all tests; says what it skips and how to get it
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
+# The parts of the campaign, by the names that PART takes.
+CAMPAIGN_faults := tests/faults
+CAMPAIGN_agent-kills := tests/faults/test_agent_kills.py
+CAMPAIGN_both-killed := tests/faults/test_both_killed.py
+CAMPAIGN_everything-killed := tests/faults/test_everything_killed.py
+CAMPAIGN_upload-machine := tests/contract/wire/test_upload_machine.py
+PARTS := faults agent-kills both-killed everything-killed upload-machine
+
 .PHONY: campaign
-campaign: scipion-if-wanted  ## the long form of the fault campaigns
-	CRYOFERRY_CAMPAIGN=1 $(BIN)/python -m pytest --timeout 3600 tests/faults tests/contract/wire/test_upload_machine.py $(PYTEST_FLAGS)
+campaign: campaign-part scipion-if-wanted  ## fault tests in their long form, hours (PART=upload-machine: a part; PART=list)
+	CRYOFERRY_CAMPAIGN=1 $(BIN)/python -m pytest --timeout 3600 \
+		$(or $(CAMPAIGN_$(PART)),$(CAMPAIGN_faults) $(CAMPAIGN_upload-machine)) $(PYTEST_FLAGS)
+
+.PHONY: campaign-part
+campaign-part:
+ifneq ($(PART),)
+ifeq ($(filter $(PART),$(PARTS)),)
+	@echo "make campaign: there is no part '$(PART)'. The parts are: $(PARTS)" >&2; exit 2
+endif
+endif
 
 .PHONY: structure
 structure:  ## print how the code is arranged: modules, lengths, circles (ROOT=/another/checkout: another one)
