@@ -125,7 +125,7 @@ def create_app(settings: ReceiverSettings, spoken: SpokenVersions | None = None)
     )
     receiver = app.state.receiver = Receiver(settings, spoken)
     app.state.recent_tokens = RecentTokens()
-    app.state.control_bodies = ControlBodies(settings.body_timeout_s)
+    app.state.control_bodies = ControlBodies(settings.body_timeout_s, settings.large_requests_bytes)
     for router in ROUTERS:
         include_guarded(app, router)
     problems.install(app)

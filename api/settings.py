@@ -36,6 +36,8 @@ class ReceiverSettings:
         An uncommitted upload is withdrawn when nothing was added to it for this time.
     body_timeout_s
         A client is disconnected when it sends nothing for this time in the middle of a body.
+    large_requests_bytes
+        Memory that the JSON bodies above 64 KiB may hold together.
     run_id
         Identifies this run of the receiver. What an earlier run received is read again before commit.
     prepared
@@ -49,6 +51,7 @@ class ReceiverSettings:
     max_file_bytes: int = defaults.MAX_FILE_BYTES
     upload_expiry_s: float = defaults.UPLOAD_EXPIRY_DAYS * 86400.0
     body_timeout_s: float = defaults.BODY_TIMEOUT_S
+    large_requests_bytes: int = 64 << 20
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     prepared: bool = False
 

@@ -39,10 +39,17 @@ def make_token(data: Path, scope: str = "agent", session: str | None = None, url
 
 
 class ThreadReceiver:
-    """A receiver under uvicorn in a thread."""
+    """A receiver under uvicorn in a thread; `limits` are api.http.slow_clients.ClientLimits."""
 
     def __init__(
-        self, data: Path, data_plane: Any = "socket", *, spoken: Any = None, port: int = 0, **settings: Any
+        self,
+        data: Path,
+        data_plane: Any = "socket",
+        *,
+        limits: Any = None,
+        spoken: Any = None,
+        port: int = 0,
+        **settings: Any,
     ) -> None:
         import uvicorn
 
@@ -57,7 +64,7 @@ class ThreadReceiver:
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         options = {"loop": "uvloop", "ws": "none", "log_config": None, "access_log": False}
-        config = uvicorn.Config(self.app, http=protocol_for(data_plane), **options)
+        config = uvicorn.Config(self.app, http=protocol_for(data_plane, limits), **options)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._thread.start()

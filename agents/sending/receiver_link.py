@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S, _REFUSED_WAIT_S = 0.5, 5.0, 30.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 5.0
 REFUSALS = (AuthRejected, ScopeRejected, VersionMismatch)
 
 
@@ -32,9 +32,12 @@ class ReceiverLink:
         Where `cryoferry status` reads how the receiver is.
     stop
         Ends the waiting.
+    refused_wait_s
+        How long to wait before a request is repeated whose token was refused.
     """
 
-    def __init__(self, journal: Journal, stop: threading.Event) -> None:
+    def __init__(self, journal: Journal, stop: threading.Event, *, refused_wait_s: float = 30.0) -> None:
+        self._refused_wait_s = refused_wait_s
         self._journal, self._stop = journal, stop
         self._lock = threading.Lock()
         self._trouble = ""
@@ -68,7 +71,7 @@ class ReceiverLink:
                 if not self._was_reached:
                     raise
                 self._note(error)
-                pause_s = _REFUSED_WAIT_S
+                pause_s = self._refused_wait_s
             else:
                 self._reached()
                 return result

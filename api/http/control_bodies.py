@@ -14,18 +14,18 @@ from transfer.wire.errors import ClientStalled, ReceiverBusy, TooLarge
 
 MAX_BYTES = 4 << 20
 SMALL_BYTES = 64 << 10
-MAX_LARGE_BYTES = 64 << 20
 
 
 class ControlBodies:
     """Reads bodies, each within `timeout_s`.
 
-    All bodies above `SMALL_BYTES` together hold at most `MAX_LARGE_BYTES` of memory. A request that would need more is
+    All bodies above `SMALL_BYTES` together hold at most `max_large_bytes` of memory. A request that would need more is
     answered "busy", and its client tries again.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, max_large_bytes: int) -> None:
         self._timeout_s = timeout_s
+        self._max_large_bytes = max_large_bytes
         self._large_bytes = 0  # of the bodies above SMALL_BYTES that are being read or answered
 
     @asynccontextmanager
@@ -61,7 +61,7 @@ class ControlBodies:
             body += message.get("body", b"")
             self._large_bytes += _large(body) - before
             _require_size(len(body), max_bytes)
-            if _large(body) and self._large_bytes > MAX_LARGE_BYTES:
+            if _large(body) and self._large_bytes > self._max_large_bytes:
                 raise ReceiverBusy("the receiver handles too many large requests at this moment")
             if not message.get("more_body", False):
                 return

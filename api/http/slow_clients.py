@@ -1,15 +1,17 @@
 """Cuts off clients that are slow on purpose or for ever: while they send a request's head, and a body.
 
-A head has `HEAD_TIMEOUT_S` and `MAX_HEAD_BYTES`, from its first byte (a new connection: from its beginning) to its
-last; so has what still comes of a body whose request was answered without it. uvicorn's own time-out of idle
-connections ends with the first byte that comes.
-A body is measured by how long its client was waited for: `BodyTimeout`. A client that reads nothing of an answer for
-`WRITE_TIMEOUT_S` loses it.
+A request's head is bounded in time and size by `ClientLimits`, from its first byte (on a new connection: from the
+connection's start) to its last. The same limits hold for the rest of a body whose request was answered before that
+rest came. uvicorn's own timeout of idle connections ends with the first byte that comes.
+`BodyTimeout` bounds how long the receiver waits for a body. A client that reads nothing of an answer for
+`ClientLimits.write_timeout_s` loses its connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -17,6 +19,25 @@ from transfer.wire.errors import BadRequest, ClientStalled
 from transfer.wire.problems import PROBLEM_JSON, problem_of
 
 MIN_BODY_BYTES_PER_S = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientLimits:
+    """How long the receiver waits for a client outside a body, and how large a request's head may be.
+
+    Attributes
+    ----------
+    head_timeout_s
+        From the first byte of a request's head to its last.
+    max_head_bytes
+        A longer head is refused.
+    write_timeout_s
+        How long a client may read nothing of an answer.
+    """
+
+    head_timeout_s: float = 15.0
+    max_head_bytes: int = 64 << 10
+    write_timeout_s: float = 60.0
 
 
 class BodyTimeout:
@@ -65,9 +86,7 @@ class BodyTimeout:
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1, for clients that do not mean well."""
 
-    HEAD_TIMEOUT_S = 15.0
-    MAX_HEAD_BYTES = 64 << 10
-    WRITE_TIMEOUT_S = 60.0
+    limits: ClassVar[ClientLimits] = ClientLimits()
 
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
@@ -89,7 +108,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Wait until the client has read of its answer, not for ever."""
         super().pause_writing()
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.WRITE_TIMEOUT_S, self.transport.abort)
+            self._write_timer = self.loop.call_later(self.limits.write_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Go on writing."""
@@ -108,7 +127,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._head_timer is not None and not self._in_body and not self.transport.is_closing():
             self._head_bytes += len(data)
-            if self._head_bytes > self.MAX_HEAD_BYTES:
+            if self._head_bytes > self.limits.max_head_bytes:
                 self.send_400_response("The request's head is too long.")
 
     def send_400_response(self, msg: str) -> None:
@@ -138,7 +157,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _await_head(self) -> None:
         if self._head_timer is None:
             self._head_bytes = 0
-            self._head_timer = self.loop.call_later(self.HEAD_TIMEOUT_S, self._give_up_head)
+            self._head_timer = self.loop.call_later(self.limits.head_timeout_s, self._give_up_head)
 
     def _head_came(self) -> None:
         if self._head_timer is not None:

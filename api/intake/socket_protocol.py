@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from api.defaults import DataPlane
-from api.http.slow_clients import GuardedProtocol
+from api.http.slow_clients import ClientLimits, GuardedProtocol
 from api.intake.socket_body import EXTENSION, BorrowedSocket, SocketBody
 
 log = logging.getLogger(__name__)
@@ -151,18 +151,30 @@ class SocketProtocol(GuardedProtocol):
         self._dropping = False
 
 
-def protocol_for(plane: DataPlane) -> type[GuardedProtocol] | str:
+def protocol_for(
+    plane: DataPlane, limits: ClientLimits | None = None, *, tested_uvicorn: str = TESTED_UVICORN
+) -> type[GuardedProtocol] | str:
     """Return the value of `uvicorn.Config(http=…)` for a data plane.
 
-    For `auto` it is `SocketProtocol` only with the uvicorn that was tested; with another, a warning says what is used.
+    For `auto` it is `SocketProtocol` only with the uvicorn that was tested. With another one, a warning says what is
+    used instead.
+
+    Parameters
+    ----------
+    plane
+        How the receiver reads bodies of files.
+    limits
+        What a client may take; None: the usual limits.
+    tested_uvicorn
+        The version of uvicorn, `MAJOR.MINOR`, for which `SocketProtocol` was written.
     """
     version = importlib.metadata.version("uvicorn")
-    known = version.startswith(f"{TESTED_UVICORN}.")
-    if plane == "auto" and not known:
+    if plane == "auto" and not version.startswith(f"{tested_uvicorn}."):
         log.warning(
             "files are received more slowly: the quicker way, threads, was not tested with uvicorn %s, only with %s",
             version,
-            TESTED_UVICORN,
+            tested_uvicorn,
         )
         return "httptools"
-    return GuardedProtocol if plane == "stream" else SocketProtocol
+    protocol = GuardedProtocol if plane == "stream" else SocketProtocol
+    return protocol if limits is None else type(protocol.__name__, (protocol,), {"limits": limits})

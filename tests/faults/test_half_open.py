@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from chaos_proxy import ChaosProxy
 
+from api.http.slow_clients import ClientLimits
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.download.fetcher import Fetcher
@@ -66,8 +67,8 @@ def test_a_file_arrives_though_connections_become_half_open(make_receiver, tmp_p
 
 
 @pytest.mark.parametrize("kind", ["vanish", "mute"])
-def test_a_file_is_fetched_though_connections_become_half_open(receiver, tmp_path, monkeypatch, file, kind) -> None:
-    monkeypatch.setattr("api.http.slow_clients.GuardedProtocol.WRITE_TIMEOUT_S", 0.5)
+def test_a_file_is_fetched_though_connections_become_half_open(make_receiver, tmp_path, file, kind) -> None:
+    receiver = make_receiver(limits=ClientLimits(write_timeout_s=0.5))
     with ReceiverClient(receiver.url, receiver.token()) as client, Sender(client) as sender:
         client.open_session("grid1")
         receipt = sender.send(file)

@@ -12,7 +12,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from api.http.slow_clients import GuardedProtocol
+from api.http.slow_clients import ClientLimits
 from tests.waiting import wait_until
 
 SLOW_CLIENTS = 200
@@ -82,9 +82,8 @@ class Slow:
             yield kind, told
 
 
-def test_whoever_trickles_is_cut_off_and_others_go_on_meanwhile(make_receiver, wire_to, monkeypatch) -> None:
-    monkeypatch.setattr(GuardedProtocol, "HEAD_TIMEOUT_S", 2.0)
-    receiver = make_receiver(body_timeout_s=2.0)
+def test_whoever_trickles_is_cut_off_and_others_go_on_meanwhile(make_receiver, wire_to) -> None:
+    receiver = make_receiver(body_timeout_s=2.0, limits=ClientLimits(head_timeout_s=2.0))
     wire = wire_to(receiver)
     contents = {f"fast{number}": os.urandom(300_000) for number in range(5)}
     with Slow(receiver.port, wire.http.headers["Authorization"], 60, trickling=True) as slow:

@@ -11,7 +11,6 @@ import pytest
 
 from agents.commands.progress import troubles
 from agents.journal.journal import Journal
-from agents.sending import receiver_link as link_module
 from agents.sending.receiver_link import LinkStopped, ReceiverLink
 from tests.agents.agent_process import StartAgent, lay
 from transfer.client import ReceiverClient
@@ -28,12 +27,11 @@ def journal(tmp_path: Path):
 
 
 def test_the_first_refusal_ends_a_later_one_is_waited_out(
-    journal: Journal, receiver: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    journal: Journal, receiver: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(link_module, "_REFUSED_WAIT_S", 0.01)
     good, bad = ReceiverClient(receiver.url, receiver.token()), ReceiverClient(receiver.url, "cf_wrong")
     with good, bad, caplog.at_level(logging.INFO):
-        link = ReceiverLink(journal, threading.Event())
+        link = ReceiverLink(journal, threading.Event(), refused_wait_s=0.01)
         with pytest.raises(AuthRejected):
             link.persist(bad.sessions)
         link.persist(good.sessions)
@@ -46,11 +44,8 @@ def test_the_first_refusal_ends_a_later_one_is_waited_out(
     assert troubles(journal) == []
 
 
-def test_a_receiver_that_becomes_too_old_is_waited_for(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_receiver_that_becomes_too_old_is_waited_for(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
     """No exposure fails because somebody exchanged the receiver under a running agent."""
-    monkeypatch.setattr(link_module, "_REFUSED_WAIT_S", 0.01)
     error = mismatch(SpokenVersions("2.0.0", 3, 3), SpokenVersions("1.0.0", 1, 2))
     answers: list[str | VersionMismatch] = ["reached", error, error, "upgraded"]
 
@@ -60,7 +55,7 @@ def test_a_receiver_that_becomes_too_old_is_waited_for(
             raise answer
         return answer
 
-    link = ReceiverLink(journal, threading.Event())
+    link = ReceiverLink(journal, threading.Event(), refused_wait_s=0.01)
     assert link.persist(request) == "reached"
     assert link.persist(request) == "upgraded"
     (loud,) = [record for record in caplog.records if record.levelno == logging.ERROR]

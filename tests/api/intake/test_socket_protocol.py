@@ -23,11 +23,10 @@ def test_uvicorn_is_what_the_socket_data_plane_was_written_for() -> None:
     assert hashlib.sha256(sources.encode()).hexdigest() == RELIED_ON
 
 
-def test_another_uvicorn_is_given_its_own_protocol_and_that_is_said(monkeypatch, caplog) -> None:
+def test_another_uvicorn_is_given_its_own_protocol_and_that_is_said(caplog) -> None:
     assert protocol_for("auto") is SocketProtocol
     assert protocol_for("stream") is GuardedProtocol
-    monkeypatch.setattr("api.intake.socket_protocol.TESTED_UVICORN", "0.1")
     with caplog.at_level(logging.WARNING):
-        assert protocol_for("auto") == "httptools"
-        assert protocol_for("socket") is SocketProtocol
+        assert protocol_for("auto", tested_uvicorn="0.1") == "httptools"
+        assert protocol_for("socket", tested_uvicorn="0.1") is SocketProtocol
     assert [record.levelname for record in caplog.records] == ["WARNING"]

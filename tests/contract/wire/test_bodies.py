@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.http.slow_clients import GuardedProtocol
+from api.http.slow_clients import ClientLimits
 from tests.waiting import wait_until
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest, format_content_digest
@@ -161,11 +161,13 @@ def test_a_byte_now_and_then_buys_no_time(make_receiver, wire_to) -> None:
     assert wire.put_file("a", bytes(10)).status_code == 201
 
 
-def test_a_head_that_never_ends_is_cut_off_in_time_and_in_size(receiver, wire, monkeypatch) -> None:
-    monkeypatch.setattr(GuardedProtocol, "HEAD_TIMEOUT_S", 0.3)
+def test_a_head_that_never_ends_is_cut_off_in_time_and_in_size(make_receiver, wire_to) -> None:
+    limits = ClientLimits(head_timeout_s=0.3)
+    receiver = make_receiver(limits=limits)
+    wire = wire_to(receiver)
     with Link(receiver, wire) as idle, Link(receiver, wire) as slow, Link(receiver, wire) as long:
         slow.socket.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
-        long.socket.sendall(b"GET /healthz HTTP/1.1\r\nX-Long: " + b"x" * (GuardedProtocol.MAX_HEAD_BYTES + 1))
+        long.socket.sendall(b"GET /healthz HTTP/1.1\r\nX-Long: " + b"x" * (limits.max_head_bytes + 1))
         assert wire.http.get("/healthz").status_code == 200
         assert long.answer() == 400
         assert slow.closed()

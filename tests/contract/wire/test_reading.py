@@ -7,6 +7,7 @@ import struct
 import time
 from pathlib import Path
 
+from api.http.slow_clients import ClientLimits
 from tests.waiting import wait_until
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -94,8 +95,9 @@ def test_what_a_file_is_without_its_bytes(receiver, wire) -> None:
     assert wire.http.head("/v1/files/s1/b").status_code == 404
 
 
-def test_a_client_that_does_not_read_loses_its_answer(receiver, wire, monkeypatch) -> None:
-    monkeypatch.setattr("api.http.slow_clients.GuardedProtocol.WRITE_TIMEOUT_S", 0.2)
+def test_a_client_that_does_not_read_loses_its_answer(make_receiver, wire_to) -> None:
+    receiver = make_receiver(limits=ClientLimits(write_timeout_s=0.2))
+    wire = wire_to(receiver)
     assert wire.put_file("large", bytes(8_000_000)).status_code == 201
     link = ask(receiver, wire, "large")
     file = receiver.data.resolve() / "sessions/s1/files/large"

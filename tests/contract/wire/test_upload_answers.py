@@ -434,9 +434,8 @@ def test_a_silent_client_is_cut_off(make_receiver, wire_to) -> None:
     assert wire.put_file("b", b"hello").status_code == 201
 
 
-def test_large_requests_take_bounded_memory(make_receiver, wire_to, monkeypatch) -> None:
-    monkeypatch.setattr("api.http.control_bodies.MAX_LARGE_BYTES", 5 << 20)
-    receiver = make_receiver(body_timeout_s=5)
+def test_large_requests_take_bounded_memory(make_receiver, wire_to) -> None:
+    receiver = make_receiver(body_timeout_s=5, large_requests_bytes=5 << 20)
     wire = wire_to(receiver)
     links = [socket.create_connection(("127.0.0.1", receiver.port), timeout=60) for _ in range(2)]
     record = f"/v1/sessions/s1/exposures/{uuid4()}"
