@@ -1,4 +1,4 @@
-"""Puts the receiver together: `create_app(settings)`."""
+"""Builds the receiver's application: `create_app(settings)`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ONE_REQUEST_EXPIRY_S = 600.0
 
 @contextmanager
 def prepared(settings: ReceiverSettings) -> Iterator[None]:
-    """Hold the data folder for one run of the receiver: made, migrated, and recovered from the run before.
+    """Lock the data folder for one run of the receiver; make it, migrate the database, recover from the last run.
 
     Raises
     ------
@@ -51,9 +51,11 @@ def prepared(settings: ReceiverSettings) -> Iterator[None]:
         try:
             held.enter_context(file_lock(settings.data / "receiver.lock", wait=False))
             with file_lock(settings.data / "workers.lock", wait=False):
-                pass  # no worker has outlived another run's main process
+                pass  # no worker of another run is still running
         except BlockingIOError as error:
-            raise DataFolderInUse(f"another receiver is using {settings.data}") from error
+            raise DataFolderInUse(
+                f"another receiver uses the data folder {settings.data}; this one did not start"
+            ) from error
         receiver = Receiver(settings)
         try:
             upgrade(receiver.database, settings.data)
@@ -68,9 +70,9 @@ async def _sweep_for_ever(receiver: Receiver) -> None:
         try:
             count = await run_in_threadpool(_sweep, receiver)
             if count:
-                log.info("withdrew %d uploads that were given up", count)
+                log.info("withdrew %d unfinished uploads that got no more bytes", count)
         except (OSError, DBAPIError) as error:
-            log.warning("could not sweep the uploads: %s", error)
+            log.warning("could not withdraw old unfinished uploads, will try again: %s", error)
         await asyncio.sleep(min(SWEEP_EVERY_S, receiver.settings.upload_expiry_s / 2))
 
 
@@ -83,7 +85,7 @@ def _sweep(receiver: Receiver) -> int:
 
 
 def _joined(settings: ReceiverSettings) -> contextlib.AbstractContextManager[None]:
-    """Take part, as a worker, in a run whose main process has prepared the data folder."""
+    """Lock the data folder as a worker of a run whose main process has prepared it."""
     return file_lock(settings.data / "workers.lock", wait=True, shared=True)
 
 
@@ -104,7 +106,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app(settings: ReceiverSettings, spoken: SpokenVersions | None = None) -> FastAPI:
-    """Return the receiver as an ASGI application; it prepares the data folder when it starts.
+    """Return the receiver as an ASGI application, which prepares the data folder when it starts.
 
     Parameters
     ----------
@@ -118,7 +120,7 @@ def create_app(settings: ReceiverSettings, spoken: SpokenVersions | None = None)
         version=importlib.metadata.version("cryoferry"),
         description="Receives files of cryo-EM sessions, verified and durable, and hands them to registrars.",
         lifespan=_lifespan,
-        docs_url=None,  # its page would load scripts from elsewhere
+        docs_url=None,  # its page would load scripts from another server
         redoc_url=None,
         openapi_url=None,  # `api.routes.health` serves it, as a route that declares its permission
         redirect_slashes=False,
@@ -135,5 +137,5 @@ def create_app(settings: ReceiverSettings, spoken: SpokenVersions | None = None)
 
 
 def app_of_worker() -> FastAPI:
-    """Return the application of one of several worker processes, told by its environment what to do."""
+    """Return the application of one of several worker processes, with the settings from its environment."""
     return create_app(ReceiverSettings.from_environment())

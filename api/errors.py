@@ -1,15 +1,15 @@
-"""What can keep the receiver from starting.
+"""Why the receiver cannot start.
 
 * ReceiverError
   + UnsafeAddress           tokens would cross a network in clear text
   + BadOption               options that contradict each other
-  + DataFolderUnusable      cannot be written, or its file system lacks what the commit needs
-  + DataFolderInUse         another receiver has it
-  + DatabaseUnavailable     its server is away, or refuses
+  + DataFolderUnusable      cannot be written, or its file system cannot do what a commit needs
+  + DataFolderInUse         another receiver uses it
+  + DatabaseUnavailable     its server cannot be reached, or refuses
   + PortTaken
 
-A class's docstring is the sentence that the user reads; `exit_code` and `hint` are its command's. What goes wrong in a
-request is told by `transfer.wire.errors`.
+The user reads a class's docstring as the message. The command exits with `exit_code` and shows `hint`. The errors of
+requests are in `transfer.wire.errors`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every route shares: the settings, the database and the disk of one receiver."""
+"""What all routes share: the settings, the database and the disk of one receiver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the receiver under uvicorn: one socket, one or several processes, an orderly end."""
+"""Runs the receiver with uvicorn: one socket, one or several processes, an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ IDLE_CONNECTION_S = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where the receiver listens, and what protects the way there.
+    """The address that the receiver listens on, and who does TLS.
 
     Attributes
     ----------
     port
-        0: any free one.
+        0: any free port.
     behind_proxy
         A proxy on this machine or network does TLS.
     """
@@ -53,22 +53,31 @@ class Address:
         return self.host[1:-1] if self.host.startswith("[") and self.host.endswith("]") else self.host
 
     def check(self) -> None:
-        """Refuse what would carry tokens in clear text.
+        """Refuse an address where tokens would cross a network in clear text.
 
         Raises
         ------
         BadOption, UnsafeAddress
         """
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise BadOption("--tls-cert and --tls-key belong together")
+            raise BadOption(
+                "only one of --tls-cert and --tls-key was given; the receiver did not start",
+                hint="Give both, or neither.",
+            )
         if self.tls_cert and self.behind_proxy:
-            raise BadOption("either this process does TLS (--tls-cert) or the proxy does (--behind-proxy)")
+            raise BadOption(
+                "--tls-cert and --behind-proxy contradict each other; the receiver did not start",
+                hint="Give --tls-cert if this process does TLS, --behind-proxy if a proxy does.",
+            )
         for file in (self.tls_cert, self.tls_key):
             if file and not file.is_file():
-                raise BadOption(f"{file}: no such file")
+                raise BadOption(
+                    f"there is no file {file}; the receiver did not start", hint="Check --tls-cert and --tls-key."
+                )
         if not (self.tls_cert or self.behind_proxy or is_loopback(self.host)):
             raise UnsafeAddress(
-                f"{self.host} can be reached from other machines, and a token never travels in clear text"
+                f"other machines can reach {self.host}, and tokens would cross the network in clear text; "
+                "the receiver did not start"
             )
 
     def url(self, port: int) -> str:
@@ -78,7 +87,7 @@ class Address:
 
 
 def listen(address: Address) -> socket.socket:
-    """Return a socket that listens.
+    """Return a listening socket.
 
     Raises
     ------
@@ -90,8 +99,10 @@ def listen(address: Address) -> socket.socket:
     except OSError as error:
         wanted = f"{address.host} port {address.port}"
         if error.errno == errno.EADDRINUSE:
-            raise PortTaken(f"another program listens on {wanted}") from error
-        raise ReceiverError(f"cannot listen on {wanted}: {error}", hint="Check --host and --port.") from error
+            raise PortTaken(f"another program listens on {wanted}; the receiver did not start") from error
+        raise ReceiverError(
+            f"cannot listen on {wanted}: {error}; the receiver did not start", hint="Check --host and --port."
+        ) from error
 
 
 def _bind(family: int, where: Any) -> socket.socket:
@@ -114,14 +125,14 @@ def run(
     on_listening: Callable[[str], None],
     data_plane: DataPlane = defaults.DATA_PLANE,
 ) -> None:
-    """Serve until a signal ends it; requests under way are answered first.
+    """Serve until a signal comes; requests in progress are answered first.
 
     Parameters
     ----------
     on_listening
-        Called with the URL once requests are taken.
+        Called with the URL when the receiver accepts requests.
     data_plane
-        How bodies of files are read.
+        How the bytes of files are read.
 
     Raises
     ------
@@ -189,5 +200,5 @@ def _run_workers(
         workers=workers,
         **options,  # type: ignore[arg-type]  # options by name
     )
-    on_started()  # the socket listens: whoever comes before the workers waits
+    on_started()  # the socket listens already: clients that connect before the workers wait
     Multiprocess(config, sockets=[listening]).run()

@@ -1,4 +1,4 @@
-"""Bearer tokens: made, hashed at rest, checked, and what each permits."""
+"""Bearer tokens: makes, lists, revokes and checks them. The database keeps only hashes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is kept: without its secret.
+    """A token as the database keeps it: without its secret part.
 
     Attributes
     ----------
     session
-        The one session that it is for; None: all.
+        The one session that the token is for; None: all sessions.
     """
 
     id: str
@@ -76,7 +76,7 @@ def _hash(secret: str) -> str:
 def create_token(
     database: Database, scope: Scope, session: str | None, expires_at: datetime | None
 ) -> tuple[Token, str]:
-    """Make a token; return it and the text that its bearer needs, which is kept nowhere."""
+    """Make a token; return it and its text. The text is not kept anywhere."""
     token_id = "".join(secrets.choice(_ID_LETTERS) for _ in range(8))
     secret = secrets.token_urlsafe(32)  # 256 bits
     token = Token(token_id, scope, session, now(), expires_at, None)
@@ -116,7 +116,7 @@ def find_token(database: Database, token_id: str) -> Token:
 
 
 def revoke_token(database: Database, token_id: str) -> Token:
-    """Make a token worthless from now on.
+    """Make a token invalid.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def revoke_token(database: Database, token_id: str) -> Token:
 
 
 def check_token(database: Database, text: str) -> Token:
-    """Return the token that a bearer shows.
+    """Return the valid token that has this text.
 
     Raises
     ------
@@ -138,21 +138,25 @@ def check_token(database: Database, text: str) -> Token:
     """
     match = _TOKEN.fullmatch(text)
     if match is None:
-        raise AuthRejected("this is not a token of cryoferry")
+        raise AuthRejected("the text that was sent is not a token of cryoferry")
     token_id, secret = match.groups()
     with database.read() as connection:
         row = connection.execute(_WITH_SECRET, {"id": token_id}).one_or_none()
     kept: str = row[-1] if row else _hash("")
     if not hmac.compare_digest(kept, _hash(secret)) or row is None:
-        raise AuthRejected("the receiver does not know this token")
+        raise AuthRejected(
+            "this receiver does not know this token; it was made on another receiver, or the text is not complete"
+        )
     token = _token(*row[:-1])
     if not token.valid:
-        raise AuthRejected("this token has expired" if token.revoked_at is None else "this token was revoked")
+        raise AuthRejected(
+            f"the token {token.id} has expired" if token.revoked_at is None else f"the token {token.id} was revoked"
+        )
     return token
 
 
 class RecentTokens:
-    """Tokens that were found good a moment ago, so that a client's many parts are not each looked up."""
+    """Tokens that were found valid in the last second, so that not every chunk of a client needs a look-up."""
 
     REMEMBERED_S = 1.0
     MOST = 1024
@@ -162,12 +166,12 @@ class RecentTokens:
         self._found: dict[str, tuple[float, Token]] = {}
 
     def get(self, text: str) -> Token | None:
-        """Return the token if it was found good within `REMEMBERED_S` and has not expired since."""
+        """Return the token if it was found valid within `REMEMBERED_S` and has not expired since."""
         found_s, token = self._found.get(text, (float("-inf"), None))
         return token if token and token.valid and self._clock() - found_s < self.REMEMBERED_S else None
 
     def put(self, text: str, token: Token) -> None:
-        """Remember a token that was just found good."""
+        """Remember a token that was just found valid."""
         if len(self._found) >= self.MOST:
             self._found.clear()
         self._found[text] = (self._clock(), token)

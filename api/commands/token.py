@@ -75,7 +75,7 @@ def _session_of(scope: str, session: str | None, all_sessions: bool) -> str | No
         return None
     if session is None and not all_sessions:
         raise BadOption(
-            f"it is not said for which session the {scope} token is; no token was made",
+            f"the {scope} token needs a session: neither --session nor --all-sessions was given; no token was made",
             hint="Give --session NAME. For a token that works for every session, give --all-sessions.",
         )
     return None if session is None else check_session_name(session)

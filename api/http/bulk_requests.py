@@ -1,7 +1,7 @@
-"""What a request says that brings a file's body, read by hand.
+"""Reads the parameters of requests whose body is a file.
 
-FastAPI's own way from a signature to its values took half of the event loop's time for a small file. These routes take
-the bare request instead, and tell of their parameters by `api.http.openapi.of_body`.
+FastAPI needed half of the event loop's time for the parameters of a request with a small file. So these routes read
+them from the bare request, and describe them with `api.http.openapi.of_body`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from api.http.openapi import parameter
 from transfer.wire.errors import BadRequest
 from transfer.wire.protocol import H_CONTENT_ENCODING
 
-CONTENT_ENCODING = parameter(H_CONTENT_ENCODING, "header", "`zstd` or `identity`; Content-Digest is of what travels")
+CONTENT_ENCODING = parameter(
+    H_CONTENT_ENCODING, "header", "`zstd` or `identity`; Content-Digest is of the encoded bytes"
+)
 """The description of a body's coding in the OpenAPI document."""
 
 _UUID = TypeAdapter(UUID)
 
 
 def required_header(request: Request, name: str) -> str:
-    """Return a header's value.
+    """Return the value of a header.
 
     Raises
     ------
@@ -30,12 +32,12 @@ def required_header(request: Request, name: str) -> str:
     """
     value = request.headers.get(name)
     if value is None:
-        raise BadRequest(f"the request has no {name}")
+        raise BadRequest(f"the request has no header {name}")
     return value
 
 
 def whole_number(value: str, name: str, least: int, most: int) -> int:
-    """Return a parameter's value as a number.
+    """Return the value of a parameter as a number.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def whole_number(value: str, name: str, least: int, most: int) -> int:
 
 
 def uuid_in_path(request: Request, name: str) -> UUID:
-    """Return a parameter of the path.
+    """Return a parameter of the path as a UUID.
 
     Raises
     ------
@@ -57,4 +59,4 @@ def uuid_in_path(request: Request, name: str) -> UUID:
     try:
         return _UUID.validate_python(request.path_params[name])
     except ValidationError as error:
-        raise BadRequest(f"{name} {request.path_params[name]!r} is no UUID") from error
+        raise BadRequest(f"{name} {request.path_params[name]!r} is not a UUID") from error

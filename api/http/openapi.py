@@ -1,4 +1,4 @@
-"""Makes the OpenAPI description complete and true: problems for errors, octets for bodies."""
+"""Completes the OpenAPI description: problems as errors, bytes as bodies of files, how to show a token."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ def parameter(
     name: str, place: str, description: str, schema: dict[str, Any] | None = None, *, required: bool = False
 ) -> dict[str, Any]:
     """Return the OpenAPI description of a parameter in "path", "query" or "header"."""
-    told = {"name": name, "in": place, "required": required or place == "path", "schema": schema or {"type": "string"}}
-    return {**told, "description": description}
+    described = {
+        "name": name,
+        "in": place,
+        "required": required or place == "path",
+        "schema": schema or {"type": "string"},
+    }
+    return {**described, "description": description}
 
 
 def of_body(*parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the `openapi_extra` of a route that takes a file's bytes, with the parameters that it reads itself."""
+    """Return the `openapi_extra` of a route whose body is a file, with the parameters that the route reads itself."""
     octets = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     return {
         "requestBody": {"required": True, "content": octets},
@@ -34,7 +39,7 @@ def of_body(*parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def problems(*errors: type[TransferError], public: bool = False) -> Responses:
-    """Return the `responses` of a route that may fail in these ways, and in those that all share."""
+    """Return the `responses` of a route that can fail with these errors, and with those that all routes share."""
     shared: tuple[type[TransferError], ...] = (BadRequest, ReceiverBusy, ReceiverFull, StorageFailed)
     by_status: dict[int, list[str]] = {}
     for error in (*errors, *shared, *(() if public else (AuthRejected,))):
@@ -49,7 +54,7 @@ def problems(*errors: type[TransferError], public: bool = False) -> Responses:
 
 
 def describe(app: FastAPI) -> None:
-    """Let an app tell its routes without what FastAPI assumes of validation errors."""
+    """Make an app describe its routes without the answers that FastAPI assumes for validation errors."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -71,4 +76,4 @@ def describe(app: FastAPI) -> None:
 def _drop_default_validation_answer(operation: dict[str, Any]) -> None:
     answer = operation["responses"].get("422", {})
     if "HTTPValidationError" in str(answer):
-        del operation["responses"]["422"]  # such requests are answered by 400
+        del operation["responses"]["422"]  # such requests get 400

@@ -1,4 +1,4 @@
-"""Every answer that is not 2xx: RFC 9457 problem JSON, whatever went wrong where."""
+"""Makes every answer that is not 2xx a problem (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RETRY_AFTER_S = {ReceiverBusy: 1, ReceiverFull: 10, StorageFailed: 10}
 
 
 def answer_of(error: TransferError, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
-    """Return the answer that tells of an error."""
+    """Return the answer that reports an error."""
     problem = problem_of(error, status)
     headers = dict(headers or {})
     if isinstance(error, TemporaryError):
@@ -48,23 +48,23 @@ def answer_of(error: TransferError, status: int | None = None, headers: dict[str
     if isinstance(error, UnsupportedCoding):
         headers["Accept-Encoding"] = ZSTD  # RFC 9110 section 15.5.16
     if isinstance(error, TooLarge | ClientStalled):
-        headers["Connection"] = "close"  # the rest of the body is not read
+        headers["Connection"] = "close"  # the receiver does not read the rest of the body
     return JSONResponse(problem.model_dump(), problem.status, headers, PROBLEM_JSON)
 
 
 def disk_error(error: OSError) -> TransferError:
-    """Return what an error of the disk means to the client."""
+    """Return the error that a client gets for an error of the disk."""
     if is_full(error):
         return ReceiverFull()
-    return StorageFailed(f"the receiver's disk reported: {error.strerror or error}")
+    return StorageFailed(f"the receiver's disk reported an error: {error.strerror or error}")
 
 
 def database_error(error: DBAPIError) -> TransferError:
-    """Return what an error of the database means to the client."""
-    told = str(error.orig).lower()
-    if "disk is full" in told or "no space left" in told or "disk full" in told:
+    """Return the error that a client gets for an error of the database."""
+    message = str(error.orig).lower()
+    if "disk is full" in message or "no space left" in message or "disk full" in message:
         return ReceiverFull("the receiver's database has no space left")
-    if "locked" in told or "connect" in told:
+    if "locked" in message or "connect" in message:
         return ReceiverBusy("the receiver's database is busy")
     return StorageFailed("the receiver's database reported an error")
 
@@ -98,16 +98,16 @@ async def _http_error(_request: Request, error: HTTPException) -> Response:
 
 
 async def _client_left(_request: Request, _error: ClientDisconnect) -> Response:
-    return answer_of(PermanentError("the client left"), 499)  # nobody reads it
+    return answer_of(PermanentError("the client disconnected"), 499)  # nobody reads it
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return answer_of(TransferError("the receiver failed unexpectedly; its log tells where"))
+    return answer_of(TransferError("the receiver failed with an unexpected error; the error is in its log"))
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of an app be answered by a problem."""
+    """Make an app answer every error with a problem."""
     handlers: Iterable[tuple[type[Exception], Any]] = (
         (TransferError, _transfer_error),
         (OSError, _disk_error),

@@ -1,4 +1,4 @@
-"""Cuts off clients that are slow on purpose or for ever: while they send a request's head, and a body.
+"""Disconnects clients that are too slow: while they send the head of a request, send a body, or read an answer.
 
 A request's head is bounded in time and size by `ClientLimits`, from its first byte (on a new connection: from the
 connection's start) to its last. The same limits hold for the rest of a body whose request was answered before that
@@ -41,15 +41,15 @@ class ClientLimits:
 
 
 class BodyTimeout:
-    """Says how much longer to wait for a body, given what came and how long its client was waited for.
+    """Decides how much longer to wait for a body.
 
-    Only waiting counts, not what the receiver itself needs for its disk. Each `timeout_s` of waiting must bring
-    `MIN_BODY_BYTES_PER_S` on average: a byte now and then buys nothing.
+    Only the time of waiting counts, not the time that the receiver needs for its disk. Over each `timeout_s` of
+    waiting, `MIN_BODY_BYTES_PER_S` must arrive on average: a single byte does not start the time again.
 
     Parameters
     ----------
     timeout_s
-        How long a silent client is waited for.
+        How long to wait for a client that sends nothing.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -59,12 +59,12 @@ class BodyTimeout:
         self._waited_s = 0.0
 
     def left_s(self) -> float:
-        """Return how much longer the client may be waited for.
+        """Return how much longer to wait, in s.
 
         Raises
         ------
         ClientStalled
-            No longer.
+            The time is over.
         """
         left = self._timeout_s - self._waited_s
         if left <= 0:
@@ -72,7 +72,7 @@ class BodyTimeout:
         return left
 
     def note(self, arrived_bytes: int, waited_s: float) -> None:
-        """Count what came, and how long it was waited for."""
+        """Count the bytes that arrived, and how long the receiver waited for them."""
         self._arrived_bytes += arrived_bytes
         self._waited_s += waited_s
         if self._arrived_bytes >= self._due_bytes:
@@ -80,11 +80,11 @@ class BodyTimeout:
 
     def stalled(self) -> ClientStalled:
         """Return the error that ends the waiting."""
-        return ClientStalled(f"{self._arrived_bytes} bytes came in {self._timeout_s:g} s in the middle of a body")
+        return ClientStalled(f"only {self._arrived_bytes} bytes of the body arrived in {self._timeout_s:g} s")
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, for clients that do not mean well."""
+    """uvicorn's HTTP/1.1 with limits for slow and hostile clients."""
 
     limits: ClassVar[ClientLimits] = ClientLimits()
 
@@ -94,24 +94,24 @@ class GuardedProtocol(HttpToolsProtocol):
     _in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Wait for the first request, not for ever."""
+        """Start the time for the first request."""
         super().connection_made(transport)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop the timers."""
         self._head_came()
         self._written()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Wait until the client has read of its answer, not for ever."""
+        """Start the time for the client to read."""
         super().pause_writing()
         if self._write_timer is None:
             self._write_timer = self.loop.call_later(self.limits.write_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on writing."""
+        """Stop the time for the client to read."""
         self._written()
         super().resume_writing()
 
@@ -121,7 +121,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._write_timer = None
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; bytes that do not complete a head only use its time up."""
+        """Take the bytes that arrived. Bytes that do not complete a head do not extend its time."""
         if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
             self._await_head()
         super().data_received(data)
@@ -131,14 +131,14 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.send_400_response("The request's head is too long.")
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no request of HTTP, by a problem as every refusal."""
+        """Refuse bytes that are not an HTTP request, with a problem."""
         body = problem_of(BadRequest(msg)).model_dump_json().encode()
         fields = f"content-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(f"HTTP/1.1 400 Bad Request\r\n{fields}".encode("ascii") + body)
         self.transport.close()
 
     def on_message_begin(self) -> None:
-        """Begin a head, perhaps behind another request."""
+        """Begin a head, perhaps right after another request."""
         super().on_message_begin()
         self._await_head()
 
@@ -167,6 +167,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def _give_up_head(self) -> None:
         self._head_timer = None
         if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.keep_alive = False  # an answer is on its way; nothing comes after it
+            self.cycle.keep_alive = False  # the answer is being sent; the connection ends after it
         elif not self.transport.is_closing():
             self.transport.close()

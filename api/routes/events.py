@@ -1,4 +1,4 @@
-"""What happened in a session, in order."""
+"""The events of a session, in order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ PAGE = 1000
 def list_events(
     session: SessionName,
     request: Request,
-    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="number of the last event that is known")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=2**63 - 1, description="The number of the last event that the client knows.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
 ) -> EventList:
     """List events, oldest first."""

@@ -82,7 +82,9 @@ def publish_exposure(
 ) -> Response:
     """Publish an exposure, or a new revision of it. All its files must be committed."""
     if record.exposure_id != exposure_id:
-        raise BadRequest("the record's exposure_id is not the one in the URL")
+        raise BadRequest(
+            f"the record is of exposure {record.exposure_id}, but the URL names {exposure_id}; nothing was published"
+        )
     receiver = receiver_of(request)
     try:
         with receiver.database.write() as connection:
@@ -109,9 +111,10 @@ def _publish(connection: Connection, receiver: Receiver, session_id: int, record
         return False
     if record.revision != newest + 1:
         raise ExposureConflict(
-            f"exposure {record.exposure_id} has revision {newest} already; a different record needs {newest + 1}"
+            f"exposure {record.exposure_id} has revision {newest} already; a different record must have revision "
+            f"{newest + 1}, not {record.revision}"
             if row
-            else f"the first record of an exposure has revision 1, not {record.revision}"
+            else f"the first record of an exposure must have revision 1, not {record.revision}"
         )
     _require_files(connection, session_id, record)
     exposure = row.id if row else _insert(connection, session_id, record)
@@ -171,7 +174,10 @@ def _require_files(connection: Connection, session_id: int, record: ExposureReco
         if committed.get((path, revision)) != identity
     ]
     if missing:
-        raise FilesMissing(f"{len(missing)} of {len(wanted)} files are not committed as the record says", files=missing)
+        raise FilesMissing(
+            f"{len(missing)} of the record's {len(wanted)} files are not committed with that size and digest",
+            files=missing,
+        )
 
 
 def _insert(connection: Connection, session_id: int, record: ExposureRecord) -> int:
@@ -239,7 +245,10 @@ def get_exposure(session: SessionName, exposure_id: UUID, request: Request) -> E
         session_id = session_id_of(connection, session)
         found = _exposures(connection, exposures.c.session_id == session_id, exposures.c.exposure_id == exposure_id)
     if not found:
-        raise NotFound(f"there is no exposure {exposure_id} in session {session!r}")
+        raise NotFound(
+            f"there is no exposure {exposure_id} in session {session!r}",
+            hint="Check the id; list the session's exposures.",
+        )
     return found[0][1]
 
 
@@ -249,7 +258,7 @@ def get_exposure(session: SessionName, exposure_id: UUID, request: Request) -> E
 def list_exposures(
     session: SessionName,
     request: Request,
-    after: Annotated[str, Query(pattern="^[0-9]{1,18}$", description="`next` of the page before")] = "0",
+    after: Annotated[str, Query(pattern="^[0-9]{1,18}$", description="`next` of the previous page")] = "0",
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
 ) -> ExposureList:
     """List the published exposures in the order of their publication."""

@@ -1,4 +1,4 @@
-"""Committed files: send a whole file in one request, list them, read them."""
+"""Committed files: send a file in one request, list the files of a session, read a file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from transfer.wire.receipt import MAX_REVISION, Receipt
 router = APIRouter(tags=["files"], route_class=GuardedRoute)
 
 PAGE = 1000
-MAX_LENGTH_BYTES = 10**19 - 1  # beyond, it is no length at all; what is accepted is the receiver's to say
+MAX_LENGTH_BYTES = 10**19 - 1  # a larger number is not a length; `max_file_bytes` limits what is accepted
 
 
 @router.put(
@@ -73,19 +73,19 @@ MAX_LENGTH_BYTES = 10**19 - 1  # beyond, it is no length at all; what is accepte
         parameter("session", "path", ""),
         parameter("path", "path", "relative to the session's files"),
         parameter("revision", "query", "", {"type": "integer", "minimum": 1, "maximum": MAX_REVISION, "default": 1}),
-        parameter(protocol.H_CONTENT_DIGEST, "header", "RFC 9530, of the body; a body without is taken as it is"),
-        parameter(protocol.H_CONTENT_RANGE, "header", "not of a part of the file: send parts as an upload"),
+        parameter(protocol.H_CONTENT_DIGEST, "header", "RFC 9530, of the body; without it the body is not checked"),
+        parameter(protocol.H_CONTENT_RANGE, "header", "only for the whole file; send a part of a file as an upload"),
         CONTENT_ENCODING,
         parameter(
             protocol.H_UPLOAD_LENGTH,
             "header",
-            "of the file, where the body has a Content-Encoding",
+            "size of the file, if the body has a Content-Encoding",
             {"type": "integer", "minimum": 0},
         ),
     ),
 )
 async def put_file(request: Request) -> Response:
-    """Send a whole file in one request (`curl -T` does it). The receipt is given when it is durable and visible."""
+    """Send a whole file in one request, as `curl -T` does. The receipt comes when the file is durable and visible."""
     receiver = receiver_of(request)
     session, path = request.path_params["session"], request.path_params["path"]
     revision = whole_number(request.query_params.get("revision", "1"), "revision", 1, MAX_REVISION)
@@ -101,9 +101,9 @@ async def put_file(request: Request) -> Response:
             sent = ContentDigest(*parse_content_digest(content_digest, is_encoded=encoded))
         size = _size_bytes(request, receiver.settings.max_file_bytes, is_encoded=encoded)
         if content_range is not None and parse_content_range(content_range) != (range(size), size):
-            raise BadRequest(  # what came alone would stand there as the whole file, RFC 9110 section 14.5
-                f"Content-Range {content_range!r} is not the whole file of {size} bytes",
-                hint="Send the file from its first byte, without -C or -r; `cryoferry send` resumes.",
+            raise BadRequest(  # it would be stored as the whole file, RFC 9110 section 14.5
+                f"{path}: Content-Range {content_range!r} is only a part of a file; it was not stored",
+                hint="Send the whole file, without -C or -r of curl. `cryoferry send` continues an upload.",
             )
         declaration = UploadDeclaration(session=session, path=path, revision=revision, size_bytes=size)
         return declaration, Announced(range(size), sent, encoded)
@@ -114,18 +114,24 @@ async def put_file(request: Request) -> Response:
 
 
 def _size_bytes(request: Request, max_bytes: int, *, is_encoded: bool) -> int:
-    """Return the file's size: that of the body, unless that is encoded."""
+    """Return the size of the file: the size of the body, or Upload-Length if the body is compressed."""
     length, announced = (request.headers.get(name) for name in ("Content-Length", protocol.H_UPLOAD_LENGTH))
     if length is None:
-        raise BadRequest("a file in one request needs its Content-Length", hint="Send a file, not a pipe.")
+        raise BadRequest(
+            "the request has no Content-Length, so the receiver cannot reserve space; nothing was stored",
+            hint="Send a file, not a pipe.",
+        )
     body_bytes = whole_number(length, "Content-Length", 0, MAX_LENGTH_BYTES)
     if announced is not None:
         announced_bytes = whole_number(announced, protocol.H_UPLOAD_LENGTH, 0, MAX_LENGTH_BYTES)
     elif is_encoded:
-        raise BadRequest("a compressed body needs the file's own length", hint="Say it as Upload-Length.")
+        raise BadRequest(
+            "the body is compressed and the request does not give the size of the file; nothing was stored",
+            hint=f"Give the size as {protocol.H_UPLOAD_LENGTH}.",
+        )
     size_bytes = announced_bytes if is_encoded else body_bytes
     if size_bytes > max_bytes:
-        raise TooLarge(f"{size_bytes} bytes; at most {max_bytes} are accepted")
+        raise TooLarge(f"the file has {size_bytes} bytes; the receiver accepts at most {max_bytes}")
     return size_bytes
 
 
@@ -137,7 +143,7 @@ def _size_bytes(request: Request, max_bytes: int, *, is_encoded: bool) -> int:
 def list_files(
     session: SessionName,
     request: Request,
-    after: Annotated[str, Query(description="`next` of the page before")] = "",
+    after: Annotated[str, Query(description="`next` of the previous page")] = "",
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
 ) -> FileList:
     """List the newest revision of every committed file, by path."""
@@ -171,8 +177,8 @@ _READ: dict[str, Any] = {
     "dependencies": [permits(Permission.READ)],
     "response_class": Response,
     "responses": {
-        200: {"description": "The file's bytes; its root digest as ETag.", "content": _BYTES},
-        206: {"description": "The range of its bytes.", "content": _BYTES},
+        200: {"description": "The bytes of the file. Its root digest is the ETag.", "content": _BYTES},
+        206: {"description": "The range of the file that was asked for.", "content": _BYTES},
         **problems(ScopeRejected, NotFound, BadName, BadRange),
     },
 }
@@ -184,10 +190,11 @@ def get_file(
     session: SessionName,
     path: str,
     request: Request,
-    revision: Annotated[int | None, Query(ge=1, le=MAX_REVISION, description="default: the newest")] = None,
-    wanted_range: Annotated[str, Header(alias=protocol.H_RANGE, description="`bytes=FIRST-LAST`, one")] = "",
+    revision: Annotated[int | None, Query(ge=1, le=MAX_REVISION, description="Default: the newest.")] = None,
+    wanted_range: Annotated[str, Header(alias=protocol.H_RANGE, description="`bytes=FIRST-LAST`, one range")] = "",
     if_range: Annotated[
-        str | None, Header(description="an ETag; of another file, all bytes come instead of the range")
+        str | None,
+        Header(description="An ETag. If the file has another one, the answer is the whole file instead of the range."),
     ] = None,
 ) -> Response:
     """Read a committed file, or a range of it."""
@@ -203,7 +210,10 @@ def get_file(
             wanted = wanted.where(files.c.revision == revision)
         row = connection.execute(wanted.limit(1)).one_or_none()
     if row is None:
-        raise NotFound(f"there is no committed file {path!r} in session {session!r}")
+        raise NotFound(
+            f"there is no committed file {path!r} in session {session!r}",
+            hint="Check the path and the revision; `cryoferry fetch SESSION --dry-run` lists the files.",
+        )
     etag = format_etag(row.digest)
     span = None
     if if_range in (None, etag):

@@ -1,4 +1,4 @@
-"""What the receiver is, whether it lives, whether it can work."""
+"""What the receiver is, whether it runs, and whether it can do its work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OK = "ok"
 
 @router.get(protocol.SERVICE, dependencies=[permits(Permission.TOKEN)], responses=problems())
 def get_service(request: Request) -> Service:
-    """Tell what this receiver is and allows."""
+    """Return the version and the limits of the receiver."""
     receiver = receiver_of(request)
     return Service(
         version=receiver.spoken.software,
@@ -46,33 +46,35 @@ async def get_description(request: Request) -> JSONResponse:
 
 @router.get(protocol.HEALTH, dependencies=[permits(Permission.PUBLIC)])
 async def get_health() -> Health:
-    """Tell that the process lives."""
+    """Answer that the process runs."""
     return Health(ok=True, checks={})
 
 
-_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "Something does not work."}}
+_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "A part does not work."}}
 
 
 @router.get(
     protocol.READY, dependencies=[permits(Permission.PUBLIC)], responses={**problems(public=True), **_NOT_READY}
 )
 def get_readiness(request: Request, response: Response) -> Health:
-    """Tell whether the receiver can do its work, by part."""
+    """Return which parts of the receiver work."""
     receiver = receiver_of(request)
     checks = {
         "database": _database(receiver),
         "disk": _disk(receiver),
         "space": OK if receiver.storage.free_bytes() > 0 else "no space left for uploads",
-        "registrars": OK if receiver.registrars.alive or not receiver.registrar_names else "a thread has stopped",
+        "registrars": OK
+        if receiver.registrars.alive or not receiver.registrar_names
+        else "a thread of a registrar has stopped; restart the receiver",
     }
     ready = all(check == OK for check in checks.values())
-    # That a registrar waits is shown, but files are received all the same. For what it waits, paths and all, stands in
-    # the log and in the exposures' registrations: this page is for everybody.
-    told = {
-        f"registrar {name}": OK if trouble == OK else "it waits; the receiver's log tells for what"
+    # A registrar that waits is shown, but the receiver is ready all the same. The reason has paths in it, and anybody
+    # may read this answer: the reason is in the log and in the registrations of the exposures.
+    registrars = {
+        f"registrar {name}": OK if trouble == OK else "it waits; the reason is in the receiver's log"
         for name, trouble in receiver.registrars.health().items()
     }
-    health = Health(ok=ready, checks=checks | told)
+    health = Health(ok=ready, checks=checks | registrars)
     response.status_code = 200 if health.ok else 503
     return health
 
@@ -82,8 +84,8 @@ def _database(receiver: Receiver) -> str:
         with receiver.database.read() as connection:
             connection.execute(text("SELECT 1"))
     except DBAPIError as error:
-        log.warning("the database: %s", error.orig)  # names hosts and users: not for everybody
-        return "it cannot be used; the receiver's log tells why"
+        log.warning("cannot use the database: %s", error.orig)  # the answer must not name hosts and users
+        return "it cannot be used; the reason is in the receiver's log"
     return OK
 
 

@@ -1,4 +1,4 @@
-"""Streams a committed file to a client, which may leave at any moment."""
+"""Sends a committed file to a client, which may disconnect at any moment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 class CommittedFile(Response):
-    """A file's bytes. It is opened when the answer begins, and closed however the answer ends.
+    """The bytes of a file. The file is opened when the answer begins, and closed however the answer ends.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class CommittedFile(Response):
     size_bytes
         Its size.
     etag
-        What tells it from every other file.
+        Its ETag.
     span
         Which of its bytes; None: all.
     """
@@ -50,12 +50,12 @@ class CommittedFile(Response):
             self._answer_headers[H_CONTENT_RANGE] = format_content_range(span, size_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer.
+        """Send the answer.
 
         Raises
         ------
         NotFound
-            Somebody took the file away.
+            The file is not on the disk.
         """
 
         def opener(_location: str, _flags: int) -> int:

@@ -1,4 +1,4 @@
-"""Sessions: start, end, reopen, look."""
+"""Sessions: start, end, reopen, show."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ router = APIRouter(tags=["sessions"], route_class=GuardedRoute)
 
 
 def session_id_of(connection: Connection, name: str) -> int:
-    """Return a session's key in the database.
+    """Return the key of a session in the database.
 
     Raises
     ------
@@ -36,12 +36,15 @@ def session_id_of(connection: Connection, name: str) -> int:
     """
     session_id: int | None = connection.scalar(select(sessions.c.id).where(sessions.c.name == name))
     if session_id is None:
-        raise NotFound(f"there is no session {name!r}")
+        raise NotFound(
+            f"there is no session {name!r} on this receiver",
+            hint="Check the name, or start the session: `cryoferry session start NAME`.",
+        )
     return session_id
 
 
 def _sessions(connection: Connection, names: Sequence[str] | None, registrars: tuple[str, ...]) -> list[Session]:
-    """Return sessions as the wire shows them, oldest first; all of them when no names are given."""
+    """Return sessions as the protocol shows them, oldest first; without names, all sessions."""
     wanted = select(sessions).order_by(sessions.c.id)
     if names is not None:
         wanted = wanted.where(sessions.c.name.in_(names))
@@ -57,7 +60,7 @@ def _sessions(connection: Connection, names: Sequence[str] | None, registrars: t
     ):
         registered.setdefault(session_id, {})[registrar] = count
     located: dict[int, dict[str, str]] = {}
-    unfinished = _unsettled(connection, ids)
+    unfinished = _with_unregistered(connection, ids)
     for row in connection.execute(select(projects).where(projects.c.session_id.in_(ids))):
         located.setdefault(row.session_id, {})[row.registrar] = row.location
         if not row.closed:
@@ -86,8 +89,8 @@ def _counted(connection: Connection, ids: list[int]) -> dict[int, int]:
     return {session_id: count for session_id, count in rows}  # noqa: C416 - rows are not the pairs that dict() is typed for
 
 
-def _unsettled(connection: Connection, ids: list[int]) -> set[int]:
-    """Return the sessions of which a registrar does not show every exposure."""
+def _with_unregistered(connection: Connection, ids: list[int]) -> set[int]:
+    """Return the sessions in which some exposure is not registered yet."""
     return set(
         connection.scalars(
             select(exposures.c.session_id)
@@ -102,12 +105,12 @@ def _unsettled(connection: Connection, ids: list[int]) -> set[int]:
 
 
 def open_projects(connection: Connection, session_id: int) -> None:
-    """Note that the registrars have more to do in a session than when they closed its projects."""
+    """Mark the projects of a session as open: the registrars have more to do."""
     connection.execute(update(projects).where(projects.c.session_id == session_id).values(closed=False))
 
 
 def _create(database: Database, name: str) -> bool:
-    """Make a session; return False if there is one already."""
+    """Make a session; return False if it exists already."""
     try:
         with database.write() as connection:
             if connection.scalar(select(sessions.c.id).where(sessions.c.name == name)) is not None:
@@ -118,7 +121,7 @@ def _create(database: Database, name: str) -> bool:
                 .returning(sessions.c.id)
             )
             add_event(connection, made.scalar_one(), "session-started", name)
-    except IntegrityError:  # another process was quicker
+    except IntegrityError:  # another process made it at the same time
         return False
     return True
 
@@ -144,10 +147,13 @@ def _change(request: Request, name: str, state: SessionState, kind: str) -> Sess
     dependencies=[permits(Permission.WRITE)],
     status_code=201,
     response_model=Session,
-    responses={200: {"model": Session, "description": "It was there."}, **problems(ScopeRejected, BadName)},
+    responses={
+        200: {"model": Session, "description": "The session exists already."},
+        **problems(ScopeRejected, BadName),
+    },
 )
 def start_session(session: SessionName, request: Request, response: Response) -> Session:
-    """Start a session; one that is there is returned as it is."""
+    """Start a session. A session that exists is returned unchanged."""
     receiver = receiver_of(request)
     response.status_code = 201 if _create(receiver.database, session) else 200
     with receiver.database.read() as connection:
@@ -156,7 +162,7 @@ def start_session(session: SessionName, request: Request, response: Response) ->
 
 @router.get(protocol.SESSIONS, dependencies=[permits(Permission.TOKEN)], responses=problems())
 def list_sessions(request: Request, token: Bearer) -> SessionList:
-    """List all sessions that the token may see."""
+    """List the sessions that the token is for."""
     receiver = receiver_of(request)
     names = None if token.session is None else [token.session]
     with receiver.database.read() as connection:
@@ -167,7 +173,7 @@ def list_sessions(request: Request, token: Bearer) -> SessionList:
     protocol.SESSION, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, BadName)
 )
 def get_session(session: SessionName, request: Request) -> Session:
-    """Look at a session."""
+    """Show a session."""
     receiver = receiver_of(request)
     with receiver.database.read() as connection:
         session_id_of(connection, session)
@@ -178,7 +184,7 @@ def get_session(session: SessionName, request: Request) -> Session:
     protocol.SESSION_END, dependencies=[permits(Permission.WRITE)], responses=problems(ScopeRejected, NotFound, BadName)
 )
 def end_session(session: SessionName, request: Request) -> Session:
-    """Say that no more exposures are expected; what arrives late is accepted all the same."""
+    """End a session: no more exposures are expected. Late exposures are accepted all the same."""
     return _change(request, session, SessionState.ENDED, "session-ended")
 
 

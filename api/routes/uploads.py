@@ -1,4 +1,4 @@
-"""Uploads in parts: declare, send chunks in parallel, ask what is missing, commit or withdraw."""
+"""Uploads in chunks: declare, send chunks in parallel, ask which are missing, commit or withdraw."""
 
 from __future__ import annotations
 
@@ -84,13 +84,16 @@ def _upload(receiver: Receiver, token: Token, upload_id: UUID) -> Upload:
 
 
 def check_declaration(receiver: Receiver, declaration: UploadDeclaration) -> None:
-    """Refuse what can never be received, and what does not fit now."""
+    """Refuse a file that the receiver can never accept."""
     check_session_name(declaration.session)
     check_path(declaration.path)
     if declaration.chunk_bytes != CHUNK_BYTES:
-        raise BadRequest(f"chunk_bytes is {CHUNK_BYTES} in this version of the protocol")
+        raise BadRequest(f"{declaration.path}: chunk_bytes must be {CHUNK_BYTES}, not {declaration.chunk_bytes}")
     if declaration.size_bytes > receiver.settings.max_file_bytes:
-        raise TooLarge(f"{declaration.size_bytes} bytes; at most {receiver.settings.max_file_bytes} are accepted")
+        raise TooLarge(
+            f"{declaration.path} has {declaration.size_bytes} bytes; the receiver accepts at most "
+            f"{receiver.settings.max_file_bytes}"
+        )
 
 
 @router.put(
@@ -99,14 +102,14 @@ def check_declaration(receiver: Receiver, declaration: UploadDeclaration) -> Non
     status_code=201,
     response_model=UploadStatus,
     responses={
-        200: {"model": UploadStatus, "description": "Declared before, or committed already with that size."},
+        200: {"model": UploadStatus, "description": "It was declared before, or the file is committed with that size."},
         **problems(ScopeRejected, NotFound, UploadConflict, NameTaken, UploadGone, TooLarge, BadName, ReceiverFull),
     },
 )
 def declare_upload(
     upload_id: UUID, declaration: UploadDeclaration, request: Request, response: Response, token: Bearer
 ) -> UploadStatus:
-    """Reserve a name and say what will be sent under it."""
+    """Reserve a name for a file that will be sent."""
     receiver = receiver_of(request)
     require_session(token, declaration.session)
     check_declaration(receiver, declaration)
@@ -145,7 +148,7 @@ def declare_upload(
     ),
 )
 async def put_content(request: Request) -> Response:
-    """Send one or more whole chunks. 204: received and verified, not yet durable."""
+    """Send one or more whole chunks. 204 means: received and checked, not yet durable."""
     token, receiver = request.state.token, receiver_of(request)
     upload_id = uuid_in_path(request, "upload_id")
     content_range = required_header(request, protocol.H_CONTENT_RANGE)
@@ -157,12 +160,16 @@ async def put_content(request: Request) -> Response:
         encoded = is_encoded(request.headers.get(protocol.H_CONTENT_ENCODING))
         sent = ContentDigest(*parse_content_digest(content_digest, is_encoded=encoded))
         if total != upload.size_bytes:
-            raise BadRange(f"the upload was declared with {upload.size_bytes} bytes, not {total}")
+            raise BadRange(
+                f"{upload.name} was declared with {upload.size_bytes} bytes, not {total}; the chunk was not stored"
+            )
         require_whole_chunks(span, total)
         announced = Announced(span, sent, encoded)
         length = request.headers.get("content-length")
         if not announced.is_encoded and length is not None and length != str(len(span)):
-            raise BadRequest(f"Content-Length is {length}, the range has {len(span)} bytes")
+            raise BadRequest(
+                f"Content-Length is {length}, but the range has {len(span)} bytes; the chunk was not stored"
+            )
         return Reception(receiver.intake, upload, announced)
 
     await receive(receiver.intake, begin, body_of(request), Reception.note)
@@ -175,7 +182,7 @@ async def put_content(request: Request) -> Response:
     response_class=Response,
     responses={
         200: {
-            "description": "How much has arrived.",
+            "description": "How many bytes arrived.",
             "headers": {
                 protocol.H_UPLOAD_OFFSET: {
                     "description": "Bytes without a gap from the beginning.",
@@ -191,7 +198,7 @@ async def put_content(request: Request) -> Response:
     },
 )
 def head_upload(upload_id: UUID, request: Request, token: Bearer) -> Response:
-    """Ask how far an upload is."""
+    """Show how many bytes of an upload arrived."""
     receiver = receiver_of(request)
     upload = _upload(receiver, token, upload_id)
     missing = [] if upload.committed else receiver.uploads.missing(upload)
@@ -206,7 +213,7 @@ def head_upload(upload_id: UUID, request: Request, token: Bearer) -> Response:
     protocol.UPLOAD, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, UploadGone)
 )
 def get_upload(upload_id: UUID, request: Request, token: Bearer) -> UploadStatus:
-    """Ask what the receiver has of an upload."""
+    """Show an upload."""
     receiver = receiver_of(request)
     return receiver.uploads.status(_upload(receiver, token, upload_id))
 
@@ -217,7 +224,7 @@ def get_upload(upload_id: UUID, request: Request, token: Bearer) -> UploadStatus
     responses=problems(ScopeRejected, NotFound, UploadGone),
 )
 def get_missing_ranges(upload_id: UUID, request: Request, token: Bearer) -> MissingRanges:
-    """Ask what has not arrived; nothing is missing of a committed upload."""
+    """List the ranges of bytes that did not arrive. A committed upload has none."""
     receiver = receiver_of(request)
     upload = _upload(receiver, token, upload_id)
     missing = [] if upload.committed else receiver.uploads.missing(upload)
@@ -230,14 +237,14 @@ def get_missing_ranges(upload_id: UUID, request: Request, token: Bearer) -> Miss
     status_code=201,
     response_model=Receipt,
     responses={
-        200: {"model": Receipt, "description": "Committed before."},
+        200: {"model": Receipt, "description": "It was committed before."},
         **problems(ScopeRejected, NotFound, UploadIncomplete, NameTaken, UploadGone, FileCorrupt),
     },
 )
 def commit_upload(
     upload_id: UUID, wanted: CommitRequest, request: Request, response: Response, token: Bearer
 ) -> Receipt:
-    """Make the file durable and visible. The receipt is given when both are true."""
+    """Commit an upload: make the file durable and visible, then answer with the receipt."""
     receiver = receiver_of(request)
     upload = _upload(receiver, token, upload_id)
     receipt, made = commit(receiver.uploads, receiver.storage, upload, wanted.digest)
@@ -258,10 +265,11 @@ def withdraw_upload(
     request: Request,
     token: Bearer,
     quiet_s: Annotated[
-        float | None, Query(ge=0, le=MAX_QUIET_S, description="only if nothing was added to it for that long")
+        float | None,
+        Query(ge=0, le=MAX_QUIET_S, description="Withdraw it only if it got no bytes for this time, in s."),
     ] = None,
 ) -> Response:
-    """Give up an upload: its name is free again."""
+    """Withdraw an upload. Its name is free again."""
     receiver = receiver_of(request)
     try:
         upload = _upload(receiver, token, upload_id)
@@ -274,7 +282,9 @@ def withdraw_upload(
     left = receiver.uploads.find(upload_id)
     if left is not None:
         raise UploadConflict(
-            f"{left.name} is committed; it cannot be withdrawn", hint="Committed files stay.", state=left.state.value
+            f"{left.name} is committed; it cannot be withdrawn",
+            hint="Nothing to do: committed files are kept.",
+            state=left.state.value,
         )
     return Response(status_code=204)
 
@@ -285,7 +295,7 @@ def _withdraw_quiet(receiver: Receiver, upload: Upload, quiet_s: float) -> None:
         withdraw(receiver.uploads, receiver.storage, upload, wait_s=0, quiet_since=quiet_since)
     except ReceiverBusy as busy:
         raise UploadConflict(
-            f"{upload.name} is still being received",
-            hint="Leave it alone while it grows.",
+            f"{upload.name} is still being received; it was not withdrawn",
+            hint="Wait until the other client has sent it, or has stopped.",
             state=UploadState.RECEIVING.value,
         ) from busy

@@ -71,7 +71,7 @@ def test_the_life_of_a_token(tmp_path: Path, make_receiver) -> None:
 
 @pytest.mark.parametrize("scope", ["agent", "reader"])
 def test_all_sessions_are_asked_for_by_name(tmp_path: Path, scope: str) -> None:
-    with pytest.raises(BadOption, match="which session") as refused:
+    with pytest.raises(BadOption, match="needs a session") as refused:
         made(tmp_path, "--scope", scope)
     assert refused.value.exit_code == 2
     assert "--session NAME" in refused.value.hint
