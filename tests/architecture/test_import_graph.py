@@ -1,4 +1,4 @@
-"""That the walls can fail: made-up trees, each with one fault."""
+"""What the import graph and the report find in made-up trees."""
 
 from __future__ import annotations
 
