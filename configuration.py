@@ -48,7 +48,7 @@ class ConfigError(Exception):
     """The configuration is wrong."""
 
     exit_code: ClassVar[int] = 2
-    hint: str = "Correct it; `cryoferry config show` lists every value and where it comes from."
+    hint: str = "Correct it. `cryoferry config show` lists every value, and where it comes from."
 
     def __init__(self, detail: str, *, hint: str | None = None) -> None:
         super().__init__(detail)
@@ -92,14 +92,19 @@ class Configuration:
         """Return {section: {key: (value, source)}}."""
         return self.sections
 
-    def default_map(self) -> dict[str, Any]:
-        """Return click's `default_map`: {command: {parameter: value}}, nested for commands inside a group."""
+    def default_map(self, repeatable: Collection[tuple[str, str]] = ()) -> dict[str, Any]:
+        """Return click's `default_map`: {command: {parameter: value}}, nested for commands inside a group.
+
+        A text for one of the `repeatable` (section, key) becomes a list; commas stand between its values.
+        """
         tree: dict[str, Any] = {}
         for section, settings in self.sections.items():
             branch = tree
             for part in section.split("."):
                 branch = branch.setdefault(part, {})
-            branch.update({key: setting.value for key, setting in settings.items()})
+            for key, setting in settings.items():
+                is_text_for_list = isinstance(setting.value, str) and (section, key) in repeatable
+                branch[key] = _values(setting.value) if is_text_for_list else setting.value
         return tree
 
 
@@ -152,6 +157,10 @@ class Invocation:
             if setting is not None and _is_named(message, option.opts, setting.value):
                 found.append(setting.place(option.name))
         return found
+
+
+def _values(text: str) -> list[str]:
+    return [value.strip() for value in text.split(",") if value.strip()]
 
 
 def section_of(context: Any) -> str:
@@ -230,11 +239,15 @@ def _read(file: Path, known: Mapping[str, Collection[str]]) -> Sections:
     try:
         tables = tomllib.loads(file.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:  # its text ends in "(at line 3, column 7)"
-        raise ConfigError(f"{file}: {error}", hint="Correct the file; strings stand in quotes in TOML.") from error
+        hint = 'Correct the file. In TOML a text stands in quotes: session = "lysozyme".'
+        raise ConfigError(f"{file}: {error}", hint=hint) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not UTF-8 text: {error}") from error
     except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            f"the configuration file {file} cannot be read: {error.strerror}",
+            hint="Check the path, which --config or the variable CRYOFERRY_CONFIG gives, and its permissions.",
+        ) from error
     sections: Sections = {}
     for section, key, value in _walk(tables, (), file):
         name = _known_section(section, known, f"[{section}] in {file}")
@@ -250,7 +263,10 @@ def _walk(table: Mapping[str, Any], above: tuple[str, ...], file: Path) -> Itera
                 continue
             yield from _walk(value, (*above, key), file)
         elif not above:
-            raise ConfigError(f"`{key}` in {file} stands outside of a section", hint="Put it under [align], [watch], …")
+            raise ConfigError(
+                f"`{key}` in {file} stands outside of a section",
+                hint="Put it under the name of its command, such as [align] or [watch].",
+            )
         else:
             yield ".".join(above), key, value
 

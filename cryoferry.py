@@ -205,6 +205,16 @@ def _options(name: str) -> Mapping[str, Collection[str]]:
     }
 
 
+def _repeatable(name: str) -> set[tuple[str, str]]:
+    """Return the options of a command, and of the commands inside it, that hold a list: section and key."""
+    leaves = _with_subcommands(name, _load(name))
+    return {(section, option.name) for section, leaf in leaves.items() for option in leaf.params if _is_list(option)}
+
+
+def _is_list(option: Any) -> bool:
+    return bool(getattr(option, "multiple", False)) or option.nargs == -1
+
+
 def _all_commands() -> dict[str, Any]:
     """Import every command; return them by section, without the groups that only hold others."""
     found: dict[str, Any] = {}
@@ -260,7 +270,7 @@ def root(
             raise
         configuration = Configuration(None, {})  # a help page is needed most when the configuration is wrong
     ctx.obj.configuration = configuration
-    ctx.default_map = configuration.default_map()
+    ctx.default_map = configuration.default_map(_repeatable(command) if command and sections else ())
 
 
 class ErrorReport(NamedTuple):

@@ -239,6 +239,21 @@ def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> No
     assert frames("--frames", "7", CRYOFERRY_SIMULATE__FRAMES="6") == 7
 
 
+def test_a_list_comes_from_the_file_and_from_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for name in ("a.mrc", "b.png", "c.json"):
+        (tmp_path / "run" / name).touch()
+    (tmp_path / "cryoferry.toml").write_text('[send]\nbackground = ["a.*", "b.*"]\n', "utf-8")
+    send = ("send", "run", "--to", "https://x.invalid", "--session", "s", "--dry-run", "--json")
+
+    def last(shown: subprocess.CompletedProcess[str]) -> set[str]:
+        assert shown.returncode == 0, shown.stderr
+        return {json.loads(line)["path"] for line in shown.stdout.splitlines()[1:]}
+
+    assert last(cryoferry(*send, cwd=tmp_path)) == {"run/a.mrc", "run/b.png"}
+    assert last(cryoferry(*send, cwd=tmp_path, CRYOFERRY_SEND__BACKGROUND="c.*, b.*")) == {"run/b.png", "run/c.json"}
+
+
 def test_an_error_is_an_object_with_json_and_a_sentence_without(tmp_path: Path) -> None:
     arguments = (
         "align",

@@ -38,9 +38,14 @@ def read_token(token_file: Path | None) -> str:
         if re.match(r"cf_[a-z0-9]{8}_", token_file.name):
             raise TokenMissing("--token-file was given a token; it needs the name of a file that holds the token")
         try:
-            return check_token(token_file.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise TokenMissing(f"{token_file}: {error}") from error
+            token = token_file.read_text("utf-8").strip()
+        except OSError as error:
+            raise TokenMissing(f"the token file {token_file} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise TokenMissing(f"the token file {token_file} holds no text") from error
+        if not token:
+            raise TokenMissing(f"the token file {token_file} is empty")
+        return check_token(token)
     if not (token := os.environ.get(TOKEN_VARIABLE, "")):
         raise TokenMissing
     return check_token(token)

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,61 +16,15 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
+from agents.commands.exposure_text import STYLES, as_json, troubles
 from agents.happenings import AgentEnded, AnnouncementsLost, Happening
 from agents.journal.changes import ExposureChanged, NoteChanged
 from agents.journal.journal import Journal
-from agents.journal.rows import ExposureRow
 from agents.journal.states import SET_ASIDE, State
 
 log = logging.getLogger("agents")
 
-STYLES = {
-    State.FOUND: "dim",
-    State.FINISHED: "cyan",
-    State.ALIGNED: "blue",
-    State.SENDING: "magenta",
-    State.COMMITTED: "green",
-    State.RELEASED: "bold green",
-    State.HELD: "yellow",
-    State.FAILED: "bold red",
-}
 _LATEST = 8
-
-
-def as_json(exposure: ExposureRow | ExposureChanged) -> dict[str, Any]:
-    """Return what `--json` says about an exposure."""
-    return {
-        "exposure_id": str(exposure.exposure_id),
-        "movie": exposure.movie,
-        "label": exposure.label,
-        "state": exposure.state.value,
-        "reason": exposure.reason,
-        "hint": exposure.hint,
-        "revision": exposure.revision,
-        "motion_angstrom": exposure.motion_angstrom,
-        "warnings": list(exposure.warnings),
-    }
-
-
-def since(seconds: float) -> str:
-    """Return how long ago a moment (seconds since 1970) was, in words."""
-    passed = max(0.0, time.time() - seconds)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if passed >= length:
-            return f"{passed / length:.0f} {unit}"
-    return f"{passed:.0f} s"
-
-
-def troubles(journal: Journal) -> list[str]:
-    """Return what holds the agent up at present, a sentence each."""
-    found = []
-    if trouble := journal.about("receiver_trouble"):
-        found.append(f"receiver: {trouble}, since {since(float(journal.about('receiver_trouble_since') or 0))}")
-    if trouble := journal.about("source_trouble"):
-        found.append(f"source: {trouble}")
-    if trouble := journal.about("work_full"):
-        found.append(f"work folder: {trouble}")
-    return found
 
 
 class JsonLines:

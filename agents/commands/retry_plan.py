@@ -1,4 +1,4 @@
-"""Answers `status` and does `retry`: reads and changes the journal from outside, whether the agent runs or not."""
+"""Finds an agent's work folder, and plans `retry`: changes the journal from outside, whether the agent runs or not."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.journal.journal import NAME, Journal
 from agents.journal.rows import ExposureRow
 from agents.journal.states import SET_ASIDE, State
 from agents.workers.jobs import same_result, with_changes
 from configuration import ConfigError, state_folder
-from transfer.client import ReceiverClient
+
+if TYPE_CHECKING:
+    from transfer.client import ReceiverClient
 
 
 def find_work_folder(work: Path | None, session: str | None) -> Path:
@@ -26,13 +28,21 @@ def find_work_folder(work: Path | None, session: str | None) -> Path:
     if work is not None or session is not None:
         folder = work or state_folder() / str(session)
         if not (folder / NAME).is_file():
-            raise ConfigError(f"no agent has worked in {folder}", hint="Give the --work that `watch` was given.")
+            raise ConfigError(
+                f"no agent has worked in {folder}",
+                hint="Give the --session or the --work that `cryoferry watch` was given.",
+            )
         return folder
     found = sorted(path.parent for path in state_folder().glob(f"*/{NAME}"))
     if len(found) == 1:
         return found[0]
-    names = ", ".join(folder.name for folder in found) or "none"
-    raise ConfigError(f"which session? There are: {names}", hint="Give --session NAME or --work DIR.")
+    if not found:
+        raise ConfigError(
+            "no agent has worked on this machine with this user's account",
+            hint="Start one with `cryoferry watch`. If it works in another folder, give that --work DIR.",
+        )
+    names = ", ".join(folder.name for folder in found)
+    raise ConfigError(f"there are several sessions: {names}", hint="Give one of them with --session NAME.")
 
 
 def registrations(client: ReceiverClient, session: str) -> dict[tuple[str, int], dict[str, str]]:
@@ -55,7 +65,7 @@ def registrations(client: ReceiverClient, session: str) -> dict[tuple[str, int],
 
 
 class RetryRefused(ConfigError):
-    """This exposure cannot be tried again like that."""
+    """This exposure cannot be processed again like that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +104,9 @@ def plan_retry(
         ]
         if len(named) != 1:
             what = f"{len(named)} exposures are named {target}" if named else f"no exposure is named {target}"
-            raise RetryRefused(what, hint="`cryoferry status` lists movies and exposure ids.")
+            raise RetryRefused(
+                what, hint="`cryoferry status` lists the movies. Name one by its whole path, or by its exposure id."
+            )
         chosen += [exposure for exposure in named if exposure not in chosen]
     return [_planned(journal, work, exposure, changed) for exposure in chosen]
 
@@ -107,22 +119,23 @@ def _planned(journal: Journal, work: Path, exposure: ExposureRow, changed: dict[
         return Retry(exposure=exposure, action="send" if complete and not changed else "align", changes=changes)
     if exposure.state != State.RELEASED:
         raise RetryRefused(
-            f"{exposure.movie} is still on its way ({exposure.state})", hint="Wait until it is released or set aside."
+            f"{exposure.movie} is still being processed (state: {exposure.state})",
+            hint="Wait until it is released, failed or held.",
         )
     base = json.loads(journal.about("settings") or "{}")
     if exposure.settings is not None and same_result(with_changes(base, changes), exposure.settings):
         raise RetryRefused(
-            f"{exposure.movie} is done already, and with these settings it would come out the same",
-            hint="Give what is to be different, such as --gain or --pixel-size; it becomes the next revision.",
+            f"{exposure.movie} is done already, and the same settings would give the same result",
+            hint="Give what should change, such as --gain or --pixel-size. The result becomes the next revision.",
         )
     source = Path(journal.about("source") or "")
     if not (source / exposure.movie).is_file():
-        raise RetryRefused(f"{exposure.movie} is not in {source} any more", hint="Put the movie back there first.")
+        raise RetryRefused(f"{exposure.movie} is no longer in {source}", hint="Put the movie back first.")
     return Retry(exposure=exposure, action="align", changes=changes)
 
 
 def do_retry(journal: Journal, retry: Retry) -> ExposureRow:
-    """Take an exposure back to where it is aligned or sent again; a running agent notices by itself."""
+    """Change an exposure's state so that it is aligned or sent again. A running agent notices it."""
     if retry.action == "send":
         return journal.change(retry.exposure.exposure_id, State.ALIGNED, "tried again")
     return journal.begin_again(retry.exposure.exposure_id, "tried again", retry.changes)

@@ -30,7 +30,7 @@ def status(
     Without --to, it asks the receiver that `cryoferry watch` sent to. `registered` stays empty when the receiver does
     not answer.
     """
-    from agents.commands.progress import as_json, troubles
+    from agents.commands.exposure_text import as_json, troubles
     from agents.commands.retry_plan import find_work_folder
     from agents.journal.journal import Journal
     from agents.work_folder import is_in_use
@@ -61,14 +61,16 @@ def _registrations(
     journal: Journal, to: str | None, token_file: Path | None, ca: Path | None, *, clear_text: bool
 ) -> tuple[dict[tuple[str, int], dict[str, str]], str]:
     """Return what is registered, and the reason if that is not known."""
+    url, noted, noted_ca = to or journal.about("url") or "", journal.about("token_file"), journal.about("ca")
+    clear_text = clear_text or (to is None and journal.about("clear_text") is not None)
+    ca = ca or (Path(noted_ca) if noted_ca else None)
+    if not url:
+        return {}, "no receiver is known: give --to URL"
     from agents.commands.retry_plan import registrations
     from transfer.client import ReceiverClient
     from transfer.credentials import read_token
     from transfer.wire.errors import TransferError
 
-    url, noted, noted_ca = to or journal.about("url") or "", journal.about("token_file"), journal.about("ca")
-    clear_text = clear_text or (to is None and journal.about("clear_text") is not None)
-    ca = ca or (Path(noted_ca) if noted_ca else None)
     try:
         token = read_token(token_file or (Path(noted) if noted else None))
         with ReceiverClient(url, token, ca=ca, clear_text=clear_text, timeout_s=5.0) as client:
@@ -81,7 +83,7 @@ def _show_status(exposures: list[ExposureRow], registered: list[dict[str, str]])
     from rich.table import Table
     from rich.text import Text
 
-    from agents.commands.progress import STYLES, since
+    from agents.commands.exposure_text import STYLES, since
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("exposure", "state", "registered", "motion", "since", "reason"):

@@ -1,4 +1,4 @@
-"""Runs an agent in this process: checks what it was told, holds the work folder, listens to signals."""
+"""Runs an agent in this process: checks its settings, locks the work folder, reacts to signals."""
 
 from __future__ import annotations
 
@@ -71,10 +71,31 @@ def check_source(source: Path) -> None:
     try:
         with os.scandir(source) as entries:
             next(entries, None)
+    except NotADirectoryError as error:
+        raise SourceUnreadable(
+            f"{source} is a file, not a folder", hint="Give the folder that the microscope writes its movies to."
+        ) from error
     except OSError as error:
         raise SourceUnreadable(
-            f"{source}: {error.strerror}", hint="Mount the microscope's share, or check the path and its permissions."
+            f"the source {source} cannot be read: {error.strerror}",
+            hint="Mount the microscope's share, or check the path and its permissions.",
         ) from error
+
+
+def make_work_folder(work: Path) -> None:
+    """Make the work folder, if it does not exist.
+
+    Raises
+    ------
+    ConfigError
+    """
+    hint = "Give another folder with --work, or change the permissions."
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ConfigError(f"the work folder {work} cannot be made: a file has this name", hint=hint) from error
+    except OSError as error:
+        raise ConfigError(f"the work folder {work} cannot be made: {error.strerror}", hint=hint) from error
 
 
 def run_agent(
@@ -101,6 +122,7 @@ def run_agent(
     """
     check_source(settings.source)
     check_apart(settings.work, settings.source)
+    make_work_folder(settings.work)
     console = Console(stderr=True)
     began_s = time.monotonic()
     happenings = Happenings()
@@ -174,7 +196,7 @@ def _note_receiver(journal: Journal, url: str, token_file: Path | None, ca: Path
 
 @contextmanager
 def _listening(stop: threading.Event) -> Iterator[list[int]]:
-    """Set `stop` at SIGINT and SIGTERM, and yield the list of those received; a second SIGINT ends at once."""
+    """Set `stop` on SIGINT and SIGTERM; yield the list of those received. A second SIGINT ends the process at once."""
     received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:

@@ -29,7 +29,8 @@ def align(
     voltage and dose are taken from the options; else from the configuration; else from the XML file of EPU or the mdoc
     beside the movie; else from the movie's header.
     """
-    from preprocess.commands.align_run import AlignmentRun, refuse_collisions, refuse_existing, refuse_unwritable
+    from preprocess.commands.align_run import AlignmentRun, refuse_collisions, refuse_existing
+    from preprocess.output_folder import refuse_unwritable
 
     refuse_collisions(movies, out)
     if not overwrite:

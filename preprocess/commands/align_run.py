@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -64,26 +62,6 @@ def refuse_existing(movies: Sequence[Path], out: Path) -> None:
         for path in output_paths(movie, out).values():
             if path.exists():
                 raise OutputRefused(f"{path} exists already", hint="Give another --out, or --overwrite to replace it.")
-
-
-def refuse_unwritable(out: Path) -> None:
-    """Refuse a folder for the results that is no folder, or where nothing can be written; leave nothing behind.
-
-    Raises
-    ------
-    OutputRefused
-    """
-    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
-    if not nearest.is_dir():
-        what = "is a file, not a folder" if nearest == out.absolute() else f"cannot be made: {nearest} is a file"
-        raise OutputRefused(f"{out} {what}", hint="Give a folder with --out.")
-    try:
-        Path(tempfile.mkdtemp(prefix=".cryoferry-", dir=nearest)).rmdir()
-    except OSError as error:
-        raise OutputRefused(
-            f"nothing can be written to {out}: {error.strerror}",
-            hint="Give another --out, or change the permissions of that folder.",
-        ) from error
 
 
 @dataclass(frozen=True, slots=True)

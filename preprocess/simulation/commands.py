@@ -91,7 +91,9 @@ def _run(
     from rich.progress import track
 
     from preprocess.errors import OutputRefused
+    from preprocess.output_folder import refuse_unwritable
 
+    refuse_unwritable(out)
     planned = [_paths(out, movie_format, settings) for settings in plans]
     if not overwrite:
         taken = [path for paths in planned for path in paths.values() if path.exists() and path != paths.get("gain")]

@@ -54,6 +54,8 @@ def fetch(
     from transfer.commands.fetch_run import exit_code, show_fetched, show_plan, sum_up
     from transfer.download.fetcher import Fetcher, chosen
 
+    if out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"{out} is a file, not a folder", param_hint="--out")
     session, _, path = what.partition("/")
     check_session_name(session)
     if path.strip("/"):

@@ -118,7 +118,7 @@ def test_an_overwritten_movie_and_a_retry_become_next_revisions(
 
     same = cryoferry("retry", "--work", work, "a.tiff")
     assert same.returncode == 2
-    assert "would come out the same" in same.stderr
+    assert "would give the same result" in same.stderr
     unknown = cryoferry("retry", "--work", work, "b.tiff", "--bin", "2")
     assert unknown.returncode == 2
     assert "no exposure is named b.tiff" in unknown.stderr

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agents.commands.progress import troubles
+from agents.commands.exposure_text import troubles
 from agents.journal.journal import Journal
 from agents.sending.receiver_link import LinkStopped, ReceiverLink
 from tests.agents.agent_process import StartAgent, lay

@@ -1,0 +1,60 @@
+"""How commands show an exposure, and what keeps the agent waiting: as text and as JSON. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from agents.journal.states import State
+
+if TYPE_CHECKING:
+    from agents.journal.changes import ExposureChanged
+    from agents.journal.journal import Journal
+    from agents.journal.rows import ExposureRow
+
+STYLES = {
+    State.FOUND: "dim",
+    State.FINISHED: "cyan",
+    State.ALIGNED: "blue",
+    State.SENDING: "magenta",
+    State.COMMITTED: "green",
+    State.RELEASED: "bold green",
+    State.HELD: "yellow",
+    State.FAILED: "bold red",
+}
+
+
+def as_json(exposure: ExposureRow | ExposureChanged) -> dict[str, Any]:
+    """Return what `--json` says about an exposure."""
+    return {
+        "exposure_id": str(exposure.exposure_id),
+        "movie": exposure.movie,
+        "label": exposure.label,
+        "state": exposure.state.value,
+        "reason": exposure.reason,
+        "hint": exposure.hint,
+        "revision": exposure.revision,
+        "motion_angstrom": exposure.motion_angstrom,
+        "warnings": list(exposure.warnings),
+    }
+
+
+def since(seconds: float) -> str:
+    """Return how long ago a moment (seconds since 1970) was, in words."""
+    passed = max(0.0, time.time() - seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if passed >= length:
+            return f"{passed / length:.0f} {unit}"
+    return f"{passed:.0f} s"
+
+
+def troubles(journal: Journal) -> list[str]:
+    """Return what keeps the agent waiting now, one sentence each."""
+    found = []
+    if trouble := journal.about("receiver_trouble"):
+        found.append(f"receiver: {trouble}, since {since(float(journal.about('receiver_trouble_since') or 0))}")
+    if trouble := journal.about("source_trouble"):
+        found.append(f"source: {trouble}")
+    if trouble := journal.about("work_full"):
+        found.append(f"work folder: {trouble}")
+    return found
