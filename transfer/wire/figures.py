@@ -72,8 +72,8 @@ _REGISTERED = (
         "early motion",
         1,
         Worse.HIGHER,
-        "The part of the motion in frames that end at a dose of 4 e/Å² or less: RELION's rlnAccumMotionEarly. 0 where "
-        "the dose is unknown.",
+        "The part of the motion that leads to frames which end at a dose of 4 e/Å² or less: RELION's "
+        "rlnAccumMotionEarly. 0 where the dose is unknown.",
     ),
     RegisteredFigure(
         MOTION_LATE,
@@ -117,7 +117,7 @@ _REGISTERED = (
         "counts",
         3,
         Worse.NEITHER,
-        "Mean of the gain-corrected frames over pixels and aligned frames.",
+        "Mean of the gain-corrected frames over aligned frames and all pixels but defects.",
     ),
     RegisteredFigure(
         "hot_pixel_count",
