@@ -23,7 +23,7 @@ def _config() -> None:
 def show(ctx: typer.Context, json: Json = False) -> None:
     """Show the value of every option and where it comes from, as a configuration file; secrets are hidden.
 
-    An option that nobody configured stands there as a comment, with its default.
+    An option that is not configured is shown as a comment, with its default.
     """
     invocation: Invocation = ctx.find_root().obj
     for section, command in invocation.all_commands().items():

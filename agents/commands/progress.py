@@ -85,7 +85,7 @@ class ProgressDisplay:
                 self._latest[happening.movie] = happening
                 if len(self._latest) > _LATEST:
                     del self._latest[next(iter(self._latest))]
-        elif happening.state not in SET_ASIDE:  # the place where an exposure is set aside logs the reason
+        elif happening.state not in SET_ASIDE:  # the reason is logged where an exposure is failed or held
             revision = f" (revision {happening.revision})" if happening.revision > 1 else ""
             log.info("%s: %s%s", happening.movie, happening.state, revision)
 

@@ -46,7 +46,7 @@ def find_work_folder(work: Path | None, session: str | None) -> Path:
 
 
 def registrations(client: ReceiverClient, session: str) -> dict[tuple[str, int], dict[str, str]]:
-    """Return the state of each registrar by (exposure id, revision), as the receiver tells.
+    """Return the state of each registrar by (exposure id, revision), as the receiver has it.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def plan_retry(
     targets
         Exposure ids, movies (relative to the source) or labels.
     failed
-        Every exposure that is set aside.
+        Every exposure that is failed or held.
     changed
         Nested JSON: what to change in the agent's settings for them.
 

@@ -134,7 +134,7 @@ class AlignmentRun:
         if len(movies) > 1 and chosen.settings.device != "cpu":
             stages = MovieStages.chosen(self._out, chosen.settings, chosen.flags, chosen.configured)
             if pays_on(stages.backend):
-                with closing(process_movies(movies, stages, bars.tell)) as ends:
+                with closing(process_movies(movies, stages, bars.advance)) as ends:
                     for movie, end in zip(movies, ends, strict=True):
                         yield _what_became(movie, end.result)
                 return
@@ -148,7 +148,7 @@ class AlignmentRun:
             settings=self._alignment.settings,
             acquisition=self._alignment.flags,
             configured=self._alignment.configured,
-            progress=partial(bars.tell, movie),
+            progress=partial(bars.advance, movie),
         )
 
 

@@ -1,4 +1,4 @@
-"""Progress bars of movies, one for each that is on its way; on a terminal only."""
+"""Progress bars, one for each movie that is being processed; on a terminal only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STAGES = ("read", "align", "sum", "write")
 
 
 class MovieBars:
-    """Shows a bar for each movie from its first news until it is removed; any thread may tell."""
+    """Shows a bar for each movie, from its first progress until it is removed. Any thread may call it."""
 
     def __init__(self, console: Console, movies: Sequence[Path]) -> None:
         self._labels = {movie: f"{number}/{len(movies)} {movie.name}" for number, movie in enumerate(movies, start=1)}
@@ -42,7 +42,7 @@ class MovieBars:
     ) -> None:
         self._progress.stop()
 
-    def tell(self, movie: Path, stage: str, fraction: float) -> None:
+    def advance(self, movie: Path, stage: str, fraction: float) -> None:
         """Move a movie's bar."""
         with self._lock:
             if movie not in self._tasks:
@@ -50,7 +50,7 @@ class MovieBars:
         self._progress.update(self._tasks[movie], completed=STAGES.index(stage) + fraction, stage=stage)
 
     def remove(self, movie: Path) -> None:
-        """Take a movie's bar away, if it has one."""
+        """Remove the bar of a movie, if it has one."""
         with self._lock:
             task = self._tasks.pop(movie, None)
         if task is not None:
@@ -58,7 +58,7 @@ class MovieBars:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Take the bars off the terminal for as long as something else is written there."""
+        """Hide the bars while something else is written to the terminal."""
         self._progress.stop()
         try:
             yield

@@ -113,7 +113,7 @@ def chosen_alignment(
     float32: Float32 = _USUAL.float32,
     motioncor_logs: MotioncorLogs = _USUAL.motioncor_logs,
 ) -> ChosenAlignment:
-    """Turn the options' values into settings; `on_command_line` tells a flag from a configured value by its name."""
+    """Turn the values of the options into settings; `on_command_line` says by its name if an option was a flag."""
     said: dict[str, tuple[str, Any]] = {
         "pixel_size": ("pixel_size_angstrom", pixel_size),
         "voltage": ("voltage_kv", voltage),

@@ -71,13 +71,13 @@ def send_all(
 
 
 def settled(outcome: SendResult, *, verify: bool, delete: bool) -> SendResult:
-    """Do what is to be done with a file that has its receipt; return what became of it."""
+    """Verify and delete a file that has its receipt, as asked for; return its result."""
     source, receipt = outcome.file.source, outcome.receipt
     if receipt is None or outcome.sent is None:
         return outcome
     try:
         if verify and digest_of(source) != receipt.digest:
-            raise FileCorrupt(f"{source}: read again, it has not the digest {receipt.digest} of its receipt")
+            raise FileCorrupt(f"{source}: its digest is no longer {receipt.digest}, that of its receipt")
         if delete:
             delete_unchanged(source, outcome.sent)
     except TransferError as error:
@@ -86,7 +86,7 @@ def settled(outcome: SendResult, *, verify: bool, delete: bool) -> SendResult:
 
 
 def _with_listed(client: ReceiverClient, planned: list[FileToSend]) -> list[FileToSend]:
-    """Start the session if it is new, and return the files with what the receiver has under their names."""
+    """Start the session if it is new; return the files with the receipts that the receiver has for their names."""
     if not planned:
         return planned
     client.open_session(planned[0].session)
@@ -95,7 +95,7 @@ def _with_listed(client: ReceiverClient, planned: list[FileToSend]) -> list[File
 
 
 def _until_hopeless(sender: Sender, planned: list[FileToSend], advance: Callable[[int], None]) -> Iterator[SendResult]:
-    """Yield each file's outcome; after an error that would meet every other file too, the others are given up."""
+    """Yield the result of each file. After an error that every other file would meet, stop sending."""
     hopeless = Event()
     for outcome in sender.send_many(planned, on_progress=advance, should_stop=hopeless.is_set):
         if isinstance(outcome.error, ENDS_ALL):

@@ -1,60 +1,22 @@
-"""`cryoferry send` and `cryoferry session` as a user runs them: output, exit codes, and what they never do."""
+"""`cryoferry send` as a user runs it: output, exit codes, and what it never does."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 from chaos_proxy import ChaosProxy
 
-import cryoferry as front_door
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
-from transfer.commands.planned_files import plan
 from transfer.connections.tcp import congestion_control
 from transfer.wire.chunks import CHUNK_BYTES
-from transfer.wire.errors import BadName, SourceUnreadable
 
 LARGE = 2 * CHUNK_BYTES + 1
-
-
-@pytest.fixture
-def token(receiver):
-    return receiver.token("agent", "grid1")
-
-
-@pytest.fixture
-def cryoferry(tmp_path, token, monkeypatch, capsys):
-    """Run the front door in this process; return exit code, text on stdout and stderr, and JSON objects."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments, token=token):
-        monkeypatch.setattr(sys, "argv", ["cryoferry", *map(str, arguments)])
-        monkeypatch.setenv("CRYOFERRY_TOKEN", token or "")
-        with pytest.raises(SystemExit) as ended:
-            front_door.main()
-        told = capsys.readouterr()
-        assert not token or token not in told.out + told.err
-        objects = [json.loads(line) for line in told.out.splitlines()] if "--json" in arguments else None
-        return SimpleNamespace(returncode=ended.value.code or 0, stdout=told.out, stderr=told.err, objects=objects)
-
-    return run
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A folder with small and large files below it, and what must not travel."""
-    top = tmp_path / "run1"
-    for name, size_bytes in {"a.mrc": LARGE, "b.json": 100, "deep/er/a.mrc": 0, ".hidden": 5, ".cache/x": 5}.items():
-        (top / name).parent.mkdir(parents=True, exist_ok=True)
-        (top / name).write_bytes(os.urandom(size_bytes))
-    return top
 
 
 def stored(receiver):
@@ -176,14 +138,6 @@ def test_a_token_that_is_not_accepted(receiver, cryoferry, folder, token, exit_c
     assert "token" in done.stderr
 
 
-def test_sessions_are_started_ended_and_opened_again(receiver, cryoferry, tmp_path, token):
-    (tmp_path / "token").write_text(token + "\n")
-    to = ("grid1", "--to", receiver.url, "--token-file", tmp_path / "token", "--json")
-    states = {verb: cryoferry("session", verb, *to, token=None).objects[-1] for verb in ("start", "end", "reopen")}
-    assert {verb: told["state"] for verb, told in states.items()} == {"start": "open", "end": "ended", "reopen": "open"}
-    assert cryoferry("session", "end", "grid2", *to[1:], token=None).returncode == 7
-
-
 def test_an_interrupted_send_says_so_and_continues_the_next_time(receiver, token, cryoferry, tmp_path):
     (tmp_path / "big.mrc").write_bytes(os.urandom(12 * CHUNK_BYTES))
     with ChaosProxy(receiver.port, bytes_per_s=20e6) as proxy:
@@ -205,39 +159,32 @@ def test_an_interrupted_send_says_so_and_continues_the_next_time(receiver, token
     assert stored(receiver) == {"big.mrc": (tmp_path / "big.mrc").read_bytes()}
 
 
-def test_a_plan_names_every_file_once(tmp_path, folder):
-    for written_s, name in enumerate(["deep/er/a.mrc", "b.json", "a.mrc"]):
-        os.utime(folder / name, (written_s, written_s))
-    planned = plan([folder], "grid1", "/prefix/", 3)
-    assert [(file.path, file.revision) for file in planned] == [
-        ("prefix/run1/a.mrc", 3),
-        ("prefix/run1/b.json", 3),
-        ("prefix/run1/deep/er/a.mrc", 3),
-    ]
-    assert [file.path for file in plan([folder], "grid1", "", 1, background=("a.*",))] == [
-        "run1/b.json",
-        "run1/a.mrc",
-        "run1/deep/er/a.mrc",
-    ]
-    with pytest.raises(BadName, match="both be named"):
-        plan([folder, folder], "grid1", "", 1)
-    with pytest.raises(SourceUnreadable):
-        plan([tmp_path / "nothing"], "grid1", "", 1)
-    (folder / "dangling").symlink_to("nothing")
-    with pytest.raises(SourceUnreadable, match="dangling"):
-        plan([folder], "grid1", "", 1)
-    (folder / "dangling").unlink()
-    (folder / "bad\nname").write_bytes(b"")
-    with pytest.raises(BadName):
-        plan([folder], "grid1", "", 1)
+def test_results_stand_on_stdout_and_remarks_on_stderr(receiver, cryoferry, folder):
+    to = ("--to", receiver.url, "--session", "grid1")
+    done = cryoferry("send", folder / "b.json", *to)
+    assert (done.returncode, done.stderr) == (0, "")
+    committed, total = done.stdout.splitlines()
+    assert committed == "committed: b.json revision 1 (100 bytes)"
+    assert total.startswith("1 of 1 files")
+    (folder / "b.json").write_bytes(b"other")
+    (folder / "c.json").write_bytes(b"c")
+    failed = cryoferry("send", folder / "b.json", folder / "c.json", *to)
+    assert failed.returncode == 3
+    assert sorted(line.split(":")[0] for line in failed.stdout.splitlines()[:2]) == ["committed", "failed"]
+    assert "what to do: " in failed.stderr
+    assert "committed" not in failed.stderr
 
 
-@pytest.mark.parametrize("verb", ["start", "end", "reopen"])
-def test_a_session_is_left_alone_by_dry_run_and_by_an_unusable_name(verb, receiver, cryoferry):
-    told = cryoferry("session", verb, "grid1", "--to", receiver.url, "--dry-run", "--json")
-    assert (told.returncode, told.objects) == (0, [{"would": verb, "session": "grid1", "to": receiver.url}])
-    with ReceiverClient(receiver.url, receiver.token("admin")) as client:
-        assert client.sessions() == ()
-    refused = cryoferry("session", verb, "../grid1", "--to", receiver.url)
-    assert refused.returncode == 2
-    assert "'../grid1'" in refused.stderr
+@pytest.mark.parametrize("case", ["missing", "a folder", "empty"])
+def test_a_token_file_of_no_use_is_named_with_the_reason(case, receiver, cryoferry, folder, tmp_path):
+    file = tmp_path / "token"
+    if case == "a folder":
+        file.mkdir()
+    elif case == "empty":
+        file.touch()
+    done = cryoferry("send", folder, "--to", receiver.url, "--session", "grid1", "--token-file", file, token=None)
+    assert done.returncode == 2
+    reason = {"missing": "No such file", "a folder": "Is a directory", "empty": "is empty"}[case]
+    assert f"the token file {file}" in done.stderr
+    assert reason in done.stderr
+    assert "Errno" not in done.stderr
