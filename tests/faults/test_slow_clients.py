@@ -34,7 +34,7 @@ def beginnings(token: str) -> dict[str, Callable[[int], bytes]]:
     return {
         "a head": lambda _: b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ",
         "a file": lambda number: head(f"PUT /v1/files/s1/slow{number}", token, length) + bytes(HELD_BYTES),
-        "a small request": lambda _: head(f"PUT /v1/uploads/{uuid4()}", token, length) + bytes(30_000),
+        "a record": lambda _: head(f"PUT /v1/sessions/s1/exposures/{uuid4()}", token, length) + bytes(30_000),
         "nothing": lambda _: b"",
     }
 
@@ -93,7 +93,7 @@ def test_whoever_trickles_is_cut_off_and_others_go_on_meanwhile(make_receiver, w
     files = receiver.data / "sessions/s1/files"
     assert {path.name: path.read_bytes() for path in files.iterdir()} == contents
     for kind, answer in told:
-        if kind in ("a file", "a small request"):
+        if kind in ("a file", "a record"):
             # Those whose bytes came after the end may find the connection reset, and the answer lost with it.
             assert answer[:13] in (b"HTTP/1.1 408 ", b""), (kind, answer)
         else:
