@@ -150,7 +150,7 @@ def test_damage_endless_runs_and_failures_are_told(tmp_path):
         (["--files", "900000x9GB"], "Take fewer or smaller --files"),
         (["--paths", "pigeon"], "no path is called pigeon"),
         (["--emulate", "1gbit"], "1gbit:100ms:0.1%"),
-        (["--emulate", "1gbit:20ms", "--to", "https://a"], "exclude one another"),
+        (["--emulate", "1gbit:20ms", "--to", "https://a"], "cannot be used together"),
         (["--ssh", "host"], "Name the receiver"),
         (["--work", "nowhere"], "is no folder"),
     ],
