@@ -1,7 +1,8 @@
-"""Registrars: sinks that show committed exposures where people process them (Scipion, RELION).
+"""Registrars: each registers committed exposures in a program where people process them (Scipion, RELION).
 
-A registrar is fed from the outbox (table `registrations`) by `api.registrars.runner`. Whatever it is told may be told
-again, after a crash of either side: it shows every exposure exactly once, in its newest revision.
+`api.registrars.runner` gives a registrar exposures from the outbox, which is the table `registrations`. After a crash
+of either side a registrar may get the same exposure again. It registers every exposure exactly once, in its newest
+revision.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from transfer.wire.protocol import RegistrationState
 
 
 class RegistrarUnavailable(Exception):
-    """The registrar cannot work at present; what is pending stays pending and is tried again."""
+    """The registrar cannot work at present. What is pending stays pending and is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class PublishedExposure:
     micrograph_name
         Unique in the session, the same for all revisions.
     record
-        Its figures, of this revision.
+        The record of this revision.
     files
-        Where its committed files lie (absolute paths).
+        Absolute paths of its committed files.
     """
 
     number: int
@@ -51,33 +52,33 @@ class PublishedExposure:
 
 @dataclass(frozen=True, slots=True)
 class RegistrationOutcome:
-    """What became of one exposure; `pending` means that the registrar has it but does not show it yet."""
+    """The result for one exposure. `pending`: the registrar has it, but has not registered it yet."""
 
     state: RegistrationState
     detail: str = ""
 
 
 class Registrar(Protocol):
-    """A sink for exposures; used by one thread of one process at a time."""
+    """Registers exposures in one program; used by one thread of one process at a time."""
 
     @property
     def name(self) -> str:
         """The registrar's name in the outbox."""
 
     def project(self, place: SessionPlace) -> Path:
-        """Return where the session's project lies, or will lie."""
+        """Return the folder of the session's project, which may not exist yet."""
 
     def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, RegistrationOutcome]:
-        """Show exposures, and return what became of each, by its number.
+        """Register exposures; return the result for each, by its number.
 
         Raises
         ------
         RegistrarUnavailable
-            None can be shown at present.
+            No exposure can be registered at present.
         """
 
-    def tend(self, place: SessionPlace, *, ended: bool) -> bool:
-        """Bring the session's project into the state that it should have: growing, or (`ended`) complete.
+    def update_project(self, place: SessionPlace, *, ended: bool) -> bool:
+        """Bring the session's project up to date: open for more exposures or, if `ended`, complete.
 
         Returns whether it is complete, so that nothing is left to do.
 
@@ -93,5 +94,5 @@ class Registrar(Protocol):
         Raises
         ------
         RegistrarUnavailable
-            It cannot, and why.
+            It cannot work; the text says why.
         """

@@ -1,4 +1,4 @@
-"""Micrographs in a form that every reader can read: RELION before 4 and several CTF programs abort on float16."""
+"""Makes micrographs that all programs can read. RELION before version 4 and some CTF programs abort on float16."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLOAT16_MODE = 12
 
 
 def registered_path(place: SessionPlace, exposure: PublishedExposure) -> Path:
-    """Return where an exposure's registered micrograph lies: a revision never takes an older one's place."""
+    """Return the path of an exposure's registered micrograph. Each revision has its own."""
     folder = place.folder / "registered"
     if exposure.record.revision > 1:
         folder /= f"revision-{exposure.record.revision}"
@@ -24,14 +24,14 @@ def registered_path(place: SessionPlace, exposure: PublishedExposure) -> Path:
 
 
 def registered_micrograph(place: SessionPlace, exposure: PublishedExposure, *, float16: bool) -> Path:
-    """Return the micrograph that registrars hand out, made once: a hard link, or a float32 copy of a float16 one.
+    """Return the micrograph to register, made once: a hard link, or a float32 copy if it is float16.
 
     Parameters
     ----------
     place, exposure
-        Whose micrograph.
+        The session and the exposure.
     float16
-        Whether the readers can read MRC mode 12, so that no copy is needed.
+        Whether the programs can read MRC mode 12, so that no copy is needed.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""The outbox: which exposures a registrar has yet to show, and what became of them.
+"""The outbox: which exposures a registrar has yet to register, and the results.
 
-A row of `registrations` is written in the transaction that publishes the exposure, and leaves `pending` here alone.
+The transaction that publishes an exposure writes a row of `registrations`. Only this module changes the row's state.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transfer.wire.protocol import RegistrationState, SessionState
 
 _KNOWN_ROLES = frozenset(FileRole)
 
-UNSETTLED = (RegistrationState.PENDING, RegistrationState.FAILED)
+UNREGISTERED = (RegistrationState.PENDING, RegistrationState.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class PendingBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Tended:
-    """A session whose project is not closed, and whether nothing more is to come."""
+class OpenProject:
+    """A session whose project is not closed; `ended`: no more exposures will come."""
 
     session_id: int
     place: SessionPlace
@@ -49,7 +49,7 @@ class Outbox:
     database
         The receiver's database.
     data
-        The receiver's data folder, which files' locations are relative to.
+        The receiver's data folder. The locations of files are relative to it.
     registrar
         The registrar's name.
     """
@@ -60,7 +60,7 @@ class Outbox:
         self._registrar = registrar
 
     def batches(self, limit: int, without: Collection[int]) -> list[PendingBatch]:
-        """Return up to `limit` unsettled exposures, oldest first, by session, without the rows that must wait."""
+        """Return up to `limit` exposures to register, oldest first, by session, without the rows that must wait."""
         self._settle_superseded()
         query = (
             select(
@@ -80,7 +80,7 @@ class Outbox:
                 ),
             )
             .join(sessions, sessions.c.id == exposures.c.session_id)
-            .where(registrations.c.registrar == self._registrar, registrations.c.state.in_(UNSETTLED))
+            .where(registrations.c.registrar == self._registrar, registrations.c.state.in_(UNREGISTERED))
             .where(registrations.c.id.not_in(tuple(without)))
             .order_by(registrations.c.id)
             .limit(limit)
@@ -106,7 +106,7 @@ class Outbox:
         ]
 
     def settle(self, batch: PendingBatch, outcomes: Mapping[int, RegistrationOutcome]) -> None:
-        """Write down what became of a batch."""
+        """Record the results of a batch."""
         by_number = {exposure.number: exposure for exposure in batch.exposures}
         settled = {n: outcome for n, outcome in outcomes.items() if outcome.state is not RegistrationState.PENDING}
         if not settled:
@@ -127,7 +127,7 @@ class Outbox:
                 )
 
     def explain(self, batch: PendingBatch, reason: str) -> None:
-        """Say why a batch is still pending."""
+        """Record why a batch is still pending."""
         with self._database.write() as connection:
             connection.execute(
                 update(registrations)
@@ -137,7 +137,7 @@ class Outbox:
             )
 
     def note_project(self, session_id: int, location: Path) -> None:
-        """Write down where a session's project lies, before anything is put there."""
+        """Record the folder of a session's project, before anything is written there."""
         here = and_(projects.c.session_id == session_id, projects.c.registrar == self._registrar)
         with self._database.read() as connection:
             known = connection.execute(select(projects.c.location).where(here)).scalar_one_or_none()
@@ -153,8 +153,8 @@ class Outbox:
             else:
                 connection.execute(update(projects).where(here).values(location=str(location)))
 
-    def tended(self) -> list[Tended]:
-        """Return the sessions that have a project here which is not closed."""
+    def open_projects(self) -> list[OpenProject]:
+        """Return the sessions that have a project of this registrar which is not closed."""
         query = (
             select(sessions.c.id, sessions.c.name, sessions.c.state, self._something_pending().label("pending"))
             .join_from(projects, sessions, projects.c.session_id == sessions.c.id)
@@ -162,12 +162,12 @@ class Outbox:
         )
         with self._database.read() as connection:
             return [
-                Tended(row.id, self._place(row.name), row.state == SessionState.ENDED and not row.pending)
+                OpenProject(row.id, self._place(row.name), row.state == SessionState.ENDED and not row.pending)
                 for row in connection.execute(query)
             ]
 
     def note_closed(self, session_id: int) -> None:
-        """Write down that a session's project is complete, unless something came in meanwhile."""
+        """Record that a session's project is complete, unless an exposure was published meanwhile."""
         over = exists().where(sessions.c.id == projects.c.session_id, sessions.c.state == SessionState.ENDED)
         with self._database.write() as connection:
             connection.execute(
@@ -178,7 +178,7 @@ class Outbox:
             )
 
     def _something_pending(self) -> Exists:
-        """Return the condition that a row of `sessions` has exposures that this registrar has yet to show."""
+        """Return the condition that a row of `sessions` has exposures that this registrar has yet to register."""
         return (
             exists()
             .where(registrations.c.exposure == exposures.c.id, exposures.c.session_id == sessions.c.id)
@@ -201,14 +201,14 @@ class Outbox:
         }
 
     def _settle_superseded(self) -> None:
-        """Give up revisions that were overtaken before they were shown."""
+        """Mark revisions as done that a newer one replaced before they were registered."""
         newer = (
             select(exposures.c.revision)
             .where(exposures.c.id == registrations.c.exposure, exposures.c.revision > registrations.c.revision)
             .correlate(registrations)
         )
         overtaken = select(registrations.c.id).where(
-            registrations.c.registrar == self._registrar, registrations.c.state.in_(UNSETTLED), exists(newer)
+            registrations.c.registrar == self._registrar, registrations.c.state.in_(UNREGISTERED), exists(newer)
         )
         with self._database.read() as connection:
             numbers = connection.execute(overtaken).scalars().all()

@@ -1,4 +1,4 @@
-"""Names that every program downstream can read: spaces break RELION, brackets the shells that it calls."""
+"""File names that all programs can read. Spaces break RELION; brackets break the shell commands that it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UNSAFE_CHARACTER = re.compile(r"[^A-Za-z0-9_.+-]")
 
 
 def reader_name(name: str) -> str:
-    """Return the file name that readers see: `name` itself where it is safe, else one that no other name becomes."""
+    """Return the file name that readers see: `name` itself if it is safe, otherwise a safe and unique one."""
     if _SAFE.fullmatch(name):
         return name
     path = PurePosixPath(_UNSAFE_CHARACTER.sub("_", name))

@@ -1,8 +1,8 @@
-"""Shows each session as a folder that RELION can be run in.
+"""Registers each session in a folder where RELION can be run.
 
 `DATA/sessions/NAME/relion/corrected_micrographs.star` lists the micrographs as RELION's own motion correction does
-(RELION 3.1 and later: optics groups), with the STAR file of each movie's motion. What it names lies under
-`micrographs/` and `motion/` in the same folder, as links, so that RELION's output names stay below its job's folder.
+(RELION 3.1 and later: optics groups), with the STAR file of each movie's motion. The files that it names are links in
+`micrographs/` and `motion/` of the same folder, so RELION writes its outputs below its job's folder.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ Row = dict[str, str]
 
 @dataclass(slots=True)
 class Listing:
-    """What a session's STAR file holds: optics groups and micrographs, each by what identifies it."""
+    """The rows of a session's STAR file: optics groups by their values, micrographs by their file names."""
 
     optics: dict[tuple[str, ...], Row] = field(default_factory=dict)
     micrographs: dict[str, Row] = field(default_factory=dict)
 
 
 class RelionRegistrar:
-    """The registrar `relion`; its project is a folder in the session's own."""
+    """The registrar `relion`. Its project is the folder `relion` in the session's folder."""
 
     name = "relion"
 
@@ -55,10 +55,10 @@ class RelionRegistrar:
         return place.folder / "relion"
 
     def check(self) -> None:
-        """Return: files are all it needs."""
+        """Do nothing: this registrar needs files only."""
 
-    def tend(self, place: SessionPlace, *, ended: bool) -> bool:  # noqa: ARG002 - every place is alike
-        """Leave the STAR file as it is, complete after every batch; return whether it will stay so."""
+    def update_project(self, place: SessionPlace, *, ended: bool) -> bool:  # noqa: ARG002 - the same for every session
+        """Do nothing: the STAR file is complete after every batch. Return whether it is final."""
         return ended
 
     def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, RegistrationOutcome]:
@@ -126,7 +126,7 @@ def _optics_key(row: Row) -> tuple[str, ...]:
 
 
 def _optics_group(listing: Listing, record: ExposureRecord) -> str:
-    """Return the number of the optics group that fits; groups keep their numbers for good."""
+    """Return the number of the optics group that has the record's values. A group never changes its number."""
     optics = _optics(record)
     row = listing.optics.get(_optics_key(optics))
     if row is None:

@@ -1,7 +1,7 @@
-"""The outbox's worker: one process a data folder hands pending exposures to the registrars, a thread for each.
+"""Gives pending exposures of the outbox to the registrars, in a thread for each registrar.
 
-Several receivers may run on one data folder (uvicorn's workers): the one that holds the lock works, the others wait
-for it. Nothing is remembered here that a restart would miss.
+Several processes may run on one data folder (uvicorn's workers). The one that holds the lock works; the others wait for
+the lock. After a restart nothing is missing: all state is in the database.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from transfer.wire.protocol import RegistrationState
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
-TEND_EVERY_S = 1.0
+UPDATE_PROJECTS_EVERY_S = 1.0
 BATCH = 200
 LONGEST_DELAY_S = 300.0
 OK = "ok"
@@ -73,11 +73,11 @@ class RegistrarRunner:
         return bool(self._workers) and all(worker.thread.is_alive() for worker in self._workers)
 
     def health(self) -> dict[str, str]:
-        """Return `ok`, or what is wrong, by registrar; a process that waits for the lead knows nothing wrong."""
-        return {worker.registrar.name: worker.trouble or OK for worker in self._workers}
+        """Return `ok` or the problem of each registrar. A process that waits for the lock reports `ok`."""
+        return {worker.registrar.name: worker.problem or OK for worker in self._workers}
 
     def start(self) -> None:
-        """Begin to work, in threads."""
+        """Start a thread for each registrar."""
         self._stopping.clear()
         for registrar in make_registrars(self._settings, self._data):
             worker = RegistrarThread(
@@ -87,7 +87,7 @@ class RegistrarRunner:
             worker.thread.start()
 
     def stop(self) -> None:
-        """Finish what is at hand, end the threads, let another process lead. Scipion's followers go on."""
+        """Finish the present batches, end the threads, free the lock. Scipion's followers go on."""
         self._stopping.set()
         for worker in self._workers:
             worker.thread.join()
@@ -100,7 +100,7 @@ class RegistrarThread:
 
     def __init__(self, registrar: Registrar, outbox: Outbox, leader: FileLock, stopping: threading.Event) -> None:
         self.registrar = registrar
-        self.trouble = ""
+        self.problem = ""
         self.thread = threading.Thread(target=self._run, name=f"registrar-{registrar.name}", daemon=True)
         self._outbox = outbox
         self._leader = leader
@@ -108,7 +108,7 @@ class RegistrarThread:
         self._failures = 0
         self._checked = False
         self._retry_at: dict[int, float] = {}  # number of a failed row -> when it is tried again
-        self._tended_at = float("-inf")
+        self._updated_at = float("-inf")
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -117,18 +117,18 @@ class RegistrarThread:
                 try:
                     self._turn()
                 except RegistrarUnavailable as error:
-                    pause_s = self._trouble(str(error))
+                    pause_s = self._note_problem(str(error))
                 except (OSError, SQLAlchemyError) as error:
                     log.exception("registrar %s", self.registrar.name)
-                    pause_s = self._trouble(f"{type(error).__name__}: {error}")
+                    pause_s = self._note_problem(f"{type(error).__name__}: {error}")
                 else:
-                    self._failures, self.trouble = 0, ""
+                    self._failures, self.problem = 0, ""
             self._stopping.wait(pause_s)
 
-    def _trouble(self, reason: str) -> float:
-        if reason != self.trouble:
+    def _note_problem(self, reason: str) -> float:
+        if reason != self.problem:
             log.warning("registrar %s: %s", self.registrar.name, reason)
-        self.trouble = reason
+        self.problem = reason
         pause_s = min(delay_s(self._failures), 60.0)
         self._failures += 1
         return pause_s
@@ -149,7 +149,7 @@ class RegistrarThread:
             self._settle(batch, outcomes)
         if unavailable:
             raise unavailable
-        self._tend()
+        self._update_projects()
 
     def _check(self) -> None:
         try:
@@ -172,10 +172,10 @@ class RegistrarThread:
                 self._retry_at.pop(number, None)
         self._outbox.settle(batch, outcomes)
 
-    def _tend(self) -> None:
-        if time.monotonic() - self._tended_at < TEND_EVERY_S:
+    def _update_projects(self) -> None:
+        if time.monotonic() - self._updated_at < UPDATE_PROJECTS_EVERY_S:
             return
-        self._tended_at = time.monotonic()
-        for session in self._outbox.tended():
-            if self.registrar.tend(session.place, ended=session.ended):
+        self._updated_at = time.monotonic()
+        for session in self._outbox.open_projects():
+            if self.registrar.update_project(session.place, ended=session.ended):
                 self._outbox.note_closed(session.session_id)

@@ -1,7 +1,7 @@
-"""Shows each session as a live Scipion project.
+"""Registers each session in a live Scipion project.
 
-The receiver writes the session's journal; a follower, a Scipion protocol that Scipion itself runs, registers from it
-and answers. An exposure is registered when the follower has answered, which it does after its set is committed.
+The receiver writes the session's journal. A follower, which is a protocol that Scipion itself runs, reads it, registers
+the exposures and answers. An exposure counts as registered when the follower has answered, after it committed its set.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ScipionRegistrar:
         Raises
         ------
         RegistrarUnavailable
-            They do not, or it does not.
+            One of them does not.
         """
         self._projects.mkdir(parents=True, exist_ok=True)
         installation = find_installation(self._scipion)
@@ -80,33 +80,33 @@ class ScipionRegistrar:
             )
 
     def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, RegistrationOutcome]:
-        """Tell the follower of exposures it has not been told of; return what it has answered.
+        """Write exposures that the journal does not contain into it; return what the follower has answered.
 
         Raises
         ------
         RegistrarUnavailable
-            No follower can be started; what it was told stays told.
+            No follower can be started. The entries stay in the journal.
         """
         journal = self._journal(place)
         journal.read_answers()
         outcomes: dict[int, RegistrationOutcome] = {}
         entries = []
         for exposure in exposures:
-            if not _must_be_told(journal, exposure):
+            if not _needs_entry(journal, exposure):
                 continue
             try:
                 entries.append(self._entry(place, exposure))
             except (FileNotFoundError, ValueError) as error:
                 outcomes[exposure.number] = RegistrationOutcome(RegistrationState.FAILED, str(error))
-        journal.tell(entries)
-        told = [exposure for exposure in exposures if exposure.number not in outcomes]
-        outcomes |= {exposure.number: _outcome(journal, exposure) for exposure in told}
-        if any(outcomes[exposure.number].state is RegistrationState.PENDING for exposure in told):
-            self._see_to_follower(place, journal)
+        journal.append_micrographs(entries)
+        written = [exposure for exposure in exposures if exposure.number not in outcomes]
+        outcomes |= {exposure.number: _outcome(journal, exposure) for exposure in written}
+        if any(outcomes[exposure.number].state is RegistrationState.PENDING for exposure in written):
+            self._require_follower(place, journal)
         return outcomes
 
-    def tend(self, place: SessionPlace, *, ended: bool) -> bool:
-        """Keep a follower at work while the session runs; let it close its sets when the session has ended.
+    def update_project(self, place: SessionPlace, *, ended: bool) -> bool:
+        """Keep a follower running while the session runs; have it close its sets when the session has ended.
 
         Returns whether it has closed them.
 
@@ -122,7 +122,7 @@ class ScipionRegistrar:
             journal.reopen()
         journal.read_answers()
         if not journal.closed:
-            self._see_to_follower(place, journal)
+            self._require_follower(place, journal)
         return journal.closed
 
     def _journal(self, place: SessionPlace) -> SessionJournal:
@@ -131,7 +131,7 @@ class ScipionRegistrar:
             journal = self._journals[place.name] = SessionJournal(place.folder / "scipion", place.name)
         return journal
 
-    def _see_to_follower(self, place: SessionPlace, journal: SessionJournal) -> None:
+    def _require_follower(self, place: SessionPlace, journal: SessionJournal) -> None:
         if journal.is_followed():
             self._attempts.pop(place.name, None)
             return
@@ -141,14 +141,14 @@ class ScipionRegistrar:
                 raise RegistrarUnavailable(last.failure)
             return
         try:
-            self._ensure(place, journal)
+            self._start_follower(place, journal)
         except RegistrarUnavailable as error:
             pause_s = min(ENSURE_EVERY_S * 2**last.failures, LONGEST_PAUSE_S)
             self._attempts[place.name] = Attempt(time.monotonic() + pause_s, last.failures + 1, str(error))
             raise
         self._attempts[place.name] = Attempt(time.monotonic() + ENSURE_EVERY_S)
 
-    def _ensure(self, place: SessionPlace, journal: SessionJournal) -> None:
+    def _start_follower(self, place: SessionPlace, journal: SessionJournal) -> None:
         project = self.project(place)
         project.parent.mkdir(parents=True, exist_ok=True)
         request = {"do": "ensure", "project": str(project), "session": place.name, "journal": str(journal.path)}
@@ -181,18 +181,18 @@ def _relative_to_first_frame(shifts: dict[str, Any]) -> dict[str, Any]:
     return shifts | {axis: [value - shifts[axis][0] for value in shifts[axis]] for axis in ("x_px", "y_px")}
 
 
-def _must_be_told(journal: SessionJournal, exposure: PublishedExposure) -> bool:
+def _needs_entry(journal: SessionJournal, exposure: PublishedExposure) -> bool:
     key = reader_name(exposure.micrograph_name), exposure.record.revision
-    told, answer = journal.told(*key), journal.answer(*key)
-    return told is None or (answer is not None and bool(answer.error) and answer.seq >= told)
+    entry, answer = journal.entry_number(*key), journal.answer(*key)
+    return entry is None or (answer is not None and bool(answer.error) and answer.seq >= entry)
 
 
 def _outcome(journal: SessionJournal, exposure: PublishedExposure) -> RegistrationOutcome:
     key = reader_name(exposure.micrograph_name), exposure.record.revision
-    told, answer = journal.told(*key), journal.answer(*key)
+    entry, answer = journal.entry_number(*key), journal.answer(*key)
     if answer is not None and not answer.error:
         return RegistrationOutcome(RegistrationState.REGISTERED)
-    if answer is not None and told is not None and answer.seq >= told:
+    if answer is not None and entry is not None and answer.seq >= entry:
         return RegistrationOutcome(RegistrationState.FAILED, answer.error)
     return RegistrationOutcome(RegistrationState.PENDING, answer.error if answer else "")
 

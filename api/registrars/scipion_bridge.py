@@ -1,6 +1,6 @@
-"""How the receiver speaks to Scipion: one short-lived process of Scipion's own interpreter for each request.
+"""Sends requests to Scipion: for each request, a short process of Scipion's own Python interpreter.
 
-Scipion is GPL and has an environment of its own: it is never imported here.
+Scipion is GPL and has its own environment. It is never imported here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INSTALL_HINT = "make one with `make scipion`, or install deploy/scipion-plugin i
 
 @dataclass(frozen=True, slots=True)
 class ScipionInstallation:
-    """An interpreter that has Scipion and the plugin, and the variables that it needs."""
+    """A Python interpreter with Scipion and the plugin, and the environment variables that it needs."""
 
     python: Path
     environment: dict[str, str]
@@ -33,7 +33,7 @@ def find_installation(path: Path) -> ScipionInstallation:
     Raises
     ------
     RegistrarUnavailable
-        There is none.
+        There is no Scipion.
     """
     if path.is_dir():
         try:
@@ -63,9 +63,9 @@ def ask(installation: ScipionInstallation, request: dict[str, Any], *, log: Path
     Raises
     ------
     RegistrarUnavailable
-        No answer, or one that tells of an error.
+        Scipion did not answer, or answered with an error.
     """
-    # what this process was started with for itself must not lead Scipion's interpreter astray
+    # variables for this process's Python would confuse Scipion's
     inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     try:
         done = subprocess.run(
@@ -73,7 +73,7 @@ def ask(installation: ScipionInstallation, request: dict[str, Any], *, log: Path
             input=json.dumps(request).encode(),
             capture_output=True,
             env={**inherited, **installation.environment, "CRYOFERRY_BRIDGE_LOG": str(log)},
-            start_new_session=True,  # what it launches outlives the receiver, and its terminal
+            start_new_session=True,  # what it starts goes on when the receiver or its terminal ends
             timeout=timeout_s,
             check=False,
         )

@@ -1,7 +1,7 @@
 """The receiver's side of a session's journal, which the Scipion plugin's follower reads.
 
-`DATA/sessions/NAME/scipion/journal.jsonl` is appended to by the one process that leads the registrars, synced before
-anybody relies on it; `acknowledged.jsonl` beside it is written by the follower alone. The format is told in
+The process that runs the registrars appends to `DATA/sessions/NAME/scipion/journal.jsonl` and syncs each entry. Only
+the follower writes `acknowledged.jsonl` beside it. The format is described in
 `deploy/scipion-plugin/cryoferry_scipion/journal.py`.
 """
 
@@ -17,19 +17,19 @@ from typing import Any
 from transfer.disk import is_locked, sync_descriptor, sync_folder
 
 FORMAT = 2
-"""Of the journal's entries; a `session` entry says from where on."""
+"""Version of the journal's format. It holds for the entries after a `session` entry that names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The follower's answer to one micrograph's entry; `error` is empty where it is registered."""
+    """The follower's answer to the entry of one micrograph; `error` is empty if it is registered."""
 
     seq: int
     error: str = ""
 
 
 class SessionJournal:
-    """One session's journal and the answers to it. Opening it cuts off a tail that a crash has torn."""
+    """One session's journal and the answers to it. Opening it removes an incomplete last line."""
 
     def __init__(self, folder: Path, session: str) -> None:
         self.path = folder / "journal.jsonl"
@@ -38,7 +38,7 @@ class SessionJournal:
         self._session = session
         self._seq = 0
         self._format = 0
-        self._told: dict[tuple[str, int], int] = {}
+        self._entry_numbers: dict[tuple[str, int], int] = {}
         self._end: int | None = None
         self._answers: dict[tuple[str, int], Answer] = {}
         self._answered_end = 0
@@ -47,41 +47,41 @@ class SessionJournal:
 
     @property
     def ended(self) -> bool:
-        """Whether the last word on the session is that it has ended."""
+        """Whether the newest entry about the session says that it has ended."""
         return self._end is not None
 
     @property
     def closed(self) -> bool:
-        """Whether the follower has closed its sets at that word."""
+        """Whether the follower has closed its sets since that entry."""
         return self._end is not None and self._answered_end >= self._end
 
-    def told(self, name: str, revision: int) -> int | None:
+    def entry_number(self, name: str, revision: int) -> int | None:
         """Return the number of the newest entry for a micrograph's revision, if there is one."""
-        return self._told.get((name, revision))
+        return self._entry_numbers.get((name, revision))
 
     def answer(self, name: str, revision: int) -> Answer | None:
         """Return the newest answer for a micrograph's revision, if there is one."""
         return self._answers.get((name, revision))
 
-    def tell(self, micrographs: Iterable[dict[str, Any]]) -> None:
-        """Append a `micrograph` entry for each; they are on the disk on return."""
+    def append_micrographs(self, micrographs: Iterable[dict[str, Any]]) -> None:
+        """Append a `micrograph` entry for each. The entries are on the disk when this returns."""
         entries = [{"type": "micrograph", **micrograph} for micrograph in micrographs]
         if entries and self.ended:
             entries.insert(0, {"type": "reopen"})
         self._append(entries)
 
     def end(self) -> None:
-        """Say that no more is expected."""
+        """Append that the session has ended."""
         if not self.ended:
             self._append([{"type": "end"}])
 
     def reopen(self) -> None:
-        """Say that more is expected after all."""
+        """Append that an ended session goes on."""
         if self.ended:
             self._append([{"type": "reopen"}])
 
     def read_answers(self) -> None:
-        """Take in what the follower has answered since the last call."""
+        """Read what the follower has answered since the last call."""
         if not self._answers_path.exists():
             return
         with self._answers_path.open("rb") as stream:
@@ -95,13 +95,13 @@ class SessionJournal:
                 self._take_answer(json.loads(line))
 
     def is_followed(self) -> bool:
-        """Return whether a follower lives: it holds a lock that falls with it."""
+        """Return whether a follower runs: it holds a lock, which the system frees when the follower ends."""
         return is_locked(self._lock_path)
 
     def _load(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
-            for entry in self._healed():
+            for entry in self._whole_entries():
                 self._take_entry(entry)
         if self._seq == 0:
             self._append([self._session_entry()])
@@ -113,7 +113,7 @@ class SessionJournal:
     def _session_entry(self) -> dict[str, Any]:
         return {"type": "session", "session": self._session, "format": FORMAT}
 
-    def _healed(self) -> Iterator[dict[str, Any]]:
+    def _whole_entries(self) -> Iterator[dict[str, Any]]:
         content = self.path.read_bytes()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
@@ -127,7 +127,7 @@ class SessionJournal:
             return
         numbered = [{"seq": seq, **entry} for seq, entry in enumerate(entries, self._seq + 1)]
         lines = b"".join(json.dumps(entry).encode() + b"\n" for entry in numbered)
-        with self.path.open("ab", buffering=0) as stream:  # a buffer would write the rest of a failed line later
+        with self.path.open("ab", buffering=0) as stream:  # a buffer would later write the rest of a line that failed
             whole = stream.tell()
             try:
                 written = 0
@@ -135,7 +135,7 @@ class SessionJournal:
                     written += stream.write(lines[written:])
                 sync_descriptor(stream.fileno())
             except OSError:
-                os.ftruncate(stream.fileno(), whole)  # a full disk leaves half a line
+                os.ftruncate(stream.fileno(), whole)  # a full disk leaves an incomplete line
                 raise
         for entry in numbered:
             self._take_entry(entry)
@@ -145,7 +145,7 @@ class SessionJournal:
         if entry["type"] == "session":
             self._format = entry.get("format", 1)
         elif entry["type"] == "micrograph":
-            self._told[entry["name"], entry["revision"]] = self._seq
+            self._entry_numbers[entry["name"], entry["revision"]] = self._seq
         elif entry["type"] in ("end", "reopen"):
             self._end = self._seq if entry["type"] == "end" else None
 

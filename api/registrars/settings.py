@@ -1,4 +1,4 @@
-"""What an operator decides about registration."""
+"""The operator's settings for registration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from api import defaults
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrarSettings:
-    """Which registrars run, and where they put what they make.
+    """Which registrars run, and where they write.
 
     Attributes
     ----------
@@ -18,11 +18,11 @@ class RegistrarSettings:
         The Scipion to register in: a folder made by `deploy/scipion-plugin/install.py`, or the Python interpreter of
         an existing Scipion in which the plugin is installed. None: no Scipion.
     projects
-        Folder in which Scipion projects are made, one a session. None: `scipion-projects` in the data folder.
+        Folder for the Scipion projects, one for each session. None: `scipion-projects` in the data folder.
     relion
         Whether each session gets a RELION STAR file.
     float16
-        Whether the readers of registered micrographs can read MRC mode 12. If not, they get float32 copies (mode 2).
+        Whether all programs that use registered micrographs can read MRC mode 12. If not, they get float32 copies.
     """
 
     scipion: Path | None = None

@@ -1,6 +1,7 @@
-"""The little of RELION's STAR format that the registrar writes: tables of words without spaces.
+"""Reads and writes the part of RELION's STAR format that the registrar needs: tables of words without spaces.
 
-starfile, which reads everything, takes pandas and seconds of a receiver's start; what is written here is what is read.
+The starfile package reads all of the format, but needs pandas, which adds seconds to a receiver's start. `read_star`
+reads only what `write_star` wrote.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def entries(journal: SessionJournal) -> list[dict[str, Any]]:
     return [json.loads(line) for line in journal.path.read_text().splitlines()]
 
 
-def told(name: str, revision: int = 1) -> dict[str, Any]:
+def entry(name: str, revision: int = 1) -> dict[str, Any]:
     return {"name": name, "revision": revision}
 
 
@@ -32,27 +32,27 @@ def answer(folder: Path, *answers: dict[str, Any], tail: str = "") -> None:
 
 
 def test_entries_are_numbered_through_restarts(tmp_path: Path) -> None:
-    SessionJournal(tmp_path, "grid1").tell([told("a.mrc"), told("b.mrc")])
+    SessionJournal(tmp_path, "grid1").append_micrographs([entry("a.mrc"), entry("b.mrc")])
     journal = SessionJournal(tmp_path, "grid1")
-    journal.tell([told("a.mrc", 2)])
+    journal.append_micrographs([entry("a.mrc", 2)])
     journal.end()
     assert [(entry["seq"], entry["type"]) for entry in entries(journal)] == [
         (1, "session"), (2, "micrograph"), (3, "micrograph"), (4, "micrograph"), (5, "end"),
     ]  # fmt: skip
-    assert journal.told("a.mrc", 1) == 2
-    assert journal.told("a.mrc", 2) == 4
-    assert journal.told("b.mrc", 2) is None
+    assert journal.entry_number("a.mrc", 1) == 2
+    assert journal.entry_number("a.mrc", 2) == 4
+    assert journal.entry_number("b.mrc", 2) is None
 
 
 @pytest.mark.parametrize("cut", [1, 5, 40])
 def test_a_torn_tail_is_cut_off(tmp_path: Path, cut: int) -> None:
     journal = SessionJournal(tmp_path, "grid1")
-    journal.tell([told("a.mrc"), told("b.mrc")])
+    journal.append_micrographs([entry("a.mrc"), entry("b.mrc")])
     with journal.path.open("r+b") as stream:
         stream.truncate(journal.path.stat().st_size - cut)
     journal = SessionJournal(tmp_path, "grid1")
-    assert journal.told("b.mrc", 1) is None
-    journal.tell([told("b.mrc")])
+    assert journal.entry_number("b.mrc", 1) is None
+    journal.append_micrographs([entry("b.mrc")])
     assert [entry["seq"] for entry in entries(journal)] == [1, 2, 3]
 
 
@@ -61,7 +61,7 @@ def test_late_data_reopen_an_ended_session(tmp_path: Path) -> None:
     journal.end()
     journal.end()
     assert journal.ended
-    journal.tell([told("late.mrc")])
+    journal.append_micrographs([entry("late.mrc")])
     assert not journal.ended
     assert [entry["type"] for entry in entries(journal)] == ["session", "end", "reopen", "micrograph"]
     journal.end()
@@ -72,9 +72,9 @@ def test_late_data_reopen_an_ended_session(tmp_path: Path) -> None:
 
 def test_answers_are_taken_in_as_they_come(tmp_path: Path) -> None:
     journal = SessionJournal(tmp_path, "grid1")
-    journal.tell([told("a.mrc"), told("b.mrc")])
+    journal.append_micrographs([entry("a.mrc"), entry("b.mrc")])
     journal.end()
-    answer(tmp_path, {"seq": 2, **told("a.mrc")}, {"seq": 3, **told("b.mrc"), "error": "gone"}, tail='{"seq"')
+    answer(tmp_path, {"seq": 2, **entry("a.mrc")}, {"seq": 3, **entry("b.mrc"), "error": "gone"}, tail='{"seq"')
     journal.read_answers()
     first, second = journal.answer("a.mrc", 1), journal.answer("b.mrc", 1)
     assert first is not None
@@ -86,9 +86,9 @@ def test_answers_are_taken_in_as_they_come(tmp_path: Path) -> None:
     answer(tmp_path, tail=': 4, "type": "end"}\n')
     journal.read_answers()
     assert journal.closed
-    journal.tell([told("b.mrc")])
+    journal.append_micrographs([entry("b.mrc")])
     assert not journal.closed
-    answer(tmp_path, {"seq": 6, **told("b.mrc")})
+    answer(tmp_path, {"seq": 6, **entry("b.mrc")})
     journal.read_answers()
     healed = journal.answer("b.mrc", 1)
     assert healed is not None
@@ -97,20 +97,20 @@ def test_answers_are_taken_in_as_they_come(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
     journal = SessionJournal(tmp_path, "grid1")
-    journal.tell([told("a.mrc")])
+    journal.append_micrographs([entry("a.mrc")])
     before = journal.path.read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, hard))
     try:
         with pytest.raises(OSError, match="File too large"):
-            journal.tell([told("b.mrc")])
+            journal.append_micrographs([entry("b.mrc")])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
     assert journal.path.read_bytes() == before
-    journal.tell([told("b.mrc")])
-    assert journal.told("b.mrc", 1) == 3
+    journal.append_micrographs([entry("b.mrc")])
+    assert journal.entry_number("b.mrc", 1) == 3
 
 
 def test_a_follower_lives_as_long_as_its_process(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_journal_of_an_older_format_says_where_the_newer_one_begins(tmp_path: 
     path.write_text('{"seq": 1, "type": "session", "session": "grid1", "format": 1}\n')
     for _ in range(2):
         journal = SessionJournal(tmp_path, "grid1")
-    journal.tell([told("a.mrc")])
+    journal.append_micrographs([entry("a.mrc")])
     assert [(entry["seq"], entry.get("format")) for entry in entries(journal)] == [(1, 1), (2, FORMAT), (3, None)]
 
 
