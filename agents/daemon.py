@@ -9,18 +9,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from uuid import UUID
 
 from agents.boundary import contained
 from agents.finding.discovery import Discovery
 from agents.finding.scan import Hints
-from agents.journal.journal import PAUSED, Journal, JournalError
+from agents.journal.journal import Journal, JournalError
 from agents.journal.rows import ExposureRow
-from agents.journal.states import UNFINISHED
+from agents.journal.states import PAUSED, UNFINISHED
 from agents.measurements import Measurements
 from agents.sending.receiver_link import LinkStopped, ReceiverLink
+from agents.sending.status_report import Requests, StatusReport
 from agents.steps.align_step import AlignStep
 from agents.steps.send_step import SendStep
 from agents.steps.setting_aside import set_aside
@@ -48,6 +51,11 @@ class Agent:
         What aligns movies; each gets a thread of the agent's and is closed at the end.
     stop
         Set by a signal handler or by whoever runs the agent: everything ends, nothing half done stays.
+    reporting
+        The receiver as the status report uses it, with a short timeout; None: no status is reported.
+    retry
+        Takes up one exposure again when somebody asks for it through the receiver; returns why not, or an empty text.
+        None: every request is refused, and a pause that was asked for earlier ends.
     """
 
     def __init__(
@@ -57,6 +65,9 @@ class Agent:
         client: ReceiverClient,
         workers: Sequence[AlignmentWorker],
         stop: threading.Event,
+        *,
+        reporting: ReceiverClient | None = None,
+        retry: Callable[[UUID], str] | None = None,
     ) -> None:
         self.settings, self.journal, self.client, self.stop = settings, journal, client, stop
         self._workers = workers
@@ -70,6 +81,8 @@ class Agent:
         )
         self._wake_scan = threading.Event()
         self._work = threading.Condition()
+        self._reporting, self._may_be_resumed = reporting, reporting is not None and retry is not None
+        self._requests = Requests(journal, retry, self._nudge)
         self._turns = Turns()
         self._measurements = Measurements()
         self._align_step = AlignStep(settings, journal, self._measurements, stop.is_set)
@@ -86,6 +99,7 @@ class Agent:
         TransferError
             The receiver's first answer is a refusal, such as a wrong token's.
         """
+        self._look_at_pause()
         hints = Hints(self.settings.source, self._wake_scan.set)
         hints.start()
         count = len(self._workers) + SENDERS
@@ -94,13 +108,44 @@ class Agent:
             running = [threads.submit(self._align_all, worker) for worker in self._workers]
             running += [threads.submit(self._send_all, sender) for _ in range(SENDERS)]
             try:
-                self._scan_until_done(running)
+                with self._status_report(sender):
+                    self._scan_until_done(running)
             finally:
                 self.stop.set()
                 self._nudge()
                 hints.stop()
         for future in running:
             future.result()
+
+    def _look_at_pause(self) -> None:
+        """Say that the agent is still paused from an earlier run; end that if nobody could resume it."""
+        if self.journal.about(PAUSED) is None:
+            return
+        if self._may_be_resumed:
+            log.warning("the agent is paused: nothing new is aligned or sent until somebody resumes it")
+        else:
+            log.warning("the agent was paused through the receiver; it goes on, because nobody can resume it now")
+            self.journal.note(**{PAUSED: None})
+
+    @contextmanager
+    def _status_report(self, sender: Sender) -> Iterator[None]:
+        if self._reporting is None:
+            yield
+            return
+        report = StatusReport(
+            self.settings,
+            self.journal,
+            self._reporting,
+            self._measurements,
+            self._requests,
+            sent_bytes=lambda: sender.sent_bytes,
+        )
+        report.start()
+        try:
+            yield
+        finally:
+            self.stop.set()
+            report.stop()
 
     def _sender(self) -> Sender:
         settings = self.settings

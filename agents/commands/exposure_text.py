@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from agents.journal.states import State
+from agents.journal.states import PAUSED, State
 
 if TYPE_CHECKING:
     from agents.journal.changes import ExposureChanged
@@ -57,4 +57,6 @@ def troubles(journal: Journal) -> list[str]:
         found.append(f"source: {trouble}")
     if trouble := journal.about("work_full"):
         found.append(f"work folder: {trouble}")
+    if journal.about(PAUSED):
+        found.append("paused: nothing new is aligned or sent until an admin of the receiver resumes this agent")
     return found

@@ -92,6 +92,15 @@ IdleSeconds = Annotated[
     ),
 ]
 
+RemoteRequests = Annotated[
+    bool,
+    typer.Option(
+        "--remote-requests/--no-remote-requests",
+        help="Let an admin of the receiver pause and resume this agent, and retry exposures.",
+        rich_help_panel=WORKING,
+    ),
+]
+
 
 @takes_alignment_options
 def watch(
@@ -118,6 +127,7 @@ def watch(
     limit: Limit = UNLIMITED,
     background: Background = None,
     exit_when_idle: IdleSeconds = None,
+    remote_requests: RemoteRequests = True,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -129,6 +139,8 @@ def watch(
     from agents.commands import watch_run
     from agents.layouts import LAYOUTS
     from agents.watch_settings import WatchSettings
+    from transfer.client import ReceiverClient
+    from transfer.credentials import read_token
     from transfer.pace.pacer import pacer_of
     from transfer.wire.addresses import check_url
     from transfer.wire.names import check_session_name
@@ -159,9 +171,19 @@ def watch(
         background=tuple(background or ()),
         exit_when_idle_s=exit_when_idle,
     )
-    with connect(to, token_file, ca, clear_text=clear_text) as client:
+    reporting = ReceiverClient(to, read_token(token_file), ca=ca, clear_text=clear_text, timeout_s=5.0)
+    with connect(to, token_file, ca, clear_text=clear_text) as client, reporting:
         aligners = watch_run.local_workers(workers, chosen.settings.device)
         code = watch_run.run_agent(
-            settings, client, aligners, token_file=token_file, ca=ca, clear_text=clear_text, in_use=in_use, as_json=json
+            settings,
+            client,
+            aligners,
+            reporting=reporting,
+            remote_requests=remote_requests,
+            token_file=token_file,
+            ca=ca,
+            clear_text=clear_text,
+            in_use=in_use,
+            as_json=json,
         )
     raise typer.Exit(code)

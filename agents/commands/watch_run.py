@@ -11,12 +11,15 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from uuid import UUID
 
 from rich.console import Console
 
 from agents.commands.progress import JsonLines, ProgressDisplay, summary
+from agents.commands.retry_plan import RetryRefused, do_retry, plan_retry
 from agents.daemon import Agent
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import scan
@@ -103,6 +106,8 @@ def run_agent(
     client: ReceiverClient,
     workers: Sequence[AlignmentWorker],
     *,
+    reporting: ReceiverClient,
+    remote_requests: bool,
     token_file: Path | None,
     ca: Path | None,
     clear_text: bool,
@@ -113,6 +118,10 @@ def run_agent(
 
     Parameters
     ----------
+    reporting
+        The receiver as the status report uses it.
+    remote_requests
+        Whether the agent does what people ask of it through the receiver.
     in_use
         The options that are not left to their defaults: key, value and source. They are printed at the start.
 
@@ -139,7 +148,8 @@ def run_agent(
                 happenings.listen("--json", JsonLines(sys.stdout.fileno()))
             stop = threading.Event()
             with _listening(stop) as received, display.live():
-                Agent(settings, journal, client, workers, stop).run()
+                retry = partial(_retry, journal, settings.work) if remote_requests else None
+                Agent(settings, journal, client, workers, stop, reporting=reporting, retry=retry).run()
             counts, seconds = journal.counts(), time.monotonic() - began_s
             happenings.announce(AgentEnded(counts=counts, seconds=seconds))
             happenings.close()
@@ -150,6 +160,16 @@ def run_agent(
         finally:
             happenings.close()
             journal.close()
+
+
+def _retry(journal: Journal, work: Path, exposure_id: UUID) -> str:
+    """Take up one exposure again, as `cryoferry retry` does; return why not, or an empty text."""
+    try:
+        (planned,) = plan_retry(journal, work, [str(exposure_id)], failed=False, changed={})
+    except RetryRefused as error:
+        return str(error)
+    do_retry(journal, planned)
+    return ""
 
 
 def show_start(settings: WatchSettings, url: str, in_use: Sequence[tuple[str, object, str]], console: Console) -> None:

@@ -28,8 +28,6 @@ from transfer.wire.figures import MOTION_TOTAL
 from transfer.wire.receipt import Receipt
 
 NAME = "journal.sqlite"
-PAUSED = "paused"
-"""The note that says that the agent is paused, and by what; see `Journal.about`."""
 
 
 def _ignore(change: Change) -> None:
@@ -260,6 +258,13 @@ class Journal:
         found = {row["state"]: row["n"] for row in rows}
         return {state: found.get(state, 0) for state in State}
 
+    def newest_set_aside(self) -> ExposureRow | None:
+        """Return the exposure that was held or failed last; None if there is none."""
+        query = "SELECT * FROM exposures WHERE state IN (?, ?) ORDER BY changed_at DESC LIMIT 1"
+        with self._lock:
+            row = self._db.execute(query, (State.HELD, State.FAILED)).fetchone()
+        return None if row is None else exposure_of(row)
+
     def change(self, exposure_id: UUID, to: State, reason: str = "", hint: str = "", **columns: Any) -> ExposureRow:
         """Take an exposure to another state: the only place where a state changes.
 
@@ -389,6 +394,37 @@ class Journal:
         with self._lock:
             rows = self._db.execute(f"SELECT kind, detail FROM events {where} ORDER BY number", values).fetchall()  # noqa: S608  # fixed text
         return [(row["kind"], row["detail"]) for row in rows]
+
+    # ---- what people ask of the agent
+
+    def keep_request(self, request_id: str, kind: str, exposure_id: UUID | None, outcome: str, reason: str) -> None:
+        """Keep what became of a request, so that it is never done a second time."""
+        subject = None if exposure_id is None else str(exposure_id)
+        with self.transaction():
+            self._db.execute(
+                "INSERT INTO requests (request_id, kind, exposure_id, outcome, reason, answered_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (request_id, kind, subject, outcome, reason, time.time()),
+            )
+
+    def repeat_confirmation(self, request_id: str) -> bool:
+        """Return whether a request was answered before; if so, it is confirmed once more."""
+        with self.transaction():
+            update = "UPDATE requests SET confirmed = 0 WHERE request_id = ?"
+            return self._db.execute(update, (request_id,)).rowcount > 0
+
+    def unconfirmed_requests(self, most: int) -> list[tuple[str, str, str]]:
+        """Return (id, outcome, reason) of requests whose confirmation has not arrived, oldest first."""
+        query = "SELECT request_id, outcome, reason FROM requests WHERE confirmed = 0 ORDER BY number LIMIT ?"
+        with self._lock:
+            return [tuple(row) for row in self._db.execute(query, (most,)).fetchall()]
+
+    def confirm_requests(self, request_ids: Iterable[str]) -> None:
+        """Note that the confirmations of these requests have arrived."""
+        with self.transaction():
+            self._db.executemany(
+                "UPDATE requests SET confirmed = 1 WHERE request_id = ?", [(request_id,) for request_id in request_ids]
+            )
 
     # ---- inside
 

@@ -31,3 +31,6 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 UNFINISHED = frozenset({State.FOUND, State.FINISHED, State.ALIGNED, State.SENDING, State.COMMITTED})
 SET_ASIDE = frozenset({State.HELD, State.FAILED})
+
+PAUSED = "paused"
+"""The journal's note (`Journal.about`) that exists while the whole agent is paused, and says by what."""

@@ -1,0 +1,216 @@
+"""Reports how the agent is to the receiver, and acts on what people ask of it in the answer.
+
+No exposure depends on it: a report that fails is left out, and the next one follows 5 s later.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from agents.boundary import contained
+from agents.journal.journal import Journal
+from agents.journal.states import PAUSED, State
+from agents.measurements import Measurements
+from agents.watch_settings import WatchSettings
+from agents.work_folder import free_bytes
+from transfer.client import ReceiverClient
+from transfer.pace.pacer import Pacer
+from transfer.wire.agent_status import (
+    AgentRequest,
+    AgentStatus,
+    Confirmation,
+    DiskSpace,
+    LastError,
+    Limits,
+    Rates,
+    RequestKind,
+    RequestOutcome,
+)
+from transfer.wire.errors import TransferError
+from transfer.wire.versions import our_versions
+
+log = logging.getLogger(__name__)
+
+REPORT_S = 5.0
+_MOST_CONFIRMED = 16
+_LONGEST_TEXT = 300  # characters; a report has at most 16 kB
+_QUEUES = {"align": (State.FINISHED,), "send": (State.ALIGNED, State.SENDING)}
+_TROUBLES = ("source_trouble", "work_full", "receiver_trouble")
+
+
+class Requests:
+    """What people ask of the agent through the receiver; each request is acted on once, also across restarts.
+
+    Parameters
+    ----------
+    retry
+        Takes up one exposure again; returns why not, or an empty text. None: every request is refused.
+    changed
+        Called after a request was done.
+    """
+
+    def __init__(
+        self, journal: Journal, retry: Callable[[UUID], str] | None, changed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._journal, self._retry, self._changed = journal, retry, changed
+
+    def unconfirmed(self) -> list[Confirmation]:
+        """Return what became of requests whose confirmation has not been answered yet, oldest first."""
+        return [
+            Confirmation(id=UUID(request_id), outcome=RequestOutcome(outcome), reason=reason)
+            for request_id, outcome, reason in self._journal.unconfirmed_requests(_MOST_CONFIRMED)
+        ]
+
+    def confirmed(self, confirmations: list[Confirmation]) -> None:
+        """Note that the receiver has these confirmations."""
+        if confirmations:
+            self._journal.confirm_requests([str(confirmation.id) for confirmation in confirmations])
+
+    def act(self, request: AgentRequest) -> None:
+        """Do or refuse a request, and keep the outcome in the same transaction; it is never done a second time."""
+        with self._journal.transaction():
+            if self._journal.repeat_confirmation(str(request.id)):
+                return
+            refused = self._do(request)[:_LONGEST_TEXT]
+            outcome = RequestOutcome.REFUSED if refused else RequestOutcome.DONE
+            self._journal.keep_request(str(request.id), request.kind, request.exposure_id, outcome.value, refused)
+        log.warning("request %s %s: %s", request.kind, request.exposure_id or "", refused or "done")
+        self._changed()
+
+    def _do(self, request: AgentRequest) -> str:
+        """Do a request; return why it is refused, or an empty text."""
+        if self._retry is None:
+            return "the agent was started with --no-remote-requests"
+        match request.kind:
+            case RequestKind.PAUSE:
+                self._journal.note(**{PAUSED: "somebody paused the agent through the receiver"})
+            case RequestKind.RESUME:
+                self._journal.note(**{PAUSED: None})
+            case RequestKind.RETRY if request.exposure_id is not None:
+                return self._retry(request.exposure_id)
+            case RequestKind.RETRY:
+                return "the request names no exposure"
+            case _:
+                return f"this version of the agent does not know the request {request.kind!r}"[:_LONGEST_TEXT]
+        return ""
+
+
+class StatusReport:
+    """Reports every 5 s, in a thread of its own.
+
+    Parameters
+    ----------
+    client
+        Used by this thread alone, with a short timeout.
+    sent_bytes
+        Returns how many bytes of files were sent since the start.
+    every_s
+        Seconds between two reports.
+    """
+
+    def __init__(
+        self,
+        settings: WatchSettings,
+        journal: Journal,
+        client: ReceiverClient,
+        measurements: Measurements,
+        requests: Requests,
+        *,
+        sent_bytes: Callable[[], int],
+        every_s: float = REPORT_S,
+    ) -> None:
+        self._settings, self._journal, self._client = settings, journal, client
+        self._measurements, self._requests = measurements, requests
+        self._sent_bytes, self._every_s = sent_bytes, every_s
+        self._agent = agent_id(journal)
+        self._started_at = datetime.now(UTC)
+        self._stop = threading.Event()
+        self._has_failed = False
+        self._thread = threading.Thread(target=self._report_until_stopped, name="status report", daemon=True)
+
+    def start(self) -> None:
+        """Begin to report."""
+        self._thread.start()
+
+    def stop(self, *, give_up_s: float = 10.0) -> None:
+        """Stop reporting; a report that is on its way ends first."""
+        self._stop.set()
+        self._thread.join(give_up_s)
+
+    def report_once(self) -> None:
+        """Send one report and act on its answer.
+
+        Raises
+        ------
+        TransferError
+        """
+        confirmations = self._requests.unconfirmed()
+        answer = self._client.report_status(self._settings.session, self._agent, self.status(confirmations))
+        self._requests.confirmed(confirmations)
+        for request in answer.requests:
+            self._requests.act(request)
+
+    def status(self, confirmations: list[Confirmation]) -> AgentStatus:
+        """Return how the agent is now."""
+        settings, journal = self._settings, self._journal
+        self._measurements.note_sent(self._sent_bytes())
+        counts = journal.counts()
+        troubles = tuple(text[:_LONGEST_TEXT] for key in _TROUBLES if (text := journal.about(key)))
+        return AgentStatus(
+            host=platform.node()[:255],
+            version=our_versions().software[:64],
+            started_at=self._started_at,
+            counts={state.value: count for state, count in counts.items()},
+            queues={name: sum(counts[state] for state in states) for name, states in _QUEUES.items()},
+            stage_seconds=self._measurements.stage_seconds(),
+            rates=Rates(
+                movies_per_hour=self._measurements.movies_per_hour(),
+                upload_bytes_per_s=self._measurements.upload_bytes_per_s(),
+            ),
+            disk=DiskSpace(work_free_bytes=free_bytes(settings.work), work_reserve_bytes=settings.work_reserve_bytes),
+            limits=Limits(upload_bytes_per_s=_limit_now(settings.pacer), connections=settings.connections),
+            last_error=self._last_error(),
+            troubles=troubles,
+            paused=journal.about(PAUSED) is not None,
+            confirmed=tuple(confirmations),
+        )
+
+    def _last_error(self) -> LastError | None:
+        newest = self._journal.newest_set_aside()
+        if newest is None:
+            return None
+        text = f"{newest.movie}: {newest.reason}"[:_LONGEST_TEXT]
+        return LastError(at=datetime.fromtimestamp(newest.changed_at, UTC), text=text)
+
+    def _report_until_stopped(self) -> None:
+        while not self._stop.is_set():
+            began_s = time.monotonic()
+            contained(self.report_once, self._note_failure)
+            self._stop.wait(max(0.1, self._every_s - (time.monotonic() - began_s)))
+
+    def _note_failure(self, error: Exception) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            expected = isinstance(error, TransferError)
+            log.debug("the status report failed (%s); the work goes on", error, exc_info=not expected)
+
+
+def _limit_now(pacer: Pacer | None) -> float | None:
+    """Return the limit of the upload at this time of day, in bytes per second; None without a limit."""
+    return None if pacer is None else pacer.timetable.rate_at(datetime.now().astimezone().time())
+
+
+def agent_id(journal: Journal) -> UUID:
+    """Return the agent's id, which belongs to its work folder; it is made once and kept."""
+    with journal.transaction():
+        kept = journal.about("agent_id")
+        if kept is None:
+            kept = str(uuid4())
+            journal.note(agent_id=kept)
+    return UUID(kept)
