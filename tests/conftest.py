@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import free_port
+from tests.running import COMMAND, free_port
 from tests.waiting import wait_until
 
 START_TIMEOUT_S = 60
@@ -109,7 +108,7 @@ class ProcessReceiver:
         return make_token(self.data, scope, session, self.database)
 
     def start(self) -> None:
-        serve = [sys.executable, "-m", "cryoferry", "serve", "--json", "--data", str(self.data), "--reserve-bytes", "0"]
+        serve = [*COMMAND, "serve", "--json", "--data", str(self.data), "--reserve-bytes", "0"]
         if self.database:
             serve += ["--database", self.database]
         with self.log.open("a") as log:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "cryoferry")
 TIMEOUT_S = 280.0
@@ -42,6 +44,21 @@ def cryoferry(*arguments: object, cwd: Path | None = None, **environment: str) -
         timeout=TIMEOUT_S,
         check=False,
     )
+
+
+def cryoferry_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, which is quicker than a new one; it must end by SystemExit, not an error."""
+    from cryoferry import main
+
+    monkeypatch.setattr(sys, "argv", ["cryoferry", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capsys.readouterr()
+    code = ended.value.code or 0
+    assert isinstance(code, int), code
+    return subprocess.CompletedProcess(sys.argv, code, printed.out, printed.err)
 
 
 def free_port() -> int:

@@ -14,22 +14,13 @@ import pytest
 
 from configuration import Configuration, Invocation
 from cryoferry import COMMANDS, _all_commands
+from tests import running
 
 ROOT = Path(__file__).parents[1]
 
 
 def cryoferry(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("CRYOFERRY_")}
-    return subprocess.run(
-        [sys.executable, "-m", "cryoferry", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**clean, "COLUMNS": "120", "NO_COLOR": "1", "HOME": str(cwd), **environment},
-        stdin=subprocess.DEVNULL,
-        timeout=120,
-        check=False,
-    )
+    return running.cryoferry(*arguments, cwd=cwd, **{"HOME": str(cwd), **environment})
 
 
 def test_help_shows_every_command_and_the_exit_codes(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.running import COMMAND
 from tests.waiting import wait_until
 
 ACQUISITION = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83")
@@ -30,19 +30,6 @@ def listing(source: Path) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def cryoferry(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "cryoferry", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1", **environment},
-        stdin=subprocess.DEVNULL,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-
-
 class AgentProcess:
     """`cryoferry watch --json` as a process; its lines are read by a thread."""
 
@@ -53,7 +40,7 @@ class AgentProcess:
         watch = ("watch", str(source), "--work", str(work), "--to", url, "--session", "s", "--json")
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cryoferry", *watch, *QUICK, *ACQUISITION, *options],
+                [*COMMAND, *watch, *QUICK, *ACQUISITION, *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from tests.documentation.place import Place
 from tests.documentation.promises import promise_of
+from tests.running import cryoferry
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,7 +57,5 @@ def test_the_example_configuration_is_accepted(tmp_path: Path) -> None:
     (example,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert tomllib.loads(example)
     (tmp_path / "cryoferry.toml").write_text(example, "utf-8")
-    shown = subprocess.run(
-        [sys.executable, "-m", "cryoferry", "config", "show"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    shown = cryoferry("config", "show", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr

@@ -6,13 +6,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from chaos_proxy import ChaosProxy
 from scripted_server import scripted
 
+from tests.running import COMMAND
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.download.fetcher import Fetcher
@@ -157,7 +157,7 @@ def test_a_link_that_is_lost_for_good_leaves_nothing_visible(receiver, committed
 @pytest.mark.parametrize("content", [3 * (CONTENT + OTHER)], ids=["six chunks and a bit"])
 def test_a_killed_fetch_goes_on_where_it_was(receiver, committed, content, tmp_path) -> None:
     with ChaosProxy(receiver.port, damages="down", bytes_per_s=20e6) as proxy:
-        fetch = [sys.executable, "-m", "cryoferry", "fetch", "grid1", "--from", f"http://127.0.0.1:{proxy.port}"]
+        fetch = [*COMMAND, "fetch", "grid1", "--from", f"http://127.0.0.1:{proxy.port}"]
         command = [*fetch, "--out", str(tmp_path / "out"), "--connections", "1"]
         environment = {**os.environ, "CRYOFERRY_TOKEN": receiver.token()}
         with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as killed:

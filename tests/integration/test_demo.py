@@ -5,27 +5,20 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from tests.running import COMMAND, cryoferry
+
 ROOT = Path(__file__).parents[2]
 SCIPION = Path(os.environ.get("CRYOFERRY_TEST_SCIPION", ROOT / ".scipion"))
 
 
 def run_demo(folder: Path, *flags: str) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, "-m", "cryoferry", "demo", "--out", str(folder), "--json", *flags],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        cwd=folder.parent,
-        timeout=280,
-        check=False,
-    )
+    done = cryoferry("demo", "--out", folder, "--json", *flags, cwd=folder.parent)
     assert done.returncode == 0, done.stderr[-4000:]
     final: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return final
@@ -95,7 +88,7 @@ def test_a_folder_of_ones_own_is_never_replaced(tmp_path: Path) -> None:
     mine.mkdir()
     (mine / "thesis.tex").write_text("years of work", "utf-8")
     refused = subprocess.run(
-        [sys.executable, "-m", "cryoferry", "demo", "--out", str(mine), "--no-scipion"],
+        [*COMMAND, "demo", "--out", str(mine), "--no-scipion"],
         capture_output=True,
         text=True,
         check=False,

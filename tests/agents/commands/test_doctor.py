@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.agents.agent_process import cryoferry
+from tests.running import cryoferry
 
 
 def findings(*arguments: str, **environment: str) -> tuple[int, dict[str, dict[str, str]]]:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import cryoferry as front_door
-from tests.agents.agent_process import ACQUISITION, QUICK, StartAgent, cryoferry, lay, listing
+from tests.agents.agent_process import ACQUISITION, QUICK, StartAgent, lay, listing
+from tests.running import cryoferry
 from transfer.client import ReceiverClient
 from transfer.file_digest import file_digest
 from transfer.upload.sender import Sender

@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from tests.agents.agent_process import ACQUISITION, QUICK, StartAgent, cryoferry, lay
+from tests.agents.agent_process import ACQUISITION, QUICK, StartAgent, lay
+from tests.running import COMMAND, cryoferry
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 
@@ -30,7 +30,7 @@ def test_a_reader_that_stops_reading_holds_up_neither_the_work_nor_the_end(
     with (
         log_file.open("w") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "cryoferry", *watch, "--json", *QUICK, *ACQUISITION],
+            [*COMMAND, *watch, "--json", *QUICK, *ACQUISITION],
             stdout=subprocess.PIPE,
             stderr=log,
             stdin=subprocess.DEVNULL,

@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -16,13 +15,8 @@ from api.app import prepared
 from api.errors import BadOption, DataFolderInUse, DataFolderUnusable, PortTaken, UnsafeAddress
 from api.server import Address, listen
 from api.settings import ReceiverSettings
+from tests.running import COMMAND, cryoferry
 from transfer.disk import file_lock
-
-
-def cryoferry(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cryoferry", *arguments], capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +94,7 @@ def test_a_refusal_says_why(tmp_path: Path) -> None:
 
 
 def test_port_0_prints_the_real_port_and_a_signal_ends_it_in_order(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cryoferry", "serve", "--data", str(tmp_path / "data"), "--port", "0"]
+    command = [*COMMAND, "serve", "--data", str(tmp_path / "data"), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -157,7 +151,7 @@ def test_tls(receiver_process, wire_to, tmp_path: Path) -> None:
     key.write_bytes(certificate.private_key_pem.bytes())
     cert.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
     data = str(tmp_path / "data")
-    command = [sys.executable, "-m", "cryoferry", "serve", "--data", data, "--port", "0", "--json"]
+    command = [*COMMAND, "serve", "--data", data, "--port", "0", "--json"]
     command += ["--tls-cert", str(cert), "--tls-key", str(key)]
     context = ssl.create_default_context()
     authority.configure_trust(context)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,19 +16,13 @@ from benchmarks.alignment.runs import AlignRun
 from benchmarks.alignment.scaling import LENGTHS, SIZES, scaling
 from benchmarks.alignment.summary import summarise
 from benchmarks.errors import NothingToMeasure
+from tests.running import cryoferry, cryoferry_here
 
 ROOT = Path(__file__).parents[3]
 
 
 def bench(*arguments, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "cryoferry", "bench", "align", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "NO_COLOR": "1", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return cryoferry("bench", "align", *arguments, cwd=cwd, **{"COLUMNS": "100", **environment})
 
 
 def path_without_relion(folder):
@@ -67,14 +60,10 @@ def test_a_tiny_preset_without_relion(tmp_path):
 @pytest.mark.relion
 @pytest.mark.skipif(shutil.which("relion_run_motioncorr") is None, reason="RELION is missing: apt-get install relion")
 def test_own_movies_against_relion(tmp_path):
-    made = subprocess.run(
-        [
-            *(sys.executable, "-m", "cryoferry", "simulate", "--out", "movies", "--size", "256x320", "--frames", "6"),
-            *("--dose-per-frame", "4", "--motion", "4", "--seed", "3"),
-        ],
+    made = cryoferry(
+        *("simulate", "--out", "movies", "--size", "256x320", "--frames", "6"),
+        *("--dose-per-frame", "4", "--motion", "4", "--seed", "3"),
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
     )
     assert made.returncode == 0
     done = bench(
@@ -109,11 +98,12 @@ def test_own_movies_against_relion(tmp_path):
     ],
     ids=str,
 )
-def test_what_cannot_be_measured_is_refused(tmp_path, arguments, named):
-    done = bench(*arguments, cwd=tmp_path, PATH=path_without_relion(tmp_path))
+def test_what_cannot_be_measured_is_refused(tmp_path, monkeypatch, capsys, arguments, named):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", path_without_relion(tmp_path))
+    done = cryoferry_here(monkeypatch, capsys, "bench", "align", *arguments)
     assert done.returncode == 2, done.stderr
     assert named in done.stderr
-    assert "Traceback" not in done.stderr
     assert not (tmp_path / "cryoferry-bench").exists()
 
 

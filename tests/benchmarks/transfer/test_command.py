@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -22,19 +21,13 @@ from benchmarks.transfer.paths.copy_path import Copy
 from benchmarks.transfer.paths.ends import End
 from benchmarks.transfer.paths.payload import TINY, make_payload
 from benchmarks.transfer.paths.runs import TransferRuns
+from tests.running import cryoferry
 
 ROOT = Path(__file__).parents[3]
 
 
 def bench(*arguments, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "cryoferry", "bench", "transfer", *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return cryoferry("bench", "transfer", *arguments, cwd=cwd, **{"COLUMNS": "100", **environment})
 
 
 def bare_path(folder, *programs):

@@ -18,6 +18,7 @@ import pytest
 
 from api.database.engine import Database
 from api.errors import BadOption
+from tests.running import COMMAND
 from tests.waiting import wait_until
 
 
@@ -112,7 +113,7 @@ def test_a_server_that_restarts_is_waited_for(make_receiver, wire_to, postgresql
 
 
 def test_a_database_that_cannot_be_reached_is_told_without_its_password(tmp_path: Path) -> None:
-    serve = [sys.executable, "-m", "cryoferry", "serve", "--data", tmp_path, "--port", "0", "--database"]
+    serve = [*COMMAND, "serve", "--data", tmp_path, "--port", "0", "--database"]
     url = "postgresql://cryoferry:s3cret-word@127.0.0.1:9/x"
     told = subprocess.run([*serve, url], capture_output=True, text=True, check=False)
     assert told.returncode == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.running import COMMAND
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.file_digest import file_digest
@@ -272,7 +272,7 @@ def test_a_slow_upload_of_another_size_is_left_alone(receiver, wire_to, client, 
 def test_a_sender_killed_before_its_file_changed_size_blocks_nothing(receiver, sender, make, tmp_path):
     file = make("name.mrc", 0)
     os.truncate(file.source, 4 << 30)  # more than is sent before the kill
-    command = [sys.executable, "-m", "cryoferry", "send", file.source, "--to", receiver.url, "--session", "grid1"]
+    command = [*COMMAND, "send", file.source, "--to", receiver.url, "--session", "grid1"]
     environment = {**os.environ, "CRYOFERRY_TOKEN": receiver.token()}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as killed:
         wait_until(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.agents.agent_process import cryoferry
+from tests.running import cryoferry
 from transfer.client import ReceiverClient
 from transfer.wire.errors import VersionMismatch
 from transfer.wire.protocol import SERVICE

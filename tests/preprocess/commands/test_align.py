@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,10 +14,10 @@ import starfile
 import tifffile
 from cuda_on_host import cuda_on_host
 
-import cryoferry
 from preprocess.commands import align_run as aligning
 from preprocess.pipeline.overlapping import process_movies
 from preprocess.simulation import SimulationSettings, simulate_movie
+from tests.running import cryoferry, cryoferry_here
 
 KNOWN = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83", "--device", "cpu", "--threads", "1")
 
@@ -49,19 +48,15 @@ def align(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     monkeypatch.chdir(tmp_path)
 
     def run(*args: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["cryoferry", "align", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            cryoferry.main()
-        captured = capsys.readouterr()
-        return Answer(int(left.value.code or 0), captured.out, captured.err)
+        done = cryoferry_here(monkeypatch, capsys, "align", *args)
+        return Answer(done.returncode, done.stdout, done.stderr)
 
     return run
 
 
 def test_a_movie_needs_no_configuration(movies: Path, tmp_path: Path) -> None:
     """In a process of its own, as a user would run it."""
-    command = [sys.executable, "-m", "cryoferry", "align", movies / "a.tiff", "--out", tmp_path / "out", *KNOWN]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = cryoferry("align", movies / "a.tiff", "--out", tmp_path / "out", *KNOWN, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     heading, row = done.stdout.splitlines()
     assert heading.split()[0] == "movie"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -12,12 +10,7 @@ from preprocess.correction.gain import load_gain
 from preprocess.exposure.acquisition import resolve_acquisition
 from preprocess.movies import open_movie
 from preprocess.settings import GainSettings
-
-
-def cryoferry(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "cryoferry", *arguments], cwd=cwd, capture_output=True, text=True, check=False
-    )
+from tests.running import cryoferry
 
 
 @pytest.mark.parametrize("movie_format", ["tiff", "mrc", "eer"])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from types import SimpleNamespace
 
 import pytest
 
-import cryoferry as front_door
+from tests.running import cryoferry_here
 from transfer.wire.chunks import CHUNK_BYTES
 
 LARGE = 2 * CHUNK_BYTES + 1
@@ -22,18 +21,15 @@ def token(receiver):
 
 @pytest.fixture
 def cryoferry(tmp_path, token, monkeypatch, capsys):
-    """Run the front door in this process; return exit code, text on stdout and stderr, and JSON objects."""
+    """Run a command in this process; return its exit code, text on stdout and stderr, and JSON objects."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, token=token):
-        monkeypatch.setattr(sys, "argv", ["cryoferry", *map(str, arguments)])
         monkeypatch.setenv("CRYOFERRY_TOKEN", token or "")
-        with pytest.raises(SystemExit) as ended:
-            front_door.main()
-        told = capsys.readouterr()
-        assert not token or token not in told.out + told.err
-        objects = [json.loads(line) for line in told.out.splitlines()] if "--json" in arguments else None
-        return SimpleNamespace(returncode=ended.value.code or 0, stdout=told.out, stderr=told.err, objects=objects)
+        done = cryoferry_here(monkeypatch, capsys, *arguments)
+        assert not token or token not in done.stdout + done.stderr
+        objects = [json.loads(line) for line in done.stdout.splitlines()] if "--json" in arguments else None
+        return SimpleNamespace(returncode=done.returncode, stdout=done.stdout, stderr=done.stderr, objects=objects)
 
     return run
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from types import SimpleNamespace
 
 import pytest
 from chaos_proxy import ChaosProxy
 
-import cryoferry as front_door
+from tests.running import cryoferry_here
 from transfer.client import ReceiverClient
 from transfer.download.fetcher import Fetcher
 from transfer.wire.chunks import CHUNK_BYTES
@@ -28,12 +27,9 @@ def cryoferry(receiver, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CRYOFERRY_TOKEN", receiver.token("agent", "grid1"))
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cryoferry", *map(str, arguments), "--json"])
-        with pytest.raises(SystemExit) as ended:
-            front_door.main()
-        told = capsys.readouterr()
-        objects = [json.loads(line) for line in told.out.splitlines()]
-        return SimpleNamespace(code=ended.value.code or 0, objects=objects, stderr=told.err)
+        done = cryoferry_here(monkeypatch, capsys, *arguments, "--json")
+        objects = [json.loads(line) for line in done.stdout.splitlines()]
+        return SimpleNamespace(code=done.returncode, objects=objects, stderr=done.stderr)
 
     return run
 

@@ -6,11 +6,11 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 
 import pytest
 from chaos_proxy import ChaosProxy
 
+from tests.running import COMMAND
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.connections.tcp import congestion_control
@@ -143,7 +143,7 @@ def test_an_interrupted_send_says_so_and_continues_the_next_time(receiver, token
     with ChaosProxy(receiver.port, bytes_per_s=20e6) as proxy:
         how = ["--session", "grid1", "--connections", "1"]
         slowly = ["--to", f"http://127.0.0.1:{proxy.port}", *how]
-        command = [sys.executable, "-m", "cryoferry", "send", "big.mrc", *slowly]
+        command = [*COMMAND, "send", "big.mrc", *slowly]
         environment = {**os.environ, "CRYOFERRY_TOKEN": token}
         with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as first:
             wait_until(
