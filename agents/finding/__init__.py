@@ -1,1 +1,1 @@
-"""Finds movies in the source, and tells when each is finished."""
+"""Finds movies in the source and decides when each is finished."""

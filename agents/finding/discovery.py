@@ -1,4 +1,4 @@
-"""What the scan finds becomes the journal's: new movies, finished ones, broken, overwritten and deleted ones."""
+"""Enters in the journal what a scan finds: movies that are new, finished, broken, overwritten or deleted."""
 
 from __future__ import annotations
 
@@ -135,13 +135,16 @@ class Discovery:
         return steps
 
     def _report(self, found: Scan) -> None:
-        """Tell of what cannot be read, once for each change."""
+        """Log what cannot be read, once for each change."""
         if found.missing_root != self.source_missing:
             self.source_missing = found.missing_root
             if found.missing_root:
-                log.warning("source: %s; waiting for it, nothing counts as deleted", found.missing_root)
+                log.warning(
+                    "source: %s; the agent waits for it, and no movie counts as deleted",
+                    found.missing_root,
+                )
             else:
-                log.info("source: %s can be read again", self._source)
+                log.info("the source %s can be read again", self._source)
             self._journal.note(source_trouble=found.missing_root or None)
         if not found.missing_root and found.unreadable != self._unreadable:
             for path, why in found.unreadable.items() - self._unreadable.items():

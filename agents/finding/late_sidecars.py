@@ -1,4 +1,4 @@
-"""Sidecars that come after their movie: an exposure that was held back for want of one gets another chance."""
+"""Notices sidecars that arrive after their movie, so that an exposure that was held for lack of one is tried again."""
 
 from __future__ import annotations
 

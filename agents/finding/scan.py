@@ -1,4 +1,4 @@
-"""Finds movies: a periodic walk is the truth, file events only wake it early. Never writes to the source."""
+"""Finds movies. A periodic scan decides; file events only start it earlier. Nothing is written to the source."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _is_utf8(name: str) -> bool:
 
 
 class Hints:
-    """File events of the source, which call `wake`; where the system gives none, nothing is lost but a little time."""
+    """Calls `wake` for each file event in the source. Without events the periodic scan finds everything later."""
 
     def __init__(self, source: Path, wake: Callable[[], None]) -> None:
         class Waker(FileSystemEventHandler):

@@ -1,25 +1,30 @@
-"""Is a movie finished? Unchanged for the settle time on this machine's own monotonic clock, and whole inside.
+"""Decides whether a movie is finished: unchanged for the settle time, by this machine's monotonic clock, and complete.
 
-An mtime is compared with an earlier mtime of the same file, never with now: microscopes' clocks run ahead.
+A time stamp is compared with an earlier one of the same file and never with the present time, because the clocks of
+microscopes are often wrong.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from agents.boundary import contained
 from agents.journal.file_identity import FileIdentity
+
+log = logging.getLogger(__name__)
 
 
 class MovieStatus(Enum):
-    """What settling says of a movie."""
+    """Whether a movie is finished."""
 
     WAITING = "waiting"
     FINISHED = "finished"
-    BROKEN = "broken"  # unchanged for the give-up time, and not whole
+    BROKEN = "broken"  # unchanged for the give-up time, and not complete
 
 
 @dataclass(slots=True)
@@ -31,14 +36,14 @@ class _Seen:
 
 
 class Settling:
-    """Watches movies until they are finished.
+    """Remembers how each movie looked, and says when it is finished.
 
     Parameters
     ----------
     settle_s, give_up_s
-        How long a movie must be unchanged to be finished, and to be given up when it is not whole, in seconds.
+        How long a movie must be unchanged to be finished, and to have failed when it is not complete, in seconds.
     missing_structure
-        Says what is missing of a movie's structure; None when it is whole.
+        Returns what is missing in a movie's structure; None when it is complete.
     clock
         Monotonic seconds.
     """
@@ -56,7 +61,7 @@ class Settling:
         self._seen: dict[str, _Seen] = {}
 
     def observe(self, movie: str, path: Path, identity: FileIdentity) -> tuple[MovieStatus, str]:
-        """Take in how a movie looks now; return the verdict, and what is missing as long as something is."""
+        """Note how a movie looks now; return its status, and what is missing while something is."""
         now = self._clock()
         seen = self._seen.get(movie)
         if seen is None or seen.identity != identity:
@@ -73,10 +78,7 @@ class Settling:
         return (MovieStatus.BROKEN if unchanged_s >= self._give_up_s else MovieStatus.WAITING), seen.missing
 
     def _look_inside(self, path: Path) -> str:
-        try:
-            return self._missing_structure(path) or ""
-        except OSError as error:
-            return f"it cannot be read: {error.strerror or error}"
+        return contained(lambda: self._missing_structure(path) or "", _unreadable)
 
     def forget(self, movie: str) -> None:
         """Stop watching a movie."""
@@ -87,3 +89,11 @@ class Settling:
         now = self._clock()
         times = [max(seen.since_s, seen.looked_inside_s) + self._settle_s - now for seen in self._seen.values()]
         return max(0.0, min(times)) if times else None
+
+
+def _unreadable(error: Exception) -> str:
+    """Return what is wrong with a movie whose structure could not be read; a defect concerns this movie alone."""
+    if isinstance(error, OSError):
+        return f"it cannot be read: {error.strerror or error}"
+    log.warning("the structure of a movie could not be read", exc_info=error)
+    return f"its structure cannot be read: {type(error).__name__}: {error}"

@@ -1,1 +1,1 @@
-"""What became of every exposure, durable; the one place where its state changes."""
+"""Keeps durably what became of every exposure; the one place where a state changes."""

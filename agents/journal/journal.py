@@ -1,7 +1,7 @@
 """The agent's journal: what became of every exposure, durable in `WORK/journal.sqlite`.
 
-The one truth of a restart. Rollback journal in TRUNCATE mode with synchronous FULL: a row that was committed survives
-a power cut. Other processes (`status`, `retry`) read and write it while the agent runs.
+A restart continues from it alone. SQLite's rollback journal is in TRUNCATE mode with synchronous FULL, so that a
+committed row survives a power cut. Other processes (`status`, `retry`) read and write it while the agent runs.
 """
 
 from __future__ import annotations
@@ -369,7 +369,7 @@ class Journal:
         return [output_of(row) for row in rows]
 
     def keep_receipt(self, exposure_id: UUID, revision: int, role: str, receipt: Receipt) -> None:
-        """Keep the receiver's word on one output."""
+        """Keep the receiver's receipt for one output."""
         with self.transaction():
             self._db.execute(
                 "UPDATE outputs SET receipt = ? WHERE exposure_id = ? AND revision = ? AND role = ?",

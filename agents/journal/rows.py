@@ -46,7 +46,7 @@ class Standing(NamedTuple):
     mtime_ns: int | None
 
     def is_overwritten(self, now: FileIdentity) -> bool:
-        """Return whether the movie is another one than when it was last settled or set aside."""
+        """Return whether the movie changed since it was last finished, held or failed."""
         return (self.size_bytes, self.mtime_ns) != now[:2]
 
 
@@ -83,14 +83,14 @@ def identity_columns(identity: FileIdentity) -> dict[str, Any]:
 
 
 def identity_of(row: sqlite3.Row) -> FileIdentity | None:
-    """Return the identity that a row tells of; None if it tells of none."""
+    """Return the identity in a row; None if it has none."""
     if row["size_bytes"] is None:
         return None
     return FileIdentity(row["size_bytes"], row["mtime_ns"], row["device"], row["inode"])
 
 
 def exposure_of(row: sqlite3.Row) -> ExposureRow:
-    """Return the exposure that a row tells of."""
+    """Return the exposure in a row."""
     return ExposureRow(
         exposure_id=UUID(row["exposure_id"]),
         movie=row["movie"],
@@ -113,7 +113,7 @@ def exposure_of(row: sqlite3.Row) -> ExposureRow:
 
 
 def output_of(row: sqlite3.Row) -> Output:
-    """Return the output that a row tells of."""
+    """Return the output in a row."""
     return Output(
         role=row["role"],
         local_path=row["local_path"],

@@ -1,1 +1,1 @@
-"""From sealed outputs to a published exposure, whatever the link does."""
+"""Sends outputs, publishes exposures and reports the agent's status, however good the link is."""

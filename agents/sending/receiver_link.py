@@ -1,4 +1,4 @@
-"""The receiver as the agent sees it: reached or not since when, waited for without end, loud when it refuses."""
+"""Repeats requests to the receiver until they succeed, and notes since when it cannot be reached or refuses."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class ReceiverLink:
         if new_kind:
             log.log(
                 logging.ERROR if isinstance(error, REFUSALS) else logging.WARNING,
-                "receiver: %s (alignment goes on; sending continues by itself). %s", text, error.hint,
+                "receiver: %s (alignment goes on; uploads continue when it answers again). %s", text, error.hint,
             )  # fmt: skip
             self._journal.note(receiver_trouble=text, receiver_trouble_since=str(since))
 

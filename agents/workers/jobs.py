@@ -25,7 +25,7 @@ def to_json(chosen: ChosenAlignment) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> ChosenAlignment:
-    """Return the choices that JSON values tell."""
+    """Return the choices that JSON values describe."""
     return _CHOSEN.validate_python(dict(values))
 
 
@@ -36,7 +36,7 @@ def processed_to_json(processed: ProcessedMovie) -> dict[str, Any]:
 
 
 def processed_from_json(values: Mapping[str, Any]) -> ProcessedMovie:
-    """Return the result that JSON values tell."""
+    """Return the result that JSON values describe."""
     return _PROCESSED.validate_python(dict(values))
 
 
@@ -55,7 +55,7 @@ def with_changes(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[
 
 
 def same_result(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two JSON choices make the same outputs: where they are computed decides nothing."""
+    """Return whether two JSON choices make the same outputs; the device and the number of threads do not matter."""
     return _without_device(one) == _without_device(other)
 
 

@@ -122,3 +122,19 @@ def test_the_next_look_is_when_a_movie_can_be_finished(tmp_path: Path, clock: Cl
     look(settling, movie)
     clock.now_s += 10
     assert settling.next_look_s() == pytest.approx(SETTLE_S - 10)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ZeroDivisionError("defect")])
+def test_an_error_in_one_movie_concerns_that_movie_alone(tmp_path: Path, clock: Clock, error: Exception) -> None:
+    def raise_for_one(path: Path) -> str | None:
+        if path.name == "bad.mrc":
+            raise error
+        return None
+
+    settling = Settling(settle_s=SETTLE_S, give_up_s=GIVE_UP_S, missing_structure=raise_for_one, clock=clock)
+    movies = [tmp_path / "bad.mrc", tmp_path / "good.mrc"]
+    for path in movies:
+        write_movie(path)
+        look(settling, path)
+    clock.now_s += GIVE_UP_S
+    assert [look(settling, path) for path in movies] == [MovieStatus.BROKEN, MovieStatus.FINISHED]
