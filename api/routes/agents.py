@@ -46,7 +46,7 @@ _OPEN = agent_requests.c.outcome.is_(None)
     responses=problems(ScopeRejected, NotFound, BadName, TooLarge, LimitReached),
 )
 def report_status(session: SessionName, agent: UUID, status: AgentStatus, request: Request) -> AgentRequests:
-    """Report how an agent is. The answer holds what is asked of it, until it confirms that in a report."""
+    """Report the state of an agent. The answer holds the requests that the agent has not confirmed yet."""
     with receiver_of(request).database.write() as connection:
         key = _keep(connection, session_id_of(connection, session), agent, status)
         for confirmation in status.confirmed:
@@ -161,7 +161,7 @@ def list_agents(session: SessionName, request: Request) -> AgentList:
     protocol.AGENT, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, BadName)
 )
 def get_agent(session: SessionName, agent: UUID, request: Request) -> KnownAgent:
-    """Look at an agent's last report."""
+    """Show the last report of an agent."""
     with receiver_of(request).database.read() as connection:
         found = _agents(connection, session_id_of(connection, session), agents.c.agent == agent)
     if not found:
