@@ -1,19 +1,19 @@
-"""Everything that can be wrong with a movie, as one tree.
+"""All errors of `preprocess`, as one tree.
 
 * PreprocessError
   + UnreadableMovie         truncated, empty, corrupt
-  + UnsupportedFormat       a format or mode that is not read
+  + UnsupportedFormat       a file format or number type that is not supported
   + GainMismatch            a gain reference that does not fit the movie
   + DefectMismatch          a list or map of defects that does not fit the movie
-  + AcquisitionUnknown      something must be known and nobody says it
-  + AcquisitionConflict     two sources contradict each other and no flag decides
-  + ImpossibleSettings      settings that this movie cannot be aligned by
+  + AcquisitionUnknown      a needed value is given nowhere
+  + AcquisitionConflict     two sources give different values and no option decides
+  + ImpossibleSettings      settings that do not work with this movie
   + OutputRefused           an output exists, or two movies would write one output
-  + DeviceError             the device is missing or of no use
+  + DeviceError             the device is missing or cannot be used
     - DeviceOutOfMemory
-    - DeviceLacksFeature    the device's code cannot do what this movie needs
+    - DeviceLacksFeature    the GPU code does not support what this movie needs
 
-A class's docstring is the sentence that the user reads; `exit_code` and `hint` are its command's.
+The user reads a class's docstring if the error has no text of its own, then its `hint`. `exit_code` is the command's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PreprocessError(Exception):
     """The movie could not be processed."""
 
     exit_code: ClassVar[int] = 1
-    hint: str = "Look at the movie with another program; then try again."
+    hint: str = "Check the movie with another program, then try again."
 
     def __init__(self, detail: str = "", *, hint: str | None = None) -> None:
         super().__init__(detail or (type(self).__doc__ or "").strip().splitlines()[0])
@@ -37,56 +37,56 @@ class UnreadableMovie(PreprocessError):
     """The movie is truncated, empty or corrupt."""
 
     exit_code = 4
-    hint = "Copy it from the microscope again; if it is damaged there, leave it out."
+    hint = "Copy the movie from the microscope again. If it is damaged there too, leave it out."
 
 
 class UnsupportedFormat(PreprocessError):
-    """This format is not read."""
+    """This file format is not supported."""
 
     exit_code = 4
-    hint = "Movies are MRC, MRCS, TIFF or EER."
+    hint = "Give a movie in MRC, MRCS, TIFF or EER format."
 
 
 class GainMismatch(PreprocessError):
     """The gain reference does not fit the movie."""
 
     exit_code = 2
-    hint = "Give the session's own gain reference, and check --gain-rotate and --gain-flip."
+    hint = "Give the gain reference of this session, and check --gain-rotate and --gain-flip."
 
 
 class DefectMismatch(PreprocessError):
-    """The defects do not fit the movie."""
+    """The list or map of defects does not fit the movie."""
 
     exit_code = 2
-    hint = "Give the defects of this camera, at the movie's own sampling."
+    hint = "Give the defects of this camera, with the same number of pixels as the movie."
 
 
 class AcquisitionUnknown(PreprocessError):
-    """Something that must be known about the exposure is said nowhere."""
+    """A value that the alignment needs is not known."""
 
     exit_code = 2
-    hint = "Give it as a flag or in the configuration file."
+    hint = "Give the value as an option or in the configuration file."
 
 
 class AcquisitionConflict(PreprocessError):
-    """Two sources contradict each other about the exposure."""
+    """Two sources give different values for the same exposure."""
 
     exit_code = 2
-    hint = "Decide with a flag or in the configuration file."
+    hint = "Give the right value as an option or in the configuration file."
 
 
 class ImpossibleSettings(PreprocessError):
     """The settings do not fit the movie."""
 
     exit_code = 2
-    hint = "See `cryoferry align --help`."
+    hint = "Change the settings; `cryoferry align --help` explains them."
 
 
 class OutputRefused(PreprocessError):
     """The output cannot be written there."""
 
     exit_code = 2
-    hint = "Give another --out."
+    hint = "Give another folder with --out."
 
 
 class DeviceError(PreprocessError):
@@ -97,13 +97,13 @@ class DeviceError(PreprocessError):
 
 
 class DeviceOutOfMemory(DeviceError):
-    """The device has not enough memory for this movie."""
+    """The device does not have enough memory for this movie."""
 
     exit_code = 5
-    hint = "Use --device cpu, or fewer workers for each device."
+    hint = "Use --device cpu, or fewer workers on each device."
 
 
 class DeviceLacksFeature(DeviceError):
-    """This movie needs something that the device's code cannot do."""
+    """The GPU code does not support something that this movie needs."""
 
-    hint = "Use --device auto or cpu: the CPU aligns such movies."
+    hint = "Use --device auto or cpu: the CPU can align this movie."

@@ -29,7 +29,7 @@ def choose_backend(device: str, threads: int = 0, memory_gb: float | None = None
         return _cpu(threads)
     number = re.fullmatch(r"cuda(?::(\d+))?", device)
     if device != "auto" and number is None:
-        raise DeviceError(f"{device!r} is no device", hint="Devices are auto, cpu, cuda:0, cuda:1, …")
+        raise DeviceError(f"{device!r} is not a device", hint="Give auto, cpu, cuda:0, cuda:1, …")
     try:
         from preprocess.backends.cuda.backend import CudaBackend  # noqa: PLC0415 - CuPy is an extra, and slow to import
 
@@ -39,7 +39,7 @@ def choose_backend(device: str, threads: int = 0, memory_gb: float | None = None
             return _cpu(threads)
         raise DeviceError(
             f"{device}: CuPy is not installed",
-            hint="Install cryoferry[cuda12] or cryoferry[cuda13], whichever fits the driver; or use --device cpu.",
+            hint="Install cryoferry[cuda12] or cryoferry[cuda13], whichever the driver supports, or use --device cpu.",
         ) from error
     except DeviceError:
         if device == "auto":

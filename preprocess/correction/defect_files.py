@@ -70,13 +70,15 @@ def load_defects(path: Path, shape: tuple[int, int], *, upsampling: int = 1) -> 
             mask = _from_map(path, shape, upsampling)
         else:
             raise UnsupportedFormat(
-                f"{path}: defects are read from .txt, .mrc and .tif", hint="Rename the file, or convert it."
+                f"{path}: defects must be in a file that ends in .txt, .mrc or .tif",
+                hint="Rename the file, or convert it.",
             )
     except OSError as error:
         raise DefectMismatch(f"defects {path}: {error.strerror or error}") from error
     if mask.mean() > LARGEST_SHARE:
         raise DefectMismatch(
-            f"defects {path}: {mask.mean():.0%} of all pixels are defects", hint="Is this a map of the good pixels?"
+            f"defects {path}: {mask.mean():.0%} of all pixels are marked as defects",
+            hint="Check whether the map marks good pixels instead; invert it if so.",
         )
     return mask
 
@@ -100,10 +102,10 @@ def _from_map(path: Path, shape: tuple[int, int], upsampling: int) -> Mask:
     if image.shape != shape:
         hint = None
         if image.shape in {(2 * shape[0], 2 * shape[1]), (shape[0] // 2, shape[1] // 2)}:
-            hint = "One of the two is super-resolution: give the map of the movie's own sampling."
+            hint = "Either the map or the movie is super-resolution: give a map with the movie's number of pixels."
         raise DefectMismatch(
-            f"defects {path} are {image.shape[0]} x {image.shape[1]} px (height x width), the movie's frames"
-            f" {shape[0]} x {shape[1]} px",
+            f"defects {path} are {image.shape[0]} x {image.shape[1]} px (height x width), but the movie's frames"
+            f" are {shape[0]} x {shape[1]} px",
             hint=hint,
         )
     return np.ascontiguousarray((image[::-1] if path.suffix.lower() in TIFF_EXTENSIONS else image) != 0)
@@ -120,7 +122,9 @@ def _from_text(path: Path, shape: tuple[int, int]) -> Mask:
             continue
         values = _whole_numbers(path, number, words)
         if len(values) != 4:
-            raise DefectMismatch(f"defects {path}, line {number}: {len(values)} numbers instead of x y width height")
+            raise DefectMismatch(
+                f"defects {path}, line {number}: {len(values)} numbers instead of the 4 numbers x y width height"
+            )
         x, y, width, height = values
         if min(x, y) < 0 or min(width, height) < 1 or x + width > shape[1] or y + height > shape[0]:
             raise DefectMismatch(
@@ -135,7 +139,7 @@ def _whole_numbers(path: Path, number: int, words: list[str]) -> list[int]:
     try:
         return [int(word) for word in words]
     except ValueError as error:
-        raise DefectMismatch(f"defects {path}, line {number}: {' '.join(words)!r} are no whole numbers") from error
+        raise DefectMismatch(f"defects {path}, line {number}: {' '.join(words)!r} are not whole numbers") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +159,8 @@ class _Serialem:
         scale = next((each for each in SCALES if (height * each, width * each) == shape), None)
         if scale is None:
             raise DefectMismatch(
-                f"defects {self.path} are of a camera of {height} x {width} px (height x width),"
-                f" the movie's frames have {shape[0]} x {shape[1]} px"
+                f"defects {self.path} are for a camera of {height} x {width} px (height x width),"
+                f" but the movie's frames have {shape[0]} x {shape[1]} px"
             )
         pixel = 2 if any(word == "wasscaled" and values[:1] > [0] for _, word, values in lines) else 1
         camera = np.zeros((height, width), np.bool_)
@@ -164,7 +168,7 @@ class _Serialem:
             for top, left, bottom, right in self._areas(number, word, values, (height, width), pixel):
                 if not (0 <= top <= bottom <= height and 0 <= left <= right <= width):
                     raise DefectMismatch(
-                        f"defects {self.path}, line {number}: outside the camera's {width} x {height} px"
+                        f"defects {self.path}, line {number}: the area lies outside the camera's {width} x {height} px"
                     )
                 camera[top:bottom, left:right] = True
         return _scaled(camera[::-1], scale)
@@ -176,7 +180,9 @@ class _Serialem:
             if not words:
                 continue
             if words[0].lower() not in SERIALEM_WORDS:
-                raise DefectMismatch(f"defects {self.path}, line {number}: {words[0]!r} is no word of SerialEM's")
+                raise DefectMismatch(
+                    f"defects {self.path}, line {number}: {words[0]!r} is not a keyword of SerialEM's defect files"
+                )
             found.append((number, words[0].lower(), _whole_numbers(self.path, number, words[1:])))
         return found
 
@@ -187,7 +193,7 @@ class _Serialem:
         height, width = size
         four = word in {"usablearea", "partialbadcolumn", "partialbadrow"}
         if (four and len(values) != 4) or (word == "badpixels" and len(values) % 2):
-            raise DefectMismatch(f"defects {self.path}, line {number}: {len(values)} numbers are too few or too many")
+            raise DefectMismatch(f"defects {self.path}, line {number}: {len(values)} values are too few or too many")
         pairs = zip(values[0::2], values[1::2], strict=False)
         areas: dict[str, Callable[[], list[tuple[int, int, int, int]]]] = {
             "badcolumns": lambda: [(0, x, height, x + 1) for x in values],

@@ -108,7 +108,7 @@ def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
     """Return the first image of a gain's file in the movie's orientation."""
     extension = path.suffix.lower()
     if extension not in MRC_EXTENSIONS | TIFF_EXTENSIONS | {_FALCON}:
-        what = "is a folder" if path.is_dir() else "is no MRC, TIFF or .gain file"
+        what = "is a folder" if path.is_dir() else "is not an MRC, TIFF or .gain file"
         raise UnsupportedFormat(
             f"gain reference {path} {what}",
             hint="Convert a DM4 file first, for example with IMOD's dm2mrc. DM4 gain references are upside down.",
@@ -126,7 +126,7 @@ def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
 def _check_values(path: Path, stored: NDArray[np.float64]) -> None:
     not_numbers = int(np.count_nonzero(~np.isfinite(stored)))
     if not_numbers:
-        raise GainMismatch(f"gain reference {path} has {not_numbers} pixels that are no finite number")
+        raise GainMismatch(f"gain reference {path} has {not_numbers} pixels whose value is not a finite number")
     negative = int(np.count_nonzero(stored < 0))
     if negative:
         raise GainMismatch(f"gain reference {path} has {negative} negative pixels")
@@ -147,19 +147,19 @@ def _shape_mismatch(settings: GainSettings, shape: tuple[int, ...], movie: Movie
     wanted = (movie.height, movie.width)
     hint = None
     if shape == wanted[::-1]:
-        hint = "It would fit with --gain-rotate 90 or 270 (or without, where it is given)."
+        hint = "The size would fit with --gain-rotate 90 or 270; if you gave that, it would fit without."
     elif shape == (2 * wanted[0], 2 * wanted[1]):
         hint = (
-            "The gain reference is super-resolution, the movie is not: give the gain reference of counted movies,"
+            "The gain reference is super-resolution, but the movie is not. Give a gain reference of the movie's size,"
             " or bin this one by 2."
         )
     elif (2 * shape[0], 2 * shape[1]) == wanted:
         hint = (
-            "The movie is super-resolution, the gain reference is not: give the super-resolution gain reference"
+            "The movie is super-resolution, but the gain reference is not. Give the super-resolution gain reference"
             " (and --bin 2 for a micrograph of physical pixels)."
         )
     return GainMismatch(
         f"gain reference {settings.path} is {shape[0]} x {shape[1]} px (height x width){rotated},"
-        f" the movie {movie.path.name} is {wanted[0]} x {wanted[1]} px",
+        f" but the movie {movie.path.name} is {wanted[0]} x {wanted[1]} px",
         hint=hint,
     )

@@ -42,7 +42,7 @@ def _first_tiff_page(path: Path) -> NDArray[Any]:
     size = path.stat().st_size
     with path.open("rb", buffering=0) as file:
         if not is_tiff(file.read(8)):
-            raise LayoutIncompleteError("it is no TIFF")
+            raise LayoutIncompleteError("the file is not a TIFF file")
         return read_page(path, file, next(tiff_pages(file, size)))
 
 

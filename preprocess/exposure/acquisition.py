@@ -98,7 +98,7 @@ def read_sidecars(movie: Movie) -> list[Sidecar]:
         try:
             sidecar = read_sidecar(path, movie.path)
         except SidecarUnreadableError as error:
-            _log.warning("sidecar left out: %s", error)
+            _log.warning("%s; its values are not used", error)
             continue
         if sidecar is not None:
             found.append(sidecar)
@@ -108,7 +108,12 @@ def read_sidecars(movie: Movie) -> list[Sidecar]:
 def _from_sidecar(sidecar: Sidecar, movie: Movie, user_says_pixel_size: bool) -> Acquisition:
     doses = sidecar.frame_doses_e_per_a2
     if doses is not None and len(doses) != movie.frame_count:
-        _log.warning("%s: doses of %d frames, the movie has %d", sidecar.path, len(doses), movie.frame_count)
+        _log.warning(
+            "%s lists the doses of %d frames, but the movie has %d; they are not used",
+            sidecar.path,
+            len(doses),
+            movie.frame_count,
+        )
         doses = None
     return Acquisition(
         pixel_size_angstrom=None if user_says_pixel_size else _pixel_size_of_movie(sidecar, movie),
@@ -131,8 +136,8 @@ def _pixel_size_of_movie(sidecar: Sidecar, movie: Movie) -> float | None:
             return sidecar.pixel_size_angstrom / ratio
     raise AcquisitionConflict(
         f"{sidecar.path} describes an image of {height} x {width} px (height x width),"
-        f" {movie.path.name} has {movie.height} x {movie.width} px, so its pixel size is not known",
-        hint="Give the movie's pixel size with --pixel-size.",
+        f" {movie.path.name} has {movie.height} x {movie.width} px, so the movie's pixel size is not known",
+        hint="Give the pixel size of the movie with --pixel-size.",
     )
 
 
@@ -150,7 +155,7 @@ def _refuse_conflicting_pixel_sizes(movie: Movie, levels: list[tuple[str, Acquis
             raise AcquisitionConflict(
                 f"{movie.path}: the pixel size is {first:.4g} Å by its {first_source}"
                 f" and {pixel_size:.4g} Å by its {source}",
-                hint="Decide with --pixel-size.",
+                hint="Give the right pixel size with --pixel-size.",
             )
 
 
@@ -167,7 +172,7 @@ def _with_dose_per_frame(
     if per_frame is not None and abs(divided - per_frame) > 0.01 * per_frame:
         raise AcquisitionConflict(
             f"{movie.path}: {per_frame:g} e/Å² for each frame and {total:g} e/Å² in all contradict each other",
-            hint="Give one of --dose-per-frame and --total-dose.",
+            hint="Give only one of --dose-per-frame and --total-dose.",
         )
     return replace(level, dose_per_frame_e_per_a2=per_frame or divided)
 

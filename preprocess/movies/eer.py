@@ -56,7 +56,7 @@ class EerMovie:
         self.height, self.width = first.height * self.upsampling, first.width * self.upsampling
         for page in pages:
             if (page.height, page.width) != (first.height, first.width):
-                raise UnreadableMovie(f"{path}: hardware frame {page.number} has another size than the first")
+                raise UnreadableMovie(f"{path}: hardware frame {page.number} differs in size from the first one")
         self._pages = pages
         self.hardware_frame_count = len(pages)
         metadata = _metadata(path, first.eer_metadata)
@@ -127,7 +127,7 @@ class EerMovie:
         except imagecodecs.EerError as error:
             raise UnreadableMovie(f"{self.path}: hardware frame {page.number} is corrupt ({error})") from error
         except ValueError as error:
-            raise UnsupportedFormat(f"{self.path}: events of {bits} bits are not read") from error
+            raise UnsupportedFormat(f"{self.path}: events of {bits} bits are not supported") from error
 
 
 def _code_bits(page: TiffPage) -> tuple[int, int, int]:
@@ -140,15 +140,16 @@ def _group_size(path: Path, settings: EerSettings, hardware_frames: int, total_d
         wanted = settings.hardware_frames_per_frame
         if not 1 <= wanted <= hardware_frames:
             raise UnreadableMovie(
-                f"{path}: {wanted} hardware frames for each frame asked for, the movie has {hardware_frames}"
+                f"{path}: {wanted} hardware frames per frame were asked for, but the movie has {hardware_frames}",
+                hint="Give a smaller --eer-frames.",
             )
         return wanted
     dose = settings.dose_per_frame_e_per_a2
     if dose is not None:
         if total_dose_e_per_a2 is None:
             raise AcquisitionUnknown(
-                f"{path}: the header does not say the total dose, so frames cannot be made by dose",
-                hint="Give the number of hardware frames for each frame instead.",
+                f"{path}: the header gives no total dose, so hardware frames cannot be grouped by dose",
+                hint="Give --eer-frames instead of --eer-dose-per-frame.",
             )
         return min(hardware_frames, max(1, round(dose * hardware_frames / total_dose_e_per_a2)))
     usual = _USUAL_HARDWARE_FRAMES
@@ -172,7 +173,7 @@ def _metadata(path: Path, xml: bytes) -> dict[str, tuple[str, str]]:
         items = ET.fromstring(text).iter("item")  # noqa: S314 - the movie is the facility's own; expat bounds expansion
         return {item.get("name", ""): ((item.text or "").strip(), item.get("unit", "")) for item in items}
     except ET.ParseError:
-        _log.warning("%s: the camera's metadata cannot be read", path)
+        _log.warning("%s: the camera's metadata in the header cannot be read and is not used", path)
         return {}
 
 

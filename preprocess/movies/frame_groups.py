@@ -33,7 +33,7 @@ def used_frames(settings: FrameSettings, frame_count: int) -> range:
     last = frame_count if settings.last is None else settings.last
     if not 1 <= settings.first <= last <= frame_count:
         raise ImpossibleSettings(
-            f"frames {settings.first} to {last} asked for, the movie has {frame_count}",
+            f"frames {settings.first} to {last} were asked for, but the movie has {frame_count}",
             hint="Check --first-frame, --last-frame and --throw.",
         )
     return range(settings.first - 1, last)
@@ -58,7 +58,7 @@ class FrameGroups:
         if count < 2 and frame_count > 1 and frames_per_group > 1:
             raise ImpossibleSettings(
                 f"groups of {frames_per_group} of {frame_count} frames leave nothing to align",
-                hint="Give a smaller --group: at least two groups are needed.",
+                hint="Give a smaller --group, so that there are at least two groups.",
             )
         sizes = [frames_per_group] * max(1, count)
         sizes[-1] += frame_count - sum(sizes)

@@ -1,7 +1,9 @@
 """TIFF's LZW for a whole frame at once, without Python between its strips.
 
-imagecodecs decodes one strip a call. Cameras write up to a strip for each row, and then two threads that take turns at
-Python's lock are slower than one (measured: K3, 4092 strips a frame). TIFF 6.0, section 13.
+imagecodecs decodes one strip a call. It releases Python's lock while it decodes, but cameras write up to one strip for
+each row, so that a call lasts some 20 µs and much of its time is spent around the decoder. Measured with imagecodecs
+2026.3.6 on a simulated K3 frame of 4092 strips: 98 ms of CPU time for its calls, with one thread or two, and 44 ms for
+this kernel, which needs one call and holds no lock. TIFF 6.0, section 13.
 """
 
 from __future__ import annotations

@@ -29,7 +29,9 @@ class MrcMovie:
         with path.open("rb") as file:
             self._header = header = read_mrc_header(file.read(HEADER_BYTES))
         if header.stored_dtype is None:
-            raise UnsupportedFormat(f"{path}: MRC mode {header.mode} is not read (modes 0, 1, 2, 6, 12 and 101 are)")
+            raise UnsupportedFormat(
+                f"{path}: MRC mode {header.mode} is not supported (modes 0, 1, 2, 6, 12 and 101 are)"
+            )
         self._stored_dtype = header.stored_dtype
         self.frame_count, self.height, self.width = header.frame_count, header.height, header.width
         self.hardware_frame_count = self.frame_count

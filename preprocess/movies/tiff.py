@@ -106,7 +106,9 @@ def _encoded_frame(page: TiffPage, row_bytes: int) -> EncodedFrame:
 def _movie_dtype(path: Path, page: TiffPage) -> np.dtype[Any]:
     dtype = _page_dtype(path, page)
     if (page.bits, page.sample_format) not in _DTYPES:
-        raise UnsupportedFormat(f"{path}: frame {page.number} has numbers of type {dtype.name}, which no movie has")
+        raise UnsupportedFormat(
+            f"{path}: frame {page.number} has pixels of type {dtype.name}, which is not supported for movies"
+        )
     return dtype
 
 
@@ -114,14 +116,18 @@ def _page_dtype(path: Path, page: TiffPage) -> np.dtype[Any]:
     """Return a page's number type in the file's byte order, or raise UnsupportedFormat with the reason."""
     where = f"{path}: frame {page.number}"
     if page.tiled or page.samples_per_pixel != 1 or page.fill_order != 1:
-        raise UnsupportedFormat(f"{where} is tiled, in colour or bit-reversed, which no camera writes")
+        raise UnsupportedFormat(f"{where} is tiled, in colour or bit-reversed, which is not supported")
     if page.compression not in _DECODERS:
-        raise UnsupportedFormat(f"{where} has TIFF compression {page.compression}; none, LZW and deflate are read")
+        raise UnsupportedFormat(
+            f"{where} has TIFF compression {page.compression}; only none, LZW and deflate are supported"
+        )
     if (page.bits, page.sample_format) not in _GAIN_DTYPES:
-        raise UnsupportedFormat(f"{where} has {page.bits} bits of sample format {page.sample_format}")
+        raise UnsupportedFormat(
+            f"{where} has {page.bits} bits of sample format {page.sample_format}, which is not supported"
+        )
     dtype = np.dtype(page.byte_order + _GAIN_DTYPES[page.bits, page.sample_format])
     if page.predictor not in {1, 2} or (page.predictor == 2 and dtype.kind == "f"):
-        raise UnsupportedFormat(f"{where} has TIFF predictor {page.predictor}")
+        raise UnsupportedFormat(f"{where} has TIFF predictor {page.predictor}, which is not supported")
     return dtype
 
 

@@ -94,7 +94,7 @@ def tiff_pages(file: BinaryIO, size: int) -> Iterator[TiffPage]:
     reader = _Reader(file, size)
     dialect, offset = _first_page(reader)
     if offset == 0:
-        raise LayoutIncompleteError("no frame is written yet")
+        raise LayoutIncompleteError("the file has no frame yet")
     seen: set[int] = set()
     number = 0
     while offset:
@@ -135,7 +135,7 @@ class _Reader:
 def _first_page(reader: _Reader) -> tuple[_Dialect, int]:
     start = reader.read(0, 8, "the file's header")
     if not is_tiff(start):
-        raise LayoutIncompleteError("the file does not begin as a TIFF")
+        raise LayoutIncompleteError("the file does not begin like a TIFF file")
     order = "<" if start[:2] == b"II" else ">"
     if b"+" not in start[2:4]:
         return _Dialect(order, big=False), struct.unpack(order + "I", start[4:8])[0]
@@ -189,7 +189,7 @@ def _page(reader: _Reader, dialect: _Dialect, entries: dict[int, tuple[int, int,
 
     height, width = one(HEIGHT, 0), one(WIDTH, 0)
     if not height or not width:
-        raise LayoutIncompleteError(f"the header of frame {number} names no size")
+        raise LayoutIncompleteError(f"the header of frame {number} gives no image size")
     tiled = TILE_OFFSETS in entries
     rows_per_strip = min(one(ROWS_PER_STRIP, height) or height, height)
     page = TiffPage(

@@ -58,7 +58,7 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise OutputRefused(f"{out_dir} is no folder and cannot become one") from error
+        raise OutputRefused(f"{out_dir} is not a folder and cannot be created as one") from error
     remove_partial_files(out_dir, computed.movie.path.stem)
     paths, images = output_paths(computed.movie.path, out_dir), computed.images.images
     with ThreadPoolExecutor(len(images), thread_name_prefix="micrographs") as pool:

@@ -15,7 +15,7 @@ def font(size: float) -> ImageFont.FreeTypeFont:
     """Return Pillow's font; `size` in px."""
     found = ImageFont.load_default(size)
     if not isinstance(found, ImageFont.FreeTypeFont):
-        raise TypeError("this Pillow was built without FreeType and cannot write")
+        raise TypeError("this Pillow was built without FreeType and cannot draw text")
     return found
 
 

@@ -38,4 +38,4 @@ def refuse_to_write_over(source: Path, outputs: Iterable[Path]) -> None:
     """
     for path in outputs:
         if path.exists() and source.exists() and path.samefile(source):
-            raise OutputRefused(f"{path} is {source} itself: the output would replace it")
+            raise OutputRefused(f"{path} is the input {source}: the output would replace it")

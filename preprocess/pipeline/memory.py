@@ -116,14 +116,14 @@ def refuse_too_large(prepared: PreparedMovie, backend: Backend) -> None:
     one_frame = movie.height * movie.width * movie.dtype.itemsize
     fitting = (available - (needed - frame_count * one_frame)) // one_frame
     if backend.name == "cpu":
-        where, ways = "memory", "Free memory, use fewer workers at a time, or another machine"
+        where, ways = "memory", "Free memory, use fewer workers at the same time, or use another machine"
     else:
         where = f"{backend.name}'s memory"
-        ways = "Use --device auto or cpu, free the device, or raise --device-memory if it is given"
+        ways = "Use --device auto or cpu, free memory on the device, or raise --device-memory if you gave it"
     if fitting >= 2:
         ways += f"; about {fitting} frames would fit (--last-frame)"
     if movie.format == "eer":
-        ways += "; more hardware frames for each frame (--eer-frames) take less"
+        ways += "; more hardware frames per frame (--eer-frames) need less memory"
     raise DeviceOutOfMemory(
         f"{movie.path.name}: {frame_count} frames of {movie.height} x {movie.width} px need about"
         f" {needed / 1e9:.1f} GB of {where}, {available / 1e9:.1f} GB are there",

@@ -92,16 +92,16 @@ def test_maps_lie_as_movies_do(tmp_path, name):
     ("text", "named"),
     [
         ("0 0 1\n", "line 1: 3 numbers"),
-        ("0 0 1 1\n1 2 3 four\n", "line 2: '1 2 3 four' are no whole numbers"),
+        ("0 0 1 1\n1 2 3 four\n", "line 2: '1 2 3 four' are not whole numbers"),
         ("63 0 2 1\n", r"line 1: '63 0 2 1' lies outside the movie's 64 x 48 px"),
         ("-1 0 2 1\n", "outside"),
         ("5 5 0 1\n", "outside"),
         ("0 0 64 40\n", "83% of all pixels"),
         ("CameraSizeX 64\nBadRows 3\n", "CameraSizeX and CameraSizeY are missing"),
         ("CameraSizeX 100\nCameraSizeY 100\n", "camera of 100 x 100 px"),
-        ("CameraSizeX 64\nCameraSizeY 48\nBadRows 48\n", "line 3: outside the camera's 64 x 48 px"),
-        ("CameraSizeX 64\nCameraSizeY 48\nBadPixels 3\n", "line 3: 1 numbers are too few"),
-        ("CameraSizeX 64\nCameraSizeY 48\nBadHairDay 3\n", "'BadHairDay' is no word of SerialEM's"),
+        ("CameraSizeX 64\nCameraSizeY 48\nBadRows 48\n", "line 3: the area lies outside the camera's 64 x 48 px"),
+        ("CameraSizeX 64\nCameraSizeY 48\nBadPixels 3\n", "line 3: 1 values are too few"),
+        ("CameraSizeX 64\nCameraSizeY 48\nBadHairDay 3\n", "'BadHairDay' is not a keyword of SerialEM's"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, text, named):
@@ -119,7 +119,7 @@ def test_maps_that_do_not_fit(tmp_path):
     (tmp_path / "bad.tif").write_text("no TIFF")
     with pytest.raises(DefectMismatch, match="cannot be read"):
         load_defects(tmp_path / "bad.tif", SHAPE)
-    with pytest.raises(UnsupportedFormat, match=r"\.txt, \.mrc and \.tif"):
+    with pytest.raises(UnsupportedFormat, match=r"\.txt, \.mrc or \.tif"):
         load_defects(tmp_path / "defects.dm4", SHAPE)
 
 

@@ -112,7 +112,7 @@ def test_a_wrong_shape_names_both_and_may_fit_turned(tmp_path, gain, movie):
 
 
 def test_a_super_resolution_gain_is_named(tmp_path, movie):
-    for factor, told in ((2, "gain reference is super-resolution, the movie is not"), (0.5, "--bin 2")):
+    for factor, told in ((2, "gain reference is super-resolution, but the movie is not"), (0.5, "--bin 2")):
         image = np.ones((int(factor * HEIGHT), int(factor * WIDTH)))
         write_mrc(tmp_path / "g.mrc", [image], frame_count=1, mode=2)
         with pytest.raises(GainMismatch, match="12 x 20 px") as refused:
@@ -122,7 +122,7 @@ def test_a_super_resolution_gain_is_named(tmp_path, movie):
 
 @pytest.mark.parametrize(
     ("value", "named"),
-    [(np.nan, "1 pixels that are no finite"), (np.inf, "no finite"), (-0.5, "1 negative")],
+    [(np.nan, "1 pixels whose value is not a finite"), (np.inf, "not a finite"), (-0.5, "1 negative")],
 )
 def test_values_that_no_gain_has(tmp_path, gain, movie, value, named):
     gain[5, 5] = value
@@ -143,7 +143,7 @@ def test_files_that_cannot_be_read(tmp_path, gain, movie):
     with pytest.raises(UnsupportedFormat, match="dm4"):
         load_gain(GainSettings(path=tmp_path / "CountRef.dm4"), movie)
     (tmp_path / "text.gain").write_text("this is no TIFF at all")
-    with pytest.raises(GainMismatch, match="no TIFF"):
+    with pytest.raises(GainMismatch, match="not a TIFF"):
         load_gain(GainSettings(path=tmp_path / "text.gain"), movie)
     write_mrc(tmp_path / "cut.mrc", [gain], frame_count=1, mode=2)
     with (tmp_path / "cut.mrc").open("r+b") as file:

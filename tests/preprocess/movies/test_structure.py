@@ -66,8 +66,8 @@ def test_tiff_says_which_strip_is_cut(tmp_path):
         (b"", "the file is empty"),
         (b"II", "neither MRC, TIFF nor EER"),
         (b"II*\0", "the file's header lies beyond"),
-        (b"II*\0\0\0\0\0", "no frame is written yet"),
-        (b"II+\0\x08\0\0\0" + bytes(8), "no frame is written yet"),
+        (b"II*\0\0\0\0\0", "the file has no frame yet"),
+        (b"II+\0\x08\0\0\0" + bytes(8), "the file has no frame yet"),
         (b"II*\0\xff\xff\xff\x7f", "the header of frame 1 lies beyond"),
         (bytes(2000), "neither MRC, TIFF nor EER"),  # a copy tool's preallocated file
         (b"a text about movies" * 100, "neither MRC, TIFF nor EER"),
