@@ -106,13 +106,13 @@ def check_gain(
     warning = None
     if abs(best) > used + MARGIN:
         warning = (
-            f"gain reference seems wrongly oriented: the raw sum fits it best with {_flags(settings_of_best)} "
-            f"(correlation {abs(best):.3f}, as given {used:.3f})"
+            f"the gain reference seems to have the wrong orientation: it fits best with {_flags(settings_of_best)} "
+            f"(correlation with the raw sum {abs(best):.3f}, as given {used:.3f})"
         )
     elif residual > RESIDUAL_LIMIT:
         warning = (
             f"the gain-corrected sum still shows the gain reference (correlation {residual:.3f}): "
-            "it may be another session's, or the movie may be gain-corrected already"
+            "it may belong to another session, or the movie may be gain-corrected already"
         )
     return GainFit(
         residual_gain_correlation=residual,

@@ -161,7 +161,7 @@ def _group_size(path: Path, settings: EerSettings, hardware_frames: int, total_d
 def _dropped_remark(dropped: int, hardware_frames: int, group: int) -> tuple[str, ...]:
     if not dropped:
         return ()
-    return (f"the last {dropped} of {hardware_frames} hardware frames fill no group of {group} and are left out",)
+    return (f"the last {dropped} of {hardware_frames} hardware frames do not fill a group of {group} and are left out",)
 
 
 def _metadata(path: Path, xml: bytes) -> dict[str, tuple[str, str]]:

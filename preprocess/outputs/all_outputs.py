@@ -80,7 +80,7 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
     too_large = [role for role, image in images.items() if image.beyond_float16]
     if too_large:
         names = ", ".join(paths[role].name for role in too_large)
-        text = f"values beyond float16's range: {names} written as float32"
+        text = f"pixel values are beyond float16's range: {names} written as float32 instead"
         warnings = (*warnings, MovieWarning("beyond-float16", text))
     figures = figures_of(computed, relion)
     drawn["results"] = report.report_text(_sections(computed, figures, warnings)).encode("utf-8")

@@ -103,27 +103,29 @@ def _warnings(
     if held.gain_fit is not None and held.gain_fit.warning is not None:
         found.append(MovieWarning("gain-does-not-fit", held.gain_fit.warning))
     if frame_count == 1:
-        found.append(MovieWarning("one-frame", "one frame: nothing to align, passed through"))
+        text = "the movie has one frame, so there is nothing to align: the micrograph is that frame"
+        found.append(MovieWarning("one-frame", text))
     elif frame_count == 2:
-        text = "two frames: aligned to each other, with nothing to check them by"
+        text = "the movie has two frames: they are aligned to each other, but nothing can confirm the result"
         found.append(MovieWarning("two-frames", text))
     if frame_count > 1:
         found += _doubts(motion)
     if dose is None:
-        text = "the dose is unknown: early motion (until 4 e/Å²) is not told from late"
+        text = "the dose is unknown: all motion counts as late motion, none as early motion (up to 4 e/Å²)"
         found.append(MovieWarning("dose-unknown", text))
     return found
 
 
 def _doubts(motion: WholeFrameMotion) -> list[MovieWarning]:
     if not motion.has_signal:
-        text = "the frames share nothing that stands out from noise: their shifts mean little"
+        text = "the frames have no common signal above the noise: the measured shifts are not reliable"
         return [MovieWarning("no-signal", text)]
     doubts = []
     typical = float(np.median(motion.standard_errors))
     if typical > UNSURE_PX:
-        text = f"faint movie: noise alone moves each shift by about {typical:.2g} px"
+        text = f"faint movie: each shift is uncertain by about {typical:.2g} px because of noise"
         doubts.append(MovieWarning("faint", text))
     if not motion.converged:
-        doubts.append(MovieWarning("not-converged", f"alignment did not settle in {motion.steps} steps"))
+        text = f"the alignment did not converge in {motion.steps} steps: look at the motion plot before you use it"
+        doubts.append(MovieWarning("not-converged", text))
     return doubts

@@ -29,7 +29,7 @@ class SaidOnce:
                 return ()
             self._kinds.add(type(reason))
         detail = str(reason).removeprefix(f"{movie_name}: ")
-        text = f"aligned by the CPU, as every movie will be that the device cannot align (said once): {detail}"
+        text = f"aligned by the CPU, because the device cannot (reported once, true of later movies too): {detail}"
         _log.warning("%s: %s", movie_name, text)
         return (MovieWarning("aligned-on-cpu", text),)
 

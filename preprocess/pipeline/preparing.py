@@ -105,8 +105,8 @@ def _weights(
     warnings: tuple[MovieWarning, ...] = ()
     if interpolated:
         text = (
-            f"dose weighting at {voltage:g} kV is nobody's standard: critical dose scaled by {scale:.3g}, "
-            "interpolated between those of 100, 200 and 300 kV"
+            f"dose weighting at {voltage:g} kV: the scale of the critical dose is only defined at 100, 200 and 300 kV; "
+            f"{scale:.3g} is used, interpolated between them"
         )
         warnings = (MovieWarning("voltage-interpolated", text),)
     return low_rank_weights(dose.after_frame, pixel_size, voltage), warnings

@@ -47,7 +47,7 @@ def test_each_wrong_orientation_is_named_with_the_right_one(wrong, right):
         assert fit.warning is None
         return
     assert fit.warning is not None
-    assert fit.warning.startswith("gain reference seems wrongly oriented: ")
+    assert fit.warning.startswith("the gain reference seems to have the wrong orientation: ")
     np.testing.assert_array_equal(turned(file, fit.best), true_gain)
     assert f"--gain-rotate {fit.best.rotate_degrees} --gain-flip {fit.best.flip}" in fit.warning
     assert fit.residual_gain_correlation > 0.1

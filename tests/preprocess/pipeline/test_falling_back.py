@@ -109,7 +109,7 @@ def test_each_kind_of_reason_is_said_once():
     assert len(said.warnings("a", DeviceOutOfMemory("a: too little"))) == 1
     assert said.warnings("b", DeviceOutOfMemory("b: too little")) == ()
     (warning,) = said.warnings("b", DeviceLacksFeature("b: no such type"))
-    assert warning.text.endswith("(said once): no such type")
+    assert warning.text.endswith("true of later movies too): no such type")
 
 
 @pytest.mark.parametrize("part_of_two", [10.0, 0.6])

@@ -128,7 +128,7 @@ def test_a_wrong_orientation_of_the_gain_is_named(folder, tmp_path, wrong):
     told = json.loads(result.file("results").read_text())
     [warning] = result.warnings
     assert warning.text in told["warnings"]
-    assert warning.text.startswith("gain reference seems wrongly oriented")
+    assert warning.text.startswith("the gain reference seems to have the wrong orientation")
     assert "--gain-rotate 0 --gain-flip none" in warning.text
     assert told["quality"]["residual_gain_correlation"] > 0.03
 
@@ -192,7 +192,9 @@ def test_star_has_relion_s_sign_and_hot_pixels(folder, tmp_path):
     assert general["rlnMicrographMovieName"] == "tiff.tiff"
 
 
-@pytest.mark.parametrize(("count", "says"), [(1, "one frame: nothing to align"), (2, "two frames: aligned")])
+@pytest.mark.parametrize(
+    ("count", "says"), [(1, "one frame, so there is nothing to align"), (2, "aligned to each other")]
+)
 def test_one_or_two_frames_are_no_error(movie, tmp_path, count, says):
     frames = [movie.frame(index) for index in (0, 5)[:count]]
     write_tiff(tmp_path / "short.tiff", frames)
@@ -210,7 +212,7 @@ def test_frames_that_share_nothing_are_said(tmp_path):
     random = np.random.default_rng(0)
     write_tiff(tmp_path / "noise.tiff", [random.poisson(1, (128, 128)).astype(np.uint8) for _ in range(6)])
     result = run(tmp_path, tmp_path / "out", "noise.tiff")
-    assert any("share nothing" in warning.text or "faint movie" in warning.text for warning in result.warnings)
+    assert any("no common signal" in warning.text or "faint movie" in warning.text for warning in result.warnings)
 
 
 def test_other_voltages_are_interpolated_and_that_is_said(folder, tmp_path):
