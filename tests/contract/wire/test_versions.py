@@ -42,6 +42,15 @@ def test_send(make_receiver: Any, tmp_path: Path, spoken: SpokenVersions, older:
 
 
 @EITHER
+def test_fetch(make_receiver: Any, tmp_path: Path, spoken: SpokenVersions, older: str) -> None:
+    receiver = make_receiver(spoken=spoken)
+    token = receiver.token("reader", "s")
+    done = cryoferry("fetch", "s", "--from", receiver.url, "--out", str(tmp_path / "out"), CRYOFERRY_TOKEN=token)
+    assert done.returncode == 7, done.stderr
+    assert named(done.stderr, spoken, older), done.stderr
+
+
+@EITHER
 def test_watch(make_receiver: Any, tmp_path: Path, spoken: SpokenVersions, older: str) -> None:
     receiver = make_receiver(spoken=spoken)
     token = receiver.token("agent", "s")
