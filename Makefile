@@ -1,9 +1,9 @@
-# cryoferry's workshop. `make demo` and `make test` set up whatever they need.
+# What developers run. `make demo` and `make test` install what they need first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# The first Python from 3.11 to 3.13 that really runs (a shim may be there and fail).
+# The first Python from 3.11 to 3.13 that runs. A name may exist and fail: version managers install such shims.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
@@ -19,15 +19,15 @@ help:  ## show this page
 install: .venv/installed  ## make .venv with everything a developer needs
 
 .venv/installed: requirements-dev.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "cryoferry needs Python 3.11, 3.12 or 3.13: install one, or say make PYTHON=/path/to/python" >&2; exit 2; }
+	@test -n "$(PYTHON)" || { echo "cryoferry needs Python 3.11, 3.12 or 3.13: install one of them, or run make PYTHON=/path/to/python" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	@echo "Compiling the alignment's kernels, once, by a movie made up for it …"
+	@echo "Aligning a small simulated movie, so that the alignment code is compiled once for all runs …"
 	@rm -rf .venv/first-movie
 	@{ $(BIN)/cryoferry simulate --out .venv/first-movie --size 512 --frames 8 && \
 	   $(BIN)/cryoferry align .venv/first-movie/*.tiff --gain .venv/first-movie/gain*.mrc --out .venv/first-movie/aligned; } \
-	   >.venv/first-movie.log 2>&1 || echo "that failed, see .venv/first-movie.log; the first movie will take longer" >&2
+	   >.venv/first-movie.log 2>&1 || echo "That failed: see .venv/first-movie.log. The first movie that you align will take longer." >&2
 	@rm -rf .venv/first-movie
 	@touch $@
 
@@ -39,12 +39,12 @@ scipion: install  ## install Scipion into .scipion, an environment of its own (P
 scipion-if-wanted: install
 ifneq ($(SCIPION),0)
 	@$(BIN)/python deploy/scipion-plugin/install.py --to .scipion || \
-		{ status=$$?; [ $$status -eq 3 ] && echo "continuing without Scipion: RELION's star file will be the registry" >&2; [ $$status -eq 3 ]; }
+		{ status=$$?; [ $$status -eq 3 ] && echo "Continuing without Scipion: micrographs will be registered in RELION's STAR file only." >&2; [ $$status -eq 3 ]; }
 endif
 
-# Extras stay in the lock: an older pip takes a package asked for with an extra for another one, and finds it unpinned.
+# Extras stay in the lock files: an older pip treats NAME[extra] as another package than NAME, and finds no version for it.
 .PHONY: lock
-lock:  ## resolve the dependencies anew (needs uv)
+lock:  ## write the lock files from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-strip-extras pyproject.toml --group dev -o requirements-dev.lock
 
@@ -57,7 +57,7 @@ dist: install  ## build the wheel and the source archive into dist/
 # ---- use
 
 .PHONY: demo
-demo: scipion-if-wanted  ## see the whole path work: microscope to Scipion (SCIPION=0: without Scipion)
+demo: scipion-if-wanted  ## run a demonstration, from microscope to Scipion (SCIPION=0: without Scipion)
 	@$(BIN)/cryoferry demo $(if $(filter 0,$(SCIPION)),--no-scipion,) $(DEMO_FLAGS)
 
 .PHONY: bench
@@ -73,14 +73,14 @@ bench-gpu: install  ## the same on an NVIDIA GPU, stage by stage, 200 movies in 
 # ---- checks
 
 .PHONY: check
-check: install  ## ruff and mypy
+check: install  ## run ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/ruff check --config deploy/scipion-plugin/pyproject.toml deploy/scipion-plugin
 
 .PHONY: test
-test: scipion-if-wanted  ## all tests; says what it skips and how to get it
+test: scipion-if-wanted  ## run all tests; prints what it skips and what to install for it
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 # The parts of the campaign, by the names that PART takes.
@@ -109,6 +109,6 @@ structure:  ## print how the code is arranged: modules, lengths, circles (ROOT=/
 	@$(PYTHON) tests/architecture/report.py $(ROOT)
 
 .PHONY: clean
-clean:  ## remove what the checks and the demo left, not the environments
+clean:  ## remove the files of checks and demo, not the environments
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist *.egg-info cryoferry-demo
 	find . -name __pycache__ -not -path './.venv/*' -not -path './.scipion/*' -prune -exec rm -rf {} +

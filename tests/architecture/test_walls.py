@@ -52,6 +52,11 @@ def test_parts_import_only_parts_above_them() -> None:
     assert WALLS.disorder() == []
 
 
+def test_every_permission_is_used() -> None:
+    """A permission that no import uses would let the next one through unseen."""
+    assert WALLS.unused(MODULES, IMPORTS) == []
+
+
 def test_no_modules_import_each_other() -> None:
     """Inside a part either; imports for types alone count."""
     assert circles(IMPORTS) == []

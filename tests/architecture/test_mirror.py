@@ -1,0 +1,43 @@
+"""A test file mirrors its module: tests/agents/workers/test_jobs.py is for agents/workers/jobs.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
+OF_SEVERAL_MODULES = {"architecture", "contract", "documentation", "faults", "gpu", "gpu_host", "integration"}
+WITHOUT_A_MODULE = {
+    "agents/commands/test_watch_listeners.py": "what `watch` prints when its listeners are slow or fail",
+    "agents/layouts/test_layouts.py": "all layouts and the automatic choice among them",
+    "api/access/test_every_route_with_every_token.py": "every route with every kind of token",
+    "api/registrars/test_names_and_star.py": "names as they stand in the STAR file",
+    "preprocess/backends/cuda/test_decoders_against_damage.py": "all decoders, with damaged input",
+    "preprocess/backends/cuda/test_decoders_sanitized.py": "all decoders, under sanitizers",
+    "preprocess/backends/cuda/test_images_on_host.py": "all kernels for images, on the host",
+    "preprocess/backends/cuda/test_kernels_compile.py": "all kernels, for every generation of devices",
+    "preprocess/backends/cuda/test_on_host.py": "the whole backend, on the host",
+    "preprocess/movies/test_eer_upsampling.py": "a property of EER movies over several modules",
+    "preprocess/movies/test_open_movie.py": "all formats through open_movie",
+    "preprocess/outputs/test_relion_polishing.py": "RELION's polishing with our motion files",
+    "preprocess/pipeline/test_magnification.py": "distortion of the magnification, from settings to sum",
+    "preprocess/pipeline/test_orientation.py": "orientation of every format, from file to sum",
+    "preprocess/pipeline/test_relion_comparison.py": "the whole pipeline against RELION",
+    "test_defaults.py": "defaults that several packages share",
+    "test_front_door.py": "the command as a user meets it",
+    "test_packaging.py": "the source archive",
+    "test_waiting.py": "the tests' own waiting",
+    "transfer/connections/test_connections.py": "what both kinds of connections promise",
+}
+
+
+def test_each_test_file_mirrors_a_module_or_says_why_not() -> None:
+    strangers = set()
+    for path in TESTS.rglob("test_*.py"):
+        inside = path.relative_to(TESTS)
+        module = ROOT / inside.parent / path.stem.removeprefix("test_")
+        there = module.with_suffix(".py").exists() or (module / "__init__.py").exists()
+        if inside.parts[0] not in OF_SEVERAL_MODULES and not there:
+            strangers.add(inside.as_posix())
+    assert strangers - set(WITHOUT_A_MODULE) == set(), "move it, or name it in WITHOUT_A_MODULE with the reason"
+    assert set(WITHOUT_A_MODULE) - strangers == set(), "it has a module now, or is gone: remove it from the list"
