@@ -1,0 +1,172 @@
+"""One alignment step with a worker that does as it is told: what the journal and the work folder hold afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agents.journal.file_identity import FileIdentity
+from agents.journal.journal import Journal
+from agents.journal.rows import ExposureRow
+from agents.journal.states import State
+from agents.layouts import AUTO
+from agents.measurements import Measurements
+from agents.sending.publish import outputs_folder
+from agents.steps.align_step import AlignStep
+from agents.turns import MAX_ATTEMPTS, StepEnd
+from agents.watch_settings import WatchSettings
+from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
+from preprocess.exposure.acquisition import Acquisition
+from preprocess.exposure.chosen import ChosenAlignment
+from preprocess.results import ProcessedMovie
+from preprocess.settings import AlignmentSettings
+
+Answer = Callable[[AlignmentJob], ProcessedMovie | AlignmentFailure]
+
+
+class ScriptedWorker:
+    """Leaves a file in the outputs folder, then answers as the test says."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self.jobs: list[AlignmentJob] = []
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def align(self, job: AlignmentJob, should_stop: Callable[[], bool]) -> ProcessedMovie | AlignmentFailure:
+        """Answer."""
+        assert list(Path(job.outputs).iterdir()) == []
+        (Path(job.outputs) / "half.mrc").touch()
+        self.jobs.append(job)
+        return self._answer(job)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def fail(kind: FailureKind) -> Answer:
+    return lambda _job: AlignmentFailure(kind=kind, reason="it is dark", hint="Light it.")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> WatchSettings:
+    for name in ("source", "work"):
+        (tmp_path / name).mkdir()
+    chosen = ChosenAlignment(settings=AlignmentSettings(), flags=Acquisition(), configured=Acquisition())
+    source, work = tmp_path / "source", tmp_path / "work"
+    return WatchSettings(source=source, work=work, session="s", layout=AUTO, chosen=chosen, align_timeout_s=7)
+
+
+@pytest.fixture
+def journal(settings: WatchSettings) -> Iterator[Journal]:
+    journal = Journal(settings.work)
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def exposure(settings: WatchSettings, journal: Journal) -> ExposureRow:
+    movie = settings.source / "a.mrc"
+    movie.write_bytes(b"movie")
+    found = journal.find("a.mrc", "a", "a")
+    return journal.finish(found.exposure_id, FileIdentity.of(movie.stat()))
+
+
+@pytest.fixture
+def step(settings: WatchSettings, journal: Journal) -> AlignStep:
+    return AlignStep(settings, journal, Measurements(), lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "end", "state"),
+    [
+        (FailureKind.REFUSED, StepEnd.DONE, State.FAILED),
+        (FailureKind.HELD_BACK, StepEnd.DONE, State.HELD),
+        (FailureKind.POSTPONED, StepEnd.POSTPONED, State.FINISHED),
+        (FailureKind.STOPPED, StepEnd.DONE, State.FINISHED),
+        (FailureKind.DIED, StepEnd.DONE, State.FINISHED),
+        (FailureKind.HUNG, StepEnd.DONE, State.FINISHED),
+    ],
+)
+def test_each_failure_leaves_its_state_and_no_files(
+    step: AlignStep,
+    journal: Journal,
+    exposure: ExposureRow,
+    settings: WatchSettings,
+    kind: FailureKind,
+    end: StepEnd,
+    state: State,
+) -> None:
+    worker = ScriptedWorker(fail(kind))
+    assert step.run(exposure, worker) is end
+    after = journal.exposure(exposure.exposure_id)
+    assert after.state == state
+    assert (after.reason, after.hint) == (("it is dark", "Light it.") if state != State.FINISHED else ("", ""))
+    assert not outputs_folder(settings.work, exposure).parent.exists()
+    assert [(job.movie, job.timeout_s) for job in worker.jobs] == [(str(settings.source / "a.mrc"), 7)]
+
+
+def test_a_worker_that_dies_each_time_fails_the_movie_in_the_end(
+    step: AlignStep, journal: Journal, exposure: ExposureRow
+) -> None:
+    worker = ScriptedWorker(fail(FailureKind.DIED))
+    while (now := journal.exposure(exposure.exposure_id)).state == State.FINISHED:
+        step.run(now, worker)
+    assert len(worker.jobs) == MAX_ATTEMPTS
+    assert now.state == State.FAILED
+    assert now.reason == f"it is dark, {MAX_ATTEMPTS} times"
+
+
+def test_a_movie_that_changed_before_is_not_given_to_a_worker(
+    step: AlignStep, journal: Journal, exposure: ExposureRow, settings: WatchSettings
+) -> None:
+    (settings.source / "a.mrc").write_bytes(b"another movie")
+    worker = ScriptedWorker(fail(FailureKind.REFUSED))
+    assert step.run(exposure, worker) is StepEnd.DONE
+    assert worker.jobs == []
+    assert journal.exposure(exposure.exposure_id).state == State.FOUND
+
+
+@pytest.mark.parametrize("change", ["overwritten", "deleted"])
+def test_a_movie_that_changes_meanwhile_is_not_judged_by_the_failure(
+    step: AlignStep, journal: Journal, exposure: ExposureRow, settings: WatchSettings, change: str
+) -> None:
+    movie = settings.source / "a.mrc"
+
+    def answer(_job: AlignmentJob) -> AlignmentFailure:
+        if change == "deleted":
+            movie.unlink()
+        else:
+            movie.write_bytes(b"another movie")
+        return AlignmentFailure(kind=FailureKind.REFUSED, reason="cut off")
+
+    assert step.run(exposure, ScriptedWorker(answer)) is StepEnd.DONE
+    after = journal.exposure(exposure.exposure_id)
+    assert (after.state, after.reason) == (State.FOUND, "the movie changed after it was finished")
+    assert not outputs_folder(settings.work, exposure).parent.exists()
+
+
+def test_a_share_that_cannot_be_reached_postpones(
+    step: AlignStep, journal: Journal, exposure: ExposureRow, settings: WatchSettings
+) -> None:
+    movie = settings.source / "a.mrc"
+    movie.unlink()
+    movie.symlink_to(movie)  # stat fails with ELOOP, not with "no such file"
+    worker = ScriptedWorker(fail(FailureKind.REFUSED))
+    assert step.run(exposure, worker) is StepEnd.POSTPONED
+    assert worker.jobs == []
+    assert journal.exposure(exposure.exposure_id).state == State.FINISHED
+
+
+def test_what_an_earlier_attempt_left_is_removed_first(
+    step: AlignStep, exposure: ExposureRow, settings: WatchSettings
+) -> None:
+    left = outputs_folder(settings.work, exposure)
+    left.mkdir(parents=True)
+    (left / "half.mrc").touch()
+    worker = ScriptedWorker(fail(FailureKind.POSTPONED))
+    step.run(exposure, worker)  # the worker asserts that its folder is empty
+    assert len(worker.jobs) == 1
