@@ -31,6 +31,10 @@ _STALL_SECONDS = 150.0
 """Without any news for so long the demo gives up: something is broken."""
 
 
+_LOG_COLUMNS = 100
+"""Width of a table in a log file, which has none of its own."""
+
+
 class Demo:
     """One run of the demo."""
 
@@ -38,7 +42,7 @@ class Demo:
         self._plan = plan
         self._console = Console(stderr=True, highlight=False)
         if not self._console.is_terminal:
-            self._console.width = 100  # a log file has no width
+            self._console.width = _LOG_COLUMNS
         self._exposures = {
             shot.movie: DemoExposure(shot) for shot in plan_session(plan.exposures, plan.size_px, plan.seed)
         }
@@ -206,10 +210,11 @@ class Demo:
                 "kept_pids": kept,
             }
             print(json.dumps(final), flush=True)  # noqa: T201  # stdout is the command's contract
-        self._console.print(summary.table(exposures))
+        results = self._console
+        if not plan.as_json:  # with --json, stdout is for the objects
+            results = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_COLUMNS)
+        results.print(summary.table(exposures))
         good = sum(exposure.good for exposure in exposures)
-        self._console.print(
-            f"[bold]{good} of {len(exposures)} exposures went the whole way[/bold] in {seconds:.0f} s.\n"
-        )
+        results.print(f"[bold]{good} of {len(exposures)} exposures were registered[/bold] after {seconds:.0f} s.\n")
         for line in where_to_look(plan, url, projects, kept):
-            self._console.print(line, soft_wrap=True)
+            results.print(line, soft_wrap=True)

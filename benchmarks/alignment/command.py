@@ -129,13 +129,13 @@ def run_align_benchmark(plan: AlignPlan, *, dry_run: bool, json: bool) -> int:
     for contestant in missing:
         console.print(f"{contestant.name} is not on the PATH; {contestant.how_to_get}", markup=False)
     if dry_run:
-        _say_plan(plan, presets, seeds, here, json=json, console=console)
+        _show_plan(plan, presets, seeds, here, json=json)
         return 0
     require_device(plan.device)
     results = _measure(plan, chain(_simulated(plan, presets, seeds, console), own), here, missing, console)
     written = _write(results)
     pictures = write_plots(results.summaries, results.scalings, plan.out)
-    _tell(results, [written, *pictures])
+    _show_results(results, [written, *pictures], json=json)
     if json:
         typer.echo(json_text.dumps(results.as_object(), ensure_ascii=False))
     return SOME_FAILED if results.some_failed else 0
@@ -230,14 +230,13 @@ def _write(results: Results) -> Path:
     return path
 
 
-def _say_plan(
+def _show_plan(
     plan: AlignPlan,
     presets: Sequence[Preset],
     seeds: Sequence[int],
     here: Sequence[Contestant],
     *,
     json: bool,
-    console: Console,
 ) -> None:
     wanted = {
         "presets": [preset.name for preset in presets],
@@ -252,11 +251,11 @@ def _say_plan(
         typer.echo(json_text.dumps(wanted))
         return
     for name, value in wanted.items():
-        console.print(f"{name}: {value}", markup=False)
+        typer.echo(f"{name}: {value}")
 
 
-def _tell(results: Results, written: Sequence[Path]) -> None:
-    console = Console(stderr=True, highlight=False)
+def _show_results(results: Results, written: Sequence[Path], *, json: bool) -> None:
+    console = Console(stderr=json, highlight=False)  # with --json, stdout is for the object
     if not console.is_terminal or console.width > WIDTH_COLUMNS:
         console.width = WIDTH_COLUMNS
     machine = results.machine

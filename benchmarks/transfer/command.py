@@ -91,13 +91,13 @@ def run_transfer_benchmark(plan: TransferPlan, *, dry_run: bool, json: bool) -> 
         if not field.paths:
             raise NothingToMeasure("no path can be run here", hint="The lines above say what each path lacks.")
         if dry_run:
-            _say_plan(plan, link, field, json=json, console=console)
+            _show_plan(plan, link, field, json=json)
             return 0
         runs, limits = _measure(plan, field, sizes, work, console)
     groups = grouped(runs, limits)
     facts = _facts(plan, link, field, at_first, groups, runs)
     written = _write(plan.out, facts, groups)
-    _tell(plan, link, at_first, groups, written)
+    _show_results(plan, link, at_first, groups, written, json=json)
     if json:
         typer.echo(json_text.dumps(facts, ensure_ascii=False))
     return SOME_FAILED if any(run.failure is not None or run.digests_match is False for run in runs) else 0
@@ -224,7 +224,7 @@ def _write(out: Path, facts: dict[str, Any], groups: Sequence[Group]) -> list[Pa
     return [path, picture] if picture is not None else [path]
 
 
-def _say_plan(plan: TransferPlan, link: Link | None, field: _Field, *, json: bool, console: Console) -> None:
+def _show_plan(plan: TransferPlan, link: Link | None, field: _Field, *, json: bool) -> None:
     wanted = {
         "link": _link_name(plan, link),
         "files": list(plan.files),
@@ -236,13 +236,19 @@ def _say_plan(plan: TransferPlan, link: Link | None, field: _Field, *, json: boo
         typer.echo(json_text.dumps(wanted, ensure_ascii=False))
         return
     for name, value in wanted.items():
-        console.print(f"{name}: {value}", markup=False)
+        typer.echo(f"{name}: {value}")
 
 
-def _tell(
-    plan: TransferPlan, link: Link | None, at_first: dict[str, Any], groups: Sequence[Group], written: Sequence[Path]
+def _show_results(
+    plan: TransferPlan,
+    link: Link | None,
+    at_first: dict[str, Any],
+    groups: Sequence[Group],
+    written: Sequence[Path],
+    *,
+    json: bool,
 ) -> None:
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=json, highlight=False)  # with --json, stdout is for the object
     if not console.is_terminal or console.width > WIDTH_COLUMNS:
         console.width = WIDTH_COLUMNS
     console.print(

@@ -149,6 +149,12 @@ def nothing_different(_place: Place, done: Done) -> None:
     assert re.search(r"\b[1-9]\d* same", done.stdout + done.stderr)
 
 
+def every_option_with_its_source(_place: Place, done: Done) -> None:
+    assert "[watch]" in done.stdout
+    assert re.search(r"^# settle_seconds = 30.0$", done.stdout, re.MULTILINE)
+    assert re.search(r"^port = \"\d+\"  # \$CRYOFERRY_SERVE__PORT$", done.stdout, re.MULTILINE)
+
+
 PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"token create": one_token,
     r"serve": a_healthy_receiver,
@@ -173,6 +179,7 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"send microscope": the_folder_on_the_receiver,
     r"fetch": the_session_here,
     r"verify": nothing_different,
+    r"config show": every_option_with_its_source,
 }
 """What is looked at after each command, by what follows `cryoferry` in it."""
 
