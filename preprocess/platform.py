@@ -17,7 +17,7 @@ def usable_cores() -> int:
 
 
 def available_bytes() -> int | None:
-    """Return how much memory this process may still take, by the system and its control group; None: nobody says."""
+    """Return how much memory the system and the control group still allow this process; None: unknown."""
     limits = []
     try:
         lines = Path("/proc/meminfo").read_text("ascii").splitlines()

@@ -32,7 +32,7 @@ _NO_BLOCK = getattr(os, "O_NONBLOCK", 0)
 _FOLDER = getattr(os, "O_DIRECTORY", None)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK)
-_LOCK_OFFSET = 1 << 30  # Windows refuses reads of locked bytes: the locked one lies behind what a lock file holds
+_LOCK_OFFSET = 1 << 30  # Windows refuses reads of locked bytes: the locked byte is far behind a lock file's content
 _seeking = threading.Lock()
 
 
@@ -250,8 +250,8 @@ def name_new_file(written: Path, path: Path) -> None:
 class OpenFolder:
     """A folder that is held open by its descriptor.
 
-    What is done here to a name is done in this folder, even if somebody replaces a folder of its path by a symbolic
-    link meanwhile. Symbolic links are never followed.
+    Its methods act in this folder, even if a folder of its path is replaced by a symbolic link meanwhile. They never
+    follow symbolic links.
     """
 
     def __init__(self, descriptor: int) -> None:

@@ -27,7 +27,7 @@ from transfer.wire.errors import NameTaken, NotFound, ReceiverFull
 
 
 def location_of(session: str, path: str, revision: int) -> str:
-    """Return where a committed file lies, relative to the data folder."""
+    """Return the path of a committed file, relative to the data folder."""
     return f"sessions/{session}/files/{path}" if revision == 1 else f"sessions/{session}/revisions/{revision}/{path}"
 
 

@@ -1,4 +1,4 @@
-"""What an interrupted run left behind is put right; what the disk lost is asked for again."""
+"""An interrupted run is finished or undone; what the disk has lost must be sent again."""
 
 from __future__ import annotations
 
