@@ -1,7 +1,7 @@
-"""The one contract of the kernels that must be fast; `cpu.py` and `cuda/` fulfil it, one test-suite proves both.
+"""The contract of the kernels that must be fast. `cpu/` and `cuda/` fulfil it; one test suite checks both.
 
 A backend holds a movie's frames where it computes. Images that come out (`DeviceImage`) stay there until they are
-asked for as NumPy arrays; who calls hands them back and never looks inside. Every result is the same, bit for bit,
+requested as NumPy arrays; callers pass them back and never look inside. Every result is the same, bit for bit,
 whatever the number of threads.
 """
 
@@ -151,10 +151,10 @@ class PatchSpectra(Protocol):
 
 
 class FrameSum(Protocol):
-    """The plain sum of a movie's frames, unaligned, and which of its pixels are believed, on the device.
+    """The plain sum of a movie's frames, unaligned, and which of its pixels are valid, on the device.
 
-    Values are those of the sum with the gain applied, rounded to float32. Pixels are told by flat indices, ascending.
-    Believed are at first all pixels of a gain greater than zero.
+    Values are those of the sum with the gain applied, rounded to float32. Pixels are given by flat indices, ascending.
+    At first, all pixels of a gain greater than zero are valid.
     """
 
     @property
@@ -162,29 +162,29 @@ class FrameSum(Protocol):
         """Return the height and width."""
 
     def mean(self) -> float:
-        """Return the mean of all pixels, believed or not."""
+        """Return the mean of all pixels, valid or not."""
 
     def statistics(self) -> PixelStatistics:
-        """Return the statistics of the believed pixels."""
+        """Return the statistics of the valid pixels."""
 
     def exclude(self, pixels: NDArray[np.int64]) -> None:
-        """Believe in these pixels no more."""
+        """Mark these pixels as invalid."""
 
     def excluded(self) -> NDArray[np.int64]:
-        """Return the pixels that are not believed."""
+        """Return the pixels that are not valid."""
 
     def between(self, lowest: float, highest: float) -> NDArray[np.int64]:
-        """Return the believed pixels whose value lies from `lowest` to `highest`, both included, as float32."""
+        """Return the valid pixels whose value lies from `lowest` to `highest`, both included, as float32."""
 
     def surroundings(self, pixels: NDArray[np.int64], reach: int) -> tuple[NDArray[np.float32], float | None]:
-        """Compare with the mean of the believed pixels around, up to `reach` px away along each axis, edges mirrored.
+        """Compare with the mean of the valid pixels around, up to `reach` px away along each axis, edges mirrored.
 
         Returns
         -------
         NDArray[np.float32]
             That mean around each of `pixels`.
         float | None
-            Mean of (value - mean)² / mean over all believed pixels where both are greater than zero: the noise's
+            Mean of (value - mean)² / mean over all valid pixels where both are greater than zero: the noise's
             variance over its mean. None if there is no such pixel.
         """
 

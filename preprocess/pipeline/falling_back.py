@@ -1,4 +1,4 @@
-"""When the CPU stands in for a device that cannot align a movie, and how that is said: once per process."""
+"""When the CPU replaces a device that cannot align a movie, and how this is reported: once per process."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from preprocess.errors import DeviceError, DeviceLacksFeature, DeviceOutOfMemory
 from preprocess.movie_warning import MovieWarning
 
 CANNOT = (DeviceOutOfMemory, DeviceLacksFeature)
-"""Errors that say nothing against the movie: another device may well align it."""
+"""Errors that are not the movie's fault: another device may be able to align it."""
 
 _log = logging.getLogger(__name__)
 
 
 class SaidOnce:
-    """Remembers which kinds of reasons have been said, for all threads of this process."""
+    """Remembers which kinds of reasons have been reported, for all threads of this process."""
 
     def __init__(self) -> None:
         self._kinds: set[type[DeviceError]] = set()
         self._lock = threading.Lock()
 
     def warnings(self, movie_name: str, reason: DeviceError) -> tuple[MovieWarning, ...]:
-        """Return the warning that the CPU aligns a movie, and log it; nothing if that kind has been said."""
+        """Log and return the warning that the CPU aligns a movie; nothing if this kind has been reported before."""
         with self._lock:
             if type(reason) in self._kinds:
                 return ()
@@ -38,10 +38,10 @@ SAID = SaidOnce()
 
 
 def let_go_of_memory(error: BaseException | None) -> None:
-    """Take from an error what its tracebacks keep alive: frames and images among it.
+    """Release what an error's tracebacks keep alive, such as frames and images.
 
-    Errors of ours tell by their text what happened, and lose their tracebacks. Others, which a report of a defect
-    needs, keep them; the local variables go, and only what closures hold stays.
+    Our own errors say by their text what happened, and lose their tracebacks. Other errors keep them for bug reports,
+    without the local variables; only what closures hold stays.
     """
     ours = isinstance(error, PreprocessError)
     while error is not None:

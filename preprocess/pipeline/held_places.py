@@ -1,4 +1,4 @@
-"""Decides which movies' frames may be held at the same time: as many as the memory is enough for, two at most."""
+"""Decides which movies' frames may be held at the same time: at most two, and only if the memory suffices."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 MOST_MOVIES = 2
-"""One that is computed and one that is read: a third would only wait."""
+"""One that is computed and one that is read. A third would only wait."""
 
 
 class ProcessingStopped(Exception):
-    """Nobody waits for this movie any more."""
+    """Processing was stopped; the result of this movie is no longer needed."""
 
 
 class HeldPlaces:
@@ -20,7 +20,7 @@ class HeldPlaces:
     Parameters
     ----------
     available_bytes : Callable[[], int | None]
-        Tells how much memory there is; asked while no place is taken. None: nobody knows, and there is enough.
+        Returns how much memory is available; called while no place is taken. None: unknown, and assumed to suffice.
     """
 
     def __init__(self, available_bytes: Callable[[], int | None]) -> None:
@@ -34,16 +34,16 @@ class HeldPlaces:
 
     @property
     def stopped(self) -> bool:
-        """Tell whether nobody waits any more."""
+        """Return whether processing was stopped."""
         return self._stopped
 
     def take(self, needed_bytes: int) -> bool:
-        """Wait for a place; return whether no other is taken, so that there is no way to have more memory.
+        """Wait for a place; return whether it is the only one, so that no more memory can become free.
 
         Raises
         ------
         ProcessingStopped
-            All was stopped meanwhile.
+            Processing was stopped meanwhile.
         """
         with self._changed:
             self._wait_for(lambda: self._fits(needed_bytes))
@@ -61,7 +61,7 @@ class HeldPlaces:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Have all places: wait until none is taken, and let nobody take one inside."""
+        """Reserve all places: wait until none is taken, and let nobody take one inside the block."""
         with self._changed:
             self._wait_for(lambda: not self._someone_alone)
             self._someone_alone = True
@@ -75,12 +75,12 @@ class HeldPlaces:
                 self._changed.notify_all()
 
     def hold_one_at_a_time(self) -> None:
-        """Let no two movies be held together from now on."""
+        """Allow only one held movie at a time from now on."""
         with self._changed:
             self._most = 1
 
     def stop(self) -> None:
-        """Send all away who wait for a place."""
+        """Raise ProcessingStopped in all who wait for a place."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()

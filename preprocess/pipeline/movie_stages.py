@@ -1,4 +1,4 @@
-"""The stages of one movie, each a value handed on: prepared, held on the device, computed, written."""
+"""The stages of one movie. Each makes a value for the next: prepared, held on the device, computed, written."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class MovieStages:
 
     @property
     def may_use_cpu(self) -> bool:
-        """Tell whether the CPU may stand in for the device: where none was named."""
+        """Return whether the CPU may replace the device: only if the user named none."""
         return self.settings.device == "auto" and self.backend.name != "cpu"
 
     def on_cpu(self) -> MovieStages:

@@ -1,7 +1,7 @@
 """Many movies in one process, their stages overlapping: one is read while another is computed and a third written.
 
-A stage has one thread, which takes the movies in their order; what a stage makes is handed to the next. At most three
-movies are on their way, one in each stage, and the frames of two are held at most (`held_places`).
+A stage has one thread, which takes the movies in their order; the result of a stage goes to the next. At most three
+movies are in progress, one in each stage, and the frames of at most two are held (`held_places`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 def pays_on(backend: Backend) -> bool:
-    """Tell whether overlapping makes movies faster there: on a device, which would idle while files are read.
+    """Return whether overlapping saves time: on a GPU, which would be idle while files are read.
 
     On the CPU every stage uses the same cores. Overlapping saves none of their time (8 movies of 1024 x 1024 x 24 on 2
     cores: 12.8 to 13.2 CPU seconds against 11.6 to 14.2), and two movies are held instead of one. It could only fill

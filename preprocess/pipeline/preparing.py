@@ -1,4 +1,4 @@
-"""All that is known of a movie before its frames are read; what is impossible is refused here."""
+"""Everything that is decided before a movie's frames are read; movies that cannot be aligned are refused here."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def prepare_movie(
     ------
     PreprocessError
         The movie cannot be read, an output would replace what it is made from, or something must be known that
-        nobody says.
+        is given nowhere.
     """
     for source in (movie_path, settings.gain.path, settings.defects.path):
         if source is not None:

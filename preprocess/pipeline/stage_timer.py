@@ -1,4 +1,4 @@
-"""Measures how long a movie's stages take, and tells how far it is."""
+"""Measures how long a movie's stages take, and reports its progress."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Progress = Callable[[str, float], None]
 
 
 class StageTimer:
-    """One movie's timer. `seconds` holds each stage's wall time; what is done twice is counted twice.
+    """One movie's timer. `seconds` holds the wall time of each stage; work that is repeated is counted each time.
 
-    Whoever listens may raise in `tell`, which ends the movie there.
+    The callback may raise an exception, which ends the movie there.
     """
 
     def __init__(self, progress: Progress | None = None) -> None:
@@ -21,13 +21,13 @@ class StageTimer:
         self._progress = progress
 
     def tell(self, stage: str, fraction: float) -> None:
-        """Pass on how much of a stage is done, from 0 to 1."""
+        """Report which fraction of a stage is done, from 0 to 1."""
         if self._progress is not None:
             self._progress(stage, fraction)
 
     @contextmanager
     def beginning_of(self, stage: str) -> Iterator[None]:
-        """Measure what is done inside, the first part of a stage."""
+        """Measure the block as the first part of a stage."""
         if stage not in self.seconds:
             self.tell(stage, 0.0)
         started = time.perf_counter()
@@ -36,7 +36,7 @@ class StageTimer:
 
     @contextmanager
     def stage(self, stage: str) -> Iterator[None]:
-        """Measure what is done inside, all of a stage or the rest of it."""
+        """Measure the block as a whole stage, or as the rest of one."""
         with self.beginning_of(stage):
             yield
         self.tell(stage, 1.0)

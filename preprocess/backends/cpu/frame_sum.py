@@ -1,4 +1,4 @@
-"""The sum of a movie's frames in memory, and which of its pixels are believed."""
+"""The sum of a movie's frames in memory, and which of its pixels are valid."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ class CpuFrameSum:
         return self._rows.mean_of_all()
 
     def statistics(self) -> PixelStatistics:
-        """Return the statistics of the believed pixels."""
+        """Return the statistics of the valid pixels."""
         return self._rows.whole()
 
     def exclude(self, pixels: NDArray[np.int64]) -> None:
-        """Believe in these pixels no more."""
+        """Mark these pixels as invalid."""
         self._good.reshape(-1)[pixels] = 0
         self._update(np.unique(pixels // self.shape[1]))
 
     def excluded(self) -> NDArray[np.int64]:
-        """Return the pixels that are not believed."""
+        """Return the pixels that are not valid."""
         rows = self._rows.with_pixels_left_out()
         y, x = np.nonzero(self._good[rows] == 0)
         excluded: NDArray[np.int64] = rows[y] * self.shape[1] + x
         return excluded
 
     def between(self, lowest: float, highest: float) -> NDArray[np.int64]:
-        """Return the believed pixels whose value lies from lowest to highest."""
+        """Return the valid pixels whose value lies from lowest to highest."""
         rows = self._rows.with_values_between(lowest, highest)
         counts = np.zeros(len(rows), np.int64)
         arguments = (*self._seen, self._good, (float(lowest), float(highest)), rows)
@@ -59,7 +59,7 @@ class CpuFrameSum:
         return found
 
     def surroundings(self, pixels: NDArray[np.int64], reach: int) -> tuple[NDArray[np.float32], float | None]:
-        """Compare with the mean of the believed pixels around."""
+        """Compare with the mean of the valid pixels around."""
         height, width = self.shape
         firsts = np.searchsorted(pixels, np.arange(height + 1) * width)
         around, noise = np.empty(len(pixels), np.float32), np.empty((2, height))

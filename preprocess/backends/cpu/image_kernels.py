@@ -1,7 +1,7 @@
 """Compiled loops of the CPU's backend over whole images: their statistics, defects, thumbnails and spectra.
 
 Each does some rows of its work, from `start` up to `stop`, as those of `cpu_kernels` do. `value` of a pixel is that of
-the raw sum times its gain, in float32; `good` says which pixels are believed.
+the raw sum times its gain, in float32; `good` says which pixels are valid.
 """
 
 from __future__ import annotations

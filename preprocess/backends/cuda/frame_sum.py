@@ -1,4 +1,4 @@
-"""The sum of a movie's frames on a CUDA device, and which of its pixels are believed."""
+"""The sum of a movie's frames on a CUDA device, and which of its pixels are valid."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class CudaFrameSum:
         return self._rows.mean_of_all()
 
     def statistics(self) -> PixelStatistics:
-        """Return the statistics of the believed pixels."""
+        """Return the statistics of the valid pixels."""
         return self._rows.whole()
 
     @on_its_device
     def exclude(self, pixels: NDArray[np.int64]) -> None:
-        """Believe in these pixels no more."""
+        """Mark these pixels as invalid."""
         if pixels.size:
             listed = self.device.memory.upload("lists", pixels, "i4")
             kernel("frame_sum", "exclude_pixels")((blocks_over(len(pixels)),), self._good, listed, len(pixels))
@@ -50,17 +50,17 @@ class CudaFrameSum:
 
     @on_its_device
     def excluded(self) -> NDArray[np.int64]:
-        """Return the pixels that are not believed."""
+        """Return the pixels that are not valid."""
         return self._list_pixels(self._rows.with_pixels_left_out(), None)
 
     @on_its_device
     def between(self, lowest: float, highest: float) -> NDArray[np.int64]:
-        """Return the believed pixels whose value lies from lowest to highest."""
+        """Return the valid pixels whose value lies from lowest to highest."""
         return self._list_pixels(self._rows.with_values_between(lowest, highest), (float(lowest), float(highest)))
 
     @on_its_device
     def surroundings(self, pixels: NDArray[np.int64], reach: int) -> tuple[NDArray[np.float32], float | None]:
-        """Compare with the mean of the believed pixels around."""
+        """Compare with the mean of the valid pixels around."""
         memory, (height, width) = self.device.memory, self.shape
         averages, means = memory.array("images", (2, height, width), "f4"), memory.array("images", self.shape, "f4")
         noise = memory.array("results", (2, height), "f8")
@@ -90,7 +90,7 @@ class CudaFrameSum:
         return RowStatistics(rows.get(), width)
 
     def _list_pixels(self, rows: NDArray[np.int64], limits: tuple[float, float] | None) -> NDArray[np.int64]:
-        """Return pixels of some rows: the believed ones within limits, or without limits those not believed."""
+        """Return pixels of some rows: the valid ones within limits, or without limits the invalid ones."""
         if not rows.size:
             return np.zeros(0, np.int64)
         memory, count = self.device.memory, len(rows)

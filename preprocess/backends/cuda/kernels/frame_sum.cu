@@ -1,4 +1,4 @@
-/* The plain sum of a movie's frames, which of its pixels are believed, and lists of pixels.
+/* The plain sum of a movie's frames, which of its pixels are valid, and lists of pixels.
 
    A pixel's value is that of the raw sum times its gain. Sums are exact for integers; comparisons give the very pixels
    that the CPU finds. */
