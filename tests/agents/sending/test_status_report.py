@@ -21,7 +21,8 @@ from agents.watch_settings import WatchSettings
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.settings import AlignmentSettings
-from tests.agents.agent_process import StartAgent, cryoferry, lay
+from tests.agents.agent_process import StartAgent, lay
+from tests.running import cryoferry
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.pace.pacer import pacer_of
