@@ -1,4 +1,8 @@
-"""Finds an agent's work folder, and plans `retry`: changes the journal from outside, whether the agent runs or not."""
+"""Processes exposures again: plans it and enters it in the journal.
+
+The command `cryoferry retry` does this from outside, whether an agent runs or not. An agent does it for a request that
+it got through the receiver.
+"""
 
 from __future__ import annotations
 
@@ -6,66 +10,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
-from agents.journal.journal import NAME, Journal
+from agents.journal.journal import Journal
 from agents.journal.rows import ExposureRow
 from agents.journal.states import SET_ASIDE, State
 from agents.workers.jobs import same_result, with_changes
-from configuration import ConfigError, state_folder
-
-if TYPE_CHECKING:
-    from transfer.client import ReceiverClient
-
-
-def find_work_folder(work: Path | None, session: str | None) -> Path:
-    """Return the work folder that is meant: the one given, the session's, or the only one there is.
-
-    Raises
-    ------
-    ConfigError
-    """
-    if work is not None or session is not None:
-        folder = work or state_folder() / str(session)
-        if not (folder / NAME).is_file():
-            raise ConfigError(
-                f"no agent has worked in {folder}",
-                hint="Give the --session or the --work that `cryoferry watch` was given.",
-            )
-        return folder
-    found = sorted(path.parent for path in state_folder().glob(f"*/{NAME}"))
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise ConfigError(
-            "no agent has worked on this machine with this user's account",
-            hint="Start one with `cryoferry watch`. If it works in another folder, give that --work DIR.",
-        )
-    names = ", ".join(folder.name for folder in found)
-    raise ConfigError(f"there are several sessions: {names}", hint="Give one of them with --session NAME.")
-
-
-def registrations(client: ReceiverClient, session: str) -> dict[tuple[str, int], dict[str, str]]:
-    """Return the state of each registrar by (exposure id, revision), as the receiver has it.
-
-    Raises
-    ------
-    TransferError
-    """
-    found: dict[tuple[str, int], dict[str, str]] = {}
-    after: str | None = None
-    while True:
-        page = client.exposures(session, after)
-        for exposure in page.exposures:
-            key = (str(exposure.record.exposure_id), exposure.record.revision)
-            found[key] = {entry.registrar: entry.state.value for entry in exposure.registrations}
-        after = page.next
-        if after is None:
-            return found
+from configuration import ConfigError
 
 
 class RetryRefused(ConfigError):
-    """This exposure cannot be processed again like that."""
+    """This exposure cannot be processed again in this way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,21 +36,21 @@ class Retry:
 def plan_retry(
     journal: Journal, work: Path, targets: Sequence[str], *, failed: bool, changed: dict[str, Any]
 ) -> list[Retry]:
-    """Return what to do again; nothing is changed yet.
+    """Return what would be done again; this changes nothing.
 
     Parameters
     ----------
     targets
         Exposure ids, movies (relative to the source) or labels.
     failed
-        Every exposure that is failed or held.
+        Whether to take every exposure that is failed or held, too.
     changed
-        Nested JSON: what to change in the agent's settings for them.
+        What to change in the agent's settings for these exposures, as nested JSON.
 
     Raises
     ------
     RetryRefused
-        One is unknown, still on its way, or done already with the same settings.
+        An exposure is unknown, is still being processed, was released with the same settings, or its movie is gone.
     """
     exposures = journal.exposures()
     chosen = [exposure for exposure in exposures if failed and exposure.state in SET_ASIDE]
@@ -139,3 +95,13 @@ def do_retry(journal: Journal, retry: Retry) -> ExposureRow:
     if retry.action == "send":
         return journal.change(retry.exposure.exposure_id, State.ALIGNED, "tried again")
     return journal.begin_again(retry.exposure.exposure_id, "tried again", retry.changes)
+
+
+def retry_one(journal: Journal, work: Path, exposure_id: UUID) -> str:
+    """Process one exposure again with its settings unchanged; return why not, or an empty text."""
+    try:
+        (planned,) = plan_retry(journal, work, [str(exposure_id)], failed=False, changed={})
+    except RetryRefused as error:
+        return str(error)
+    do_retry(journal, planned)
+    return ""

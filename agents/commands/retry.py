@@ -31,8 +31,9 @@ def retry(
     An exposure that was sent before gets its next revision. Alignment options that you give here hold for these
     exposures only. A running agent starts with them at once; otherwise the next `cryoferry watch` does.
     """
-    from agents.commands.retry_plan import do_retry, find_work_folder, plan_retry
+    from agents.commands.find_work_folder import find_work_folder
     from agents.journal.journal import Journal
+    from agents.retries import do_retry, plan_retry
     from agents.workers.jobs import changes
 
     if not exposures and not failed:

@@ -14,6 +14,7 @@ from transfer.commands.shared import Ca, ClearText, Json, MaybeReceiverUrl, Toke
 if TYPE_CHECKING:
     from agents.journal.journal import Journal
     from agents.journal.rows import ExposureRow
+    from transfer.client import ReceiverClient
 
 
 def status(
@@ -31,7 +32,7 @@ def status(
     not answer.
     """
     from agents.commands.exposure_text import as_json, troubles
-    from agents.commands.retry_plan import find_work_folder
+    from agents.commands.find_work_folder import find_work_folder
     from agents.journal.journal import Journal
     from agents.work_folder import is_in_use
 
@@ -66,7 +67,6 @@ def _registrations(
     ca = ca or (Path(noted_ca) if noted_ca else None)
     if not url:
         return {}, "no receiver is known: give --to URL"
-    from agents.commands.retry_plan import registrations
     from transfer.client import ReceiverClient
     from transfer.credentials import read_token
     from transfer.wire.errors import TransferError
@@ -74,9 +74,28 @@ def _registrations(
     try:
         token = read_token(token_file or (Path(noted) if noted else None))
         with ReceiverClient(url, token, ca=ca, clear_text=clear_text, timeout_s=5.0) as client:
-            return registrations(client, journal.about("session") or ""), ""
+            return _read_registrations(client, journal.about("session") or ""), ""
     except TransferError as error:
         return {}, f"{type(error).__name__}: {error}"
+
+
+def _read_registrations(client: ReceiverClient, session: str) -> dict[tuple[str, int], dict[str, str]]:
+    """Return the state of each registrar by (exposure id, revision), as the receiver has it.
+
+    Raises
+    ------
+    TransferError
+    """
+    found: dict[tuple[str, int], dict[str, str]] = {}
+    after: str | None = None
+    while True:
+        page = client.exposures(session, after)
+        for exposure in page.exposures:
+            key = (str(exposure.record.exposure_id), exposure.record.revision)
+            found[key] = {entry.registrar: entry.state.value for entry in exposure.registrations}
+        after = page.next
+        if after is None:
+            return found
 
 
 def _show_status(exposures: list[ExposureRow], registered: list[dict[str, str]]) -> None:

@@ -14,12 +14,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from uuid import UUID
 
 from rich.console import Console
 
 from agents.commands.progress import JsonLines, ProgressDisplay, summary
-from agents.commands.retry_plan import RetryRefused, do_retry, plan_retry
 from agents.daemon import Agent
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import scan
@@ -27,6 +25,7 @@ from agents.happenings import AgentEnded, Happenings
 from agents.journal.journal import Journal
 from agents.journal.states import SET_ASIDE
 from agents.layouts import Layout
+from agents.retries import retry_one
 from agents.watch_settings import WatchSettings
 from agents.work_folder import WorkLock, check_apart
 from agents.workers.contract import AlignmentWorker
@@ -148,7 +147,7 @@ def run_agent(
                 happenings.listen("--json", JsonLines(sys.stdout.fileno()))
             stop = threading.Event()
             with _listening(stop) as received, display.live():
-                retry = partial(_retry, journal, settings.work) if remote_requests else None
+                retry = partial(retry_one, journal, settings.work) if remote_requests else None
                 Agent(settings, journal, client, workers, stop, reporting=reporting, retry=retry).run()
             counts, seconds = journal.counts(), time.monotonic() - began_s
             happenings.announce(AgentEnded(counts=counts, seconds=seconds))
@@ -160,16 +159,6 @@ def run_agent(
         finally:
             happenings.close()
             journal.close()
-
-
-def _retry(journal: Journal, work: Path, exposure_id: UUID) -> str:
-    """Take up one exposure again, as `cryoferry retry` does; return why not, or an empty text."""
-    try:
-        (planned,) = plan_retry(journal, work, [str(exposure_id)], failed=False, changed={})
-    except RetryRefused as error:
-        return str(error)
-    do_retry(journal, planned)
-    return ""
 
 
 def show_start(settings: WatchSettings, url: str, in_use: Sequence[tuple[str, object, str]], console: Console) -> None:
