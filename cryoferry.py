@@ -1,12 +1,10 @@
-"""The `cryoferry` command. It imports a command when that command is called, and prints errors the same way for all."""
+"""The `cryoferry` command. It imports a command when that command is called."""
 
 from __future__ import annotations
 
-import errno
 import functools
 import importlib
 import inspect
-import json
 import logging
 import os
 import sys
@@ -18,6 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command as as_command
 
+from command_errors import print_error
 from configuration import ConfigError, Configuration, Invocation, load_configuration
 
 
@@ -273,126 +272,6 @@ def root(
     ctx.default_map = configuration.default_map(_repeatable(command) if command and sections else ())
 
 
-class ErrorReport(NamedTuple):
-    """What a user and a program learn about an error."""
-
-    kind: str
-    message: str
-    hint: str
-    exit_code: int
-
-    def as_object(self) -> dict[str, Any]:
-        """Return it as the JSON object of `--json`."""
-        told = {"type": self.kind, "message": self.message, "hint": self.hint, "exit_code": self.exit_code}
-        return {"error": told}
-
-
-def _report_of(error: Exception) -> ErrorReport:
-    """Return what to say about an error that a command ended with."""
-    exit_code, hint = getattr(error, "exit_code", 1), getattr(error, "hint", "")
-    message = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        exit_code, hint = 7, "Free space on that disk, then run the same command again."
-    elif isinstance(error, OSError) and not hasattr(error, "exit_code"):
-        what = error.strerror or type(error).__name__
-        message = f"{error.filename}: {what}" if error.filename else message
-        hint = "Check that path and its permissions, then run the same command again."
-    elif not hasattr(error, "exit_code"):
-        message = f"{type(error).__name__}: {message}"
-        hint = "This is a bug. Please report it, with what `cryoferry --verbose …` prints." + hint
-    return ErrorReport(type(error).__name__, message, hint, int(exit_code))
-
-
-def _usage_report(error: typer.TyperException) -> ErrorReport:
-    """Return what to say about a command line, or a configured value, that cannot be understood."""
-    context, param = getattr(error, "ctx", None), getattr(error, "param", None)
-    hint = f"`{context.command_path if context else 'cryoferry'} --help` explains what it takes."
-    message = error.message
-    if type(error).__name__ == "NoArgsIsHelpError":
-        message = "a command is missing"
-    elif type(error).__name__ == "MissingParameter":
-        message = f"missing: {', '.join(_missing(context, param))}"
-    elif type(error).__name__ == "NoSuchOption":
-        message, near = f"there is no option {error.option_name}", _nearest_option(context, error.option_name)  # type: ignore[attr-defined]
-        hint = f"Did you mean {near}? {hint}" if near else hint
-    elif context is not None and param is not None:
-        invocation = context.find_root().obj
-        setting = invocation.setting(context, param.name) if isinstance(invocation, Invocation) else None
-        place = setting.place(param.name) if setting else _flag(param)
-        message = f"{place}: {_wrong_value(error) or message}"
-    return ErrorReport(type(error).__name__, message, hint, error.exit_code)
-
-
-def _flag(param: Any) -> str:
-    return str(param.metavar or param.name) if param.param_type_name == "argument" else str(param.opts[0])
-
-
-def _missing(context: Any, first: Any) -> list[str]:
-    """Return every required option that is missing, as a user writes it."""
-    given, configured = set(sys.argv), context.default_map or {}
-    names = []
-    for param in context.command.params:
-        flags = [*param.opts, *param.secondary_opts]
-        absent = param.param_type_name == "option" and param.required and not given.intersection(flags)
-        if param is first or (absent and param.name not in configured):
-            flag = _flag(param)
-            names.append(f"{flag} {param.metavar}" if flag.startswith("--") and param.metavar else flag)
-    return names
-
-
-def _nearest_option(context: Any, name: str) -> str | None:
-    from difflib import get_close_matches
-
-    options = [flag for param in context.command.get_params(context) for flag in (*param.opts, *param.secondary_opts)]
-    return next(iter(get_close_matches(name, options, n=1, cutoff=0.5)), None)
-
-
-def _wrong_value(error: Exception) -> str | None:
-    """Return in words what pydantic, which reads the values for typer, found wrong; None: the error says it."""
-    errors = getattr(error.__cause__, "errors", None)
-    if errors is None:
-        return None
-    (found, *_) = errors()
-    value, kind, limits = found["input"], found["type"], found.get("ctx", {})
-    wanted = {
-        "greater_than_equal": f"is too small; the least is {limits.get('ge')}",
-        "less_than_equal": f"is too large; the most is {limits.get('le')}",
-        "literal_error": f"is none of {str(limits.get('expected')).replace(chr(39), '')}",
-        "enum": f"is none of {str(limits.get('expected')).replace(chr(39), '')}",
-        "float_parsing": "is not a number",
-        "float_type": "is not a number",
-        "finite_number": "is not a finite number",
-        "int_parsing": "is not a whole number",
-        "int_type": "is not a whole number",
-        "int_from_float": "is not a whole number",
-        "bool_parsing": "is neither true nor false",
-        "bool_type": "is neither true nor false",
-        "path_type": "is not a path; write it in quotes",
-        "string_type": "is not a text; write it in quotes",
-    }.get(kind)
-    if kind == "value_error":
-        return str(found["msg"]).removeprefix("Value error, ")
-    return f"{value!r} {wanted}" if wanted else None
-
-
-def _report(error: Exception, invocation: Invocation) -> int:
-    """Print what went wrong, for people and with `--json` for programs; return the exit code."""
-    report = _usage_report(error) if isinstance(error, typer.TyperException) else _report_of(error)
-    places = invocation.places_of(report.message)
-    if places and not isinstance(error, ConfigError):
-        report = report._replace(message=f"{report.message} (from {', '.join(places)})")
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), report.message))
-    if report.hint:
-        console.print(Text.assemble(("what to do: ", "bold"), report.hint))
-    if "--json" in sys.argv:
-        typer.echo(json.dumps(report.as_object(), ensure_ascii=False))
-    return report.exit_code
-
-
 def main() -> None:
     """Run the `cryoferry` command."""
     command: Any = as_command(app)
@@ -406,7 +285,7 @@ def main() -> None:
     except Exception as error:
         if {"-v", "--verbose"} & set(sys.argv):
             logging.getLogger("cryoferry").exception("failed")
-        code = _report(error, invocation)
+        code = print_error(error, invocation, as_json="--json" in sys.argv)
     sys.exit(code)
 
 

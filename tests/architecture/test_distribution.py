@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("transfer", "preprocess", "api", "agents", "benchmarks")
-OUR_NAMES = {*PACKAGES, "configuration", "cryoferry", "tests"}
+OUR_NAMES = {*PACKAGES, "command_errors", "configuration", "cryoferry", "tests"}
 
 
 def owners(names: set[str], installed: Iterable[Distribution]) -> dict[str, str]:
@@ -59,7 +59,7 @@ def test_the_wheel_holds_our_packages_and_no_gpl_code(tmp_path: Path) -> None:
     tree = tmp_path / "tree"  # building leaves traces in a tree
     for package in (*PACKAGES, "deploy"):
         shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("configuration.py", "cryoferry.py", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("command_errors.py", "configuration.py", "cryoferry.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, tree],
@@ -67,7 +67,9 @@ def test_the_wheel_holds_our_packages_and_no_gpl_code(tmp_path: Path) -> None:
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {*PACKAGES, "configuration.py", "cryoferry.py"} <= {name.split("/")[0] for name in names}
+    assert {*PACKAGES, "command_errors.py", "configuration.py", "cryoferry.py"} <= {
+        name.split("/")[0] for name in names
+    }
     assert not [name for name in names if "scipion_plugin" in name or "cryoferry_scipion" in name or "tests/" in name]
     assert any(name.startswith("api/migrations/versions/") for name in names)
     assert "benchmarks/transfer/paths/link_emulator.c" in names

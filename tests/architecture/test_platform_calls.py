@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("agents", "api", "preprocess", "transfer", "benchmarks", "configuration.py", "cryoferry.py")
+SOURCES = (
+    "agents",
+    "api",
+    "preprocess",
+    "transfer",
+    "benchmarks",
+    "command_errors.py",
+    "configuration.py",
+    "cryoferry.py",
+)
 
 MODULES = {
     *("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"),  # Unix only
@@ -172,7 +181,7 @@ def test_what_every_system_has_is_not_found(source: str) -> None:
 WITHOUT_THEM = """
 import builtins, importlib, os, pkgutil, select, socket, sys
 
-ours = ("agents", "api", "benchmarks", "configuration", "cryoferry", "preprocess", "transfer")
+ours = ("agents", "api", "benchmarks", "command_errors", "configuration", "cryoferry", "preprocess", "transfer")
 lacking = {"fcntl", "grp", "posix", "pwd", "resource", "termios"}
 importing = builtins.__import__
 

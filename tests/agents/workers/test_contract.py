@@ -17,7 +17,7 @@ def test_a_job_survives_json_with_its_settings() -> None:
     chosen = ChosenAlignment(
         settings=AlignmentSettings(patches=(7, 5)), flags=Acquisition(voltage_kv=300), configured=Acquisition()
     )
-    job = AlignmentJob(movie="/ä/a.tiff", outputs="/work/out", settings=to_json(chosen), timeout_s=5.0)
+    job = AlignmentJob(movie="/ä/a.tiff", outputs="/results/out", settings=to_json(chosen), timeout_s=5.0)
     received = AlignmentJob.from_json(json.loads(json.dumps(job.as_json())))
     assert received == job
     assert from_json(received.settings) == chosen
