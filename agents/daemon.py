@@ -18,7 +18,8 @@ from uuid import UUID
 from agents.boundary import contained
 from agents.finding.discovery import Discovery
 from agents.finding.scan import Hints
-from agents.journal.journal import Journal, JournalError
+from agents.journal.journal import Journal
+from agents.journal.opening import JournalError
 from agents.journal.rows import ExposureRow
 from agents.journal.states import PAUSED, UNFINISHED
 from agents.measurements import Measurements

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID, uuid4
 
+from agents.journal.answered_requests import AnsweredRequests
 from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
+from agents.journal.opening import JournalError, open_database, whole_or_nothing
 from agents.journal.rows import ExposureRow, Output, Standing, WaitingExposure, exposure_of, identity_columns, output_of
-from agents.journal.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION, statements
 from agents.journal.states import TRANSITIONS, State
 from agents.work_folder import is_in_use
 from transfer.wire.exposure_record import ExposureRecord
@@ -32,24 +33,6 @@ NAME = "journal.sqlite"
 
 def _ignore(change: Change) -> None:
     """Announce nothing."""
-
-
-class JournalError(Exception):
-    """The journal cannot be used."""
-
-    exit_code: ClassVar[int] = 1
-    hint: str = "Look at the work folder; `cryoferry status --work DIR` reads its journal."
-
-    def __init__(self, text: str, hint: str = "") -> None:
-        super().__init__(text)
-        self.hint = hint or type(self).hint
-
-
-class JournalFull(JournalError):
-    """The disk of the work folder is full."""
-
-    exit_code = 7
-    hint = "Free space on the work folder's disk, then start the same command again; nothing is lost."
 
 
 class WrongTransition(JournalError):
@@ -84,42 +67,9 @@ class Journal:
         self._announce = announce
         self._changed: list[Change] = []
         self._writer = uuid4().hex
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        self._db.row_factory = sqlite3.Row
-        try:
-            self._db.execute("PRAGMA journal_mode = TRUNCATE")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            with self._whole_or_nothing():
-                self._make_or_migrate(path, may_migrate=create or not is_in_use(work))
-            self._last_event = self._newest_event()
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise JournalError(f"{path} is not a journal that can be used: {error}") from error
-        except JournalError:
-            self._db.close()
-            raise
-
-    def _make_or_migrate(self, path: Path, *, may_migrate: bool) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise JournalError(
-                f"{path} was written by a newer version of cryoferry: its schema is version {version}, and this"
-                f" cryoferry reads versions up to {SCHEMA_VERSION}",
-                hint="Use the newer cryoferry with this work folder, or give another --work.",
-            )
-        if version == SCHEMA_VERSION:
-            return
-        if version and not may_migrate:
-            raise JournalError(
-                f"{path} is used by a running agent of an older version of cryoferry (schema version {version}; this"
-                f" cryoferry writes version {SCHEMA_VERSION})",
-                hint="Stop that agent and start it again with this version; nothing is lost.",
-            )
-        scripts = [MIGRATIONS[older] for older in range(version, SCHEMA_VERSION)] if version else [SCHEMA]
-        for statement in (statement for script in scripts for statement in statements(script)):
-            self._db.execute(statement)
-        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db = open_database(path, may_migrate=create or not is_in_use(work))
+        self._last_event = self._newest_event()
+        self.requests = AnsweredRequests(self._db, self._lock, self.transaction)
 
     def close(self) -> None:
         """Close the database."""
@@ -134,26 +84,12 @@ class Journal:
                 yield
                 return
             self._changed.clear()
-            with self._whole_or_nothing():
+            with whole_or_nothing(self._db):
                 of_others, newest_event = self._changes_of_others()
                 yield
             self._last_event = newest_event
             for change in (*of_others, *self._changed):
                 self._announce(change)
-
-    @contextmanager
-    def _whole_or_nothing(self) -> Iterator[None]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            yield
-            self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                raise JournalFull(str(error)) from error
-            raise
-        finally:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
 
     # ---- what other processes change
 
@@ -394,37 +330,6 @@ class Journal:
         with self._lock:
             rows = self._db.execute(f"SELECT kind, detail FROM events {where} ORDER BY number", values).fetchall()  # noqa: S608  # fixed text
         return [(row["kind"], row["detail"]) for row in rows]
-
-    # ---- what people ask of the agent
-
-    def keep_request(self, request_id: str, kind: str, exposure_id: UUID | None, outcome: str, reason: str) -> None:
-        """Keep what became of a request, so that it is never done a second time."""
-        subject = None if exposure_id is None else str(exposure_id)
-        with self.transaction():
-            self._db.execute(
-                "INSERT INTO requests (request_id, kind, exposure_id, outcome, reason, answered_at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (request_id, kind, subject, outcome, reason, time.time()),
-            )
-
-    def repeat_confirmation(self, request_id: str) -> bool:
-        """Return whether a request was answered before; if so, it is confirmed once more."""
-        with self.transaction():
-            update = "UPDATE requests SET confirmed = 0 WHERE request_id = ?"
-            return self._db.execute(update, (request_id,)).rowcount > 0
-
-    def unconfirmed_requests(self, most: int) -> list[tuple[str, str, str]]:
-        """Return (id, outcome, reason) of requests whose confirmation has not arrived, oldest first."""
-        query = "SELECT request_id, outcome, reason FROM requests WHERE confirmed = 0 ORDER BY number LIMIT ?"
-        with self._lock:
-            return [tuple(row) for row in self._db.execute(query, (most,)).fetchall()]
-
-    def confirm_requests(self, request_ids: Iterable[str]) -> None:
-        """Note that the confirmations of these requests have arrived."""
-        with self.transaction():
-            self._db.executemany(
-                "UPDATE requests SET confirmed = 1 WHERE request_id = ?", [(request_id,) for request_id in request_ids]
-            )
 
     # ---- inside
 

@@ -64,22 +64,22 @@ class Requests:
         """Return what became of requests whose confirmation has not been answered yet, oldest first."""
         return [
             Confirmation(id=UUID(request_id), outcome=RequestOutcome(outcome), reason=reason)
-            for request_id, outcome, reason in self._journal.unconfirmed_requests(_MOST_CONFIRMED)
+            for request_id, outcome, reason in self._journal.requests.unconfirmed(_MOST_CONFIRMED)
         ]
 
     def confirmed(self, confirmations: list[Confirmation]) -> None:
         """Note that the receiver has these confirmations."""
         if confirmations:
-            self._journal.confirm_requests([str(confirmation.id) for confirmation in confirmations])
+            self._journal.requests.confirm([str(confirmation.id) for confirmation in confirmations])
 
     def act(self, request: AgentRequest) -> None:
         """Do or refuse a request, and keep the outcome in the same transaction; it is never done a second time."""
         with self._journal.transaction():
-            if self._journal.repeat_confirmation(str(request.id)):
+            if self._journal.requests.repeat_confirmation(str(request.id)):
                 return
             refused = self._do(request)[:_LONGEST_TEXT]
             outcome = RequestOutcome.REFUSED if refused else RequestOutcome.DONE
-            self._journal.keep_request(str(request.id), request.kind, request.exposure_id, outcome.value, refused)
+            self._journal.requests.keep(str(request.id), request.kind, request.exposure_id, outcome.value, refused)
         log.warning("request %s %s: %s", request.kind, request.exposure_id or "", refused or "done")
         self._changed()
 

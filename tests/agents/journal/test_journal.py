@@ -11,9 +11,9 @@ import pytest
 
 from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
-from agents.journal.journal import Journal, JournalError, JournalFull, WrongTransition
+from agents.journal.journal import Journal, WrongTransition
+from agents.journal.opening import JournalFull
 from agents.journal.rows import ExposureRow, Output
-from agents.journal.schema import SCHEMA_VERSION
 from agents.journal.states import TRANSITIONS, State
 from agents.work_folder import WorkFolderTaken, WorkLock, check_apart, is_in_use
 from configuration import ConfigError
@@ -265,21 +265,6 @@ def test_what_waits_comes_by_state_and_by_when_it_was_found(journal: Journal) ->
 def test_durable_as_promised(journal: Journal) -> None:
     assert journal._db.execute("PRAGMA journal_mode").fetchone()[0] == "truncate"
     assert journal._db.execute("PRAGMA synchronous").fetchone()[0] == 2
-
-
-def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "journal.sqlite").write_bytes(b"not a database, but long enough to be taken for one" * 20)
-    with pytest.raises(JournalError, match="not a journal"):
-        Journal(tmp_path)
-
-
-def test_a_journal_of_a_newer_version_is_refused_and_both_versions_are_named(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "journal.sqlite") as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
-    with pytest.raises(JournalError, match=rf"newer version.* version 99.* up to {SCHEMA_VERSION}") as refused:
-        Journal(tmp_path)
-    assert "newer cryoferry" in refused.value.hint
 
 
 def test_one_agent_for_each_work_folder(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from agents.journal.journal import NAME, Journal, JournalError
+from agents.journal.journal import NAME, Journal
+from agents.journal.opening import JournalError
 from agents.journal.schema import MIGRATIONS, SCHEMA_VERSION
 from agents.journal.states import State
 from agents.work_folder import WorkLock

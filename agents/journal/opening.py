@@ -1,0 +1,103 @@
+"""Opens the journal's database file, creates or migrates its tables, and begins and ends transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from agents.journal.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION, statements
+
+
+class JournalError(Exception):
+    """The journal cannot be used."""
+
+    exit_code: ClassVar[int] = 1
+    hint: str = "Look at the work folder; `cryoferry status --work DIR` reads its journal."
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        super().__init__(text)
+        self.hint = hint or type(self).hint
+
+
+class JournalFull(JournalError):
+    """The disk of the work folder is full."""
+
+    exit_code = 7
+    hint = "Free space on the work folder's disk, then start the same command again; nothing is lost."
+
+
+@contextmanager
+def whole_or_nothing(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit everything inside as one transaction, or nothing of it.
+
+    Raises
+    ------
+    JournalFull
+    """
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise JournalFull(str(error)) from error
+        raise
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def open_database(path: Path, *, may_migrate: bool) -> sqlite3.Connection:
+    """Open a journal's database with the tables of this version; an empty file gets them.
+
+    Parameters
+    ----------
+    may_migrate
+        Whether the tables of an older version may be changed; not while an agent of that version uses them.
+
+    Raises
+    ------
+    JournalError
+        This version of cryoferry cannot use it.
+    """
+    db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    db.row_factory = sqlite3.Row
+    try:
+        db.execute("PRAGMA journal_mode = TRUNCATE")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        with whole_or_nothing(db):
+            _create_or_migrate(db, path, may_migrate=may_migrate)
+            db.execute("SELECT 1 FROM events LIMIT 1")  # another program's database has no such table
+    except sqlite3.DatabaseError as error:
+        db.close()
+        raise JournalError(f"{path} is not a journal that can be used: {error}") from error
+    except JournalError:
+        db.close()
+        raise
+    return db
+
+
+def _create_or_migrate(db: sqlite3.Connection, path: Path, *, may_migrate: bool) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise JournalError(
+            f"{path} was written by a newer version of cryoferry: its schema is version {version}, and this"
+            f" cryoferry reads versions up to {SCHEMA_VERSION}",
+            hint="Use the newer cryoferry with this work folder, or give another --work.",
+        )
+    if version == SCHEMA_VERSION:
+        return
+    if version and not may_migrate:
+        raise JournalError(
+            f"{path} is used by a running agent of an older version of cryoferry (schema version {version}; this"
+            f" cryoferry writes version {SCHEMA_VERSION})",
+            hint="Stop that agent and start it again with this version; nothing is lost.",
+        )
+    scripts = [MIGRATIONS[older] for older in range(version, SCHEMA_VERSION)] if version else [SCHEMA]
+    for statement in (statement for script in scripts for statement in statements(script)):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
