@@ -142,11 +142,13 @@ class Agent:
             sent_bytes=lambda: sender.sent_bytes,
         )
         report.start()
+        is_clean_end = False
         try:
             yield
+            is_clean_end = True
         finally:
             self.stop.set()
-            report.stop()
+            report.stop(final=is_clean_end)
 
     def _sender(self) -> Sender:
         settings = self.settings

@@ -1,6 +1,7 @@
 """Reports how the agent is to the receiver, and acts on what people ask of it in the answer.
 
-No exposure depends on it: a report that fails is left out, and the next one follows 5 s later.
+No exposure depends on it: a report that fails is left out, and the next one follows 5 s later. At a clean end a last
+report says how the agent ended.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from transfer.wire.agent_status import (
     RequestKind,
     RequestOutcome,
 )
-from transfer.wire.errors import TransferError
+from transfer.wire.errors import LinkLost, TransferError
 from transfer.wire.versions import our_versions
 
 log = logging.getLogger(__name__)
@@ -131,20 +132,34 @@ class StatusReport:
         self._agent = agent_id(journal)
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
-        self._has_failed = False
+        self._has_failed = self._link_is_lost = self._final = False
         self._thread = threading.Thread(target=self._report_until_stopped, name="status report", daemon=True)
 
     def start(self) -> None:
         """Begin to report."""
         self._thread.start()
 
-    def stop(self, *, give_up_s: float = 10.0) -> None:
-        """Stop reporting; a report that is on its way ends first."""
+    def stop(self, *, final: bool, give_up_s: float = 10.0) -> None:
+        """Stop reporting; a report that is on its way ends first.
+
+        Parameters
+        ----------
+        final
+            Whether to send one last report, unless the receiver could not be reached for the one before.
+        give_up_s
+            How long to wait for all this at most.
+        """
+        self._final = final
         self._stop.set()
         self._thread.join(give_up_s)
 
-    def report_once(self) -> None:
+    def report_once(self, *, act: bool = True) -> None:
         """Send one report and act on its answer.
+
+        Parameters
+        ----------
+        act
+            Whether to act on the requests in the answer. If not, the receiver repeats them in its next answer.
 
         Raises
         ------
@@ -152,8 +167,9 @@ class StatusReport:
         """
         confirmations = self._requests.unconfirmed()
         answer = self._client.report_status(self._settings.session, self._agent, self.status(confirmations))
+        self._link_is_lost = False
         self._requests.confirmed(confirmations)
-        for request in answer.requests:
+        for request in answer.requests if act else ():
             self._requests.act(request)
 
     def status(self, confirmations: list[Confirmation]) -> AgentStatus:
@@ -193,8 +209,11 @@ class StatusReport:
             began_s = time.monotonic()
             contained(self.report_once, self._note_failure)
             self._stop.wait(max(0.1, self._every_s - (time.monotonic() - began_s)))
+        if self._final and not self._link_is_lost:
+            contained(lambda: self.report_once(act=False), self._note_failure)
 
     def _note_failure(self, error: Exception) -> None:
+        self._link_is_lost = isinstance(error, LinkLost)
         if not self._has_failed:
             self._has_failed = True
             expected = isinstance(error, TransferError)

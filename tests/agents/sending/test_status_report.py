@@ -26,7 +26,7 @@ from tests.running import cryoferry
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.pace.pacer import pacer_of
-from transfer.wire.agent_status import AgentRequest, RequestOutcome
+from transfer.wire.agent_status import AgentRequest, AgentRequests, AgentStatus, RequestOutcome
 from transfer.wire.errors import LinkLost, NotFound
 
 SESSION = "s"
@@ -40,7 +40,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-def report_of(journal: Journal, client: ReceiverClient, work: Path, requests: Requests | None = None) -> StatusReport:
+def report_of(journal: Journal, client: ReceiverClient, work: Path, *, every_s: float = 0.05) -> StatusReport:
     settings = WatchSettings(
         source=work.parent,
         work=work,
@@ -56,9 +56,9 @@ def report_of(journal: Journal, client: ReceiverClient, work: Path, requests: Re
         journal,
         client,
         Measurements(),
-        requests or Requests(journal, None),
+        Requests(journal, None),
         sent_bytes=lambda: 0,
-        every_s=0.05,
+        every_s=every_s,
     )
 
 
@@ -76,14 +76,19 @@ class People:
         assert len(known) <= 1
         return known[0] if known else {}
 
-    def ask(self, kind: str, exposure_id: str | None = None) -> dict[str, Any]:
-        """Ask something of the agent, and return the request once the agent has confirmed it."""
+    def post(self, kind: str, exposure_id: str | None = None) -> str:
+        """Ask something of the agent, and return the request's id."""
         wanted = {"kind": kind} | ({} if exposure_id is None else {"exposure_id": exposure_id})
         answer = self._http.post(f"/agents/{self.agent()['agent']}/requests", json=wanted)
         assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def ask(self, kind: str, exposure_id: str | None = None) -> dict[str, Any]:
+        """Ask something of the agent, and return the request once the agent has confirmed it."""
+        request_id = self.post(kind, exposure_id)
 
         def confirmed() -> dict[str, Any] | None:
-            found = {request["id"]: request for request in self.agent()["requests"]}[answer.json()["id"]]
+            found = {request["id"]: request for request in self.agent()["requests"]}[request_id]
             return found if found["outcome"] else None
 
         return wait_until(confirmed, f"{kind} is confirmed")  # type: ignore[return-value]
@@ -207,12 +212,72 @@ def test_a_receiver_that_is_away_or_old_is_no_trouble(
             report.start()
             wait_until(lambda: "status report failed" in caplog.text, "the failure is noted")
             tried.wait(0.2)  # several more reports fail
-            report.stop()
+            report.stop(final=False)
     assert caplog.text.count("status report failed") == 1
     assert {record.levelname for record in caplog.records if record.name.startswith("agents")} == {"DEBUG"}
     assert journal.about("receiver_trouble") is None
     with ReceiverClient(receiver.url, receiver.token("agent", SESSION)) as client, pytest.raises(NotFound):
         report_of(journal, client, tmp_path / "work").report_once()  # 404, as an old receiver answers
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_a_final_report_says_how_the_agent_ended(
+    journal: Journal, receiver: Any, people: People, tmp_path: Path, final: bool
+) -> None:
+    with ReceiverClient(receiver.url, receiver.token("agent", SESSION)) as client:
+        client.open_session(SESSION)
+        report = report_of(journal, client, tmp_path / "work", every_s=3600)
+        report.start()
+        wait_until(people.agent, "the first report")
+        journal.find("a.tif", "a", "a")
+        report.stop(final=final)
+    assert people.agent()["status"]["counts"]["found"] == (1 if final else 0)
+
+
+def test_a_final_report_leaves_requests_to_the_next_run(
+    journal: Journal, receiver: Any, people: People, tmp_path: Path
+) -> None:
+    with ReceiverClient(receiver.url, receiver.token("agent", SESSION)) as client:
+        client.open_session(SESSION)
+        report = report_of(journal, client, tmp_path / "work")
+        report.report_once()
+        people.post("pause")
+        report.report_once(act=False)
+        assert journal.requests.unconfirmed(1) == []
+        report.report_once()
+        assert len(journal.requests.unconfirmed(1)) == 1
+
+
+class CountingClient(ReceiverClient):
+    """A client that counts the reports that it was given."""
+
+    reports = 0
+
+    def report_status(self, session: str, agent: UUID, status: AgentStatus) -> AgentRequests:
+        """Count a report and send it."""
+        self.reports += 1
+        return super().report_status(session, agent, status)
+
+
+def test_no_final_report_is_sent_over_a_lost_link(
+    journal: Journal, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with CountingClient("http://127.0.0.1:9", "token", timeout_s=1) as client:
+        report = report_of(journal, client, tmp_path / "work", every_s=3600)
+        with caplog.at_level("DEBUG", logger="agents"):
+            report.start()
+            wait_until(lambda: "status report failed" in caplog.text, "the failure is noted")
+        report.stop(final=True)
+        assert client.reports == 1
+
+
+def test_an_agent_that_ends_has_reported_its_end(
+    source: Path, simulated: Path, receiver: Any, people: People, start_agent: StartAgent
+) -> None:
+    lay(simulated / "0.tiff", source / "a.tiff")
+    agent = start_agent(receiver.url, receiver.token("agent", SESSION), "--exit-when-idle", "0.5")
+    assert agent.wait() == 0
+    assert people.agent()["status"]["counts"]["released"] == 1
 
 
 def test_an_admin_pauses_resumes_and_retries_a_running_agent(
