@@ -40,7 +40,7 @@ _WHERE = frozenset({"to", "session", "token_file", "ca", "clear_text", "work"})
 _PREFIX = "CRYOFERRY_"
 _SECRET_KEY = re.compile(r"(token|secret|password)$")
 _TELLING_CHARACTERS = 3
-"""A value that is shorter stands in messages by chance."""
+"""A shorter value occurs in messages by chance."""
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
 
 
@@ -57,7 +57,7 @@ class ConfigError(Exception):
 
 
 class ConfiguredValue(NamedTuple):
-    """A configured value (TOML's own type, or the environment's string), and where it stands."""
+    """A configured value (TOML's own type, or the environment's string), and where it comes from."""
 
     value: Any
     source: str
@@ -66,7 +66,7 @@ class ConfiguredValue(NamedTuple):
     """The section that holds it, which another may have inherited it from."""
 
     def place(self, key: str) -> str:
-        """Return where the value stands, for a message."""
+        """Return where the value comes from, for a message."""
         if self.source.startswith("$"):
             return f"the environment variable {self.source[1:]}"
         return f"`{key}` in [{self.section}] of {self.source}"
@@ -239,7 +239,7 @@ def _read(file: Path, known: Mapping[str, Collection[str]]) -> Sections:
     try:
         tables = tomllib.loads(file.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:  # its text ends in "(at line 3, column 7)"
-        hint = 'Correct the file. In TOML a text stands in quotes: session = "lysozyme".'
+        hint = 'Correct the file. In TOML a text needs quotes: session = "lysozyme".'
         raise ConfigError(f"{file}: {error}", hint=hint) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not UTF-8 text: {error}") from error
@@ -264,7 +264,7 @@ def _walk(table: Mapping[str, Any], above: tuple[str, ...], file: Path) -> Itera
             yield from _walk(value, (*above, key), file)
         elif not above:
             raise ConfigError(
-                f"`{key}` in {file} stands outside of a section",
+                f"`{key}` in {file} is outside of any section",
                 hint="Put it under the name of its command, such as [align] or [watch].",
             )
         else:

@@ -1,7 +1,7 @@
 """The agent: finds movies, has them aligned and sends the results. It can be killed at any instant.
 
 One thread scans, one thread for each worker aligns, a few threads send. They share the journal and nothing else:
-`agents.turns` decides from it what each thread does next, so that a restart continues where the journal stands.
+`agents.turns` decides from it what each thread does next, so that a restart continues from the journal.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class Agent:
     workers
         What aligns movies; each gets a thread of the agent's and is closed at the end.
     stop
-        Set by a signal handler or by whoever runs the agent: everything ends, nothing half done stays.
+        Set by a signal handler or by the caller: all work ends, and nothing half done stays.
     reporting
         The receiver as the status report uses it, with a short timeout; None: no status is reported.
     retry
-        Takes up one exposure again when somebody asks for it through the receiver; returns why not, or an empty text.
-        None: every request is refused, and a pause that was asked for earlier ends.
+        Retries one exposure when an admin requests it through the receiver; returns why not, or an empty text.
+        None: every request is refused, and a pause that was requested earlier ends.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Agent:
         hints = Hints(self.settings.source, self._wake_scan.set)
         hints.start()
         count = len(self._workers) + SENDERS
-        # Sending gives up a request soon, so that the link can tell; `ReceiverLink.persist` never does.
+        # A request has a short timeout, so that the link notices a failure; `ReceiverLink.persist` retries for ever.
         with ThreadPoolExecutor(count, thread_name_prefix="agent") as threads, self._sender() as sender:
             running = [threads.submit(self._align_all, worker) for worker in self._workers]
             running += [threads.submit(self._send_all, sender) for _ in range(SENDERS)]
@@ -119,13 +119,17 @@ class Agent:
             future.result()
 
     def _look_at_pause(self) -> None:
-        """Say that the agent is still paused from an earlier run; end that if nobody could resume it."""
+        """Say that the agent is still paused from an earlier run; end the pause if no request can resume it."""
         if self.journal.about(PAUSED) is None:
             return
         if self._may_be_resumed:
-            log.warning("the agent is paused: nothing new is aligned or sent until somebody resumes it")
+            log.warning(
+                "the agent is paused: it aligns and sends nothing new until an admin sends the request `resume`"
+            )
         else:
-            log.warning("the agent was paused through the receiver; it goes on, because nobody can resume it now")
+            log.warning(
+                "the agent was paused through the receiver; it continues, because it now refuses the request to resume"
+            )
             self.journal.note(**{PAUSED: None})
 
     @contextmanager

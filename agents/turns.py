@@ -32,8 +32,8 @@ class Step(StrEnum):
 STATES = {Step.ALIGN: (State.FINISHED,), Step.SEND: (State.COMMITTED, State.SENDING, State.ALIGNED)}
 """The states of exposures that wait for a step, the most urgent first.
 
-What was committed only has to be cleared away, which frees disk. What an earlier run began to send comes before
-what nobody has begun.
+A committed exposure's files only have to be removed, which frees disk space. An exposure whose upload an earlier run
+began comes before one whose upload has not begun.
 """
 
 NEWEST_FIRST = {Step.ALIGN: False, Step.SEND: True}
@@ -69,7 +69,7 @@ class Turns:
 
     @property
     def in_hand(self) -> dict[UUID, Step]:
-        """The exposures whose step somebody does now."""
+        """The exposures whose step a thread does now."""
         return {exposure_id: step for exposure_id, (step, _) in self._in_hand.items()}
 
     def states(self, step: Step, facts: Facts) -> tuple[State, ...]:
@@ -92,7 +92,7 @@ class Turns:
         return len(self._in_hand.keys() | self._not_before_s.keys()) + 1
 
     def take(self, step: Step, rows: Iterable[WaitingExposure], facts: Facts, now_s: float) -> UUID | None:
-        """Return the exposure whose turn it is, which is in hand from now on; None if it is nobody's turn.
+        """Return the exposure whose turn it is, which is in hand from now on; None if none has its turn.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What an agent is told at its start."""
+"""The settings that an agent gets at its start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transfer.pace.pacer import Pacer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchSettings:
-    """Everything that an agent is told.
+    """All settings of an agent.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """Files, folders and locks on a disk: open, read, write, sync, make in one step, lock.
 
-Every call for files that exists only on POSIX systems stands in this module; `transfer.platform` holds the others. The
+Every call for files that exists only on POSIX systems is in this module; `transfer.platform` holds the others. The
 module can be imported everywhere. Where a system lacks a call, a function uses a portable one instead, or raises
 OSError with the reason. Nobody has run the replacements on Windows; tests run most of them on Linux.
 """

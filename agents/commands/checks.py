@@ -46,7 +46,7 @@ class Finding:
 
     check: str
     verdict: Literal["ok", "warn", "fail"]
-    told: str
+    text: str
     what_to_do: str = ""
 
 
@@ -87,15 +87,15 @@ def _device() -> Iterator[Finding]:
         yield Finding("cpu", "fail", f"numba cannot be loaded: {error}", "Install cryoferry again (`make install`).")
     else:
         yield Finding("cpu", "ok", f"{usable_cores()} cores, numba {numba}")
-    told = subprocess.run([sys.executable, "-c", _GPU_PROGRAM], capture_output=True, text=True, check=False)
-    gpus = told.stdout.strip().splitlines()
-    if told.returncode == 0 and gpus:
+    done = subprocess.run([sys.executable, "-c", _GPU_PROGRAM], capture_output=True, text=True, check=False)
+    gpus = done.stdout.strip().splitlines()
+    if done.returncode == 0 and gpus:
         yield Finding("gpu", "ok", "; ".join(gpus))
-    elif "No module named 'cupy'" in told.stderr:
+    elif "No module named 'cupy'" in done.stderr:
         what = "To use a GPU, install cryoferry[cuda12] or cryoferry[cuda13], whichever the driver supports."
         yield Finding("gpu", "warn", "CuPy is not installed; movies are aligned on the CPU", what)
     else:
-        last = (told.stderr.strip().splitlines() or ["no device"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no device"])[-1]
         yield Finding("gpu", "warn", f"CuPy finds no GPU: {last}", "Run nvidia-smi to check the driver.")
 
 
@@ -118,12 +118,12 @@ def _disk(work: Path) -> Iterator[Finding]:
         return
     yield Finding("work folder", "ok", f"{work} can be written ({fsync_ms:.0f} ms to reach the disk)")
     free = shutil.disk_usage(folder).free
-    told = f"{free / 1e9:.0f} GB free"
+    text = f"{free / 1e9:.0f} GB free"
     if free < LITTLE_SPACE_BYTES:
         what = "Free some space: outputs wait here while the receiver cannot be reached (50 to 150 MB for a K3 movie)."
-        yield Finding("disk", "warn", told, what)
+        yield Finding("disk", "warn", text, what)
     else:
-        yield Finding("disk", "ok", told)
+        yield Finding("disk", "ok", text)
 
 
 def _receiver(machine: Machine, url: str) -> Iterator[Finding]:
@@ -157,12 +157,12 @@ def _clock(date: str, here: float) -> Finding:
         skew_s = email.utils.parsedate_to_datetime(date).timestamp() - here  # Date has whole seconds
     except ValueError:
         return Finding("clock", "warn", "not compared: the answer has no Date", "Check whether a proxy removes it.")
-    told = f"the receiver's clock is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
+    text = f"the receiver's clock is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
     if abs(skew_s) > MUCH_SKEW_S:
         return Finding(
-            "clock", "warn", told, "Set both clocks by NTP: tokens expire, and logs are compared, by these clocks."
+            "clock", "warn", text, "Set both clocks by NTP: tokens expire, and logs are compared, by these clocks."
         )
-    return Finding("clock", "ok", told)
+    return Finding("clock", "ok", text)
 
 
 def _token(machine: Machine, url: str) -> Iterator[Finding]:
@@ -184,8 +184,8 @@ def _token(machine: Machine, url: str) -> Iterator[Finding]:
     except VersionMismatch as error:
         yield Finding("version", "fail", str(error), error.hint)
         return
-    told = f"cryoferry {service.version}, protocol {agreed}, {service.free_bytes / 1e9:.0f} GB free there"
-    yield Finding("version", "ok", told)
+    text = f"cryoferry {service.version}, protocol {agreed}, {service.free_bytes / 1e9:.0f} GB free there"
+    yield Finding("version", "ok", text)
 
 
 def _scipion(place: Path) -> Iterator[Finding]:

@@ -45,14 +45,14 @@ def doctor(
                     {
                         "check": finding.check,
                         "verdict": finding.verdict,
-                        "told": finding.told,
+                        "text": finding.text,
                         "what_to_do": finding.what_to_do,
                     }
                 )
             )
             continue
         style = {"ok": "green", "warn": "yellow", "fail": "bold red"}[finding.verdict]
-        console.print(Text.assemble((f"{finding.verdict:5}", style), f"{finding.check:12}", finding.told))
+        console.print(Text.assemble((f"{finding.verdict:5}", style), f"{finding.check:12}", finding.text))
         if finding.what_to_do:
             console.print(Text(f"{'':17}{finding.what_to_do}", "dim"))
     raise typer.Exit(0 if sound else 1)

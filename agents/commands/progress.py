@@ -123,5 +123,5 @@ class ProgressDisplay:
 
 def summary(counts: Mapping[State, int], seconds: float) -> str:
     """Return in one line how many exposures are in which state at the end."""
-    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "nothing found"
-    return f"{told} after {seconds:.0f} s"
+    text = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "nothing found"
+    return f"{text} after {seconds:.0f} s"

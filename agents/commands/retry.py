@@ -49,9 +49,9 @@ def retry(
         with journal.transaction():
             for plan in planned:
                 after = plan.exposure if dry_run else do_retry(journal, plan)
-                told = {"movie": after.movie, "exposure_id": str(after.exposure_id), "will": plan.action}
+                report = {"movie": after.movie, "exposure_id": str(after.exposure_id), "will": plan.action}
                 line = f"{'would' if dry_run else 'will'} {plan.action} again: {after.movie}"
-                typer.echo(dumps({**told, "revision": after.revision, "done": not dry_run}) if json else line)
+                typer.echo(dumps({**report, "revision": after.revision, "done": not dry_run}) if json else line)
     finally:
         journal.close()
     if not planned:

@@ -59,8 +59,8 @@ def local_workers(workers: int, device: str) -> list[LocalProcessWorker]:
 def _gpu_count() -> int:
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return 0
-    told = subprocess.run([sys.executable, "-c", _COUNT_DEVICES], capture_output=True, text=True, check=False)
-    return int(told.stdout) if told.returncode == 0 and told.stdout.strip().isdigit() else 0
+    done = subprocess.run([sys.executable, "-c", _COUNT_DEVICES], capture_output=True, text=True, check=False)
+    return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0
 
 
 def check_source(source: Path) -> None:

@@ -60,7 +60,7 @@ def plan_session(count: int, size_px: int, seed: int = 0) -> Iterator[Shot]:
 
 
 class Microscope(threading.Thread):
-    """Takes the planned exposures one after the other; `staging` is a folder that nobody watches.
+    """Takes the planned exposures one after the other; `staging` is a folder that no agent watches.
 
     `on_written` is called with each shot when the last byte of its movie is there.
     """

@@ -25,8 +25,8 @@ class Command:
     def __init__(self, arguments: list[str], *, logs: Path) -> None:
         self.name, self.log = arguments[0], logs / f"{arguments[0]}.log"
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        told = logs / f"{self.name}.jsonl"
-        with told.open("wb") as stdout, self.log.open("wb") as stderr:
+        output = logs / f"{self.name}.jsonl"
+        with output.open("wb") as stdout, self.log.open("wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cryoferry", *arguments],
                 stdout=stdout,
@@ -34,10 +34,10 @@ class Command:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C reaches the demo, which stops its processes in order
             )
-        threading.Thread(target=self._read, args=(told,), daemon=True).start()
+        threading.Thread(target=self._read, args=(output,), daemon=True).start()
 
-    def _read(self, told: Path) -> None:
-        with told.open("rb") as lines:
+    def _read(self, output: Path) -> None:
+        with output.open("rb") as lines:
             rest = b""
             while True:
                 ended = self._process.poll() is not None

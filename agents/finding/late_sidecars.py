@@ -45,7 +45,7 @@ class LateSidecars:
         return bool(new)
 
     def end_of_scan(self) -> None:
-        """After the first scan forget what lay there already: each movie is aligned with it anyway."""
+        """After the first scan, forget the sidecars found so far: each movie is aligned with them anyway."""
         if self._is_first:
             self._is_first = False
             self._new.clear()

@@ -182,7 +182,7 @@ class Journal:
         return found
 
     def standing(self) -> dict[str, Standing]:
-        """Return, cheaply, where each movie stands."""
+        """Return each movie's state, cheaply."""
         with self._lock:
             rows = self._db.execute("SELECT movie, exposure_id, state, size_bytes, mtime_ns FROM exposures").fetchall()
         return {movie: Standing(*rest) for movie, *rest in rows}

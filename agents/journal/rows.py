@@ -38,7 +38,7 @@ class ExposureRow:
 
 
 class Standing(NamedTuple):
-    """Where a movie stands: no more than every scan needs of it, for tens of thousands."""
+    """A movie's state: only what every scan needs, because there are tens of thousands of movies."""
 
     exposure_id: str
     state: str

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where an exposure stands."""
+    """The state of an exposure."""
 
     FOUND = "found"  # there is a movie, which may still grow
     FINISHED = "finished"  # the movie no longer grows, and its structure is complete
@@ -24,7 +24,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.ALIGNED: frozenset({State.SENDING, State.FAILED}),
     State.SENDING: frozenset({State.COMMITTED, State.FAILED}),
     State.COMMITTED: frozenset({State.RELEASED}),
-    State.RELEASED: frozenset({State.FOUND}),  # the movie was overwritten, or somebody wants other settings
+    State.RELEASED: frozenset({State.FOUND}),  # the movie was overwritten, or a user wants other settings
     State.HELD: frozenset({State.FOUND}),
     State.FAILED: frozenset({State.FOUND, State.ALIGNED}),  # ALIGNED: its outputs are there, only sending failed
 }

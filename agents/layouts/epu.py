@@ -40,7 +40,7 @@ def gain(movie: Path, source: Path) -> Path | None:
     for folder in movie.parents:
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".gain")
         if found:
-            return found[0] if len(found) == 1 else None  # two: nobody but the user knows which
+            return found[0] if len(found) == 1 else None  # two: only the user knows which
         if folder == source:
             break
     return None

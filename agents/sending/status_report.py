@@ -90,7 +90,7 @@ class Requests:
             return "the agent was started with --no-remote-requests"
         match request.kind:
             case RequestKind.PAUSE:
-                self._journal.note(**{PAUSED: "somebody paused the agent through the receiver"})
+                self._journal.note(**{PAUSED: "an admin paused the agent through the receiver"})
             case RequestKind.RESUME:
                 self._journal.note(**{PAUSED: None})
             case RequestKind.RETRY if request.exposure_id is not None:

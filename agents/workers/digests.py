@@ -36,7 +36,7 @@ def settings_digest(settings: AlignmentSettings, acquisition: Acquisition) -> st
     """Return the BLAKE3 digest of everything but the movie that decides the result, in hex.
 
     That is: the settings, the content of the gain reference and of the defect file, and the acquisition that was used,
-    whoever said it. Device, number of threads and software version are not part of it.
+    whatever its source. Device, number of threads and software version are not part of it.
     """
     chosen: dict[str, Any] = asdict(settings)
     for name in _DECIDES_NOTHING:

@@ -46,7 +46,7 @@ def changes(chosen: ChosenAlignment) -> dict[str, Any]:
 
 
 def with_changes(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return JSON choices with nested changes laid over them."""
+    """Return JSON choices with nested changes applied to them."""
     merged = dict(values)
     for key, value in changed.items():
         below = merged.get(key)

@@ -8,7 +8,7 @@ A route declares its permission as a dependency:
 
 `GuardedRoute` refuses a route that declares none, when the route is defined. FastAPI reads a body before it calls
 dependencies; so `GuardedRoute` asks the dependency itself first, then reads the body within the limits that the route
-declares, and only then hands the request to FastAPI. The permission also stands in the OpenAPI description, as
+declares, and only then hands the request to FastAPI. The permission is also part of the OpenAPI description, as
 `x-permission`.
 """
 

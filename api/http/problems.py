@@ -98,7 +98,7 @@ async def _http_error(_request: Request, error: HTTPException) -> Response:
 
 
 async def _client_left(_request: Request, _error: ClientDisconnect) -> Response:
-    return answer_of(PermanentError("the client disconnected"), 499)  # nobody reads it
+    return answer_of(PermanentError("the client disconnected"), 499)  # no client reads it
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

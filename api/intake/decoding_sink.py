@@ -102,7 +102,7 @@ class DecodingSink:
         self._decoded.finish(None)
 
     def close(self) -> None:
-        """Free the room for another body."""
+        """Allow another body to be decoded."""
         _room.release()
 
 

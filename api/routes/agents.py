@@ -35,7 +35,7 @@ router = APIRouter(tags=["agents"], route_class=GuardedRoute)
 
 MAX_AGENTS = 64  # of one session
 MAX_CONFIRMED_REQUESTS = 20  # that are still shown, of one agent
-SILENT = timedelta(days=1)  # an agent that has not reported for that long makes room for another
+SILENT = timedelta(days=1)  # an agent that has not reported for that long is replaced by another
 
 _OPEN = agent_requests.c.outcome.is_(None)
 
@@ -96,7 +96,7 @@ def _make_room(connection: Connection, session_id: int) -> None:
     if now() - oldest.reported_at < SILENT:
         raise LimitReached(
             f"{MAX_AGENTS} agents report to this session already; the receiver does not show another one",
-            hint="Stop agents that are not needed. One that is silent for a day makes room. Files are received anyway.",
+            hint="Stop agents that are not needed. One silent for a day is replaced. Files are received anyway.",
         )
     connection.execute(delete(agents).where(agents.c.id == oldest.id))
 

@@ -232,7 +232,7 @@ def check(folder):
 
 
 def write_description(folder):
-    """Say that the installation is complete; what stands here is what the receiver reads."""
+    """Say that the installation is complete; the receiver reads this description."""
     description = {
         "python": environment(folder)["SCIPION_PYTHON"],
         "environment": environment(folder),

@@ -27,18 +27,18 @@ def show_plan(receipts: list[Receipt], out: Path, json: bool) -> None:
 
 def show_fetched(fetched: FetchResult, console: Console, json: bool) -> None:
     """Print what became of one file."""
-    told = {**fetched.receipt.model_dump(), "target": str(fetched.target)}
+    report = {**fetched.receipt.model_dump(), "target": str(fetched.target)}
     if fetched.error is None:
         line = f"{'downloaded' if fetched.is_new else 'already here'}: {fetched.target}"
-        told["new"] = fetched.is_new
+        report["new"] = fetched.is_new
     else:
         line = f"failed: {fetched.receipt.path}: {fetched.error}"
         console.print(f"{fetched.receipt.path}: what to do: {fetched.error.hint}", markup=False)
-        told["error"] = _told_error(fetched.error)
-    typer.echo(dumps(told) if json else line)
+        report["error"] = _error_report(fetched.error)
+    typer.echo(dumps(report) if json else line)
 
 
-def _told_error(error: TransferError) -> dict[str, object]:
+def _error_report(error: TransferError) -> dict[str, object]:
     return {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
 
 

@@ -116,8 +116,8 @@ def _show(outcome: SendResult, console: Console, json: bool) -> None:
     if json and receipt and not error:
         typer.echo(dumps({"source": str(file.source), **receipt.model_dump()}))
     elif json and error:
-        told = {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
-        typer.echo(dumps({"source": str(file.source), "path": file.path, "error": told}))
+        report = {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
+        typer.echo(dumps({"source": str(file.source), "path": file.path, "error": report}))
 
 
 def _sum_up(outcomes: list[SendResult], sender: Sender, seconds: float, json: bool) -> None:

@@ -46,6 +46,6 @@ def verify(
             found.append(comparison.status)
             show_comparison(comparison, json)
     counts = {verdict.value: found.count(verdict) for verdict in ComparisonStatus}
-    told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    typer.echo(dumps({"files": len(found), **counts}) if json else told)
+    text = ", ".join(f"{count} {name}" for name, count in counts.items())
+    typer.echo(dumps({"files": len(found), **counts}) if json else text)
     raise typer.Exit(exit_code(counts))

@@ -28,8 +28,8 @@ def named_files(folder: Path, session: str, path_prefix: str, *, whole_session: 
 def show_comparison(comparison: Comparison, json: bool) -> None:
     """Print the verdict about one file."""
     if json:
-        told = {"path": comparison.path, "verdict": comparison.status.value, "detail": comparison.detail}
-        typer.echo(dumps(told))
+        report = {"path": comparison.path, "verdict": comparison.status.value, "detail": comparison.detail}
+        typer.echo(dumps(report))
     elif comparison.status != "same":
         typer.echo(f"{comparison.status.value}: {comparison.path} {comparison.detail}".rstrip())
 

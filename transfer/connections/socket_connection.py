@@ -1,8 +1,8 @@
 """Sends chunks over a socket of our own: with `sendfile` if they are not encrypted.
 
 Without TLS the kernel copies a body from the page cache to the socket; this process does not touch its bytes. With TLS
-the body is read in pieces and encrypted here. While a body without TLS waits for room in the socket, the socket is
-watched for an answer too: a receiver may refuse a request before it has read all of it.
+the body is read in pieces and encrypted here. While a body without TLS waits for space in the socket's buffer, the
+socket is watched for an answer too: a receiver may refuse a request before it has read all of it.
 """
 
 from __future__ import annotations
@@ -176,21 +176,21 @@ class SocketConnection:
 
     def _send_file(self, connected: socket.socket, put: Put, callbacks: SendCallbacks) -> None:
         """Let the kernel send the body. If the receiver answers meanwhile, the rest is not sent."""
-        position, room = 0, SocketWatch(connected, for_output=True, for_input=not self.unanswered)
+        position, watch = 0, SocketWatch(connected, for_output=True, for_input=not self.unanswered)
         while position < put.body_bytes:
             granted = callbacks.grant(min(PIECE_BYTES, put.body_bytes - position))
             while granted:
                 try:
                     count = _push(connected, put, position, granted)
                 except BlockingIOError:
-                    self._await_room(room, callbacks)
+                    self._await_space(watch, callbacks)
                     continue
                 position, granted = position + count, granted - count
                 callbacks.on_sent(count)
 
-    def _await_room(self, room: SocketWatch, callbacks: SendCallbacks) -> None:
+    def _await_space(self, watch: SocketWatch, callbacks: SendCallbacks) -> None:
         until = time.monotonic() + self._endpoint.timeout_s
-        while (ready := room.wait(POLL_S)) is None:
+        while (ready := watch.wait(POLL_S)) is None:
             callbacks.check_stop()
             if time.monotonic() > until:
                 raise TimeoutError("the receiver accepts no more bytes")

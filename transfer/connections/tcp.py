@@ -86,12 +86,12 @@ def use_bbr(connected: socket.socket) -> bool:
 
 
 def send_now(connected: socket.socket, data: memoryview) -> int:
-    """Give bytes to the kernel without waiting for room; return how many it took.
+    """Give bytes to the kernel without waiting for buffer space; return how many it took.
 
     Raises
     ------
     BlockingIOError
-        There is no room.
+        The socket's buffer is full.
     OSError
     """
     if os.name != "nt":
@@ -105,14 +105,14 @@ def send_now(connected: socket.socket, data: memoryview) -> int:
 
 
 def send_from_file(connected: socket.socket, file: int, offset: int, size_bytes: int) -> int:
-    """Send bytes of an open file from `offset` on without waiting for room; return how many the kernel took.
+    """Send bytes of an open file from `offset` on without waiting for buffer space; return how many the kernel took.
 
     The kernel copies them from the page cache where it has `sendfile`. 0: the file ends there.
 
     Raises
     ------
     BlockingIOError
-        There is no room.
+        The socket's buffer is full.
     OSError
     """
     if hasattr(os, "sendfile"):

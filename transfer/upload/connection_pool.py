@@ -24,7 +24,7 @@ class ConnectionPool:
         self._wants_bbr = False
 
     def take(self) -> Connection:
-        """Return a connection that nobody uses: the one that was given back last, or a new one."""
+        """Return a connection that is not in use: the one that was given back last, or a new one."""
         if self._idle:
             return self._idle.pop()
         connection = self._connect()

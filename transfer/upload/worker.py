@@ -24,7 +24,7 @@ class Worker:
     Parameters
     ----------
     connection
-        The connection, which nobody else uses meanwhile.
+        The connection, which no other worker uses meanwhile.
     next_task
         Returns the next task, or None. Its argument says whether the worker ends if there is none.
     callbacks_of
@@ -62,7 +62,7 @@ class Worker:
                 while self._failed:
                     self._repeat(*self._failed[0])
                     self._failed.pop(0)
-        finally:  # whatever happened here, nobody must wait for a task for ever
+        finally:  # whatever happened here, no caller must wait for a task for ever
             left = [*([task] if task else []), *self._unanswered, *(failed for failed, _ in self._failed)]
             for unfinished in left:
                 if not unfinished.future.done():

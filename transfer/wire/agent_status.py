@@ -106,7 +106,7 @@ class AgentStatus(Message):
 
 
 class AgentRequest(Message):
-    """What somebody asks of an agent.
+    """A request to an agent.
 
     `kind` is text: an older agent can refuse a newer kind by name.
     """
@@ -123,7 +123,7 @@ class AgentRequests(Message):
 
 
 class NewRequest(BaseModel):
-    """What somebody wants to ask of an agent."""
+    """A request to an agent, as an admin sends it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

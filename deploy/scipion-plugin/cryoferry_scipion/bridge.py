@@ -217,7 +217,7 @@ def main():
     os.environ["SCIPION_NOTIFY"] = "False"
     try:
         result = answer(request)
-    except Exception as error:  # noqa: BLE001 - the receiver must be told every error, whatever Scipion raises
+    except Exception as error:  # noqa: BLE001 - the receiver must learn of every error, whatever Scipion raises
         traceback.print_exc()
         result = {"ok": False, "error": f"{type(error).__name__}: {error}"}
     reply.write(json.dumps(result) + "\n")

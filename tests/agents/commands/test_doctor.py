@@ -30,7 +30,7 @@ def test_a_sound_machine(tmp_path: Path, receiver: Any) -> None:
         "token": "ok",
         "version": "ok",
     }
-    assert "protocol 2" in found["version"]["told"]
+    assert "protocol 2" in found["version"]["text"]
     assert not (tmp_path / "work").exists()
 
 
@@ -42,7 +42,7 @@ def test_each_trouble_is_named_with_what_to_do(tmp_path: Path, receiver: Any) ->
     for check in ("token", "scipion"):
         assert found[check]["verdict"] == "fail"
         assert found[check]["what_to_do"]
-    assert "wrong" not in found["token"]["told"]
+    assert "wrong" not in found["token"]["text"]
 
 
 def test_a_receiver_that_does_not_answer(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_doctor(make_receiver: Any, tmp_path: Path, spoken: SpokenVersions, olde
     assert done.returncode == 1
     assert found["token"]["verdict"] == "ok"
     assert found["version"]["verdict"] == "fail"
-    assert named(found["version"]["told"], spoken, older)
+    assert named(found["version"]["text"], spoken, older)
     assert "Upgrade cryoferry" in found["version"]["what_to_do"]
 
 
