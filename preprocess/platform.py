@@ -1,6 +1,6 @@
 """The calls that only some systems offer: processor cores, memory, running processes, durable files.
 
-They stand nowhere else in `preprocess`. The module can be imported everywhere; nobody has run it on Windows.
+No other module of `preprocess` makes them. The module can be imported everywhere; it has never been run on Windows.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ COARSE_TO_FINE_B_PX2 = (600.0, 150.0, 40.0, 10.0, 0.0)
 FINE_B_PX2 = (0.0, 0.0)
 NEGLIGIBLE = 1e-3
 INFORMATIVE = 0.995
-"""Part of what all frequencies tell about motion that is made use of; the highest, which tell the rest, cost most."""
+"""Fraction of all frequencies' information about motion that is used; the highest hold the rest, and cost most."""
 LEAST_GAIN = 4.0
 """Log-likelihood that unseen patches must gain before the local model is believed (2 standard deviations)."""
 
@@ -105,8 +105,8 @@ class _Patches:
         weights, _ = signal_weights(sum_powers.sum(0), frame_powers.sum(0), sizes, self.frame_count)
         weights *= self._high_pass
         information = weights * np.maximum(sum_powers.sum(0) - frame_powers.sum(0), 0) * self._frequency**2
-        told = np.cumsum(information)
-        weights[np.append(0, told[:-1]) > INFORMATIVE * told[-1]] = 0
+        cumulative = np.cumsum(information)
+        weights[np.append(0, cumulative[:-1]) > INFORMATIVE * cumulative[-1]] = 0
         return weights
 
     def log_likelihoods(self, model: MotionModel, patches: Sequence[int], weights: NDArray[np.float64]) -> Figures:
@@ -173,7 +173,7 @@ def estimate_local_motion(
     counts : tuple[int, int]
         Patches in y and in x.
     progress : Callable[[float], None]
-        Told how much is done, from 0 to 1.
+        Called with the fraction that is done, from 0 to 1.
     """
     patches = _Patches(spectra, layout)
     everywhere = range(patches.count)

@@ -70,7 +70,7 @@ def estimate_movie_motion(
     electrons_per_px : float
         Mean sum of all frames, counts a pixel.
     progress : Callable[[float], None]
-        Told how much is done, from 0 to 1.
+        Called with the fraction that is done, from 0 to 1.
     """
     counts = patch_counts(*frame_shape, electrons_per_px) if patches is None else (patches[1], patches[0])
     bin_factor = estimation_bin(*frame_shape)

@@ -203,7 +203,7 @@ class FrameStack(FrameReceiver, Protocol):
     """A movie's frames in their own number type, on the device."""
 
     def fill(
-        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, progress: Callable[[float], None]
     ) -> tuple[str, ...]:
         """Read a movie's frames, and add them up by groups.
 
@@ -213,8 +213,8 @@ class FrameStack(FrameReceiver, Protocol):
             Indices of the frames to read, from 0; as many as the stack holds.
         grouped : FrameReceiver
             Gets the sums of the groups: a stack of the same backend, this very one where each frame is a group.
-        told : Callable[[float], None]
-            Told the fraction of frames read, now and then.
+        progress : Callable[[float], None]
+            Called with the fraction of frames read, now and then.
 
         Returns
         -------
@@ -265,7 +265,7 @@ class Backend(Protocol):
         """Return `cpu` or `cuda:N`."""
 
     def available_bytes(self) -> int | None:
-        """Return how much memory may still be taken there, by the device and by any cap; None: nobody says."""
+        """Return how much memory may still be taken there, by the device and by any cap; None: unknown."""
 
     def finish(self) -> None:
         """Wait until all that this thread has asked for is done, so that another thread can go on with it."""
@@ -320,7 +320,7 @@ class Backend(Protocol):
         """Return the mean power spectrum of an image's tiles, each's mean removed, windowed: (side, side // 2 + 1)."""
 
     def stage_times(self) -> Mapping[str, StageTime]:
-        """Return what each stage took on the device since this was asked last; empty where nobody measures.
+        """Return what each stage took on the device since the last call; empty where it is not measured.
 
         Stages named `upload` and `download` carry bytes over the bus, and `decode` decodes frames.
         """

@@ -32,7 +32,7 @@ class RowStatistics:
         if count == 0:
             return PixelStatistics(0, 0.0, 0.0, np.inf, -np.inf)
         mean = float(rows[TOTAL].sum()) / count
-        if np.isnan(mean):  # no comparison with it tells an extreme
+        if np.isnan(mean):  # no comparison with NaN finds an extreme
             return PixelStatistics(count, mean, mean, mean, mean)
         variance = max(float(rows[SQUARES].sum()) / count - mean**2, 0.0)
         return PixelStatistics(

@@ -173,13 +173,13 @@ def _print_object(item: dict[str, Any]) -> None:
 def _as_object(item: Aligned) -> dict[str, Any]:
     if isinstance(item.result, PreprocessError):
         error = item.result
-        told = {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
-        return {"movie": str(item.movie), "error": told}
-    told = asdict(item.result)
-    told["movie"] = str(item.movie)
-    told["files"] = {file.role: str(file.path) for file in item.result.files}
-    told["seconds"] = {stage: round(seconds, 3) for stage, seconds in item.result.seconds.items()}
-    return told
+        report = {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
+        return {"movie": str(item.movie), "error": report}
+    report = asdict(item.result)
+    report["movie"] = str(item.movie)
+    report["files"] = {file.role: str(file.path) for file in item.result.files}
+    report["seconds"] = {stage: round(seconds, 3) for stage, seconds in item.result.seconds.items()}
+    return report
 
 
 def _table(done: Sequence[Aligned]) -> Table:

@@ -67,7 +67,7 @@ from preprocess.settings import (
 
 MOST_PATCHES = 16
 MOST_STRETCH = 0.03
-"""Anisotropy of more than 3 % is no microscope's, and beyond what the interpolation has room for."""
+"""No microscope has an anisotropy of more than 3 %, and the interpolation cannot handle more."""
 ROTATIONS: dict[str, Literal[0, 90, 180, 270]] = {"0": 0, "90": 90, "180": 180, "270": 270}
 
 _USUAL = AlignmentSettings()

@@ -44,7 +44,7 @@ def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | Non
     -------
     ndarray or None
         Shape (height, width) in the movie's orientation; zero = defect. None when the settings name no file. The last
-        one is kept: the next movie with that file, unchanged, gets the same array, and nobody may write into it.
+        one is kept: the next movie with that file, unchanged, gets the same array, which must not be changed.
 
     Raises
     ------

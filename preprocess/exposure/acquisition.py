@@ -22,7 +22,7 @@ _DOSE_FIELDS = ("dose_per_frame_e_per_a2", "total_dose_e_per_a2", "frame_doses_e
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquisition:
-    """How an exposure was taken. None: nobody knows.
+    """How an exposure was taken. None: unknown.
 
     `pixel_size_angstrom` is of the movie as recorded. `frame_doses_e_per_a2` has every frame's dose where these
     are unequal; the dose per frame is then their mean. `defocus_angstrom` is the intended one; underfocus is positive.
@@ -56,7 +56,7 @@ def resolve_acquisition(
 ) -> Acquisition:
     """Return how a movie was taken: flags, configuration, sidecars, the movie's header, defaults, in this order.
 
-    A total dose is divided among the frames. What nobody knows stays None, for those to refuse who need it.
+    A total dose is divided among the frames. An unknown value stays None; code that needs it raises an error.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class DoseWeights:
 
 
 def critical_dose_scale(voltage_kv: float) -> tuple[float, bool]:
-    """Return the factor on the critical dose at that voltage, and whether it is interpolated (nobody's standard)."""
+    """Return the factor on the critical dose at that voltage, and whether it is interpolated (not published)."""
     scale = float(np.interp(voltage_kv, KNOWN_VOLTAGES_KV, KNOWN_SCALES))
     return scale, voltage_kv not in KNOWN_VOLTAGES_KV
 

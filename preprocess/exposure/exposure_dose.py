@@ -25,7 +25,7 @@ class ExposureDose:
 
 
 def exposure_dose(acquisition: Acquisition, frame_count: int, used: range | None = None) -> ExposureDose | None:
-    """Return the dose of each used frame (of all, if None); None when nobody knows it."""
+    """Return the dose of each used frame (of all, if None); None when it is unknown."""
     per_frame = acquisition.dose_per_frame_e_per_a2
     if per_frame is None and acquisition.total_dose_e_per_a2 is not None:
         per_frame = acquisition.total_dose_e_per_a2 / frame_count

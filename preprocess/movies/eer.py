@@ -2,7 +2,7 @@
 
 Hardware frames hold too few electrons to be aligned, so a frame is a group of them. How many, by `EerSettings`:
 
-* `hardware_frames_per_frame`: as told;
+* `hardware_frames_per_frame`: that number;
 * `dose_per_frame_e_per_a2`: as many as come closest to that dose; the header must know the total dose;
 * neither: about 1 e⁻/Å² for each frame where the header knows the total dose, else 32; but fewer where that would leave
   less than 10 frames.

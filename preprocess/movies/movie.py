@@ -19,7 +19,7 @@ Receive = Callable[[int, Frame], None]
 
 
 class Movie(Protocol):
-    """A movie's frames, handed out one by one; whoever iterates decides what to keep.
+    """A movie's frames, handed out one by one; the caller decides what to keep.
 
     Frames come in RELION's orientation (TIFF flipped in Y, MRC and EER as stored) and in the file's own number type
     (`uint8`, `int8`, `int16`, `uint16`, `float16`, `float32`). A frame handed out belongs to the caller.

@@ -1,4 +1,4 @@
-"""Decode ahead of whoever iterates, by a bounded number of frames."""
+"""Decode ahead of the caller, by a bounded number of frames."""
 
 from __future__ import annotations
 

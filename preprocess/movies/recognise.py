@@ -1,4 +1,4 @@
-"""Which format a file holds, told from its content."""
+"""Recognises a file's format by its content."""
 
 from __future__ import annotations
 

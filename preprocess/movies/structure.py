@@ -1,4 +1,4 @@
-"""Is a movie's file whole, as far as its headers tell? Cheap enough to ask at every scan."""
+"""Is a movie's file whole, judged by its headers? Cheap enough for every scan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def missing_structure(path: Path) -> str | None:
     """Return what a movie's headers promise and its file does not hold yet, or None when the file is whole.
 
     Reads headers only, and never raises for a half-written, vanished or unreadable file. A TIFF or EER that is written
-    page by page is whole in structure after each page: only a settle time tells that no more pages come.
+    page by page is whole in structure after each page: only a settle time shows that no more pages come.
     """
     try:
         size = path.stat().st_size

@@ -217,7 +217,7 @@ def _weighting_section(computed: ComputedMovie) -> dict[str, Any] | None:
 
 
 def processed_movie(computed: ComputedMovie, written: Written, seconds: dict[str, float]) -> ProcessedMovie:
-    """Return what a caller is told; `seconds` is the wall time of each stage."""
+    """Return the result for the caller; `seconds` is the wall time of each stage."""
     shifts = computed.motion.shifts - computed.motion.shifts[0]
     return ProcessedMovie(
         movie=computed.movie.path,

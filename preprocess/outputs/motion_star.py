@@ -2,7 +2,7 @@
 
 RELION's shifts are what moves a frame back onto the first one, the negative of its content's displacement; X and Y
 count in px of the movie as recorded, in RELION's orientation, which is the movies' own here. Coordinates count from 0.
-The movie is named without its folder, so that the file is the same wherever the movie lay.
+The movie is named without its folder, so that the file is the same wherever the movie was.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NO_LOCAL_MODEL, POLYNOMIAL = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MotionStar:
-    """What the file tells.
+    """The content of the file.
 
     Frames count from 1, those that are not used are part of `frame_count`. `hot_pixels` has shape (n, 2): (y, x).
     """

@@ -28,7 +28,7 @@ def report_text(sections: dict[str, Any]) -> str:
 
 
 def movie_section(movie: Movie) -> dict[str, Any]:
-    """Describe the movie's file; by name, since where it lay is no property of the result."""
+    """Describe the movie's file; by name, because its folder is no property of the result."""
     return {
         "name": movie.path.name,
         "format": movie.format,

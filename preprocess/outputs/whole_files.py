@@ -21,7 +21,7 @@ PARTIAL = ".partial"
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Have `write` make a file under a temporary name beside `path`; make it durable; give it its name.
 
-    Whoever looks at the folder sees the file whole or not at all, and so does whoever looks after a power cut.
+    A reader of the folder sees the file whole or not at all, after a power cut too.
 
     Raises
     ------

@@ -73,7 +73,7 @@ def _motion(prepared: PreparedMovie, held: HeldMovie, timer: StageTimer) -> Movi
         len(held.groups),
         prepared.settings.patches,
         held.mean_counts * held.groups.frame_count,
-        lambda fraction: timer.tell("align", fraction),
+        lambda fraction: timer.report("align", fraction),
     )
     if held.groups.single:
         return motion

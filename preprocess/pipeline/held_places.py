@@ -61,7 +61,7 @@ class HeldPlaces:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Reserve all places: wait until none is taken, and let nobody take one inside the block."""
+        """Reserve all places: wait until none is taken, and let no thread take one inside the block."""
         with self._changed:
             self._wait_for(lambda: not self._someone_alone)
             self._someone_alone = True

@@ -58,7 +58,7 @@ def hold_movie(
     groups: FrameGroups,
     backend: Backend,
     settings: AlignmentSettings,
-    told: Callable[[float], None],
+    progress: Callable[[float], None],
 ) -> HeldMovie:
     """Read frames, find defects, replace them; the gain reference is applied whenever frames are used.
 
@@ -68,8 +68,8 @@ def hold_movie(
         Indices of the frames to read, from 0.
     groups : FrameGroups
         How they are added up to estimate motion.
-    told : Callable[[float], None]
-        Told the fraction of frames read.
+    progress : Callable[[float], None]
+        Called with the fraction of frames read.
     """
     gain = load_gain(settings.gain, movie)
     listed = _listed_defects(settings.defects, movie)
@@ -77,7 +77,7 @@ def hold_movie(
     grouped = stack
     if not groups.single:
         grouped = backend.hold(len(groups), movie.height, movie.width, groups.sum_dtype(movie.dtype))
-    remarks = stack.fill(movie, used, groups, grouped, told)
+    remarks = stack.fill(movie, used, groups, grouped, progress)
     on_device = None if gain is None else backend.upload(gain)
     stack.set_gain(on_device)
     total = stack.frame_sum()

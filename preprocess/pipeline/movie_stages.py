@@ -84,7 +84,7 @@ class MovieStages:
                 prepared.groups,
                 self.backend,
                 self.settings,
-                lambda fraction: timer.tell("read", fraction),
+                lambda fraction: timer.report("read", fraction),
             )
             self.backend.finish()
         return held

@@ -31,7 +31,7 @@ ON_THEIR_WAY = 3
 """Movies, one in each stage."""
 
 MovieProgress = Callable[[Path, str, float], None]
-"""Told the movie, its stage and how much of that is done, from 0 to 1; called in several threads at a time."""
+"""Called with the movie, its stage and the fraction of it that is done, from 0 to 1; in several threads at a time."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def process_movies(
 ) -> Generator[Future[ProcessedMovie]]:
     """Process movies as `process_movie` does, with overlapping stages; the outputs are the same bytes.
 
-    Closing the iterator early, or an interrupt in whoever iterates, ends what is on its way: reading and computing at
+    Closing the iterator early, or an interrupt in the caller, ends what is in progress: reading and computing at
     their next step, writing when the movie's files are whole.
 
     Parameters
@@ -92,13 +92,13 @@ class _Overlapped:
     def begin(self, movie_path: Path) -> Future[ProcessedMovie]:
         """Put a movie on its way; return its end."""
 
-        def tell(stage: str, fraction: float) -> None:
+        def report(stage: str, fraction: float) -> None:
             if self._places.stopped:
                 raise ProcessingStopped
             if self._progress is not None:
                 self._progress(movie_path, stage, fraction)
 
-        timer = StageTimer(tell)
+        timer = StageTimer(report)
         reading = self._reader.submit(self._read, movie_path, timer)
         computing = self._computer.submit(self._compute, reading, timer)
         return self._writer.submit(self._write, movie_path, computing, timer)

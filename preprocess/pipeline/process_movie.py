@@ -43,7 +43,7 @@ def process_movie(
     acquisition, configured : Acquisition
         What the caller knows about the exposure: decided now, and configured for all; the former wins.
     progress : Callable[[str, float], None] | None
-        Told the stage (`read`, `align`, `sum`, `write`) and how much of it is done, from 0 to 1.
+        Called with the stage (`read`, `align`, `sum`, `write`) and how much of it is done, from 0 to 1.
 
     Returns
     -------

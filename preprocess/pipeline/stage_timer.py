@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[[str, float], None]
-"""Told the stage (`read`, `align`, `sum`, `write`) and how much of it is done, from 0 to 1."""
+"""Called with the stage (`read`, `align`, `sum`, `write`) and how much of it is done, from 0 to 1."""
 
 
 class StageTimer:
@@ -20,7 +20,7 @@ class StageTimer:
         self.seconds: dict[str, float] = {}
         self._progress = progress
 
-    def tell(self, stage: str, fraction: float) -> None:
+    def report(self, stage: str, fraction: float) -> None:
         """Report which fraction of a stage is done, from 0 to 1."""
         if self._progress is not None:
             self._progress(stage, fraction)
@@ -29,7 +29,7 @@ class StageTimer:
     def beginning_of(self, stage: str) -> Iterator[None]:
         """Measure the block as the first part of a stage."""
         if stage not in self.seconds:
-            self.tell(stage, 0.0)
+            self.report(stage, 0.0)
         started = time.perf_counter()
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
@@ -39,4 +39,4 @@ class StageTimer:
         """Measure the block as a whole stage, or as the rest of one."""
         with self.beginning_of(stage):
             yield
-        self.tell(stage, 1.0)
+        self.report(stage, 1.0)

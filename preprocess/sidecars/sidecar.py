@@ -39,7 +39,7 @@ class Sidecar:
 
 
 def positive(text: str | None, scale: float = 1.0) -> float | None:
-    """Return a text's number times `scale`; None where it is no finite number above zero: nobody filled it in."""
+    """Return a text's number times `scale`; None where it is no finite number above zero: not filled in."""
     value = number(text)
     return value * scale if value is not None and value > 0 else None
 

@@ -30,7 +30,7 @@ class Truth:
 
     `shifts_yx_px` (frames, 2) is the content's displacement of the whole frame relative to the first, y before x, a
     mean over the frame's area; `local_coefficients_px` (frames, 2, terms) of `local_terms` add what differs from
-    place to place. What lies at place p of a frame lay at p - displacement(p) in the first.
+    place to place. What is at place p of a frame was at p - displacement(p) in the first.
     """
 
     height: int
@@ -94,7 +94,7 @@ class SimulatedMovie:
     def noise_free(
         self, offset_y: NDArray[np.float64] | None = None, offset_x: NDArray[np.float64] | None = None
     ) -> NDArray[np.float32]:
-        """Return the undamaged projection through the microscope's optics, as it lay in the first frame.
+        """Return the undamaged projection through the microscope's optics, as it was in the first frame.
 
         Relative contrast with mean zero, shape (height, width); the truth that micrographs are compared with. With
         offsets (height, width) in px, the image at place p shows what lies at p + offset(p).

@@ -14,7 +14,7 @@ class SimulationSettings:
 
     `motion_px` is the whole-frame drift from first to last frame; with `shifts_yx_px` the trajectory is given instead
     (one (y, x) for each frame; the first is made zero). `local_motion_px` is the root mean square for each
-    axis, over the last frame's area, of what differs from the whole frame's motion; `local_motion.py` tells the kinds.
+    axis, over the last frame's area, of what differs from the whole frame's motion; its kinds: `local_motion.py`.
     """
 
     height: int = 1024

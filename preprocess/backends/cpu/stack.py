@@ -35,14 +35,14 @@ class CpuFrameStack:
         self.threads = threads
 
     def fill(
-        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, progress: Callable[[float], None]
     ) -> tuple[str, ...]:
         """Read a movie's frames, and add them up by groups."""
         reading = movie.deliver(self.put, used.start, used.stop)
         if not groups.single:
             reading = self._read_groups(movie, used, groups, grouped)
         for done, _ in enumerate(reading, start=1):
-            told(done / len(used))
+            progress(done / len(used))
         return ()
 
     def _read_groups(self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver) -> Iterator[None]:

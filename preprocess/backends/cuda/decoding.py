@@ -28,13 +28,13 @@ READERS = 4
 SUMMED = {"uint16": 0, "int16": 1, "float32": 2}
 """Number types of sums of frames, as the kernel numbers them."""
 
-Told = Callable[[float], None]
+Progress = Callable[[float], None]
 
 _log = logging.getLogger(__name__)
 
 
 def fill_frames(
-    device: CudaDevice, held: DeviceArray, put: Receive, movie: Movie, used: range, told: Told
+    device: CudaDevice, held: DeviceArray, put: Receive, movie: Movie, used: range, progress: Progress
 ) -> tuple[str, ...]:
     """Put a movie's frames into `held`, shape (frames, height, width); return what the user should know about it.
 
@@ -55,7 +55,7 @@ def fill_frames(
         reason = unsuited(encoded)
     if encoded is not None and reason is None:
         try:
-            _decode_on_device(device, held, put, movie, encoded, used, told)
+            _decode_on_device(device, held, put, movie, encoded, used, progress)
         except cupy.cuda.memory.OutOfMemoryError:
             device.give_back_idle()
             _say_once("the device has no memory left for it")  # no remark: a result must not depend on who else runs
@@ -65,7 +65,7 @@ def fill_frames(
         _say_once(reason)
         remarks = (f"frames were decoded on the CPU: {reason}",)
     for done, _ in enumerate(movie.deliver(put, used.start, used.stop), start=1):
-        told(done / len(used))
+        progress(done / len(used))
     return remarks
 
 
@@ -81,7 +81,7 @@ def sum_groups(device: CudaDevice, frames: DeviceArray, groups: FrameGroups, sum
 
 
 def _decode_on_device(
-    device: CudaDevice, held: DeviceArray, put: Receive, movie: Movie, encoded: Encoded, used: range, told: Told
+    device: CudaDevice, held: DeviceArray, put: Receive, movie: Movie, encoded: Encoded, used: range, progress: Progress
 ) -> None:
     decoder: EventDecoder | StripDecoder
     if isinstance(encoded, EncodedEvents):
@@ -89,7 +89,7 @@ def _decode_on_device(
     else:
         decoder = StripDecoder(device, encoded, encoded.frames[used.start : used.stop], held)
     for index, uploaded in enumerate(Uploads(device, movie.path, decoder.plans, READERS)):
-        told(decoder.decode(index, uploaded).stop / len(used))
+        progress(decoder.decode(index, uploaded).stop / len(used))
     for suspect in decoder.suspects():
         (frame,) = movie.frames(used.start + suspect, used.start + suspect + 1)  # says what is wrong with it
         _log.warning("%s: frame %d was decoded by the CPU after all", movie.path, used.start + suspect + 1)

@@ -1,4 +1,4 @@
-"""The one door to CuPy: who computes on a device imports `cupy` from here, and meets its failures in our words."""
+"""The only module that imports CuPy: others import `cupy` from here. CuPy's failures are raised as our own errors."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from preprocess.backends.cuda.device import DeviceArray, cupy
 SCRATCH_BYTES = 2**30
 """What one step of the work takes at most for what it does not keep."""
 PART_OF_FREE = 0.5
-"""The part of the free memory that such a step takes, so that what it needs besides has room."""
+"""The part of the free memory that such a step takes; the rest is for what it needs besides."""
 
 
 class DeviceMemory:
@@ -78,8 +78,8 @@ class DeviceMemory:
 
     def at_once(self, wanted: int, bytes_each: int) -> int:
         """Return how many things of a size, `wanted` at most and 1 at least, one step of the work should do."""
-        room = min(SCRATCH_BYTES, int(PART_OF_FREE * self.free_bytes()))
-        return max(1, min(wanted, room // max(1, bytes_each)))
+        usable_bytes = min(SCRATCH_BYTES, int(PART_OF_FREE * self.free_bytes()))
+        return max(1, min(wanted, usable_bytes // max(1, bytes_each)))
 
     def give_back_idle(self) -> None:
         """Give back to the device what nothing refers to."""

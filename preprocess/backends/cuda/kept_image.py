@@ -11,7 +11,7 @@ from preprocess.backends.cuda.device_memory import DeviceMemory
 
 
 class KeptImage:
-    """An image of the device and the array of the host that it was made of, which nobody changes."""
+    """An image of the device and the array of the host that it was made of, which never changes."""
 
     def __init__(self, memory: DeviceMemory) -> None:
         self._memory = memory

@@ -34,10 +34,10 @@ class CudaFrameStack:
 
     @on_its_device
     def fill(
-        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, told: Callable[[float], None]
+        self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, progress: Callable[[float], None]
     ) -> tuple[str, ...]:
         """Read a movie's frames, decoded here where that pays, and add them up by groups."""
-        remarks = fill_frames(self.device, self.frames, self.put, movie, used, told)
+        remarks = fill_frames(self.device, self.frames, self.put, movie, used, progress)
         if not groups.single:
             assert isinstance(grouped, CudaFrameStack)
             sum_groups(self.device, self.frames, groups, grouped.frames)

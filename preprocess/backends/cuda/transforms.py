@@ -70,5 +70,5 @@ class Transforms:
         except cupy.cuda.cufft.CuFFTError as error:
             if error.result != NO_MEMORY:
                 raise
-            size = 8 * count * int(np.prod(shape))  # of the work area; cuFFT does not tell what it wanted
+            size = 8 * count * int(np.prod(shape))  # of the work area; cuFFT does not report how much it wanted
             raise cupy.cuda.memory.OutOfMemoryError(size, self._memory.taken_bytes()) from error

@@ -148,17 +148,17 @@ def _pinned(size: int) -> NDArray[np.uint8]:
 def _shares(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """Return the pieces in shares for threads, each of about READ_BYTES; larger pieces are cut."""
     shares: list[list[Piece]] = []
-    room = 0
+    left_bytes = 0
     for piece in pieces:
         done = 0
         while done < piece.size:
-            if room <= 0:
+            if left_bytes <= 0:
                 shares.append([])
-                room = READ_BYTES
-            size = min(piece.size - done, room)
+                left_bytes = READ_BYTES
+            size = min(piece.size - done, left_bytes)
             shares[-1].append(Piece(piece.offset + done, size, piece.place + done, piece.owner))
             done += size
-            room -= size
+            left_bytes -= size
     return shares
 
 

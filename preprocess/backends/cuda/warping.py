@@ -32,7 +32,7 @@ def warped_sums(
 ) -> Sequence[DeviceImage]:
     """Return weighted sums of frames (n, height, width); `weights` has shape (sums, n).
 
-    As many sums as the device has room for are made in one pass over the frames. When it has no room for all of them,
+    As many sums as fit the device's memory are made in one pass over the frames. When not all of them fit,
     those made go to the host, and are NumPy arrays; then the frames are passed over again.
     """
     images: list[DeviceImage] = []
@@ -52,7 +52,7 @@ def warped_sums(
 
 
 def _room_for(device: CudaDevice, count: int, shape: tuple[int, int]) -> list[DeviceArray]:
-    """Return up to `count` images, float32; fewer where the device has no room for more and a little else."""
+    """Return up to `count` images, float32; fewer where no more, and a little spare memory, fit the device."""
     held: list[DeviceArray] = []
     with suppress(cupy.cuda.memory.OutOfMemoryError):
         held.append(device.memory.array("spare", (SPARE_BYTES,), "u1"))
