@@ -1,1 +1,1 @@
-"""Who may do what: tokens and what they permit."""
+"""Access: tokens, and the requests that they permit."""
