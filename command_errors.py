@@ -22,8 +22,8 @@ class ErrorReport(NamedTuple):
 
     def as_object(self) -> dict[str, Any]:
         """Return it as the JSON object of `--json`."""
-        told = {"type": self.kind, "message": self.message, "hint": self.hint, "exit_code": self.exit_code}
-        return {"error": told}
+        error = {"type": self.kind, "message": self.message, "hint": self.hint, "exit_code": self.exit_code}
+        return {"error": error}
 
 
 def _report_of(error: Exception) -> ErrorReport:

@@ -4,9 +4,9 @@
     python3 install.py --to DIR [--python PYTHON]
 
 Scipion runs on Python 3.8 to 3.12: the interpreter is searched for, unless one is named. A finished environment that
-fits this plugin and this lock is left as it is; anything else under DIR is made anew. DIR/cryoferry-scipion.json tells
-the receiver (`cryoferry serve --scipion DIR`) where its interpreter is and which variables it needs; `DIR/scipion open
-PROJECT` opens a project in Scipion's desktop, `DIR/scipion pictures PROJECT` shows its micrographs.
+fits this plugin and this lock is left as it is; anything else under DIR is made anew. From DIR/cryoferry-scipion.json
+the receiver (`cryoferry serve --scipion DIR`) reads where its interpreter is and which variables it needs.
+`DIR/scipion open PROJECT` opens a project in Scipion's desktop, `DIR/scipion pictures PROJECT` shows its micrographs.
 
 Exit codes: 0 done, 1 the installation failed, 2 wrong usage, 3 no suitable Python (of that version, with tkinter).
 """

@@ -183,7 +183,7 @@ def _fine(
 def newton_steps(gradient: NDArray[np.float64], hessian: NDArray[np.float64], *, largest: float) -> NDArray[np.float64]:
     """Return each frame's step to the maximum of its correlation, at most `largest` long in either axis.
 
-    Where the surface is not curved downwards enough (noise), the movie's median curvature stands in.
+    Where the surface is not curved downwards enough (noise), the movie's median curvature is used instead.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ _LOOK_S = 0.1
 
 
 def free_port() -> int:
-    """Return a port of this machine's loopback that nobody listens on."""
+    """Return a port of this machine's loopback that no process listens on."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
