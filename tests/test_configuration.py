@@ -77,7 +77,7 @@ def test_an_unknown_name_is_refused_and_the_nearest_named(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("[align]\nout = x\n", "line 2, column 7"), ("out = 1\n", "outside of a section")]
+    ("text", "said"), [("[align]\nout = x\n", "line 2, column 7"), ("out = 1\n", "outside of any section")]
 )
 def test_a_wrong_file_says_where(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=r"cryoferry\.toml") as refused:
