@@ -1,1 +1,1 @@
-"""Shows the whole path on one machine: a simulated microscope, the real agent, the real receiver, real registries."""
+"""Demonstrates the whole path on one machine: simulated microscope, real agent, real receiver, real registrars."""

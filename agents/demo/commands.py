@@ -1,4 +1,4 @@
-"""`cryoferry demo`: the whole path on one machine, from a simulated microscope to a live registry."""
+"""The command `cryoferry demo`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong in a demo."""
+"""The errors of `cryoferry demo`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class DemoFailed(Exception):
 
 
 class DemoFolderTaken(DemoFailed):
-    """The demo's folder holds something else."""
+    """The demo's folder contains something else."""
 
     exit_code = 2
     hint = "Give another folder with --out."

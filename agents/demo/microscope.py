@@ -1,7 +1,8 @@
-"""A simulated microscope: writes an EPU session into a folder, slowly, with motion that is known.
+"""A simulated microscope: writes an EPU session slowly into a folder, with known motion.
 
-Exposures come as K3's TIFF (LZW, a gain reference beside each), Falcon's MRC and Falcon's EER (one `.gain` at the
-session's root), in EPU's folders and under its names, each with the XML, the preview and the sum that EPU writes.
+It writes TIFF movies as a K3 does (LZW, each with a gain reference beside it), MRC movies and EER movies as a Falcon
+does (EER: one `.gain` at the session's root). Folders and names are EPU's. Each movie has the XML file, the preview and
+the sum that EPU writes.
 """
 
 from __future__ import annotations
@@ -30,19 +31,24 @@ _WRITES_PER_MOVIE = 10
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One exposure that the microscope takes: where its movie appears, and what moved in it.
+    """One exposure that the microscope takes: its movie, and the motion in it.
 
-    `true_shifts_yx_px` (frames, 2): the content's displacement relative to the first frame, as `open_movie` reads it.
+    Attributes
+    ----------
+    movie
+        Path relative to the session's folder, with / between folders.
+    true_shifts_yx_px
+        Displacement of the content relative to the first frame, as `open_movie` reads it; shape (frames, 2), pixels.
     """
 
-    movie: str  # relative to the session's folder, / between folders
+    movie: str
     format: MovieFormat
     settings: SimulationSettings
     true_shifts_yx_px: NDArray[np.float64]
 
 
 def plan_session(count: int, size_px: int, seed: int = 0) -> Iterator[Shot]:
-    """Yield `count` exposures of `size_px` squared, the three formats in turn, each with its own motion."""
+    """Yield `count` exposures of `size_px` × `size_px` pixels; formats alternate, and each has its own motion."""
     for index, movie_format in enumerate(islice(cycle(FORMATS), count)):
         settings = SimulationSettings(
             height=size_px,
@@ -60,9 +66,18 @@ def plan_session(count: int, size_px: int, seed: int = 0) -> Iterator[Shot]:
 
 
 class Microscope(threading.Thread):
-    """Takes the planned exposures one after the other; `staging` is a folder that no agent watches.
+    """Takes the planned exposures one after the other, in a thread.
 
-    `on_written` is called with each shot when the last byte of its movie is there.
+    Parameters
+    ----------
+    session
+        The folder that the agent watches.
+    staging
+        A folder that no agent watches; each movie is simulated there first.
+    on_written
+        Called with each shot and the size of its movie in bytes, when the movie is complete.
+    pause_s
+        Pause between two writes to a movie.
     """
 
     def __init__(
@@ -91,7 +106,7 @@ class Microscope(threading.Thread):
             self.failure = error
 
     def stop(self) -> None:
-        """Take no further exposure."""
+        """Take no more exposures."""
         self._stopped.set()
 
     def _expose(self, shot: Shot) -> None:
@@ -113,7 +128,7 @@ class Microscope(threading.Thread):
             simulated.write_gain(gain, movie_format="eer")
 
     def _write_slowly(self, staged: Path, movie: Path) -> None:
-        """Let the movie grow under its final name, as a camera does."""
+        """Write the movie in steps under its final name, as a camera does."""
         block_bytes = -(-staged.stat().st_size // _WRITES_PER_MOVIE)
         with staged.open("rb") as source, movie.open("wb") as target:
             while block := source.read(block_bytes):
@@ -124,7 +139,7 @@ class Microscope(threading.Thread):
 
 
 def _write_sidecars(simulated: SimulatedMovie, movie: Path) -> None:
-    """Write what EPU lays beside a movie: metadata, the unaligned sum, and a preview of it."""
+    """Write the files that EPU writes with a movie: metadata, the sum without alignment, and a preview of the sum."""
     stem = movie.stem.removesuffix("_fractions").removesuffix("_EER")
     total = np.stack(list(simulated.frames())).sum(axis=0, dtype=np.float32)
     simulated.write_epu_xml(movie.with_name(f"{stem}.xml"))

@@ -1,4 +1,4 @@
-"""What a demo shows, and where everything of it lies."""
+"""What a demo does, and where its files are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ SESSION = "demo"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoPlan:
-    """What to show. `scipion` is an environment made by the plugin's install.py, or None to do without."""
+    """What a demo does.
+
+    Attributes
+    ----------
+    out
+        The folder for all files of the demo.
+    size_px
+        Height and width of a movie.
+    scipion
+        The Scipion environment that the plugin's install.py made; None: nothing is registered in Scipion.
+    keep
+        Whether the receiver and the agent go on running at the end.
+    """
 
     out: Path
     exposures: int
@@ -24,7 +36,7 @@ class DemoPlan:
 
     @property
     def microscope(self) -> Path:
-        """Return the session's folder at the microscope."""
+        """Return the folder that the simulated microscope writes the session to."""
         return self.out / "microscope" / "mysession"
 
     @property
@@ -44,6 +56,6 @@ class DemoPlan:
 
     @property
     def scipion_description(self) -> dict[str, Any] | None:
-        """Return what the Scipion environment says of itself; None where there is none."""
+        """Return the description in the Scipion environment; None if there is no such environment."""
         description = self.scipion / "cryoferry-scipion.json" if self.scipion else None
         return json.loads(description.read_text("utf-8")) if description and description.is_file() else None

@@ -1,4 +1,4 @@
-"""Runs cryoferry's own commands as real processes and reads what they say with `--json`."""
+"""Runs cryoferry's own commands as processes and reads the JSON lines that they print."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _POLL_SECONDS = 0.05
 
 
 class Command:
-    """One running `cryoferry` command; its JSON lines and its log go to files, so that it can outlive the demo."""
+    """One running `cryoferry` command.
+
+    Its JSON lines and its log go to files in `logs`, so that the process can go on after the demo has ended.
+    """
 
     def __init__(self, arguments: list[str], *, logs: Path) -> None:
         self.name, self.log = arguments[0], logs / f"{arguments[0]}.log"
@@ -61,16 +64,16 @@ class Command:
         Raises
         ------
         DemoFailed
-            The command ended, or said nothing for `timeout_s`.
+            The command ended, or printed nothing for `timeout_s`.
         """
         try:
             line = self._lines.get(timeout=timeout_s)
         except queue.Empty:
             raise DemoFailed(
-                f"`cryoferry {self.name}` said nothing for {timeout_s:.0f} s; its log is {self.log}"
+                f"`cryoferry {self.name}` printed nothing for {timeout_s:.0f} s; its log is {self.log}"
             ) from None
         if line is None:
-            raise DemoFailed(f"`cryoferry {self.name}` ended early; its log is {self.log}\n{self._log_tail()}")
+            raise DemoFailed(f"`cryoferry {self.name}` ended too early; its log is {self.log}\n{self._log_tail()}")
         return line
 
     def waiting_lines(self) -> Iterator[dict[str, Any]]:
@@ -88,7 +91,7 @@ class Command:
         return "\n".join(self.log.read_text("utf-8", errors="replace").splitlines()[-8:])
 
     def stop(self) -> None:
-        """End the process: SIGTERM first, SIGKILL if it does not listen."""
+        """End the process: with SIGTERM, or with SIGKILL if it still runs 20 s later."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -104,7 +107,7 @@ def run(arguments: list[str]) -> str:
     Raises
     ------
     DemoFailed
-        It failed.
+        The command failed.
     """
     done = subprocess.run(
         [sys.executable, "-m", "cryoferry", *arguments],

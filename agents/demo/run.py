@@ -1,4 +1,4 @@
-"""One run of the demo: starts the processes, follows the exposures, ends the session, says where to look."""
+"""One run of the demo: starts the processes, follows the exposures, ends the session, prints the results."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ _MARKER = ".cryoferry-demo"
 _START_SECONDS, _END_SECONDS = 60.0, 90.0
 _SET_ASIDE_SECONDS = 15.0
 _STALL_SECONDS = 150.0
-"""Without any news for so long the demo gives up: something is broken."""
-
+"""The demo fails when no exposure has changed its state for so long."""
 
 _LOG_COLUMNS = 100
-"""Width of a table in a log file, which has none of its own."""
+"""Width of a table in a log file, which has no width of its own."""
 
 
 class Demo:
@@ -50,7 +49,7 @@ class Demo:
         self._session: Session | None = None
 
     def run(self) -> bool:
-        """Run it; return whether every exposure went the whole way."""
+        """Run it; return whether every exposure was registered and its files are intact."""
         plan = self._plan
         self._prepare_folder()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -64,7 +63,7 @@ class Demo:
                 self._end_session(client)
             if plan.keep:
                 running.pop_all()
-        self._tell(url, serve, watch)
+        self._show_results(url, serve, watch)
         return all(exposure.good for exposure in self._exposures.values())
 
     # ---- beginning
@@ -72,7 +71,7 @@ class Demo:
     def _prepare_folder(self) -> None:
         out = self._plan.out
         if out.exists() and not (out / _MARKER).is_file() and (not out.is_dir() or any(out.iterdir())):
-            raise DemoFolderTaken(f"{out} is there and was not made by a demo")
+            raise DemoFolderTaken(f"{out} exists and was not made by a demo; nothing was changed")
         shutil.rmtree(out, ignore_errors=True)
         for folder in (self._plan.microscope.parent, self._plan.agent, out / "staging", out / "logs"):
             folder.mkdir(parents=True)
@@ -87,8 +86,8 @@ class Demo:
         if plan.scipion_description:
             registrars = ["--scipion", str(plan.scipion)]
         else:
-            why = "is not installed here" if plan.scipion else "is left out"
-            self._console.print(f"Scipion {why}: registering in RELION's star file alone.", style="yellow")
+            why = f"is not installed in {plan.scipion}" if plan.scipion else "is not used (--no-scipion)"
+            self._console.print(f"Scipion {why}. Exposures are registered in RELION's STAR file only.", style="yellow")
         serve = Command(
             ["serve", "--data", str(plan.receiver), "--port", "0", "--json", *registrars],
             logs=plan.out / "logs",
@@ -135,7 +134,7 @@ class Demo:
             print(json.dumps(line), flush=True)  # noqa: T201  # stdout is the command's contract
 
     def _follow(self, client: ReceiverClient, watch: Command, microscope: Microscope) -> None:
-        """Follow the exposures until each is registered everywhere or set aside."""
+        """Follow the exposures until each is registered by every registrar, or is held or failed."""
         with self._progress() as show:
             while not all(self._is_over(exposure) for exposure in self._exposures.values()):
                 for line in watch.waiting_lines():
@@ -144,9 +143,9 @@ class Demo:
                 for published in client.exposures(SESSION).exposures:
                     self._note_published(published)
                 if microscope.failure:
-                    raise DemoFailed(f"the simulated microscope cannot write: {microscope.failure}")
+                    raise DemoFailed(f"the simulated microscope could not write a movie: {microscope.failure}")
                 if time.monotonic() - self._last_news > _STALL_SECONDS:
-                    raise DemoFailed(f"nothing has moved for {_STALL_SECONDS:.0f} s")
+                    raise DemoFailed(f"no exposure has changed its state for {_STALL_SECONDS:.0f} s")
                 show()
                 time.sleep(0.25)
             show()
@@ -160,14 +159,14 @@ class Demo:
             self._reach(exposure, "registered")
 
     def _is_over(self, exposure: DemoExposure) -> bool:
-        """Return whether nothing more will become of it; what is set aside may be taken up again for a while."""
+        """Return whether its state is final; the agent may still retry an exposure that was just held or failed."""
         if exposure.state in {"held", "failed"}:
             return time.monotonic() - self._began - exposure.reached_at_s[exposure.state] > _SET_ASIDE_SECONDS
         return exposure.state == "registered"
 
     @contextmanager
     def _progress(self) -> Iterator[Any]:
-        """Give a function that brings one bar for each step up to date (shown on a terminal alone)."""
+        """Yield a function that updates one progress bar for each step; bars are shown on a terminal only."""
         columns = (TextColumn("{task.description:<12}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
         bars = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         steps = {"written": "written", "finished": "noticed", "aligned": "aligned", "committed": "committed"}
@@ -185,14 +184,14 @@ class Demo:
     # ---- ending
 
     def _end_session(self, client: ReceiverClient) -> None:
-        """End the session, which closes its sets, and wait until every registrar has closed."""
+        """End the session and wait until every registrar has closed its set."""
         self._session = client.end_session(SESSION)
         deadline = time.monotonic() + _END_SECONDS
         while not self._session.closed and time.monotonic() < deadline:
             time.sleep(0.5)
             self._session = client.session(SESSION)
 
-    def _tell(self, url: str, serve: Command, watch: Command) -> None:
+    def _show_results(self, url: str, serve: Command, watch: Command) -> None:
         plan, exposures = self._plan, list(self._exposures.values())
         seconds = round(time.monotonic() - self._began, 1)
         projects = self._session.projects if self._session else {}

@@ -1,4 +1,4 @@
-"""What became of each exposure of a demo: estimated against true motion, time by stage, digests, registries."""
+"""The results of a demo for each exposure: motion compared with the truth, times, digests, registrations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _HEADINGS = {"written": "wait", "finished": "align", "aligned": "send", "committ
 
 @dataclass(slots=True)
 class DemoExposure:
-    """One exposure of the demo; `reached_at_s` maps each state to when it was first reached, s since the demo began."""
+    """One exposure of the demo.
+
+    `reached_at_s` maps each state to when the exposure first had it, in seconds since the demo began.
+    """
 
     shot: Shot
     state: str = "waiting"
@@ -39,7 +42,7 @@ class DemoExposure:
 
     @property
     def good(self) -> bool:
-        """Return whether it went the whole way."""
+        """Return whether every registrar has it and its files have the right digests."""
         return bool(
             self.digests_verified
             and self.registrations
@@ -47,19 +50,19 @@ class DemoExposure:
         )
 
     def seconds(self, begin: str) -> float | None:
-        """Return how long the stage took that begins with a state."""
+        """Return how long the stage that begins with this state took; None if it has not ended."""
         end = STAGES[begin]
         if begin not in self.reached_at_s or end not in self.reached_at_s:
             return None
         return max(0.0, self.reached_at_s[end] - self.reached_at_s[begin])
 
     def reach(self, state: str, at_s: float, reason: str) -> None:
-        """Note its state, why, and the first time that it was reached."""
+        """Note its state, the reason, and when it first had this state."""
         self.state, self.reason = state, reason
         self.reached_at_s.setdefault(state, at_s)
 
     def take_published(self, exposure: Exposure, files: Path) -> None:
-        """Compare what the receiver publishes with the truth, and its files with their digests."""
+        """Compare the published motion with the true one, and the published files with their digests."""
         record = exposure.record
         self.motion_px, self.motion_error_px = motion_and_error_px(self.shot.true_shifts_yx_px, record)
         micrograph = record.file(FileRole.MICROGRAPH)
@@ -88,8 +91,8 @@ class DemoExposure:
 def motion_and_error_px(true_yx_px: NDArray[np.float64], record: ExposureRecord) -> tuple[float, float]:
     """Return the true drift from first to last frame and the estimate's error (RMS per axis), in px.
 
-    The true frames are averaged over the time that each estimated one spans (EER's hardware frames are grouped anew);
-    each axis' mean over time is removed first, since a constant offset blurs nothing.
+    The true positions are averaged over the time of each estimated frame, because alignment groups EER's hardware
+    frames. The mean over time is subtracted for each axis, because a constant offset does not blur the micrograph.
     """
     estimate = np.stack([record.shifts.y_px, record.shifts.x_px], axis=1)
     truth = _shared_time(len(estimate), len(true_yx_px)) @ true_yx_px
@@ -99,7 +102,7 @@ def motion_and_error_px(true_yx_px: NDArray[np.float64], record: ExposureRecord)
 
 
 def _shared_time(estimated: int, true: int) -> NDArray[np.float64]:
-    """Return, shape (estimated, true), which part of each estimated frame's time each true frame fills."""
+    """Return the part of each estimated frame's time that each true frame fills, shape (estimated, true)."""
     begins, ends = np.arange(estimated) / estimated, np.arange(1, estimated + 1) / estimated
     shared = np.minimum(ends[:, None], np.arange(1, true + 1) / true) - np.maximum(
         begins[:, None], np.arange(true) / true
@@ -119,9 +122,9 @@ def _digests_hold(record: ExposureRecord, files: Path) -> bool:
 
 
 def table(exposures: list[DemoExposure]) -> Table:
-    """Return the table that people see at the end; it fits 80 columns."""
+    """Return the table for the end of the demo; it fits into 80 columns."""
     registrars = sorted({name for exposure in exposures for name in exposure.registrations})
-    shown = Table(title="What became of each exposure", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = Table(title="Results for each exposure", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("exposure", no_wrap=True)
     for heading in ("movie\nMB", "image\nMB", "drift\npx", "error\npx", *(f"{name}\ns" for name in _HEADINGS.values())):
         shown.add_column(heading, justify="right", no_wrap=True)

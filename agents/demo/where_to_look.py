@@ -1,4 +1,4 @@
-"""What a demo says at its end: where everything lies, and what to type next."""
+"""The last lines of a demo: where its results are, and which commands to try next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from agents.demo.plan import SESSION, DemoPlan
 
 
 def where_to_look(plan: DemoPlan, url: str, projects: Mapping[str, str], kept: Mapping[str, int]) -> Iterator[str]:
-    """Yield the lines; `projects` by registrar, `kept` the processes that go on."""
+    """Yield the last lines of a demo.
+
+    Parameters
+    ----------
+    url
+        The receiver's address.
+    projects
+        The project of each registrar.
+    kept
+        The ids of the processes that go on running, by the command's name.
+    """
     cryoferry = Path(sys.executable).with_name("cryoferry")
     pictures = plan.receiver / "sessions" / SESSION / "files"
     if project := projects.get("scipion"):
@@ -25,7 +35,8 @@ def where_to_look(plan: DemoPlan, url: str, projects: Mapping[str, str], kept: M
     yield f"[bold]Logs[/bold]              {plan.out / 'logs'}"
     yield "[bold]Watch a folder of your own[/bold]"
     if kept:
-        yield f"  receiver and agent of the demo still run; stop them with: kill {' '.join(map(str, kept.values()))}"
+        pids = " ".join(map(str, kept.values()))
+        yield f"  The receiver and the agent of the demo still run. Stop them with: kill {pids}"
     else:
         yield f"  {cryoferry} serve --data {plan.receiver}" + (f" --scipion {plan.scipion} &" if project else " &")
     port = urlsplit(url).port if kept else 8642

@@ -1,7 +1,7 @@
-"""Decides whether a movie is finished: unchanged for the settle time, by this machine's monotonic clock, and complete.
+"""Decides whether a movie is finished: it has not changed for the settle time, and its structure is complete.
 
-A time stamp is compared with an earlier one of the same file and never with the present time, because the clocks of
-microscopes are often wrong.
+The settle time is measured with this machine's monotonic clock. A time stamp is compared with an earlier one of the
+same file and never with the present time, because the clocks of microscopes are often wrong.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class _Seen:
 
 
 class Settling:
-    """Remembers how each movie looked, and says when it is finished.
+    """Remembers the size and time stamp of each movie, and decides when it is finished.
 
     Parameters
     ----------
     settle_s, give_up_s
-        How long a movie must be unchanged to be finished, and to have failed when it is not complete, in seconds.
+        How long a movie must not change until it is finished, or broken if its structure is not complete; seconds.
     missing_structure
         Returns what is missing in a movie's structure; None when it is complete.
     clock
-        Monotonic seconds.
+        Returns the time of a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Settling:
         self._seen: dict[str, _Seen] = {}
 
     def observe(self, movie: str, path: Path, identity: FileIdentity) -> tuple[MovieStatus, str]:
-        """Note how a movie looks now; return its status, and what is missing while something is."""
+        """Note the movie's identity now; return its status, and what its structure lacks if that is known."""
         now = self._clock()
         seen = self._seen.get(movie)
         if seen is None or seen.identity != identity:
@@ -81,18 +81,18 @@ class Settling:
         return contained(lambda: self._missing_structure(path) or "", _unreadable)
 
     def forget(self, movie: str) -> None:
-        """Stop watching a movie."""
+        """Forget what was noted about a movie."""
         self._seen.pop(movie, None)
 
     def next_look_s(self) -> float | None:
-        """Return in how many seconds a movie can be finished at the earliest; None if none is watched."""
+        """Return in how many seconds the next movie can be finished at the earliest; None if none is noted."""
         now = self._clock()
         times = [max(seen.since_s, seen.looked_inside_s) + self._settle_s - now for seen in self._seen.values()]
         return max(0.0, min(times)) if times else None
 
 
 def _unreadable(error: Exception) -> str:
-    """Return what is wrong with a movie whose structure could not be read; a defect concerns this movie alone."""
+    """Return why the structure of a movie could not be read; the error affects only this movie."""
     if isinstance(error, OSError):
         return f"it cannot be read: {error.strerror or error}"
     log.warning("the structure of a movie could not be read", exc_info=error)

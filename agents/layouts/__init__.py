@@ -1,4 +1,4 @@
-"""Which files are movies, what they are called, and where their gain reference lies, by who wrote the folder."""
+"""The layouts: for each recording program, which files are movies and where their gain reference is."""
 
 from agents.layouts.automatic import AUTO
 from agents.layouts.epu import EPU

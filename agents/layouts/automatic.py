@@ -1,4 +1,4 @@
-"""Each file by the program that names files like it: EPU, SerialEM (an mdoc beside it), else no program known."""
+"""The layout `auto`: applies the rules of EPU or SerialEM, or those for no known program, to each file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from agents.layouts.layout import MOVIE, Layout, Recognised
 
 
 def judge(name: str, siblings: Collection[str]) -> Recognised:
-    """Follow EPU's and SerialEM's rules at home; elsewhere a `.mrc` beside a movie of its stem is its sum."""
+    """Return whether it is a movie.
+
+    EPU's rules apply to EPU's names, and SerialEM's to a file with an mdoc. Of all others, a `.mrc` beside a movie with
+    the same stem is the sum of that movie.
+    """
     path = PurePath(name)
     if epu.is_epu_name(name):
         return epu.judge(name, siblings)
@@ -24,7 +28,7 @@ def judge(name: str, siblings: Collection[str]) -> Recognised:
 
 
 def gain(movie: Path, source: Path) -> Path | None:
-    """Return what EPU's or else SerialEM's rules find."""
+    """Return the gain reference by EPU's rules, or else by SerialEM's; None if there is none."""
     return epu.gain(movie, source) or serialem.gain(movie, source)
 
 

@@ -1,6 +1,7 @@
 """EPU (Thermo Fisher): `FoilHole_…_Data_…_fractions.tiff` with `…_gain.tiff` beside it, or `…_EER.eer` and a `.gain`.
 
-EPU also writes a sum image (`….mrc` of the movie's stem), pictures of foil holes, grid squares and atlases: no movies.
+EPU also writes files that are no movies: a sum image (`….mrc` with the movie's stem), and images of foil holes, grid
+squares and atlases.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ _FRACTIONS = re.compile(r"_fractions$", re.IGNORECASE)
 
 
 def is_epu_name(name: str) -> bool:
-    """Return whether EPU names files like this."""
+    """Return whether this is one of EPU's file names."""
     return bool(_EPU_NAME.match(name))
 
 
 def judge(name: str, _siblings: Collection[str]) -> Recognised:
-    """Take a `.mrc` for a movie only if it says fractions, an overview image never."""
+    """Return whether it is a movie: no overview image, and a `.mrc` only if its name ends with `_fractions`."""
     path = PurePath(name)
     if _OVERVIEW.match(name):
         return Recognised("an overview image of EPU")
@@ -32,7 +33,10 @@ def judge(name: str, _siblings: Collection[str]) -> Recognised:
 
 
 def gain(movie: Path, source: Path) -> Path | None:
-    """Return `…_gain.tiff` beside a K3 movie; for EER the only `.gain` of the nearest folder up to the source."""
+    """Return `…_gain.tiff` beside the movie; for EER the `.gain` file in the nearest folder up to the source.
+
+    Return None if there is none, or if that folder has several.
+    """
     if movie.suffix.lower() != ".eer":
         stem = _FRACTIONS.sub("", movie.stem)
         beside = (movie.with_name(f"{stem}_gain{suffix}") for suffix in (".tiff", ".tif", ".mrc"))
@@ -40,7 +44,7 @@ def gain(movie: Path, source: Path) -> Path | None:
     for folder in movie.parents:
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".gain")
         if found:
-            return found[0] if len(found) == 1 else None  # two: only the user knows which
+            return found[0] if len(found) == 1 else None  # of several, only the user knows the right one
         if folder == source:
             break
     return None

@@ -1,4 +1,4 @@
-"""No recording program known: whatever has a movie's suffix is a movie, and brings no gain reference."""
+"""The layout `flat`: every file with a movie's suffix is a movie, and no gain reference is searched for."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from agents.layouts.layout import MOVIE, Layout, Recognised
 
 
 def judge(_name: str, _siblings: Collection[str]) -> Recognised:
-    """Every file with a movie's suffix is a movie."""
+    """Return that it is a movie, as every file with a movie's suffix."""
     return MOVIE
 
 
 def gain(_movie: Path, _source: Path) -> Path | None:
-    """No gain reference is looked for."""
+    """Return None: no gain reference is searched for."""
     return None
 
 

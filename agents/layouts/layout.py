@@ -16,7 +16,7 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """What a layout says of a file: a movie, or (`not_a_movie`) why not."""
+    """Whether a file is a movie; if not, `not_a_movie` is the reason."""
 
     not_a_movie: str = ""
 
@@ -31,10 +31,14 @@ MOVIE = Recognised()
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One recording program's rules.
+    """The rules of one recording program.
 
-    `judge(name, siblings)` says of a file with a movie's suffix, given the names in its folder, whether it is one;
-    `gain(movie, source)` finds the gain reference that lies with a movie.
+    Attributes
+    ----------
+    judge
+        Returns whether a file with a movie's suffix is a movie, from its name and the names in its folder.
+    gain
+        Returns the gain reference of a movie, from the paths of the movie and of the source; None if there is none.
     """
 
     name: str
@@ -42,8 +46,8 @@ class Layout:
     gain: Callable[[Path, Path], Path | None]
 
     def recognise(self, name: str, siblings: Collection[str]) -> Recognised:
-        """Say what a file is, by its name and the names of all files in its folder."""
-        stem, _, suffix = name.rpartition(".")  # a large session asks this 20 000 times a scan, and this is quick
+        """Return whether a file is a movie, from its name and the names of all files in its folder."""
+        stem, _, suffix = name.rpartition(".")  # a scan of a large session does this 20 000 times; pathlib is slower
         if name.startswith("."):
             return Recognised("a hidden file")
         if _IN_FLIGHT.search(name) or _IN_FLIGHT.search(stem):
@@ -56,5 +60,5 @@ class Layout:
 
     @staticmethod
     def label(movie: str) -> str:
-        """Return what people call a movie: its stem."""
+        """Return the short name of a movie for people: its stem."""
         return PurePath(movie).stem

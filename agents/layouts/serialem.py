@@ -1,4 +1,4 @@
-"""SerialEM: `name.tif` with `name.tif.mdoc` beside it; maps are `.mrc` or `.st`, references `CountRef_…`."""
+"""SerialEM: movies are `name.tif` with `name.tif.mdoc` beside it, maps `.mrc` or `.st`, references `CountRef_…`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _REFERENCE_SUFFIXES = (".mrc", ".tif", ".tiff")
 
 
 def judge(name: str, siblings: Collection[str]) -> Recognised:
-    """Take a `.mrc` beside a TIFF or EER of its stem for a sum, and one without an mdoc of its own for a map."""
+    """Return whether it is a movie: a `.mrc` with a movie's stem is a sum, and one without an mdoc is a map."""
     path = PurePath(name)
     if path.suffix.lower() == ".mrc":
         if any(path.stem + suffix in siblings for suffix in (".tif", ".tiff", ".eer", ".mrcs")):
@@ -22,7 +22,7 @@ def judge(name: str, siblings: Collection[str]) -> Recognised:
 
 
 def gain(movie: Path, _source: Path) -> Path | None:
-    """Return the reference that the movie's mdoc names, or `CountRef_STEM`, if it lies beside it as MRC or TIFF."""
+    """Return the MRC or TIFF file beside the movie that its mdoc names, or `CountRef_STEM`; None if there is none."""
     named = _named_reference(movie)
     candidates = [movie.with_name(named)] if named else []
     candidates += [movie.with_name(f"CountRef_{movie.stem}{suffix}") for suffix in _REFERENCE_SUFFIXES]
@@ -35,7 +35,9 @@ def _named_reference(movie: Path) -> str | None:
             for line in mdoc.read_text("utf-8", errors="replace").splitlines():
                 key, _, value = line.partition("=")
                 if key.strip() == "GainReference" and value.strip():
-                    return value.strip().replace("\\", "/").rpartition("/")[2]  # a Windows path: its base name
+                    return (
+                        value.strip().replace("\\", "/").rpartition("/")[2]
+                    )  # from a Windows path, only the file name
     return None
 
 
