@@ -69,7 +69,7 @@ class ConfiguredValue(NamedTuple):
         """Return where the value comes from, for a message."""
         if self.source.startswith("$"):
             return f"the environment variable {self.source[1:]}"
-        return f"`{key}` in [{self.section}] of {self.source}"
+        return f"`{written(key)}` in [{self.section}] of {self.source}"
 
     def shown(self, key: str) -> Any:
         """Return the value as it may be printed: a secret is `***`."""
@@ -276,7 +276,7 @@ def _from_environment(environ: Mapping[str, str], known: Mapping[str, Collection
     for variable, value in environ.items():
         *section, key = variable.removeprefix(_PREFIX).lower().split("__")
         if variable.startswith(_PREFIX) and section:
-            where = f"the environment's {variable}"
+            where = f"the environment variable {variable}"
             name = _known_section(".".join(section), known, where)
             key = _known_key(name, key, known, where)
             sections.setdefault(name, {})[key] = ConfiguredValue(value, f"${variable}", name)
@@ -290,14 +290,20 @@ def _known_section(name: str, known: Mapping[str, Collection[str]], where: str) 
 
 
 def _known_key(section: str, key: str, known: Mapping[str, Collection[str]], where: str) -> str:
-    name = key.replace("-", "_")
-    if name in known[section]:
-        return name
-    raise ConfigError(f"{where}: [{section}] has no key {name!r}", hint=_nearest(name, known[section]))
+    name = written(key.replace("-", "_"))
+    parameters = {written(parameter): parameter for parameter in known[section]}
+    if name in parameters:
+        return parameters[name]
+    raise ConfigError(f"{where}: [{section}] has no key {name!r}", hint=_nearest(name, parameters))
+
+
+def written(parameter: str) -> str:
+    """Return the key of an option's parameter: `from` for `from_`, since Python allows no parameter `from`."""
+    return parameter.removesuffix("_")
 
 
 def _nearest(name: str, names: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     listed = ", ".join(sorted(names)) or "none"
     return f"Did you mean {near[0]!r}?" if near else f"Known: {listed}."
 

@@ -42,6 +42,16 @@ def test_environment_wins_over_the_file_and_watch_inherits(tmp_path: Path) -> No
     assert configuration.sources()["watch"]["voltage"] == ConfiguredValue(200, str(file), "watch")
 
 
+@pytest.mark.parametrize("key", ["from", "from_"])
+def test_an_option_whose_name_python_reserves_is_written_as_on_the_command_line(tmp_path: Path, key: str) -> None:
+    known = {**KNOWN, "fetch": {"from_", "out"}}
+    of_file = load_configuration(write(tmp_path, f'[fetch]\n{key} = "u"\n'), {}, known)
+    assert of_file.default_map() == {"fetch": {"from_": "u"}}
+    assert of_file.sections["fetch"]["from_"].place("from_").startswith("`from` in [fetch]")
+    of_environment = load_configuration(write(tmp_path, ""), {"CRYOFERRY_FETCH__FROM": "u"}, known)
+    assert of_environment.default_map() == {"fetch": {"from_": "u"}}
+
+
 def test_commands_about_an_agent_know_where_it_works_but_not_how_it_aligns(tmp_path: Path) -> None:
     known = {**KNOWN, "retry": {"work", "session", "voltage"}, "status": {"to", "session"}}
     file = write(tmp_path, '[align]\nvoltage = 300\n[send]\nto = "u"\n[watch]\nsession = "s"\nvoltage = 200\n')

@@ -6,7 +6,7 @@ from json import dumps
 
 import typer
 
-from configuration import ConfiguredValue, Invocation
+from configuration import ConfiguredValue, Invocation, written
 from transfer.commands.shared import Json
 
 config = typer.Typer(
@@ -35,9 +35,11 @@ def show(ctx: typer.Context, json: Json = False) -> None:
             setting = settings.get(key, ConfiguredValue(defaults[key], "default"))
             shown = setting.shown(key)
             if json:
-                line = {"section": section, "key": key, "value": shown, "source": setting.source}
+                line = {"section": section, "key": written(key), "value": shown, "source": setting.source}
                 typer.echo(dumps(line, default=str))
             elif key in settings:
-                typer.echo(f"{key} = {dumps(shown, default=str, ensure_ascii=False)}  # {setting.source}")
+                typer.echo(f"{written(key)} = {dumps(shown, default=str, ensure_ascii=False)}  # {setting.source}")
             else:
-                typer.echo(f"# {key} = {'' if shown is None else dumps(shown, default=str, ensure_ascii=False)}")
+                typer.echo(
+                    f"# {written(key)} = {'' if shown is None else dumps(shown, default=str, ensure_ascii=False)}"
+                )
