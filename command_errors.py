@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import sys
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import typer
 
-from configuration import ConfigError, Invocation
+from configuration import Invocation
 
 
 class ErrorReport(NamedTuple):
@@ -31,6 +32,7 @@ def _report_of(error: Exception) -> ErrorReport:
     exit_code, hint = getattr(error, "exit_code", 1), getattr(error, "hint", "")
     message = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message = f"{error.filename or 'the output'} cannot be written: {error.strerror}"
         exit_code, hint = 7, "Free space on that disk, then run the same command again."
     elif isinstance(error, OSError) and not hasattr(error, "exit_code"):
         what = error.strerror or type(error).__name__
@@ -42,9 +44,9 @@ def _report_of(error: Exception) -> ErrorReport:
     return ErrorReport(type(error).__name__, message, hint, int(exit_code))
 
 
-def _usage_report(error: typer.TyperException) -> ErrorReport:
+def _usage_report(error: typer.TyperException, of_run: Any) -> ErrorReport:
     """Return what to say about a command line, or a configured value, that cannot be understood."""
-    context, param = getattr(error, "ctx", None), getattr(error, "param", None)
+    context, param = getattr(error, "ctx", None) or of_run, getattr(error, "param", None)
     hint = f"`{context.command_path if context else 'cryoferry'} --help` explains what it takes."
     message = error.message
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -54,6 +56,8 @@ def _usage_report(error: typer.TyperException) -> ErrorReport:
     elif type(error).__name__ == "NoSuchOption":
         message, near = f"there is no option {error.option_name}", _nearest_option(context, error.option_name)  # type: ignore[attr-defined]
         hint = f"Did you mean {near}? {hint}" if near else hint
+    elif type(error).__name__ == "BadOptionUsage":
+        message = f"{error.option_name} needs a value"  # type: ignore[attr-defined]
     elif context is not None and param is not None:
         invocation = context.find_root().obj
         setting = invocation.setting(context, param.name) if isinstance(invocation, Invocation) else None
@@ -116,9 +120,9 @@ def _wrong_value(error: Exception) -> str | None:
 
 def print_error(error: Exception, invocation: Invocation, *, as_json: bool) -> int:
     """Print what went wrong, for people and with `--json` for programs; return the exit code."""
-    report = _usage_report(error) if isinstance(error, typer.TyperException) else _report_of(error)
-    places = invocation.places_of(report.message)
-    if places and not isinstance(error, ConfigError):
+    report = _usage_report(error, invocation.context) if isinstance(error, typer.TyperException) else _report_of(error)
+    places = [place for place in invocation.places_of(report.message) if place not in report.message]
+    if places:
         report = report._replace(message=f"{report.message} (from {', '.join(places)})")
     from rich.console import Console
     from rich.text import Text
@@ -128,5 +132,6 @@ def print_error(error: Exception, invocation: Invocation, *, as_json: bool) -> i
     if report.hint:
         console.print(Text.assemble(("what to do: ", "bold"), report.hint))
     if as_json:
-        typer.echo(json.dumps(report.as_object(), ensure_ascii=False))
+        with suppress(OSError):  # stdout itself cannot be written; the text on stderr says so
+            typer.echo(json.dumps(report.as_object(), ensure_ascii=False))
     return report.exit_code

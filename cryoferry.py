@@ -125,7 +125,8 @@ def _load(name: str) -> Any:
     for each in _with_subcommands(name, command).values():
         each.help = _reflowed(each.help)
         each.get_params = functools.partial(_readable_params, each.get_params)
-        each.invoke = functools.partial(_invoke, each.invoke)
+        each.parse_args = functools.partial(_remembered, each.parse_args)
+        each.invoke = functools.partial(_remembered, each.invoke)
     return command
 
 
@@ -140,11 +141,11 @@ def _with_subcommands(name: str, command: Any) -> dict[str, Any]:
     return {name: command} | {f"{name}.{sub}": leaf for sub, leaf in getattr(command, "commands", {}).items()}
 
 
-def _invoke(invoke: Callable[[Any], Any], context: Any) -> Any:
-    """Run a command; remember it, so that an error can name where its options come from."""
+def _remembered(step: Callable[..., Any], context: Any, *arguments: Any) -> Any:
+    """Read a command's options or run it; remember it, so that an error can name where its options come from."""
     if isinstance(invocation := context.find_root().obj, Invocation):
         invocation.context = context
-    return invoke(context)
+    return step(context, *arguments)
 
 
 def _readable_params(get_params: Callable[[Any], list[Any]], context: Any) -> list[Any]:
@@ -242,7 +243,12 @@ def _version(wanted: bool) -> None:
 def root(
     ctx: typer.Context,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Configuration file; by default ./cryoferry.toml if it exists.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Configuration file. Default: the file that CRYOFERRY_CONFIG names, ./cryoferry.toml, or"
+            " ~/.config/cryoferry/config.toml.",
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log everything, and show tracebacks.")] = False,
     version: Annotated[

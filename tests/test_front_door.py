@@ -143,6 +143,25 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     ], done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+@pytest.mark.parametrize("output", [(), ("--json",)], ids=["text", "json"])
+def test_a_full_disk_under_stdout_is_an_error_without_a_traceback(output: tuple[str, ...], tmp_path: Path) -> None:
+    command = shlex.join([sys.executable, "-m", "cryoferry", "config", "show", *output])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} > /dev/full"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 7, done.stderr
+    assert "the output cannot be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_version(tmp_path: Path) -> None:
     assert cryoferry("--version", cwd=tmp_path).stdout.startswith("cryoferry ")
 
@@ -180,6 +199,13 @@ def test_wrong_usage_is_an_object_with_json(arguments: tuple[str, ...], kind: st
     assert "--help" in error["hint"]
 
 
+def test_an_option_without_its_value_is_named_with_its_command(tmp_path: Path) -> None:
+    told = cryoferry("send", "--json", "--background", cwd=tmp_path)
+    error = json.loads(told.stdout)["error"]
+    assert error["message"] == "--background needs a value"
+    assert "`cryoferry send --help`" in error["hint"]
+
+
 def test_a_bad_value_is_named_where_it_stands(tmp_path: Path) -> None:
     align = ("align", "m.tiff", "--out", "o")
     (tmp_path / "cryoferry.toml").write_text('[align]\npixel_size = "abc"\npatches = "many"\n', "utf-8")
@@ -197,6 +223,11 @@ def test_a_bad_value_is_named_where_it_stands(tmp_path: Path) -> None:
     assert of_an_error.returncode == 2
     assert "http://elsewhere" in of_an_error.stderr
     assert "`to` in [watch] of cryoferry.toml" in of_an_error.stderr
+    (tmp_path / "cryoferry.toml").write_text('[watch]\nsession = "a b"\nwork = "nowhere"\n', "utf-8")
+    of_an_argument = cryoferry("session", "end", "--to", "http://127.0.0.1:1", cwd=tmp_path, CRYOFERRY_TOKEN="cf_x")
+    assert "`session` in [watch] of cryoferry.toml" in of_an_argument.stderr
+    of_the_agent = cryoferry("status", cwd=tmp_path)
+    assert "`work` in [watch] of cryoferry.toml" in of_the_agent.stderr
 
 
 def test_an_unknown_key_names_the_nearest_known_one(tmp_path: Path) -> None:
