@@ -83,6 +83,7 @@ def align(
     """
     from benchmarks.alignment.command import AlignPlan, run_align_benchmark
     from preprocess.exposure.acquisition import Acquisition
+    from preprocess.output_folder import refuse_unwritable
 
     plan = AlignPlan(
         presets=tuple(presets or ()),
@@ -104,6 +105,7 @@ def align(
         device=device,
         sustained=sustained,
     )
+    refuse_unwritable(out)
     exit_code = run_align_benchmark(plan, dry_run=dry_run, json=json)
     if exit_code:
         raise typer.Exit(exit_code)
@@ -182,6 +184,7 @@ def transfer(
     """
     from benchmarks.errors import NothingToMeasure
     from benchmarks.transfer.command import TransferPlan, run_transfer_benchmark
+    from preprocess.output_folder import refuse_unwritable
 
     if emulate is not None and to is not None:
         raise NothingToMeasure("--emulate and --to cannot be used together", hint="Leave one of them out.")
@@ -204,6 +207,7 @@ def transfer(
         work=work,
         out=out,
     )
+    refuse_unwritable(out)
     exit_code = run_transfer_benchmark(plan, dry_run=dry_run, json=json)
     if exit_code:
         raise typer.Exit(exit_code)

@@ -162,6 +162,15 @@ def test_a_full_disk_under_stdout_is_an_error_without_a_traceback(output: tuple[
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [("demo",), ("bench", "align", "small"), ("bench", "transfer"), ("simulate",)])
+def test_a_file_in_place_of_the_output_folder_is_refused_at_once(command: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("x", "utf-8")
+    refused = cryoferry(*command, "--out", "taken", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "taken is a file, not a folder" in refused.stderr
+    assert (tmp_path / "taken").read_text("utf-8") == "x"
+
+
 def test_version(tmp_path: Path) -> None:
     assert cryoferry("--version", cwd=tmp_path).stdout.startswith("cryoferry ")
 

@@ -98,6 +98,8 @@ def make_work_folder(work: Path) -> None:
         raise ConfigError(f"the work folder {work} cannot be made: a file has this name", hint=hint) from error
     except OSError as error:
         raise ConfigError(f"the work folder {work} cannot be made: {error.strerror}", hint=hint) from error
+    if not os.access(work, os.W_OK):
+        raise ConfigError(f"nothing can be written to the work folder {work}", hint=hint)
 
 
 def run_agent(

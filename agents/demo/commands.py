@@ -33,7 +33,9 @@ def demo(
     """
     from agents.demo.plan import DemoPlan
     from agents.demo.run import Demo
+    from preprocess.output_folder import refuse_unwritable
 
+    refuse_unwritable(out)
     plan = DemoPlan(
         out=out.absolute(),
         exposures=exposures,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,7 @@ from transfer.commands.shared import (
     stderr_console,
 )
 from transfer.defaults import DOWNLOAD_CONNECTIONS, GIVE_UP_AFTER_S, MOST_CONNECTIONS
+from transfer.wire.errors import TargetUnwritable
 from transfer.wire.names import check_path, check_session_name
 
 
@@ -56,6 +58,12 @@ def fetch(
 
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{out} is a file, not a folder", param_hint="--out")
+    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not os.access(nearest, os.W_OK):
+        raise TargetUnwritable(
+            f"nothing can be written to {out}; nothing was downloaded",
+            hint="Give another --out, or change the permissions of that folder.",
+        )
     session, _, path = what.partition("/")
     check_session_name(session)
     if path.strip("/"):

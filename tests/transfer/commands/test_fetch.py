@@ -48,6 +48,15 @@ def content(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_a_folder_that_cannot_be_written_is_refused_once(receiver, cryoferry, sent, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+    done = cryoferry("fetch", "grid1", "--from", receiver.url, "--out", "out")
+    (told,) = done.objects
+    assert (done.code, told["error"]["type"]) == (1, "TargetUnwritable")
+    assert "Give another --out" in told["error"]["hint"]
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_session_is_fetched_whole_and_again_for_nothing(receiver, cryoferry, sent, tmp_path):
     done = cryoferry("fetch", "grid1", "--from", receiver.url, "--out", "out")
     assert done.code == 0, done.stderr
