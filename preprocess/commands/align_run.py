@@ -120,7 +120,7 @@ class AlignmentRun:
         if self._star and aligned:
             write_micrographs_star(self._out / FILE_NAME, aligned)
         if failed and len(movies) == 1 and isinstance(failed[0].result, PreprocessError):
-            raise failed[0].result
+            raise _naming(failed[0].movie, failed[0].result)
         if not self._json:
             _results_console().print(_table(done))
         for item in done:
@@ -156,6 +156,13 @@ def _results_console() -> Console:
     """Return a console on stdout; in a pipe or a file, no line is broken or cut."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_WIDE)
+
+
+def _naming(movie: Path, error: PreprocessError) -> PreprocessError:
+    """Return the error with the movie's name in its message."""
+    if movie.name not in str(error):
+        error.args = (f"{movie}: {error}",)
+    return error
 
 
 def _what_became(movie: Path, align: Callable[[], ProcessedMovie]) -> Aligned:

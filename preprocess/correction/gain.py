@@ -108,15 +108,19 @@ def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
     """Return the first image of a gain's file in the movie's orientation."""
     extension = path.suffix.lower()
     if extension not in MRC_EXTENSIONS | TIFF_EXTENSIONS | {_FALCON}:
-        what = "is a folder" if path.is_dir() else "is not an MRC, TIFF or .gain file"
+        if path.is_dir():
+            raise UnsupportedFormat(f"gain reference {path} is a folder, not a file", hint="Name the file with --gain.")
         raise UnsupportedFormat(
-            f"gain reference {path} {what}",
+            f"gain reference {path} is not an MRC, TIFF or .gain file",
             hint="Convert a DM4 file first, for example with IMOD's dm2mrc. DM4 gain references are upside down.",
         )
     try:
         image = first_image(path)
     except OSError as error:
-        raise GainMismatch(f"gain reference {path}: {error.strerror or error}") from error
+        raise GainMismatch(
+            f"gain reference {path} cannot be read: {error.strerror or error}",
+            hint="Check the path that --gain gives, and that this user may read the file.",
+        ) from error
     except UnreadableMovie as error:
         raise GainMismatch(f"gain reference {path} cannot be read: {error}") from error
     upside_down = extension in TIFF_EXTENSIONS or (extension == _FALCON and movie_format != "eer")

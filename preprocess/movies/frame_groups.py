@@ -33,8 +33,9 @@ def used_frames(settings: FrameSettings, frame_count: int) -> range:
     last = frame_count if settings.last is None else settings.last
     if not 1 <= settings.first <= last <= frame_count:
         raise ImpossibleSettings(
-            f"frames {settings.first} to {last} were asked for, but the movie has {frame_count}",
-            hint="Check --first-frame, --last-frame and --throw.",
+            f"--first-frame, --last-frame and --throw ask for frames {settings.first} to {last},"
+            f" but the movie has {frame_count}",
+            hint="Give frames that the movie has.",
         )
     return range(settings.first - 1, last)
 

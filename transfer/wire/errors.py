@@ -122,7 +122,10 @@ class LinkLost(TemporaryError):
 
     slug = "link-lost"
     status: ClassVar[int | None] = None
-    hint = "Check the URL, the network, and that `cryoferry serve` runs. The transfer continues where it stopped."
+    hint = (
+        "Check the URL, the network, and that `cryoferry serve` runs, then run the same command again."
+        " A transfer continues where it stopped."
+    )
 
 
 class PermanentError(TransferError):

@@ -172,10 +172,10 @@ def test_all_unknown_facts_are_named_at_once(align, tmp_path):
     answer = align("bare.tiff", "--out", "out", "--json")
     assert answer.exit_code == 2
     (error,) = (told["error"] for told in answer.objects)
-    assert error["message"].startswith("the pixel size, the voltage and the dose of the movie are not known")
+    assert error["message"].startswith("bare.tiff: the pixel size, the voltage and the dose of the movie are not known")
     assert "--pixel-size, --voltage and --dose-per-frame" in error["hint"]
     only = align("bare.tiff", "--out", "out", "--json", "--no-dose-weighting").objects[0]["error"]
-    assert only["message"].startswith("the pixel size of the movie is not known")
+    assert only["message"].startswith("bare.tiff: the pixel size of the movie is not known")
     assert only["hint"] == "Give --pixel-size."
 
 
