@@ -23,8 +23,8 @@ from preprocess.movies.structure import missing_structure
 log = logging.getLogger(__name__)
 
 _SHORTEST_PAUSE_S = 0.2
-_BROKEN_HINT = "Copy it from the microscope again; when it changes it is taken up again by itself."
-_GONE_HINT = "When it comes back it is taken up again by itself."
+_BROKEN_HINT = "Copy it from the microscope again; when it changes, the agent processes it again."
+_GONE_HINT = "When it comes back, the agent processes it again."
 _OVER = (State.RELEASED, State.HELD, State.FAILED)
 _Standing = Mapping[str, Standing]
 
@@ -101,7 +101,9 @@ class Discovery:
             elif known.state in _OVER and known.is_overwritten(identity):
                 step = self._again(movie, known, "the movie changed after it had been processed")
             elif known.state == State.HELD and self._late_sidecars.came_for(movie):
-                step = self._again(movie, known, "a sidecar came after it had been held back")
+                step = self._again(
+                    movie, known, "it was held, and its sidecar is new, or new to this start of the agent"
+                )
             if step:
                 steps.append(step)
         return steps
@@ -122,7 +124,7 @@ class Discovery:
 
     def _begin_again(self, movie: str, exposure_id: UUID, why: str) -> None:
         exposure = self._journal.begin_again(exposure_id, why)
-        log.warning("%s: %s; it is taken up again as revision %d", movie, why, exposure.revision)
+        log.warning("%s: %s; it is processed again as revision %d", movie, why, exposure.revision)
 
     def _gone(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
         steps: list[Callable[[], object]] = []

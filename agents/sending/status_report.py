@@ -81,7 +81,8 @@ class Requests:
             refused = self._do(request)[:_LONGEST_TEXT]
             outcome = RequestOutcome.REFUSED if refused else RequestOutcome.DONE
             self._journal.requests.keep(str(request.id), request.kind, request.exposure_id, outcome.value, refused)
-        log.warning("request %s %s: %s", request.kind, request.exposure_id or "", refused or "done")
+        asked = f"{request.kind} {request.exposure_id or ''}".rstrip()
+        log.warning("an admin of the receiver requested `%s`: %s", asked, f"refused: {refused}" if refused else "done")
         self._changed()
 
     def _do(self, request: AgentRequest) -> str:

@@ -16,8 +16,8 @@ Data = Annotated[
 DatabaseUrl = Annotated[
     str | None, typer.Option(metavar="URL", help="PostgreSQL database to use. Default: SQLite in --data.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line on stdout.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done; change nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line on stdout.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
