@@ -180,9 +180,16 @@ class ReceiverClient:
     # Exposures
 
     def publish(self, session: str, record: ExposureRecord) -> Exposure:
-        """Publish an exposure whose files are all committed. The same record again changes nothing."""
+        """Publish an exposure whose files are all committed. The same record again changes nothing.
+
+        A receiver that spoke version 1 is asked again each time: version 1 leaves out figures, and it may be newer now.
+        """
         target = route(protocol.EXPOSURE, session=session, exposure_id=str(record.exposure_id))
-        body = record if self.agree() > 1 else RootModel(version_1.downgraded(record.model_dump(mode="json")))
+        version = self.agree()
+        if version == 1:
+            self._http.protocol_version = None
+            version = self.agree()
+        body = record if version > 1 else RootModel(version_1.downgraded(record.model_dump(mode="json")))
         return self._http.ask(Exposure, "PUT", target, body=body)
 
     def exposures(self, session: str, after: str | None = None) -> ExposureList:

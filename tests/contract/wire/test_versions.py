@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from tests.contract.wire.test_session_answers import record
 from tests.running import cryoferry
 from transfer.client import ReceiverClient
 from transfer.wire.errors import VersionMismatch
+from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.protocol import SERVICE
 from transfer.wire.versions import NEWEST_PROTOCOL, OLDEST_PROTOCOL, SpokenVersions, our_versions
 
@@ -100,6 +103,20 @@ def test_a_receiver_that_is_replaced_by_a_newer_one(make_receiver: Any) -> None:
             client.session("s")
         assert client.open_session("s").name == "s"
         assert client.agree() == 2
+
+
+def test_figures_are_sent_as_soon_as_the_receiver_knows_them(make_receiver: Any, wire_to: Any) -> None:
+    """A client that runs on while the receiver is upgraded does not stay with version 1."""
+    first = make_receiver(spoken=SpokenVersions("1.0.0", 1, 1))
+    receipt = wire_to(first).put_file("x.mrc", b"x").json()
+    body = record(uuid4(), [receipt], figures={"hot_pixel_count": 3.0})
+    with ReceiverClient(first.url, first.token("agent", "s1")) as client:
+        assert client.agree() == 1
+        first.stop()
+        make_receiver(port=first.port)
+        published = client.publish("s1", ExposureRecord.model_validate(body))
+        assert client.agree() == NEWEST_PROTOCOL
+    assert published.record.figures == {"hot_pixel_count": 3.0}
 
 
 def test_a_receiver_of_version_1_says_no_range(make_receiver: Any) -> None:
