@@ -39,9 +39,19 @@ class JsonLines:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._is_read = True
 
     def __call__(self, happening: Happening) -> None:
-        """Write an announcement."""
+        """Write an announcement; nothing any more once the reader has ended."""
+        if not self._is_read:
+            return
+        try:
+            self._write_happening(happening)
+        except BrokenPipeError:
+            self._is_read = False
+            log.warning("the program that read the lines of --json has ended; the agent goes on without them")
+
+    def _write_happening(self, happening: Happening) -> None:
         match happening:
             case ExposureChanged():
                 self._write(as_json(happening))

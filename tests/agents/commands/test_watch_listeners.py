@@ -52,6 +52,36 @@ def test_a_reader_that_stops_reading_holds_up_neither_the_work_nor_the_end(
     assert {json.loads(line)["state"] for line in lines[:-1]} == {"found"}  # the last line may be cut off
 
 
+def test_a_reader_that_ends_early_is_named_once_and_the_work_goes_on(
+    source: Path, simulated: Path, tmp_path: Path, receiver: Any
+) -> None:
+    lay(simulated / "0.tiff", source / "a.tiff")
+    token = receiver.token("agent", SESSION)
+    watch = ("watch", str(source), "--work", str(tmp_path / "work"), "--to", receiver.url, "--session", SESSION)
+    log_file = tmp_path / "log"
+    reading, writing = os.pipe()
+    os.close(reading)
+    with (
+        log_file.open("w") as log,
+        subprocess.Popen(
+            [*COMMAND, *watch, "--json", "--exit-when-idle", "1", *QUICK, *ACQUISITION],
+            stdout=writing,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "CRYOFERRY_TOKEN": token},
+        ) as agent,
+    ):
+        os.close(writing)
+        try:
+            assert agent.wait(60) == 0, log_file.read_text()
+        finally:
+            agent.kill()
+    logged = log_file.read_text()
+    assert "1 released" in logged
+    assert logged.count("the program that read the lines of --json has ended") == 1
+    assert "Traceback" not in logged
+
+
 def test_a_retry_by_another_process_is_announced_like_the_agents_own_changes(
     source: Path, tmp_path: Path, receiver: Any, start_agent: StartAgent
 ) -> None:
