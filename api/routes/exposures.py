@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -94,10 +94,20 @@ def publish_exposure(
             ((_, exposure),) = _exposures(connection, *condition)
     except IntegrityError as error:  # another request published it or took its name at the same time
         raise ReceiverBusy("the same exposure or name is being published by another request") from error
+    return JSONResponse(_answer(exposure, version), status_code=201 if is_new else 200)
+
+
+def _version_to_read(request: Request) -> int:
+    """Return the protocol's version that a reader names; the newest if it names none."""
+    return int(request.headers.get(protocol.H_PROTOCOL, NEWEST_PROTOCOL))
+
+
+def _answer(exposure: Exposure, version: int) -> dict[str, Any]:
+    """Return an exposure's JSON values in a version of the protocol."""
     answer = exposure.model_dump(mode="json")
     if version == 1:
         answer["record"] = version_1.downgraded(answer["record"])
-    return JSONResponse(answer, status_code=201 if is_new else 200)
+    return answer
 
 
 def _publish(connection: Connection, receiver: Receiver, session_id: int, record: ExposureRecord) -> bool:
@@ -237,9 +247,17 @@ def _exposures(connection: Connection, *conditions: object, limit: int | None = 
 
 
 @router.get(
-    protocol.EXPOSURE, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, BadName)
+    protocol.EXPOSURE,
+    dependencies=[permits(Permission.READ)],
+    response_model=Exposure,
+    responses=problems(ScopeRejected, NotFound, BadName),
 )
-def get_exposure(session: SessionName, exposure_id: UUID, request: Request) -> Exposure:
+def get_exposure(
+    session: SessionName,
+    exposure_id: UUID,
+    request: Request,
+    version: Annotated[int, Depends(_version_to_read)],
+) -> Response:
     """Return the newest revision of an exposure, and its state with each registrar."""
     with receiver_of(request).database.read() as connection:
         session_id = session_id_of(connection, session)
@@ -249,18 +267,22 @@ def get_exposure(session: SessionName, exposure_id: UUID, request: Request) -> E
             f"there is no exposure {exposure_id} in session {session!r}",
             hint="Check the id; list the session's exposures.",
         )
-    return found[0][1]
+    return JSONResponse(_answer(found[0][1], version))
 
 
 @router.get(
-    protocol.EXPOSURES, dependencies=[permits(Permission.READ)], responses=problems(ScopeRejected, NotFound, BadName)
+    protocol.EXPOSURES,
+    dependencies=[permits(Permission.READ)],
+    response_model=ExposureList,
+    responses=problems(ScopeRejected, NotFound, BadName),
 )
 def list_exposures(
     session: SessionName,
     request: Request,
+    version: Annotated[int, Depends(_version_to_read)],
     after: Annotated[str, Query(pattern="^[0-9]{1,18}$", description="`next` of the previous page")] = "0",
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
-) -> ExposureList:
+) -> Response:
     """List the published exposures in the order of their publication."""
     with receiver_of(request).database.read() as connection:
         found = _exposures(
@@ -270,6 +292,9 @@ def list_exposures(
             limit=limit + 1,
         )
     page = found[:limit]
-    return ExposureList(
-        exposures=tuple(exposure for _, exposure in page), next=str(page[-1][0]) if len(found) > limit else None
+    return JSONResponse(
+        {
+            "exposures": [_answer(exposure, version) for _, exposure in page],
+            "next": str(page[-1][0]) if len(found) > limit else None,
+        }
     )

@@ -84,6 +84,19 @@ def test_an_older_agent_is_answered_in_its_own_version(wire, publish, file):
     assert read.record.figures["motion_early_angstrom"] == 0.4
 
 
+@pytest.mark.parametrize(("named", "has_old", "has_new"), [("1", True, False), ("2", False, True), (None, False, True)])
+def test_a_reader_gets_the_version_that_it_names(wire, publish, file, named, has_old, has_new):
+    body = record(uuid4(), [], files=[file])
+    publish(body)
+    headers = {} if named is None else {H_PROTOCOL: named}
+    read = wire.http.get(f"/v1/sessions/s1/exposures/{body['exposure_id']}", headers=headers).json()
+    (listed,) = wire.http.get("/v1/sessions/s1/exposures", headers=headers).json()["exposures"]
+    assert listed == read
+    assert (read["record"].get("motion") == {key: body["figures"][f"motion_{key}"] for key in OLD_MOTION}) == has_old
+    assert ("motion" in read["record"], "figures" in read["record"]) == (has_old, has_new)
+    assert ExposureRecord.model_validate(read["record"]).figures == body["figures"]
+
+
 def test_the_times_of_sending_do_not_make_another_record(publish, file):
     body = record(uuid4(), [], files=[file], times={"found": "2026-01-01T00:00:00Z", "sent": "2026-01-01T00:01:00Z"})
     assert publish(body).status_code == 201
