@@ -39,6 +39,11 @@ def as_json(exposure: ExposureRow | ExposureChanged) -> dict[str, Any]:
     }
 
 
+def reason_and_hint(exposure: ExposureRow) -> str:
+    """Return why an exposure is in its state and, on a line of its own, what to do; without both, its warnings."""
+    return "\n".join(filter(None, (exposure.reason, exposure.hint))) or "; ".join(exposure.warnings)
+
+
 def since(seconds: float) -> str:
     """Return how long ago a moment (seconds since 1970) was, in words."""
     passed = max(0.0, time.time() - seconds)

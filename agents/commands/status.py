@@ -102,7 +102,7 @@ def _show_status(exposures: list[ExposureRow], registered: list[dict[str, str]])
     from rich.table import Table
     from rich.text import Text
 
-    from agents.commands.exposure_text import STYLES, since
+    from agents.commands.exposure_text import STYLES, reason_and_hint, since
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("exposure", "state", "registered", "motion", "since", "reason"):
@@ -115,6 +115,6 @@ def _show_status(exposures: list[ExposureRow], registered: list[dict[str, str]])
             ", ".join(name if state == "registered" else f"{name}: {state}" for name, state in registrars.items()),
             "" if exposure.motion_angstrom is None else f"{exposure.motion_angstrom:.1f} Å",
             since(exposure.changed_at),
-            Text(" ".join((exposure.reason, exposure.hint)).strip() or "; ".join(exposure.warnings)),
+            Text(reason_and_hint(exposure)),
         )
     stdout_console().print(table)
