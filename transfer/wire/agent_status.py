@@ -14,14 +14,13 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from transfer.wire.versions import NEWEST_PROTOCOL
+
 MAX_STATUS_BYTES = 16_000
 """A report has at most this many bytes as JSON."""
 
 MAX_OPEN_REQUESTS = 32
 """An agent has at most this many requests that it has not confirmed."""
-
-PROTOCOL = 1
-"""The version of these models."""
 
 
 class Message(BaseModel):
@@ -89,7 +88,7 @@ class AgentStatus(Message):
 
     host: str = Field(max_length=255, description="a label for people; the agent's id is a UUID")
     version: str = Field(max_length=64, description="of cryoferry on the agent")
-    protocol: int = Field(default=PROTOCOL, ge=1)
+    protocol: int = Field(default=NEWEST_PROTOCOL, ge=1, description="the newest version that the agent speaks")
     started_at: AwareDatetime
     counts: dict[str, int] = Field(default_factory=dict, description="exposures by their state")
     queues: dict[str, int] = Field(default_factory=dict, description="what waits, by queue")

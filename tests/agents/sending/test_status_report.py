@@ -28,6 +28,7 @@ from transfer.client import ReceiverClient
 from transfer.pace.pacer import pacer_of
 from transfer.wire.agent_status import AgentRequest, AgentRequests, AgentStatus, RequestOutcome
 from transfer.wire.errors import LinkLost, NotFound
+from transfer.wire.versions import NEWEST_PROTOCOL
 
 SESSION = "s"
 
@@ -125,6 +126,7 @@ def test_a_report_says_how_the_agent_is(journal: Journal, receiver: Any, people:
     assert status["paused"] is False
     assert status["host"]
     assert status["version"]
+    assert status["protocol"] == NEWEST_PROTOCOL
 
 
 def test_the_agents_id_belongs_to_its_work_folder(tmp_path: Path) -> None:
