@@ -280,19 +280,35 @@ def root(
 
 def main() -> None:
     """Run the `cryoferry` command."""
+    _open_closed_outputs()
     command: Any = as_command(app)
     invocation = Invocation(Configuration(None, {}), _all_commands)
     try:
         code = command.main(prog_name="cryoferry", standalone_mode=False, obj=invocation) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except Exception as error:
         if {"-v", "--verbose"} & set(sys.argv):
             logging.getLogger("cryoferry").exception("failed")
         code = print_error(error, invocation, as_json="--json" in sys.argv)
+    _drop_output_that_cannot_be_written()
     sys.exit(code)
+
+
+def _open_closed_outputs() -> None:
+    """Discard what goes to an output that was closed before the command began (`>&-`)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+
+
+def _drop_output_that_cannot_be_written() -> None:
+    """Empty stdout's buffer: otherwise Python tries to write it once more at its end, and changes the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -21,6 +21,12 @@ from tests.waiting import wait_until
 START_TIMEOUT_S = 60
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return the number of workers: more than cores, because many tests wait for processes and links."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + (cores + 1) // 2
+
+
 def make_token(data: Path, scope: str = "agent", session: str | None = None, url: str | None = None) -> str:
     """Make a token in a receiver's database, whether or not it runs."""
     from api.access.tokens import Scope, create_token

@@ -162,6 +162,16 @@ def test_a_full_disk_under_stdout_is_an_error_without_a_traceback(output: tuple[
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_output_is_no_error(closed: str, tmp_path: Path) -> None:
+    command = shlex.join([sys.executable, "-m", "cryoferry", "config", "show", "--json"])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} {closed}"], capture_output=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("command", [("demo",), ("bench", "align", "small"), ("bench", "transfer"), ("simulate",)])
 def test_a_file_in_place_of_the_output_folder_is_refused_at_once(command: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("x", "utf-8")
