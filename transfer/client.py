@@ -5,7 +5,7 @@ Many threads may use a client at once. A client repeats nothing by itself: `tran
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from transfer.wire import protocol, version_1
 from transfer.wire.addresses import check_url
 from transfer.wire.agent_status import AgentRequests, AgentStatus
 from transfer.wire.errors import ProtocolMismatch
+from transfer.wire.exposure_claim import ClaimAnswer, ClaimAnswers, ClaimBatch
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.header_fields import format_range, parse_content_range
 from transfer.wire.protocol import (
@@ -32,6 +33,7 @@ from transfer.wire.protocol import (
     Exposure,
     ExposureList,
     FileList,
+    ListedFile,
     MissingRanges,
     Service,
     Session,
@@ -41,6 +43,7 @@ from transfer.wire.protocol import (
     route,
 )
 from transfer.wire.receipt import Receipt
+from transfer.wire.verification import Verification, VerificationRequest
 from transfer.wire.versions import SpokenVersions, agreed_version, our_versions
 
 
@@ -151,7 +154,7 @@ class ReceiverClient:
         """Open an ended session again for late exposures."""
         return self._http.ask(Session, "POST", route(protocol.SESSION_REOPEN, session=name))
 
-    def files(self, session: str) -> Iterator[Receipt]:
+    def files(self, session: str) -> Iterator[ListedFile]:
         """Yield the newest revision of every committed file of a session, by path."""
         self.agree()
         listing, params = route(protocol.SESSION_FILES, session=session), dict[str, str]()
@@ -196,6 +199,39 @@ class ReceiverClient:
         """Return one page of a session's exposures; for the following page, pass its `next` as `after`."""
         params = {} if after is None else {"after": after}
         return self._http.ask(ExposureList, "GET", route(protocol.EXPOSURES, session=session), params=params)
+
+    def claim(self, session: str, batch: ClaimBatch) -> tuple[ClaimAnswer, ...]:
+        """Claim movies before they are aligned or sent; return the answers in the order of the claims.
+
+        Raises
+        ------
+        NotFound
+            No such session, or the receiver is older and knows no claims.
+        ProtocolMismatch
+            The receiver answered another number of claims.
+        """
+        answers = self._http.ask(ClaimAnswers, "POST", route(protocol.CLAIMS, session=session), body=batch).answers
+        if len(answers) != len(batch.claims):
+            raise ProtocolMismatch(f"the receiver answered {len(answers)} of {len(batch.claims)} claims")
+        return answers
+
+    # Verification
+
+    def start_verification(self, session: str, paths: Sequence[str] = ()) -> Verification:
+        """Have the receiver read files again and compare their digests; without paths, all files of the session.
+
+        Raises
+        ------
+        LimitReached
+            This token has a verification that is not done, or the receiver runs as many as it may.
+        """
+        target = route(protocol.VERIFICATIONS, session=session)
+        return self._http.ask(Verification, "POST", target, body=VerificationRequest(paths=tuple(paths)))
+
+    def verification(self, session: str, verification_id: UUID) -> Verification:
+        """Return how far a verification is, and what it has found."""
+        target = route(protocol.VERIFICATION, session=session, verification_id=str(verification_id))
+        return self._http.ask(Verification, "GET", target)
 
     # Files
 

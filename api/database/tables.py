@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import (
     BigInteger,
@@ -69,10 +70,25 @@ sessions = Table(
     "sessions",
     metadata,
     Column("id", _NUMBER, primary_key=True),
+    Column("uuid", Uuid, default=uuid4),  # never NULL; another one under the same name is another session
     Column("name", String(100), nullable=False, unique=True),
     Column("state", String(16), nullable=False),  # SessionState
     Column("created_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
+    # Counters: whoever adds or removes rows of `exposures` and `files` changes them in the same transaction.
+    Column("exposure_count", Integer, nullable=False, default=0, server_default="0"),
+    Column("file_count", Integer, nullable=False, default=0, server_default="0"),
+    Column("file_bytes", BigInteger, nullable=False, default=0, server_default="0"),
+)
+
+data_folder = Table(
+    "data_folder",
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1: there is one row
+    Column("folder_id", Uuid),  # the same as in the data folder; NULL until the first start
+    Column("sequence", BigInteger, nullable=False),  # number of the newest commit; it never falls
+    Column("losses", Integer, nullable=False),  # rises when committed files are found to be lost
+    Column("file_check", Text, nullable=False),  # the result of the last check of all files, as JSON
 )
 
 tokens = Table(
@@ -122,6 +138,8 @@ withdrawn_uploads = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
+_WITHOUT_SHA256 = text("sha256 IS NULL")
+
 files = Table(
     "files",
     metadata,
@@ -133,7 +151,11 @@ files = Table(
     Column("digest", String(64), nullable=False),  # root digest, hex
     Column("location", Text, nullable=False),  # relative to the data folder
     Column("committed_at", UtcDateTime, nullable=False),
+    Column("sequence", BigInteger),  # of the commit in the data folder; NULL: committed by an older version
+    Column("mtime_ns", BigInteger),  # of the file at its commit; NULL: committed by an older version
+    Column("sha256", String(64)),  # of the whole file, hex; NULL until it is computed
     UniqueConstraint("session_id", "path", "revision"),
+    Index("ix_files_without_sha256", "id", sqlite_where=_WITHOUT_SHA256, postgresql_where=_WITHOUT_SHA256),
 )
 
 exposures = Table(
@@ -146,6 +168,7 @@ exposures = Table(
     Column("micrograph_name", String(300), nullable=False),
     UniqueConstraint("session_id", "exposure_id"),
     UniqueConstraint("session_id", "micrograph_name"),
+    Index("ix_exposures_session_id_id", "session_id", "id"),  # a page of a session's exposures
 )
 
 exposure_records = Table(
@@ -169,6 +192,78 @@ registrations = Table(
     Column("attempts", Integer, nullable=False, default=0),
     UniqueConstraint("exposure", "revision", "registrar"),
     Index(None, "registrar", "state"),
+)
+
+registration_counts = Table(
+    "registration_counts",
+    metadata,
+    _session_column(primary_key=True),
+    Column("registrar", String(32), primary_key=True),
+    # Counters: whoever changes rows of `registrations` changes them in the same transaction.
+    Column("registered_count", Integer, nullable=False),  # exposures of which some revision is registered
+    Column("pending_count", Integer, nullable=False),  # exposures whose newest revision is not registered yet
+    Column("failed_count", Integer, nullable=False),  # exposures whose newest revision the registrar refused
+)
+
+claimed_exposures = Table(
+    "claimed_exposures",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    _session_column(),
+    Column("exposure_id", Uuid, nullable=False),
+    Column("stem", String(900), nullable=False),  # the name of its files, without suffix
+    Column("revision", Integer, nullable=False),  # of the last claim that was granted
+    Column("settings_digest", String(64)),  # of the last claim that was granted
+    Column("agent", Uuid, nullable=False),  # which has the last claim
+    Column("claimed_at", UtcDateTime, nullable=False),
+    UniqueConstraint("session_id", "exposure_id"),
+    UniqueConstraint("session_id", "stem"),
+)
+
+movies = Table(
+    "movies",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    _session_column(),
+    Column("claimed_exposure", ForeignKey("claimed_exposures.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sampled_digest", String(64), nullable=False),
+    Column("movie_digest", String(64)),  # of the whole file; NULL: not known yet
+    Index("ix_movies_session_id_sampled_digest", "session_id", "sampled_digest", "size_bytes"),
+    Index("ix_movies_session_id_movie_digest", "session_id", "movie_digest"),
+)
+
+movie_paths = Table(
+    "movie_paths",
+    metadata,
+    _session_column(primary_key=True),
+    Column("source", String(200), primary_key=True),
+    Column("path", String(1024), primary_key=True),
+    Column("movie", ForeignKey("movies.id", ondelete="CASCADE"), nullable=False, index=True),  # seen there last
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    _session_column(primary_key=True),
+    Column("agent", Uuid, primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("beside", Boolean, nullable=False),  # works beside others
+    Column("since", UtcDateTime, nullable=False),
+    Column("renewed_at", UtcDateTime, nullable=False),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    _session_column(),
+    Column("exposure_id", Uuid),  # an exposure that was deleted on purpose, or
+    Column("path", String(1024)),  # a file
+    Column("deleted_at", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    UniqueConstraint("session_id", "exposure_id"),
+    UniqueConstraint("session_id", "path"),
 )
 
 projects = Table(

@@ -38,7 +38,7 @@ from transfer.wire.errors import (
 )
 from transfer.wire.header_fields import format_etag, parse_content_range, parse_range
 from transfer.wire.names import check_path, check_session_name
-from transfer.wire.protocol import FileList, UploadDeclaration, committed_url
+from transfer.wire.protocol import FileList, ListedFile, UploadDeclaration, committed_url
 from transfer.wire.receipt import MAX_REVISION, Receipt
 
 router = APIRouter(tags=["files"], route_class=GuardedRoute)
@@ -166,7 +166,7 @@ def list_files(
             .order_by(files.c.path)
         ).all()
     page = tuple(
-        Receipt(session=session, path=path, revision=revision, size_bytes=size, digest=digest)
+        ListedFile(session=session, path=path, revision=revision, size_bytes=size, digest=digest)
         for path, revision, size, digest in rows[:limit]
     )
     return FileList(files=page, next=page[-1].path if len(rows) > limit else None)

@@ -68,6 +68,7 @@ def _sessions(connection: Connection, names: Sequence[str] | None, registrars: t
     return [
         Session(
             name=row.name,
+            uuid=row.uuid,
             state=SessionState(row.state),
             closed=row.state == SessionState.ENDED.value and row.id not in unfinished,
             created_at=row.created_at,

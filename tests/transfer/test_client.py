@@ -24,8 +24,7 @@ from transfer.wire.errors import (
     TemporaryError,
 )
 from transfer.wire.problems import problem_of
-from transfer.wire.protocol import SERVICE
-from transfer.wire.receipt import Receipt
+from transfer.wire.protocol import SERVICE, ListedFile
 
 TOKEN = "secret-token-0123456789"
 
@@ -121,7 +120,7 @@ def test_nobody_listening_and_silence_are_a_lost_link():
 
 
 def test_lists_are_read_page_by_page():
-    receipts = [Receipt(session="s", path=f"f{n}", revision=1, size_bytes=n, digest="0" * 64) for n in range(5)]
+    receipts = [ListedFile(session="s", path=f"f{n}", revision=1, size_bytes=n, digest="0" * 64) for n in range(5)]
 
     def answer(request):
         if request[1] == SERVICE:

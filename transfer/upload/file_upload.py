@@ -112,7 +112,7 @@ class FileUpload:
         before, self._root_digest = self._root_digest, self._digest_of_unchanged([digest] if source.size_bytes else [])
         if before not in ("", self._root_digest):
             raise SourceChanged(f"{source.path} changed while it was being sent; it was not published")
-        if file.listed == self._expected():
+        if file.listed is not None and file.listed.file == self._expected().file:
             receipts.append(file.listed)
             return None
         return put_file(file.session, file.path, file.revision, source, digest, encoded)
@@ -307,7 +307,7 @@ class FileUpload:
 
     def _checked(self, receipt: Receipt) -> Receipt:
         """Return the receipt if it is for the file that was sent."""
-        if receipt != self._expected():
+        if receipt.file != self._expected().file:
             raise FileCorrupt(
                 f"{self._file.path}: the receiver's receipt is for {receipt}, but {self._expected()} was sent"
             )

@@ -19,6 +19,9 @@ from transfer.wire.versions import NEWEST_PROTOCOL
 MAX_STATUS_BYTES = 16_000
 """A report has at most this many bytes as JSON."""
 
+LEASE_S = 60
+"""An agent loses its session's lease when it has not reported for so many seconds."""
+
 MAX_OPEN_REQUESTS = 32
 """An agent has at most this many requests that it has not confirmed."""
 
@@ -80,6 +83,34 @@ class Confirmation(Message):
     reason: str = Field(default="", description="why it was refused")
 
 
+class LeaseWish(StrEnum):
+    """What an agent wants of its session's lease. An agent without the lease neither aligns nor sends."""
+
+    NONE = "none"  # an agent that knows no leases
+    SINGLE = "single"  # to be the only agent of the session
+    BESIDE = "beside"  # to work beside others
+    TAKE_OVER = "take-over"  # to be the only agent from now on: the others lose the lease
+    RELEASE = "release"  # the agent ends; another one may begin
+
+
+class Lease(Message):
+    """Whether the agent that reported may work, or who works instead."""
+
+    granted: bool
+    agent: UUID | None = Field(default=None, description="who holds the lease instead")
+    host: str = Field(default="", description="the host of that agent")
+    since: AwareDatetime | None = Field(default=None, description="since when that agent holds it")
+
+
+class ReceiverState(Message):
+    """What tells an agent that the receiver went back in time, was replaced, or lost files."""
+
+    folder_id: UUID = Field(description="of the data folder")
+    sequence: int = Field(ge=0, description="number of the newest commit in the data folder; it never falls")
+    losses: int = Field(ge=0, description="rises when the receiver finds that it has lost committed files")
+    session_uuid: UUID = Field(description="of the session; another one under the same name is another session")
+
+
 class AgentStatus(Message):
     """One report of an agent.
 
@@ -99,6 +130,7 @@ class AgentStatus(Message):
     last_error: LastError | None = None
     troubles: tuple[str, ...] = Field(default=(), description="what keeps the agent from working now")
     paused: bool = False
+    lease: LeaseWish = LeaseWish.NONE
     confirmed: tuple[Confirmation, ...] = Field(
         default=(), description="what was made of requests; repeated until a report was answered"
     )
@@ -116,9 +148,11 @@ class AgentRequest(Message):
 
 
 class AgentRequests(Message):
-    """The answer to a report: what is asked of the agent, oldest first."""
+    """The answer to a report: what is asked of the agent, oldest first; whether it may work; how the receiver is."""
 
     requests: tuple[AgentRequest, ...] = ()
+    lease: Lease | None = Field(default=None, description="null if the report wished for none")
+    receiver: ReceiverState | None = Field(default=None, description="null from an older receiver")
 
 
 class NewRequest(BaseModel):

@@ -15,6 +15,7 @@
     - BadName                 422
     - NotFound                404
     - UploadGone              410
+    - Deleted                 410
     - NameTaken               409
     - UploadIncomplete        409
     - UploadConflict          409
@@ -183,6 +184,14 @@ class UploadGone(PermanentError):
     slug = "upload-gone"
     status: ClassVar[int | None] = 410
     hint = "Send the file again. Nothing of it is visible on the receiver."
+
+
+class Deleted(PermanentError):
+    """This was deleted on the receiver on purpose; it is not accepted again."""
+
+    slug = "deleted"
+    status: ClassVar[int | None] = 410
+    hint = "Nothing needs to be done. To send it all the same, send it under another name or into another session."
 
 
 class NameTaken(PermanentError):

@@ -29,6 +29,10 @@ that is not 2xx is problem JSON, see `transfer.wire.problems`.
 | … it names files that are not committed | 409 files-missing, with these `files` |
 | … another record, and not the next revision | 409 exposure-conflict |
 | … a record of more than 256,000 bytes | 413 too-large |
+| `POST …/exposures/claim`, a `ClaimBatch` | 200 `ClaimAnswers`; the same again by the same agent the same |
+| `POST …/verifications`, a `VerificationRequest` | 202 `Verification`; `GET` it until its state is `done` |
+| … this token has one already, or two run | 409 limit-reached |
+| any that sends or claims what was deleted on purpose | 410 deleted |
 | `PUT …/agents/{agent}`, an `AgentStatus` | 200 `AgentRequests`; only the last report is kept |
 | … it has more than 16 kB | 413 too-large |
 | `POST …/agents/{agent}/requests`, a `NewRequest` | 201 `RequestStatus`; the same while it is open 200 |
@@ -49,6 +53,7 @@ from pydantic import AwareDatetime, Field
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.receipt import MAX_REVISION, Receipt, Record
+from transfer.wire.verification import FileCheck
 from transfer.wire.versions import SpokenVersions
 
 UPLOAD = "/v1/uploads/{upload_id}"
@@ -64,6 +69,9 @@ SESSION_FILES = "/v1/sessions/{session}/files"
 SESSION_EVENTS = "/v1/sessions/{session}/events"
 EXPOSURES = "/v1/sessions/{session}/exposures"
 EXPOSURE = "/v1/sessions/{session}/exposures/{exposure_id}"
+CLAIMS = "/v1/sessions/{session}/exposures/claim"
+VERIFICATIONS = "/v1/sessions/{session}/verifications"
+VERIFICATION = "/v1/sessions/{session}/verifications/{verification_id}"
 AGENTS = "/v1/sessions/{session}/agents"
 AGENT = "/v1/sessions/{session}/agents/{agent}"
 AGENT_REQUESTS = "/v1/sessions/{session}/agents/{agent}/requests"
@@ -132,10 +140,16 @@ class CommitRequest(Record):
     digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="root digest, see Receipt")
 
 
+class ListedFile(Receipt):
+    """A committed file, and how it is on the receiver's disk by existence, size and time stamp; it is not read."""
+
+    on_disk: FileCheck | None = Field(default=None, description="null from an older receiver")
+
+
 class FileList(Record):
     """The newest revision of every committed file of a session, by path; `next` continues after the last."""
 
-    files: tuple[Receipt, ...]
+    files: tuple[ListedFile, ...]
     next: str | None = None
 
 
@@ -150,6 +164,7 @@ class Session(Record):
     """A session at the microscope. Each registrar keeps one project for it."""
 
     name: str
+    uuid: UUID | None = Field(default=None, description="another one under the same name is another session")
     state: SessionState
     closed: bool = Field(description="ended, and every registrar has registered everything and closed its sets")
     created_at: AwareDatetime

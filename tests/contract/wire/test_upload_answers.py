@@ -79,9 +79,10 @@ def test_an_upload_from_declaration_to_receipt(wire, receiver, data, root_digest
         "size_bytes": TWO,
         "digest": root_digest_of(data),
     }
-    assert committed.json() == receipt
+    assert receipt.items() <= committed.json().items()
     again = wire.commit(upload, root_digest_of(data))
-    assert (again.status_code, again.json()) == (200, receipt)
+    assert again.status_code == 200
+    assert receipt.items() <= again.json().items()
     assert wire.http.get(committed.headers["Location"]).content == data
     assert (receiver.data / "sessions/s1/files/Images/a b.mrc").read_bytes() == data
     assert list((receiver.data / "incoming").iterdir()) == []
