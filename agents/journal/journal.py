@@ -22,7 +22,7 @@ from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
 from agents.journal.opening import JournalError, open_database, whole_or_nothing
 from agents.journal.rows import ExposureRow, Output, Standing, WaitingExposure, exposure_of, identity_columns, output_of
-from agents.journal.states import TRANSITIONS, State
+from agents.journal.states import SET_ASIDE, TRANSITIONS, State
 from agents.work_folder import is_in_use
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.figures import MOTION_TOTAL
@@ -52,6 +52,8 @@ class Journal:
         Gets each change once, in order, as soon as it is durable. It must not wait and must not use the journal.
         A change that another process made is announced too: before this process's next change, or when
         `announce_changes_of_others` is called.
+    clock
+        Seconds since 1970.
 
     Raises
     ------
@@ -59,12 +61,19 @@ class Journal:
         There is no journal, or this version of cryoferry cannot use it.
     """
 
-    def __init__(self, work: Path, *, create: bool = True, announce: Callable[[Change], None] = _ignore) -> None:
+    def __init__(
+        self,
+        work: Path,
+        *,
+        create: bool = True,
+        announce: Callable[[Change], None] = _ignore,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         path = work / NAME
         if not create and not path.is_file():
             raise JournalError(f"there is no journal in {work}")
         self._lock = threading.RLock()
-        self._announce = announce
+        self._announce, self._clock = announce, clock
         self._changed: list[Change] = []
         self._writer = uuid4().hex
         self._db = open_database(path, may_migrate=create or not is_in_use(work))
@@ -144,7 +153,7 @@ class Journal:
     def find(self, movie: str, label: str, remote_stem: str) -> ExposureRow:
         """Enter a movie that was found; `remote_stem` gets a number where another exposure has that name."""
         with self.transaction():
-            now = time.time()
+            now = self._clock()
             taken, number = remote_stem, 1
             while self._db.execute("SELECT 1 FROM exposures WHERE remote_stem = ?", (taken,)).fetchone():
                 number += 1
@@ -190,16 +199,17 @@ class Journal:
     def counts(self) -> dict[State, int]:
         """Return how many exposures are in each state."""
         with self._lock:
-            rows = self._db.execute("SELECT state, count(*) AS n FROM exposures GROUP BY state").fetchall()
-        found = {row["state"]: row["n"] for row in rows}
+            rows = self._db.execute("SELECT state, count FROM state_counts").fetchall()
+        found = {row["state"]: row["count"] for row in rows}
         return {state: found.get(state, 0) for state in State}
 
     def newest_set_aside(self) -> ExposureRow | None:
         """Return the exposure that was held or failed last; None if there is none."""
-        query = "SELECT * FROM exposures WHERE state IN (?, ?) ORDER BY changed_at DESC LIMIT 1"
+        query = "SELECT * FROM exposures WHERE state = ? ORDER BY changed_at DESC LIMIT 1"
         with self._lock:
-            row = self._db.execute(query, (State.HELD, State.FAILED)).fetchone()
-        return None if row is None else exposure_of(row)
+            rows = [self._db.execute(query, (state,)).fetchone() for state in SET_ASIDE]
+        found = [row for row in rows if row is not None]
+        return exposure_of(max(found, key=lambda row: row["changed_at"])) if found else None
 
     def change(self, exposure_id: UUID, to: State, reason: str = "", hint: str = "", **columns: Any) -> ExposureRow:
         """Take an exposure to another state: the only place where a state changes.
@@ -218,9 +228,11 @@ class Journal:
             before = self.exposure(exposure_id)
             if to not in TRANSITIONS[before.state]:
                 raise WrongTransition(f"{before.movie} is {before.state}; it cannot become {to}")
-            columns |= {"state": to, "reason": reason, "hint": hint, "changed_at": time.time()}
+            columns |= {"state": to, "reason": reason, "hint": hint, "changed_at": self._clock()}
             self._set(exposure_id, columns)
             self._event(exposure_id, to, reason)
+            if to == State.COMMITTED:
+                self._count_sent(before)
             after = self.exposure(exposure_id)
             self._changed.append(ExposureChanged.of(after))
             return after
@@ -347,9 +359,19 @@ class Journal:
             (*columns.values(), str(exposure_id)),
         )
 
+    def _count_sent(self, exposure: ExposureRow) -> None:
+        """Count an exposure, and the bytes of its files, as sent in the present minute."""
+        self._db.execute(
+            "INSERT INTO sent SELECT ?, 1, coalesce(sum(size_bytes), 0) FROM outputs"
+            " WHERE exposure_id = ? AND revision = ?"
+            " ON CONFLICT (minute) DO UPDATE"
+            " SET movies = movies + excluded.movies, size_bytes = size_bytes + excluded.size_bytes",
+            (int(self._clock() // 60), str(exposure.exposure_id), exposure.revision),
+        )
+
     def _event(self, exposure_id: UUID | None, kind: str, detail: str) -> None:
         subject = None if exposure_id is None else str(exposure_id)
         self._db.execute(
             "INSERT INTO events (at, exposure_id, kind, detail, writer) VALUES (?, ?, ?, ?, ?)",
-            (time.time(), subject, kind, detail, self._writer),
+            (self._clock(), subject, kind, detail, self._writer),
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-SCHEMA = """
+_TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE exposures (
     number INTEGER PRIMARY KEY,
@@ -63,6 +63,38 @@ CREATE TABLE requests (                  -- what people asked of the agent throu
 );
 """
 
+_ADD_TO_COUNT = "INSERT INTO state_counts VALUES (NEW.state, 1) ON CONFLICT (state) DO UPDATE SET count = count + 1"
+_TAKE_FROM_COUNT = "UPDATE state_counts SET count = count - 1 WHERE state = OLD.state"
+
+_COUNTING = f"""
+CREATE INDEX exposures_by_change ON exposures (state, changed_at);
+CREATE TABLE state_counts (              -- how many exposures are in each state
+    state TEXT PRIMARY KEY,
+    count INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER count_new AFTER INSERT ON exposures BEGIN {_ADD_TO_COUNT}; END;
+CREATE TRIGGER count_changed AFTER UPDATE OF state ON exposures BEGIN {_TAKE_FROM_COUNT}; {_ADD_TO_COUNT}; END;
+CREATE TRIGGER count_deleted AFTER DELETE ON exposures BEGIN {_TAKE_FROM_COUNT}; END;
+CREATE TABLE sent (                      -- what the receiver committed, by the minute
+    minute INTEGER PRIMARY KEY,          -- since 1970
+    movies INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL
+);
+"""
+
+SENT_OF_EXPOSURES = """
+SELECT CAST(changed_at / 60 AS INTEGER) AS minute, count(*) AS movies, coalesce(sum(size_bytes), 0) AS size_bytes
+FROM (
+    SELECT changed_at, (
+        SELECT sum(outputs.size_bytes) FROM outputs
+        WHERE outputs.exposure_id = exposures.exposure_id AND outputs.revision = exposures.revision
+    ) AS size_bytes FROM exposures WHERE state IN ('committed', 'released')
+) GROUP BY minute
+"""
+"""What the table `sent` holds of a journal that was written without it: the newest revision of each exposure."""
+
+SCHEMA = _TABLES + _COUNTING
+
 _TO_2 = """
 UPDATE exposures SET state = 'finished' WHERE state = 'settled';
 UPDATE exposures SET state = 'held' WHERE state = 'rejected';
@@ -81,7 +113,13 @@ CREATE TABLE requests (
 );
 """
 
-MIGRATIONS = {1: _TO_2}
+_TO_3 = f"""
+{_COUNTING}
+INSERT INTO state_counts SELECT state, count(*) FROM exposures GROUP BY state;
+INSERT INTO sent {SENT_OF_EXPOSURES};
+"""  # noqa: S608  # fixed text
+
+MIGRATIONS = {1: _TO_2, 2: _TO_3}
 """For each older version the statements that make the next version of it."""
 
 

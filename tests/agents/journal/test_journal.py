@@ -301,3 +301,32 @@ def test_a_full_disk_is_said_as_such_and_nothing_is_half_written(journal: Journa
     journal._db.execute("PRAGMA max_page_count = 100000")
     assert journal.exposures() == entered
     journal.find("again.tif", "x", "again")
+
+
+def test_the_counts_are_those_of_the_exposures_whatever_happened(journal: Journal) -> None:
+    def counted() -> dict[State, int]:
+        states = [exposure.state for exposure in journal.exposures()]
+        return {state: states.count(state) for state in State}
+
+    def fail_half_way() -> None:
+        with journal.transaction():
+            journal.find("lost.tif", "lost", "lost")
+            raise ZeroDivisionError
+
+    assert journal.counts() == counted()
+    for number, until in enumerate(WAY):
+        go(journal, journal.find(f"{number}.tif", "x", f"{number}"), until)
+        assert journal.counts() == counted()
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+    journal.begin_again(journal.exposures([State.RELEASED])[0].exposure_id, "tried again")
+    assert journal.counts() == counted() == dict.fromkeys(State, 0) | dict.fromkeys([State.FOUND, *WAY[:4]], 1)
+
+
+def test_what_was_set_aside_last_is_found(journal: Journal) -> None:
+    assert journal.newest_set_aside() is None
+    for number, state in enumerate((State.HELD, State.FAILED, State.HELD)):
+        exposure = journal.find(f"{number}.tif", "x", f"{number}")
+        journal.finish(exposure.exposure_id, IDENTITY)
+        journal.change(exposure.exposure_id, state, "why")
+        assert journal.newest_set_aside() == journal.exposure(exposure.exposure_id)

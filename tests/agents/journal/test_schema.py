@@ -158,9 +158,34 @@ def test_a_migration_that_fails_changes_nothing(old_work: Path, monkeypatch: pyt
 
 def test_a_journal_is_not_migrated_while_an_older_agent_uses_it(old_work: Path) -> None:
     with WorkLock(old_work):  # held by the agent of the older version
-        with pytest.raises(JournalError, match=r"running agent of an older version.* 1; .* 2") as refused:
+        with pytest.raises(JournalError, match=r"running agent of an older version.* 1; .* 3") as refused:
             Journal(old_work, create=False)
         assert "Stop that agent" in refused.value.hint
     journal = Journal(old_work, create=False)  # `status` and `retry` may do it once that agent has ended
     assert UUID(str(MOVIES["found.tif"])) in {exposure.exposure_id for exposure in journal.exposures()}
     journal.close()
+
+
+def definitions(path: Path) -> set[tuple[str, str]]:
+    database = sqlite3.connect(path)
+    found = set(database.execute("SELECT type, name FROM sqlite_master"))
+    database.close()
+    return found
+
+
+def test_a_migrated_journal_has_the_indexes_and_triggers_of_a_new_one(
+    old_work: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    new_work = tmp_path_factory.mktemp("new")
+    for work in (old_work, new_work):
+        Journal(work).close()
+    assert definitions(old_work / NAME) == definitions(new_work / NAME)
+
+
+def test_a_migrated_journal_counts_what_it_holds(old_work: Path, journal: Journal) -> None:
+    assert set(journal.counts().values()) == {1}
+    journal.change(MOVIES["sending.tif"], State.COMMITTED)
+    assert journal.counts()[State.COMMITTED] == 2
+    with sqlite3.connect(old_work / NAME) as database:
+        assert database.execute("SELECT sum(movies) FROM sent WHERE minute = 0").fetchone()[0] == 2
+    database.close()
