@@ -20,14 +20,14 @@ def show_plan(receipts: list[Receipt], out: Path, json: bool) -> None:
     for receipt in receipts:
         target = out / receipt.path
         if json:
-            typer.echo(dumps({**receipt.model_dump(), "target": str(target)}))
+            typer.echo(dumps({**receipt.model_dump(mode="json"), "target": str(target)}))
         else:
             typer.echo(f"would download {receipt.path} to {target} ({receipt.size_bytes:,} bytes)")
 
 
 def show_fetched(fetched: FetchResult, console: Console, json: bool) -> None:
     """Print what became of one file."""
-    report = {**fetched.receipt.model_dump(), "target": str(fetched.target)}
+    report = {**fetched.receipt.model_dump(mode="json"), "target": str(fetched.target)}
     if fetched.error is None:
         line = f"{'downloaded' if fetched.is_new else 'already here'}: {fetched.target}"
         report["new"] = fetched.is_new

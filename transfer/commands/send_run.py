@@ -90,7 +90,7 @@ def _with_listed(client: ReceiverClient, planned: list[FileToSend]) -> list[File
     if not planned:
         return planned
     client.open_session(planned[0].session)
-    listed = {receipt.path: receipt for receipt in client.files(planned[0].session)}
+    listed = {file.path: file for file in client.files(planned[0].session)}
     return [replace(file, listed=listed.get(file.path)) for file in planned]
 
 
@@ -114,7 +114,7 @@ def _show(outcome: SendResult, console: Console, json: bool) -> None:
     elif error:
         console.print(f"failed: {file.source}: {error}", style="red", markup=False)
     if json and receipt and not error:
-        typer.echo(dumps({"source": str(file.source), **receipt.model_dump()}))
+        typer.echo(dumps({"source": str(file.source), **receipt.model_dump(mode="json")}))
     elif json and error:
         report = {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
         typer.echo(dumps({"source": str(file.source), "path": file.path, "error": report}))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transfer.pace.pacer import Priority
-from transfer.wire.receipt import Receipt
+from transfer.wire.protocol import ListedFile
 
 OnProgress = Callable[[int], None]
 """Called from several threads, with a number of bytes that the receiver has now (sent, or already there)."""
@@ -26,8 +26,8 @@ class FileToSend:
     digest
         The root digest that the file must have, for example from a journal; None: any content is sent.
     listed
-        The receipt that the receiver has listed under this name, if the caller asked. A small file
-        that the receiver has already is then not sent again. A large one never is, since it is declared first.
+        The file that the receiver has listed under this name, if the caller asked. A small file
+        that the receiver has on its disk is then not sent again. A large one never is, since it is declared first.
     priority
         Whether files in the foreground go first.
     """
@@ -37,5 +37,5 @@ class FileToSend:
     path: str
     revision: int = 1
     digest: str | None = None
-    listed: Receipt | None = None
+    listed: ListedFile | None = None
     priority: Priority = Priority.FOREGROUND

@@ -112,8 +112,8 @@ class FileUpload:
         before, self._root_digest = self._root_digest, self._digest_of_unchanged([digest] if source.size_bytes else [])
         if before not in ("", self._root_digest):
             raise SourceChanged(f"{source.path} changed while it was being sent; it was not published")
-        if file.listed is not None and file.listed.file == self._expected().file:
-            receipts.append(file.listed)
+        if file.listed is not None and file.listed.is_there and file.listed.file == self._expected().file:
+            receipts.append(file.listed.receipt)
             return None
         return put_file(file.session, file.path, file.revision, source, digest, encoded)
 

@@ -145,6 +145,16 @@ class ListedFile(Receipt):
 
     on_disk: FileCheck | None = Field(default=None, description="null from an older receiver")
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the file is on the receiver's disk, as far as the receiver says; an older one is believed."""
+        return self.on_disk in (None, FileCheck.SAME)
+
+    @property
+    def receipt(self) -> Receipt:
+        """Return the receipt of the file, which was there before."""
+        return Receipt(**{**self.model_dump(exclude={"on_disk"}), "is_new": False})
+
 
 class FileList(Record):
     """The newest revision of every committed file of a session, by path; `next` continues after the last."""

@@ -31,6 +31,7 @@ from transfer.wire.errors import (
     UploadGone,
 )
 from transfer.wire.protocol import UploadDeclaration
+from transfer.wire.verification import FileCheck
 
 SMALL, LARGE = 1000, 2 * CHUNK_BYTES + 5
 
@@ -91,11 +92,19 @@ def test_a_large_file_sent_again_costs_no_bytes(receiver, sender, make):
 def test_a_small_file_that_is_listed_costs_no_bytes_unless_it_changed(receiver, sender, make):
     file = make("twice.json", SMALL)
     first = sender.send(file)
-    assert sender.send(file) == first
+    assert sender.send(file).file == first.file
     assert sender.sent_bytes == 2 * SMALL  # one request that says it all
     (listed,) = sender.client.files("grid1")
-    assert sender.send(replace(file, listed=listed)) == first
+    skipped = sender.send(replace(file, listed=listed))
+    assert (skipped.file, skipped.is_new) == (first.file, False)
     assert sender.sent_bytes == 2 * SMALL
+    older = listed.model_copy(update={"on_disk": None})  # an older receiver does not look at its disk
+    assert sender.send(replace(file, listed=older)).file == first.file
+    assert sender.sent_bytes == 2 * SMALL
+    for check in (FileCheck.MISSING, FileCheck.CHANGED):
+        lost = listed.model_copy(update={"on_disk": check})
+        assert sender.send(replace(file, listed=lost)).file == first.file
+    assert sender.sent_bytes == 4 * SMALL
     file.source.write_bytes(b"new content")
     with pytest.raises(NameTaken):
         sender.send(replace(file, listed=listed))
