@@ -180,6 +180,11 @@ exposure_records = Table(
     Column("published_at", UtcDateTime, nullable=False),
 )
 
+SUPERSEDED = "superseded"
+"""The state of a registration whose revision a newer one replaced before it was registered. Clients never see it."""
+
+_UNREGISTERED = text("state = 'pending' OR state = 'failed'")  # RegistrationState; SQLite would not understand IN
+
 registrations = Table(
     "registrations",
     metadata,
@@ -187,11 +192,18 @@ registrations = Table(
     Column("exposure", ForeignKey("exposures.id"), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("registrar", String(32), nullable=False),
-    Column("state", String(16), nullable=False),  # RegistrationState
+    Column("state", String(16), nullable=False),  # RegistrationState or SUPERSEDED
     Column("detail", Text, nullable=False, default=""),
     Column("attempts", Integer, nullable=False, default=0),
     UniqueConstraint("exposure", "revision", "registrar"),
-    Index(None, "registrar", "state"),
+    Index(  # what is left to do, however much is done
+        "ix_registrations_unregistered",
+        "registrar",
+        "state",
+        "id",
+        sqlite_where=_UNREGISTERED,
+        postgresql_where=_UNREGISTERED,
+    ),
 )
 
 registration_counts = Table(
@@ -279,11 +291,12 @@ events = Table(
     "events",
     metadata,
     Column("id", _NUMBER, primary_key=True),  # the event's number
-    _session_column(index=True),
+    _session_column(),
     Column("at", UtcDateTime, nullable=False),
     Column("kind", String(64), nullable=False),
     Column("subject", Text, nullable=False),
     Column("detail", Text, nullable=False, default=""),
+    Index("ix_events_session_id_id", "session_id", "id"),  # a page of a session's events
     sqlite_autoincrement=True,
 )
 

@@ -1,25 +1,35 @@
 """The outbox: which exposures a registrar has yet to register, and the results.
 
-The transaction that publishes an exposure writes a row of `registrations`. Only this module changes the row's state.
+The transaction that publishes an exposure adds them (`api.database.registrations`); this module records the results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Exists, and_, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Exists, and_, exists, insert, literal, select, update
 
 from api.database.engine import Database
-from api.database.tables import add_event, exposure_records, exposures, files, projects, registrations, sessions
+from api.database.registrations import counted_registrations
+from api.database.tables import (
+    SUPERSEDED,
+    add_event,
+    exposure_records,
+    exposures,
+    files,
+    projects,
+    registration_counts,
+    registrations,
+    sessions,
+)
 from api.registrars import PublishedExposure, RegistrationOutcome, SessionPlace
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.protocol import RegistrationState, SessionState
 
 _KNOWN_ROLES = frozenset(FileRole)
-
-UNREGISTERED = (RegistrationState.PENDING, RegistrationState.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,45 +68,19 @@ class Outbox:
         self._database = database
         self._data = data
         self._registrar = registrar
+        self._read: dict[int, PublishedExposure] = {}  # of the last batches: what waits is not read again
 
     def batches(self, limit: int, without: Collection[int]) -> list[PendingBatch]:
         """Return up to `limit` exposures to register, oldest first, by session, without the rows that must wait."""
-        self._settle_superseded()
-        query = (
-            select(
-                registrations.c.id,
-                registrations.c.attempts,
-                exposures.c.micrograph_name,
-                exposure_records.c.record,
-                sessions.c.id.label("session_id"),
-                sessions.c.name,
-            )
-            .join_from(registrations, exposures, registrations.c.exposure == exposures.c.id)
-            .join(
-                exposure_records,
-                and_(
-                    exposure_records.c.exposure == registrations.c.exposure,
-                    exposure_records.c.revision == registrations.c.revision,
-                ),
-            )
-            .join(sessions, sessions.c.id == exposures.c.session_id)
-            .where(registrations.c.registrar == self._registrar, registrations.c.state.in_(UNREGISTERED))
-            .where(registrations.c.id.not_in(tuple(without)))
-            .order_by(registrations.c.id)
-            .limit(limit)
-        )
         found: dict[int, list[PublishedExposure]] = {}
         attempts: dict[int, dict[int, int]] = {}
         places: dict[int, SessionPlace] = {}
+        known, self._read = self._read, {}
         with self._database.read() as connection:
-            for row in connection.execute(query):
-                record = ExposureRecord.model_validate_json(row.record)
-                exposure = PublishedExposure(
-                    number=row.id,
-                    micrograph_name=row.micrograph_name,
-                    record=record,
-                    files=self._files(connection, row.session_id, record),
-                )
+            numbers = self._next_numbers(connection, limit, without)
+            for row in self._rows(connection, numbers):
+                exposure = known.get(row.id) or self._exposure(connection, row)
+                self._read[row.id] = exposure
                 found.setdefault(row.session_id, []).append(exposure)
                 attempts.setdefault(row.session_id, {})[row.id] = row.attempts
                 places[row.session_id] = self._place(row.name)
@@ -105,6 +89,52 @@ class Outbox:
             for session_id, group in found.items()
         ]
 
+    def _next_numbers(self, connection: Connection, limit: int, without: Collection[int]) -> list[int]:
+        """Return the rows to register next, oldest first; `without` holds failed ones."""
+        wait = frozenset(without)
+        numbers: list[int] = []
+        for state, waiting in ((RegistrationState.PENDING, 0), (RegistrationState.FAILED, len(wait))):
+            oldest = (
+                select(registrations.c.id)
+                .where(registrations.c.registrar == self._registrar, registrations.c.state == _literal(state))
+                .order_by(registrations.c.id)
+                .limit(limit + waiting)
+            )
+            numbers += [number for number in connection.scalars(oldest) if number not in wait][:limit]
+        return sorted(numbers)[:limit]
+
+    @staticmethod
+    def _rows(connection: Connection, numbers: Collection[int]) -> Sequence[Any]:
+        return connection.execute(
+            select(
+                registrations.c.id,
+                registrations.c.revision,
+                registrations.c.exposure,
+                registrations.c.attempts,
+                exposures.c.micrograph_name,
+                sessions.c.id.label("session_id"),
+                sessions.c.name,
+            )
+            .join_from(registrations, exposures, registrations.c.exposure == exposures.c.id)
+            .join(sessions, sessions.c.id == exposures.c.session_id)
+            .where(registrations.c.id.in_(numbers))
+            .order_by(registrations.c.id)
+        ).all()
+
+    def _exposure(self, connection: Connection, row: Any) -> PublishedExposure:
+        kept = connection.execute(
+            select(exposure_records.c.record).where(
+                exposure_records.c.exposure == row.exposure, exposure_records.c.revision == row.revision
+            )
+        ).scalar_one()
+        record = ExposureRecord.model_validate_json(kept)
+        return PublishedExposure(
+            number=row.id,
+            micrograph_name=row.micrograph_name,
+            record=record,
+            files=self._files(connection, row.session_id, record),
+        )
+
     def settle(self, batch: PendingBatch, outcomes: Mapping[int, RegistrationOutcome]) -> None:
         """Record the results of a batch."""
         by_number = {exposure.number: exposure for exposure in batch.exposures}
@@ -112,12 +142,12 @@ class Outbox:
         if not settled:
             return
         with self._database.write() as connection:
+            rows = {row.id: row for row in self._settling(connection, settled)}
+            with counted_registrations(connection, batch.session_id, {row.exposure for row in rows.values()}):
+                for number, outcome in settled.items():
+                    if number in rows:
+                        self._settle(connection, rows[number], outcome)
             for number, outcome in settled.items():
-                connection.execute(
-                    update(registrations)
-                    .where(registrations.c.id == number)
-                    .values(state=outcome.state, detail=outcome.detail, attempts=registrations.c.attempts + 1)
-                )
                 add_event(
                     connection,
                     batch.session_id,
@@ -125,6 +155,23 @@ class Outbox:
                     str(by_number[number].record.exposure_id),
                     f"{self._registrar}: {outcome.detail}" if outcome.detail else self._registrar,
                 )
+
+    @staticmethod
+    def _settling(connection: Connection, numbers: Collection[int]) -> Sequence[Any]:
+        columns = registrations.c.id, registrations.c.exposure, registrations.c.state
+        return connection.execute(select(*columns).where(registrations.c.id.in_(numbers))).all()
+
+    @staticmethod
+    def _settle(connection: Connection, row: Any, outcome: RegistrationOutcome) -> None:
+        """Record one result. A revision that was replaced meanwhile and is not registered stays replaced."""
+        values = {"state": outcome.state.value, "detail": outcome.detail}
+        if row.state == SUPERSEDED and outcome.state is not RegistrationState.REGISTERED:
+            values = {}
+        connection.execute(
+            update(registrations)
+            .where(registrations.c.id == row.id)
+            .values(attempts=registrations.c.attempts + 1, **values)
+        )
 
     def explain(self, batch: PendingBatch, reason: str) -> None:
         """Record why a batch is still pending."""
@@ -179,10 +226,10 @@ class Outbox:
 
     def _something_pending(self) -> Exists:
         """Return the condition that a row of `sessions` has exposures that this registrar has yet to register."""
+        counts = registration_counts.c
         return (
             exists()
-            .where(registrations.c.exposure == exposures.c.id, exposures.c.session_id == sessions.c.id)
-            .where(registrations.c.registrar == self._registrar, registrations.c.state == RegistrationState.PENDING)
+            .where(counts.session_id == sessions.c.id, counts.registrar == self._registrar, counts.pending_count > 0)
             .correlate(sessions)
         )
 
@@ -200,22 +247,7 @@ class Outbox:
             if file.role in _KNOWN_ROLES and (file.path, file.revision) in located
         }
 
-    def _settle_superseded(self) -> None:
-        """Mark revisions as done that a newer one replaced before they were registered."""
-        newer = (
-            select(exposures.c.revision)
-            .where(exposures.c.id == registrations.c.exposure, exposures.c.revision > registrations.c.revision)
-            .correlate(registrations)
-        )
-        overtaken = select(registrations.c.id).where(
-            registrations.c.registrar == self._registrar, registrations.c.state.in_(UNREGISTERED), exists(newer)
-        )
-        with self._database.read() as connection:
-            numbers = connection.execute(overtaken).scalars().all()
-        if numbers:
-            with self._database.write() as connection:
-                connection.execute(
-                    update(registrations)
-                    .where(registrations.c.id.in_(numbers))
-                    .values(state=RegistrationState.REGISTERED, detail="superseded by a newer revision")
-                )
+
+def _literal(state: RegistrationState) -> ColumnElement[str]:
+    """Return a state as part of the statement's text: SQLite uses a partial index for constants only."""
+    return literal(state.value, literal_execute=True)

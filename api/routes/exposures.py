@@ -1,24 +1,24 @@
-"""Published exposures: a record is checked against the committed files, kept, and put into the registrars' outbox."""
+"""Exposures: publish a record, show one exposure, list those of a session."""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from api.access.guard import GuardedRoute, permits
 from api.access.permissions import Permission
-from api.database.tables import add_event, exposure_records, exposures, files, now, registrations
+from api.database.tables import exposure_records, exposures, registrations
 from api.http.control_bodies import MAX_BYTES
 from api.http.openapi import problems
-from api.receiver import Receiver, receiver_of
-from api.routes.sessions import SessionName, open_projects, session_id_of
+from api.receiver import receiver_of
+from api.routes.sessions import SessionName, session_id_of
+from api.store.publication import publish
 from transfer.wire import protocol, version_1
 from transfer.wire.errors import (
     BadName,
@@ -31,14 +31,12 @@ from transfer.wire.errors import (
     TooLarge,
 )
 from transfer.wire.exposure_record import MAX_RECORD_BYTES, ExposureRecord
-from transfer.wire.names import check_path
 from transfer.wire.protocol import Exposure, ExposureList, Registration, RegistrationState
 from transfer.wire.versions import NEWEST_PROTOCOL
 
 router = APIRouter(tags=["exposures"], route_class=GuardedRoute)
 
 PAGE = 500
-_UNSAFE_IN_A_NAME = re.compile(r"[^\w.+=@#,()-]|^[.-]")
 
 
 async def _version_of_record(request: Request) -> int:
@@ -89,7 +87,7 @@ def publish_exposure(
     try:
         with receiver.database.write() as connection:
             session_id = session_id_of(connection, session)
-            is_new = _publish(connection, receiver, session_id, record)
+            is_new = publish(connection, receiver.registrar_names, session_id, record)
             condition = exposures.c.session_id == session_id, exposures.c.exposure_id == exposure_id
             ((_, exposure),) = _exposures(connection, *condition)
     except IntegrityError as error:  # another request published it or took its name at the same time
@@ -108,108 +106,6 @@ def _answer(exposure: Exposure, version: int) -> dict[str, Any]:
     if version == 1:
         answer["record"] = version_1.downgraded(answer["record"])
     return answer
-
-
-def _publish(connection: Connection, receiver: Receiver, session_id: int, record: ExposureRecord) -> bool:
-    row = connection.execute(
-        select(exposures.c.id, exposures.c.revision).where(
-            exposures.c.session_id == session_id, exposures.c.exposure_id == record.exposure_id
-        )
-    ).one_or_none()
-    newest = row.revision if row else 0
-    if row and record.revision <= newest and _is_same(_kept(connection, row.id, record.revision), record):
-        return False
-    if record.revision != newest + 1:
-        raise ExposureConflict(
-            f"exposure {record.exposure_id} has revision {newest} already; a different record must have revision "
-            f"{newest + 1}, not {record.revision}"
-            if row
-            else f"the first record of an exposure must have revision 1, not {record.revision}"
-        )
-    _require_files(connection, session_id, record)
-    exposure = row.id if row else _insert(connection, session_id, record)
-    connection.execute(update(exposures).where(exposures.c.id == exposure).values(revision=record.revision))
-    connection.execute(
-        insert(exposure_records).values(
-            exposure=exposure, revision=record.revision, record=record.model_dump_json(), published_at=now()
-        )
-    )
-    for registrar in receiver.registrar_names:
-        connection.execute(
-            insert(registrations).values(
-                exposure=exposure,
-                revision=record.revision,
-                registrar=registrar,
-                state=RegistrationState.PENDING.value,
-            )
-        )
-    open_projects(connection, session_id)
-    add_event(connection, session_id, "exposure-published", str(record.exposure_id), f"revision {record.revision}")
-    return True
-
-
-def _kept(connection: Connection, exposure: int, revision: int) -> str:
-    kept: str = connection.execute(
-        select(exposure_records.c.record).where(
-            exposure_records.c.exposure == exposure, exposure_records.c.revision == revision
-        )
-    ).scalar_one()
-    return kept
-
-
-def _is_same(kept: str, record: ExposureRecord) -> bool:
-    """Return whether a kept record describes the same result; its times do not count, a retry is sent later."""
-    values = json.loads(kept)
-    old = ExposureRecord.model_validate(values).model_dump(mode="json", exclude={"times"})
-    new = record.model_dump(mode="json", exclude={"times"})
-    if version_1.is_version_1(values):  # kept by an older receiver, which knew less of it
-        return version_1.downgraded(old) == version_1.downgraded(new)
-    return old == new
-
-
-def _require_files(connection: Connection, session_id: int, record: ExposureRecord) -> None:
-    """Raise FilesMissing if the record names a file that is not committed with that revision, size and digest."""
-    for file in record.files:
-        check_path(file.path)
-    wanted = {(file.path, file.revision): (file.size_bytes, file.digest) for file in record.files}
-    rows = connection.execute(
-        select(files.c.path, files.c.revision, files.c.size_bytes, files.c.digest).where(
-            files.c.session_id == session_id, tuple_(files.c.path, files.c.revision).in_(list(wanted))
-        )
-    )
-    committed = {(path, revision): (size, digest) for path, revision, size, digest in rows}
-    missing = [
-        {"path": path, "revision": revision}
-        for (path, revision), identity in wanted.items()
-        if committed.get((path, revision)) != identity
-    ]
-    if missing:
-        raise FilesMissing(
-            f"{len(missing)} of the record's {len(wanted)} files are not committed with that size and digest",
-            files=missing,
-        )
-
-
-def _insert(connection: Connection, session_id: int, record: ExposureRecord) -> int:
-    label = _UNSAFE_IN_A_NAME.sub("_", record.label)[:200] or "micrograph"
-    hexadecimal = record.exposure_id.hex
-    for name in (f"{label}.mrc", f"{label}_{hexadecimal[:8]}.mrc", f"{label}_{hexadecimal}.mrc"):
-        taken = connection.scalar(
-            select(exposures.c.id).where(exposures.c.session_id == session_id, exposures.c.micrograph_name == name)
-        )
-        if taken is None:
-            break
-    made: int = connection.execute(
-        insert(exposures)
-        .values(
-            session_id=session_id,
-            exposure_id=record.exposure_id,
-            revision=record.revision,
-            micrograph_name=name,
-        )
-        .returning(exposures.c.id)
-    ).scalar_one()
-    return made
 
 
 def _exposures(connection: Connection, *conditions: object, limit: int | None = None) -> list[tuple[int, Exposure]]:

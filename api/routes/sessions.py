@@ -7,19 +7,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator
-from sqlalchemy import Connection, distinct, func, insert, select, update
+from sqlalchemy import Connection, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from api.access.guard import Bearer, GuardedRoute, permits
 from api.access.permissions import Permission
 from api.database.engine import Database
-from api.database.tables import add_event, exposures, now, projects, registrations, sessions
+from api.database.tables import add_event, now, projects, registration_counts, sessions
 from api.http.openapi import problems
 from api.receiver import receiver_of
+from api.store.publication import open_projects
 from transfer.wire import protocol
 from transfer.wire.errors import BadName, NotFound, ScopeRejected
 from transfer.wire.names import check_session_name
-from transfer.wire.protocol import RegistrationState, Session, SessionList, SessionState
+from transfer.wire.protocol import Session, SessionList, SessionState
 
 SessionName = Annotated[str, AfterValidator(check_session_name)]
 """A route's parameter: a name that a session may have."""
@@ -45,23 +46,16 @@ def session_id_of(connection: Connection, name: str) -> int:
 
 def _sessions(connection: Connection, names: Sequence[str] | None, registrars: tuple[str, ...]) -> list[Session]:
     """Return sessions as the protocol shows them, oldest first; without names, all sessions."""
-    wanted = select(sessions).order_by(sessions.c.id)
-    if names is not None:
-        wanted = wanted.where(sessions.c.name.in_(names))
-    rows = connection.execute(wanted).all()
-    ids = [row.id for row in rows]
-    published = _counted(connection, ids)
+    condition = true() if names is None else sessions.c.name.in_(names)
+    rows = connection.execute(select(sessions).where(condition).order_by(sessions.c.id)).all()
     registered: dict[int, dict[str, int]] = {}
-    for session_id, registrar, count in connection.execute(
-        select(exposures.c.session_id, registrations.c.registrar, func.count(distinct(registrations.c.exposure)))
-        .join_from(registrations, exposures)
-        .where(exposures.c.session_id.in_(ids), registrations.c.state == RegistrationState.REGISTERED.value)
-        .group_by(exposures.c.session_id, registrations.c.registrar)
-    ):
-        registered.setdefault(session_id, {})[registrar] = count
     located: dict[int, dict[str, str]] = {}
-    unfinished = _with_unregistered(connection, ids)
-    for row in connection.execute(select(projects).where(projects.c.session_id.in_(ids))):
+    unfinished: set[int] = set()
+    for row in connection.execute(select(registration_counts).join(sessions).where(condition)):
+        registered.setdefault(row.session_id, {})[row.registrar] = row.registered_count
+        if row.pending_count or row.failed_count:
+            unfinished.add(row.session_id)
+    for row in connection.execute(select(projects).join(sessions).where(condition)):
         located.setdefault(row.session_id, {})[row.registrar] = row.location
         if not row.closed:
             unfinished.add(row.session_id)
@@ -72,42 +66,13 @@ def _sessions(connection: Connection, names: Sequence[str] | None, registrars: t
             state=SessionState(row.state),
             closed=row.state == SessionState.ENDED.value and row.id not in unfinished,
             created_at=row.created_at,
-            exposure_count=published.get(row.id, 0),
+            exposure_count=row.exposure_count,
             registrars=registrars,
             registered_count=dict.fromkeys(registrars, 0) | registered.get(row.id, {}),
             projects=located.get(row.id, {}),
         )
         for row in rows
     ]
-
-
-def _counted(connection: Connection, ids: list[int]) -> dict[int, int]:
-    rows = connection.execute(
-        select(exposures.c.session_id, func.count())
-        .where(exposures.c.session_id.in_(ids))
-        .group_by(exposures.c.session_id)
-    )
-    return {session_id: count for session_id, count in rows}  # noqa: C416 - rows are not the pairs that dict() is typed for
-
-
-def _with_unregistered(connection: Connection, ids: list[int]) -> set[int]:
-    """Return the sessions in which some exposure is not registered yet."""
-    return set(
-        connection.scalars(
-            select(exposures.c.session_id)
-            .join_from(registrations, exposures)
-            .where(
-                exposures.c.session_id.in_(ids),
-                registrations.c.revision == exposures.c.revision,
-                registrations.c.state != RegistrationState.REGISTERED.value,
-            )
-        )
-    )
-
-
-def open_projects(connection: Connection, session_id: int) -> None:
-    """Mark the projects of a session as open: the registrars have more to do."""
-    connection.execute(update(projects).where(projects.c.session_id == session_id).values(closed=False))
 
 
 def _create(database: Database, name: str) -> bool:

@@ -25,6 +25,9 @@ def upgrade() -> None:
     _sessions()
     _files()
     op.create_index("ix_exposures_session_id_id", "exposures", ["session_id", "id"])
+    op.drop_index("ix_events_session_id", "events")
+    op.create_index("ix_events_session_id_id", "events", ["session_id", "id"])
+    _registrations()
     _registration_counts()
     _claims()
     _leases_and_tombstones()
@@ -70,6 +73,23 @@ def _files() -> None:
     op.add_column("files", sa.Column("sha256", sa.String(length=64), nullable=True))
     without = sa.text("sha256 IS NULL")
     op.create_index("ix_files_without_sha256", "files", ["id"], sqlite_where=without, postgresql_where=without)
+
+
+def _registrations() -> None:
+    op.execute(
+        "UPDATE registrations SET state = 'superseded'"
+        " WHERE (state IN ('pending', 'failed') OR detail = 'superseded by a newer revision') AND revision <"
+        " (SELECT exposures.revision FROM exposures WHERE exposures.id = registrations.exposure)"
+    )
+    op.drop_index("ix_registrations_registrar_state", "registrations")
+    left = sa.text("state = 'pending' OR state = 'failed'")
+    op.create_index(
+        "ix_registrations_unregistered",
+        "registrations",
+        ["registrar", "state", "id"],
+        sqlite_where=left,
+        postgresql_where=left,
+    )
 
 
 def _registration_counts() -> None:

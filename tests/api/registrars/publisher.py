@@ -13,6 +13,7 @@ from sqlalchemy import func, insert, select, update
 
 from api.database.engine import Database
 from api.database.migrate import upgrade
+from api.database.registrations import add_registrations, counted_registrations
 from api.database.tables import exposure_records, exposures, files, now, projects, registrations, sessions
 from transfer.wire.exposure_record import (
     AcquisitionRecord,
@@ -164,18 +165,14 @@ class Publisher:
                 row = connection.execute(
                     select(exposures.c.id).where(exposures.c.exposure_id == record.exposure_id)
                 ).scalar_one()
-                connection.execute(update(exposures).where(exposures.c.id == row).values(revision=record.revision))
             connection.execute(
                 insert(exposure_records).values(
                     exposure=row, revision=record.revision, record=record.model_dump_json(), published_at=now()
                 )
             )
-            for registrar in self.registrars:
-                connection.execute(
-                    insert(registrations).values(
-                        exposure=row, revision=record.revision, registrar=registrar, state="pending"
-                    )
-                )
+            with counted_registrations(connection, self.session_id, [row]):
+                connection.execute(update(exposures).where(exposures.c.id == row).values(revision=record.revision))
+                add_registrations(connection, row, record.revision, self.registrars)
 
     def set_session_state(self, state: str) -> None:
         """`open` or `ended`."""
