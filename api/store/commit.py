@@ -1,8 +1,9 @@
 """Commits an upload: everything between "all chunks are here" and the receipt, in one fixed order.
 
-All chunks present → read again what the disk may have lost → root digest → fsync of the file → `link()` to its name →
-fsync of every folder of its path → database row → receipt. If a commit is interrupted, the next try finishes it: every
-step finds out whether it was done.
+All chunks present → root digest → size and holes checked, and what the disk may have lost read again → fsync of the
+file → `link()` to its name → fsync of every folder of its path → database row → receipt. If a commit is interrupted,
+the next try finishes it: every step finds out whether it was done. Holes alone lead to no refusal: some file systems
+make holes of zeros.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from api.store.upload_book import UploadBook
 from transfer.disk import may_have_holes, read_at, sync_descriptor
 from transfer.wire.chunks import missing_ranges, split
 from transfer.wire.digest import chunk_digest, root_digest
-from transfer.wire.errors import FileCorrupt, NameTaken, UploadGone, UploadIncomplete
+from transfer.wire.errors import FileCorrupt, NameTaken, StorageFailed, UploadGone, UploadIncomplete
 from transfer.wire.protocol import ByteRange
 from transfer.wire.receipt import Receipt
 
@@ -80,10 +81,10 @@ def _commit_locked(book: UploadBook, storage: Storage, upload: Upload, fd: int, 
     chunks = book.chunks(upload.id)
     if len(chunks) < len(split(upload.size_bytes)):
         raise _incomplete(upload, chunks)
-    _check_disk(book, upload, fd, chunks)
     root = root_digest(chunks[number].digest for number in sorted(chunks))
     if wanted not in (None, root):
         raise FileCorrupt(f"{upload.name}: the receiver has the root digest {root}, the client {wanted}")
+    _check_disk(book, upload, fd, chunks)
     return _publish(book, storage, upload, fd, root)
 
 
@@ -100,7 +101,11 @@ def commit_received(book: UploadBook, storage: Storage, upload: Upload, fd: int,
     Raises
     ------
     NameTaken, UploadGone
+    StorageFailed
+        The disk has lost bytes that it took.
     """
+    if not _is_whole(upload, fd):
+        _require_kept(upload, fd, arrived)
     return _publish(book, storage, upload, fd, root_digest(arrived.values()), arrived)
 
 
@@ -121,11 +126,7 @@ def _publish(
 
 def _check_disk(book: UploadBook, upload: Upload, fd: int, chunks: dict[int, StoredChunk]) -> None:
     """Read again what the disk may have lost: chunks of an earlier run, or all if the file is short or has holes."""
-    spans = split(upload.size_bytes)
-    size = os.fstat(fd).st_size
-    if size > upload.size_bytes:
-        raise OSError(errno.EIO, f"the part file of {upload.name} has {size} bytes, expected {upload.size_bytes}")
-    whole = size == upload.size_bytes and not may_have_holes(fd, size)
+    spans, whole = split(upload.size_bytes), _is_whole(upload, fd)
     doubtful = [number for number, chunk in chunks.items() if not whole or chunk.run_id != book.run_id]
     lost = [number for number in doubtful if not _holds(fd, spans[number], chunks[number].digest)]
     if lost:
@@ -134,6 +135,29 @@ def _check_disk(book: UploadBook, upload: Upload, fd: int, chunks: dict[int, Sto
         )
         book.unmark(upload, lost)
         raise _incomplete(upload, {number: chunk for number, chunk in chunks.items() if number not in set(lost)})
+
+
+def _require_kept(upload: Upload, fd: int, arrived: dict[int, bytes]) -> None:
+    """Refuse to commit a file, short or with holes, that does not hold what arrived."""
+    spans = split(upload.size_bytes)
+    lost = [number for number, digest in arrived.items() if not _holds(fd, spans[number], digest)]
+    if lost:
+        log.error("%s: the disk has lost %d of %d chunks that it took", upload.name, len(lost), len(spans))
+        raise StorageFailed(f"the receiver's disk has lost bytes of {upload.name} that it took; send the file again")
+
+
+def _is_whole(upload: Upload, fd: int) -> bool:
+    """Return whether a part file has its size and no holes.
+
+    Raises
+    ------
+    OSError
+        It is too long.
+    """
+    size = os.fstat(fd).st_size
+    if size > upload.size_bytes:
+        raise OSError(errno.EIO, f"the part file of {upload.name} has {size} bytes, expected {upload.size_bytes}")
+    return size == upload.size_bytes and not may_have_holes(fd, size)
 
 
 def _holds(fd: int, span: range, digest: bytes) -> bool:

@@ -255,12 +255,12 @@ class SessionModel:
             upload.begin_anew()
         if len(upload.chunks) < len(split(upload.size_bytes)):
             return Expected(409, "upload-incomplete", {"missing": upload.missing()})
-        if upload.rotten:
-            upload.forget(set(upload.rotten))
-            return Expected(409, "upload-incomplete", {"missing": upload.missing()})
         digests = tuple(upload.chunks[number] for number in sorted(upload.chunks))
         if root_digest(digests) != root:
             return Expected(422, "file-corrupt")
+        if upload.rotten:
+            upload.forget(set(upload.rotten))
+            return Expected(409, "upload-incomplete", {"missing": upload.missing()})
         if not self._publish(upload.path, upload.revision, digests):
             return Expected(409, "name-taken")
         upload.state = COMMITTED
