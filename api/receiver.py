@@ -6,6 +6,7 @@ from anyio import CapacityLimiter
 from fastapi import Request
 
 from api.database.engine import Database
+from api.intake.activity import ACTIVITY_NAME, IntakeActivity
 from api.intake.contract import IntakeResources
 from api.registrars.runner import RegistrarRunner
 from api.settings import ReceiverSettings
@@ -25,8 +26,9 @@ class Receiver:
         self.storage = Storage(settings.data, settings.reserve_bytes)
         self.database = Database(settings.database_url)
         self.uploads = UploadBook(self.database, settings.run_id)
+        self.activity = IntakeActivity(settings.data / ACTIVITY_NAME)
         self.intake = IntakeResources(
-            self.uploads, self.storage, CapacityLimiter(BODY_THREADS), settings.body_timeout_s
+            self.uploads, self.storage, CapacityLimiter(BODY_THREADS), settings.body_timeout_s, self.activity
         )
         self.registrars = RegistrarRunner(settings.registrars, self.database, settings.data)
 

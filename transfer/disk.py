@@ -176,6 +176,21 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def forget_cached(descriptor: int) -> bool:
+    """Have the system forget what it keeps in memory of an open, synced file, so that the next reads ask the disk.
+
+    Return whether the system can do that. Parts that are mapped or not yet on the disk stay in memory.
+
+    Raises
+    ------
+    OSError
+    """
+    if not hasattr(os, "posix_fadvise"):
+        return False
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    return True
+
+
 # make in one step
 
 
@@ -291,14 +306,14 @@ class OpenFolder:
             raise
 
     def open_file(self, name: str) -> int:
-        """Return a descriptor of a file in this folder, open for reading.
+        """Return a descriptor of a file in this folder, open for reading. It never waits for the writer of a pipe.
 
         Raises
         ------
         OSError
             With ELOOP for a symbolic link.
         """
-        return os.open(name, os.O_RDONLY | _NO_FOLLOW, dir_fd=self._descriptor)
+        return os.open(name, os.O_RDONLY | _NO_FOLLOW | _NO_BLOCK, dir_fd=self._descriptor)
 
     def link(self, source: Path, name: str) -> None:
         """Give a file a further name, in this folder.

@@ -154,6 +154,7 @@ files = Table(
     Column("sequence", BigInteger),  # of the commit in the data folder; NULL: committed by an older version
     Column("mtime_ns", BigInteger),  # of the file at its commit; NULL: committed by an older version
     Column("sha256", String(64)),  # of the whole file, hex; NULL until it is computed
+    Column("lost_at", UtcDateTime),  # when it was noted that the disk has lost it; NULL: it was not
     UniqueConstraint("session_id", "path", "revision"),
     Index("ix_files_without_sha256", "id", sqlite_where=_WITHOUT_SHA256, postgresql_where=_WITHOUT_SHA256),
 )

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from anyio import CapacityLimiter
 
+from api.intake.activity import IntakeActivity
 from api.store.storage import Storage
 from api.store.upload_book import UploadBook
 
@@ -24,12 +25,15 @@ class IntakeResources:
         The threads that read and write bodies. No other work uses them, so a slow disk does not delay other requests.
     body_timeout_s
         How long a client may send nothing in the middle of a body.
+    activity
+        Where it is noted that bodies come.
     """
 
     uploads: UploadBook
     storage: Storage
     threads: CapacityLimiter
     body_timeout_s: float
+    activity: IntakeActivity
 
 
 @dataclass(frozen=True, slots=True)

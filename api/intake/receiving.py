@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from anyio import to_thread
 
+from api.intake.activity import IntakeActivity
 from api.intake.contract import IntakeResources
 from api.intake.reception import Reception
 from api.intake.sources import BodySource
@@ -30,6 +31,8 @@ class ReceptionConsumer(Generic[Result]):
 
     Parameters
     ----------
+    activity
+        Where it is noted that the body comes.
     begin
         Makes the reception; called in a thread.
     end
@@ -39,7 +42,10 @@ class ReceptionConsumer(Generic[Result]):
     reception: Reception
     result: Result
 
-    def __init__(self, begin: Callable[[], Reception], end: Callable[[Reception], Result]) -> None:
+    def __init__(
+        self, activity: IntakeActivity, begin: Callable[[], Reception], end: Callable[[Reception], Result]
+    ) -> None:
+        self._activity = activity
         self._begin, self._end = begin, end
         self._held = ExitStack()
         self._step = threading.Lock()
@@ -54,6 +60,7 @@ class ReceptionConsumer(Generic[Result]):
 
     def open(self) -> bool:
         """Make the reception; return whether its bytes are locked."""
+        self._activity.note()
         with self._one_step():
             self.reception = self._begin()
             self._held.callback(self.reception.close)
@@ -83,6 +90,7 @@ class ReceptionConsumer(Generic[Result]):
 
     def add(self, blocks: Sequence[bytes | memoryview]) -> None:
         """Take the next bytes."""
+        self._activity.note()
         with self._one_step():
             self._sink.add(blocks)
 
@@ -122,7 +130,7 @@ async def receive(
     ------
     ChunkCorrupt, NameTaken, ReceiverBusy, ReceiverFull, ClientStalled, BadRequest, UploadGone
     """
-    consumer = ReceptionConsumer(begin, end)
+    consumer = ReceptionConsumer(resources.activity, begin, end)
     try:
         await body.read_into(consumer, resources.body_timeout_s, resources.threads)
         return consumer.reception, consumer.result

@@ -199,6 +199,24 @@ class Storage:
         except FileNotFoundError as error:
             raise NotFound(f"{location} is no longer on the receiver's disk") from error
 
+    def status(self, location: str) -> os.stat_result:
+        """Return the status of what has the name of a committed file; a symbolic link is not followed.
+
+        Raises
+        ------
+        NotFound
+            Nothing has the name.
+        NameTaken
+            A file or a symbolic link is in the place of one of its folders.
+        OSError
+        """
+        *folders, name = location.split("/")
+        try:
+            with self._open_folders(folders, make=False) as chain:
+                return chain[-1].status(name)
+        except FileNotFoundError as error:
+            raise NotFound(f"{location} is no longer on the receiver's disk") from error
+
     @contextmanager
     def _open_folders(self, names: list[str], *, make: bool) -> Iterator[list[OpenFolder]]:
         """Hold open the data folder and each folder of a path below it."""

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "registrars": {"database", "defaults"},
     "store": {"database", "errors"},
     "intake": {"store", "http", "defaults"},
+    "checking": {"intake", "store", "database"},
     "settings": {"registrars", "defaults"},
     "receiver": {"settings", "registrars", "intake", "store", "database"},
     "access": {"receiver", "database", "http"},

@@ -11,6 +11,7 @@ from transfer.disk import (
     FileLock,
     OpenFolder,
     file_lock,
+    forget_cached,
     is_locked,
     make_file,
     make_link,
@@ -287,3 +288,20 @@ def test_bytes_are_locked_for_one_descriptor(tmp_path: Path) -> None:
     os.close(other)
     assert try_lock_span(one, None)
     os.close(one)
+
+
+def test_what_is_forgotten_is_read_from_the_disk_again(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(SOME)
+    sync_file(path)
+    descriptor = open_to_read(path)
+    try:
+        forget_cached(descriptor)
+        assert read_at(descriptor, len(SOME), 0) == SOME
+    finally:
+        os.close(descriptor)
+
+
+def test_a_system_that_cannot_forget_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("transfer.disk.os.posix_fadvise")
+    assert not forget_cached(0)

@@ -25,6 +25,7 @@ class FileCheck(StrEnum):
     SAME = "same"  # as it was committed
     MISSING = "missing"
     CHANGED = "changed"  # another size or other bytes
+    UNREADABLE = "unreadable"  # the disk reports an error while it is read: another try may succeed
 
 
 class VerificationRequest(Record):

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from api.intake.activity import IntakeActivity
 from api.intake.receiving import ReceptionConsumer
 from transfer.wire.errors import ReceiverBusy
+
+
+@pytest.fixture
+def activity(tmp_path: Path) -> IntakeActivity:
+    return IntakeActivity(tmp_path / "intake.activity")
 
 
 class SlowSink:
@@ -26,10 +33,10 @@ class SlowSink:
         self.log.append("closed")
 
 
-def test_a_place_is_not_closed_under_a_thread_that_writes_there():
+def test_a_place_is_not_closed_under_a_thread_that_writes_there(activity):
     sink = SlowSink()
     place = SimpleNamespace(is_locked=True, sink=lambda: sink, close=lambda: sink.log.append("let go"))
-    consumer = ReceptionConsumer(lambda: place, lambda _: None)
+    consumer = ReceptionConsumer(activity, lambda: place, lambda _: None)
     assert consumer.open()
     writing = threading.Thread(target=consumer.add, args=([b"bytes"],))
     writing.start()
@@ -46,9 +53,9 @@ def test_a_place_is_not_closed_under_a_thread_that_writes_there():
         consumer.add([b"more"])
 
 
-def test_a_place_that_is_opened_too_late_stays_closed():
+def test_a_place_that_is_opened_too_late_stays_closed(activity):
     opened = []
-    consumer = ReceptionConsumer(lambda: opened.append("place"), lambda _: None)
+    consumer = ReceptionConsumer(activity, lambda: opened.append("place"), lambda _: None)
     consumer.close()
     with pytest.raises(ReceiverBusy):
         consumer.open()
