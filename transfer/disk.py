@@ -335,6 +335,20 @@ class OpenFolder:
         """
         return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
 
+    def moved(self, name: str, target: OpenFolder) -> bool:
+        """Move what has a name in this folder into another one; return False if that has something of this name.
+
+        Raises
+        ------
+        FileNotFoundError
+        OSError
+        """
+        with suppress(FileNotFoundError):
+            target.status(name)
+            return False
+        os.rename(name, name, src_dir_fd=self._descriptor, dst_dir_fd=target._descriptor)
+        return True
+
     def remove(self, name: str) -> None:
         """Remove a file from this folder."""
         os.unlink(name, dir_fd=self._descriptor)

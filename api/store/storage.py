@@ -3,6 +3,7 @@
     DIR/incoming/{upload}.{generation}.part     what has arrived of an upload
     DIR/sessions/NAME/files/PATH                a committed file, revision 1
     DIR/sessions/NAME/revisions/N/PATH          its revision N, from 2 on
+    DIR/set-aside/TIME/…                        what had the name of a committed file, and other content
 
 All of it is on one file system. A file becomes visible by `link()`, which cannot replace another file. Every folder
 below DIR is opened one by one without following symbolic links, so no name leads out of DIR.
@@ -12,11 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -216,6 +219,31 @@ class Storage:
                 return chain[-1].status(name)
         except FileNotFoundError as error:
             raise NotFound(f"{location} is no longer on the receiver's disk") from error
+
+    def set_aside(self, location: str, moment: datetime) -> str | None:
+        """Move what has a name below the data folder to `set-aside/TIME/…`, durably; return where it is now.
+
+        None if nothing has the name. Nothing there is ever replaced.
+
+        Raises
+        ------
+        OSError
+        """
+        *folders, name = location.split("/")
+        try:
+            with self._open_folders(folders, make=False) as chain:
+                chain[-1].status(name)
+                for number in itertools.count():
+                    time = f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}" + (f"-{number}" if number else "")
+                    kept = ["set-aside", time, *folders]
+                    with self._open_folders(kept, make=True) as aside:
+                        if chain[-1].moved(name, aside[-1]):
+                            for folder in (*reversed(aside), chain[-1]):
+                                folder.sync()
+                            return "/".join([*kept, name])
+        except (FileNotFoundError, NameTaken):
+            pass
+        return None
 
     @contextmanager
     def _open_folders(self, names: list[str], *, make: bool) -> Iterator[list[OpenFolder]]:
