@@ -38,6 +38,8 @@ class ProcessedMovie:
         Name and version of what made it.
     gain_digest, settings_digest : str | None
         BLAKE3 of the gain reference's file, and of all that decides the result besides the movie; None: not computed.
+    movie_digest : str | None
+        BLAKE3 of the movie's file, as `b3sum` prints it; None: not computed.
     """
 
     movie: Path
@@ -60,6 +62,7 @@ class ProcessedMovie:
     recording: Recording = field(default_factory=Recording)
     gain_digest: str | None = None
     settings_digest: str | None = None
+    movie_digest: str | None = None
 
     def file(self, role: str) -> Path | None:
         """Return the path of the output of that role, if it was written."""

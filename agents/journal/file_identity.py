@@ -1,9 +1,12 @@
-"""What identifies a movie file between two looks at it: size, time stamp, device and inode."""
+"""What identifies a movie file between two looks at it: size, time stamps, device and inode."""
 
 from __future__ import annotations
 
 import os
 from typing import NamedTuple
+
+_SIGNED_64 = 0x7FFFFFFFFFFFFFFF
+"""SQLite holds signed 64-bit integers; devices and inodes of some file systems are unsigned."""
 
 
 class FileIdentity(NamedTuple):
@@ -16,19 +19,34 @@ class FileIdentity(NamedTuple):
     mtime_ns
         Time of the last modification, nanoseconds since 1970 by the clock of the machine that wrote it.
     device, inode
-        The file system's own numbers; they change when a share is mounted again.
+        The file system's own numbers, without their highest bit; they change when a share is mounted again.
+    ctime_ns
+        Time of the last change of content or attributes, nanoseconds since 1970; no program can set it. None: not
+        noted, by an agent of an older version.
     """
 
     size_bytes: int
     mtime_ns: int
     device: int
     inode: int
+    ctime_ns: int | None = None
 
     @classmethod
     def of(cls, status: os.stat_result) -> FileIdentity:
         """Return the identity that a `stat` result describes."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_dev, status.st_ino)
+        return cls(
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_dev & _SIGNED_64,
+            status.st_ino & _SIGNED_64,
+            status.st_ctime_ns,
+        )
 
     def same_content(self, other: FileIdentity) -> bool:
-        """Return whether size and time stamp are equal; device and inode are not compared."""
+        """Return whether size and time stamp are equal; device, inode and ctime are not compared."""
         return self[:2] == other[:2]
+
+    def is_untouched(self, other: FileIdentity) -> bool:
+        """Return whether everything that is known of both is equal: then nothing happened to the file."""
+        both_known = self.ctime_ns is not None and other.ctime_ns is not None
+        return self[:4] == other[:4] and (not both_known or self.ctime_ns == other.ctime_ns)

@@ -24,11 +24,12 @@ from agents.journal.opening import JournalError, open_database, whole_or_nothing
 from agents.journal.rows import ExposureRow, Output, Standing, WaitingExposure, exposure_of, identity_columns, output_of
 from agents.journal.states import SET_ASIDE, TRANSITIONS, State
 from agents.work_folder import is_in_use
-from transfer.wire.exposure_record import ExposureRecord
+from transfer.wire.exposure_record import ExposureRecord, ProvenanceRecord
 from transfer.wire.figures import MOTION_TOTAL
 from transfer.wire.receipt import Receipt
 
 NAME = "journal.sqlite"
+_NO_DIGESTS: dict[str, Any] = {"sampled_digest": None, "movie_digest": None}
 
 
 def _ignore(change: Change) -> None:
@@ -193,7 +194,9 @@ class Journal:
     def standing(self) -> dict[str, Standing]:
         """Return each movie's state, cheaply."""
         with self._lock:
-            rows = self._db.execute("SELECT movie, exposure_id, state, size_bytes, mtime_ns FROM exposures").fetchall()
+            rows = self._db.execute(
+                "SELECT movie, exposure_id, state, size_bytes, mtime_ns, device, inode, ctime_ns FROM exposures"
+            ).fetchall()
         return {movie: Standing(*rest) for movie, *rest in rows}
 
     def counts(self) -> dict[State, int]:
@@ -238,15 +241,13 @@ class Journal:
             return after
 
     def finish(self, exposure_id: UUID, identity: FileIdentity) -> ExposureRow:
-        """Take an exposure to `finished`, with the identity of its movie."""
-        return self.change(exposure_id, State.FINISHED, **identity_columns(identity))
+        """Take an exposure to `finished`, with the identity of its movie; the movie's digests are not known yet."""
+        return self.change(exposure_id, State.FINISHED, **identity_columns(identity), **_NO_DIGESTS)
 
     def set_aside(self, exposure_id: UUID, identity: FileIdentity | None, reason: str, hint: str) -> ExposureRow:
         """Fail an exposure whose movie stays broken or is gone (identity None); a change of it begins again."""
-        columns = (
-            identity_columns(identity) if identity else dict.fromkeys(("size_bytes", "mtime_ns", "device", "inode"))
-        )
-        return self.change(exposure_id, State.FAILED, reason, hint, **columns)
+        columns = identity_columns(identity) if identity else dict.fromkeys(FileIdentity._fields)
+        return self.change(exposure_id, State.FAILED, reason, hint, **{**columns, **_NO_DIGESTS})
 
     def seal(
         self,
@@ -273,7 +274,35 @@ class Journal:
                 motion_angstrom=record.figures.get(MOTION_TOTAL),
                 warnings=json.dumps([warning.text for warning in record.warnings]),
                 attempts=0,
+                **(_provenance_columns(record.provenance) if record.provenance else {}),
             )
+
+    def note_movie(
+        self,
+        exposure_id: UUID,
+        identity: FileIdentity,
+        *,
+        sampled_digest: str | None = None,
+        movie_digest: str | None = None,
+    ) -> None:
+        """Note the identity that the movie has now, and digests of it that were computed; its content is the same."""
+        digests = {"sampled_digest": sampled_digest, "movie_digest": movie_digest}
+        known = {name: value for name, value in digests.items() if value is not None}
+        with self.transaction():
+            self._set(exposure_id, {**identity_columns(identity), **known})
+
+    def without_digest(self, most: int) -> list[tuple[UUID, str]]:
+        """Return id and movie of released exposures whose movie's digest is not known, the newest first.
+
+        An agent of an older version noted none.
+        """
+        query = (
+            "SELECT exposure_id, movie FROM exposures WHERE sampled_digest IS NULL AND state = ? AND size_bytes NOTNULL"
+            " ORDER BY number DESC LIMIT ?"
+        )
+        with self._lock:
+            rows = self._db.execute(query, (State.RELEASED, most)).fetchall()
+        return [(UUID(row["exposure_id"]), row["movie"]) for row in rows]
 
     def begin_again(self, exposure_id: UUID, why: str, changes: dict[str, Any] | None = None) -> ExposureRow:
         """Take a finished or set aside exposure to `found`: as its next revision, if this one was published.
@@ -375,3 +404,9 @@ class Journal:
             "INSERT INTO events (at, exposure_id, kind, detail, writer) VALUES (?, ?, ?, ?, ?)",
             (self._clock(), subject, kind, detail, self._writer),
         )
+
+
+def _provenance_columns(provenance: ProvenanceRecord) -> dict[str, Any]:
+    """Return the columns that tell from what and how an exposure was made; what is not known stays as it was."""
+    columns = {"movie_digest": provenance.movie_digest, "settings_digest": provenance.settings_digest}
+    return {name: value for name, value in columns.items() if value is not None}

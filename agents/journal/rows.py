@@ -10,6 +10,7 @@ from uuid import UUID
 
 from agents.journal.file_identity import FileIdentity
 from agents.journal.states import State
+from transfer.wire.exposure_claim import ClaimReason
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.receipt import Receipt
 
@@ -35,6 +36,23 @@ class ExposureRow:
     record: ExposureRecord | None
     found_at: float
     changed_at: float
+    sampled_digest: str | None = None
+    movie_digest: str | None = None
+    settings_digest: str | None = None
+    receiver_exposure_id: UUID | None = None
+    receiver_stem: str | None = None
+    claim_reason: ClaimReason = ClaimReason.NEW
+    claimed_at: float | None = None
+
+    @property
+    def published_id(self) -> UUID:
+        """The exposure's id on the receiver: its own one until the receiver gave it another one."""
+        return self.receiver_exposure_id or self.exposure_id
+
+    @property
+    def published_stem(self) -> str:
+        """The name of its files on the receiver, without suffix."""
+        return self.receiver_stem or self.remote_stem
 
 
 class Standing(NamedTuple):
@@ -44,10 +62,17 @@ class Standing(NamedTuple):
     state: str
     size_bytes: int | None
     mtime_ns: int | None
+    device: int | None
+    inode: int | None
+    ctime_ns: int | None
 
     def is_overwritten(self, now: FileIdentity) -> bool:
-        """Return whether the movie changed since it was last finished, held or failed."""
+        """Return whether size or time stamp of the movie changed since it was last finished, held or failed."""
         return (self.size_bytes, self.mtime_ns) != now[:2]
+
+    def may_be_overwritten(self, now: FileIdentity) -> bool:
+        """Return whether anything that identifies the movie changed, so that its content has to be compared."""
+        return self[2:6] != now[:4] or (self.ctime_ns is not None and self.ctime_ns != now.ctime_ns)
 
 
 class WaitingExposure(NamedTuple):
@@ -73,20 +98,14 @@ class Output:
 
 def identity_columns(identity: FileIdentity) -> dict[str, Any]:
     """Return the columns that hold an identity."""
-    # SQLite holds signed 64-bit integers, devices and inodes of some file systems are unsigned
-    return {
-        "size_bytes": identity.size_bytes,
-        "mtime_ns": identity.mtime_ns,
-        "device": identity.device & 0x7FFFFFFFFFFFFFFF,
-        "inode": identity.inode & 0x7FFFFFFFFFFFFFFF,
-    }
+    return identity._asdict()
 
 
 def identity_of(row: sqlite3.Row) -> FileIdentity | None:
     """Return the identity in a row; None if it has none."""
     if row["size_bytes"] is None:
         return None
-    return FileIdentity(row["size_bytes"], row["mtime_ns"], row["device"], row["inode"])
+    return FileIdentity(row["size_bytes"], row["mtime_ns"], row["device"], row["inode"], row["ctime_ns"])
 
 
 def exposure_of(row: sqlite3.Row) -> ExposureRow:
@@ -109,6 +128,13 @@ def exposure_of(row: sqlite3.Row) -> ExposureRow:
         record=None if row["record"] is None else ExposureRecord.model_validate_json(row["record"]),
         found_at=row["found_at"],
         changed_at=row["changed_at"],
+        sampled_digest=row["sampled_digest"],
+        movie_digest=row["movie_digest"],
+        settings_digest=row["settings_digest"],
+        receiver_exposure_id=None if row["receiver_exposure_id"] is None else UUID(row["receiver_exposure_id"]),
+        receiver_stem=row["receiver_stem"],
+        claim_reason=ClaimReason(row["claim_reason"]),
+        claimed_at=row["claimed_at"],
     )
 
 

@@ -24,9 +24,21 @@ CREATE TABLE exposures (
     warnings TEXT NOT NULL DEFAULT '[]',
     record TEXT,                         -- the exposure's record, as it is published
     found_at REAL NOT NULL,
-    changed_at REAL NOT NULL
+    changed_at REAL NOT NULL,
+    ctime_ns INTEGER,                    -- belongs to size_bytes, mtime_ns, device, inode
+    sampled_digest TEXT,                 -- of the movie that these five identify
+    movie_digest TEXT,                   -- of the same movie, whole
+    settings_digest TEXT,                -- of the newest alignment
+    receiver_exposure_id TEXT,           -- what the receiver calls it; NULL: not claimed yet
+    receiver_stem TEXT,                  -- its files' name on the receiver, where the receiver chose another
+    claim_reason TEXT NOT NULL DEFAULT 'new', -- why this revision is made
+    claimed_at REAL
 );
 CREATE INDEX exposures_by_state ON exposures (state, number);
+CREATE INDEX exposures_by_movie ON exposures -- holds all that a scan needs
+    (movie, exposure_id, state, size_bytes, mtime_ns, device, inode, ctime_ns);
+CREATE INDEX exposures_without_digest ON exposures (number) WHERE sampled_digest IS NULL;
+CREATE INDEX exposures_by_receiver_id ON exposures (receiver_exposure_id) WHERE receiver_exposure_id IS NOT NULL;
 CREATE TABLE outputs (
     exposure_id TEXT NOT NULL REFERENCES exposures (exposure_id),
     revision INTEGER NOT NULL,
@@ -114,6 +126,18 @@ CREATE TABLE requests (
 """
 
 _TO_3 = f"""
+ALTER TABLE exposures ADD COLUMN ctime_ns INTEGER;
+ALTER TABLE exposures ADD COLUMN sampled_digest TEXT;
+ALTER TABLE exposures ADD COLUMN movie_digest TEXT;
+ALTER TABLE exposures ADD COLUMN settings_digest TEXT;
+ALTER TABLE exposures ADD COLUMN receiver_exposure_id TEXT;
+ALTER TABLE exposures ADD COLUMN receiver_stem TEXT;
+ALTER TABLE exposures ADD COLUMN claim_reason TEXT NOT NULL DEFAULT 'new';
+ALTER TABLE exposures ADD COLUMN claimed_at REAL;
+CREATE INDEX exposures_by_movie ON exposures
+    (movie, exposure_id, state, size_bytes, mtime_ns, device, inode, ctime_ns);
+CREATE INDEX exposures_without_digest ON exposures (number) WHERE sampled_digest IS NULL;
+CREATE INDEX exposures_by_receiver_id ON exposures (receiver_exposure_id) WHERE receiver_exposure_id IS NOT NULL;
 {_COUNTING}
 INSERT INTO state_counts SELECT state, count(*) FROM exposures GROUP BY state;
 INSERT INTO sent {SENT_OF_EXPOSURES};

@@ -96,6 +96,7 @@ def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: l
         ),
         provenance=ProvenanceRecord(
             software=processed.software,
+            movie_digest=processed.movie_digest,
             gain_digest=processed.gain_digest,
             settings_digest=processed.settings_digest,
         ),

@@ -13,12 +13,13 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
-from agents.workers.digests import with_digests
+from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind
+from agents.workers.digests import digests_of_movie, movie_digest, with_digests
 from agents.workers.jobs import from_json, processed_to_json
 from preprocess.errors import PreprocessError
 from preprocess.pipeline.process_movie import process_movie
@@ -31,7 +32,9 @@ _KINDS = {2: FailureKind.HELD_BACK, 5: FailureKind.POSTPONED}  # by a Preprocess
 
 def _align(job: AlignmentJob) -> dict[str, Any]:
     chosen = from_json(job.settings)
-    try:
+
+    def align() -> dict[str, Any]:
+        digest = job.movie_digest or movie_digest(Path(job.movie))  # read once now; the alignment reads it from memory
         processed = process_movie(
             Path(job.movie),
             Path(job.outputs),
@@ -39,6 +42,18 @@ def _align(job: AlignmentJob) -> dict[str, Any]:
             acquisition=chosen.flags,
             configured=chosen.configured,
         )
+        return {"processed": processed_to_json(with_digests(processed, chosen.settings, digest))}
+
+    return _answer_or_failure(align)
+
+
+def _digest(job: DigestJob) -> dict[str, Any]:
+    return _answer_or_failure(lambda: {"digests": digests_of_movie(job).as_json()})
+
+
+def _answer_or_failure(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return work()
     except PreprocessError as error:
         return _failure(_KINDS.get(error.exit_code, FailureKind.REFUSED), error, error.hint)
     except MemoryError as error:
@@ -47,12 +62,18 @@ def _align(job: AlignmentJob) -> dict[str, Any]:
         if error.errno in _SOURCE_GONE or is_full(error):
             return _failure(FailureKind.POSTPONED, error, "The agent tries again by itself.")
         return _failure(FailureKind.REFUSED, error, "Check that the movie and the work folder can be read and written.")
-    return {"processed": processed_to_json(with_digests(processed, chosen.settings))}
 
 
 def _failure(kind: FailureKind, error: BaseException, hint: str) -> dict[str, Any]:
     text = str(error) or "not enough memory for this movie"  # a MemoryError often has no text
     return {"failure": AlignmentFailure(kind=kind, reason=f"{type(error).__name__}: {text}", hint=hint).as_json()}
+
+
+def _do(job: dict[str, Any]) -> dict[str, Any]:
+    """Do one job: a movie to align, or one whose digests are wanted."""
+    if "digest" in job:
+        return _digest(DigestJob.from_json(job["digest"]))
+    return _align(AlignmentJob.from_json(job["align"]))
 
 
 def _read_jobs(jobs: queue.SimpleQueue[dict[str, Any]]) -> None:
@@ -87,7 +108,7 @@ def main() -> None:
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     while True:
-        _answer(replies, _align(AlignmentJob.from_json(jobs.get())))
+        _answer(replies, _do(jobs.get()))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The contract between the agent and whatever aligns movies for it.
 
-A job goes in as plain data, a result or a typed failure comes out. `local_process` implements the contract with one
-process on this machine. A worker on another machine can implement it too, because a job and its answer can be written
-as JSON; it must see the same paths for movies and outputs.
+A job goes in as plain data, a result or a typed failure comes out. A worker also computes the digests of movies: a
+share that hangs while a movie is read holds up a worker, never the agent.
+
+`local_process` implements the contract with one process on this machine. A worker on another machine can implement it
+too, because a job and its answer can be written as JSON; it must see the same paths for movies and outputs.
 """
 
 from __future__ import annotations
@@ -29,12 +31,15 @@ class AlignmentJob:
         How to align, as `agents.workers.jobs.to_json` writes it.
     timeout_s
         The worker gives up after this many seconds.
+    movie_digest
+        BLAKE3 of the movie, if it is known; otherwise the worker computes it first, and the result holds it.
     """
 
     movie: str
     outputs: str
     settings: Mapping[str, Any]
     timeout_s: float
+    movie_digest: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the job as JSON values."""
@@ -43,6 +48,59 @@ class AlignmentJob:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> AlignmentJob:
         """Return the job that JSON values describe."""
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestJob:
+    """One movie whose digests are wanted.
+
+    Attributes
+    ----------
+    movie
+        Absolute path of the movie.
+    is_whole
+        Whether the digest of all its bytes is wanted too; otherwise only the sampled one.
+    timeout_s
+        The worker gives up after this many seconds.
+    """
+
+    movie: str
+    is_whole: bool
+    timeout_s: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the job as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> DigestJob:
+        """Return the job that JSON values describe."""
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovieDigests:
+    """The digests of a movie, in hex.
+
+    Attributes
+    ----------
+    sampled_digest
+        BLAKE3 over its size and samples of it: `transfer.wire.exposure_claim.samples`.
+    movie_digest
+        BLAKE3 over all its bytes, as `b3sum` prints it; None: it was not wanted.
+    """
+
+    sampled_digest: str
+    movie_digest: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the digests as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> MovieDigests:
+        """Return the digests that JSON values describe."""
         return cls(**values)
 
 
@@ -104,6 +162,9 @@ class AlignmentWorker(Protocol):
         AlignmentFailure
             The outputs folder may hold incomplete files. The worker can take the next job after every kind of failure.
         """
+
+    def digest(self, job: DigestJob, should_stop: Callable[[], bool]) -> MovieDigests | AlignmentFailure:
+        """Compute the digests of one movie; `should_stop` and failures as with `align`."""
 
     def close(self) -> None:
         """End the worker and free what it holds; harmless when it has ended already."""

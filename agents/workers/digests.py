@@ -1,11 +1,13 @@
-"""Digests of what a result was made from: they identify the result in the exposure's record.
+"""Digests of movies, and of what else a result was made from: they identify an exposure and its result.
 
 A worker computes them, because the files may lie on a share that hangs, and only a worker can be left behind then.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,20 +15,78 @@ from typing import Any
 
 from blake3 import blake3
 
+from agents.workers.contract import DigestJob, MovieDigests
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
+from transfer.disk import open_to_read, read_into_at
+from transfer.wire.exposure_claim import samples
 
+_BLOCK_BYTES = 8 << 20
 _DECIDES_NOTHING = ("device", "device_memory_gb", "threads")
 """Settings that say where and how fast a movie is aligned."""
 _NOT_USED = ("defocus_angstrom", "sources")
 """Parts of the acquisition that no output is computed from."""
 
 
-def with_digests(processed: ProcessedMovie, settings: AlignmentSettings) -> ProcessedMovie:
-    """Return the result with the digests of its gain reference and its settings."""
+def digests_of_movie(job: DigestJob) -> MovieDigests:
+    """Return the digests of a movie that are wanted.
+
+    Raises
+    ------
+    OSError
+        The movie cannot be read, or became shorter meanwhile.
+    """
+    descriptor = open_to_read(Path(job.movie))
+    try:
+        size_bytes = os.fstat(descriptor).st_size
+        sampled = blake3(size_bytes.to_bytes(8, "little"))
+        for sample in samples(size_bytes):
+            _update(sampled, descriptor, sample)
+        whole = _whole(descriptor, size_bytes) if job.is_whole else None
+    finally:
+        os.close(descriptor)
+    return MovieDigests(sampled_digest=sampled.hexdigest(), movie_digest=whole)
+
+
+def movie_digest(movie: Path) -> str:
+    """Return the BLAKE3 digest of a movie in hex, read once from its first byte to its last, as `b3sum` prints it.
+
+    Raises
+    ------
+    OSError
+    """
+    descriptor = open_to_read(movie)
+    try:
+        return _whole(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _whole(descriptor: int, size_bytes: int) -> str:
+    digest = blake3(max_threads=blake3.AUTO)
+    _update(digest, descriptor, range(size_bytes))
+    return digest.hexdigest()
+
+
+def _update(digest: blake3, descriptor: int, wanted: range) -> None:
+    """Hash a range of a file. It is read, not mapped: a share that drops out must raise, not kill the process."""
+    buffer, begin = memoryview(bytearray(min(_BLOCK_BYTES, len(wanted)) or 1)), wanted.start
+    while begin < wanted.stop:
+        read_bytes = read_into_at(descriptor, buffer[: min(len(buffer), wanted.stop - begin)], begin)
+        if not read_bytes:
+            raise OSError(errno.EIO, "the movie became shorter while it was read")
+        digest.update(buffer[:read_bytes])
+        begin += read_bytes
+
+
+def with_digests(
+    processed: ProcessedMovie, settings: AlignmentSettings, digest_of_movie: str | None = None
+) -> ProcessedMovie:
+    """Return the result with the digests of its gain reference and its settings, and with that of its movie."""
     return replace(
         processed,
+        movie_digest=digest_of_movie,
         gain_digest=digest_of(settings.gain.path),
         settings_digest=settings_digest(settings, processed.acquisition),
     )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
+from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind, MovieDigests
 from agents.workers.jobs import processed_from_json
 from preprocess.results import ProcessedMovie
 from transfer.platform import is_pipe_readable
@@ -58,14 +58,27 @@ class LocalProcessWorker:
         The process lives on after a result and after REFUSED, HELD_BACK and POSTPONED; the next job starts another
         one after every other failure.
         """
+        answer = self._ask({"align": job.as_json()}, job.timeout_s, should_stop)
+        return answer if isinstance(answer, AlignmentFailure) else processed_from_json(answer["processed"])
+
+    def digest(
+        self, job: DigestJob, should_stop: Callable[[], bool] = lambda: False
+    ) -> MovieDigests | AlignmentFailure:
+        """Compute the digests of one movie; see `AlignmentWorker.digest`."""
+        answer = self._ask({"digest": job.as_json()}, job.timeout_s, should_stop)
+        return answer if isinstance(answer, AlignmentFailure) else MovieDigests.from_json(answer["digests"])
+
+    def _ask(
+        self, job: dict[str, Any], timeout_s: float, should_stop: Callable[[], bool]
+    ) -> dict[str, Any] | AlignmentFailure:
         process = self._running()
         try:
             if process.stdin:
-                process.stdin.write(json.dumps(job.as_json()).encode() + b"\n")
+                process.stdin.write(json.dumps(job).encode() + b"\n")
                 process.stdin.flush()
         except BrokenPipeError:
             return self._death()
-        return self._answer(process, time.monotonic() + job.timeout_s, should_stop)
+        return self._answer(process, time.monotonic() + timeout_s, should_stop)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is not None:
@@ -82,7 +95,7 @@ class LocalProcessWorker:
 
     def _answer(
         self, process: subprocess.Popen[bytes], deadline_s: float, should_stop: Callable[[], bool]
-    ) -> ProcessedMovie | AlignmentFailure:
+    ) -> dict[str, Any] | AlignmentFailure:
         descriptor = process.stdout.fileno() if process.stdout else -1
         while b"\n" not in self._received:
             if should_stop():
@@ -99,9 +112,9 @@ class LocalProcessWorker:
         line, _, self._received = self._received.partition(b"\n")
         return self._understood(json.loads(line))
 
-    def _understood(self, answer: dict[str, Any]) -> ProcessedMovie | AlignmentFailure:
-        if "processed" in answer:
-            return processed_from_json(answer["processed"])
+    def _understood(self, answer: dict[str, Any]) -> dict[str, Any] | AlignmentFailure:
+        if answer.keys() & {"processed", "digests"}:
+            return answer
         if "last_words" in answer:  # a defect of ours, which would happen again with the same movie
             self.close()
         return AlignmentFailure.from_json(answer.get("failure") or answer["last_words"])

@@ -26,8 +26,25 @@ SAMPLE_BYTES = 1 << 20
 SAMPLE_COUNT = 16
 """The sampled digest covers this many samples: the first, the last, and 14 that are spaced evenly between them."""
 
+WHOLE_UP_TO_BYTES = SAMPLE_BYTES * SAMPLE_COUNT
+"""The sampled digest of a movie up to this size covers all its bytes."""
+
 FileDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Suffix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+=@#(),-]{1,100}$")]
+
+
+def samples(size_bytes: int) -> list[range]:
+    """Return which bytes of a movie its sampled digest covers, in the order in which they are hashed.
+
+    The digest is BLAKE3 over the movie's size (8 bytes, unsigned, the lowest byte first) followed by these bytes. A
+    movie of at most `WHOLE_UP_TO_BYTES` is one range. Of a larger one, sample k of 0 to 15 begins at byte
+    k * (size - SAMPLE_BYTES) // 15: the first sample begins the file, the last one ends it, and none overlap.
+    """
+    if size_bytes <= WHOLE_UP_TO_BYTES:
+        return [range(size_bytes)]
+    last_begin = size_bytes - SAMPLE_BYTES
+    begins = [number * last_begin // (SAMPLE_COUNT - 1) for number in range(SAMPLE_COUNT)]
+    return [range(begin, begin + SAMPLE_BYTES) for begin in begins]
 
 
 class ClaimReason(StrEnum):

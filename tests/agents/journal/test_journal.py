@@ -27,7 +27,7 @@ from transfer.wire.exposure_record import (
 )
 from transfer.wire.receipt import Receipt
 
-IDENTITY = FileIdentity(10, 2, 3, (1 << 64) - 1)
+IDENTITY = FileIdentity(10, 2, 3, (1 << 63) - 1, 4)
 WAY = [State.FINISHED, State.ALIGNED, State.SENDING, State.COMMITTED, State.RELEASED]
 
 

@@ -158,7 +158,9 @@ def test_a_migration_that_fails_changes_nothing(old_work: Path, monkeypatch: pyt
 
 def test_a_journal_is_not_migrated_while_an_older_agent_uses_it(old_work: Path) -> None:
     with WorkLock(old_work):  # held by the agent of the older version
-        with pytest.raises(JournalError, match=r"running agent of an older version.* 1; .* 3") as refused:
+        with pytest.raises(
+            JournalError, match=rf"running agent of an older version.* 1; .* {SCHEMA_VERSION}"
+        ) as refused:
             Journal(old_work, create=False)
         assert "Stop that agent" in refused.value.hint
     journal = Journal(old_work, create=False)  # `status` and `retry` may do it once that agent has ended
@@ -189,3 +191,19 @@ def test_a_migrated_journal_counts_what_it_holds(old_work: Path, journal: Journa
     with sqlite3.connect(old_work / NAME) as database:
         assert database.execute("SELECT sum(movies) FROM sent WHERE minute = 0").fetchone()[0] == 2
     database.close()
+
+
+def test_what_a_scan_reads_of_all_exposures_comes_from_an_index(journal: Journal) -> None:
+    statements: list[str] = []
+    journal._db.set_trace_callback(statements.append)
+    journal.standing()
+    journal._db.set_trace_callback(None)
+    (plan,) = [row["detail"] for row in journal._db.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
+    assert "COVERING INDEX exposures_by_movie" in plan
+
+
+def test_an_old_journal_knows_no_digests_and_nothing_was_claimed(journal: Journal) -> None:
+    for exposure in journal.exposures():
+        assert (exposure.sampled_digest, exposure.movie_digest, exposure.receiver_exposure_id) == (None, None, None)
+        assert (exposure.published_id, exposure.published_stem) == (exposure.exposure_id, exposure.remote_stem)
+        assert exposure.claim_reason == "new"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
+from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind, MovieDigests
 from agents.workers.jobs import from_json, to_json
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
@@ -32,3 +32,10 @@ def test_a_failure_survives_json(kind: FailureKind) -> None:
 def test_a_kind_that_nobody_knows_is_an_error() -> None:
     with pytest.raises(ValueError, match="vanished"):
         AlignmentFailure.from_json({"kind": "vanished", "reason": "", "hint": ""})
+
+
+def test_a_digest_job_and_its_answer_survive_json() -> None:
+    job = DigestJob(movie="/ä/a.tiff", is_whole=True, timeout_s=5.0)
+    assert DigestJob.from_json(json.loads(json.dumps(job.as_json()))) == job
+    for digests in (MovieDigests(sampled_digest="a" * 64), MovieDigests(sampled_digest="a", movie_digest="b")):
+        assert MovieDigests.from_json(json.loads(json.dumps(digests.as_json()))) == digests

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
-from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
+from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind, MovieDigests
 from agents.workers.jobs import to_json
 from agents.workers.local_process import LocalProcessWorker
 from preprocess.exposure.acquisition import Acquisition
@@ -70,6 +71,7 @@ def test_the_agent_survives_a_killed_worker_and_a_new_one_does_the_work(
     assert isinstance(processed, ProcessedMovie)
     assert processed.frame_count == 6
     assert processed.movie == simulated / "0.tiff"
+    assert processed.movie_digest == blake3((simulated / "0.tiff").read_bytes()).hexdigest()
     micrograph = processed.file("micrograph")
     assert micrograph is not None
     assert micrograph.parent == tmp_path
@@ -85,6 +87,12 @@ def test_the_agent_survives_a_killed_worker_and_a_new_one_does_the_work(
     assert held.kind is FailureKind.HELD_BACK
     assert "AcquisitionUnknown" in held.reason
     assert held.hint
+    gone = worker.digest(DigestJob(movie=str(tmp_path / "gone.tiff"), is_whole=False, timeout_s=60))
+    assert isinstance(gone, AlignmentFailure)
+    assert gone.kind is FailureKind.REFUSED
+    digests = worker.digest(DigestJob(movie=str(simulated / "0.tiff"), is_whole=True, timeout_s=60))
+    assert isinstance(digests, MovieDigests)
+    assert digests.movie_digest == processed.movie_digest
     assert worker.pid == pid
 
 
