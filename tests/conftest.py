@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from campaign import FIGURES, IS_LONG
 
 from tests.running import COMMAND, free_port
 from tests.waiting import wait_until
@@ -25,6 +26,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return the number of workers: more than cores, because many tests wait for processes and links."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores + (cores + 1) // 2
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what the tests of a campaign have counted."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    counted = {report.nodeid: dict(report.user_properties).get(FIGURES) for report in reports if report.when == "call"}
+    if IS_LONG and any(counted.values()):
+        terminalreporter.section("figures of the campaign")
+        for name, figures in sorted(counted.items()):
+            if figures:
+                terminalreporter.line(f"{name.rpartition('::')[2]}: {figures}")
 
 
 def make_token(data: Path, scope: str = "agent", session: str | None = None, url: str | None = None) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from campaign import note_figures
+
+__all__ = ["data_plane", "make_receiver", "note_figures", "receiver_process"]
 
 
 @pytest.fixture

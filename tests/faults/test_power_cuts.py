@@ -1,0 +1,167 @@
+"""Power cuts of the receiver's disk: what a client has a receipt for is there, whole; what was interrupted goes on."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from campaign import LONG_TIMEOUT_S, SEED, NoteFigures, in_length
+from faulty_calls import FaultyCalls
+from power_cut_disk import PowerCutDisk
+from session_clients import (
+    SESSION,
+    Exposures,
+    LargeFiles,
+    SessionClient,
+    SmallFiles,
+    are_registered,
+    assert_in_star,
+    assert_listed,
+    filling,
+    not_on_disk,
+)
+
+from tests.conftest import ProcessReceiver
+from tests.waiting import wait_until
+from transfer.client import ReceiverClient
+
+CUTS = in_length(3, 120)
+CUTS_OF_A_DISK = 6
+CUTS_WITHOUT_SYNC = in_length(1, 10)
+DISK_MIB = 1536
+CUT_DURING_A_START = 0.2
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[Callable[[], PowerCutDisk]]:
+    """Return a function that makes a disk whose power can be cut."""
+    disks: list[PowerCutDisk] = []
+    numbers = itertools.count()
+
+    def make() -> PowerCutDisk:
+        for disk in disks:
+            disk.close()
+        disks.append(PowerCutDisk(tmp_path / f"disk{next(numbers)}", DISK_MIB))
+        return disks[-1]
+
+    yield make
+    for disk in disks:
+        disk.close()
+
+
+class CutReceiver:
+    """A receiver whose data folder is on a disk of which the power is cut, and its clients."""
+
+    def __init__(self, disk: PowerCutDisk, receiver: ProcessReceiver, seed: int) -> None:
+        self.disk, self.receiver = disk, receiver
+        self.chance = random.Random(seed)
+        self.counts: Counter[str] = Counter()
+        receiver.data = disk.mount_point / "data"
+        receiver.start()
+        self.token = receiver.token("agent")
+        with ReceiverClient(receiver.url, self.token) as client:
+            client.open_session(SESSION)
+        disk.sync()  # of what stands there since long before
+        self.clients: list[SessionClient] = [
+            kind(receiver.url, self.token, receiver.log.parent / f"source-{seed}", number)
+            for number, kind in enumerate((SmallFiles, LargeFiles, Exposures))
+        ]
+
+    def cut(self) -> None:
+        """Cut the power, now. The receiver goes on until it is killed, without a disk."""
+        self.disk.cut()
+        self.counts["cuts"] += 1
+        time.sleep(self.chance.choice([0.0, 0.1]))
+        self.receiver.kill()
+        self.disk.recover()
+
+    def start_again(self) -> None:
+        """Start the receiver; now and then the power is cut again while it starts."""
+        while self.chance.random() < CUT_DURING_A_START:
+            cutting = threading.Timer(self.chance.uniform(0.3, 1.0), self.disk.cut)
+            cutting.start()
+            try:
+                self.receiver.start()
+            except AssertionError:
+                self.counts["starts that a cut ended"] += 1
+            cutting.join()
+            self.counts["cuts"] += 1
+            self.receiver.kill()
+            self.disk.recover()
+        self.receiver.start()
+
+    def check(self) -> None:
+        """Check, after a cut, everything that any client was told before it; the receiver starts in between."""
+        receipts = [receipt for client in self.clients for receipt in list(client.receipts)]
+        published = [record for client in self.clients for record in list(client.published)]
+        assert not_on_disk(self.receiver.data, receipts) == []
+        self.start_again()
+        wait_until(self._is_ready, "readyz", timeout_s=30)
+        assert not_on_disk(self.receiver.data, receipts) == []
+        with ReceiverClient(self.receiver.url, self.token) as client:
+            assert_listed(client, receipts)
+            wait_until(lambda: are_registered(client, published), "registered exposures", pause_s=0.1)
+        assert_in_star(self.receiver.data, published)
+        self.counts["receipts checked"] += len(receipts)
+        self.counts["exposures checked"] += len(published)
+
+    def _is_ready(self) -> bool:
+        return httpx.get(f"{self.receiver.url}/readyz", trust_env=False).status_code == 200
+
+
+@pytest.mark.timeout(LONG_TIMEOUT_S)
+def test_no_receipt_is_lost_by_a_power_cut(
+    make_disk: Callable[[], PowerCutDisk], receiver_process: Any, note_figures: NoteFigures
+) -> None:
+    counts: Counter[str] = Counter()
+    for disk_number in itertools.count():
+        if counts["cuts"] >= CUTS:
+            break
+        whole = CutReceiver(make_disk(), receiver_process, SEED + disk_number)
+        with filling(whole.clients):
+            while whole.counts["cuts"] < min(CUTS_OF_A_DISK, CUTS - counts["cuts"]):
+                time.sleep(whole.chance.uniform(0.1, 1.0))
+                whole.cut()
+                whole.check()
+        for client in whole.clients:
+            whole.counts["receipts"] += len(client.receipts)
+            whole.counts["exposures"] += len(client.published)
+            whole.counts["requests repeated"] += client.repeated.total()
+        receiver_process.kill()
+        counts += whole.counts
+    assert counts["receipts"] > counts["exposures"] > 0
+    assert counts["requests repeated"] > 0
+    note_figures(**{name.replace(" ", "_"): count for name, count in counts.items()}, receipts_lost=0)
+
+
+@pytest.mark.timeout(LONG_TIMEOUT_S)
+def test_without_syncs_the_same_cuts_lose_receipts(
+    make_disk: Callable[[], PowerCutDisk], receiver_process: Any, tmp_path: Path, note_figures: NoteFigures
+) -> None:
+    """The control: were nothing lost here, the test above could not fail."""
+    calls = FaultyCalls(tmp_path)
+    receiver_process.prefix = calls.prefix(syncs="nothing")
+    counts: Counter[str] = Counter()
+    for number in range(CUTS_WITHOUT_SYNC):
+        whole = CutReceiver(make_disk(), receiver_process, SEED + number)
+        calls.begin()
+        for client in whole.clients:
+            client.start()
+        time.sleep(1.0 + whole.chance.random())
+        receipts = [receipt for client in whole.clients for receipt in list(client.receipts)]
+        whole.cut()
+        assert calls.end() > 0
+        counts["receipts"] += len(receipts)
+        counts["lost"] += len(not_on_disk(receiver_process.data, receipts))
+        for client in whole.clients:
+            client.abandon()
+    assert counts["lost"] > counts["receipts"] / 2
+    note_figures(cuts_without_fsync=CUTS_WITHOUT_SYNC, receipts=counts["receipts"], of_them_lost=counts["lost"])
