@@ -88,8 +88,12 @@ CAMPAIGN_faults := tests/faults
 CAMPAIGN_agent-kills := tests/faults/test_agent_kills.py
 CAMPAIGN_both-killed := tests/faults/test_both_killed.py
 CAMPAIGN_everything-killed := tests/faults/test_everything_killed.py
+CAMPAIGN_kills := tests/faults/test_agent_kills.py tests/faults/test_receiver_killed.py
+CAMPAIGN_power-cuts := tests/faults/test_power_cuts.py
+CAMPAIGN_injection := tests/faults/test_injected_faults.py
+CAMPAIGN_lying-disk := tests/faults/test_lying_disk.py
 CAMPAIGN_upload-machine := tests/contract/wire/test_upload_machine.py
-PARTS := faults agent-kills both-killed everything-killed upload-machine
+PARTS := faults agent-kills both-killed everything-killed kills power-cuts injection lying-disk upload-machine
 
 .PHONY: campaign
 campaign: campaign-part scipion-if-wanted  ## fault tests in their long form, hours (PART=upload-machine: a part; PART=list)

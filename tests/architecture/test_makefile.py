@@ -22,6 +22,10 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("agent-kills", ["tests/faults/test_agent_kills.py"]),
         ("both-killed", ["tests/faults/test_both_killed.py"]),
         ("everything-killed", ["tests/faults/test_everything_killed.py"]),
+        ("kills", ["tests/faults/test_agent_kills.py", "tests/faults/test_receiver_killed.py"]),
+        ("power-cuts", ["tests/faults/test_power_cuts.py"]),
+        ("injection", ["tests/faults/test_injected_faults.py"]),
+        ("lying-disk", ["tests/faults/test_lying_disk.py"]),
         ("upload-machine", ["tests/contract/wire/test_upload_machine.py"]),
     ],
 )

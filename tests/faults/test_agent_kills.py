@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import itertools
 import random
 import signal
 import time
@@ -13,13 +13,16 @@ from typing import Any
 
 import psutil
 import pytest
+from campaign import IS_LONG, LONG_TIMEOUT_S, SEED, NoteFigures, in_length
 
+from preprocess.simulation import SimulationSettings, simulate_movie
 from tests.agents.agent_process import AgentProcess, lay, listing, make_movies
 from transfer.client import ReceiverClient
 from transfer.file_digest import file_digest
 
-SHORT_S, LONG_S = 6.0, 3600.0
+KILLS = in_length(3, 200)
 MOVIES = 8
+LONGEST_LIFE_S = 4.0
 
 
 def kill_worker(agent: AgentProcess) -> None:
@@ -29,13 +32,14 @@ def kill_worker(agent: AgentProcess) -> None:
                 child.kill()
 
 
-def kill_for_a_while(start: Any, seconds: float, chance: random.Random) -> Counter[str]:
-    """Start agents and kill them, now and then only their worker, until the time is over."""
+def kill_again_and_again(start: Any, lay_next: Any, chance: random.Random) -> Counter[str]:
+    """Start agents and kill them, now and then only their worker; in the long form a new movie comes each time."""
     kills: Counter[str] = Counter()
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while kills["agent"] < KILLS:
         agent = start()
-        time.sleep(chance.uniform(0.5, 4))
+        if IS_LONG:
+            lay_next()
+        time.sleep(chance.uniform(0.5, LONGEST_LIFE_S))
         if chance.random() < 0.3:
             kill_worker(agent)
             kills["worker"] += 1
@@ -45,28 +49,40 @@ def kill_for_a_while(start: Any, seconds: float, chance: random.Random) -> Count
     return kills
 
 
-def test_killed_at_random_points_nothing_is_lost_and_nothing_twice(tmp_path: Path, receiver: Any) -> None:
+@pytest.mark.timeout(LONG_TIMEOUT_S)
+def test_killed_at_random_points_nothing_is_lost_and_nothing_twice(
+    tmp_path: Path, receiver: Any, note_figures: NoteFigures
+) -> None:
     (tmp_path / "simulated").mkdir()
-    movies = sorted(make_movies(tmp_path / "simulated").iterdir())
-    source = tmp_path / "microscope"
-    for number in range(MOVIES):
-        movie = movies[number % len(movies)]
+    source, numbers = tmp_path / "microscope", itertools.count()
+
+    def lay_next() -> None:
+        number = next(numbers)
+        movie = tmp_path / "simulated" / f"{number}.{'mrc' if number % 4 == 1 else 'tiff'}"
+        settings = SimulationSettings(height=256, width=256, frame_count=6, seed=number, motion_px=4, gain=False)
+        simulate_movie(settings).write(movie)
         lay(movie, source / f"grid{number % 3}" / f"{number // 3}{movie.suffix}")
-    before, token = listing(source), receiver.token("agent", "s")
+
+    for _ in range(MOVIES):
+        lay_next()
+    token = receiver.token("agent", "s")
 
     def start(*options: str) -> AgentProcess:
         return AgentProcess(source, tmp_path / "work", receiver.url, token, *options)
 
-    long = os.environ.get("CRYOFERRY_CAMPAIGN") == "1"
-    kills = kill_for_a_while(start, LONG_S if long else SHORT_S, random.SystemRandom())
+    kills = kill_again_and_again(start, lay_next, random.Random(SEED))
+    before, movie_count = listing(source), next(numbers)
     last = start("--exit-when-idle", "1")
     assert last.wait() == 0, last.log.read_text()
-    assert last.lines[-1]["summary"]["released"] == MOVIES
-    assert kills["agent"] >= 1
+    assert last.lines[-1]["summary"]["released"] == movie_count
     assert listing(source) == before
 
     with ReceiverClient(receiver.url, token) as client:
-        records = [exposure.record for exposure in client.exposures("s").exposures]
+        page = client.exposures("s")
+        records = [exposure.record for exposure in page.exposures]
+        while page.next:
+            page = client.exposures("s", page.next)
+            records += [exposure.record for exposure in page.exposures]
     assert sorted(record.movie for record in records) == sorted(
         str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()
     )
@@ -79,6 +95,9 @@ def test_killed_at_random_points_nothing_is_lost_and_nothing_twice(tmp_path: Pat
     for file in named:
         with (files / file.path).open("rb") as content:
             assert file_digest(content.fileno(), file.size_bytes) == file.digest
+    note_figures(
+        kills_of_the_agent=kills["agent"], kills_of_its_worker=kills["worker"], movies=movie_count, files=len(named)
+    )
 
 
 @pytest.mark.parametrize("for_ever", [False, True])
