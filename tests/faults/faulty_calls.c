@@ -1,13 +1,12 @@
 /* Makes a process's disk lie. Preloaded (LD_PRELOAD) into a program that a test starts; see faulty_calls.py.
 
-   FAULTY_PATHS   the faults concern files whose path contains this text
-   FAULTY_WRITES  what becomes of a write of N bytes, of which all are reported as written:
-                  nothing   none of them reaches the file
-                  second    none of every second write's
-                  half      only the first half of them
+   FAULTY_PATHS   faults of writes concern files whose path contains this text
+   FAULTY_WHILE   faults happen while this file exists. Its first line says which; each one adds a byte to it
+                  nothing   a write reports success, and none of its bytes reaches the file
+                  second    the same for every second write
+                  half      only the first half of the bytes reaches the file
                   zeros     a block of zeros becomes a hole, as on a file system that compresses; no lie, no loss
-   FAULTY_SYNCS   "nothing": fsync and fdatasync report success and do nothing, whatever the path
-   FAULTY_WHILE   the faults happen only while this file exists; each one adds a byte to it
+                  no-syncs  fsync and fdatasync report success and do nothing, whatever the path
 */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -21,15 +20,22 @@
 
 static atomic_uint writes;
 
-static int note_fault(void)
+/* Opens the file that says which faults happen; -1: none do. */
+static int open_switch(char *word, size_t size)
 {
     const char *path = getenv("FAULTY_WHILE");
-    int noted = path ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
-    if (noted < 0)
-        return 0;
-    syscall(SYS_write, noted, "!", 1L);
-    close(noted);
-    return 1;
+    int opened = path ? open(path, O_RDWR | O_APPEND | O_CLOEXEC) : -1;
+    ssize_t length = opened < 0 ? -1 : pread(opened, word, size - 1, 0);
+    if (opened < 0)
+        return -1;
+    word[length < 0 ? 0 : length] = 0;
+    word[strcspn(word, "\n")] = 0;
+    return opened;
+}
+
+static void note_fault(int opened)
+{
+    syscall(SYS_write, opened, "!", 1L);
 }
 
 static int is_concerned(int fd)
@@ -55,22 +61,23 @@ static int is_zero(const char *bytes, size_t size)
 /* Returns how many of the bytes of a write are to be written in truth; -1: all of them. */
 static ssize_t kept(int fd, const void *bytes, size_t size, off_t offset)
 {
-    const char *mode = getenv("FAULTY_WRITES");
+    char mode[32];
     struct stat status;
-    if (!mode || !is_concerned(fd))
+    ssize_t in_truth = -1;
+    int opened = is_concerned(fd) ? open_switch(mode, sizeof mode) : -1;
+    if (opened < 0)
         return -1;
-    if (!strcmp(mode, "zeros")) {
-        if (!is_zero(bytes, size) || fstat(fd, &status) || !note_fault())
-            return -1;
-        if (status.st_size < offset + (off_t)size && ftruncate(fd, offset + (off_t)size))
-            return -1;
-        return 0;
-    }
-    if (!strcmp(mode, "second") && atomic_fetch_add(&writes, 1) % 2 == 0)
-        return -1;
-    if (!note_fault())
-        return -1;
-    return !strcmp(mode, "half") ? (ssize_t)(size / 2) : 0;
+    if (!strcmp(mode, "nothing") || (!strcmp(mode, "second") && atomic_fetch_add(&writes, 1) % 2))
+        in_truth = 0;
+    else if (!strcmp(mode, "half"))
+        in_truth = (ssize_t)(size / 2);
+    else if (!strcmp(mode, "zeros") && is_zero(bytes, size) && !fstat(fd, &status)
+             && (status.st_size >= offset + (off_t)size || !ftruncate(fd, offset + (off_t)size)))
+        in_truth = 0;
+    if (in_truth >= 0)
+        note_fault(opened);
+    close(opened);
+    return in_truth;
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t size, off_t offset)
@@ -90,8 +97,13 @@ ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset)
 
 static int sync_is_lost(void)
 {
-    const char *mode = getenv("FAULTY_SYNCS");
-    return mode && !strcmp(mode, "nothing") && note_fault();
+    char mode[32];
+    int opened = open_switch(mode, sizeof mode), lost = opened >= 0 && !strcmp(mode, "no-syncs");
+    if (lost)
+        note_fault(opened);
+    if (opened >= 0)
+        close(opened);
+    return lost;
 }
 
 int fsync(int fd)

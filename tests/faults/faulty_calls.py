@@ -21,18 +21,18 @@ class FaultyCalls:
         strict = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror")
         subprocess.run(["cc", *strict, "-shared", "-fPIC", "-o", self._library, SOURCE], check=True)
 
-    def prefix(self, *, paths: str = "", writes: str = "", syncs: str = "") -> tuple[str, ...]:
-        """Return a command that runs another one with these faults; see `faulty_calls.c` for the words."""
-        named = {"FAULTY_PATHS": paths, "FAULTY_WRITES": writes, "FAULTY_SYNCS": syncs}
-        settings = [f"{name}={value}" for name, value in named.items() if value]
-        return "env", f"LD_PRELOAD={self._library}", f"FAULTY_WHILE={self._switch}", *settings
+    def prefix(self, paths: str = "") -> tuple[str, ...]:
+        """Return a command that runs another one with faults, of writes only in files whose path contains `paths`."""
+        return "env", f"LD_PRELOAD={self._library}", f"FAULTY_WHILE={self._switch}", f"FAULTY_PATHS={paths}"
 
-    def begin(self) -> None:
-        """Let the faults happen from now on."""
-        self._switch.touch()
+    def begin(self, faults: str) -> None:
+        """Let faults happen from now on: `nothing`, `second`, `half`, `zeros` or `no-syncs`; see `faulty_calls.c`."""
+        written = self._switch.with_suffix(".new")
+        written.write_text(f"{faults}\n")
+        written.replace(self._switch)
 
     def end(self) -> int:
         """Let no more faults happen; return how many did."""
-        count = self._switch.stat().st_size
+        _, _, noted = self._switch.read_text().partition("\n")
         self._switch.unlink()
-        return count
+        return len(noted)

@@ -46,7 +46,6 @@ RUNS_OF_A_FOLDER = 80
 SHORT = {
     "one-request": [("fsync", "EIO", 1), ("linkat", "SIGKILL", 1), ("pwrite64", "ENOSPC", 20)],
     "in-parts": [("fdatasync", "EROFS", 6), ("pwrite64", "SIGKILL", 40)],
-    "publication": [("fdatasync", "EIO", 3)],
     "registration": [("rename", "EIO", 4), ("fsync", "SIGKILL", 5)],
 }
 """What the short form injects: call, fault, the call's number in its thread."""
@@ -260,7 +259,7 @@ def scenario(request: pytest.FixtureRequest, tmp_path: Path, receiver_process: A
 
 
 @pytest.mark.timeout(LONG_TIMEOUT_S)
-@pytest.mark.parametrize("scenario", SCENARIOS, indirect=True)
+@pytest.mark.parametrize("scenario", SCENARIOS if IS_LONG else SHORT, indirect=True)
 def test_a_fault_at_any_call_costs_a_try_and_nothing_else(scenario: Scenario, note_figures: NoteFigures) -> None:
     scenario.run(scenario.next_name())  # the first makes folders
     name = scenario.next_name()

@@ -33,7 +33,7 @@ from tests.conftest import ProcessReceiver
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 
-CUTS = in_length(3, 120)
+CUTS = in_length(2, 120)
 CUTS_OF_A_DISK = 6
 CUTS_WITHOUT_SYNC = in_length(1, 10)
 DISK_MIB = 1536
@@ -148,11 +148,11 @@ def test_without_syncs_the_same_cuts_lose_receipts(
 ) -> None:
     """The control: were nothing lost here, the test above could not fail."""
     calls = FaultyCalls(tmp_path)
-    receiver_process.prefix = calls.prefix(syncs="nothing")
+    receiver_process.prefix = calls.prefix()
     counts: Counter[str] = Counter()
     for number in range(CUTS_WITHOUT_SYNC):
         whole = CutReceiver(make_disk(), receiver_process, SEED + number)
-        calls.begin()
+        calls.begin("no-syncs")
         for client in whole.clients:
             client.start()
         time.sleep(1.0 + whole.chance.random())
