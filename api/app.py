@@ -23,7 +23,7 @@ from api.http import openapi, problems
 from api.http.control_bodies import ControlBodies
 from api.http.protocol_versions import ProtocolVersions
 from api.receiver import Receiver
-from api.routes import agents, events, exposures, files, health, sessions, uploads
+from api.routes import agents, events, exposures, files, health, sessions, uploads, verifications
 from api.settings import ReceiverSettings
 from api.store.recovery import recover
 from api.store.storage import Storage
@@ -33,7 +33,9 @@ from transfer.wire.versions import SpokenVersions
 
 log = logging.getLogger(__name__)
 
-ROUTERS = tuple(module.router for module in (files, uploads, sessions, exposures, agents, events, health))
+ROUTERS = tuple(
+    module.router for module in (files, uploads, sessions, exposures, agents, events, verifications, health)
+)
 SWEEP_EVERY_S = 600.0
 ONE_REQUEST_EXPIRY_S = 600.0
 
@@ -93,6 +95,7 @@ def _joined(settings: ReceiverSettings) -> contextlib.AbstractContextManager[Non
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     receiver: Receiver = app.state.receiver
     with _joined(receiver.settings) if receiver.settings.prepared else prepared(receiver.settings):
+        receiver.start_checks()
         receiver.registrars.start()
         sweeping = asyncio.create_task(_sweep_for_ever(receiver))
         try:
@@ -101,6 +104,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             sweeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await sweeping
+            await run_in_threadpool(receiver.stop_checks)
             await run_in_threadpool(receiver.registrars.stop)
             receiver.database.close()
 

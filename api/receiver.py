@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 from anyio import CapacityLimiter
 from fastapi import Request
 
+from api.checking.turns import BackgroundTurns
+from api.checking.verification_book import VerificationBook
+from api.checking.verifier import Verifier
 from api.database.engine import Database
 from api.intake.activity import ACTIVITY_NAME, IntakeActivity
 from api.intake.contract import IntakeResources
@@ -30,7 +35,20 @@ class Receiver:
         self.intake = IntakeResources(
             self.uploads, self.storage, CapacityLimiter(BODY_THREADS), settings.body_timeout_s, self.activity
         )
+        self.checks_end = threading.Event()
+        self.turns = BackgroundTurns(self.activity, self.checks_end)
+        book = VerificationBook(settings.data / "verifications")
+        self.verifier = Verifier(book, self.database, self.storage, self.turns)
         self.registrars = RegistrarRunner(settings.registrars, self.database, settings.data)
+
+    def start_checks(self) -> None:
+        """Permit background work that reads files."""
+        self.checks_end.clear()
+
+    def stop_checks(self) -> None:
+        """End all background work that reads files."""
+        self.checks_end.set()
+        self.verifier.join()
 
     @property
     def registrar_names(self) -> tuple[str, ...]:

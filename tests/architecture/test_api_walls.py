@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "intake": {"store", "http", "defaults"},
     "checking": {"intake", "store", "database"},
     "settings": {"registrars", "defaults"},
-    "receiver": {"settings", "registrars", "intake", "store", "database"},
+    "receiver": {"checking", "settings", "registrars", "intake", "store", "database"},
     "access": {"receiver", "database", "http"},
     "routes": {"receiver", "access", "intake", "store", "database", "http"},
     "app": {"routes", "receiver", "settings", "access", "store", "database", "http", "errors"},

@@ -122,6 +122,15 @@ class World:
         exposure = uuid4()
         return f"/v1/sessions/s1/exposures/{exposure}", {"json": self.record(exposure)}
 
+    def a_verification(self) -> Asked:
+        self.receiver.app.state.receiver.verifier.join()  # two at once are as many as there may be
+        made = self.prepare("POST", "/v1/sessions/s1/verifications", json={"paths": ["f"]}).json()
+        return f"/v1/sessions/s1/verifications/{made['id']}", {}
+
+    def new_verification(self) -> Asked:
+        self.receiver.app.state.receiver.verifier.join()
+        return "/v1/sessions/s1/verifications", {"json": {"paths": ["f"]}}
+
     def request(self, method: str, route: str) -> Asked:
         """Return the path and body of a request that succeeds if it is permitted."""
         special: dict[tuple[str, str], Callable[[], Asked]] = {
@@ -134,6 +143,8 @@ class World:
             ("POST", protocol.UPLOAD_COMMIT): self.filled_upload,
             ("PUT", protocol.FILE): lambda: (f"/v1/files/s1/n/{next(self._numbers)}", {"content": BODY}),
             ("PUT", protocol.EXPOSURE): self.new_exposure,
+            ("POST", protocol.VERIFICATIONS): self.new_verification,
+            ("GET", protocol.VERIFICATION): self.a_verification,
             ("PUT", protocol.AGENT): lambda: (f"/v1/sessions/s1/agents/{self.agent}", {"json": STATUS}),
             ("POST", protocol.AGENT_REQUESTS): lambda: (
                 f"/v1/sessions/s1/agents/{self.agent}/requests",
