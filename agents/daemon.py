@@ -23,9 +23,11 @@ from agents.journal.opening import JournalError
 from agents.journal.rows import ExposureRow
 from agents.journal.states import PAUSED, UNFINISHED
 from agents.measurements import Measurements
+from agents.sending.claims import Claims
 from agents.sending.receiver_link import LinkStopped, ReceiverLink
-from agents.sending.status_report import Requests, StatusReport
+from agents.sending.status_report import Requests, StatusReport, agent_id
 from agents.steps.align_step import AlignStep
+from agents.steps.claim_step import ClaimStep
 from agents.steps.send_step import SendStep
 from agents.steps.setting_aside import set_aside
 from agents.turns import NEWEST_FIRST, Facts, Step, StepEnd, Turns
@@ -41,6 +43,7 @@ SENDERS = 2
 _POLL_S = 1.0
 _STATUS_S = 0.2
 _SHORTEST_PAUSE_S = 0.5
+_FIRST_CONTACT_S = 15.0
 
 
 class Agent:
@@ -86,8 +89,10 @@ class Agent:
         self._requests = Requests(journal, retry, self._nudge)
         self._turns = Turns()
         self._measurements = Measurements()
-        self._align_step = AlignStep(settings, journal, self._measurements, stop.is_set)
-        self._send_step = SendStep(settings, journal, self.link, self._measurements, stop.is_set)
+        claims = Claims(reporting or client, self.link, settings.session, agent_id(journal))
+        claim_step = ClaimStep(settings, journal, claims)
+        self._align_step = AlignStep(settings, journal, claim_step, self._measurements, stop.is_set)
+        self._send_step = SendStep(settings, journal, self.link, claim_step, self._measurements, stop.is_set)
         self._last_unfinished_s = time.monotonic()
 
     # ---- the whole
@@ -201,6 +206,7 @@ class Agent:
     def _align_all(self, worker: AlignmentWorker) -> None:
         try:
             worker.start()
+            self.link.was_tried.wait(_FIRST_CONTACT_S)  # so that nothing is aligned that the receiver has
             while exposure := self._take(Step.ALIGN):
                 self._do(exposure, partial(self._align_step.run, exposure, worker))
         finally:

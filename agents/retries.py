@@ -18,6 +18,7 @@ from agents.journal.rows import ExposureRow
 from agents.journal.states import SET_ASIDE, State
 from agents.workers.jobs import same_result, with_changes
 from configuration import ConfigError
+from transfer.wire.exposure_claim import ClaimReason
 
 
 class RetryRefused(ConfigError):
@@ -94,7 +95,7 @@ def do_retry(journal: Journal, retry: Retry) -> ExposureRow:
     """Change an exposure's state so that it is aligned or sent again. A running agent notices it."""
     if retry.action == "send":
         return journal.change(retry.exposure.exposure_id, State.ALIGNED, "tried again")
-    return journal.begin_again(retry.exposure.exposure_id, "tried again", retry.changes)
+    return journal.begin_again(retry.exposure.exposure_id, "tried again", retry.changes, reason=ClaimReason.RETRY)
 
 
 def retry_one(journal: Journal, work: Path, exposure_id: UUID) -> str:

@@ -21,9 +21,11 @@ from agents.journal.answered_requests import AnsweredRequests
 from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
 from agents.journal.opening import JournalError, open_database, whole_or_nothing
-from agents.journal.rows import ExposureRow, Output, Standing, WaitingExposure, exposure_of, identity_columns, output_of
+from agents.journal.outputs import Output, output_of, references, renamed
+from agents.journal.rows import ExposureRow, Standing, WaitingExposure, exposure_of, identity_columns
 from agents.journal.states import SET_ASIDE, TRANSITIONS, State
 from agents.work_folder import is_in_use
+from transfer.wire.exposure_claim import ClaimAnswer, ClaimReason, ClaimStatus
 from transfer.wire.exposure_record import ExposureRecord, ProvenanceRecord
 from transfer.wire.figures import MOTION_TOTAL
 from transfer.wire.receipt import Receipt
@@ -234,6 +236,8 @@ class Journal:
             columns |= {"state": to, "reason": reason, "hint": hint, "changed_at": self._clock()}
             self._set(exposure_id, columns)
             self._event(exposure_id, to, reason)
+            if to == State.RELEASED:
+                columns["claim_reason"] = ClaimReason.NEW
             if to == State.COMMITTED:
                 self._count_sent(before)
             after = self.exposure(exposure_id)
@@ -260,12 +264,7 @@ class Journal:
         """Take an exposure to `aligned`: from now on exactly these bytes are sent."""
         with self.transaction():
             revision = self.exposure(exposure_id).revision
-            for output in outputs:
-                self._db.execute(
-                    "INSERT INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-                    (str(exposure_id), revision, output.role, output.local_path, output.remote_path,
-                     output.file_revision, output.digest, output.size_bytes),
-                )  # fmt: skip
+            self._insert_outputs(exposure_id, revision, outputs)
             return self.change(
                 exposure_id,
                 State.ALIGNED,
@@ -304,7 +303,75 @@ class Journal:
             rows = self._db.execute(query, (State.RELEASED, most)).fetchall()
         return [(UUID(row["exposure_id"]), row["movie"]) for row in rows]
 
-    def begin_again(self, exposure_id: UUID, why: str, changes: dict[str, Any] | None = None) -> ExposureRow:
+    def adopt(self, exposure_id: UUID, answer: ClaimAnswer, *, is_name_taken: bool = False) -> ExposureRow:
+        """Take over what the receiver calls an exposure: its id, revision, and the names and revisions of its files.
+
+        What is sealed already gets these names too, in its record as well; the files in the work folder stay as they
+        are. A file that has a receipt keeps its revision.
+
+        Parameters
+        ----------
+        is_name_taken
+            Another file has one of the names: each file that has no receipt becomes the next revision of its name.
+        """
+        with self.transaction():
+            before = self.exposure(exposure_id)
+            stem = answer.stem or before.published_stem
+            is_deleted = answer.status is ClaimStatus.DELETED
+            revision = before.revision if is_deleted else answer.revision
+            columns: dict[str, Any] = {
+                "receiver_exposure_id": str(answer.exposure_id or before.published_id),
+                "receiver_stem": None if stem == before.remote_stem else stem,
+                "revision": revision,
+                "claimed_at": self._clock(),
+            }
+            if before.state in (State.ALIGNED, State.SENDING) and before.record is not None:
+                outputs = [
+                    renamed(output, before.published_stem, stem, answer.file_revisions, is_name_taken=is_name_taken)
+                    for output in self.outputs(exposure_id, before.revision)
+                ]
+                self._replace_outputs(exposure_id, before.revision, revision, outputs)
+                record = before.record.model_copy(
+                    update={
+                        "exposure_id": answer.exposure_id or before.published_id,
+                        "revision": revision,
+                        "files": references(outputs),
+                    }
+                )
+                columns["record"] = record.model_dump_json()
+            self._set(exposure_id, columns)
+            return self.exposure(exposure_id)
+
+    def _replace_outputs(self, exposure_id: UUID, old: int, new: int, outputs: Iterable[Output]) -> None:
+        self._db.execute(
+            "DELETE FROM outputs WHERE exposure_id = ? AND revision IN (?, ?)", (str(exposure_id), old, new)
+        )
+        self._insert_outputs(exposure_id, new, outputs)
+
+    def _insert_outputs(self, exposure_id: UUID, revision: int, outputs: Iterable[Output]) -> None:
+        for output in outputs:
+            receipt = None if output.receipt is None else output.receipt.model_dump_json()
+            self._db.execute(
+                "INSERT INTO outputs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (str(exposure_id), revision, output.role, output.local_path, output.remote_path,
+                 output.file_revision, output.digest, output.size_bytes, receipt),
+            )  # fmt: skip
+
+    def forget_receipts(self, exposure_id: UUID, revision: int) -> None:
+        """Forget the receipts of one revision, because the receiver has lost files that it gave receipts for."""
+        with self.transaction():
+            self._db.execute(
+                "UPDATE outputs SET receipt = NULL WHERE exposure_id = ? AND revision = ?", (str(exposure_id), revision)
+            )
+
+    def begin_again(
+        self,
+        exposure_id: UUID,
+        why: str,
+        changes: dict[str, Any] | None = None,
+        *,
+        reason: ClaimReason = ClaimReason.NEW,
+    ) -> ExposureRow:
         """Take a finished or set aside exposure to `found`: as its next revision, if this one was published.
 
         What was sealed but not published is forgotten: other bytes will be sent.
@@ -313,10 +380,12 @@ class Journal:
         ----------
         changes
             What to change in the agent's settings for it; None: as before.
+        reason
+            What the receiver is told why.
         """
         with self.transaction():
             before = self.exposure(exposure_id)
-            columns: dict[str, Any] = {"attempts": 0}
+            columns: dict[str, Any] = {"attempts": 0, "claim_reason": reason, "claimed_at": None}
             if changes is not None:
                 columns["changes"] = json.dumps(changes, sort_keys=True)
             if before.state == State.RELEASED:

@@ -12,7 +12,6 @@ from agents.journal.file_identity import FileIdentity
 from agents.journal.states import State
 from transfer.wire.exposure_claim import ClaimReason
 from transfer.wire.exposure_record import ExposureRecord
-from transfer.wire.receipt import Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,19 +82,6 @@ class WaitingExposure(NamedTuple):
     state: State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """One file that an exposure's alignment made; `receipt` is None until the receiver committed it."""
-
-    role: str
-    local_path: str
-    remote_path: str
-    file_revision: int
-    digest: str
-    size_bytes: int
-    receipt: Receipt | None = None
-
-
 def identity_columns(identity: FileIdentity) -> dict[str, Any]:
     """Return the columns that hold an identity."""
     return identity._asdict()
@@ -135,17 +121,4 @@ def exposure_of(row: sqlite3.Row) -> ExposureRow:
         receiver_stem=row["receiver_stem"],
         claim_reason=ClaimReason(row["claim_reason"]),
         claimed_at=row["claimed_at"],
-    )
-
-
-def output_of(row: sqlite3.Row) -> Output:
-    """Return the output in a row."""
-    return Output(
-        role=row["role"],
-        local_path=row["local_path"],
-        remote_path=row["remote_path"],
-        file_revision=row["file_revision"],
-        digest=row["digest"],
-        size_bytes=row["size_bytes"],
-        receipt=None if row["receipt"] is None else Receipt.model_validate_json(row["receipt"]),
     )

@@ -10,7 +10,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from agents.journal.journal import Journal
-from agents.journal.rows import ExposureRow, Output
+from agents.journal.outputs import Output, references
+from agents.journal.rows import ExposureRow
 from preprocess.results import ProcessedMovie
 from transfer.client import ReceiverClient
 from transfer.disk import open_to_read, sync_file, sync_folder
@@ -23,8 +24,6 @@ from transfer.wire.exposure_record import (
     MAX_TEXT,
     AcquisitionRecord,
     ExposureRecord,
-    FileReference,
-    FileRole,
     ProvenanceRecord,
     ShiftsRecord,
     TimesRecord,
@@ -42,7 +41,7 @@ def seal_outputs(journal: Journal, work: Path, exposure: ExposureRow, processed:
     """Make the outputs durable, files and folders, and return them with their digests and names on the receiver."""
     outputs = []
     for file in processed.files:
-        name = exposure.remote_stem + file.path.name.removeprefix(processed.movie.stem)
+        name = exposure.published_stem + file.path.name.removeprefix(processed.movie.stem)
         outputs.append(_sealed(work, file.path, role=file.role, name=name, revision=journal.next_revision(name)))
     folder = outputs_folder(work, exposure)
     for made in (folder, folder.parent, folder.parent.parent, work):
@@ -72,7 +71,7 @@ def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: l
     """Return the record that is published once all outputs are committed; `publish_record` adds the time of sending."""
     figures, left_out = fit_to_send(processed.figures)
     return ExposureRecord(
-        exposure_id=exposure.exposure_id,
+        exposure_id=exposure.published_id,
         revision=exposure.revision,
         movie=exposure.movie,
         label=exposure.label,
@@ -100,16 +99,7 @@ def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: l
             gain_digest=processed.gain_digest,
             settings_digest=processed.settings_digest,
         ),
-        files=tuple(
-            FileReference(
-                role=FileRole(output.role),
-                path=output.remote_path,
-                revision=output.file_revision,
-                size_bytes=output.size_bytes,
-                digest=output.digest,
-            )
-            for output in outputs
-        ),
+        files=references(outputs),
     )
 
 

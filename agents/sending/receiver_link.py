@@ -34,6 +34,11 @@ class ReceiverLink:
         Ends the waiting.
     refused_wait_s
         How long to wait before a request is repeated whose token was refused.
+
+    Attributes
+    ----------
+    was_tried
+        Set once the first request was answered or failed.
     """
 
     def __init__(self, journal: Journal, stop: threading.Event, *, refused_wait_s: float = 30.0) -> None:
@@ -43,6 +48,7 @@ class ReceiverLink:
         self._trouble = ""
         self._since = 0.0
         self._was_reached = False
+        self.was_tried = threading.Event()
         journal.note(receiver_trouble=None, receiver_trouble_since=None)
 
     @property
@@ -69,13 +75,16 @@ class ReceiverLink:
                 pause_s, wait_s = max(wait_s, error.retry_after_s or 0), min(2 * wait_s, _LONGEST_WAIT_S)
             except REFUSALS as error:
                 if not self._was_reached:
+                    self.was_tried.set()
                     raise
                 self._note(error)
                 pause_s = self._refused_wait_s
             else:
                 self._reached()
                 return result
+            self.was_tried.set()
             self._stop.wait(pause_s)
+        self.was_tried.set()
         raise LinkStopped
 
     def _note(self, error: TransferError) -> None:
@@ -93,6 +102,7 @@ class ReceiverLink:
 
     def _reached(self) -> None:
         self._was_reached = True
+        self.was_tried.set()
         with self._lock:
             had_trouble, self._trouble = bool(self._trouble), ""
         if had_trouble:

@@ -16,10 +16,11 @@ from agents.journal.rows import ExposureRow
 from agents.journal.states import State
 from agents.measurements import Measurements
 from agents.sending.publish import exposure_record, outputs_folder, seal_outputs
+from agents.steps.claim_step import ClaimStep
 from agents.steps.setting_aside import set_aside
 from agents.turns import StepEnd, after_failure
 from agents.watch_settings import WatchSettings
-from agents.workers.contract import AlignmentFailure, AlignmentJob, AlignmentWorker, FailureKind
+from agents.workers.contract import AlignmentFailure, AlignmentJob, AlignmentWorker, DigestJob, FailureKind
 from agents.workers.jobs import from_json, to_json, with_changes
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.results import ProcessedMovie
@@ -32,34 +33,49 @@ class AlignStep:
 
     Parameters
     ----------
+    claim_step
+        Claims each exposure first.
     should_stop
         Whether the agent is stopping.
     """
 
     def __init__(
-        self, settings: WatchSettings, journal: Journal, measurements: Measurements, should_stop: Callable[[], bool]
+        self,
+        settings: WatchSettings,
+        journal: Journal,
+        claim_step: ClaimStep,
+        measurements: Measurements,
+        should_stop: Callable[[], bool],
     ) -> None:
         self._settings, self._journal, self._should_stop = settings, journal, should_stop
+        self._claim_step = claim_step
         self._measurements = measurements
 
     def run(self, exposure: ExposureRow, worker: AlignmentWorker) -> StepEnd:
-        """Align one movie.
+        """Claim one movie and align it, unless the receiver has it already.
 
         An attempt that fails leaves no files. The movie must be unchanged before and after the alignment; otherwise
         the exposure goes back to FOUND.
         """
-        movie, outputs = self._settings.source / exposure.movie, outputs_folder(self._settings.work, exposure)
+        movie = self._settings.source / exposure.movie
         if (end := self._end_if_changed(exposure, movie)) is not None:
             return end
+        claimed = self._claimed(exposure, movie, worker)
+        if isinstance(claimed, StepEnd):
+            return claimed
+        return self._align(claimed, movie, worker)
+
+    def _align(self, exposure: ExposureRow, movie: Path, worker: AlignmentWorker) -> StepEnd:
+        outputs = outputs_folder(self._settings.work, exposure)
         shutil.rmtree(outputs, ignore_errors=True)  # what an agent or a worker that died left incomplete
         outputs.mkdir(parents=True)
         choices = with_changes(to_json(self._settings.chosen), exposure.changes)
         began_s = time.monotonic()
-        answer = worker.align(self._job(movie, outputs, choices), self._should_stop)
+        answer = worker.align(self._job(exposure, movie, outputs, choices), self._should_stop)
         if isinstance(answer, AlignmentFailure) and answer.kind is FailureKind.STOPPED:
             _remove(outputs)
             return StepEnd.DONE
-        end = self._end_if_changed(exposure, movie)
+        end = self._end_if_replaced(exposure, movie, worker)
         if isinstance(answer, AlignmentFailure) or end is not None:
             _remove(outputs)
         if end is not None:
@@ -70,12 +86,52 @@ class AlignStep:
         self._measurements.add_stage("align", time.monotonic() - began_s)
         return StepEnd.DONE
 
-    def _job(self, movie: Path, outputs: Path, choices: dict[str, Any]) -> AlignmentJob:
+    def _claimed(self, exposure: ExposureRow, movie: Path, worker: AlignmentWorker) -> ExposureRow | StepEnd:
+        """Return the exposure as it is to be aligned, or how the step ends without an alignment."""
+        if exposure.sampled_digest is None:
+            known = self._with_digests(exposure, movie, worker, is_whole=False)
+            if isinstance(known, StepEnd):
+                return known
+            exposure = known
+        claimed = self._claim_step.before_alignment(exposure)
+        if claimed is None:
+            known = self._with_digests(exposure, movie, worker, is_whole=True)
+            claimed = known if isinstance(known, StepEnd) else self._claim_step.before_alignment(known)
+        return StepEnd.POSTPONED if claimed is None else claimed
+
+    def _with_digests(
+        self, exposure: ExposureRow, movie: Path, worker: AlignmentWorker, *, is_whole: bool
+    ) -> ExposureRow | StepEnd:
+        """Have digests of the movie computed, and note them; return how the step ends if that is not possible."""
+        identity = self._identity(exposure, movie)
+        if isinstance(identity, StepEnd):
+            return identity
+        job = DigestJob(movie=str(movie), is_whole=is_whole, timeout_s=self._settings.align_timeout_s)
+        digests = worker.digest(job, self._should_stop)
+        if isinstance(digests, AlignmentFailure) and digests.kind is FailureKind.STOPPED:
+            return StepEnd.DONE
+        after = self._identity(exposure, movie)
+        if isinstance(after, StepEnd):
+            return after
+        if isinstance(digests, AlignmentFailure):
+            return self._failed(exposure, digests)
+        if not identity.is_untouched(after):
+            return self._begin_again(exposure)
+        self._journal.note_movie(
+            exposure.exposure_id,
+            after,
+            sampled_digest=digests.sampled_digest,
+            movie_digest=digests.movie_digest,
+        )
+        return self._journal.exposure(exposure.exposure_id)
+
+    def _job(self, exposure: ExposureRow, movie: Path, outputs: Path, choices: dict[str, Any]) -> AlignmentJob:
         return AlignmentJob(
             movie=str(movie),
             outputs=str(outputs),
             settings=to_json(self._with_gain(from_json(choices), movie)),
             timeout_s=self._settings.align_timeout_s,
+            movie_digest=exposure.movie_digest,
         )
 
     def _with_gain(self, chosen: ChosenAlignment, movie: Path) -> ChosenAlignment:
@@ -87,17 +143,37 @@ class AlignStep:
 
     def _end_if_changed(self, exposure: ExposureRow, movie: Path) -> StepEnd | None:
         """Return how the step ends because the movie is not the finished one any more; None if it still is."""
+        now = self._identity(exposure, movie)
+        return now if isinstance(now, StepEnd) else None
+
+    def _identity(self, exposure: ExposureRow, movie: Path) -> FileIdentity | StepEnd:
+        """Return what identifies the movie now, or how the step ends because it is not the finished one any more."""
         try:
             now = FileIdentity.of(movie.stat())
         except FileNotFoundError:
-            now = None
+            return self._begin_again(exposure)
         except OSError as error:  # the share cannot be reached; the scan reports that
             log.warning("%s cannot be read now: %s; it is tried again", exposure.movie, error.strerror)
             return StepEnd.POSTPONED
-        if now is not None and exposure.identity is not None and now.same_content(exposure.identity):
-            return None
+        if exposure.identity is not None and now.same_content(exposure.identity):
+            return now
+        return self._begin_again(exposure)
+
+    def _begin_again(self, exposure: ExposureRow) -> StepEnd:
         self._journal.change(exposure.exposure_id, State.FOUND, "the movie changed after it was finished")
         return StepEnd.DONE
+
+    def _end_if_replaced(self, exposure: ExposureRow, movie: Path, worker: AlignmentWorker) -> StepEnd | None:
+        """Return how the step ends because the movie changed meanwhile, whatever its size and time stamp say."""
+        now = self._identity(exposure, movie)
+        if isinstance(now, StepEnd):
+            return now
+        if exposure.identity is not None and now.is_untouched(exposure.identity):
+            return None
+        known = self._with_digests(exposure, movie, worker, is_whole=False)
+        if isinstance(known, StepEnd):
+            return known
+        return None if known.sampled_digest == exposure.sampled_digest else self._begin_again(exposure)
 
     def _failed(self, exposure: ExposureRow, failure: AlignmentFailure) -> StepEnd:
         counts = failure.kind in (FailureKind.DIED, FailureKind.HUNG)

@@ -12,11 +12,15 @@ from agents.journal.states import State
 from agents.measurements import Measurements
 from agents.sending.publish import outputs_folder, publish_record, send_outputs
 from agents.sending.receiver_link import LinkStopped, ReceiverLink
+from agents.steps.claim_step import CONFLICTS, ClaimStep
 from agents.steps.setting_aside import set_aside
 from agents.turns import StepEnd
 from agents.watch_settings import WatchSettings
 from transfer.upload.sender import Sender
 from transfer.wire.errors import TransferError, TransferStopped
+
+MAX_CLAIMS_A_STEP = 5
+"""An exposure that is refused after so many claims has failed."""
 
 
 class SendStep:
@@ -33,28 +37,51 @@ class SendStep:
         settings: WatchSettings,
         journal: Journal,
         link: ReceiverLink,
+        claim_step: ClaimStep,
         measurements: Measurements,
         should_stop: Callable[[], bool],
     ) -> None:
         self._settings, self._journal, self._link, self._should_stop = settings, journal, link, should_stop
-        self._measurements = measurements
+        self._claim_step, self._measurements = claim_step, measurements
 
     def run(self, exposure: ExposureRow, sender: Sender) -> StepEnd:
         """Send one exposure, however long the receiver cannot be reached, and release it.
 
         The outputs are removed only after the journal says COMMITTED.
         """
-        if exposure.state == State.ALIGNED:
-            exposure = self._journal.change(exposure.exposure_id, State.SENDING)
         try:
-            if exposure.state == State.SENDING:
-                self._send(exposure, sender)
+            if exposure.state != State.COMMITTED and (end := self._claim_and_send(exposure, sender)) is not None:
+                return end
         except (LinkStopped, TransferStopped):
             return StepEnd.DONE
         except TransferError as error:
             return set_aside(self._journal, exposure, f"{type(error).__name__}: {error}", error.hint)
         self._release(exposure)
         return StepEnd.DONE
+
+    def _claim_and_send(self, exposure: ExposureRow, sender: Sender) -> StepEnd | None:
+        """Claim an exposure and send it; return how the step ends if it is not to be sent, None once it is committed.
+
+        A refusal that a claim can explain leads to another claim: the receiver then says which names to use, or that
+        it has the exposure already.
+        """
+        refused: TransferError | None = None
+        for _ in range(MAX_CLAIMS_A_STEP):
+            claimed = self._claim_step.before_sending(exposure, refused)
+            if isinstance(claimed, StepEnd):
+                return claimed
+            exposure = claimed
+            if exposure.state == State.ALIGNED:
+                exposure = self._journal.change(exposure.exposure_id, State.SENDING)
+            try:
+                self._send(exposure, sender)
+            except CONFLICTS as error:
+                if exposure.sampled_digest is None:
+                    raise
+                refused = error
+            else:
+                return None
+        raise refused or AssertionError("the loop ran at least once")
 
     def _send(self, exposure: ExposureRow, sender: Sender) -> None:
         settings, began_s = self._settings, time.monotonic()

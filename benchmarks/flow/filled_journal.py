@@ -15,7 +15,8 @@ from blake3 import blake3
 from agents.finding.remote_names import remote_path
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
-from agents.journal.rows import ExposureRow, Output
+from agents.journal.outputs import Output
+from agents.journal.rows import ExposureRow
 from agents.journal.states import State
 from transfer.wire.chunks import split
 from transfer.wire.digest import root_digest

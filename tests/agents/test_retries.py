@@ -11,7 +11,8 @@ import pytest
 
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
-from agents.journal.rows import ExposureRow, Output
+from agents.journal.outputs import Output
+from agents.journal.rows import ExposureRow
 from agents.journal.states import State
 from agents.retries import RetryRefused, do_retry, plan_retry, retry_one
 from agents.workers.jobs import to_json

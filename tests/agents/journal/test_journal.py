@@ -13,7 +13,8 @@ from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal, WrongTransition
 from agents.journal.opening import JournalFull
-from agents.journal.rows import ExposureRow, Output
+from agents.journal.outputs import Output
+from agents.journal.rows import ExposureRow
 from agents.journal.states import TRANSITIONS, State
 from agents.work_folder import WorkFolderTaken, WorkLock, check_apart, is_in_use
 from configuration import ConfigError

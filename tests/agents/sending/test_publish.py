@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from agents.journal.rows import ExposureRow, Output
+from agents.journal.outputs import Output
+from agents.journal.rows import ExposureRow
 from agents.journal.states import State
 from agents.sending.publish import exposure_record
 from agents.workers.jobs import processed_from_json, processed_to_json

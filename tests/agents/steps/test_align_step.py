@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,31 +20,8 @@ from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
-from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
-
-Answer = Callable[[AlignmentJob], ProcessedMovie | AlignmentFailure]
-
-
-class ScriptedWorker:
-    """Leaves a file in the outputs folder, then answers as the test says."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-        self.jobs: list[AlignmentJob] = []
-
-    def start(self) -> None:
-        """Nothing to start."""
-
-    def align(self, job: AlignmentJob, should_stop: Callable[[], bool]) -> ProcessedMovie | AlignmentFailure:
-        """Answer."""
-        assert list(Path(job.outputs).iterdir()) == []
-        (Path(job.outputs) / "half.mrc").touch()
-        self.jobs.append(job)
-        return self._answer(job)
-
-    def close(self) -> None:
-        """Nothing to close."""
+from tests.agents.steps.scripted import Answer, ScriptedReceiver, ScriptedWorker, claim_step
 
 
 def fail(kind: FailureKind) -> Answer:
@@ -76,8 +53,14 @@ def exposure(settings: WatchSettings, journal: Journal) -> ExposureRow:
 
 
 @pytest.fixture
-def step(settings: WatchSettings, journal: Journal) -> AlignStep:
-    return AlignStep(settings, journal, Measurements(), lambda: False)
+def receiver() -> ScriptedReceiver:
+    return ScriptedReceiver()
+
+
+@pytest.fixture
+def step(settings: WatchSettings, journal: Journal, receiver: ScriptedReceiver) -> AlignStep:
+    claims = claim_step(settings, journal, receiver)
+    return AlignStep(settings, journal, claims, Measurements(), lambda: False)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from agents.watch_settings import WatchSettings
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.settings import AlignmentSettings
+from tests.agents.steps.scripted import ScriptedReceiver, claim_step
 from transfer.client import ReceiverClient
 from transfer.upload.sender import Sender
 
@@ -54,7 +55,8 @@ def test_what_was_committed_is_released_without_the_receiver(
     outputs = outputs_folder(tmp_path, exposure)
     outputs.mkdir(parents=True)
     stop = threading.Event()
-    step = SendStep(settings, journal, ReceiverLink(journal, stop), Measurements(), stop.is_set)
+    claims = claim_step(settings, journal, ScriptedReceiver())
+    step = SendStep(settings, journal, ReceiverLink(journal, stop), claims, Measurements(), stop.is_set)
     with ReceiverClient("http://127.0.0.1:9", "token") as client, Sender(client) as sender:
         assert step.run(exposure, sender) is StepEnd.DONE
     assert journal.exposure(exposure.exposure_id).state == State.RELEASED
@@ -66,7 +68,9 @@ def test_an_agent_that_stops_leaves_the_exposure_as_it_is(journal: Journal, tmp_
     stop = threading.Event()
     stop.set()
     link = ReceiverLink(journal, stop)
-    step = SendStep(settings_of(tmp_path, keep_outputs=False), journal, link, Measurements(), stop.is_set)
+    settings = settings_of(tmp_path, keep_outputs=False)
+    claims = claim_step(settings, journal, ScriptedReceiver())
+    step = SendStep(settings, journal, link, claims, Measurements(), stop.is_set)
     with ReceiverClient("http://127.0.0.1:9", "token") as client, Sender(client) as sender:
         assert step.run(exposure, sender) is StepEnd.DONE
     assert journal.exposure(exposure.exposure_id).state == State.SENDING
