@@ -61,6 +61,9 @@ COMMANDS: dict[str, Mounted] = {
     "token": Mounted(
         "api.commands.token", RECEIVER, "Make, list and revoke the tokens that agents, readers and admins use."
     ),
+    "receiver": Mounted(
+        "api.commands.receiver", RECEIVER, "Check the receiver's files against its database, and repair what is wrong."
+    ),
     "session": Mounted("transfer.commands.session", ANYWHERE, "Start, end or reopen a session on a receiver."),
     "align": Mounted(
         "preprocess.commands.align", ANYWHERE, "Align movies: write motion-corrected, dose-weighted micrographs."

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from api.intake.activity import IntakeActivity
+from api.intake.activity import ACTIVITY_NAME, IntakeActivity
 
 QUIET_S = 0.5
 MINIMUM_BYTES_PER_S = 4e6
@@ -61,3 +62,8 @@ class BackgroundTurns:
                     self._free_at_s = min(self._free_at_s, self._clock())
                 return
             self._stopping.wait(min(POLL_S, left_s))
+
+
+def background_turns(data: Path) -> BackgroundTurns:
+    """Return the turns of a command that works beside the receiver of a data folder, and that only its user stops."""
+    return BackgroundTurns(IntakeActivity(data / ACTIVITY_NAME), threading.Event())

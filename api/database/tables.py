@@ -139,6 +139,7 @@ withdrawn_uploads = Table(
 )
 
 _WITHOUT_SHA256 = text("sha256 IS NULL")
+_LOST = text("lost_at IS NOT NULL")
 
 files = Table(
     "files",
@@ -157,6 +158,7 @@ files = Table(
     Column("lost_at", UtcDateTime),  # when it was noted that the disk has lost it; NULL: it was not
     UniqueConstraint("session_id", "path", "revision"),
     Index("ix_files_without_sha256", "id", sqlite_where=_WITHOUT_SHA256, postgresql_where=_WITHOUT_SHA256),
+    Index("ix_files_lost", "id", sqlite_where=_LOST, postgresql_where=_LOST),
 )
 
 exposures = Table(

@@ -80,7 +80,8 @@ class FileOnDisk(NamedTuple):
     mtime_ns
         Its time stamp now; None if there is no such file.
     is_doubtful
-        Its size is right and its time stamp is not the one at its commit, so only reading it can decide.
+        Its size is right, but its time stamp is not the one at its commit, or it was noted as lost: only reading it can
+        decide.
     root, sha256
         The digests of what was read, in hex; None if it was not read to its end.
     """
@@ -116,7 +117,7 @@ def _judged(file: FileRow, status: os.stat_result) -> FileOnDisk:
     if status.st_size != file.size_bytes:
         detail = f"it has {status.st_size} bytes; {file.size_bytes} were committed"
         return FileOnDisk(FileCheck.CHANGED, detail, status.st_mtime_ns)
-    is_doubtful = file.mtime_ns not in (None, status.st_mtime_ns)
+    is_doubtful = file.is_noted_lost or file.mtime_ns not in (None, status.st_mtime_ns)
     return FileOnDisk(FileCheck.SAME, "", status.st_mtime_ns, is_doubtful)
 
 

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "routes": {"receiver", "access", "intake", "store", "database", "http"},
     "app": {"routes", "receiver", "settings", "access", "store", "database", "http", "errors"},
     "server": {"app", "settings", "intake", "errors", "defaults"},
-    "commands": {"server", "settings", "registrars", "access", "store", "database", "errors", "defaults"},
+    "commands": {"checking", "server", "settings", "registrars", "access", "store", "database", "errors", "defaults"},
 }
 """For each part of `api`, the lower parts that it may import. The order is from the bottom to the top."""
 

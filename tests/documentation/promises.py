@@ -132,6 +132,12 @@ def the_tokens(_place: Place, done: Done) -> None:
     assert re.search(r"agent +mysession", done.stdout), done.stdout
 
 
+def no_file_is_lost(_place: Place, done: Done) -> None:
+    assert re.search(
+        r"^\d+ committed files: 0 missing, 0 changed, 0 unreadable; 0 extra files$", done.stdout, re.MULTILINE
+    )
+
+
 def the_movie_on_the_receiver(place: Place, _done: Done) -> None:
     assert (place.folder / SESSION_FILES / "movie.tiff").read_bytes() == (place.folder / "movie.tiff").read_bytes()
 
@@ -175,6 +181,7 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"bench align (?!.*(--dry-run|--sustained))": align_results,
     r"bench transfer (?!.*--dry-run)": rates_and_a_recommendation,
     r"token list": the_tokens,
+    r"receiver check": no_file_is_lost,
     r"send movie": the_movie_on_the_receiver,
     r"send microscope": the_folder_on_the_receiver,
     r"fetch": the_session_here,

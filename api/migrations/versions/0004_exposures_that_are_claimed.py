@@ -74,6 +74,8 @@ def _files() -> None:
     op.add_column("files", sa.Column("lost_at", sa.DateTime(timezone=True), nullable=True))
     without = sa.text("sha256 IS NULL")
     op.create_index("ix_files_without_sha256", "files", ["id"], sqlite_where=without, postgresql_where=without)
+    lost = sa.text("lost_at IS NOT NULL")
+    op.create_index("ix_files_lost", "files", ["id"], sqlite_where=lost, postgresql_where=lost)
 
 
 def _registrations() -> None:

@@ -1,0 +1,159 @@
+"""`cryoferry receiver`: what an operator does with the receiver's data folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.commands.options import Data, DatabaseUrl, DryRun, Json, print_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from api.checking.folder_check import FileFinding
+    from api.checking.whole_check import WholeCheck
+    from api.database.engine import Database
+    from api.store.storage import Storage
+
+receiver = typer.Typer(
+    help="Check the receiver's files against its database, and repair what is wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+MISMATCH = 6  # exit code
+_ADVICE = {
+    "missing": "with --repair its name becomes free, and agents and `cryoferry send` send it again",
+    "changed": "with --repair it is moved to DATA/set-aside and its name becomes free, so that it is sent again",
+    "unreadable": "nothing is changed: check the disk and its permissions, then check again",
+    "extra": "with --repair it is moved to DATA/set-aside",
+}
+
+
+@receiver.callback()
+def group() -> None:
+    """Check the receiver's files against its database, and repair what is wrong."""
+
+
+@receiver.command("check")
+def check(
+    data: Data,
+    database: DatabaseUrl = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every file and compare its digest, not only its size and time stamp.")
+    ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Move changed and extra files to DATA/set-aside, and have lost files sent again."
+        ),
+    ] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Compare the files on the disk with the database, both ways. The receiver may run meanwhile.
+
+    A committed file is missing, changed or unreadable; a file that the database does not name is extra. Exit code 6 if
+    there is any of them.
+    """
+    from api.checking.turns import background_turns
+    from api.checking.whole_check import WholeCheck
+
+    with _opened(data.absolute(), database) as (opened, storage):
+        whole = WholeCheck(
+            opened, storage, background_turns(data.absolute()).take, deep=deep, notes=not dry_run, repairs=repair
+        )
+        done = _actions(opened, storage, repair=repair, dry_run=dry_run)
+        for finding in _findings(whole):
+            _show(finding, done(finding), json)
+    counts = whole.counts
+    line = (
+        f"{counts.files} committed files: {counts.missing} missing, {counts.changed} changed,"
+        f" {counts.unreadable} unreadable; {counts.extra} extra files"
+    )
+    print_result(json, line, **asdict(counts), deep=deep, repaired=repair and not dry_run)
+    if counts.problems:
+        raise typer.Exit(MISMATCH)
+
+
+@contextmanager
+def _opened(data: Path, url: str | None) -> Iterator[tuple[Database, Storage]]:
+    """Open the database and the data folder of a receiver, which runs or not; nothing is made.
+
+    Raises
+    ------
+    BadOption
+        It is not the data folder of a receiver.
+    """
+    from api.database.engine import Database
+    from api.database.migrate import upgrade
+    from api.errors import BadOption
+    from api.settings import SQLITE_NAME, ReceiverSettings
+    from api.store.storage import Storage
+
+    settings = ReceiverSettings(data=data, database=url)
+    if not ((data / "sessions").is_dir() if url else (data / SQLITE_NAME).is_file()):
+        raise BadOption(
+            f"{data} is not the data folder of a receiver; nothing was checked",
+            hint="Give --data (and --database) as `cryoferry serve` has them.",
+        )
+    database = Database(settings.database_url)
+    try:
+        upgrade(database, data)
+        yield database, Storage(data, 0)
+    finally:
+        database.close()
+
+
+def _actions(
+    database: Database, storage: Storage, *, repair: bool, dry_run: bool
+) -> Callable[[FileFinding], tuple[str, bool]]:
+    """Return what acts on a finding: a function that returns what is to be done or was done, and which of the two."""
+    from api.checking.repair import REPAIRED
+    from api.checking.repair import repair as repaired
+
+    moment = datetime.now(UTC)
+
+    def act(finding: FileFinding) -> tuple[str, bool]:
+        if not repair or dry_run or finding.kind not in REPAIRED:
+            return _ADVICE[finding.kind.value], False
+        done = repaired(database, storage, finding, moment)
+        return done or "nothing to do: it has changed since it was checked", done is not None
+
+    return act
+
+
+def _show(finding: FileFinding, done: tuple[str, bool], json: bool) -> None:
+    name = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in finding.location)
+    action, is_repaired = done
+    members: dict[str, Any] = {"finding": finding.kind.value, "path": name, "detail": finding.detail}
+    if finding.file is not None:
+        members |= {"session": finding.file.session, "file": finding.file.path, "revision": finding.file.revision}
+    line = f"{finding.kind.value}: {name}: {finding.detail}; {action}"
+    print_result(json, line, **members, action=action, repaired=is_repaired)
+
+
+def _findings(whole: WholeCheck) -> Iterator[FileFinding]:
+    """Yield all findings, and show on a terminal how far the check is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    both = sys.stdout.isatty()  # results in a pipe must not be redirected to stderr
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True, redirect_stdout=both
+    ) as bar:
+        task = bar.add_task("checking committed files", total=whole.total_files())
+        for finding in whole.committed():
+            bar.update(task, completed=whole.counts.files)
+            yield finding
+        bar.update(task, description="looking for extra files", completed=whole.counts.files)
+        yield from whole.extra()
