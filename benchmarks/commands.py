@@ -211,3 +211,74 @@ def transfer(
     exit_code = run_transfer_benchmark(plan, dry_run=dry_run, json=json)
     if exit_code:
         raise typer.Exit(exit_code)
+
+
+@bench.command("flow")
+def flow(
+    sizes: Annotated[
+        str, typer.Option(metavar="N,N", help="Exposures in the session when the next ones are measured.")
+    ] = "1000,10000,50000",
+    exposures: Annotated[int, typer.Option(min=1, metavar="N", help="Exposures to measure at each size.")] = 300,
+    pause: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two movies of these.")] = 1.0,
+    per_hour: Annotated[float, typer.Option(min=1, metavar="N", help="Movies an hour of the run at the end.")] = 815.0,
+    minutes: Annotated[
+        float, typer.Option(min=0, metavar="MINUTES", help="Length of the run at the end. 0: none.")
+    ] = 30.0,
+    registrars: Annotated[str, typer.Option(metavar="A,B", help="relion, scipion or both.")] = "relion,scipion",
+    scipion: Annotated[
+        Path, typer.Option(metavar="DIR", help="Scipion environment, as `make scipion` makes it.")
+    ] = Path(".scipion"),
+    database: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="An empty PostgreSQL database to use. Default: SQLite."),
+    ] = None,
+    settle_seconds: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="A movie is finished when it has not changed for so long.")
+    ] = 30.0,
+    block: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Exposures in a block. The first block is not counted.")
+    ] = 20,
+    idle_seconds: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="How long to measure with nothing to do.")
+    ] = 30.0,
+    work: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the session's files. Default: that of --out.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for flow.json and flow.png.")] = Path(
+        "cryoferry-bench"
+    ),
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the session's files and the logs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be measured, and do nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object on stdout.")] = False,
+) -> None:
+    """Fill a session, then measure what an exposure costs agent, receiver and Scipion as the session grows.
+
+    The session is filled through cryoferry's own functions. Then small movies go through `cryoferry watch` and
+    `cryoferry serve`. The full run takes more than an hour. docs/benchmarks.md explains the results.
+    """
+    from benchmarks.errors import NothingToMeasure
+    from benchmarks.flow.command import FlowPlan, run_flow_benchmark
+    from preprocess.output_folder import refuse_unwritable
+
+    if not all(part.strip().isdigit() for part in sizes.split(",")):
+        raise NothingToMeasure(f"--sizes {sizes} are not numbers", hint="Write them as 1000,10000,50000.")
+    plan = FlowPlan(
+        sizes=tuple(int(part) for part in sizes.split(",")),
+        exposures=exposures,
+        pause_s=pause,
+        per_hour=per_hour,
+        minutes=minutes,
+        settle_s=settle_seconds,
+        registrars=tuple(name.strip() for name in registrars.split(",") if name.strip()),
+        scipion=scipion,
+        database=database,
+        work=work,
+        out=out,
+        keep=keep,
+        block=block,
+        idle_s=idle_seconds,
+    )
+    refuse_unwritable(out)
+    exit_code = run_flow_benchmark(plan, dry_run=dry_run, json=json)
+    if exit_code:
+        raise typer.Exit(exit_code)

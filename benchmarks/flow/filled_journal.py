@@ -121,13 +121,14 @@ def fill_journal(
     publish: Callable[[ExposureRecord], None] = _ignore,
     per_transaction: int = 1000,
     about: dict[str, str] | None = None,
+    first: int = 1,
 ) -> None:
     """Fill the journal of a work folder; the clock of the journal shows when an agent would have worked.
 
     Parameters
     ----------
     work
-        The work folder, without a journal.
+        The work folder.
     source
         Where the movies are made, as sparse files; None: they are not made.
     publish
@@ -137,13 +138,15 @@ def fill_journal(
         Exposures that are entered in one transaction.
     about
         What to note about the work folder besides its session and source, such as `url`.
+    first
+        Number of the first exposure that is entered; the journal has those before it.
     """
     work.mkdir(parents=True, exist_ok=True)
     clock = _SetClock()
     journal = Journal(work, clock=clock)
     try:
         journal.note(session=session.session, source=str((source or work / "source").resolve()), **(about or {}))
-        numbers = range(1, session.exposure_count + 1)
+        numbers = range(first, session.exposure_count + 1)
         for start in range(0, len(numbers), per_transaction):
             with journal.transaction():
                 for number in numbers[start : start + per_transaction]:

@@ -83,6 +83,11 @@ PLATFORM_FILES = {
 """Every call that some system lacks stands in one of them, and each can be imported on every system."""
 
 LINUX_PROGRAMS = {
+    "benchmarks/flow/command.py": "refuses systems without /proc",
+    "benchmarks/flow/phase.py": "notes the load",
+    "benchmarks/flow/process_usage.py": "reads /proc",
+    "benchmarks/flow/running.py": "looks at /proc",
+    "benchmarks/flow/unsynced.py": "writes a Linux machine's files to its disk",
     "benchmarks/machine.py": "describes a Linux machine",
     "benchmarks/measured_child.py": "imports next to nothing, so that it measures the command alone",
     "benchmarks/measuring.py": "stops a group of processes",

@@ -128,6 +128,19 @@ def rates_and_a_recommendation(place: Place, done: Done) -> None:
     assert (place.folder / "cryoferry-bench" / "transfer.png").stat().st_size > 1000
 
 
+def a_plan_of_a_session(place: Place, done: Done) -> None:
+    assert "50000" in done.stdout
+    assert not list((place.folder / "cryoferry-bench").glob("*flow*"))
+
+
+def costs_of_an_exposure(place: Place, done: Done) -> None:
+    results = json.loads((place.folder / "cryoferry-bench" / "flow.json").read_text())
+    assert [phase["session_exposures"] for phase in results["phases"]] == [20, 40]
+    assert all(phase["counted_cpu_ms_an_exposure"] > 0 for phase in results["phases"])
+    assert re.search(r"The receiver took at most \d+ MB", done.stdout)
+    assert (place.folder / "cryoferry-bench" / "flow.png").stat().st_size > 1000
+
+
 def the_tokens(_place: Place, done: Done) -> None:
     assert re.search(r"agent +mysession", done.stdout), done.stdout
 
@@ -176,7 +189,9 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"align .*--out aligned": aligned("aligned", "movie"),
     r"align .*--out others": aligned("others", "second+", "third+"),
     r"align .*--out chosen": frames_and_defects_as_asked,
-    r"bench .*--dry-run": a_plan,
+    r"bench (align|transfer) .*--dry-run": a_plan,
+    r"bench flow .*--dry-run": a_plan_of_a_session,
+    r"bench flow (?!.*--dry-run)": costs_of_an_exposure,
     r"bench align .*--sustained": movies_an_hour,
     r"bench align (?!.*(--dry-run|--sustained))": align_results,
     r"bench transfer (?!.*--dry-run)": rates_and_a_recommendation,
