@@ -23,7 +23,7 @@ from api.http import openapi, problems
 from api.http.control_bodies import ControlBodies
 from api.http.protocol_versions import ProtocolVersions
 from api.receiver import Receiver
-from api.routes import agents, events, exposures, files, health, sessions, uploads, verifications
+from api.routes import agents, claims, events, exposures, files, health, sessions, uploads, verifications
 from api.settings import ReceiverSettings
 from api.store.recovery import recover
 from api.store.storage import Storage
@@ -34,7 +34,7 @@ from transfer.wire.versions import SpokenVersions
 log = logging.getLogger(__name__)
 
 ROUTERS = tuple(
-    module.router for module in (files, uploads, sessions, exposures, agents, events, verifications, health)
+    module.router for module in (files, uploads, sessions, claims, exposures, agents, events, verifications, health)
 )
 SWEEP_EVERY_S = 600.0
 ONE_REQUEST_EXPIRY_S = 600.0

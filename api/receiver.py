@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from datetime import datetime
 
 from anyio import CapacityLimiter
 from fastapi import Request
@@ -11,6 +13,7 @@ from api.checking.turns import BackgroundTurns
 from api.checking.verification_book import VerificationBook
 from api.checking.verifier import Verifier
 from api.database.engine import Database
+from api.database.tables import now
 from api.intake.activity import ACTIVITY_NAME, IntakeActivity
 from api.intake.contract import IntakeResources
 from api.registrars.runner import RegistrarRunner
@@ -28,6 +31,7 @@ class Receiver:
     def __init__(self, settings: ReceiverSettings, spoken: SpokenVersions | None = None) -> None:
         self.settings = settings
         self.spoken = spoken or our_versions()
+        self.clock: Callable[[], datetime] = now
         self.storage = Storage(settings.data, settings.reserve_bytes)
         self.database = Database(settings.database_url)
         self.uploads = UploadBook(self.database, settings.run_id)

@@ -220,16 +220,17 @@ registration_counts = Table(
     Column("failed_count", Integer, nullable=False),  # exposures whose newest revision the registrar refused
 )
 
+# Every exposure that was claimed or published has a row here, also after it was deleted: `tombstones` says that it was.
 claimed_exposures = Table(
     "claimed_exposures",
     metadata,
     Column("id", _NUMBER, primary_key=True),
     _session_column(),
     Column("exposure_id", Uuid, nullable=False),
-    Column("stem", String(900), nullable=False),  # the name of its files, without suffix
-    Column("revision", Integer, nullable=False),  # of the last claim that was granted
-    Column("settings_digest", String(64)),  # of the last claim that was granted
-    Column("agent", Uuid, nullable=False),  # which has the last claim
+    Column("stem", String(1024), nullable=False),  # the name of its files, without suffix
+    Column("revision", Integer, nullable=False),  # of the last claim that was granted, or of the newest record
+    Column("settings_digest", String(64)),  # of the newest published record; NULL: not known
+    Column("agent", Uuid),  # which has the last claim; NULL: published without a claim
     Column("claimed_at", UtcDateTime, nullable=False),
     UniqueConstraint("session_id", "exposure_id"),
     UniqueConstraint("session_id", "stem"),
@@ -241,9 +242,13 @@ movies = Table(
     Column("id", _NUMBER, primary_key=True),
     _session_column(),
     Column("claimed_exposure", ForeignKey("claimed_exposures.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("size_bytes", BigInteger, nullable=False),
-    Column("sampled_digest", String(64), nullable=False),
+    # NULL: not known, because the exposure was published without a claim.
+    Column("size_bytes", BigInteger),
+    Column("sampled_digest", String(64)),
     Column("movie_digest", String(64)),  # of the whole file; NULL: not known yet
+    Column("source", String(200), nullable=False),  # where it was seen last,
+    Column("path", Text, nullable=False),  # and under which path
+    Column("published_revision", Integer),  # newest published record of it; NULL: none
     Index("ix_movies_session_id_sampled_digest", "session_id", "sampled_digest", "size_bytes"),
     Index("ix_movies_session_id_movie_digest", "session_id", "movie_digest"),
 )
@@ -252,9 +257,10 @@ movie_paths = Table(
     "movie_paths",
     metadata,
     _session_column(primary_key=True),
-    Column("source", String(200), primary_key=True),
-    Column("path", String(1024), primary_key=True),
+    Column("path_key", String(64), primary_key=True),  # digest of source and path, which may be too long for an index
     Column("movie", ForeignKey("movies.id", ondelete="CASCADE"), nullable=False, index=True),  # seen there last
+    Column("source", String(200), nullable=False),
+    Column("path", Text, nullable=False),
 )
 
 leases = Table(
@@ -264,8 +270,10 @@ leases = Table(
     Column("agent", Uuid, primary_key=True),
     Column("host", String(255), nullable=False),
     Column("beside", Boolean, nullable=False),  # works beside others
+    Column("started_at", UtcDateTime, nullable=False),  # when the agent's process started, by its own clock
     Column("since", UtcDateTime, nullable=False),
     Column("renewed_at", UtcDateTime, nullable=False),
+    Column("lost_to", Uuid),  # the agent that took it over; NULL: not taken over
 )
 
 tombstones = Table(

@@ -30,6 +30,7 @@ WHOLE_UP_TO_BYTES = SAMPLE_BYTES * SAMPLE_COUNT
 """The sampled digest of a movie up to this size covers all its bytes."""
 
 FileDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+SourceText = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 Suffix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+=@#(),-]{1,100}$")]
 
 
@@ -71,8 +72,8 @@ class MovieClaim(Record):
 
     exposure_id: UUID = Field(description="the id that a new exposure gets; made by the agent")
     stem: str = Field(min_length=1, max_length=900, description="the name that a new exposure's files get, no suffix")
-    source: str = Field(default="", max_length=200, description="name of the source; paths are unique within it")
-    path: str = Field(min_length=1, max_length=1024, description="of the movie, relative to the source")
+    source: SourceText = Field(default="", max_length=200, description="name of the source; paths are unique within it")
+    path: SourceText = Field(min_length=1, max_length=4096, description="of the movie, relative to the source")
     size_bytes: int = Field(ge=0, description="of the movie")
     sampled_digest: FileDigest = Field(description="BLAKE3 over samples of the movie and its size")
     movie_digest: FileDigest | None = Field(default=None, description="BLAKE3 over the whole movie, as b3sum prints it")

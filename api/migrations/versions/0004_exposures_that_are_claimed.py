@@ -1,14 +1,48 @@
 """Give data folder and sessions identities, count rows, and keep claims, movies, leases and tombstones."""
 
-from uuid import uuid4
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from alembic import op
+from blake3 import blake3
 
 revision = "0004"
 down_revision = "0003"
 
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+CLAIMED = sa.Table(
+    "claimed_exposures",
+    sa.MetaData(),
+    sa.Column("id", NUMBER, primary_key=True),
+    sa.Column("session_id", NUMBER),
+    sa.Column("exposure_id", sa.Uuid()),
+    sa.Column("stem", sa.String()),
+    sa.Column("revision", sa.Integer()),
+    sa.Column("settings_digest", sa.String()),
+    sa.Column("claimed_at", sa.DateTime(timezone=True)),
+)
+MOVIES = sa.Table(
+    "movies",
+    sa.MetaData(),
+    sa.Column("id", NUMBER, primary_key=True),
+    sa.Column("session_id", NUMBER),
+    sa.Column("claimed_exposure", NUMBER),
+    sa.Column("source", sa.String()),
+    sa.Column("path", sa.Text()),
+    sa.Column("published_revision", sa.Integer()),
+)
+PATHS = sa.Table(
+    "movie_paths",
+    sa.MetaData(),
+    sa.Column("session_id", NUMBER),
+    sa.Column("path_key", sa.String()),
+    sa.Column("movie", NUMBER),
+    sa.Column("source", sa.String()),
+    sa.Column("path", sa.Text()),
+)
 
 
 def _session_column() -> sa.Column[int]:
@@ -125,10 +159,10 @@ def _claims() -> None:
         sa.Column("id", NUMBER, nullable=False),
         _session_column(),
         sa.Column("exposure_id", sa.Uuid(), nullable=False),
-        sa.Column("stem", sa.String(length=900), nullable=False),
+        sa.Column("stem", sa.String(length=1024), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("settings_digest", sa.String(length=64), nullable=True),
-        sa.Column("agent", sa.Uuid(), nullable=False),
+        sa.Column("agent", sa.Uuid(), nullable=True),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
         _session_key("claimed_exposures"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_claimed_exposures")),
@@ -140,9 +174,12 @@ def _claims() -> None:
         sa.Column("id", NUMBER, nullable=False),
         _session_column(),
         sa.Column("claimed_exposure", NUMBER, nullable=False),
-        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("sampled_digest", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("sampled_digest", sa.String(length=64), nullable=True),
         sa.Column("movie_digest", sa.String(length=64), nullable=True),
+        sa.Column("source", sa.String(length=200), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("published_revision", sa.Integer(), nullable=True),
         _session_key("movies"),
         sa.ForeignKeyConstraint(
             ["claimed_exposure"],
@@ -158,14 +195,71 @@ def _claims() -> None:
     op.create_table(
         "movie_paths",
         _session_column(),
-        sa.Column("source", sa.String(length=200), nullable=False),
-        sa.Column("path", sa.String(length=1024), nullable=False),
+        sa.Column("path_key", sa.String(length=64), nullable=False),
         sa.Column("movie", NUMBER, nullable=False),
+        sa.Column("source", sa.String(length=200), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
         _session_key("movie_paths"),
         sa.ForeignKeyConstraint(["movie"], ["movies.id"], name=op.f("fk_movie_paths_movie"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("session_id", "source", "path", name=op.f("pk_movie_paths")),
+        sa.PrimaryKeyConstraint("session_id", "path_key", name=op.f("pk_movie_paths")),
     )
     op.create_index(op.f("ix_movie_paths_movie"), "movie_paths", ["movie"])
+    _published_before()
+
+
+def _published_before() -> None:
+    """Note the exposures that were published before there were claims, so that a claim finds them by their paths."""
+    connection = op.get_bind()
+    published = sa.text(
+        "SELECT exposures.id, exposures.session_id, exposures.revision, exposure_records.record"
+        " FROM exposures JOIN exposure_records ON exposure_records.exposure = exposures.id"
+        " AND exposure_records.revision = exposures.revision"
+        " WHERE exposures.id > :after ORDER BY exposures.id LIMIT 500"
+    )
+    after, stems, path_keys = 0, set[tuple[int, str]](), set[tuple[int, str]]()
+    while page := connection.execute(published, {"after": after}).all():
+        after = page[-1].id
+        records = [json.loads(row.record) for row in page]
+        rows = [_claimed(row, record, stems) for row, record in zip(page, records, strict=True)]
+        ids = connection.scalars(sa.insert(CLAIMED).returning(CLAIMED.c.id, sort_by_parameter_order=True), rows).all()
+        rows = [
+            {
+                "session_id": row.session_id,
+                "claimed_exposure": number,
+                "source": "",
+                "path": record["movie"],
+                "published_revision": row.revision,
+            }
+            for row, record, number in zip(page, records, ids, strict=True)
+        ]
+        ids = connection.scalars(sa.insert(MOVIES).returning(MOVIES.c.id, sort_by_parameter_order=True), rows).all()
+        at_paths = []
+        for movie, number in zip(rows, ids, strict=True):
+            path_key = blake3(f"\0{movie['path']}".encode(errors="surrogatepass")).hexdigest()
+            place = {"session_id": movie["session_id"], "path_key": path_key}
+            if tuple(place.values()) not in path_keys:
+                path_keys.add((movie["session_id"], path_key))
+                at_paths.append({**place, "movie": number, "source": "", "path": movie["path"]})
+        if at_paths:
+            connection.execute(sa.insert(PATHS), at_paths)
+
+
+def _claimed(row: Any, record: dict[str, Any], stems: set[tuple[int, str]]) -> dict[str, Any]:
+    """Return the row that a published exposure would have if it had been claimed."""
+    exposure_id = UUID(record["exposure_id"])
+    files = [file["path"] for file in record["files"] if file["role"] == "micrograph"] or [record["files"][0]["path"]]
+    stem = files[0].removesuffix(".mrc")
+    if (row.session_id, stem) in stems:
+        stem = f"{exposure_id.hex}"
+    stems.add((row.session_id, stem))
+    return {
+        "session_id": row.session_id,
+        "exposure_id": exposure_id,
+        "stem": stem,
+        "revision": row.revision,
+        "settings_digest": (record.get("provenance") or {}).get("settings_digest"),
+        "claimed_at": datetime.now(UTC),
+    }
 
 
 def _leases_and_tombstones() -> None:
@@ -175,8 +269,10 @@ def _leases_and_tombstones() -> None:
         sa.Column("agent", sa.Uuid(), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=False),
         sa.Column("beside", sa.Boolean(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("renewed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lost_to", sa.Uuid(), nullable=True),
         _session_key("leases"),
         sa.PrimaryKeyConstraint("session_id", "agent", name=op.f("pk_leases")),
     )

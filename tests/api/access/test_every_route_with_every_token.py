@@ -131,6 +131,12 @@ class World:
         self.receiver.app.state.receiver.verifier.join()
         return "/v1/sessions/s1/verifications", {"json": {"paths": ["f"]}}
 
+    def claims(self) -> Asked:
+        number = next(self._numbers)
+        claim = {"exposure_id": str(uuid4()), "stem": f"c/{number}", "path": f"c/{number}.tiff", "size_bytes": 1}
+        batch = {"agent": str(self.agent), "claims": [{**claim, "sampled_digest": f"{number:064x}"}]}
+        return "/v1/sessions/s1/exposures/claim", {"json": batch}
+
     def request(self, method: str, route: str) -> Asked:
         """Return the path and body of a request that succeeds if it is permitted."""
         special: dict[tuple[str, str], Callable[[], Asked]] = {
@@ -145,6 +151,7 @@ class World:
             ("PUT", protocol.EXPOSURE): self.new_exposure,
             ("POST", protocol.VERIFICATIONS): self.new_verification,
             ("GET", protocol.VERIFICATION): self.a_verification,
+            ("POST", protocol.CLAIMS): self.claims,
             ("PUT", protocol.AGENT): lambda: (f"/v1/sessions/s1/agents/{self.agent}", {"json": STATUS}),
             ("POST", protocol.AGENT_REQUESTS): lambda: (
                 f"/v1/sessions/s1/agents/{self.agent}/requests",

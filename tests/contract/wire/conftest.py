@@ -14,10 +14,18 @@ from typing import Any
 
 import pytest
 
+from tests.contract.wire.claiming import Clock, HandAgent
 from tests.running import free_port
 
 ON_BOTH_DATA_PLANES = {"test_bodies", "test_compressed_bodies", "test_upload_machine"}
-ON_BOTH_DATABASES = {"test_upload_answers", "test_session_answers", "test_agent_answers", "test_racing"}
+ON_BOTH_DATABASES = {
+    "test_upload_answers",
+    "test_session_answers",
+    "test_agent_answers",
+    "test_claims",
+    "test_leases",
+    "test_racing",
+}
 NOT_OF_THE_DATABASE = {
     "test_a_body_longer_or_shorter_than_its_range",
     "test_a_chunk_that_is_on_its_way_keeps_the_commit_waiting",
@@ -74,10 +82,10 @@ class Cluster:
 
         Making a database for each would cost seconds.
         """
-        from sqlalchemy import text
+        from sqlalchemy import insert, text
 
         from api.database.engine import Database
-        from api.database.tables import metadata
+        from api.database.tables import data_folder, metadata
 
         if not self._shared:
             self._shared = self.new_database()
@@ -85,6 +93,7 @@ class Cluster:
         database = Database(self._shared)
         with database.write() as connection:
             connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
+            connection.execute(insert(data_folder).values(id=1, sequence=0, losses=0, file_check=""))
         database.close()
         return self._shared
 
@@ -160,3 +169,23 @@ def data_plane() -> str:
 def make_receiver(make_receiver, database_url, data_plane):
     """Return a function that starts a receiver on the test's database, with the test's data plane."""
     return lambda **settings: make_receiver(database=database_url, data_plane=data_plane, **settings)
+
+
+@pytest.fixture
+def clock(receiver) -> Clock:
+    """Return the receiver's clock."""
+    clock = Clock()
+    receiver.app.state.receiver.clock = clock
+    return clock
+
+
+@pytest.fixture
+def agent(wire, clock) -> HandAgent:
+    """Return an agent of session s1."""
+    return HandAgent(wire.http)
+
+
+@pytest.fixture
+def other(wire, clock) -> HandAgent:
+    """Return another agent of session s1."""
+    return HandAgent(wire.http)
