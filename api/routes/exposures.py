@@ -23,6 +23,7 @@ from transfer.wire import protocol, version_1
 from transfer.wire.errors import (
     BadName,
     BadRequest,
+    Deleted,
     ExposureConflict,
     FilesMissing,
     NotFound,
@@ -68,7 +69,7 @@ async def _version_of_record(request: Request) -> int:
     response_model=Exposure,
     responses={
         200: {"model": Exposure, "description": "The same record was published before."},
-        **problems(ScopeRejected, NotFound, BadName, ExposureConflict, FilesMissing, TooLarge),
+        **problems(ScopeRejected, NotFound, BadName, Deleted, ExposureConflict, FilesMissing, TooLarge),
     },
 )
 def publish_exposure(

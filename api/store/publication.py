@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select, tuple_, update
 
 from api.database.registrations import add_registrations, change_exposure_count, counted_registrations
 from api.database.tables import add_event, exposure_records, exposures, files, now, projects
+from api.store.published_movies import note_published, require_not_deleted, require_one_exposure
 from transfer.wire import version_1
 from transfer.wire.errors import ExposureConflict, FilesMissing
 from transfer.wire.exposure_record import ExposureRecord
@@ -33,11 +34,14 @@ def publish(connection: Connection, registrars: Collection[str], session_id: int
 
     Raises
     ------
+    Deleted
+        The exposure was deleted on purpose.
     ExposureConflict
-        It is neither the next revision nor the same as a published one.
+        It is neither the next revision nor the same as a published one, or its movie is published as another exposure.
     FilesMissing
         A file that it names is not committed.
     """
+    require_not_deleted(connection, session_id, record)
     row = connection.execute(
         select(exposures.c.id, exposures.c.revision).where(
             exposures.c.session_id == session_id, exposures.c.exposure_id == record.exposure_id
@@ -53,6 +57,7 @@ def publish(connection: Connection, registrars: Collection[str], session_id: int
             if row
             else f"the first record of an exposure must have revision 1, not {record.revision}"
         )
+    require_one_exposure(connection, session_id, record)
     _require_files(connection, session_id, record)
     exposure = row.id if row else _insert(connection, session_id, record)
     connection.execute(
@@ -63,6 +68,7 @@ def publish(connection: Connection, registrars: Collection[str], session_id: int
     with counted_registrations(connection, session_id, [exposure]):
         connection.execute(update(exposures).where(exposures.c.id == exposure).values(revision=record.revision))
         add_registrations(connection, exposure, record.revision, registrars)
+    note_published(connection, session_id, record)
     open_projects(connection, session_id)
     add_event(connection, session_id, "exposure-published", str(record.exposure_id), f"revision {record.revision}")
     return True
