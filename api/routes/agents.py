@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +15,8 @@ from api.database.tables import agent_requests, agents, now
 from api.http.openapi import problems
 from api.receiver import receiver_of
 from api.routes.sessions import SessionName, session_id_of
+from api.store.leases import lease_of
+from api.store.receiver_state import state_of
 from transfer.wire import protocol
 from transfer.wire.agent_status import (
     MAX_OPEN_REQUESTS,
@@ -46,22 +48,28 @@ _OPEN = agent_requests.c.outcome.is_(None)
     responses=problems(ScopeRejected, NotFound, BadName, TooLarge, LimitReached),
 )
 def report_status(session: SessionName, agent: UUID, status: AgentStatus, request: Request) -> AgentRequests:
-    """Report the state of an agent. The answer holds the requests that the agent has not confirmed yet."""
-    with receiver_of(request).database.write() as connection:
-        key = _keep(connection, session_id_of(connection, session), agent, status)
+    """Report the state of an agent. The answer says what is asked of it, whether it may work, how the receiver is."""
+    receiver = receiver_of(request)
+    moment = receiver.clock()
+    with receiver.database.write() as connection:
+        session_id, state = state_of(connection, session)
+        key = _keep(connection, session_id, agent, status, moment)
+        lease = lease_of(connection, session_id, agent, status, moment)
         for confirmation in status.confirmed:
             _confirm(connection, key, confirmation)
         asked = connection.execute(
             select(agent_requests).where(agent_requests.c.agent_key == key, _OPEN).order_by(agent_requests.c.id)
         ).all()
     return AgentRequests(
-        requests=tuple(AgentRequest(id=row.request_id, kind=row.kind, exposure_id=row.exposure_id) for row in asked)
+        requests=tuple(AgentRequest(id=row.request_id, kind=row.kind, exposure_id=row.exposure_id) for row in asked),
+        lease=lease,
+        receiver=state,
     )
 
 
-def _keep(connection: Connection, session_id: int, agent: UUID, status: AgentStatus) -> int:
+def _keep(connection: Connection, session_id: int, agent: UUID, status: AgentStatus, moment: datetime) -> int:
     """Keep an agent's report instead of its last one; return the agent's key."""
-    report = {"status": status.model_dump_json(), "reported_at": now()}
+    report = {"status": status.model_dump_json(), "reported_at": moment}
     key: int | None = connection.scalar(
         update(agents)
         .where(agents.c.session_id == session_id, agents.c.agent == agent)
@@ -72,14 +80,14 @@ def _keep(connection: Connection, session_id: int, agent: UUID, status: AgentSta
         return key
     count = connection.scalar(select(func.count()).select_from(agents).where(agents.c.session_id == session_id))
     if (count or 0) >= MAX_AGENTS:
-        _make_room(connection, session_id)
+        _make_room(connection, session_id, moment)
     made: int = connection.execute(
         insert(agents).values(session_id=session_id, agent=agent, **report).returning(agents.c.id)
     ).scalar_one()
     return made
 
 
-def _make_room(connection: Connection, session_id: int) -> None:
+def _make_room(connection: Connection, session_id: int, moment: datetime) -> None:
     """Forget the agent that has been silent for longest.
 
     Raises
@@ -93,7 +101,7 @@ def _make_room(connection: Connection, session_id: int) -> None:
         .order_by(agents.c.reported_at)
         .limit(1)
     ).one()
-    if now() - oldest.reported_at < SILENT:
+    if moment - oldest.reported_at < SILENT:
         raise LimitReached(
             f"{MAX_AGENTS} agents report to this session already; the receiver does not show another one",
             hint="Stop agents that are not needed. One silent for a day is replaced. Files are received anyway.",

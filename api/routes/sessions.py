@@ -17,6 +17,7 @@ from api.database.tables import add_event, now, projects, registration_counts, s
 from api.http.openapi import problems
 from api.receiver import receiver_of
 from api.store.publication import open_projects
+from api.store.receiver_state import no_session
 from transfer.wire import protocol
 from transfer.wire.errors import BadName, NotFound, ScopeRejected
 from transfer.wire.names import check_session_name
@@ -37,10 +38,7 @@ def session_id_of(connection: Connection, name: str) -> int:
     """
     session_id: int | None = connection.scalar(select(sessions.c.id).where(sessions.c.name == name))
     if session_id is None:
-        raise NotFound(
-            f"there is no session {name!r} on this receiver",
-            hint="Check the name, or start the session: `cryoferry session start NAME`.",
-        )
+        raise no_session(name)
     return session_id
 
 
