@@ -233,12 +233,12 @@ def assert_listed(client: ReceiverClient, receipts: list[Receipt]) -> None:
     ] == []
 
 
-def exposures_of(client: ReceiverClient) -> list[Exposure]:
-    """Return all published exposures."""
-    page = client.exposures(SESSION)
+def exposures_of(client: ReceiverClient, session: str = SESSION) -> list[Exposure]:
+    """Return all published exposures of a session."""
+    page = client.exposures(session)
     exposures = list(page.exposures)
     while page.next:
-        page = client.exposures(SESSION, page.next)
+        page = client.exposures(session, page.next)
         exposures += page.exposures
     return exposures
 

@@ -1,9 +1,14 @@
-"""Power cuts of the receiver's disk: what a client has a receipt for is there, whole; what was interrupted goes on."""
+"""Power cuts of the receiver's disk, and of the agent's.
+
+What a client has a receipt for is on the receiver's disk, whole; what was interrupted goes on. An agent whose journal
+was cut off loses no movie, and sends none twice.
+"""
 
 from __future__ import annotations
 
 import itertools
 import random
+import signal
 import threading
 import time
 from collections import Counter
@@ -25,10 +30,14 @@ from session_clients import (
     are_registered,
     assert_in_star,
     assert_listed,
+    exposures_of,
     filling,
+    is_on_disk,
     not_on_disk,
 )
 
+from preprocess.simulation import SimulationSettings, simulate_movie
+from tests.agents.agent_process import AgentProcess
 from tests.conftest import ProcessReceiver
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
@@ -36,8 +45,10 @@ from transfer.client import ReceiverClient
 CUTS = in_length(2, 120)
 CUTS_OF_A_DISK = 6
 CUTS_WITHOUT_SYNC = in_length(1, 10)
+CUTS_OF_AN_AGENT = in_length(1, 60)
 DISK_MIB = 1536
 CUT_DURING_A_START = 0.2
+SESSION_OF_AGENTS = "s"
 
 
 @pytest.fixture
@@ -165,3 +176,45 @@ def test_without_syncs_the_same_cuts_lose_receipts(
             client.abandon()
     assert counts["lost"] > counts["receipts"] / 2
     note_figures(cuts_without_fsync=CUTS_WITHOUT_SYNC, receipts=counts["receipts"], of_them_lost=counts["lost"])
+
+
+@pytest.mark.timeout(LONG_TIMEOUT_S)
+def test_an_agent_whose_power_is_cut_loses_nothing_and_repeats_nothing(
+    make_disk: Callable[[], PowerCutDisk], receiver: Any, tmp_path: Path, note_figures: NoteFigures
+) -> None:
+    disk, chance = make_disk(), random.Random(SEED)
+    work, source, token = tmp_path / "work", tmp_path / "microscope", receiver.token("agent", SESSION_OF_AGENTS)
+    work.symlink_to(disk.mount_point / "work")
+    source.mkdir()
+    (disk.mount_point / "work").mkdir()
+    movie_count = 0
+    for cut in range(CUTS_OF_AN_AGENT + 1):
+        agent = AgentProcess(source, work, receiver.url, token)
+        for _ in range(in_length(1, 2)):
+            settings = SimulationSettings(height=256, width=256, frame_count=6, seed=movie_count, gain=False)
+            simulate_movie(settings).write(tmp_path / "movie.tiff")
+            (tmp_path / "movie.tiff").rename(source / f"{movie_count}.tiff")
+            movie_count += 1
+        if cut == CUTS_OF_AN_AGENT:
+            break
+        time.sleep(chance.uniform(1.0, in_length(2, 4)))
+        disk.cut()
+        time.sleep(chance.choice([0.0, 0.1, 1.0]))
+        agent.end(signal.SIGKILL)
+        disk.recover()
+    wanted = {f"{number}.tiff" for number in range(movie_count)}
+    with ReceiverClient(receiver.url, token) as client:
+        wait_until(
+            lambda: {one.record.movie for one in exposures_of(client, SESSION_OF_AGENTS)} == wanted,
+            lambda: f"all movies; the agent's log:\n{agent.log.read_text()}",
+        )
+        exposures = exposures_of(client, SESSION_OF_AGENTS)
+        receipts = list(client.files(SESSION_OF_AGENTS))
+    agent.end()
+    assert len(exposures) == movie_count
+    assert {one.record.revision for one in exposures} == {1}
+    named = {(file.path, file.digest) for one in exposures for file in one.record.files}
+    assert {(receipt.path, receipt.digest) for receipt in receipts} == named
+    assert all(is_on_disk(receiver.data, receipt) for receipt in receipts)
+    assert not [line for line in agent.lines if line.get("state") in ("failed", "held")]
+    note_figures(cuts_of_the_agent=CUTS_OF_AN_AGENT, movies=movie_count, files=len(receipts))
