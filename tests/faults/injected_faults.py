@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -154,8 +153,3 @@ class Strace:
             for index in open_calls.values():
                 found[index] = Call(found[index].thread, found[index].name, found[index].arguments, injected=True)
         return found
-
-
-def counted(calls: list[Call], folder: Path) -> Counter[str]:
-    """Return how often each call was made below a folder, by its name."""
-    return Counter(call.name for call in calls if call.concerns(folder))
