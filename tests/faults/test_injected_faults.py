@@ -65,6 +65,7 @@ class Scenario:
         self.log = folder / "strace.log"
         self._numbers = itertools.count()
         self._chance = random.Random(SEED)
+        self.name_of_run = ""
         self._start()
 
     def _start(self) -> None:
@@ -112,6 +113,7 @@ class Scenario:
 
     def run(self, name: str, call: str | None = None, fault: str | None = None, when: int = 0) -> list[Call]:
         """Do the thing once under a fault, then until it succeeds; return the calls of the first time."""
+        self.name_of_run = name
         self.prepare(name)
         acknowledged = None
         with self._strace(call, fault, when) as strace:
@@ -302,10 +304,9 @@ def _calls_of_each_run(scenario: Scenario) -> tuple[Counter[str], set[str]]:
 def _inject(scenario: Scenario, call: str, fault: str, number: int) -> set[str]:
     """Inject a fault at a call; return the steps that it came at, none if there are fewer such calls."""
     for _ in range(REPEATS_WITHOUT_HIT):
-        name = scenario.next_name()
-        made = scenario.run(name, call, fault, number)
+        made = scenario.run(scenario.next_name(), call, fault, number)
         hit = [one for one in made if one.injected]
         if hit:
             assert all(one.concerns(scenario.data) for one in hit), hit
-            return {one.step(scenario.data, name) for one in hit}
+            return {one.step(scenario.data, scenario.name_of_run) for one in hit}
     return set()
