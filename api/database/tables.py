@@ -180,6 +180,7 @@ exposure_records = Table(
     Column("exposure", ForeignKey("exposures.id"), primary_key=True, autoincrement=False),
     Column("revision", Integer, primary_key=True, autoincrement=False),
     Column("record", Text, nullable=False),  # ExposureRecord as JSON
+    Column("form", String(16)),  # of the record, see api.store.kept_records; NULL: written by an older version
     Column("published_at", UtcDateTime, nullable=False),
 )
 

@@ -29,6 +29,8 @@ from api.registrars import PublishedExposure, RegistrationOutcome, SessionPlace
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.protocol import RegistrationState, SessionState
 
+MAX_DETAIL = 2000
+"""Characters of a registrar's reason that are kept: lists of exposures and events show it."""
 _KNOWN_ROLES = frozenset(FileRole)
 
 
@@ -153,7 +155,7 @@ class Outbox:
                     batch.session_id,
                     "exposure-registered" if outcome.state == RegistrationState.REGISTERED else "registration-failed",
                     str(by_number[number].record.exposure_id),
-                    f"{self._registrar}: {outcome.detail}" if outcome.detail else self._registrar,
+                    f"{self._registrar}: {outcome.detail[:MAX_DETAIL]}" if outcome.detail else self._registrar,
                 )
 
     @staticmethod
@@ -164,7 +166,7 @@ class Outbox:
     @staticmethod
     def _settle(connection: Connection, row: Any, outcome: RegistrationOutcome) -> None:
         """Record one result. A revision that was replaced meanwhile and is not registered stays replaced."""
-        values = {"state": outcome.state.value, "detail": outcome.detail}
+        values = {"state": outcome.state.value, "detail": outcome.detail[:MAX_DETAIL]}
         if row.state == SUPERSEDED and outcome.state is not RegistrationState.REGISTERED:
             values = {}
         connection.execute(
@@ -175,6 +177,7 @@ class Outbox:
 
     def explain(self, batch: PendingBatch, reason: str) -> None:
         """Record why a batch is still pending."""
+        reason = reason[:MAX_DETAIL]
         with self._database.write() as connection:
             connection.execute(
                 update(registrations)

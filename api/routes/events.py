@@ -20,6 +20,8 @@ from transfer.wire.protocol import Event, EventList
 router = APIRouter(tags=["events"], route_class=GuardedRoute)
 
 PAGE = 1000
+PAGE_BYTES = 1_000_000
+"""A page ends when its events have so many bytes of text; it has one event at least."""
 
 
 @router.get(
@@ -41,10 +43,13 @@ def list_events(
             select(events)
             .where(events.c.session_id == session_id_of(connection, session), events.c.id > after)
             .order_by(events.c.id)
-            .limit(limit)
+            .limit(limit + 1)
         ).all()
-    return EventList(
-        events=tuple(
-            Event(number=row.id, at=row.at, kind=row.kind, subject=row.subject, detail=row.detail) for row in rows
-        )
-    )
+    page: list[Event] = []
+    size_bytes = 0
+    for row in rows[:limit]:
+        size_bytes += len(row.subject) + len(row.detail)
+        if page and size_bytes > PAGE_BYTES:
+            break
+        page.append(Event(number=row.id, at=row.at, kind=row.kind, subject=row.subject, detail=row.detail))
+    return EventList(events=tuple(page), next=page[-1].number if len(page) < len(rows) else None)

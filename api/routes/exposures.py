@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import JSONResponse
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement
 from sqlalchemy.exc import IntegrityError
 
 from api.access.guard import GuardedRoute, permits
 from api.access.permissions import Permission
-from api.database.tables import exposure_records, exposures, registrations
+from api.database.tables import exposures
 from api.http.control_bodies import MAX_BYTES
 from api.http.openapi import problems
 from api.receiver import receiver_of
+from api.routes.exposure_answers import exposure_text, page_text
 from api.routes.sessions import SessionName, session_id_of
 from api.store.publication import publish
 from transfer.wire import protocol, version_1
@@ -32,7 +32,7 @@ from transfer.wire.errors import (
     TooLarge,
 )
 from transfer.wire.exposure_record import MAX_RECORD_BYTES, ExposureRecord
-from transfer.wire.protocol import Exposure, ExposureList, Registration, RegistrationState
+from transfer.wire.protocol import Exposure, ExposureList
 from transfer.wire.versions import NEWEST_PROTOCOL
 
 router = APIRouter(tags=["exposures"], route_class=GuardedRoute)
@@ -89,11 +89,10 @@ def publish_exposure(
         with receiver.database.write() as connection:
             session_id = session_id_of(connection, session)
             is_new = publish(connection, receiver.registrar_names, session_id, record)
-            condition = exposures.c.session_id == session_id, exposures.c.exposure_id == exposure_id
-            ((_, exposure),) = _exposures(connection, *condition)
+            answer = exposure_text(connection, version, *_is(session_id, exposure_id))
     except IntegrityError as error:  # another request published it or took its name at the same time
         raise ReceiverBusy("the same exposure or name is being published by another request") from error
-    return JSONResponse(_answer(exposure, version), status_code=201 if is_new else 200)
+    return Response(answer, 201 if is_new else 200, media_type="application/json")
 
 
 def _version_to_read(request: Request) -> int:
@@ -101,46 +100,8 @@ def _version_to_read(request: Request) -> int:
     return int(request.headers.get(protocol.H_PROTOCOL, NEWEST_PROTOCOL))
 
 
-def _answer(exposure: Exposure, version: int) -> dict[str, Any]:
-    """Return an exposure's JSON values in a version of the protocol."""
-    answer = exposure.model_dump(mode="json")
-    if version == 1:
-        answer["record"] = version_1.downgraded(answer["record"])
-    return answer
-
-
-def _exposures(connection: Connection, *conditions: object, limit: int | None = None) -> list[tuple[int, Exposure]]:
-    """Return (key, exposure) in the order of publication."""
-    rows = connection.execute(
-        select(exposures.c.id, exposures.c.revision, exposures.c.micrograph_name, exposure_records.c.record)
-        .join(
-            exposure_records,
-            (exposure_records.c.exposure == exposures.c.id) & (exposure_records.c.revision == exposures.c.revision),
-        )
-        .where(*conditions)  # type: ignore[arg-type]
-        .order_by(exposures.c.id)
-        .limit(limit)
-    ).all()
-    words: dict[int, list[Registration]] = {}
-    for row in connection.execute(
-        select(registrations)
-        .join(exposures, exposures.c.id == registrations.c.exposure)
-        .where(registrations.c.exposure.in_([row.id for row in rows]), registrations.c.revision == exposures.c.revision)
-        .order_by(registrations.c.id)
-    ):
-        word = Registration(registrar=row.registrar, state=RegistrationState(row.state), detail=row.detail)
-        words.setdefault(row.exposure, []).append(word)
-    return [
-        (
-            row.id,
-            Exposure(
-                record=ExposureRecord.model_validate_json(row.record),
-                micrograph_name=row.micrograph_name,
-                registrations=tuple(words.get(row.id, ())),
-            ),
-        )
-        for row in rows
-    ]
+def _is(session_id: int, exposure_id: UUID) -> tuple[ColumnElement[bool], ...]:
+    return exposures.c.session_id == session_id, exposures.c.exposure_id == exposure_id
 
 
 @router.get(
@@ -158,13 +119,13 @@ def get_exposure(
     """Return the newest revision of an exposure, and its state with each registrar."""
     with receiver_of(request).database.read() as connection:
         session_id = session_id_of(connection, session)
-        found = _exposures(connection, exposures.c.session_id == session_id, exposures.c.exposure_id == exposure_id)
-    if not found:
+        answer = exposure_text(connection, version, *_is(session_id, exposure_id))
+    if answer is None:
         raise NotFound(
             f"there is no exposure {exposure_id} in session {session!r}",
             hint="Check the id; list the session's exposures.",
         )
-    return JSONResponse(_answer(found[0][1], version))
+    return Response(answer, media_type="application/json")
 
 
 @router.get(
@@ -180,18 +141,8 @@ def list_exposures(
     after: Annotated[str, Query(pattern="^[0-9]{1,18}$", description="`next` of the previous page")] = "0",
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
 ) -> Response:
-    """List the published exposures in the order of their publication."""
+    """List the published exposures in the order of their publication; a page may have fewer than `limit`."""
     with receiver_of(request).database.read() as connection:
-        found = _exposures(
-            connection,
-            exposures.c.session_id == session_id_of(connection, session),
-            exposures.c.id > int(after),
-            limit=limit + 1,
-        )
-    page = found[:limit]
-    return JSONResponse(
-        {
-            "exposures": [_answer(exposure, version) for _, exposure in page],
-            "next": str(page[-1][0]) if len(found) > limit else None,
-        }
-    )
+        session_id = session_id_of(connection, session)
+        answer = page_text(connection, version, session_id, int(after), limit)
+    return Response(answer, media_type="application/json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from sqlalchemy import func, select
+from sqlalchemy import exists, select
 
 from api.access.guard import GuardedRoute, permits
 from api.access.permissions import Permission
@@ -151,19 +151,17 @@ def list_files(
         check_path(after)
     with receiver_of(request).database.read() as connection:
         session_id = session_id_of(connection, session)
-        newest = (
-            select(files.c.path, func.max(files.c.revision).label("revision"))
-            .where(files.c.session_id == session_id, files.c.path > after)
-            .group_by(files.c.path)
-            .order_by(files.c.path)
-            .limit(limit + 1)
-            .subquery()
+        newer = files.alias("newer")
+        has_newer = exists().where(
+            newer.c.session_id == files.c.session_id,
+            newer.c.path == files.c.path,
+            newer.c.revision > files.c.revision,
         )
         rows = connection.execute(
             select(files.c.path, files.c.revision, files.c.size_bytes, files.c.digest)
-            .join(newest, (files.c.path == newest.c.path) & (files.c.revision == newest.c.revision))
-            .where(files.c.session_id == session_id)
+            .where(files.c.session_id == session_id, files.c.path > after, ~has_newer)
             .order_by(files.c.path)
+            .limit(limit + 1)
         ).all()
     page = tuple(
         ListedFile(session=session, path=path, revision=revision, size_bytes=size, digest=digest)

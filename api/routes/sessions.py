@@ -29,6 +29,15 @@ SessionName = Annotated[str, AfterValidator(check_session_name)]
 router = APIRouter(tags=["sessions"], route_class=GuardedRoute)
 
 
+_COUNTS = select(
+    registration_counts.c.session_id,
+    registration_counts.c.registrar,
+    registration_counts.c.registered_count,
+    registration_counts.c.pending_count + registration_counts.c.failed_count,
+)
+_PROJECTS = select(projects.c.session_id, projects.c.registrar, projects.c.location, projects.c.closed)
+
+
 def session_id_of(connection: Connection, name: str) -> int:
     """Return the key of a session in the database.
 
@@ -49,14 +58,16 @@ def _sessions(connection: Connection, names: Sequence[str] | None, registrars: t
     registered: dict[int, dict[str, int]] = {}
     located: dict[int, dict[str, str]] = {}
     unfinished: set[int] = set()
-    for row in connection.execute(select(registration_counts).join(sessions).where(condition)):
-        registered.setdefault(row.session_id, {})[row.registrar] = row.registered_count
-        if row.pending_count or row.failed_count:
-            unfinished.add(row.session_id)
-    for row in connection.execute(select(projects).join(sessions).where(condition)):
-        located.setdefault(row.session_id, {})[row.registrar] = row.location
-        if not row.closed:
-            unfinished.add(row.session_id)
+    for session_id, registrar, registered_count, unregistered in connection.execute(
+        _COUNTS.join(sessions).where(condition)
+    ).all():
+        registered.setdefault(session_id, {})[registrar] = registered_count
+        if unregistered:
+            unfinished.add(session_id)
+    for session_id, registrar, location, closed in connection.execute(_PROJECTS.join(sessions).where(condition)).all():
+        located.setdefault(session_id, {})[registrar] = location
+        if not closed:
+            unfinished.add(session_id)
     return [
         Session(
             name=row.name,

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select, tuple_, update
 
 from api.database.registrations import add_registrations, change_exposure_count, counted_registrations
 from api.database.tables import add_event, exposure_records, exposures, files, now, projects
+from api.store.kept_records import kept_text, present_form
 from api.store.published_movies import note_published, require_not_deleted, require_one_exposure
 from transfer.wire import version_1
 from transfer.wire.errors import ExposureConflict, FilesMissing
@@ -62,7 +63,11 @@ def publish(connection: Connection, registrars: Collection[str], session_id: int
     exposure = row.id if row else _insert(connection, session_id, record)
     connection.execute(
         insert(exposure_records).values(
-            exposure=exposure, revision=record.revision, record=record.model_dump_json(), published_at=now()
+            exposure=exposure,
+            revision=record.revision,
+            record=kept_text(record),
+            form=present_form(),
+            published_at=now(),
         )
     )
     with counted_registrations(connection, session_id, [exposure]):

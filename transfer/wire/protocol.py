@@ -38,7 +38,7 @@ that is not 2xx is problem JSON, see `transfer.wire.problems`.
 | `POST …/agents/{agent}/requests`, a `NewRequest` | 201 `RequestStatus`; the same while it is open 200 |
 | … too many agents in this session, or open requests to this agent | 409 limit-reached |
 | any, with a `Cryoferry-Protocol` that the receiver does not speak | 400 version-mismatch |
-| a list | `?after=` the `next` of the page before (events: the last known number), and `?limit=` |
+| a list | `?after=` the `next` of the page before (events: or the last number), `?limit=`; a page may be shorter |
 | any, temporarily: no space 507 · disk error 500 · same bytes being received 503 · client silent 408 | `Retry-After` |
 """
 
@@ -232,9 +232,10 @@ class Event(Record):
 
 
 class EventList(Record):
-    """Events with a number above the one asked for, oldest first."""
+    """Events with a number above the one asked for, oldest first; `next` continues after the last."""
 
     events: tuple[Event, ...]
+    next: int | None = Field(default=None, description="null: there are no more at present, or the receiver is older")
 
 
 class Service(Record):

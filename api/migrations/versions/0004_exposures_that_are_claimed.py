@@ -59,6 +59,7 @@ def upgrade() -> None:
     _sessions()
     _files()
     op.create_index("ix_exposures_session_id_id", "exposures", ["session_id", "id"])
+    op.add_column("exposure_records", sa.Column("form", sa.String(length=16), nullable=True))
     op.drop_index("ix_events_session_id", "events")
     op.create_index("ix_events_session_id_id", "events", ["session_id", "id"])
     _registrations()

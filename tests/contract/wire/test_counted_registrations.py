@@ -6,22 +6,19 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid5
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
 from api.database.engine import Database
-from api.database.migrate import upgrade
-from api.database.tables import exposures, files, now, registration_counts, registrations, sessions
+from api.database.tables import exposures, registration_counts, registrations, sessions
 from api.registrars import RegistrationOutcome
 from api.registrars.outbox import Outbox, PendingBatch
 from api.store.publication import publish
-from transfer.wire.exposure_record import ExposureRecord
+from tests.published import database_with_sessions, record_of
 from transfer.wire.protocol import RegistrationState
 
-SESSIONS, REGISTRARS, DIGEST = (1, 2), ("relion", "scipion"), "0" * 64
-NAMESPACE = UUID(int=1)
+SESSIONS, REGISTRARS = (1, 2), ("relion", "scipion")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -30,38 +27,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     url = f"sqlite:///{tmp_path / 'x.sqlite'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql").emptied_database()
-    database = Database(url)
-    upgrade(database, tmp_path)
-    with database.write() as connection:
-        for number in SESSIONS:
-            connection.execute(insert(sessions).values(id=number, name=f"s{number}", state="open", created_at=now()))
-            file = {"path": "a.mrc", "revision": 1, "size_bytes": 1, "digest": DIGEST, "location": "a.mrc"}
-            connection.execute(insert(files).values(session_id=number, committed_at=now(), **file))
+    database = database_with_sessions(url, tmp_path, len(SESSIONS))
     yield database
     database.close()
-
-
-def record_of(number: int, revision: int) -> ExposureRecord:
-    return ExposureRecord.model_validate(
-        {
-            "exposure_id": uuid5(NAMESPACE, str(number)),
-            "revision": revision,
-            "movie": f"{number}.tiff",
-            "label": f"{number}",
-            "micrograph_pixel_size_angstrom": 1,
-            "micrograph_width_px": 64,
-            "micrograph_height_px": 64,
-            "acquisition": {
-                "voltage_kv": 300,
-                "cs_mm": 2.7,
-                "amplitude_contrast": 0.1,
-                "movie_pixel_size_angstrom": 1,
-                "frame_count": 1,
-            },
-            "shifts": {"first_frame": 1, "y_px": [0], "x_px": [0]},
-            "files": [{"role": "micrograph", "path": "a.mrc", "revision": 1, "size_bytes": 1, "digest": DIGEST}],
-        }
-    )
 
 
 def kept(database: Database) -> tuple[dict[int, int], dict[tuple[int, str], tuple[int, int, int]]]:

@@ -111,7 +111,7 @@ def test_a_record_that_an_older_receiver_kept(wire, receiver, publish, file):
     newer["warnings"] = [{"code": "faint", "text": "faint movie"}]
     assert publish(newer).status_code == 201
     with receiver.app.state.receiver.database.write() as connection:
-        connection.execute(update(exposure_records).values(record=json.dumps(old)))
+        connection.execute(update(exposure_records).values(record=json.dumps(old), form=None))
     read = wire.http.get(f"/v1/sessions/s1/exposures/{old['exposure_id']}").json()["record"]
     assert read["figures"]["motion_total_angstrom"] == 0.5
     assert "motion" not in read

@@ -1,0 +1,109 @@
+"""Every list finds its page by an index: the statements that really run are explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import event, text
+
+from api.database.engine import Database
+from api.registrars.outbox import Outbox
+from api.store.publication import publish
+from tests.conftest import make_token
+from tests.published import add_file, record_of
+
+LARGE = ("exposures", "exposure_records", "registrations", "files", "events", "uploads")
+"""Tables that grow with every exposure."""
+ROUTES = {
+    "sessions": "/v1/sessions",
+    "session": "/v1/sessions/s1",
+    "exposures": "/v1/sessions/s1/exposures?limit=5&after=3",
+    "exposure": f"/v1/sessions/s1/exposures/{record_of(3).exposure_id}",
+    "events": "/v1/sessions/s1/events?limit=5&after=3",
+    "files": "/v1/sessions/s1/files?limit=5&after=b/3",
+    "file": "/v1/files/s1/a.mrc",
+}
+
+
+@contextmanager
+def explained(database: Database) -> Iterator[list[str]]:
+    """Collect what SQLite plans for each statement of the block."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_more: object) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    steps: list[str] = []
+    yield steps
+    event.remove(database.engine, "before_cursor_execute", note)
+    with database.read() as connection:
+        for statement, parameters in asked:
+            if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                steps += [f"{row.detail}  <- {statement}" for row in plan]
+
+
+def expensive(steps: list[str]) -> list[str]:
+    """Return the steps that read all of a large table, read all of a session, or sort."""
+    return [
+        step
+        for step in steps
+        if step.startswith(tuple(f"SCAN {table} " for table in LARGE))
+        or "USE TEMP B-TREE" in step
+        or "AUTOMATIC" in step
+        or "MATERIALIZE" in step
+    ]
+
+
+@pytest.fixture
+def receiver(make_receiver: Callable[..., Any]) -> Any:
+    """Return a receiver with a session of ten exposures, and files beside them."""
+    receiver = make_receiver()
+    httpx.put(f"{receiver.url}/v1/sessions/s1", headers=bearer(receiver)).raise_for_status()
+    httpx.put(f"{receiver.url}/v1/files/s1/a.mrc", content=b"a", headers=bearer(receiver)).raise_for_status()
+    with receiver.app.state.receiver.database.write() as connection:
+        connection.execute(text("UPDATE files SET digest = :digest"), {"digest": "0" * 64})
+        for number in range(10):
+            publish(connection, ["relion"], 1, record_of(number))
+            add_file(connection, 1, f"b/{number}")
+    return receiver
+
+
+def bearer(receiver: Any) -> dict[str, str]:
+    return {"Authorization": f"Bearer {make_token(receiver.data, 'admin')}"}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_route_reads_no_more_than_its_page(receiver: Any, route: str) -> None:
+    headers = bearer(receiver)
+    with explained(receiver.app.state.receiver.database) as steps:
+        httpx.get(receiver.url + ROUTES[route], headers=headers).raise_for_status()
+    assert steps
+    assert expensive(steps) == []
+    on_index = {"exposures": "(session_id=? AND id>?)", "events": "(session_id=? AND id>?)", "files": "AND path>?"}
+    assert any(on_index.get(route, "") in step for step in steps), steps
+
+
+def test_the_outbox_reads_no_more_than_what_is_left(receiver: Any, tmp_path: Path) -> None:
+    database = receiver.app.state.receiver.database
+    outbox = Outbox(database, tmp_path, "relion")
+    with explained(database) as steps:
+        outbox.batches(5, [1, 2])
+        outbox.open_projects()
+        outbox.note_closed(1)
+    assert expensive(steps) == []
+    assert sum("ix_registrations_unregistered" in step for step in steps) == 2
+
+
+def test_the_guard_sees_a_scan(receiver: Any) -> None:
+    database = receiver.app.state.receiver.database
+    with explained(database) as steps, database.read() as connection:
+        connection.execute(text("SELECT count(*) FROM registrations WHERE state = 'registered'"))
+        connection.execute(text("SELECT * FROM exposures WHERE session_id = 1 ORDER BY revision"))
+    assert len(expensive(steps)) == 2
