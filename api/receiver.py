@@ -9,6 +9,7 @@ from datetime import datetime
 from anyio import CapacityLimiter
 from fastapi import Request
 
+from api.checking.background import BackgroundChecks
 from api.checking.turns import BackgroundTurns
 from api.checking.verification_book import VerificationBook
 from api.checking.verifier import Verifier
@@ -20,6 +21,7 @@ from api.registrars.runner import RegistrarRunner
 from api.settings import ReceiverSettings
 from api.store.storage import Storage
 from api.store.upload_book import UploadBook
+from transfer.disk import FileLock
 from transfer.wire.versions import SpokenVersions, our_versions
 
 BODY_THREADS = 8
@@ -43,16 +45,26 @@ class Receiver:
         self.turns = BackgroundTurns(self.activity, self.checks_end)
         book = VerificationBook(settings.data / "verifications")
         self.verifier = Verifier(book, self.database, self.storage, self.turns)
+        self.background = BackgroundChecks(
+            self.database,
+            self.storage,
+            self.turns,
+            self.checks_end,
+            FileLock(settings.data / "checks.lock"),
+            settings.run_id,
+        )
         self.registrars = RegistrarRunner(settings.registrars, self.database, settings.data)
 
     def start_checks(self) -> None:
-        """Permit background work that reads files."""
+        """Start the background work that reads files."""
         self.checks_end.clear()
+        self.background.start()
 
     def stop_checks(self) -> None:
         """End all background work that reads files."""
         self.checks_end.set()
         self.verifier.join()
+        self.background.join()
 
     @property
     def registrar_names(self) -> tuple[str, ...]:

@@ -19,6 +19,9 @@ _IS_NEWEST = ~exists().where(
     _newer.c.path == files.c.path,
     _newer.c.revision > files.c.revision,
 )
+WITHOUT_SHA256 = _ROWS.where(files.c.sha256.is_(None), files.c.lost_at.is_(None)).order_by(files.c.id)
+NOTED_LOST = _ROWS.where(files.c.lost_at.is_not(None)).order_by(files.c.id)
+COUNT_NOTED_LOST = select(func.count()).where(files.c.lost_at.is_not(None))
 
 
 def all_files(database: Database) -> Iterator[list[FileRow]]:
@@ -30,9 +33,26 @@ def all_files(database: Database) -> Iterator[list[FileRow]]:
 
 
 def files_without_sha256(database: Database, after: int) -> list[FileRow]:
-    """Return a batch of the files whose SHA-256 is not known, from the oldest one above the row number `after` on."""
-    wanted = _ROWS.where(files.c.sha256.is_(None), files.c.id > after).order_by(files.c.id)
-    return _read(database, wanted.limit(BATCH))
+    """Return a batch of the files that have no SHA-256 yet and are not lost, by row number, from `after` on."""
+    return _read(database, WITHOUT_SHA256.where(files.c.id > after).limit(BATCH))
+
+
+def files_noted_lost(database: Database) -> list[FileRow]:
+    """Return the first files that were noted as lost, at most a batch."""
+    return _read(database, NOTED_LOST.limit(BATCH))
+
+
+def count_noted_lost(database: Database) -> int:
+    """Return how many files were noted as lost and are still missing or changed."""
+    with database.read() as connection:
+        return int(connection.scalar(COUNT_NOTED_LOST) or 0)
+
+
+def sessions_with_files(database: Database) -> list[str]:
+    """Return the names of the sessions that have committed files."""
+    with database.read() as connection:
+        wanted = select(sessions.c.name).where(exists().where(files.c.session_id == sessions.c.id))
+        return list(connection.scalars(wanted))
 
 
 def files_of_session(database: Database, session_id: int) -> Iterator[list[FileRow]]:

@@ -138,7 +138,7 @@ withdrawn_uploads = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
-_WITHOUT_SHA256 = text("sha256 IS NULL")
+_WITHOUT_SHA256 = text("sha256 IS NULL AND lost_at IS NULL")
 _LOST = text("lost_at IS NOT NULL")
 
 files = Table(

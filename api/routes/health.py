@@ -12,6 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from api.access.guard import GuardedRoute, permits
 from api.access.permissions import Permission
+from api.checking.background import last_result
+from api.checking.committed_rows import count_noted_lost, sessions_with_files
 from api.http.openapi import problems
 from api.receiver import Receiver, receiver_of
 from transfer.wire import protocol
@@ -22,6 +24,9 @@ router = APIRouter(tags=["service"], route_class=GuardedRoute)
 log = logging.getLogger(__name__)
 
 OK = "ok"
+CHECKING = "checking"
+"""The committed files have not been looked at since the receiver started."""
+ADVICE = "run `cryoferry receiver check`"
 
 
 @router.get(protocol.SERVICE, dependencies=[permits(Permission.TOKEN)], responses=problems())
@@ -63,11 +68,12 @@ def get_readiness(request: Request, response: Response) -> Health:
         "database": _database(receiver),
         "disk": _disk(receiver),
         "space": OK if receiver.storage.free_bytes() > 0 else "no space left for uploads",
+        "files": _files(receiver),
         "registrars": OK
         if receiver.registrars.alive or not receiver.registrar_names
         else "a thread of a registrar has stopped; restart the receiver",
     }
-    ready = all(check == OK for check in checks.values())
+    ready = all(check in (OK, CHECKING) for check in checks.values())
     # A registrar that waits is shown, but the receiver is ready all the same. The reason has paths in it, and anybody
     # may read this answer: the reason is in the log and in the registrations of the exposures.
     registrars = {
@@ -95,3 +101,25 @@ def _disk(receiver: Receiver) -> str:
     except OSError as error:
         return str(error.strerror)
     return OK
+
+
+def _files(receiver: Receiver) -> str:
+    """Return how the committed files are. Nothing of their names: anybody may read it."""
+    try:
+        lost = count_noted_lost(receiver.database)
+        names = sessions_with_files(receiver.database)
+        result = last_result(receiver.database)
+    except DBAPIError:
+        return "not known, because the database cannot be used"
+    gone = sum(not receiver.storage.has_session(name) for name in names)
+    if gone:
+        return f"the files of {_counted(gone, 'session')} are gone; {ADVICE}"
+    if lost:
+        return f"{_counted(lost, 'committed file')} missing or changed; {ADVICE}"
+    if result is None or result.run_id != receiver.settings.run_id:
+        return CHECKING
+    return f"{_counted(result.unreadable, 'committed file')} unreadable; {ADVICE}" if result.unreadable else OK
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -135,7 +135,8 @@ def read_again(
     before_read
         Called before each read with the number of bytes; it may wait, or raise to end the reading.
     from_disk
-        Have the system forget first what it keeps of the file in memory, so that the disk's own bytes are read.
+        Have the system forget first what it keeps of the file in memory, so that the disk's own bytes are read, and
+        afterwards what was read.
 
     Raises
     ------
@@ -170,6 +171,8 @@ def _compared(
             sync_descriptor(descriptor)  # only what is on the disk can be forgotten
             forget_cached(descriptor)
         root, sha256 = _digests(descriptor, file.size_bytes, before_read)
+        if from_disk:
+            forget_cached(descriptor)  # others may need the memory
     except EOFError:
         return FileOnDisk(FileCheck.CHANGED, "it became shorter while it was read", seen.mtime_ns)
     except OSError as error:

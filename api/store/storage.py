@@ -220,6 +220,11 @@ class Storage:
         except FileNotFoundError as error:
             raise NotFound(f"{location} is no longer on the receiver's disk") from error
 
+    def has_session(self, session: str) -> bool:
+        """Return whether a session has a folder for its committed files."""
+        top = self.data / "sessions" / session
+        return any(os.path.isdir(top / folder) for folder in ("files", "revisions"))  # noqa: PTH112 - raises nothing
+
     def set_aside(self, location: str, moment: datetime) -> str | None:
         """Move what has a name below the data folder to `set-aside/TIME/…`, durably; return where it is now.
 

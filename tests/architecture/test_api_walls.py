@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "settings": {"registrars", "defaults"},
     "receiver": {"checking", "settings", "registrars", "intake", "store", "database"},
     "access": {"receiver", "database", "http"},
-    "routes": {"receiver", "access", "intake", "store", "database", "http"},
+    "routes": {"checking", "receiver", "access", "intake", "store", "database", "http"},
     "app": {"routes", "receiver", "settings", "access", "store", "database", "http", "errors"},
     "server": {"app", "settings", "intake", "errors", "defaults"},
     "commands": {"checking", "server", "settings", "registrars", "access", "store", "database", "errors", "defaults"},

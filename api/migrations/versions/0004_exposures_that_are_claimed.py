@@ -107,7 +107,7 @@ def _files() -> None:
     op.add_column("files", sa.Column("mtime_ns", sa.BigInteger(), nullable=True))
     op.add_column("files", sa.Column("sha256", sa.String(length=64), nullable=True))
     op.add_column("files", sa.Column("lost_at", sa.DateTime(timezone=True), nullable=True))
-    without = sa.text("sha256 IS NULL")
+    without = sa.text("sha256 IS NULL AND lost_at IS NULL")
     op.create_index("ix_files_without_sha256", "files", ["id"], sqlite_where=without, postgresql_where=without)
     lost = sa.text("lost_at IS NOT NULL")
     op.create_index("ix_files_lost", "files", ["id"], sqlite_where=lost, postgresql_where=lost)
