@@ -24,10 +24,14 @@ from agents.journal.rows import ExposureRow
 from agents.journal.states import PAUSED, UNFINISHED
 from agents.measurements import Measurements
 from agents.sending.claims import Claims
+from agents.sending.lease import SessionLease
+from agents.sending.receiver_comparison import ReceiverComparison
 from agents.sending.receiver_link import LinkStopped, ReceiverLink
+from agents.sending.receiver_memory import ReceiverMemory
 from agents.sending.status_report import Requests, StatusReport, agent_id
 from agents.steps.align_step import AlignStep
 from agents.steps.claim_step import ClaimStep
+from agents.steps.compare_step import CompareStep
 from agents.steps.send_step import SendStep
 from agents.steps.setting_aside import set_aside
 from agents.turns import NEWEST_FIRST, Facts, Step, StepEnd, Turns
@@ -44,6 +48,7 @@ _POLL_S = 1.0
 _STATUS_S = 0.2
 _SHORTEST_PAUSE_S = 0.5
 _FIRST_CONTACT_S = 15.0
+_END_S = 10.0
 
 
 class Agent:
@@ -89,9 +94,16 @@ class Agent:
         self._requests = Requests(journal, retry, self._nudge)
         self._turns = Turns()
         self._measurements = Measurements()
-        claims = Claims(reporting or client, self.link, settings.session, agent_id(journal))
+        self._lease = SessionLease(journal, settings.lease_wish)
+        self._memory = ReceiverMemory(journal, settings.session, stop)
+        agent, source_name = agent_id(journal), settings.source_name
+        claims = Claims(reporting or client, self.link, settings.session, agent, source_name=source_name)
+        self._comparison = ReceiverComparison(
+            journal, claims, self._memory, client, settings.session, stop, self._wake_scan.set
+        )
         claim_step = ClaimStep(settings, journal, claims)
         self._align_step = AlignStep(settings, journal, claim_step, self._measurements, stop.is_set)
+        self._compare_step = CompareStep(settings, journal, stop.is_set)
         self._send_step = SendStep(settings, journal, self.link, claim_step, self._measurements, stop.is_set)
         self._last_unfinished_s = time.monotonic()
 
@@ -104,6 +116,8 @@ class Agent:
         ------
         TransferError
             The receiver's first answer is a refusal, such as a wrong token's.
+        SessionReplaced
+            The receiver's session is another one than the one that the work folder belongs to.
         """
         self._look_at_pause()
         hints = Hints(self.settings.source, self._wake_scan.set)
@@ -111,6 +125,7 @@ class Agent:
         count = len(self._workers) + SENDERS
         # A request has a short timeout, so that the link notices a failure; `ReceiverLink.persist` retries for ever.
         with ThreadPoolExecutor(count, thread_name_prefix="agent") as threads, self._sender() as sender:
+            self._comparison.start()
             running = [threads.submit(self._align_all, worker) for worker in self._workers]
             running += [threads.submit(self._send_all, sender) for _ in range(SENDERS)]
             try:
@@ -122,6 +137,9 @@ class Agent:
                 hints.stop()
         for future in running:
             future.result()
+        self._comparison.join(_END_S)
+        if self._memory.failure is not None:
+            raise self._memory.failure
 
     def _look_at_pause(self) -> None:
         """Say that the agent is still paused from an earlier run; end the pause if no request can resume it."""
@@ -148,6 +166,9 @@ class Agent:
             self._reporting,
             self._measurements,
             self._requests,
+            lease=self._lease,
+            memory=self._memory,
+            begin_when=self.link.was_tried,
             sent_bytes=lambda: sender.sent_bytes,
         )
         report.start()
@@ -193,7 +214,12 @@ class Agent:
         if limit_s is None:
             return False
         counts = self.journal.counts()
-        if self.discovery.source_missing or any(counts[state] for state in UNFINISHED):
+        is_working = not self._lease.is_waiting and (
+            any(counts[state] for state in UNFINISHED)
+            or not self.discovery.comparisons.are_done
+            or self._memory.is_comparison_wanted.is_set()
+        )
+        if self.discovery.source_missing or is_working:
             self._last_unfinished_s = time.monotonic()
         return time.monotonic() - self._last_unfinished_s >= limit_s
 
@@ -207,24 +233,32 @@ class Agent:
         try:
             worker.start()
             self.link.was_tried.wait(_FIRST_CONTACT_S)  # so that nothing is aligned that the receiver has
-            while exposure := self._take(Step.ALIGN):
-                self._do(exposure, partial(self._align_step.run, exposure, worker))
+            while (exposure := self._take(Step.ALIGN)) is not None:
+                if isinstance(exposure, UUID):
+                    self._compare(exposure, worker)
+                else:
+                    self._do(exposure, partial(self._align_step.run, exposure, worker))
         finally:
             worker.close()
             self.stop.set()
 
     def _send_all(self, sender: Sender) -> None:
         try:
-            self.link.persist(lambda: self.client.open_session(self.settings.session))
-            while exposure := self._take(Step.SEND):
-                self._do(exposure, partial(self._send_step.run, exposure, sender))
+            session = self.link.persist(lambda: self.client.open_session(self.settings.session))
+            self._memory.check_session(session.uuid)
+            while (exposure := self._take(Step.SEND)) is not None:
+                if isinstance(exposure, ExposureRow):
+                    self._do(exposure, partial(self._send_step.run, exposure, sender))
         except LinkStopped:
             return
         finally:
             self.stop.set()
 
-    def _take(self, step: Step) -> ExposureRow | None:
-        """Wait until it is an exposure's turn for this step, and return it; None when the agent is stopping."""
+    def _take(self, step: Step) -> ExposureRow | UUID | None:
+        """Wait until it is an exposure's turn for this step, and return it; None when the agent is stopping.
+
+        An id is that of an exposure whose movie is to be compared, because no movie waits for its alignment.
+        """
         while not self.stop.is_set():
             with self._work:
                 facts, now_s = self._facts(step), time.monotonic()
@@ -236,6 +270,10 @@ class Agent:
                 exposure_id = self._turns.take(step, rows, facts, now_s)
                 if exposure_id is not None:
                     return self.journal.exposure(exposure_id)
+                if step is Step.ALIGN and not facts.waiting and not self.stop.is_set():
+                    touched = self.discovery.comparisons.take()
+                    if touched is not None:
+                        return touched
                 self._work.wait(_POLL_S)
         return None
 
@@ -245,6 +283,7 @@ class Agent:
             paused=self.journal.about(PAUSED) is not None,
             work_full=step is Step.ALIGN and not self._has_space(),
             link_down=self.link.trouble is not None,
+            waiting=self._reporting is not None and not self._lease.may_work,
         )
 
     def _has_space(self) -> bool:
@@ -259,6 +298,19 @@ class Agent:
                 )  # fmt: skip
             self.journal.note(work_full=None if enough else "too little space is left in the work folder")
         return enough
+
+    def _compare(self, exposure_id: UUID, worker: AlignmentWorker) -> None:
+        is_compared = False
+        try:
+            is_compared = contained(partial(self._compare_step.run, exposure_id, worker), self._not_compared)
+        finally:
+            self.discovery.comparisons.end(exposure_id, has_failed=not is_compared)
+
+    def _not_compared(self, error: Exception) -> bool:
+        if isinstance(error, JournalError):
+            raise error  # without its journal the agent cannot go on
+        log.exception("a movie could not be compared: unexpected")
+        return False
 
     def _do(self, exposure: ExposureRow, step: Callable[[], StepEnd]) -> None:
         """Do one step for one exposure; an unexpected error concerns this exposure alone."""

@@ -56,9 +56,7 @@ def plan_retry(
     exposures = journal.exposures()
     chosen = [exposure for exposure in exposures if failed and exposure.state in SET_ASIDE]
     for target in targets:
-        named = [e for e in exposures if target in (str(e.exposure_id), e.movie)] or [
-            e for e in exposures if e.label == target
-        ]
+        named = _named(exposures, target)
         if len(named) != 1:
             what = f"{len(named)} exposures are named {target}" if named else f"no exposure is named {target}"
             raise RetryRefused(
@@ -66,6 +64,21 @@ def plan_retry(
             )
         chosen += [exposure for exposure in named if exposure not in chosen]
     return [_planned(journal, work, exposure, changed) for exposure in chosen]
+
+
+def _named(exposures: Sequence[ExposureRow], target: str) -> list[ExposureRow]:
+    """Return the exposures that an id, a movie or a label names.
+
+    Several rows can have one id on the receiver, because its movie was found under several paths. The one that was
+    aligned here is meant, or else the one that was found last.
+    """
+    named = [exposure for exposure in exposures if target in (str(exposure.exposure_id), exposure.movie)]
+    if named:
+        return named
+    named = [exposure for exposure in exposures if str(exposure.published_id) == target]
+    if named:
+        return [exposure for exposure in named if exposure.record is not None][-1:] or named[-1:]
+    return [exposure for exposure in exposures if exposure.label == target]
 
 
 def _planned(journal: Journal, work: Path, exposure: ExposureRow, changed: dict[str, Any]) -> Retry:

@@ -48,6 +48,8 @@ class Facts:
     paused: bool = False
     work_full: bool = False
     link_down: bool = False
+    waiting: bool = False
+    """Another agent works on the session, or it is not known yet whether one does."""
 
 
 class StepEnd(Enum):
@@ -74,7 +76,7 @@ class Turns:
 
     def states(self, step: Step, facts: Facts) -> tuple[State, ...]:
         """Return in which states an exposure may start this step now, the most urgent state first."""
-        if facts.stopping or facts.paused:
+        if facts.stopping or facts.paused or facts.waiting:
             return ()
         if step is Step.ALIGN:
             return () if facts.work_full else STATES[step]

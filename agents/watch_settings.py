@@ -8,6 +8,7 @@ from pathlib import Path
 from agents.layouts import Layout
 from preprocess.exposure.chosen import ChosenAlignment
 from transfer.pace.pacer import Pacer
+from transfer.wire.agent_status import LeaseWish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,10 @@ class WatchSettings:
         See `transfer.upload.sender.Sender`.
     background
         Patterns of the names of files that are sent after all others.
+    source_name
+        Tells sources of one session apart; paths of movies are unique within it.
+    lease_wish
+        Whether the agent works alone, beside others, or takes over from the one that works.
     exit_when_idle_s
         The agent ends when nothing was left to do for so many seconds; None: it never ends by itself.
     """
@@ -56,4 +61,6 @@ class WatchSettings:
     may_use_bbr: bool = True
     pacer: Pacer | None = None
     background: tuple[str, ...] = ()
+    source_name: str = ""
+    lease_wish: LeaseWish = LeaseWish.SINGLE
     exit_when_idle_s: float | None = None

@@ -27,7 +27,7 @@ STYLES = {
 def as_json(exposure: ExposureRow | ExposureChanged) -> dict[str, Any]:
     """Return what `--json` says about an exposure."""
     return {
-        "exposure_id": str(exposure.exposure_id),
+        "exposure_id": str(exposure.published_id),
         "movie": exposure.movie,
         "label": exposure.label,
         "state": exposure.state.value,
@@ -56,6 +56,8 @@ def since(seconds: float) -> str:
 def troubles(journal: Journal) -> list[str]:
     """Return what keeps the agent waiting now, one sentence each."""
     found = []
+    if trouble := journal.about("lease_trouble"):
+        found.append(f"waiting: {trouble}")
     if trouble := journal.about("receiver_trouble"):
         found.append(f"receiver: {trouble}, since {since(float(journal.about('receiver_trouble_since') or 0))}")
     if trouble := journal.about("source_trouble"):

@@ -60,6 +60,8 @@ class JsonLines:
                 self._write({"summary": counts, "seconds": round(happening.seconds, 1)})
             case AnnouncementsLost():
                 self._write({"lost_lines": happening.count})
+            case NoteChanged(key="lease_trouble"):
+                self._write({"waiting": happening.value})
             case NoteChanged():
                 pass
 

@@ -49,7 +49,7 @@ def retry(
         with journal.transaction():
             for plan in planned:
                 after = plan.exposure if dry_run else do_retry(journal, plan)
-                report = {"movie": after.movie, "exposure_id": str(after.exposure_id), "will": plan.action}
+                report = {"movie": after.movie, "exposure_id": str(after.published_id), "will": plan.action}
                 line = f"{'would' if dry_run else 'will'} {plan.action} again: {after.movie}"
                 typer.echo(dumps({**report, "revision": after.revision, "done": not dry_run}) if json else line)
     finally:

@@ -44,7 +44,7 @@ def status(
         registered, unread = _registrations(journal, to, token_file, ca, clear_text=clear_text)
     finally:
         journal.close()
-    of = [registered.get((str(e.exposure_id), e.revision), {}) for e in exposures]
+    of = [registered.get((str(e.published_id), e.revision), {}) for e in exposures]
     if json:
         for exposure, registrars in zip(exposures, of, strict=True):
             typer.echo(dumps({**as_json(exposure), "changed_at": exposure.changed_at, "registered": registrars}))

@@ -92,6 +92,28 @@ IdleSeconds = Annotated[
     ),
 ]
 
+SourceName = Annotated[
+    str,
+    typer.Option(
+        "--source",
+        metavar="NAME",
+        help="Name of the source, where several agents send different folders into one session.",
+        rich_help_panel=WATCHING,
+    ),
+]
+Beside = Annotated[
+    bool,
+    typer.Option("--beside", help="Work beside other agents of the session; needs --source.", rich_help_panel=WORKING),
+]
+TakeOver = Annotated[
+    bool,
+    typer.Option(
+        "--take-over",
+        help="If another agent works on the session, let that one wait instead of this one.",
+        rich_help_panel=WORKING,
+    ),
+]
+
 RemoteRequests = Annotated[
     bool,
     typer.Option(
@@ -127,6 +149,9 @@ def watch(
     limit: Limit = UNLIMITED,
     background: Background = None,
     exit_when_idle: IdleSeconds = None,
+    source_name: SourceName = "",
+    beside: Beside = False,
+    take_over: TakeOver = False,
     remote_requests: RemoteRequests = True,
     dry_run: DryRun = False,
     json: Json = False,
@@ -170,6 +195,8 @@ def watch(
         pacer=pacer_of(limit),
         background=tuple(background or ()),
         exit_when_idle_s=exit_when_idle,
+        source_name=source_name,
+        lease_wish=watch_run.lease_wish(beside=beside, take_over=take_over, source_name=source_name),
     )
     reporting = ReceiverClient(to, read_token(token_file), ca=ca, clear_text=clear_text, timeout_s=5.0)
     with connect(to, token_file, ca, clear_text=clear_text) as client, reporting:

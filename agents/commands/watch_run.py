@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -22,7 +23,8 @@ from agents.daemon import Agent
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import scan
 from agents.happenings import AgentEnded, Happenings
-from agents.journal.journal import Journal
+from agents.journal.journal import NAME, Journal
+from agents.journal.salvage import set_damaged_aside
 from agents.journal.states import SET_ASIDE
 from agents.layouts import Layout
 from agents.retries import retry_one
@@ -34,7 +36,10 @@ from agents.workers.local_process import LocalProcessWorker
 from configuration import ConfigError
 from preprocess.movies.structure import missing_structure
 from transfer.client import ReceiverClient
+from transfer.wire.agent_status import LeaseWish
 from transfer.wire.errors import SourceUnreadable
+
+log = logging.getLogger(__name__)
 
 SOME_FAILED, INTERRUPTED = 3, 130
 _COUNT_DEVICES = "import cupy; print(cupy.cuda.runtime.getDeviceCount())"
@@ -102,6 +107,26 @@ def make_work_folder(work: Path) -> None:
         raise ConfigError(f"nothing can be written to the work folder {work}", hint=hint)
 
 
+def lease_wish(*, beside: bool, take_over: bool, source_name: str) -> LeaseWish:
+    """Return what the agent asks for, from the options --beside, --take-over and --source.
+
+    Raises
+    ------
+    ConfigError
+        The options contradict each other.
+    """
+    if beside and take_over:
+        raise ConfigError("--beside and --take-over contradict each other", hint="Give one of them.")
+    if beside and not source_name:
+        raise ConfigError(
+            "--beside needs --source NAME",
+            hint="Give agents of one folder the same name, and agents of different folders different ones.",
+        )
+    if beside:
+        return LeaseWish.BESIDE
+    return LeaseWish.TAKE_OVER if take_over else LeaseWish.SINGLE
+
+
 def run_agent(
     settings: WatchSettings,
     client: ReceiverClient,
@@ -137,6 +162,7 @@ def run_agent(
     began_s = time.monotonic()
     happenings = Happenings()
     with WorkLock(settings.work):
+        _salvage(settings.work)
         journal = Journal(settings.work, announce=happenings.announce)
         try:
             _claim(journal, settings)
@@ -163,6 +189,28 @@ def run_agent(
             journal.close()
 
 
+def _salvage(work: Path) -> None:
+    """Set a journal that cannot be used aside, and say so.
+
+    Raises
+    ------
+    ConfigError
+    """
+    try:
+        happened = set_damaged_aside(work / NAME)
+    except OSError as error:
+        raise ConfigError(
+            f"the journal {work / NAME} cannot be used, and cannot be renamed: {error.strerror}",
+            hint="Rename it and the folder `exposures` beside it, then start the same command again.",
+        ) from error
+    if happened:
+        log.warning(
+            "%s. The agent begins with an empty journal: it asks the receiver which movies it has, and aligns and sends"
+            " only the others. Nothing was deleted; remove what was kept once you do not need it",
+            happened,
+        )
+
+
 def show_start(settings: WatchSettings, url: str, in_use: Sequence[tuple[str, object, str]], console: Console) -> None:
     """Print what is watched, where it is sent, and which settings are not the default."""
     lines = [
@@ -181,8 +229,20 @@ def show_start(settings: WatchSettings, url: str, in_use: Sequence[tuple[str, ob
 
 def _claim(journal: Journal, settings: WatchSettings) -> None:
     """Note what the work folder belongs to, and refuse that of another source or session."""
-    for key, value in (("source", str(settings.source.resolve())), ("session", settings.session)):
+    if journal.about("session") is not None and journal.about("source_name") is None:
+        journal.note(source_name="")  # an older version had no names of sources
+    belongs_to = (
+        ("source", str(settings.source.resolve())),
+        ("session", settings.session),
+        ("source_name", settings.source_name),
+    )
+    for key, value in belongs_to:
         noted = journal.about(key)
+        if key == "source_name" and noted not in (None, value):
+            raise ConfigError(
+                f"the work folder {settings.work} belongs to --source {noted!r}, not {value!r}",
+                hint="Give the same --source as before, or another --work.",
+            )
         if noted not in (None, value):
             raise ConfigError(
                 f"the work folder {settings.work} belongs to {key} {noted}, not {value}",
@@ -191,6 +251,7 @@ def _claim(journal: Journal, settings: WatchSettings) -> None:
     journal.note(
         source=str(settings.source.resolve()),
         session=settings.session,
+        source_name=settings.source_name,
         settings=json.dumps(to_json(settings.chosen), sort_keys=True),
     )
 

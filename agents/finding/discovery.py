@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
+from agents.finding.comparisons import AT_ONCE, Comparisons
 from agents.finding.late_sidecars import LateSidecars
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan, Scanner
@@ -19,6 +21,7 @@ from agents.journal.rows import Standing
 from agents.journal.states import State
 from agents.layouts import Layout
 from preprocess.movies.structure import missing_structure
+from transfer.wire.exposure_claim import ClaimReason
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,8 @@ class Discovery:
     ----------
     source_missing
         Why the source as a whole cannot be read; empty when it can.
+    comparisons
+        Which released movies look touched, so that their content must be compared.
     """
 
     def __init__(
@@ -54,7 +59,9 @@ class Discovery:
         )
         self._scanner = Scanner(source, layout)
         self._late_sidecars = LateSidecars(source, clock)
+        self.comparisons = Comparisons()
         self.source_missing = ""
+        self._without_digest: dict[str, UUID] | None = None
         self._unreadable: dict[str, str] = {}
         journal.note(source_trouble=None)  # what an agent that was killed had noted
 
@@ -68,6 +75,7 @@ class Discovery:
         self._late_sidecars.take_in(found.sidecars)
         steps = self._new(found, standing) + self._known(found, standing) + self._gone(found, standing)
         self._late_sidecars.end_of_scan()
+        self.comparisons.want(self._touched(found, standing))
         if steps:
             with self._journal.transaction():  # one fsync for all
                 for step in steps:
@@ -99,17 +107,46 @@ class Discovery:
             if known.state == State.FOUND:
                 step = self._judge(movie, UUID(known.exposure_id), identity)
             elif known.state in _OVER and known.is_overwritten(identity):
-                step = self._again(movie, known, "the movie changed after it had been processed")
+                step = self._overwritten(movie, known, identity)
             elif known.state == State.HELD and self._late_sidecars.came_for(movie):
-                step = self._again(
-                    movie, known, "it was held, and its sidecar is new, or new to this start of the agent"
-                )
+                why = "it was held, and its sidecar is new, or new to this start of the agent"
+                step = self._again(movie, known, why, ClaimReason.LATE_INPUT)
             if step:
                 steps.append(step)
         return steps
 
-    def _again(self, movie: str, known: Standing, why: str) -> Callable[[], object]:
-        return partial(self._begin_again, movie, UUID(known.exposure_id), why)
+    def _overwritten(self, movie: str, known: Standing, identity: FileIdentity) -> Callable[[], object] | None:
+        """Return what follows from another size or time stamp; None if the content of a released movie decides."""
+        why = "the movie changed after it had been processed"
+        if known.state != State.RELEASED:
+            return self._again(movie, known, why)
+        if known.size_bytes == identity.size_bytes:
+            return None
+        return self._again(movie, known, why, ClaimReason.CHANGED)
+
+    def _touched(self, found: Scan, standing: _Standing) -> Iterator[UUID]:
+        """Yield released exposures whose movie may have another content, or has no digest yet; the newest first."""
+        released = [
+            (identity.mtime_ns, UUID(known.exposure_id))
+            for movie, identity in found.movies.items()
+            if (known := standing.get(movie)) is not None
+            and known.state == State.RELEASED
+            and known.size_bytes == identity.size_bytes
+            and known.may_be_overwritten(identity)
+        ]
+        yield from (exposure_id for _, exposure_id in sorted(released, reverse=True))
+        if self._without_digest is None:
+            self._without_digest = {movie: key for key, movie in self._journal.without_digest()}
+        for movie, exposure_id in list(islice(self._without_digest.items(), AT_ONCE)):
+            if movie in found.movies and not self._journal.has_digest(exposure_id):
+                yield exposure_id
+            else:
+                del self._without_digest[movie]
+
+    def _again(
+        self, movie: str, known: Standing, why: str, reason: ClaimReason = ClaimReason.NEW
+    ) -> Callable[[], object]:
+        return partial(self._begin_again, movie, UUID(known.exposure_id), why, reason)
 
     def _judge(self, movie: str, exposure_id: UUID, identity: FileIdentity) -> Callable[[], object] | None:
         verdict, missing = self._settling.observe(movie, self._source / movie, identity)
@@ -122,8 +159,8 @@ class Discovery:
         log.warning("%s: %s", movie, reason)
         return partial(self._journal.set_aside, exposure_id, identity, reason, _BROKEN_HINT)
 
-    def _begin_again(self, movie: str, exposure_id: UUID, why: str) -> None:
-        exposure = self._journal.begin_again(exposure_id, why)
+    def _begin_again(self, movie: str, exposure_id: UUID, why: str, reason: ClaimReason) -> None:
+        exposure = self._journal.begin_again(exposure_id, why, reason=reason)
         log.warning("%s: %s; it is processed again as revision %d", movie, why, exposure.revision)
 
     def _gone(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
@@ -131,10 +168,14 @@ class Discovery:
         for movie, known in standing.items():
             if known.state == State.FOUND and found.is_gone(movie):
                 self._settling.forget(movie)
-                log.warning("%s is gone before it was processed", movie)
-                gone = partial(self._journal.set_aside, UUID(known.exposure_id), None, "the movie is gone", _GONE_HINT)
-                steps.append(gone)
+                steps.append(partial(self._set_gone_aside, movie, UUID(known.exposure_id)))
         return steps
+
+    def _set_gone_aside(self, movie: str, exposure_id: UUID) -> None:
+        why = self._journal.exposure(exposure_id).reason  # such as: the receiver has lost it
+        reason = f"the movie is gone, so it cannot be processed again; {why}" if why else "the movie is gone"
+        log.warning("%s: %s", movie, reason)
+        self._journal.set_aside(exposure_id, None, reason, _GONE_HINT)
 
     def _report(self, found: Scan) -> None:
         """Log what cannot be read, once for each change."""

@@ -11,9 +11,10 @@ from agents.journal.states import State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExposureChanged:
-    """An exposure was found or changed its state."""
+    """An exposure was found or changed its state; `published_id` is its id on the receiver."""
 
     exposure_id: UUID
+    published_id: UUID
     movie: str
     label: str
     state: State
@@ -28,6 +29,7 @@ class ExposureChanged:
         """Return the announcement of an exposure as it is now."""
         return cls(
             exposure_id=exposure.exposure_id,
+            published_id=exposure.published_id,
             movie=exposure.movie,
             label=exposure.label,
             state=exposure.state,

@@ -22,7 +22,15 @@ from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
 from agents.journal.opening import JournalError, open_database, whole_or_nothing
 from agents.journal.outputs import Output, output_of, references, renamed
-from agents.journal.rows import ExposureRow, Standing, WaitingExposure, exposure_of, identity_columns
+from agents.journal.rows import (
+    ExposureRow,
+    ReleasedExposure,
+    Standing,
+    WaitingExposure,
+    exposure_of,
+    identity_columns,
+    released_of,
+)
 from agents.journal.states import SET_ASIDE, TRANSITIONS, State
 from agents.work_folder import is_in_use
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimReason, ClaimStatus
@@ -31,6 +39,8 @@ from transfer.wire.figures import MOTION_TOTAL
 from transfer.wire.receipt import Receipt
 
 NAME = "journal.sqlite"
+NEWEST_SEQUENCE = "receiver_sequence"
+"""The note (`Journal.about`) of the highest number of a commit that the receiver told."""
 _NO_DIGESTS: dict[str, Any] = {"sampled_digest": None, "movie_digest": None}
 
 
@@ -75,6 +85,11 @@ class Journal:
         path = work / NAME
         if not create and not path.is_file():
             raise JournalError(f"there is no journal in {work}")
+        if not create and path.stat().st_size == 0:
+            raise JournalError(
+                f"the journal {path} is empty",
+                hint="Start `cryoferry watch` with this work folder: it asks the receiver what it has, and goes on.",
+            )
         self._lock = threading.RLock()
         self._announce, self._clock = announce, clock
         self._changed: list[Change] = []
@@ -290,17 +305,23 @@ class Journal:
         with self.transaction():
             self._set(exposure_id, {**identity_columns(identity), **known})
 
-    def without_digest(self, most: int) -> list[tuple[UUID, str]]:
+    def has_digest(self, exposure_id: UUID) -> bool:
+        """Return whether the sampled digest of an exposure's movie is known."""
+        query = "SELECT 1 FROM exposures WHERE exposure_id = ? AND sampled_digest IS NOT NULL"
+        with self._lock:
+            return self._db.execute(query, (str(exposure_id),)).fetchone() is not None
+
+    def without_digest(self) -> list[tuple[UUID, str]]:
         """Return id and movie of released exposures whose movie's digest is not known, the newest first.
 
         An agent of an older version noted none.
         """
         query = (
             "SELECT exposure_id, movie FROM exposures WHERE sampled_digest IS NULL AND state = ? AND size_bytes NOTNULL"
-            " ORDER BY number DESC LIMIT ?"
+            " ORDER BY number DESC"
         )
         with self._lock:
-            rows = self._db.execute(query, (State.RELEASED, most)).fetchall()
+            rows = self._db.execute(query, (State.RELEASED,)).fetchall()
         return [(UUID(row["exposure_id"]), row["movie"]) for row in rows]
 
     def adopt(self, exposure_id: UUID, answer: ClaimAnswer, *, is_name_taken: bool = False) -> ExposureRow:
@@ -364,6 +385,23 @@ class Journal:
                 "UPDATE outputs SET receipt = NULL WHERE exposure_id = ? AND revision = ?", (str(exposure_id), revision)
             )
 
+    def released(self, after: int, most: int) -> list[ReleasedExposure]:
+        """Return released exposures with a number above `after`, in the order of their numbers."""
+        query = (
+            f"SELECT {', '.join(ReleasedExposure._fields)} FROM exposures"  # noqa: S608  # our own columns' names
+            " WHERE state = ? AND number > ? ORDER BY number LIMIT ?"
+        )
+        with self._lock:
+            rows = self._db.execute(query, (State.RELEASED, after, most)).fetchall()
+        return [released_of(row) for row in rows]
+
+    def take_up_lost(self, exposure_id: UUID, why: str) -> ExposureRow | None:
+        """Begin a released exposure again, because the receiver lost it; None if it is not released any more."""
+        with self.transaction():
+            if self.exposure(exposure_id).state != State.RELEASED:
+                return None
+            return self.begin_again(exposure_id, why)
+
     def begin_again(
         self,
         exposure_id: UUID,
@@ -422,6 +460,12 @@ class Journal:
                 (receipt.model_dump_json(), str(exposure_id), revision, role),
             )
             self._db.execute("INSERT OR REPLACE INTO committed VALUES (?, ?)", (receipt.path, receipt.revision))
+            if receipt.sequence is not None:
+                self._db.execute(
+                    "INSERT INTO about VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+                    " WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)",
+                    (NEWEST_SEQUENCE, str(receipt.sequence)),
+                )
 
     def next_revision(self, remote_path: str) -> int:
         """Return the revision that a new file of that name gets on the receiver."""

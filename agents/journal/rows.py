@@ -82,6 +82,33 @@ class WaitingExposure(NamedTuple):
     state: State
 
 
+class ReleasedExposure(NamedTuple):
+    """What identifies a released exposure, without its record: there are tens of thousands."""
+
+    number: int
+    exposure_id: UUID
+    receiver_exposure_id: UUID | None
+    revision: int
+    movie: str
+    remote_stem: str
+    size_bytes: int | None
+    sampled_digest: str | None
+    movie_digest: str | None
+    settings_digest: str | None
+
+    @property
+    def published_id(self) -> UUID:
+        """The exposure's id on the receiver."""
+        return self.receiver_exposure_id or self.exposure_id
+
+
+def released_of(row: sqlite3.Row) -> ReleasedExposure:
+    """Return the released exposure in a row."""
+    found = ReleasedExposure(*row)
+    on_receiver = None if found.receiver_exposure_id is None else UUID(row["receiver_exposure_id"])
+    return found._replace(exposure_id=UUID(row["exposure_id"]), receiver_exposure_id=on_receiver)
+
+
 def identity_columns(identity: FileIdentity) -> dict[str, Any]:
     """Return the columns that hold an identity."""
     return identity._asdict()

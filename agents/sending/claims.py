@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from agents.journal.rows import ExposureRow
+from agents.journal.rows import ExposureRow, ReleasedExposure
 from agents.sending.receiver_link import REFUSALS, ReceiverLink
 from transfer.wire.errors import BadRequest, NotFound, PermanentError, TemporaryError
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimBatch, MovieClaim
@@ -108,6 +108,21 @@ class Claims:
             settings_digest=exposure.settings_digest,
             reason=exposure.claim_reason,
             suffixes=tuple(suffixes),
+        )
+
+    def claim_of_released(self, exposure: ReleasedExposure) -> MovieClaim:
+        """Return the claim that asks whether the receiver still has a released exposure."""
+        if exposure.sampled_digest is None or exposure.size_bytes is None:
+            raise ValueError(f"{exposure.movie} cannot be claimed: its digest is not known")
+        return MovieClaim(
+            exposure_id=exposure.exposure_id,
+            stem=exposure.remote_stem,
+            source=self._source_name,
+            path=exposure.movie,
+            size_bytes=exposure.size_bytes,
+            sampled_digest=exposure.sampled_digest,
+            movie_digest=exposure.movie_digest,
+            settings_digest=exposure.settings_digest,
         )
 
     def _ask(self, claims: Sequence[MovieClaim]) -> tuple[ClaimAnswer, ...]:

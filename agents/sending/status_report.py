@@ -18,6 +18,8 @@ from agents.boundary import contained
 from agents.journal.journal import Journal
 from agents.journal.states import PAUSED, State
 from agents.measurements import Measurements
+from agents.sending.lease import LEASE_TROUBLE, SessionLease
+from agents.sending.receiver_memory import ReceiverMemory
 from agents.watch_settings import WatchSettings
 from agents.work_folder import free_bytes
 from transfer.client import ReceiverClient
@@ -28,6 +30,7 @@ from transfer.wire.agent_status import (
     Confirmation,
     DiskSpace,
     LastError,
+    LeaseWish,
     Limits,
     Rates,
     RequestKind,
@@ -39,10 +42,13 @@ from transfer.wire.versions import our_versions
 log = logging.getLogger(__name__)
 
 REPORT_S = 5.0
+WAITING_REPORT_S = 2.0
+"""An agent that waits for another one's end reports more often, so that it begins soon after that end."""
+_LONGEST_WAIT_S = 15.0
 _MOST_CONFIRMED = 16
 _LONGEST_TEXT = 300  # characters; a report has at most 16 kB
 _QUEUES = {"align": (State.FINISHED,), "send": (State.ALIGNED, State.SENDING)}
-_TROUBLES = ("source_trouble", "work_full", "receiver_trouble")
+_TROUBLES = (LEASE_TROUBLE, "source_trouble", "work_full", "receiver_trouble")
 
 
 class Requests:
@@ -110,8 +116,14 @@ class StatusReport:
     ----------
     client
         Used by this thread alone, with a short timeout.
+    lease
+        Whether the agent may work; each report asks for it.
+    memory
+        Takes in what the receiver says of itself.
     sent_bytes
         Returns how many bytes of files were sent since the start.
+    begin_when
+        The first report waits until this is set, at most 15 s: the session must be open.
     every_s
         Seconds between two reports.
     """
@@ -124,12 +136,16 @@ class StatusReport:
         measurements: Measurements,
         requests: Requests,
         *,
+        lease: SessionLease,
+        memory: ReceiverMemory,
         sent_bytes: Callable[[], int],
+        begin_when: threading.Event | None = None,
         every_s: float = REPORT_S,
     ) -> None:
         self._settings, self._journal, self._client = settings, journal, client
         self._measurements, self._requests = measurements, requests
-        self._sent_bytes, self._every_s = sent_bytes, every_s
+        self._lease, self._memory = lease, memory
+        self._sent_bytes, self._begin_when, self._every_s = sent_bytes, begin_when, every_s
         self._agent = agent_id(journal)
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
@@ -160,20 +176,27 @@ class StatusReport:
         Parameters
         ----------
         act
-            Whether to act on the requests in the answer. If not, the receiver repeats them in its next answer.
+            Whether to act on the answer. If not, the agent ends: it releases its lease, and the receiver repeats its
+            requests in its next answer.
 
         Raises
         ------
         TransferError
         """
         confirmations = self._requests.unconfirmed()
-        answer = self._client.report_status(self._settings.session, self._agent, self.status(confirmations))
+        wish = self._lease.wish() if act else LeaseWish.RELEASE
+        seen_before = self._memory.newest_sequence()
+        status = self.status(confirmations, wish)
+        answer = self._client.report_status(self._settings.session, self._agent, status)
         self._link_is_lost = False
+        if act:
+            self._lease.answered(answer.lease)
+            self._memory.take_in(answer.receiver, seen_before)
         self._requests.confirmed(confirmations)
         for request in answer.requests if act else ():
             self._requests.act(request)
 
-    def status(self, confirmations: list[Confirmation]) -> AgentStatus:
+    def status(self, confirmations: list[Confirmation], wish: LeaseWish = LeaseWish.NONE) -> AgentStatus:
         """Return how the agent is now."""
         settings, journal = self._settings, self._journal
         self._measurements.note_sent(self._sent_bytes())
@@ -195,6 +218,7 @@ class StatusReport:
             last_error=self._last_error(),
             troubles=troubles,
             paused=journal.about(PAUSED) is not None,
+            lease=wish,
             confirmed=tuple(confirmations),
         )
 
@@ -206,14 +230,23 @@ class StatusReport:
         return LastError(at=datetime.fromtimestamp(newest.changed_at, UTC), text=text)
 
     def _report_until_stopped(self) -> None:
+        self._wait_to_begin()
         while not self._stop.is_set():
             began_s = time.monotonic()
             contained(self.report_once, self._note_failure)
-            self._stop.wait(max(0.1, self._every_s - (time.monotonic() - began_s)))
+            every_s = min(self._every_s, WAITING_REPORT_S) if self._lease.is_waiting else self._every_s
+            self._stop.wait(max(0.1, every_s - (time.monotonic() - began_s)))
         if self._final and not self._link_is_lost:
             contained(lambda: self.report_once(act=False), self._note_failure)
 
+    def _wait_to_begin(self) -> None:
+        give_up_s = time.monotonic() + _LONGEST_WAIT_S
+        while self._begin_when is not None and not self._stop.is_set() and time.monotonic() < give_up_s:
+            if self._begin_when.wait(0.1):
+                return
+
     def _note_failure(self, error: Exception) -> None:
+        self._lease.unanswered()
         self._link_is_lost = isinstance(error, LinkLost)
         if not self._has_failed:
             self._has_failed = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from uuid import UUID
 
 import pytest
@@ -121,9 +121,9 @@ def test_enough_rows_are_asked_for_even_if_the_first_ones_are_taken() -> None:
 # ---- facts
 
 
-@pytest.mark.parametrize("facts", [Facts(stopping=True), Facts(paused=True)])
+@pytest.mark.parametrize("facts", [Facts(stopping=True), Facts(paused=True), Facts(waiting=True)])
 @pytest.mark.parametrize("state", State)
-def test_nothing_starts_when_stopping_or_paused(facts: Facts, state: State) -> None:
+def test_nothing_starts_when_stopping_paused_or_waiting(facts: Facts, state: State) -> None:
     for step in Step:
         assert take(Turns(), step, [row(1, state)], facts) == 0
 
@@ -219,9 +219,9 @@ class AnyCourse(RuleBasedStateMachine):
     def come(self, state: State) -> None:
         self.model.states[len(self.model.states) + 1] = state
 
-    @rule(stopping=st.booleans(), paused=st.booleans(), work_full=st.booleans(), link_down=st.booleans())
-    def change_facts(self, *, stopping: bool, paused: bool, work_full: bool, link_down: bool) -> None:
-        self.facts = Facts(stopping=stopping, paused=paused, work_full=work_full, link_down=link_down)
+    @rule(facts=st.builds(Facts, **dict.fromkeys((each.name for each in fields(Facts)), st.booleans())))
+    def change_facts(self, facts: Facts) -> None:
+        self.facts = facts
 
     @rule()
     def become_clear(self) -> None:
@@ -246,6 +246,7 @@ class AnyCourse(RuleBasedStateMachine):
             return
         assert not facts.stopping
         assert not facts.paused
+        assert not facts.waiting
         assert not (step is Step.ALIGN and facts.work_full)
         assert number not in model.in_hand
         assert model.postponed_until_s.get(number, 0) <= model.now_s

@@ -104,6 +104,50 @@ def test_a_broken_movie_is_set_aside_and_taken_up_again_when_it_changes(
     assert states(journal) == {"a.mrcs": State.FINISHED, "empty.mrcs": State.FAILED}
 
 
+@pytest.mark.parametrize("touch", ["time stamp", "inode"])
+def test_a_released_movie_that_looks_touched_is_to_be_compared(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock, touch: str
+) -> None:
+    path, untouched = movie(source / "a.mrcs"), movie(source / "b.mrcs", value=2)
+    pass_time(discovery, clock)
+    finish(journal)
+    journal._db.execute("UPDATE exposures SET sampled_digest = 'known'")
+    discovery.scan_once()
+    assert discovery.comparisons.are_done
+    times = path.stat()
+    if touch == "inode":
+        path.rename(source.parent / "before")
+        movie(path)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    else:
+        os.utime(path, ns=(1, times.st_mtime_ns + 1))
+    assert not discovery.scan_once()
+    assert discovery.comparisons.take() == journal.exposures()[0].exposure_id
+    assert discovery.comparisons.take() is None
+    assert states(journal) == {"a.mrcs": State.RELEASED, untouched.name: State.RELEASED}
+
+
+def test_released_movies_without_a_digest_get_one(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock
+) -> None:
+    for number in range(3):
+        movie(source / f"{number}.mrcs", number)
+    pass_time(discovery, clock)
+    finish(journal)
+    (source / "1.mrcs").unlink()
+    discovery = Discovery(journal, source, AUTO, settle_s=10, give_up_s=100, clock=clock)  # of the newer version
+    discovery.scan_once()
+    newest_first = [exposure.exposure_id for exposure in journal.exposures()][::-1]
+    first = discovery.comparisons.take()
+    assert first == newest_first[0]
+    assert discovery.comparisons.take() == newest_first[2]
+    journal._db.execute("UPDATE exposures SET sampled_digest = 'known'")
+    for exposure_id in (newest_first[0], newest_first[2]):
+        discovery.comparisons.end(exposure_id, has_failed=False)
+    discovery.scan_once()
+    assert discovery.comparisons.are_done
+
+
 @pytest.mark.parametrize(("before", "revision"), [(State.RELEASED, 2), (State.HELD, 1), (State.FAILED, 1)])
 def test_an_overwritten_movie_begins_again(
     source: Path, journal: Journal, discovery: Discovery, clock: Clock, before: State, revision: int
@@ -113,8 +157,8 @@ def test_an_overwritten_movie_begins_again(
     finish(journal, before)
     pass_time(discovery, clock)
     assert states(journal) == {"a.mrcs": before}
-    movie(path, value=2)
-    os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
+    with path.open("ab") as file:
+        file.write(b"more")
     discovery.scan_once()
     (exposure,) = journal.exposures()
     assert (exposure.state, exposure.revision) == (State.FOUND, revision)

@@ -16,6 +16,8 @@ from agents.journal.journal import Journal
 from agents.journal.states import PAUSED, State
 from agents.layouts import AUTO
 from agents.measurements import Measurements
+from agents.sending.lease import SessionLease
+from agents.sending.receiver_memory import ReceiverMemory
 from agents.sending.status_report import Requests, StatusReport, agent_id
 from agents.watch_settings import WatchSettings
 from preprocess.exposure.acquisition import Acquisition
@@ -58,6 +60,8 @@ def report_of(journal: Journal, client: ReceiverClient, work: Path, *, every_s: 
         client,
         Measurements(),
         Requests(journal, None),
+        lease=SessionLease(journal),
+        memory=ReceiverMemory(journal, SESSION, threading.Event()),
         sent_bytes=lambda: 0,
         every_s=every_s,
     )
