@@ -14,8 +14,8 @@ from pathlib import Path
 from api.registrars import PublishedExposure, RegistrationOutcome, SessionPlace
 from api.registrars.float32 import registered_micrograph
 from api.registrars.settings import RegistrarSettings
-from api.registrars.star import read_star, write_star
-from transfer.disk import make_file, make_link
+from api.registrars.star import FileMark, append_rows, read_star, write_star
+from transfer.disk import make_link
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.figures import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL
 from transfer.wire.protocol import RegistrationState
@@ -29,16 +29,40 @@ MOTION = {
     "rlnAccumMotionLate": MOTION_LATE,
 }
 """The figure of each column."""
+COLUMNS = ("rlnMicrographName", "rlnMicrographMetadata", "rlnOpticsGroup", *MOTION)
+"""The columns of a row of a micrograph, in their order."""
 
 Row = dict[str, str]
 
 
 @dataclass(slots=True)
 class Listing:
-    """The rows of a session's STAR file: optics groups by their values, micrographs by their file names."""
+    """What a session's STAR file lists.
+
+    Attributes
+    ----------
+    optics
+        Optics groups by their values.
+    micrographs
+        Rows of micrographs by file name.
+    mark
+        Of the file as it was written last; None: it has to be written anew.
+    """
 
     optics: dict[tuple[str, ...], Row] = field(default_factory=dict)
-    micrographs: dict[str, Row] = field(default_factory=dict)
+    micrographs: dict[str, str] = field(default_factory=dict)
+    mark: FileMark | None = None
+
+    def put(self, row: Row) -> str | None:
+        """List a micrograph; return its row if it is a new one."""
+        name, line = Path(row["rlnMicrographName"]).name, " ".join(row.values())
+        known = self.micrographs.get(name)
+        self.micrographs[name] = line
+        if known is None:
+            return line
+        if known != line:
+            self.mark = None
+        return None
 
 
 class RelionRegistrar:
@@ -57,14 +81,21 @@ class RelionRegistrar:
     def check(self) -> None:
         """Do nothing: this registrar needs files only."""
 
-    def update_project(self, place: SessionPlace, *, ended: bool) -> bool:  # noqa: ARG002 - the same for every session
-        """Do nothing: the STAR file is complete after every batch. Return whether it is final."""
+    def update_project(self, place: SessionPlace, *, ended: bool) -> bool:
+        """Return whether the STAR file is final; it is complete after every batch."""
+        if ended:
+            self._listings.pop(place.name, None)  # the memory of a session that is over
         return ended
 
     def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, RegistrationOutcome]:
-        """List exposures in the session's STAR file, which is replaced in one step."""
+        """List exposures in the session's STAR file.
+
+        Rows are appended, so that the cost of one does not grow with the list. When a row changes, or an optics group
+        is new, the file is replaced in one step.
+        """
         listing = self._listing(place)
         outcomes: dict[int, RegistrationOutcome] = {}
+        added: list[str] = []
         for exposure in exposures:
             try:
                 row = self._row(place, exposure)
@@ -72,11 +103,28 @@ class RelionRegistrar:
                 outcomes[exposure.number] = RegistrationOutcome(RegistrationState.FAILED, str(error))
                 continue
             row["rlnOpticsGroup"] = _optics_group(listing, exposure.record)
-            listing.micrographs[Path(row["rlnMicrographName"]).name] = row
+            line = listing.put(row)
+            added += [line] if line else []
             outcomes[exposure.number] = RegistrationOutcome(RegistrationState.REGISTERED)
-        tables = {OPTICS: list(listing.optics.values()), MICROGRAPHS: list(listing.micrographs.values())}
-        make_file(self.project(place) / STAR, lambda temporary: write_star(temporary, tables))
+        self._write(place, listing, added)
         return outcomes
+
+    def _write(self, place: SessionPlace, listing: Listing, added: list[str]) -> None:
+        path = self.project(place) / STAR
+        mark, listing.mark = listing.mark, None  # the file is written anew after an error
+        if mark is not None:
+            mark = append_rows(path, mark, added)
+        if mark is None:
+            groups = list(listing.optics.values())
+            mark = write_star(
+                path,
+                {
+                    OPTICS: (tuple(groups[0]) if groups else (), (" ".join(group.values()) for group in groups)),
+                    MICROGRAPHS: (COLUMNS, listing.micrographs.values()),
+                },
+            )
+        if listing.micrographs:  # or else the file has no table of micrographs yet
+            listing.mark = mark
 
     def _listing(self, place: SessionPlace) -> Listing:
         listing = self._listings.get(place.name)
@@ -84,10 +132,11 @@ class RelionRegistrar:
             listing = self._listings[place.name] = Listing()
             path = self.project(place) / STAR
             tables = read_star(path) if path.exists() else {}
-            for row in tables.get(OPTICS, []):
-                listing.optics[_optics_key(row)] = row
-            for row in tables.get(MICROGRAPHS, []):
-                listing.micrographs[Path(row["rlnMicrographName"]).name] = row
+            if OPTICS in tables:
+                listing.optics = {_optics_key(row): row for row in tables[OPTICS].rows()}
+            if MICROGRAPHS in tables:
+                lines = tables[MICROGRAPHS].lines
+                listing.micrographs = {Path(line.split(maxsplit=1)[0]).name: line for line in lines}
         return listing
 
     def _row(self, place: SessionPlace, exposure: PublishedExposure) -> Row:
@@ -133,4 +182,5 @@ def _optics_group(listing: Listing, record: ExposureRecord) -> str:
         number = str(len(listing.optics) + 1)
         row = {"rlnOpticsGroupName": f"opticsGroup{number}", "rlnOpticsGroup": number, **optics}
         listing.optics[_optics_key(optics)] = row
+        listing.mark = None
     return row["rlnOpticsGroup"]

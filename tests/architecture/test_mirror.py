@@ -11,7 +11,6 @@ WITHOUT_A_MODULE = {
     "agents/commands/test_watch_listeners.py": "what `watch` prints when its listeners are slow or fail",
     "agents/layouts/test_layouts.py": "all layouts and the automatic choice among them",
     "api/access/test_every_route_with_every_token.py": "every route with every kind of token",
-    "api/registrars/test_names_and_star.py": "names as they stand in the STAR file",
     "api/routes/test_query_plans.py": "the statements of all routes that list something",
     "preprocess/backends/cuda/test_decoders_against_damage.py": "all decoders, with damaged input",
     "preprocess/backends/cuda/test_decoders_sanitized.py": "all decoders, under sanitizers",

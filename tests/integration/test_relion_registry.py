@@ -42,7 +42,7 @@ def register(publisher: Any, **other: Any) -> Path:
     publisher.publish("plain", revision=2, image=blobs())
     runner = RegistrarRunner(RegistrarSettings(), publisher.database, publisher.data)
     runner.start()
-    wait_until(lambda: publisher.count("relion", "registered") == 4, "four registered exposures")
+    wait_until(lambda: publisher.count("relion", "registered") == 3, "three registered exposures")
     runner.stop()
     return Path(publisher.project("relion"))
 

@@ -42,7 +42,8 @@ def wait_for_count(publisher: Any, count: int, state: str) -> None:
 
 
 def star(publisher: Any) -> dict[str, list[dict[str, str]]]:
-    return read_star(publisher.folder / "relion" / "corrected_micrographs.star")
+    tables = read_star(publisher.folder / "relion" / "corrected_micrographs.star")
+    return {name: table.rows() for name, table in tables.items()}
 
 
 def test_names_of_registrars() -> None:

@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import starfile
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.registrars.reader_names import reader_name
-from api.registrars.star import read_star, write_star
 
 
 @pytest.mark.parametrize("name", ["FoilHole_1_Data_2.mrc", "a-b+c.1.mrc", "1.mrc"])
@@ -29,24 +25,3 @@ def test_every_name_becomes_readable(stem: str) -> None:
 def test_names_stay_different() -> None:
     names = ["a b.mrc", "a_b.mrc", "a(b.mrc", "a)b.mrc", "ä.mrc", "ö.mrc"]
     assert len({reader_name(name) for name in names}) == len(names)
-
-
-def test_star_is_what_others_read(tmp_path: Path) -> None:
-    tables = {
-        "optics": [{"rlnOpticsGroup": "1", "rlnVoltage": "300.0"}],
-        "micrographs": [
-            {"rlnMicrographName": "a.mrc", "rlnOpticsGroup": "1"},
-            {"rlnMicrographName": "b.mrc", "rlnOpticsGroup": "1"},
-        ],
-    }
-    path = tmp_path / "list.star"
-    write_star(path, tables)
-    assert read_star(path) == tables
-    seen = starfile.read(path, always_dict=True)
-    assert list(seen["micrographs"]["rlnMicrographName"]) == ["a.mrc", "b.mrc"]
-    assert list(seen["optics"]["rlnVoltage"]) == [300.0]
-
-
-def test_an_empty_table_is_left_out(tmp_path: Path) -> None:
-    write_star(tmp_path / "list.star", {"optics": [], "micrographs": []})
-    assert read_star(tmp_path / "list.star") == {}
