@@ -1,6 +1,9 @@
-"""Computes the root digest of a file, which is its identity (see `transfer.wire.digest`)."""
+"""Computes the digests of a file: the root digest, which is its identity (see `transfer.wire.digest`), and SHA-256."""
 
 from __future__ import annotations
+
+import hashlib
+from pathlib import Path
 
 from transfer.disk import read_at
 from transfer.wire.chunks import split
@@ -28,3 +31,14 @@ def file_digest(fd: int, size_bytes: int) -> str:
             offset += len(block)
         digests.append(hasher.digest())
     return root_digest(digests)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex.
+
+    Raises
+    ------
+    OSError
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

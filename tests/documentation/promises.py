@@ -168,6 +168,11 @@ def nothing_different(_place: Place, done: Done) -> None:
     assert re.search(r"\b[1-9]\d* same", done.stdout + done.stderr)
 
 
+def nothing_different_and_a_list(place: Place, done: Done) -> None:
+    nothing_different(place, done)
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=place.folder, check=True)
+
+
 def every_option_with_its_source(_place: Place, done: Done) -> None:
     assert "[watch]" in done.stdout
     assert re.search(r"^# settle_seconds = 30.0$", done.stdout, re.MULTILINE)
@@ -200,7 +205,8 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"send movie": the_movie_on_the_receiver,
     r"send microscope": the_folder_on_the_receiver,
     r"fetch": the_session_here,
-    r"verify": nothing_different,
+    r"verify (?!.*--sha256sums)": nothing_different,
+    r"verify .*--sha256sums": nothing_different_and_a_list,
     r"config show": every_option_with_its_source,
 }
 """What is looked at after each command, by what follows `cryoferry` in it."""

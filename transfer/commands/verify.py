@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from transfer.commands.shared import Ca, ClearText, Json, SessionOption, TokenFile, connect
+from transfer.commands.shared import Ca, ClearText, GiveUpAfter, Json, SessionOption, TokenFile, connect
+from transfer.defaults import GIVE_UP_AFTER_S
 from transfer.wire.names import check_session_name
 
 
@@ -27,24 +28,41 @@ def verify(
     whole_session: Annotated[
         bool, typer.Option("--whole-session", help="FOLDER is the whole session, as `cryoferry fetch` writes it.")
     ] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Have the receiver read its files from the disk again, which may take long.")
+    ] = False,
+    sha256sums: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the SHA-256 of each file that is the same to FILE, for `sha256sum --check`."
+        ),
+    ] = None,
+    give_up_after: GiveUpAfter = GIVE_UP_AFTER_S,
     json: Json = False,
 ) -> None:
     """Compare files here with those on the receiver, by digest.
 
-    A file is the same, different, missing on the receiver, or extra there. Exit code 6 if any is not the same.
+    A file is the same, different, missing on the receiver, extra there, or lost there: committed, and no longer on its
+    disk as it was. Exit code 6 if any is not the same. Without --deep, the receiver looks at size and time stamp only.
     """
-    from transfer.commands.verify_run import exit_code, name_of, named_files, show_comparison
+    from transfer.commands.verify_run import as_written, exit_code, lost_files, name_of, named_files, show_comparison
     from transfer.download.comparing import ComparisonStatus, compare
+    from transfer.download.sha256sums import write_sha256sums
 
     check_session_name(session)
     here = named_files(folder, session, path_prefix, whole_session=whole_session)
     top = path_prefix.strip("/") if whole_session else "/".join(filter(None, (path_prefix.strip("/"), name_of(folder))))
-    found = []
+    found, sums = [], []
     with connect(with_, token_file, ca, clear_text=clear_text) as client:
-        there = (r for r in client.files(session) if not top or r.path == top or r.path.startswith(f"{top}/"))
-        for comparison in compare(here, there):
+        there = [r for r in client.files(session) if not top or r.path == top or r.path.startswith(f"{top}/")]
+        lost = lost_files(client, session, there, give_up_after) if deep else {}
+        for comparison in compare(here, there, lost, with_sha256=sha256sums is not None):
             found.append(comparison.status)
             show_comparison(comparison, json)
+            if comparison.status is ComparisonStatus.SAME and comparison.sha256:
+                sums.append((comparison.sha256, as_written(folder, here[comparison.path])))
+    if sha256sums is not None:
+        write_sha256sums(sha256sums, sums)
     counts = {verdict.value: found.count(verdict) for verdict in ComparisonStatus}
     text = ", ".join(f"{count} {name}" for name, count in counts.items())
     typer.echo(dumps({"files": len(found), **counts}) if json else text)

@@ -1,14 +1,22 @@
-"""Names the files that `cryoferry verify` compares, prints each verdict and chooses the exit code."""
+"""Names the files that `cryoferry verify` compares, has the receiver read its own, and prints the verdicts."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 
 import typer
 
+from transfer.client import ReceiverClient
 from transfer.commands.planned_files import plan
+from transfer.commands.shared import progress, stderr_console
 from transfer.download.comparing import Comparison
+from transfer.pace.retrying import RetryPolicy
+from transfer.verifying import files_with_problems
+from transfer.wire.errors import LimitReached, NotFound
+from transfer.wire.protocol import ListedFile
 
 MISMATCH = 6  # exit code
 
@@ -25,10 +33,51 @@ def named_files(folder: Path, session: str, path_prefix: str, *, whole_session: 
     return {file.path: file.source for file in plan(visible, session, path_prefix, 1)}
 
 
+def as_written(folder: Path, file: Path) -> str:
+    """Return the name of a file as the user writes it: relative to the present folder unless FOLDER is absolute."""
+    return str(file) if folder.is_absolute() else os.path.relpath(file)
+
+
+def lost_files(
+    client: ReceiverClient, session: str, there: Sequence[ListedFile], give_up_after_s: float
+) -> dict[str, str]:
+    """Have the receiver read files again; return those that are not as they were committed, with what is wrong."""
+    console = stderr_console()
+    retry = RetryPolicy(give_up_after_s, lambda: False)
+    said: list[LimitReached] = []
+
+    def on_full(full: LimitReached) -> None:
+        if not said:
+            said.append(full)
+            console.print(f"waiting: {full}", markup=False)
+
+    with progress(console, "the receiver reads its files", sum(file.size_bytes for file in there)) as advance:
+        found = files_with_problems(
+            client,
+            session,
+            [file.path for file in there],
+            retry,
+            on_read=lambda _files, count: advance(count),
+            on_full=on_full,
+        )
+        try:
+            return {file.path: f"{file.check.value}: {file.detail}" for file in found}
+        except NotFound as error:  # the session is there: its files were listed
+            raise NotFound(
+                "this receiver cannot read its files again on request; nothing was compared",
+                hint="Upgrade cryoferry on the receiver, or leave out --deep.",
+            ) from error
+
+
 def show_comparison(comparison: Comparison, json: bool) -> None:
     """Print the verdict about one file."""
     if json:
-        report = {"path": comparison.path, "verdict": comparison.status.value, "detail": comparison.detail}
+        report = {
+            "path": comparison.path,
+            "verdict": comparison.status.value,
+            "detail": comparison.detail,
+            "sha256": comparison.sha256,
+        }
         typer.echo(dumps(report))
     elif comparison.status != "same":
         typer.echo(f"{comparison.status.value}: {comparison.path} {comparison.detail}".rstrip())
@@ -36,6 +85,6 @@ def show_comparison(comparison: Comparison, json: bool) -> None:
 
 def exit_code(counts: dict[str, int]) -> int:
     """Return 6 if anything is not as it should be, 4 if that is only known of what could not be read."""
-    if counts["missing"] or counts["different"] or counts["extra"]:
+    if any(counts[name] for name in ("missing", "different", "extra", "lost")):
         return MISMATCH
     return 4 if counts["unreadable"] else 0

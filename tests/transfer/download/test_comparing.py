@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 from transfer.download.comparing import Comparison, ComparisonStatus, compare
 from transfer.wire.digest import chunk_digest, root_digest
-from transfer.wire.receipt import Receipt
+from transfer.wire.protocol import ListedFile
+from transfer.wire.verification import FileCheck
 
 
-def receipt(path: str, data: bytes) -> Receipt:
+def receipt(path: str, data: bytes, **more: Any) -> ListedFile:
     digest = root_digest([chunk_digest(data)] if data else [])
-    return Receipt(session="s", path=path, revision=1, size_bytes=len(data), digest=digest)
+    return ListedFile(session="s", path=path, revision=1, size_bytes=len(data), digest=digest, **more)
 
 
 def test_every_name_gets_its_result_in_order(tmp_path: Path) -> None:
@@ -53,3 +56,32 @@ def test_every_name_gets_its_result_in_order(tmp_path: Path) -> None:
 def test_nothing_here_and_nothing_there_gives_nothing() -> None:
     assert list(compare({}, [])) == []
     assert list(compare({}, [receipt("x", b"x")])) == [Comparison("x", ComparisonStatus.EXTRA)]
+
+
+def test_what_the_receiver_has_lost_is_not_the_same(tmp_path: Path) -> None:
+    here = dict.fromkeys(("listed", "read", "sound", "unknown"), tmp_path / "x")
+    (tmp_path / "x").write_bytes(b"x")
+    there = [
+        receipt("listed", b"x", on_disk=FileCheck.MISSING),
+        receipt("read", b"x", on_disk=FileCheck.SAME),
+        receipt("sound", b"x", on_disk=FileCheck.SAME),
+        receipt("unknown", b"x"),
+        receipt("z-extra", b"x", on_disk=FileCheck.CHANGED),
+    ]
+    results = list(compare(here, there, {"read": "changed: another digest"}))
+    assert [(one.path, one.status.value, one.detail) for one in results] == [
+        ("listed", "lost", "the receiver's list says: missing"),
+        ("read", "lost", "changed: another digest"),
+        ("sound", "same", ""),
+        ("unknown", "same", ""),
+        ("z-extra", "lost", "the receiver's list says: changed"),
+    ]
+
+
+def test_sha256_is_the_receiver_s_or_computed_here(tmp_path: Path) -> None:
+    here = dict.fromkeys(("a", "b"), tmp_path / "x")
+    (tmp_path / "x").write_bytes(b"x")
+    there = [receipt("a", b"x", sha256="0" * 64), receipt("b", b"x")]
+    assert [one.sha256 for one in compare(here, there)] == ["0" * 64, None]
+    computed = [one.sha256 for one in compare(here, there, with_sha256=True)]
+    assert computed == ["0" * 64, hashlib.sha256(b"x").hexdigest()]
