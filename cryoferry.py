@@ -45,9 +45,7 @@ COMMANDS: dict[str, Mounted] = {
         MICROSCOPE,
         "Watch a folder: align each finished movie and send its micrograph, until stopped.",
     ),
-    "status": Mounted(
-        "agents.commands.status", MICROSCOPE, "Show the state of each exposure, here and on the receiver."
-    ),
+    "status": Mounted("agents.commands.status", MICROSCOPE, "Show how far a session is, here and on the receiver."),
     "retry": Mounted(
         "agents.commands.retry",
         MICROSCOPE,

@@ -60,7 +60,8 @@ def plan_retry(
         if len(named) != 1:
             what = f"{len(named)} exposures are named {target}" if named else f"no exposure is named {target}"
             raise RetryRefused(
-                what, hint="`cryoferry status` lists the movies. Name one by its whole path, or by its exposure id."
+                what,
+                hint="`cryoferry status --all` lists the movies. Name one by its whole path, or by its exposure id.",
             )
         chosen += [exposure for exposure in named if exposure not in chosen]
     return [_planned(journal, work, exposure, changed) for exposure in chosen]

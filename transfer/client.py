@@ -23,8 +23,8 @@ from transfer.connections.socket_connection import Endpoint, SocketConnection
 from transfer.credentials import check_token
 from transfer.wire import protocol, version_1
 from transfer.wire.addresses import check_url
-from transfer.wire.agent_status import AgentRequests, AgentStatus
-from transfer.wire.errors import ProtocolMismatch
+from transfer.wire.agent_status import AgentList, AgentRequests, AgentStatus, KnownAgent
+from transfer.wire.errors import NotFound, ProtocolMismatch
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimAnswers, ClaimBatch
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.header_fields import format_range, parse_content_range
@@ -180,6 +180,10 @@ class ReceiverClient:
         target = route(protocol.AGENT, session=session, agent=str(agent))
         return self._http.ask(AgentRequests, "PUT", target, body=status)
 
+    def agents(self, session: str) -> tuple[KnownAgent, ...]:
+        """Return the agents that reported to a session, each with its last report."""
+        return self._http.ask(AgentList, "GET", route(protocol.AGENTS, session=session)).agents
+
     # Exposures
 
     def publish(self, session: str, record: ExposureRecord) -> Exposure:
@@ -194,6 +198,14 @@ class ReceiverClient:
             version = self.agree()
         body = record if version > 1 else RootModel(version_1.downgraded(record.model_dump(mode="json")))
         return self._http.ask(Exposure, "PUT", target, body=body)
+
+    def exposure(self, session: str, exposure_id: UUID) -> Exposure | None:
+        """Return the newest revision of an exposure; None if the session has no exposure of that id."""
+        try:
+            target = route(protocol.EXPOSURE, session=session, exposure_id=str(exposure_id))
+            return self._http.ask(Exposure, "GET", target)
+        except NotFound:
+            return None
 
     def exposures(self, session: str, after: str | None = None) -> ExposureList:
         """Return one page of a session's exposures; for the following page, pass its `next` as `after`."""

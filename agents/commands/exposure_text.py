@@ -10,6 +10,7 @@ from agents.journal.states import PAUSED, State
 if TYPE_CHECKING:
     from agents.journal.changes import ExposureChanged
     from agents.journal.journal import Journal
+    from agents.journal.reader import JournalReader, ListedExposure
     from agents.journal.rows import ExposureRow
 
 STYLES = {
@@ -24,7 +25,7 @@ STYLES = {
 }
 
 
-def as_json(exposure: ExposureRow | ExposureChanged) -> dict[str, Any]:
+def as_json(exposure: ExposureRow | ExposureChanged | ListedExposure) -> dict[str, Any]:
     """Return what `--json` says about an exposure."""
     return {
         "exposure_id": str(exposure.published_id),
@@ -39,11 +40,6 @@ def as_json(exposure: ExposureRow | ExposureChanged) -> dict[str, Any]:
     }
 
 
-def reason_and_hint(exposure: ExposureRow) -> str:
-    """Return why an exposure is in its state and, on a line of its own, what to do; without both, its warnings."""
-    return "\n".join(filter(None, (exposure.reason, exposure.hint))) or "; ".join(exposure.warnings)
-
-
 def since(seconds: float) -> str:
     """Return how long ago a moment (seconds since 1970) was, in words."""
     passed = max(0.0, time.time() - seconds)
@@ -53,7 +49,7 @@ def since(seconds: float) -> str:
     return f"{passed:.0f} s"
 
 
-def troubles(journal: Journal) -> list[str]:
+def troubles(journal: Journal | JournalReader) -> list[str]:
     """Return what keeps the agent waiting now, one sentence each."""
     found = []
     if trouble := journal.about("lease_trouble"):

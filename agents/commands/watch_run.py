@@ -23,7 +23,8 @@ from agents.daemon import Agent
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import scan
 from agents.happenings import AgentEnded, Happenings
-from agents.journal.journal import NAME, Journal
+from agents.journal.journal import Journal
+from agents.journal.opening import NAME
 from agents.journal.salvage import set_damaged_aside
 from agents.journal.states import SET_ASIDE
 from agents.layouts import Layout

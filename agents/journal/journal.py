@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 from agents.journal.answered_requests import AnsweredRequests
 from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
-from agents.journal.opening import JournalError, open_database, whole_or_nothing
+from agents.journal.opening import NAME, JournalError, open_database, whole_or_nothing
 from agents.journal.outputs import Output, output_of, references, renamed
 from agents.journal.rows import (
     ExposureRow,
@@ -38,7 +38,6 @@ from transfer.wire.exposure_record import ExposureRecord, ProvenanceRecord
 from transfer.wire.figures import MOTION_TOTAL
 from transfer.wire.receipt import Receipt
 
-NAME = "journal.sqlite"
 NEWEST_SEQUENCE = "receiver_sequence"
 """The note (`Journal.about`) of the highest number of a commit that the receiver told."""
 _NO_DIGESTS: dict[str, Any] = {"sampled_digest": None, "movie_digest": None}

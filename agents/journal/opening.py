@@ -10,6 +10,9 @@ from typing import ClassVar
 
 from agents.journal.schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION, statements
 
+NAME = "journal.sqlite"
+"""The journal's file in the work folder."""
+
 
 class JournalError(Exception):
     """The journal cannot be used."""

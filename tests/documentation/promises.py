@@ -48,10 +48,23 @@ def a_micrograph_on_the_receiver(place: Place, _done: Done) -> None:
     assert {path.name for path in session.iterdir()} == place.recorded, "the agent wrote into the microscope's folder"
 
 
-def the_exposure_is_released(_place: Place, done: Done) -> None:
-    said = done.stdout + done.stderr
-    assert STEM in said
-    assert "released" in said
+def the_totals_of_one_exposure(_place: Place, done: Done) -> None:
+    heading, counts = (line.split() for line in done.stdout.split("\n\n")[1].splitlines())
+    assert dict(zip(heading, counts, strict=True))["released"] == "1"
+    assert "1 published" in done.stdout
+
+
+def the_exposures_of_the_last_hour(_place: Place, done: Done) -> None:
+    (line,) = [line for line in done.stdout.splitlines() if STEM in line]
+    assert line.startswith("released")
+
+
+def nothing_failed(_place: Place, done: Done) -> None:
+    assert "No exposure is failed or held" in done.stderr
+
+
+def the_receivers_totals(_place: Place, done: Done) -> None:
+    assert "1 published" in done.stdout
 
 
 def an_object_for_each_exposure(_place: Place, done: Done) -> None:
@@ -64,7 +77,7 @@ def nothing_to_retry(_place: Place, done: Done) -> None:
 
 
 def the_next_revision_waits(place: Place, _done: Done) -> None:
-    told = place.run("cryoferry status --session mysession --json").stdout.splitlines()
+    told = place.run("cryoferry status --session mysession --all --json").stdout.splitlines()
     (exposure,) = [one for one in map(json.loads, told) if one.get("label") == STEM]
     assert (exposure["state"], exposure["revision"]) == ("found", 2)
 
@@ -185,7 +198,10 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"doctor": every_check_of_a_sound_machine,
     r"watch .*--dry-run": a_plan_and_nothing_done,
     r"watch (?!.*--dry-run)": a_micrograph_on_the_receiver,
-    r"status (?!.*--json)": the_exposure_is_released,
+    r"status --session mysession$": the_totals_of_one_exposure,
+    r"status .*--failed": nothing_failed,
+    r"status .*--since": the_exposures_of_the_last_hour,
+    r"status --to": the_receivers_totals,
     r"status .*--json": an_object_for_each_exposure,
     r"retry --failed": nothing_to_retry,
     r"retry FoilHole": the_next_revision_waits,

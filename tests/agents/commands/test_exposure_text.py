@@ -1,26 +1,33 @@
-"""The texts by which commands show an exposure."""
+"""The texts by which commands show an exposure, and what keeps the agent waiting."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from agents.commands.exposure_text import reason_and_hint
+from agents.commands.exposure_text import as_json, since, troubles
 from agents.journal.journal import Journal
+from agents.journal.reader import JournalReader
 from agents.journal.states import State
 
 
 @pytest.mark.parametrize(
-    ("reason", "hint", "text"),
-    [
-        ("the movie is cut off", "Copy it again.", "the movie is cut off\nCopy it again."),
-        ("tried again", "", "tried again"),
-    ],
+    ("ago_s", "text"), [(-5, "0 s"), (0, "0 s"), (59, "59 s"), (61, "1 min"), (7300, "2 h"), (90000, "1 d")]
 )
-def test_what_to_do_stands_on_a_line_of_its_own(tmp_path: Path, reason: str, hint: str, text: str) -> None:
+def test_how_long_ago_is_said_in_one_unit(monkeypatch: pytest.MonkeyPatch, ago_s: float, text: str) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    assert since(1e9 - ago_s) == text
+
+
+def test_an_exposure_and_the_troubles_read_the_same_from_the_agents_and_from_anothers_journal(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    found = journal.find("a.tiff", "a", "a")
-    failed = journal.change(found.exposure_id, State.FAILED, reason, hint)
+    failed = journal.change(journal.find("a.tiff", "a", "a").exposure_id, State.FAILED, "cut off", "Copy it again.")
+    assert troubles(journal) == []
+    journal.note(source_trouble="the share is not there")
+    with JournalReader(tmp_path) as reader:
+        assert troubles(reader) == troubles(journal) == ["source: the share is not there"]
+        (listed,), _ = reader.listed()
+    assert as_json(listed) == as_json(failed)
     journal.close()
-    assert reason_and_hint(failed) == text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.commands.find_work_folder import find_work_folder
-from agents.journal.journal import NAME
+from agents.journal.opening import NAME
 from configuration import ConfigError
 
 

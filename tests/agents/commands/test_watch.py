@@ -89,14 +89,16 @@ def test_the_whole_way_with_movies_of_one_stem_and_bad_ones_between(
     assert (committed(receiver.data) / "odd name=3A 1=3B.mrc").is_file()
     assert not (tmp_path / "work/exposures").exists() or not any((tmp_path / "work/exposures").iterdir())
 
-    status = cryoferry("status", "--work", str(tmp_path / "work"), "--json", CRYOFERRY_TOKEN=token)
+    status = cryoferry("status", "--work", str(tmp_path / "work"), "--all", "--json", CRYOFERRY_TOKEN=token)
     assert status.returncode == 0, status.stderr
     *rows, last = tell(status)
     assert {row["movie"]: row["state"] for row in rows} == {
         movie: state for movie, (state, _) in agent.states().items()
     }
-    assert last == {"agent_runs": False, "troubles": [], "receiver": "read"}
-    table = cryoferry("status", "--work", str(tmp_path / "work"), CRYOFERRY_TOKEN=token)
+    assert last["counts"] == agent.lines[-1]["summary"]
+    assert (last["agent_runs"], last["troubles"], last["receiver"]) == (False, [], "read")
+    assert (last["movies_sent"], last["exposure_count"], last["listed"]) == (3, 3, 6)
+    table = cryoferry("status", "--work", str(tmp_path / "work"), "--all", CRYOFERRY_TOKEN=token)
     assert "one/a.tiff" in table.stdout
     assert "UnreadableMovie" in table.stdout
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.journal.journal import NAME, Journal
-from agents.journal.opening import JournalError
+from agents.journal.journal import Journal
+from agents.journal.opening import NAME, JournalError
 from agents.journal.salvage import set_damaged_aside
 
 NOW = datetime(2026, 11, 28, 21, 54, 29, tzinfo=UTC)

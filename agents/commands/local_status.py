@@ -1,0 +1,294 @@
+"""`cryoferry status` where the agent works: what its journal says, and what the receiver has of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from agents.commands.exposure_filter import ExposureFilter, checked_states
+from agents.commands.exposure_lines import ExposureLine, one_line, print_lines, shortened_path
+from agents.commands.exposure_text import STYLES, as_json, since, troubles
+from agents.commands.receiver_access import MOST_SINGLE_REQUESTS, ReceiverAccess, Registrars, read_registrations
+from agents.journal.reader import JournalReader, ListedExposure, SentMovies
+from agents.journal.states import PAUSED, SET_ASIDE, State
+from agents.work_folder import is_in_use
+from transfer.commands.shared import stderr_console, stdout_console
+
+if TYPE_CHECKING:
+    from transfer.wire.protocol import Session
+
+NEWEST_SET_ASIDE = 5
+_ARRIVED = (State.COMMITTED, State.RELEASED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalStatus:
+    """What the journal of a work folder says at one moment.
+
+    Attributes
+    ----------
+    newest_set_aside
+        The newest few that are failed or held, the newest change last.
+    exposures
+        Those that the user wants listed, the newest change last.
+    left_out
+        How many older ones fit too, and are not listed.
+    """
+
+    folder: Path
+    session: str
+    source: str
+    receiver: ReceiverAccess
+    runs: bool
+    paused: bool
+    troubles: list[str]
+    counts: dict[State, int]
+    sent: SentMovies
+    oldest_waiting: ListedExposure | None
+    newest_set_aside: list[ListedExposure]
+    exposures: list[ListedExposure]
+    left_out: int
+
+
+def read_local_status(folder: Path, receiver: ReceiverAccess, wanted: ExposureFilter, most: int | None) -> LocalStatus:
+    """Read a journal.
+
+    Parameters
+    ----------
+    most
+        How many exposures are listed at most; None: all that fit.
+
+    Raises
+    ------
+    ConfigError
+        There is no state of a name that the user gave.
+    JournalError
+    """
+    states = {*checked_states(wanted.states, State), *(SET_ASIDE if wanted.failed else ())}
+    with JournalReader(folder) as journal:
+        exposures, left_out = journal.listed(
+            states=states or tuple(State),
+            since=wanted.since,
+            is_wanted=wanted.fits(),
+            exposure_id=wanted.exposure_id(),
+            most=most,
+        )
+        return LocalStatus(
+            folder=folder,
+            session=journal.about("session") or "",
+            source=journal.about("source") or "",
+            receiver=receiver.or_noted(journal),
+            runs=is_in_use(folder),
+            paused=journal.about(PAUSED) is not None,
+            troubles=troubles(journal),
+            counts=journal.counts(),
+            sent=journal.sent(),
+            oldest_waiting=journal.oldest_waiting(),
+            newest_set_aside=journal.listed(states=tuple(SET_ASIDE), most=NEWEST_SET_ASIDE)[0],
+            exposures=exposures,
+            left_out=left_out,
+        )
+
+
+class Registrations:
+    """What the receiver says about the session and about the exposures that are listed.
+
+    Attributes
+    ----------
+    session
+        The session; None: it was not asked for, or the receiver did not answer.
+    unread
+        Why something is not known; empty: all is known.
+    """
+
+    def __init__(self, here: LocalStatus, *, with_session: bool, however_many: bool) -> None:
+        from uuid import UUID
+
+        self.session: Session | None = None
+        self.unread = ""
+        self._found: dict[tuple[UUID, int], Registrars] = {}
+        self._id = UUID
+        asked = {self._key(exposure) for exposure in here.exposures if exposure.state in _ARRIVED}
+        if len(asked) > MOST_SINGLE_REQUESTS and not however_many:
+            self.unread = f"not asked about more than {MOST_SINGLE_REQUESTS} exposures: give --registered to ask anyway"
+            asked.clear()
+        if not (asked or with_session):
+            return
+        if not here.receiver.url:
+            self.unread = "no receiver is known: give --to URL"
+        else:
+            self._ask(here, asked, with_session=with_session)
+
+    def _ask(self, here: LocalStatus, asked: set[tuple[Any, int]], *, with_session: bool) -> None:
+        from transfer.wire.errors import TransferError
+
+        try:
+            with here.receiver.client() as client:
+                if with_session:
+                    self.session = client.session(here.session)
+                if asked:
+                    self._found = read_registrations(client, here.session, asked)
+        except TransferError as error:
+            self.unread = f"{type(error).__name__}: {error}"
+
+    def _key(self, exposure: ListedExposure) -> tuple[Any, int]:
+        return self._id(exposure.published_id), exposure.revision
+
+    def of(self, exposure: ListedExposure) -> Registrars:
+        """Return the state of an exposure with each registrar, as far as it is known."""
+        return self._found.get(self._key(exposure), {})
+
+
+def print_json(here: LocalStatus, *, however_many: bool) -> None:
+    """Print one object for each listed exposure, and a last one about the whole."""
+    receiver = Registrations(here, with_session=True, however_many=however_many)
+    for exposure in here.exposures:
+        typer.echo(dumps({**_as_json(exposure), "registered": receiver.of(exposure)}))
+    session, sent, waiting = receiver.session, here.sent, here.oldest_waiting
+    whole = {
+        "session": here.session,
+        "source": here.source,
+        "work": str(here.folder),
+        "agent_runs": here.runs,
+        "paused": here.paused,
+        "troubles": here.troubles,
+        "counts": {state.value: count for state, count in here.counts.items()},
+        "movies_sent": sent.movies,
+        "bytes_sent": sent.size_bytes,
+        "movies_sent_last_hour": sent.movies_last_hour,
+        "bytes_sent_last_hour": sent.bytes_last_hour,
+        "movies_per_hour": sent.per_hour(),
+        "first_found_at": sent.first_found_at,
+        "oldest_waiting": waiting and _as_json(waiting),
+        "newest_set_aside": [_as_json(exposure) for exposure in here.newest_set_aside],
+        "receiver": receiver.unread or "read",
+        "receiver_url": here.receiver.url,
+        "session_state": session and session.state.value,
+        "exposure_count": session and session.exposure_count,
+        "registered_count": session and session.registered_count,
+        "listed": len(here.exposures),
+        "left_out": here.left_out,
+    }
+    typer.echo(dumps(whole))
+
+
+def _as_json(exposure: ListedExposure) -> dict[str, Any]:
+    return {**as_json(exposure), "changed_at": exposure.changed_at}
+
+
+def print_list(here: LocalStatus, wanted: ExposureFilter, *, full: bool, however_many: bool) -> None:
+    """Print the listed exposures on stdout; on stderr, what is left out or not known."""
+    console = stderr_console()
+    if not here.exposures:
+        words = wanted.in_words()
+        console.print(f"No exposure is {words}." if words else "No movie was found yet.", markup=False)
+        return
+    receiver = Registrations(here, with_session=False, however_many=however_many)
+    print_lines([_line(each, receiver.of(each)) for each in here.exposures], stdout_console(), full=full)
+    if here.left_out:
+        console.print(
+            f"{here.left_out:,} older ones are left out: --limit N shows more, --all shows all.", markup=False
+        )
+    if receiver.unread:
+        console.print(f"What is registered is not known: {receiver.unread}", style="yellow", markup=False)
+
+
+def _line(exposure: ListedExposure, registrars: Registrars) -> ExposureLine:
+    revision = f" (revision {exposure.revision})" if exposure.revision > 1 else ""
+    return ExposureLine(
+        state=exposure.state.value,
+        style=STYLES[exposure.state],
+        since=since(exposure.changed_at),
+        motion="" if exposure.motion_angstrom is None else f"{exposure.motion_angstrom:.1f} Å",
+        registered=registered_text(registrars),
+        movie=exposure.movie + revision,
+        reason=exposure.reason or "; ".join(exposure.warnings),
+        hint=exposure.hint,
+    )
+
+
+def registered_text(registrars: Registrars) -> str:
+    """Return with which registrars an exposure is registered, and the state with the others."""
+    return ", ".join(name if state == "registered" else f"{name}: {state}" for name, state in registrars.items())
+
+
+def print_totals(here: LocalStatus, again: str) -> None:
+    """Print the totals on stdout, first those of the journal.
+
+    Parameters
+    ----------
+    again
+        The command that shows this work folder.
+    """
+    console = stdout_console()
+
+    def say(text: str, style: str = "") -> None:
+        console.print(one_line(text), style=style, markup=False)
+
+    say(f"Session {here.session or '?'}, from {here.source or '?'}")
+    runs = "The agent is running" if here.runs else "The agent is not running: start it with `cryoferry watch`"
+    say(f"{runs}. Work folder: {here.folder}", "" if here.runs else "yellow")
+    for line in here.troubles:
+        say(line, "yellow")
+    say("")
+    _print_counts(here.counts)
+    say("")
+    _print_rates(here, console.width)
+    receiver = Registrations(here, with_session=True, however_many=False)
+    if receiver.session is None:
+        say(f"{'receiver':10}{receiver.unread}", "yellow")
+    else:
+        say(f"{'receiver':10}{session_text(receiver.session)}; {here.receiver.url}")
+    _print_set_aside(here, again)
+
+
+def _print_counts(counts: dict[State, int]) -> None:
+    from rich.text import Text
+
+    console = stdout_console()
+    widths = {state: max(len(state.value), len(f"{count:,}")) for state, count in counts.items()}
+    console.print(Text("  ").join(Text(state.value.rjust(widths[state]), STYLES[state]) for state in counts))
+    console.print(Text("  ".join(f"{count:,}".rjust(widths[state]) for state, count in counts.items())))
+
+
+def _print_rates(here: LocalStatus, width: int) -> None:
+    from rich.filesize import decimal
+
+    sent, waiting = here.sent, here.oldest_waiting
+    if sent.first_found_at is None:
+        typer.echo("No movie was found yet.")
+    else:
+        typer.echo(
+            f"{'sent':10}{sent.movies_last_hour:,} movies ({decimal(sent.bytes_last_hour)}) in the last hour;"
+            f" {sent.movies:,} ({decimal(sent.size_bytes)}) since the start {since(sent.first_found_at)} ago"
+        )
+        per_hour = sent.per_hour()
+        if per_hour is not None:
+            typer.echo(f"{'':10}{per_hour:,.0f} movies an hour on average")
+    if waiting is not None:
+        told = f"longest: {waiting.state.value} for {since(waiting.changed_at)}: "
+        room = max(24, width - 10 - len(told))
+        typer.echo(f"{'waiting':10}{told}{shortened_path(one_line(waiting.movie), room)}")
+
+
+def session_text(session: Session) -> str:
+    """Return how far a session is on the receiver."""
+    counts = [f"{session.registered_count.get(name, 0):,} registered in {name}" for name in session.registrars]
+    return ", ".join([f"{session.exposure_count:,} published", *counts, f"session {session.state.value}"])
+
+
+def _print_set_aside(here: LocalStatus, again: str) -> None:
+    count = sum(here.counts[state] for state in SET_ASIDE)
+    if not count:
+        return
+    listed = here.newest_set_aside
+    typer.echo("")
+    typer.echo(f"Failed and held: {count:,}" + (f"; the newest {len(listed)}:" if count > len(listed) else ":"))
+    console = stdout_console()
+    print_lines([_line(exposure, {}) for exposure in listed], console, full=False, headings=False)
+    which = "All of them" if count > len(listed) else "What to do"
+    typer.echo(f"{which}: {again} --failed{'' if count > len(listed) else ' --full'}")
