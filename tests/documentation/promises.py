@@ -143,15 +143,14 @@ def rates_and_a_recommendation(place: Place, done: Done) -> None:
 
 def a_plan_of_a_session(place: Place, done: Done) -> None:
     assert "50000" in done.stdout
-    assert not list((place.folder / "cryoferry-bench").glob("*flow*"))
+    assert not list((place.folder / "cryoferry-bench").glob("cryoferry-flow-*"))
 
 
 def costs_of_an_exposure(place: Place, done: Done) -> None:
     results = json.loads((place.folder / "cryoferry-bench" / "flow.json").read_text())
-    assert [phase["session_exposures"] for phase in results["phases"]] == [20, 40]
+    assert [phase["session_exposures"] for phase in results["phases"]] == [20]
     assert all(phase["counted_cpu_ms_an_exposure"] > 0 for phase in results["phases"])
     assert re.search(r"The receiver took at most \d+ MB", done.stdout)
-    assert (place.folder / "cryoferry-bench" / "flow.png").stat().st_size > 1000
 
 
 def the_tokens(_place: Place, done: Done) -> None:
