@@ -20,6 +20,7 @@ from agents.journal.rows import ExposureRow
 from agents.journal.states import State
 from transfer.wire.chunks import split
 from transfer.wire.digest import root_digest
+from transfer.wire.exposure_claim import ClaimAnswer, ClaimStatus
 from transfer.wire.exposure_record import (
     AcquisitionRecord,
     ExposureRecord,
@@ -41,6 +42,8 @@ FILE_BYTES = {
     FileRole.MOTION_PLOT: ("_motion.png", 15_000),
 }
 """The files of an exposure: suffix and size."""
+
+SETTINGS_DIGEST = blake3(b"settings").hexdigest()
 
 _FRAMES = 40
 _STEP_S = 2.0
@@ -168,7 +171,8 @@ def _enter(
     clock.now_s = session.found_at_s(number)
     found = journal.find(movie, Path(movie).stem, remote_path(movie.removesuffix(".tiff")))
     clock.now_s += _STEP_S
-    exposure = journal.finish(found.exposure_id, _movie_file(session, number, source))
+    identity = _movie_file(session, number, source)
+    exposure = journal.finish(found.exposure_id, identity)
     clock.now_s += _STEP_S
     if until == State.FINISHED:
         return
@@ -180,7 +184,10 @@ def _enter(
         reason = "AcquisitionConflict: the pixel size is 0.83 Å in the sidecar and 1.66 Å in the header"
         journal.change(exposure.exposure_id, until, reason, "Give the right one with `cryoferry retry --pixel-size`.")
         return
-    record = _seal(journal, session, exposure)
+    sampled, whole = digests_of_movie(movie)
+    journal.note_movie(exposure.exposure_id, identity, sampled_digest=sampled, movie_digest=whole)
+    granted = ClaimAnswer(status=ClaimStatus.CLAIMED, exposure_id=exposure.exposure_id, stem=exposure.remote_stem)
+    record = _seal(journal, session, journal.adopt(exposure.exposure_id, granted))
     for state in (State.SENDING, State.COMMITTED, State.RELEASED):
         if journal.exposure(exposure.exposure_id).state == until:
             return
@@ -245,7 +252,9 @@ def filled_record(exposure: ExposureRow, outputs: list[Output]) -> ExposureRecor
         shifts=ShiftsRecord(first_frame=1, y_px=shifts, x_px=shifts),
         times=TimesRecord(found=taken, finished=taken, aligned=taken, sent=taken + timedelta(seconds=_STEP_S)),
         figures=dict.fromkeys(FIGURES, 12.3456),
-        provenance=ProvenanceRecord(software="cryoferry", movie_digest=blake3(exposure.movie.encode()).hexdigest()),
+        provenance=ProvenanceRecord(
+            software="cryoferry", movie_digest=digests_of_movie(exposure.movie)[1], settings_digest=SETTINGS_DIGEST
+        ),
         files=tuple(
             FileReference(
                 role=FileRole(output.role),
@@ -257,6 +266,11 @@ def filled_record(exposure: ExposureRow, outputs: list[Output]) -> ExposureRecor
             for output in outputs
         ),
     )
+
+
+def digests_of_movie(movie: str) -> tuple[str, str]:
+    """Return what stands for the sampled digest of a movie and for that of all of it; no two movies have the same."""
+    return blake3(b"sampled " + movie.encode()).hexdigest(), blake3(movie.encode()).hexdigest()
 
 
 def _keep_receipts(journal: Journal, session: FilledSession, record: ExposureRecord) -> None:
