@@ -23,22 +23,21 @@ from api.app import prepared
 from api.checking.committed_rows import files_without_sha256
 from api.checking.findings import note_sha256
 from api.receiver import Receiver
-from api.registrars import Registrar, RegistrarUnavailable, SessionPlace
+from api.registrars import Registrar
 from api.registrars.float32 import registered_path
 from api.registrars.outbox import Outbox, PendingBatch
 from api.registrars.runner import make_registrars
 from api.registrars.settings import RegistrarSettings
-from api.routes.exposures import publish_exposure
-from api.routes.sessions import start_session
+from api.routes.sessions import session_id_of, start_session
 from api.settings import ReceiverSettings
 from api.store.on_disk import FileOnDisk
+from api.store.publication import publish
 from api.store.upload_book import UploadBook
 from benchmarks.errors import ProgramFailed
 from benchmarks.flow.batched_database import BatchedDatabase
 from transfer.wire.exposure_record import ExposureRecord, FileReference
 from transfer.wire.protocol import RegistrationState, UploadDeclaration
 from transfer.wire.verification import FileCheck
-from transfer.wire.versions import NEWEST_PROTOCOL
 
 SCIPION = "scipion"
 _SCIPION_TIMEOUT_S = 300.0
@@ -65,10 +64,15 @@ class FilledReceiver:
         self._receiver.database = self._database
         self._book = self._receiver.uploads = UploadBook(self._database, settings.run_id)
         self._data, self._session = settings.data.absolute(), session
-        self._request = cast(Any, SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(receiver=self._receiver))))
+        request = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(receiver=self._receiver)))
+        start_session(session, cast(Any, request), cast(Any, SimpleNamespace(status_code=0)))
+        with self._database.read() as connection:
+            self._session_id = session_id_of(connection, session)
         self._registrars = make_registrars(settings.registrars, self._data)
         self._slow: PendingBatch | None = None
         self._last_file = 0
+        while rows := files_without_sha256(self._database, self._last_file):
+            self._last_file = rows[-1].id  # their content is not known here
         self.seconds: dict[str, float] = {}
 
     @classmethod
@@ -79,7 +83,6 @@ class FilledReceiver:
         with prepared(settings):
             filled = cls(settings, session)
             try:
-                start_session(session, filled._request, cast(Any, SimpleNamespace(status_code=0)))
                 yield filled
             finally:
                 filled._database.close()
@@ -93,7 +96,8 @@ class FilledReceiver:
             self._note_sha256()
         with self._timed("records"), self._database.together():
             for record in records:
-                publish_exposure(self._session, record.exposure_id, record, self._request, NEWEST_PROTOCOL)
+                with self._database.write() as connection:
+                    publish(connection, self._receiver.registrar_names, self._session_id, record)
         for registrar in self._registrars:
             with self._timed(registrar.name):
                 self._register(registrar, len(records))
@@ -175,16 +179,6 @@ class FilledReceiver:
                 record = exposure.record
                 shape = (record.micrograph_height_px, record.micrograph_width_px)
                 make_sparse(path, _HEADER_BYTES + 4 * shape[0] * shape[1], float32_header(shape))
-
-    def end_session(self) -> None:
-        """Have Scipion's follower close its sets and end; nothing to do without one."""
-        place = SessionPlace(self._session, self._data / "sessions" / self._session)
-        for registrar in self._registrars:
-            deadline = time.monotonic() + _SCIPION_TIMEOUT_S
-            while not registrar.update_project(place, ended=True):
-                if time.monotonic() > deadline:
-                    raise RegistrarUnavailable(f"{registrar.name} did not close its project")
-                time.sleep(_POLL_S)
 
 
 def _has_room(_size_bytes: int, _promised_bytes: int) -> None:
