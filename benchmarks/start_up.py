@@ -22,8 +22,9 @@ from agents.journal.journal import Journal
 from preprocess.simulation import SimulationSettings, simulate_movie
 
 BASELINE = 'python -c "import typer"'
+BASELINE_COMMAND = (sys.executable, "-c", "import typer")
 MOVIE_SIZE_PX, MOVIE_FRAMES = 256, 4
-_CRYOFERRY = (sys.executable, "-m", "cryoferry")
+CRYOFERRY = (sys.executable, "-m", "cryoferry")
 _ROOT = Path(__file__).parents[1]
 
 
@@ -36,10 +37,10 @@ def commands(folder: Path) -> dict[str, Sequence[str]]:
     simulate_movie(settings).write(movie)
     known = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83", "--device", "cpu")
     return {
-        BASELINE: (sys.executable, "-c", "import typer"),
-        "cryoferry --help": (*_CRYOFERRY, "--help"),
-        "cryoferry status": (*_CRYOFERRY, "status", "--work", str(folder / "work")),
-        "cryoferry align": (*_CRYOFERRY, "align", str(movie), "--out", str(folder / "out"), "--overwrite", *known),
+        BASELINE: BASELINE_COMMAND,
+        "cryoferry --help": (*CRYOFERRY, "--help"),
+        "cryoferry status": (*CRYOFERRY, "status", "--work", str(folder / "work")),
+        "cryoferry align": (*CRYOFERRY, "align", str(movie), "--out", str(folder / "out"), "--overwrite", *known),
     }
 
 
