@@ -104,7 +104,9 @@ class Agent:
         claim_step = ClaimStep(settings, journal, claims)
         self._align_step = AlignStep(settings, journal, claim_step, self._measurements, stop.is_set)
         self._compare_step = CompareStep(settings, journal, stop.is_set)
-        self._send_step = SendStep(settings, journal, self.link, claim_step, self._measurements, stop.is_set)
+        self._send_step = SendStep(
+            settings, journal, self.link, claim_step, self._measurements, stop.is_set, self._open_session
+        )
         self._last_unfinished_s = time.monotonic()
 
     # ---- the whole
@@ -244,8 +246,7 @@ class Agent:
 
     def _send_all(self, sender: Sender) -> None:
         try:
-            session = self.link.persist(lambda: self.client.open_session(self.settings.session))
-            self._memory.check_session(session.uuid)
+            self._open_session()
             while (exposure := self._take(Step.SEND)) is not None:
                 if isinstance(exposure, ExposureRow):
                     self._do(exposure, partial(self._send_step.run, exposure, sender))
@@ -253,6 +254,10 @@ class Agent:
             return
         finally:
             self.stop.set()
+
+    def _open_session(self) -> None:
+        session = self.link.persist(lambda: self.client.open_session(self.settings.session))
+        self._memory.check_session(session.uuid)
 
     def _take(self, step: Step) -> ExposureRow | UUID | None:
         """Wait until it is an exposure's turn for this step, and return it; None when the agent is stopping.

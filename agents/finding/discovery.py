@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from agents.finding.comparisons import AT_ONCE, Comparisons
+from agents.finding.late_gains import LateGains
 from agents.finding.late_sidecars import LateSidecars
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan, Scanner
@@ -59,6 +60,7 @@ class Discovery:
         )
         self._scanner = Scanner(source, layout)
         self._late_sidecars = LateSidecars(source, clock)
+        self._late_gains = LateGains(source, layout, settle_s, clock)
         self.comparisons = Comparisons()
         self.source_missing = ""
         self._without_digest: dict[str, UUID] | None = None
@@ -73,7 +75,9 @@ class Discovery:
             return False
         standing = self._journal.standing()
         self._late_sidecars.take_in(found.sidecars)
+        self._late_gains.take_in(found.gains)
         steps = self._new(found, standing) + self._known(found, standing) + self._gone(found, standing)
+        steps += self._with_late_gain() if not steps else []
         self._late_sidecars.end_of_scan()
         self.comparisons.want(self._touched(found, standing))
         if steps:
@@ -123,6 +127,13 @@ class Discovery:
         if known.size_bytes == identity.size_bytes:
             return None
         return self._again(movie, known, why, ClaimReason.CHANGED)
+
+    def _with_late_gain(self) -> list[Callable[[], object]]:
+        why = "its gain reference came after it had been processed"
+        return [
+            partial(self._begin_again, self._journal.exposure(key).movie, key, why, ClaimReason.LATE_INPUT)
+            for key in self._late_gains.came_for(self._journal.without_gain)
+        ]
 
     def _touched(self, found: Scan, standing: _Standing) -> Iterator[UUID]:
         """Yield released exposures whose movie may have another content, or has no digest yet; the newest first."""

@@ -14,7 +14,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 from agents.journal.file_identity import FileIdentity
-from agents.layouts import Layout
+from agents.layouts import A_REFERENCE, Layout
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +24,14 @@ class Scan:
     """One walk through the source.
 
     Paths are relative to the source, with `/` between folders; `skipped` and `unreadable` say why. `sidecars` are what
-    may describe a movie. `missing_root` says why the source as a whole could not be read; then nothing else can be
-    concluded from the walk.
+    may describe a movie, `gains` what may be a gain reference. `missing_root` says why the source as a whole could not
+    be read; then nothing else can be concluded from the walk.
     """
 
     movies: dict[str, FileIdentity] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     sidecars: set[str] = field(default_factory=set)
+    gains: set[str] = field(default_factory=set)
     unreadable: dict[str, str] = field(default_factory=dict)
     missing_root: str = ""
 
@@ -49,6 +50,7 @@ class _Folder:
     movies: frozenset[str]
     skipped: dict[str, str]
     sidecars: frozenset[str]
+    gains: frozenset[str]
     folders: tuple[str, ...]
 
 
@@ -82,6 +84,7 @@ class Scanner:
             waiting += judged.folders
             result.skipped |= judged.skipped
             result.sidecars |= judged.sidecars
+            result.gains |= judged.gains
             self._look_at(folder, entries, judged.movies, result)
         if result.unreadable and not self._source.is_dir():  # the share dropped out during the walk
             result.missing_root = f"{self._source}: {os.strerror(errno.ENOTCONN)}"
@@ -107,7 +110,8 @@ class Scanner:
             else:
                 movies.add(entry.name)
         sidecars = frozenset(path for path in skipped if path.endswith((".xml", ".mdoc")))
-        return _Folder(names, frozenset(movies), skipped, sidecars, tuple(folders))
+        gains = frozenset(path for path, why in skipped.items() if why == A_REFERENCE or path.endswith(".gain"))
+        return _Folder(names, frozenset(movies), skipped, sidecars, gains, tuple(folders))
 
     @staticmethod
     def _look_at(folder: str, entries: list[os.DirEntry[str]], movies: frozenset[str], result: Scan) -> None:

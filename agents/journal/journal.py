@@ -304,6 +304,16 @@ class Journal:
         with self.transaction():
             self._set(exposure_id, {**identity_columns(identity), **known})
 
+    def without_gain(self) -> list[tuple[UUID, str]]:
+        """Return id and movie of exposures that were released without a gain reference, and of those that are held."""
+        query = (
+            "SELECT exposure_id, movie FROM exposures WHERE has_gain = 0 AND state = ?"
+            " UNION SELECT exposure_id, movie FROM exposures WHERE state = ?"
+        )
+        with self._lock:
+            rows = self._db.execute(query, (State.RELEASED, State.HELD)).fetchall()
+        return [(UUID(row["exposure_id"]), row["movie"]) for row in rows]
+
     def has_digest(self, exposure_id: UUID) -> bool:
         """Return whether the sampled digest of an exposure's movie is known."""
         query = "SELECT 1 FROM exposures WHERE exposure_id = ? AND sampled_digest IS NOT NULL"
@@ -422,7 +432,12 @@ class Journal:
         """
         with self.transaction():
             before = self.exposure(exposure_id)
-            columns: dict[str, Any] = {"attempts": 0, "claim_reason": reason, "claimed_at": None}
+            columns: dict[str, Any] = {
+                "attempts": 0,
+                "claim_reason": reason,
+                "claimed_at": None,
+                "settings_digest": None,
+            }
             if changes is not None:
                 columns["changes"] = json.dumps(changes, sort_keys=True)
             if before.state == State.RELEASED:
@@ -521,4 +536,5 @@ class Journal:
 def _provenance_columns(provenance: ProvenanceRecord) -> dict[str, Any]:
     """Return the columns that tell from what and how an exposure was made; what is not known stays as it was."""
     columns = {"movie_digest": provenance.movie_digest, "settings_digest": provenance.settings_digest}
-    return {name: value for name, value in columns.items() if value is not None}
+    known: dict[str, Any] = {name: value for name, value in columns.items() if value is not None}
+    return known | {"has_gain": provenance.gain_digest is not None}

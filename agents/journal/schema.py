@@ -32,13 +32,15 @@ CREATE TABLE exposures (
     receiver_exposure_id TEXT,           -- what the receiver calls it; NULL: not claimed yet
     receiver_stem TEXT,                  -- its files' name on the receiver, where the receiver chose another
     claim_reason TEXT NOT NULL DEFAULT 'new', -- why this revision is made
-    claimed_at REAL
+    claimed_at REAL,
+    has_gain INTEGER                     -- whether it was aligned with a gain reference; NULL: not known
 );
 CREATE INDEX exposures_by_state ON exposures (state, number);
 CREATE INDEX exposures_by_movie ON exposures -- holds all that a scan needs
     (movie, exposure_id, state, size_bytes, mtime_ns, device, inode, ctime_ns);
 CREATE INDEX exposures_without_digest ON exposures (number) WHERE sampled_digest IS NULL;
 CREATE INDEX exposures_by_receiver_id ON exposures (receiver_exposure_id) WHERE receiver_exposure_id IS NOT NULL;
+CREATE INDEX exposures_without_gain ON exposures (number) WHERE has_gain = 0;
 CREATE TABLE outputs (
     exposure_id TEXT NOT NULL REFERENCES exposures (exposure_id),
     revision INTEGER NOT NULL,
@@ -134,10 +136,12 @@ ALTER TABLE exposures ADD COLUMN receiver_exposure_id TEXT;
 ALTER TABLE exposures ADD COLUMN receiver_stem TEXT;
 ALTER TABLE exposures ADD COLUMN claim_reason TEXT NOT NULL DEFAULT 'new';
 ALTER TABLE exposures ADD COLUMN claimed_at REAL;
+ALTER TABLE exposures ADD COLUMN has_gain INTEGER;
 CREATE INDEX exposures_by_movie ON exposures
     (movie, exposure_id, state, size_bytes, mtime_ns, device, inode, ctime_ns);
 CREATE INDEX exposures_without_digest ON exposures (number) WHERE sampled_digest IS NULL;
 CREATE INDEX exposures_by_receiver_id ON exposures (receiver_exposure_id) WHERE receiver_exposure_id IS NOT NULL;
+CREATE INDEX exposures_without_gain ON exposures (number) WHERE has_gain = 0;
 {_COUNTING}
 INSERT INTO state_counts SELECT state, count(*) FROM exposures GROUP BY state;
 INSERT INTO sent {SENT_OF_EXPOSURES};

@@ -3,9 +3,9 @@
 from agents.layouts.automatic import AUTO
 from agents.layouts.epu import EPU
 from agents.layouts.flat import FLAT
-from agents.layouts.layout import Layout, Recognised
+from agents.layouts.layout import A_REFERENCE, Layout, Recognised
 from agents.layouts.serialem import SERIALEM
 
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (AUTO, EPU, SERIALEM, FLAT)}
 
-__all__ = ["LAYOUTS", "Layout", "Recognised"]
+__all__ = ["A_REFERENCE", "LAYOUTS", "Layout", "Recognised"]

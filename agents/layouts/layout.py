@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+A_REFERENCE = "a reference image, by its name"
+"""Why a gain reference or a defect file is not a movie."""
 MOVIE_SUFFIXES = frozenset({".tif", ".tiff", ".mrc", ".mrcs", ".eer"})
 _IN_FLIGHT = re.compile(r"(downloading|\.tmp|\.temp|\.part|\.partial|\.filepart|\.crdownload|~)$", re.IGNORECASE)
 _REFERENCE = re.compile(
@@ -55,7 +57,7 @@ class Layout:
         if f".{suffix.lower()}" not in MOVIE_SUFFIXES:
             return Recognised("not a movie's extension")
         if _REFERENCE.search(stem):
-            return Recognised("a reference image, by its name")
+            return Recognised(A_REFERENCE)
         return self.judge(name, siblings)
 
     @staticmethod

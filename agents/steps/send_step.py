@@ -17,7 +17,7 @@ from agents.steps.setting_aside import set_aside
 from agents.turns import StepEnd
 from agents.watch_settings import WatchSettings
 from transfer.upload.sender import Sender
-from transfer.wire.errors import TransferError, TransferStopped
+from transfer.wire.errors import NotFound, TransferError, TransferStopped
 
 MAX_CLAIMS_A_STEP = 5
 """An exposure that is refused after so many claims has failed."""
@@ -30,6 +30,8 @@ class SendStep:
     ----------
     should_stop
         Whether the agent is stopping.
+    open_session
+        Opens the session on the receiver, and stops the agent if it is another one than before.
     """
 
     def __init__(
@@ -40,9 +42,10 @@ class SendStep:
         claim_step: ClaimStep,
         measurements: Measurements,
         should_stop: Callable[[], bool],
+        open_session: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings, self._journal, self._link, self._should_stop = settings, journal, link, should_stop
-        self._claim_step, self._measurements = claim_step, measurements
+        self._claim_step, self._measurements, self._open_session = claim_step, measurements, open_session
 
     def run(self, exposure: ExposureRow, sender: Sender) -> StepEnd:
         """Send one exposure, however long the receiver cannot be reached, and release it.
@@ -75,6 +78,13 @@ class SendStep:
                 exposure = self._journal.change(exposure.exposure_id, State.SENDING)
             try:
                 self._send(exposure, sender)
+            except NotFound as error:  # such as a receiver that was restored from before the session
+                if isinstance(refused, NotFound):
+                    raise
+                self._open_session()
+                if self._should_stop():
+                    raise LinkStopped from error
+                refused = error
             except CONFLICTS as error:
                 if exposure.sampled_digest is None:
                     raise

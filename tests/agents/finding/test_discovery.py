@@ -11,6 +11,7 @@ import pytest
 
 from agents.finding.discovery import Discovery
 from agents.finding.scan import Hints, scan
+from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
 from agents.journal.states import State
 from agents.layouts import AUTO, FLAT
@@ -303,3 +304,47 @@ def test_file_events_wake_the_scan(source: Path) -> None:
         assert woken.wait(5)
     finally:
         hints.stop()
+
+
+def aligned_without_gain(journal: Journal) -> None:
+    """Release what is finished, as if it had been aligned without a gain reference."""
+    finish(journal)
+    journal._db.execute("UPDATE exposures SET has_gain = 0, sampled_digest = 'known'")
+
+
+@pytest.mark.parametrize("agent", ["ran", "was off"])
+def test_a_gain_reference_that_comes_late_makes_the_next_revision(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock, agent: str
+) -> None:
+    for number in (1, 2):
+        movie(source / f"grid/FoilHole_{number}_Data_2_fractions.mrc", number)
+    pass_time(discovery, clock)
+    aligned_without_gain(journal)
+    pass_time(discovery, clock)
+    movie(source / "grid/FoilHole_1_Data_2_gain.mrc")
+    if agent == "was off":
+        discovery = Discovery(journal, source, AUTO, settle_s=10, give_up_s=100, clock=clock)
+    discovery.scan_once()
+    assert set(states(journal).values()) == {State.RELEASED}  # it may still be being copied
+    clock.now_s += 10
+    discovery.scan_once()
+    again, other = journal.exposures()
+    assert (again.state, again.revision, again.claim_reason) == (State.FOUND, 2, "late-input")
+    assert again.reason == "its gain reference came after it had been processed"
+    assert other.state == State.RELEASED
+
+
+def test_a_gain_reference_of_the_whole_session_comes_late(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock
+) -> None:
+    for number in (1, 2):
+        movie(source / f"grid/{number}/a.mrcs", number).rename(source / f"grid/{number}/a_EER.eer")
+    for name in ("1/a", "2/a"):
+        found = journal.find(f"grid/{name}_EER.eer", "a", name)
+        journal.finish(found.exposure_id, FileIdentity.of((source / found.movie).stat()))
+    aligned_without_gain(journal)
+    journal._db.execute("UPDATE exposures SET has_gain = 1 WHERE movie LIKE 'grid/2%'")
+    discovery.scan_once()
+    (source / "20260101.gain").write_bytes(b"gain")
+    pass_time(discovery, clock)
+    assert [exposure.state for exposure in journal.exposures()] == [State.FOUND, State.RELEASED]
