@@ -260,7 +260,7 @@ def assert_in_star(data: Path, records: list[ExposureRecord]) -> None:
         return
     project = data / "sessions" / SESSION / "relion"
     lines = (project / "corrected_micrographs.star").read_text("utf-8").splitlines()
-    rows = [line.split()[0] for line in lines if line.startswith("micrographs/")]
+    rows = [line.split()[0] for line in lines if line.lstrip().startswith("micrographs/")]
     counted = Counter(rows)
     assert [name for name, count in counted.items() if count > 1] == []
     named = {Path(name).stem: name for name in rows}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import math
 import operator
 import random
 import shutil
@@ -47,11 +48,11 @@ COUNTING_RUNS = in_length(1, 3)
 REPEATS_WITHOUT_HIT = 3
 RUNS_OF_A_FOLDER = 80
 SHORT = {
-    "one-request": [("fsync", "EIO", 1), ("linkat", "SIGKILL", 1), ("pwrite64", "ENOSPC", 20)],
-    "in-parts": [("fdatasync", "EROFS", 6), ("pwrite64", "SIGKILL", 40)],
-    "registration": [("rename", "EIO", 4), ("fsync", "SIGKILL", 5)],
+    "one-request": [("fsync", "EIO", 0.1), ("linkat", "SIGKILL", 1.0), ("pwrite64", "ENOSPC", 0.3)],
+    "in-parts": [("fdatasync", "EROFS", 0.4), ("pwrite64", "SIGKILL", 0.3)],
+    "registration": [("rename", "EIO", 1.0), ("fsync", "SIGKILL", 0.5)],
 }
-"""What the short form injects: call, fault, the call's number in its thread."""
+"""What the short form injects: call, fault, and at which of a thread's calls of this name, as a fraction of them."""
 
 
 class Scenario:
@@ -234,7 +235,7 @@ class Registering(Publication):
     def run(self, name: str, call: str | None = None, fault: str | None = None, when: int = 0) -> list[Call]:
         if call is None or self._thread is None or self._thread[0] != self.receiver.process.pid:
             calls = super().run(name)
-            (thread,) = {made.thread for made in calls if made.name == "rename" and "corrected_micro" in made.arguments}
+            (thread,) = {made.thread for made in calls if "relion/" in made.arguments}
             self._thread = self.receiver.process.pid, thread
             if call is None:
                 return [made for made in calls if made.thread == thread]
@@ -271,9 +272,10 @@ def test_a_fault_at_any_call_costs_a_try_and_nothing_else(scenario: Scenario, no
     assert {"pwrite64", "fdatasync"} <= set(numbers)
     hits = Counter[str]()
     steps: dict[str, set[str]] = {fault: set() for fault in FAULTS}
-    plan = SHORT[scenario.name] if not IS_LONG else [(call, fault, 0) for fault in FAULTS for call in sorted(numbers)]
-    for call, fault, when in plan:
+    plan = SHORT[scenario.name] if not IS_LONG else [(call, fault, 0.0) for fault in FAULTS for call in sorted(numbers)]
+    for call, fault, fraction in plan:
         scenario.renew()
+        when = math.ceil(fraction * numbers[call])
         for number in [when] if when else itertools.count(1):
             hit = _inject(scenario, call, fault, number)
             if not hit:
