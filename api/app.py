@@ -105,6 +105,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             with contextlib.suppress(asyncio.CancelledError):
                 await sweeping
             await run_in_threadpool(receiver.stop_checks)
+            await run_in_threadpool(receiver.committed.close)
             await run_in_threadpool(receiver.registrars.stop)
             receiver.database.close()
 

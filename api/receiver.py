@@ -19,6 +19,7 @@ from api.intake.activity import ACTIVITY_NAME, IntakeActivity
 from api.intake.contract import IntakeResources
 from api.registrars.runner import RegistrarRunner
 from api.settings import ReceiverSettings
+from api.store.committed_files import CommittedFiles
 from api.store.storage import Storage
 from api.store.upload_book import UploadBook
 from transfer.disk import FileLock
@@ -36,7 +37,8 @@ class Receiver:
         self.clock: Callable[[], datetime] = now
         self.storage = Storage(settings.data, settings.reserve_bytes)
         self.database = Database(settings.database_url)
-        self.uploads = UploadBook(self.database, settings.run_id)
+        self.committed = CommittedFiles(self.database, self.storage)
+        self.uploads = UploadBook(self.database, settings.run_id, self.committed)
         self.activity = IntakeActivity(settings.data / ACTIVITY_NAME)
         self.intake = IntakeResources(
             self.uploads, self.storage, CapacityLimiter(BODY_THREADS), settings.body_timeout_s, self.activity

@@ -31,7 +31,9 @@ def cannot_be_opened(error: OSError) -> FileOnDisk:
 def needs_note(file: FileRow, seen: FileOnDisk) -> bool:
     """Return whether the database does not say yet what was seen of a file."""
     if seen.check is FileCheck.SAME:
-        return file.is_noted_lost or (file.mtime_ns != seen.mtime_ns and not seen.is_doubtful)
+        return (file.is_noted_lost and seen.root is not None) or (
+            file.mtime_ns != seen.mtime_ns and not seen.is_doubtful
+        )
     return seen.check in PROBLEMS and not file.is_noted_lost
 
 

@@ -103,22 +103,19 @@ tokens = Table(
     Column("revoked_at", UtcDateTime),
 )
 
-_UNFINISHED = text("state = 'receiving'")  # UploadState
-
 uploads = Table(
-    "uploads",
+    "uploads",  # those that are not committed
     metadata,
     Column("id", Uuid, primary_key=True),
     _session_column(),
     Column("path", String(1024), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("state", String(16), nullable=False),  # UploadState
     Column("generation", Integer, nullable=False),  # of the part file: +1 when it may have lost bytes
     Column("one_request", Boolean, nullable=False),  # ends with the request that made it
     Column("touched_at", UtcDateTime, nullable=False),
     UniqueConstraint("session_id", "path", "revision"),  # the reservation
-    Index("ix_uploads_unfinished", "touched_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+    Index("ix_uploads_touched_at", "touched_at"),
 )
 
 upload_chunks = Table(
@@ -159,6 +156,23 @@ files = Table(
     UniqueConstraint("session_id", "path", "revision"),
     Index("ix_files_without_sha256", "id", sqlite_where=_WITHOUT_SHA256, postgresql_where=_WITHOUT_SHA256),
     Index("ix_files_lost", "id", sqlite_where=_LOST, postgresql_where=_LOST),
+)
+
+committed_uploads = Table(
+    "committed_uploads",
+    metadata,
+    Column("id", Uuid, primary_key=True),  # of the upload: its client may ask for it again
+    Column("file", ForeignKey("files.id", ondelete="CASCADE"), nullable=False, index=True),
+    sqlite_with_rowid=False,  # one tree instead of two
+)
+
+lost_files = Table(
+    "lost_files",  # names that were free again after the disk had lost their files
+    metadata,
+    _session_column(primary_key=True),
+    Column("path", String(1024), primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("lost_at", UtcDateTime, nullable=False),
 )
 
 exposures = Table(

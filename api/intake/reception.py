@@ -8,10 +8,11 @@ from contextlib import ExitStack
 from api.intake.chunk_sink import ChunkSink
 from api.intake.contract import Announced, BodySink, IntakeResources
 from api.intake.decoding_sink import DecodingSink
+from api.store.on_disk import FileRow
 from api.store.upload import StoredChunk, Upload, chunk_numbers, require_generation
 from transfer.disk import try_lock_span
 from transfer.wire.chunks import CHUNK_BYTES
-from transfer.wire.digest import digest_by_chunks
+from transfer.wire.digest import digest_by_chunks, root_digest
 from transfer.wire.errors import BadRange, NameTaken, ReceiverBusy
 
 
@@ -30,7 +31,7 @@ class Reception:
     """One body's place in the part file of an upload.
 
     The object locks the bytes, gives out the sink that takes them, and notes them in the database. A body for a
-    committed upload is compared with what is committed; it changes nothing.
+    committed upload is compared with the committed file; it changes nothing.
 
     Parameters
     ----------
@@ -120,6 +121,8 @@ class Reception:
     @property
     def _is_there(self) -> bool:
         """Whether every chunk of the body is present: then the body is compared, not written."""
+        if self.upload.committed:
+            return True
         return len(self._present) == len(self.numbers) and not self.is_alone
 
     def sink(self) -> BodySink:
@@ -160,9 +163,20 @@ class Reception:
             Another content is committed under this name.
         ReceiverBusy
         """
-        if not self._is_there:
+        if self.upload.file is not None:
+            self._require_same(self.upload.file)
+        elif not self._is_there:
             self._uploads.mark(self.upload, self.arrived)
         elif [self._present[number].digest for number in self.numbers] != self.digests:
+            raise NameTaken(f"{self.upload.name} is committed with another content")
+
+    def _require_same(self, file: FileRow) -> None:
+        """Compare a body with the committed file: the whole by its digest, single chunks with those on the disk."""
+        if len(self.span) == file.size_bytes:
+            is_same = root_digest(self.digests) == file.digest
+        else:
+            is_same = self._storage.chunk_digests(file.location, self.span) == self.digests
+        if not is_same:
             raise NameTaken(f"{self.upload.name} is committed with another content")
 
     def close(self) -> None:

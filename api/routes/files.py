@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sqlalchemy import exists, select
 
 from api.access.guard import GuardedRoute, permits
 from api.access.permissions import Permission
-from api.database.tables import files
+from api.database.tables import data_folder, files, sessions
 from api.http.bulk_requests import CONTENT_ENCODING, whole_number
 from api.http.openapi import of_body, parameter, problems
 from api.http.problems import answer_of
@@ -20,6 +21,9 @@ from api.intake.whole_file import WholeFile
 from api.receiver import receiver_of
 from api.routes.reading import CommittedFile
 from api.routes.sessions import SessionName, session_id_of
+from api.store.on_disk import FILE_COLUMNS, FileRow, file_row, look, must_be_read
+from api.store.storage import StatusReader, Storage
+from api.store.upload import receipt_of
 from transfer.wire import protocol
 from transfer.wire.digest import parse_content_digest
 from transfer.wire.errors import (
@@ -28,6 +32,7 @@ from transfer.wire.errors import (
     BadRequest,
     ChunkCorrupt,
     ClientStalled,
+    FileCorrupt,
     NameTaken,
     NotFound,
     ReceiverFull,
@@ -40,10 +45,14 @@ from transfer.wire.header_fields import format_etag, parse_content_range, parse_
 from transfer.wire.names import check_path, check_session_name
 from transfer.wire.protocol import FileList, ListedFile, UploadDeclaration, committed_url
 from transfer.wire.receipt import MAX_REVISION, Receipt
+from transfer.wire.verification import FileCheck
 
 router = APIRouter(tags=["files"], route_class=GuardedRoute)
 
 PAGE = 1000
+_SEND_AGAIN = (
+    "Send the file again, or restore it on the receiver; `cryoferry receiver check` there finds all such files."
+)
 MAX_LENGTH_BYTES = 10**19 - 1  # a larger number is not a length; `max_file_bytes` limits what is accepted
 
 
@@ -149,7 +158,8 @@ def list_files(
     """List the newest revision of every committed file, by path."""
     if after:
         check_path(after)
-    with receiver_of(request).database.read() as connection:
+    receiver = receiver_of(request)
+    with receiver.database.read() as connection:
         session_id = session_id_of(connection, session)
         newer = files.alias("newer")
         has_newer = exists().where(
@@ -158,16 +168,23 @@ def list_files(
             newer.c.revision > files.c.revision,
         )
         rows = connection.execute(
-            select(files.c.path, files.c.revision, files.c.size_bytes, files.c.digest)
+            select(*FILE_COLUMNS)
+            .join_from(files, sessions)
             .where(files.c.session_id == session_id, files.c.path > after, ~has_newer)
             .order_by(files.c.path)
             .limit(limit + 1)
         ).all()
-    page = tuple(
-        ListedFile(session=session, path=path, revision=revision, size_bytes=size, digest=digest)
-        for path, revision, size, digest in rows[:limit]
-    )
+        folder_id = connection.scalar(select(data_folder.c.folder_id))
+    with receiver.storage.statuses() as statuses:
+        page = tuple(_listed(statuses, file_row(row), folder_id) for row in rows[:limit])
     return FileList(files=page, next=page[-1].path if len(rows) > limit else None)
+
+
+def _listed(statuses: StatusReader, file: FileRow, folder_id: UUID | None) -> ListedFile:
+    """Return a file for a list, with how it is on the disk by a look. A file that is not read counts as changed."""
+    seen = look(statuses, file)
+    receipt = receipt_of(file, folder_id, is_new=False)
+    return ListedFile(**dict(receipt), on_disk=FileCheck.CHANGED if must_be_read(file, seen) else seen.check)
 
 
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -177,7 +194,7 @@ _READ: dict[str, Any] = {
     "responses": {
         200: {"description": "The bytes of the file. Its root digest is the ETag.", "content": _BYTES},
         206: {"description": "The range of the file that was asked for.", "content": _BYTES},
-        **problems(ScopeRejected, NotFound, BadName, BadRange),
+        **problems(ScopeRejected, NotFound, BadName, BadRange, FileCorrupt),
     },
 }
 
@@ -200,7 +217,8 @@ def get_file(
     receiver = receiver_of(request)
     with receiver.database.read() as connection:
         wanted = (
-            select(files.c.location, files.c.size_bytes, files.c.digest)
+            select(*FILE_COLUMNS)
+            .join_from(files, sessions)
             .where(files.c.session_id == session_id_of(connection, session), files.c.path == path)
             .order_by(files.c.revision.desc())
         )
@@ -212,11 +230,24 @@ def get_file(
             f"there is no committed file {path!r} in session {session!r}",
             hint="Check the path and the revision; `cryoferry fetch SESSION --dry-run` lists the files.",
         )
-    etag = format_etag(row.digest)
+    file = file_row(row)
+    _require_on_disk(receiver.storage, file)
+    etag = format_etag(file.digest)
     span = None
     if if_range in (None, etag):
         try:
-            span = parse_range(wanted_range, row.size_bytes)
+            span = parse_range(wanted_range, file.size_bytes)
         except BadRange as error:
-            return answer_of(error, headers={protocol.H_CONTENT_RANGE: f"bytes */{row.size_bytes}"})
-    return CommittedFile(receiver.storage, row.location, row.size_bytes, etag, span)
+            return answer_of(error, headers={protocol.H_CONTENT_RANGE: f"bytes */{file.size_bytes}"})
+    return CommittedFile(receiver.storage, file.location, file.size_bytes, etag, span)
+
+
+def _require_on_disk(storage: Storage, file: FileRow) -> None:
+    """Refuse to send a file that the disk has lost. Reading changes nothing: the file is not taken back here."""
+    seen = look(storage, file)
+    if seen.check is FileCheck.MISSING:
+        raise NotFound(
+            f"{file.name} was committed, but the receiver's disk has lost it: {seen.detail}", hint=_SEND_AGAIN
+        )
+    if seen.check is FileCheck.CHANGED:
+        raise FileCorrupt(f"{file.name} changed on the receiver's disk: {seen.detail}", hint=_SEND_AGAIN)

@@ -72,9 +72,9 @@ def _upload(receiver: Receiver, token: Token, upload_id: UUID) -> Upload:
     NotFound
         There is none that the token may see. An upload of another session is answered as one that never was.
     UploadGone
-        It was withdrawn.
+        It was withdrawn, or it is committed and the disk has lost its file.
     """
-    upload = receiver.uploads.find(upload_id)
+    upload = receiver.uploads.find_there(upload_id)
     session = upload.session if upload else receiver.uploads.withdrawn_session(upload_id)
     if not sees(token, session):
         raise no_upload(upload_id)

@@ -42,6 +42,8 @@ def commit(book: UploadBook, storage: Storage, upload: Upload, wanted: str | Non
         The chunks do not have the root digest that the client computed.
     NameTaken
         Another file is committed under this name.
+    UploadGone
+        It was committed, and the disk has lost its file.
     """
     if not upload.committed:
         try:
@@ -96,7 +98,7 @@ def commit_received(book: UploadBook, storage: Storage, upload: Upload, fd: int,
     fd
         The part file. No other request has written in it.
     arrived
-        The chunks' BLAKE3 digests by number; they are noted together with the commit.
+        The chunks' BLAKE3 digests by number.
 
     Raises
     ------
@@ -106,17 +108,16 @@ def commit_received(book: UploadBook, storage: Storage, upload: Upload, fd: int,
     """
     if not _is_whole(upload, fd):
         _require_kept(upload, fd, arrived)
-    return _publish(book, storage, upload, fd, root_digest(arrived.values()), arrived)
+    return _publish(book, storage, upload, fd, root_digest(arrived.values()))
 
 
-def _publish(
-    book: UploadBook, storage: Storage, upload: Upload, fd: int, root: str, arrived: dict[int, bytes] | None = None
-) -> Receipt:
+def _publish(book: UploadBook, storage: Storage, upload: Upload, fd: int, root: str) -> Receipt:
     """Do the steps between the root digest and the receipt."""
     _sync(book, storage, upload, fd)
-    storage.publish(fd, storage.part_path(upload.id, upload.generation), upload.location, root, upload.size_bytes)
+    part = storage.part_path(upload.id, upload.generation)
+    mtime_ns = storage.publish(fd, part, upload.location, root, upload.size_bytes)
     try:
-        receipt = book.record_commit(upload, root, arrived)
+        receipt = book.record_commit(upload, root, mtime_ns)
     except UploadGone:
         storage.unpublish(fd, upload.location)
         raise

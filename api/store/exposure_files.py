@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from api.database.tables import exposure_records, exposures, files, sessions
 from api.store.lost_files import free_lost, note_same
-from api.store.on_disk import FILE_COLUMNS, FileOnDisk, FileRow, file_row, look, read_again
+from api.store.on_disk import FILE_COLUMNS, FileOnDisk, FileRow, file_row, look, must_be_read, read_again
 from api.store.storage import Storage
 from transfer.wire.verification import FileCheck
 
@@ -84,7 +84,7 @@ def find_files(storage: Storage, exposure_files: Mapping[UUID, Sequence[FileRow 
                 found.lost_exposures.add(exposure_id)
                 continue
             seen = look(storage, row)
-            if seen.is_doubtful and row.size_bytes <= left_bytes:
+            if must_be_read(row, seen) and row.size_bytes <= left_bytes:
                 left_bytes -= row.size_bytes
                 seen = read_again(storage, row, from_disk=False)
             if seen.check in (FileCheck.MISSING, FileCheck.CHANGED):

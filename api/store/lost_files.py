@@ -10,12 +10,21 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
-from api.database.tables import add_event, data_folder, files, now, sessions, uploads, withdrawn_uploads
+from api.database.tables import (
+    add_event,
+    committed_uploads,
+    data_folder,
+    files,
+    lost_files,
+    now,
+    sessions,
+    uploads,
+    withdrawn_uploads,
+)
 from api.store.on_disk import FileOnDisk, FileRow
-from api.store.storage import Storage
-from transfer.wire.verification import FileCheck
+from api.store.storage import Storage, location_of
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +36,12 @@ _NOTE = (
     update(files).where(files.c.id == bindparam("file"), files.c.lost_at.is_(None)).values(lost_at=bindparam("moment"))
 )
 _NOTE_FOUND = update(files).where(files.c.id == bindparam("file")).values(lost_at=None, mtime_ns=bindparam("ns"))
-_REMOVE = delete(files).where(files.c.id == bindparam("file"), files.c.digest == bindparam("of_digest"))
+_REMOVE = delete(files).where(  # SQLite gives the number of a removed row to the next one
+    files.c.id == bindparam("file"),
+    files.c.digest == bindparam("of_digest"),
+    func.coalesce(files.c.sequence, 0) == bindparam("of_commit"),
+)
+_UPLOADS = select(committed_uploads.c.id).where(committed_uploads.c.file == bindparam("file"))
 
 
 def note_lost(connection: Connection, file: FileRow, seen: FileOnDisk) -> bool:
@@ -51,6 +65,7 @@ def free_lost(
     """Free the name and revision of a file that is missing or changed, so that it can be sent again.
 
     What has its name on the disk is set aside, within the transaction: nobody else can commit under the name before.
+    Only what belongs to other committed files stays: then the name is taken.
 
     Parameters
     ----------
@@ -66,10 +81,17 @@ def free_lost(
     ------
     OSError
     """
-    if not connection.execute(_REMOVE, {"file": file.id, "of_digest": file.digest}).rowcount:
+    upload_ids = connection.scalars(_UPLOADS, {"file": file.id}).all()
+    commit = {"file": file.id, "of_digest": file.digest, "of_commit": file.sequence or 0}
+    if not connection.execute(_REMOVE, commit).rowcount:
         return None  # it was freed meanwhile
-    aside = None if seen.check is FileCheck.MISSING else storage.set_aside(file.location, moment)
-    _remove_upload(connection, file)
+    in_the_way = storage.in_the_way(file.location)
+    aside = None
+    if in_the_way and not _belongs_to_others(connection, file, in_the_way):
+        aside = storage.set_aside(in_the_way, moment)
+    for upload_id in upload_ids:  # who asks for it learns that it is gone
+        connection.execute(insert(withdrawn_uploads).values(id=upload_id, session_id=file.session_id, at=now()))
+    _remember_name(connection, file)
     connection.execute(
         update(sessions)
         .where(sessions.c.id == file.session_id)
@@ -83,14 +105,19 @@ def free_lost(
     return aside
 
 
-def _remove_upload(connection: Connection, file: FileRow) -> None:
-    """Remove the committed upload that holds a file's name; who asks for it learns that it is gone."""
-    held = (
-        uploads.c.session_id == file.session_id,
-        uploads.c.path == file.path,
-        uploads.c.revision == file.revision,
-    )
-    upload_id = connection.scalar(select(uploads.c.id).where(*held))
-    if upload_id is not None:
-        connection.execute(delete(uploads).where(uploads.c.id == upload_id))
-        connection.execute(insert(withdrawn_uploads).values(id=upload_id, session_id=file.session_id, at=now()))
+def _belongs_to_others(connection: Connection, file: FileRow, location: str) -> bool:
+    """Return whether a place belongs to other committed files or open uploads: they have it, or places below it."""
+    below = f"{location}/"
+    is_inside = or_(files.c.location == location, files.c.location.startswith(below, autoescape=True))
+    if connection.execute(select(files.c.id).where(files.c.session_id == file.session_id, is_inside).limit(1)).first():
+        return True
+    named = select(uploads.c.path, uploads.c.revision).where(uploads.c.session_id == file.session_id)
+    begun = (location_of(file.session, path, revision) for path, revision in connection.execute(named))
+    return any(place == location or place.startswith(below) for place in begun)
+
+
+def _remember_name(connection: Connection, file: FileRow) -> None:
+    """Remember that this revision was there: it may be sent again, whichever other revisions are there."""
+    name = {"session_id": file.session_id, "path": file.path, "revision": file.revision}
+    connection.execute(delete(lost_files).filter_by(**name))
+    connection.execute(insert(lost_files).values(**name, lost_at=now()))

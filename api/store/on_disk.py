@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from api.database.tables import files, sessions
-from api.store.storage import Storage
+from api.store.storage import StatusReader, Storage
 from transfer.disk import forget_cached, read_at, sync_descriptor
 from transfer.wire.chunks import split
 from transfer.wire.digest import new_hasher, root_digest
@@ -31,6 +31,7 @@ FILE_COLUMNS = (
     files.c.location,
     files.c.mtime_ns,
     files.c.sha256,
+    files.c.sequence,
     files.c.lost_at,
 )
 """What a statement selects to make `FileRow`s; it joins `files` with `sessions`."""
@@ -44,6 +45,8 @@ class FileRow:
     ----------
     mtime_ns
         The file's time stamp at its commit; None if an older version committed it.
+    sequence
+        The number of its commit; None if an older version committed it.
     is_noted_lost
         Whether it was noted before that the disk has lost it.
     """
@@ -58,6 +61,7 @@ class FileRow:
     location: str
     mtime_ns: int | None
     sha256: str | None
+    sequence: int | None
     is_noted_lost: bool
 
     @property
@@ -66,10 +70,13 @@ class FileRow:
         return f"{self.session}/{self.path}" + (f" revision {self.revision}" if self.revision > 1 else "")
 
 
-def file_row(row: Any) -> FileRow:
-    """Return the file of a row that has the columns `FILE_COLUMNS`."""
-    values = {column.name: getattr(row, column.name) for column in FILE_COLUMNS[:-1]}
-    return FileRow(**values, is_noted_lost=row.lost_at is not None)
+_NAMES = tuple(column.name for column in FILE_COLUMNS[:-1])
+
+
+def file_row(row: Any, prefix: str = "") -> FileRow:
+    """Return the file of a row that has the columns `FILE_COLUMNS`, their names perhaps behind a prefix."""
+    values = {name: getattr(row, prefix + name) for name in _NAMES}
+    return FileRow(**values, is_noted_lost=getattr(row, f"{prefix}lost_at") is not None)
 
 
 class FileOnDisk(NamedTuple):
@@ -94,8 +101,15 @@ class FileOnDisk(NamedTuple):
     sha256: str | None = None
 
 
-def look(storage: Storage, file: FileRow) -> FileOnDisk:
+def look(storage: Storage | StatusReader, file: FileRow) -> FileOnDisk:
     """Return how a file is by its size and its time stamp. A file without a known time stamp is judged by its size.
+
+    Parameters
+    ----------
+    storage
+        The data folder, or what reads the status of many files there.
+    file
+        The file.
 
     Raises
     ------
@@ -119,6 +133,14 @@ def _judged(file: FileRow, status: os.stat_result) -> FileOnDisk:
         return FileOnDisk(FileCheck.CHANGED, detail, status.st_mtime_ns)
     is_doubtful = file.is_noted_lost or file.mtime_ns not in (None, status.st_mtime_ns)
     return FileOnDisk(FileCheck.SAME, "", status.st_mtime_ns, is_doubtful)
+
+
+def must_be_read(file: FileRow, seen: FileOnDisk) -> bool:
+    """Return whether a look does not tell if a file is as it was committed.
+
+    So it is with another time stamp, and after the file was noted as lost: reading may have found other bytes.
+    """
+    return seen.is_doubtful or (seen.check is FileCheck.SAME and file.is_noted_lost)
 
 
 def read_again(

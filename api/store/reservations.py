@@ -9,25 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Never
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, func, insert, select
 
-from api.database.tables import files, now, sessions, upload_chunks, uploads, withdrawn_uploads
+from api.database.tables import (
+    committed_uploads,
+    files,
+    lost_files,
+    now,
+    sessions,
+    upload_chunks,
+    uploads,
+    withdrawn_uploads,
+)
+from api.store.on_disk import FILE_COLUMNS, FileRow, file_row
 from api.store.upload import Upload
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import NameTaken, NotFound, UploadConflict, UploadGone
-from transfer.wire.protocol import UploadDeclaration, UploadState
+from transfer.wire.protocol import UploadDeclaration
 
 PROMISE_S = 600.0
 """How long, after something was last added to an upload, disk space is kept for the rest of it."""
 
 RequireSpace = Callable[[int, int], None]
 """Refuses a new upload that does not fit, given its size and the bytes that other uploads have yet to receive."""
-
-# Not a parameter: SQLite uses the index of unfinished uploads only if the statement contains the value.
-UNFINISHED = uploads.c.state == literal_column(f"'{UploadState.RECEIVING.value}'")
 
 COLUMNS = (
     uploads.c.id,
@@ -36,51 +43,96 @@ COLUMNS = (
     uploads.c.path,
     uploads.c.revision,
     uploads.c.size_bytes,
-    uploads.c.state,
     uploads.c.generation,
     uploads.c.one_request,
     uploads.c.touched_at,
 )
+_NAMES = tuple(column.name for column in COLUMNS)
+_OF_FILE = "file_"
+_FILE = tuple(column.label(_OF_FILE + column.name) for column in FILE_COLUMNS)
 
 _BY_ID = select(*COLUMNS).join_from(uploads, sessions).where(uploads.c.id == bindparam("id"))
+_COMMITTED_BY_ID = (
+    select(*_FILE).join_from(committed_uploads, files).join(sessions).where(committed_uploads.c.id == bindparam("id"))
+)
 _WITHDRAWN = select(withdrawn_uploads.c.id).where(withdrawn_uploads.c.id == bindparam("id"))
+_REVISIONS = files.alias("revisions")
 _NEWEST_REVISION = (
-    select(func.max(files.c.revision))
-    .where(files.c.session_id == sessions.c.id, files.c.path == bindparam("path"))
+    select(func.max(_REVISIONS.c.revision))
+    .where(_REVISIONS.c.session_id == sessions.c.id, _REVISIONS.c.path == bindparam("path"))
     .scalar_subquery()
 )
+_COMMITTED_AS = select(committed_uploads.c.id).where(committed_uploads.c.file == files.c.id).limit(1).scalar_subquery()
+
+
+def _named(table: Table) -> ColumnElement[bool]:
+    """Return the condition that a row has the wanted session, path and revision."""
+    named = (table.c.path == bindparam("path"), table.c.revision == bindparam("revision"))
+    return and_(table.c.session_id == sessions.c.id, *named)
+
+
 _HOLDER = (
-    select(*COLUMNS, sessions.c.id.label("of_session"), _NEWEST_REVISION.label("newest_revision"))
-    .join_from(
-        sessions,
-        uploads,
-        and_(
-            uploads.c.session_id == sessions.c.id,
-            uploads.c.path == bindparam("path"),
-            uploads.c.revision == bindparam("revision"),
-        ),
-        isouter=True,
+    select(
+        *COLUMNS,
+        *_FILE,
+        sessions.c.id.label("of_session"),
+        _NEWEST_REVISION.label("newest_revision"),
+        _COMMITTED_AS.label("committed_as"),
     )
+    .join_from(sessions, uploads, _named(uploads), isouter=True)
+    .join(files, _named(files), isouter=True)
     .where(sessions.c.name == bindparam("session"))
 )
-_ALIVE = (
-    select(uploads.c.size_bytes, func.count(upload_chunks.c.chunk))
-    .join_from(uploads, upload_chunks, isouter=True)
-    .where(UNFINISHED, uploads.c.touched_at > bindparam("since"))
-    .group_by(uploads.c.id)
+_WAS_LOST = select(lost_files.c.revision).where(
+    lost_files.c.session_id == bindparam("session_id"),
+    lost_files.c.path == bindparam("path"),
+    lost_files.c.revision == bindparam("revision"),
 )
+_CHUNK_COUNT = (
+    select(func.count()).where(upload_chunks.c.upload_id == uploads.c.id).correlate(uploads).scalar_subquery()
+)
+# Not grouped by upload: SQLite would read the uploads in the order of their ids, and not by the index of the time.
+_ALIVE = select(uploads.c.size_bytes, _CHUNK_COUNT).where(uploads.c.touched_at > bindparam("since"))
 _RESERVE = insert(uploads)
+_ADD_COMMITTED = insert(committed_uploads)
 
 
 def upload_of(row: Any) -> Upload:
     """Return the upload of a row that has the columns `COLUMNS`."""
-    return Upload(**{column.name: row[column.name] for column in COLUMNS} | {"state": UploadState(row["state"])})
+    return Upload(*[getattr(row, name) for name in _NAMES])
+
+
+def _committed_upload(upload_id: UUID, file: FileRow) -> Upload:
+    return Upload(
+        id=upload_id,
+        session_id=file.session_id,
+        session=file.session,
+        path=file.path,
+        revision=file.revision,
+        size_bytes=file.size_bytes,
+        generation=0,
+        one_request=False,
+        touched_at=now(),
+        file=file,
+    )
 
 
 def find_upload(connection: Connection, upload_id: UUID) -> Upload | None:
     """Return an upload; None if there is none (any more)."""
-    row = connection.execute(_BY_ID, {"id": upload_id}).mappings().one_or_none()
-    return None if row is None else upload_of(row)
+    if row := connection.execute(_BY_ID, {"id": upload_id}).one_or_none():
+        return upload_of(row)
+    return find_committed(connection, upload_id)
+
+
+def find_committed(connection: Connection, upload_id: UUID) -> Upload | None:
+    """Return a committed upload; None if there is none of that id."""
+    row = connection.execute(_COMMITTED_BY_ID, {"id": upload_id}).one_or_none()
+    return None if row is None else _committed_upload(upload_id, file_row(row, _OF_FILE))
+
+
+def add_committed(connection: Connection, upload_id: UUID, file_id: int) -> None:
+    """Keep the id of an upload that is committed: its client may ask for it again."""
+    connection.execute(_ADD_COMMITTED, {"id": upload_id, "file": file_id})
 
 
 def reserve(
@@ -92,6 +144,8 @@ def reserve(
     one_request: bool,
 ) -> tuple[Upload, bool]:
     """Reserve a file's name for an upload, or find the upload that has it; return that and whether it is new.
+
+    A committed upload that is found may be of another size, and the disk may have lost its file.
 
     Parameters
     ----------
@@ -106,33 +160,31 @@ def reserve(
     if not one_request and (own := _declared_before(connection, upload_id, declaration)):
         return own, False
     wanted = {"session": declaration.session, "path": declaration.path, "revision": declaration.revision}
-    row = connection.execute(_HOLDER, wanted).mappings().one_or_none()
+    row = connection.execute(_HOLDER, wanted).one_or_none()
     if row is None:
         raise NotFound(f"there is no session {declaration.session!r}")
-    if row["id"] is not None:
-        return _already_there(upload_of(row), declaration), False
-    _require_next(declaration, row["newest_revision"] or 0)
+    if row.file_id is not None:
+        return _committed_there(connection, row, upload_id), False
+    if row.id is not None:
+        _refuse_reserved(upload_of(row), declaration)
+    _require_next(connection, row, declaration)
     require_space(declaration.size_bytes, _promised_bytes(connection))
     made = Upload(
         id=upload_id,
-        session_id=row["of_session"],
+        session_id=row.of_session,
         session=declaration.session,
         path=declaration.path,
         revision=declaration.revision,
         size_bytes=declaration.size_bytes,
-        state=UploadState.RECEIVING,
         generation=1,
         one_request=one_request,
         touched_at=now(),
     )
-    connection.execute(_RESERVE, _row(made))
+    connection.execute(_RESERVE, {name: getattr(made, name) for name in _STORED})
     return made, True
 
 
-def _row(upload: Upload) -> dict[str, Any]:
-    stored = {column.name for column in uploads.c}
-    values = {column.name: getattr(upload, column.name) for column in COLUMNS if column.name in stored}
-    return values | {"state": upload.state.value}
+_STORED = tuple(name for name in _NAMES if name in uploads.c)
 
 
 def _declared_before(connection: Connection, upload_id: UUID, declaration: UploadDeclaration) -> Upload | None:
@@ -147,12 +199,16 @@ def _declared_before(connection: Connection, upload_id: UUID, declaration: Uploa
     return own
 
 
-def _already_there(other: Upload, declaration: UploadDeclaration) -> Upload:
-    """Return the upload that has the name if it is committed and of the same size; otherwise refuse."""
-    if other.committed:
-        if other.size_bytes != declaration.size_bytes:
-            raise NameTaken(f"{other.name} is committed with {other.size_bytes} bytes")
-        return other
+def _committed_there(connection: Connection, row: Any, upload_id: UUID) -> Upload:
+    """Return the committed upload of the file that has the name."""
+    file = file_row(row, _OF_FILE)
+    if row.committed_as is None:
+        add_committed(connection, upload_id, file.id)
+    return _committed_upload(row.committed_as or upload_id, file)
+
+
+def _refuse_reserved(other: Upload, declaration: UploadDeclaration) -> Never:
+    """Refuse a name that an upload has reserved which is not committed."""
     members = {"upload_id": str(other.id), "state": other.state.value}
     if other.size_bytes != declaration.size_bytes:
         raise NameTaken(
@@ -167,11 +223,14 @@ def _already_there(other: Upload, declaration: UploadDeclaration) -> Upload:
     )
 
 
-def _require_next(declaration: UploadDeclaration, newest: int) -> None:
-    if declaration.revision != newest + 1:
+def _require_next(connection: Connection, row: Any, declaration: UploadDeclaration) -> None:
+    """Refuse a revision that neither follows the newest one nor was there before the disk lost it."""
+    newest, revision = row.newest_revision or 0, declaration.revision
+    wanted = {"session_id": row.of_session, "path": declaration.path, "revision": revision}
+    if revision != newest + 1 and not connection.execute(_WAS_LOST, wanted).first():
         raise NameTaken(
             f"{declaration.path} has {newest or 'no'} committed revision{'s' if newest else ''}; "
-            f"the next is {newest + 1}, not {declaration.revision}"
+            f"the next is {newest + 1}, not {revision}"
         )
 
 

@@ -17,15 +17,17 @@ import itertools
 import os
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 from api.errors import DataFolderUnusable
-from transfer.disk import OpenFolder, open_folders, open_to_write, sync_descriptor, sync_folder
+from transfer.disk import OpenFolder, open_folders, open_to_write, read_at, sync_descriptor, sync_folder
 from transfer.file_digest import file_digest
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.digest import chunk_digest
 from transfer.wire.errors import NameTaken, NotFound, ReceiverFull
 
 
@@ -140,8 +142,8 @@ class Storage:
 
     # committed files
 
-    def publish(self, part_fd: int, part: Path, location: str, root_digest: str, size_bytes: int) -> None:
-        """Make a complete, synced part file visible under its name, and its name durable.
+    def publish(self, part_fd: int, part: Path, location: str, root_digest: str, size_bytes: int) -> int:
+        """Make a complete, synced part file visible under its name, and its name durable; return its time stamp, in ns.
 
         This may be repeated. If a file is visible under that name already, it is left as it is; it counts as published
         if it has the same content.
@@ -161,15 +163,17 @@ class Storage:
             A file with another content has this name.
         """
         *folders, name = location.split("/")
+        mtime_ns = os.fstat(part_fd).st_mtime_ns
         with self._open_folders(folders, make=True) as chain:
             try:
                 chain[-1].link(part, name)
             except FileExistsError:
                 if not _is_same_file(part_fd, name, chain[-1]):
-                    _require_content(name, chain[-1], root_digest, size_bytes)
+                    mtime_ns = _require_content(name, chain[-1], root_digest, size_bytes)
             # All folders: another commit may have made one and not yet synced its parent.
             for folder in reversed(chain):
                 folder.sync()
+        return mtime_ns
 
     def is_published(self, part_fd: int, location: str) -> bool:
         """Return whether a part file is visible under its final name already."""
@@ -202,6 +206,24 @@ class Storage:
         except FileNotFoundError as error:
             raise NotFound(f"{location} is no longer on the receiver's disk") from error
 
+    def chunk_digests(self, location: str, span: range) -> list[bytes]:
+        """Return the BLAKE3 digests of the chunks of a range of a committed file, read from the disk.
+
+        Raises
+        ------
+        NotFound
+            It was removed from the disk by other means.
+        OSError
+        """
+        fd = self.open_committed(location)
+        try:
+            return [
+                chunk_digest(read_at(fd, min(CHUNK_BYTES, span.stop - start), start))
+                for start in range(span.start, span.stop, CHUNK_BYTES)
+            ]
+        finally:
+            os.close(fd)
+
     def status(self, location: str) -> os.stat_result:
         """Return the status of what has the name of a committed file; a symbolic link is not followed.
 
@@ -213,12 +235,35 @@ class Storage:
             A file or a symbolic link is in the place of one of its folders.
         OSError
         """
-        *folders, name = location.split("/")
-        try:
-            with self._open_folders(folders, make=False) as chain:
-                return chain[-1].status(name)
-        except FileNotFoundError as error:
-            raise NotFound(f"{location} is no longer on the receiver's disk") from error
+        with self.statuses() as statuses:
+            return statuses.status(location)
+
+    @contextmanager
+    def statuses(self) -> Iterator[StatusReader]:
+        """Give out what reads the status of many committed files."""
+        with ExitStack() as held:
+            yield StatusReader(lambda folders: self._open_folders(folders, make=False), held)
+
+    def in_the_way(self, location: str) -> str | None:
+        """Return what takes the place of a missing or changed file; None if nothing does, or only folders of its path.
+
+        That is the location itself if anything has the name, or else the first folder of its path, below that of all
+        sessions, that is no folder any more.
+
+        Raises
+        ------
+        OSError
+        """
+        names = location.split("/")
+        for depth in range(2, len(names) + 1):
+            place = "/".join(names[:depth])
+            try:
+                status = self.status(place)
+            except (NotFound, NameTaken):
+                return None
+            if depth == len(names) or not stat.S_ISDIR(status.st_mode):
+                return place
+        return None
 
     def has_session(self, session: str) -> bool:
         """Return whether a session has a folder for its committed files."""
@@ -261,6 +306,44 @@ class Storage:
             yield chain
 
 
+class StatusReader:
+    """Reads the status of committed files; a folder stays open while the files are in it.
+
+    Parameters
+    ----------
+    open_folders
+        Opens the folders of a path below the data folder.
+    held
+        Closes the folders at its end.
+    """
+
+    def __init__(
+        self, open_folders: Callable[[list[str]], AbstractContextManager[list[OpenFolder]]], held: ExitStack
+    ) -> None:
+        self._open_folders, self._held = open_folders, held
+        self._folders: list[str] | None = None
+        self._chain: list[OpenFolder] = []
+
+    def status(self, location: str) -> os.stat_result:
+        """Return the status of what has the name of a committed file; a symbolic link is not followed.
+
+        Raises
+        ------
+        NotFound, NameTaken, OSError
+            See `Storage.status`.
+        """
+        *folders, name = location.split("/")
+        try:
+            if folders != self._folders:
+                self._held.close()
+                self._folders = None
+                self._chain = self._held.enter_context(self._open_folders(folders))
+                self._folders = folders
+            return self._chain[-1].status(name)
+        except FileNotFoundError as error:
+            raise NotFound(f"{location} is no longer on the receiver's disk") from error
+
+
 def _is_same_file(fd: int, name: str, folder: OpenFolder) -> bool:
     try:
         there = folder.status(name)
@@ -269,8 +352,13 @@ def _is_same_file(fd: int, name: str, folder: OpenFolder) -> bool:
     return os.path.samestat(os.fstat(fd), there)
 
 
-def _require_content(name: str, folder: OpenFolder, root_digest: str, size_bytes: int) -> None:
+def _require_content(name: str, folder: OpenFolder, root_digest: str, size_bytes: int) -> int:
     """Accept a visible file that the database does not record if it is, byte for byte, the one to be published.
+
+    Returns
+    -------
+    int
+        The file's time stamp, in ns.
 
     Raises
     ------
@@ -290,5 +378,6 @@ def _require_content(name: str, folder: OpenFolder, root_digest: str, size_bytes
         if file_digest(fd, size_bytes) != root_digest:
             raise taken
         sync_descriptor(fd)
+        return status.st_mtime_ns
     finally:
         os.close(fd)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from api.store.on_disk import FileRow
 from api.store.storage import location_of
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import ReceiverBusy
@@ -18,7 +19,15 @@ from transfer.wire.receipt import Receipt
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One row of `uploads`, with its session's name."""
+    """One row of `uploads`, or of `committed_uploads`, with its session's name.
+
+    Attributes
+    ----------
+    generation, one_request, touched_at
+        See the table `uploads`; of a committed upload they mean nothing.
+    file
+        The file, if the upload is committed: durable under its name and recorded in the database.
+    """
 
     id: UUID
     session_id: int
@@ -26,15 +35,20 @@ class Upload:
     path: str
     revision: int
     size_bytes: int
-    state: UploadState
     generation: int
     one_request: bool
     touched_at: datetime
+    file: FileRow | None = None
 
     @property
     def committed(self) -> bool:
         """Whether the file is durable under its name and recorded in the database."""
-        return self.state == UploadState.COMMITTED
+        return self.file is not None
+
+    @property
+    def state(self) -> UploadState:
+        """The state that clients are shown."""
+        return UploadState.RECEIVING if self.file is None else UploadState.COMMITTED
 
     @property
     def location(self) -> str:
@@ -82,12 +96,24 @@ def require_quiet(upload: Upload, quiet_since: datetime | None) -> None:
         raise ReceiverBusy(f"{upload.name} is still being received")
 
 
-def receipt_of(upload: Upload, digest: str) -> Receipt:
-    """Return the receipt for an upload's file."""
+def receipt_of(file: FileRow, folder_id: UUID | None, *, is_new: bool) -> Receipt:
+    """Return the receipt for a committed file.
+
+    Parameters
+    ----------
+    folder_id
+        Of the data folder.
+    is_new
+        Whether the receipt answers the request that committed the file.
+    """
     return Receipt(
-        session=upload.session,
-        path=upload.path,
-        revision=upload.revision,
-        size_bytes=upload.size_bytes,
-        digest=digest,
+        session=file.session,
+        path=file.path,
+        revision=file.revision,
+        size_bytes=file.size_bytes,
+        digest=file.digest,
+        folder_id=folder_id,
+        sequence=file.sequence,
+        sha256=file.sha256,
+        is_new=is_new,
     )

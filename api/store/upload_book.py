@@ -15,12 +15,14 @@ from sqlalchemy.exc import IntegrityError
 
 from api.database.engine import Database
 from api.database.grouped_writes import GroupedWrites
-from api.database.tables import add_event, files, now, sessions, upload_chunks, uploads, withdrawn_uploads
-from api.store.reservations import COLUMNS, UNFINISHED, RequireSpace, find_upload, reserve, upload_of
+from api.database.tables import data_folder, now, sessions, upload_chunks, uploads, withdrawn_uploads
+from api.store.committed_files import CommittedFiles
+from api.store.file_records import add_file
+from api.store.reservations import COLUMNS, RequireSpace, add_committed, find_committed, find_upload, reserve, upload_of
 from api.store.upload import StoredChunk, Upload, receipt_of, require_quiet
 from transfer.wire.chunks import missing_ranges
-from transfer.wire.errors import NotFound, ReceiverBusy, UploadGone
-from transfer.wire.protocol import UploadDeclaration, UploadState, UploadStatus
+from transfer.wire.errors import NameTaken, NotFound, ReceiverBusy, UploadGone
+from transfer.wire.protocol import UploadDeclaration, UploadStatus
 from transfer.wire.receipt import Receipt
 
 _CHUNK = (upload_chunks.c.chunk, upload_chunks.c.digest, upload_chunks.c.run_id)
@@ -39,15 +41,14 @@ _WITH_CHUNKS = (
     )
     .where(uploads.c.id == bindparam("upload_id"))
 )
-_OF_GENERATION = and_(
-    uploads.c.id == bindparam("upload_id"),
-    uploads.c.generation == bindparam("of_generation"),
-    uploads.c.state == UploadState.RECEIVING.value,
-)
+_OF_GENERATION = and_(uploads.c.id == bindparam("upload_id"), uploads.c.generation == bindparam("of_generation"))
 _TOUCH = update(uploads).where(_OF_GENERATION).values(touched_at=bindparam("moment"))
-_END = update(uploads).where(_OF_GENERATION).values(touched_at=bindparam("moment"), state=UploadState.COMMITTED.value)
+_END = delete(uploads).where(_OF_GENERATION)
 _ADD_CHUNKS = insert(upload_chunks)
-_ADD_FILE = insert(files)
+_FOLDER = select(data_folder.c.folder_id).where(data_folder.c.id == 1)
+
+
+DECLARE_TRIES = 10
 
 
 def no_upload(upload_id: UUID) -> NotFound:
@@ -64,11 +65,14 @@ class UploadBook:
         The receiver's database.
     run_id
         Identifies this run of the receiver; noted with every chunk.
+    committed
+        Looks at the files on the disk before an upload is called committed.
     """
 
-    def __init__(self, database: Database, run_id: str) -> None:
+    def __init__(self, database: Database, run_id: str, committed: CommittedFiles) -> None:
         self._database = database
         self._grouped = GroupedWrites(database)
+        self._committed = committed
         self.run_id = run_id
 
     # reservation
@@ -83,9 +87,9 @@ class UploadBook:
     ) -> tuple[Upload, bool]:
         """Reserve a file's name for an upload; return the upload and whether it is new.
 
-        If the same declaration comes again, or a file of this size is committed already, its upload is returned. Only
-        for a new upload `require_space` is called: with its size and the bytes that other uploads, to which something
-        was added within `PROMISE_S`, have yet to receive.
+        If the same declaration comes again, or a file of this size is committed already and on the disk, its upload is
+        returned. Only for a new upload `require_space` is called: with its size and the bytes that other uploads, to
+        which something was added within `PROMISE_S`, have yet to receive.
 
         Raises
         ------
@@ -98,23 +102,46 @@ class UploadBook:
             Another file has the name, or the revision does not follow the newest one. The error's members `upload_id`
             and `state` name an upload of another size that is not committed; it may be withdrawn.
         UploadGone
-            The upload was withdrawn.
+            The upload was withdrawn, or the disk has lost its file.
+        ReceiverBusy
+            The file is read again; ask later.
         """
 
         def change(connection: Connection) -> tuple[Upload, bool]:
             return reserve(connection, upload_id, declaration, require_space=require_space, one_request=one_request)
 
-        try:
-            return self._grouped.write(change)
-        except IntegrityError:  # another process has reserved it; with SQLite the write lock prevents this
-            return self.declare(upload_id, declaration, require_space=require_space, one_request=one_request)
+        for _ in range(DECLARE_TRIES):
+            try:
+                upload, is_new = self._grouped.write(change)
+            except IntegrityError:  # another process has reserved it; with SQLite the write lock prevents this
+                continue
+            if upload.file is None:
+                return upload, is_new
+            if self._committed.is_here(upload.file):
+                if upload.size_bytes != declaration.size_bytes:
+                    raise NameTaken(f"{upload.name} is committed with {upload.size_bytes} bytes")
+                return upload, False
+        raise ReceiverBusy(f"{declaration.path} was changed by others again and again; try later")
 
     # what is there
 
     def find(self, upload_id: UUID) -> Upload | None:
-        """Return an upload; None if there is none (any more)."""
+        """Return an upload; None if there is none (any more). A committed one may have lost its file."""
         with self._database.read() as connection:
             return find_upload(connection, upload_id)
+
+    def find_there(self, upload_id: UUID) -> Upload | None:
+        """Return an upload; None if there is none (any more), or if it is committed and the disk has lost its file.
+
+        Raises
+        ------
+        ReceiverBusy
+            The file is read again; ask later.
+        """
+        upload = self.find(upload_id)
+        while upload and upload.file and not self._committed.is_here(upload.file):
+            upload = self.find(upload_id)
+        return upload
 
     def require(self, upload_id: UUID) -> Upload:
         """Return an upload.
@@ -154,7 +181,7 @@ class UploadBook:
         return {chunk: StoredChunk(digest, run_id) for chunk, digest, run_id in rows}
 
     def with_chunks(self, upload_id: UUID, numbers: range) -> tuple[Upload, dict[int, StoredChunk]]:
-        """Return an upload, and which of these chunks of it have arrived, at one moment.
+        """Return an upload, and which of these chunks of it have arrived, at one moment; none of a committed one.
 
         Raises
         ------
@@ -162,12 +189,16 @@ class UploadBook:
         """
         wanted = {"upload_id": upload_id, "first": numbers.start, "stop": numbers.stop}
         with self._database.read() as connection:
-            rows = connection.execute(_WITH_CHUNKS, wanted).mappings().all()
+            rows = connection.execute(_WITH_CHUNKS, wanted).all()
+            committed = None if rows else find_committed(connection, upload_id)
+        if committed is not None:
+            return committed, {}
         if not rows:
             self.withdrawn_session(upload_id)
             raise UploadGone
-        chunks = {row["chunk"]: StoredChunk(row["digest"], row["run_id"]) for row in rows if row["chunk"] is not None}
-        return upload_of(rows[0]), chunks
+        return upload_of(rows[0]), {
+            row.chunk: StoredChunk(row.digest, row.run_id) for row in rows if row.chunk is not None
+        }
 
     def missing(self, upload: Upload) -> list[range]:
         """Return the ranges of bytes that have not arrived."""
@@ -187,16 +218,10 @@ class UploadBook:
         )
 
     def receipt(self, upload: Upload) -> Receipt:
-        """Return the receipt of a committed upload."""
+        """Return the receipt of a committed upload, whose file was there before."""
+        assert upload.file is not None
         with self._database.read() as connection:
-            digest: str = connection.scalars(
-                select(files.c.digest).where(
-                    files.c.session_id == upload.session_id,
-                    files.c.path == upload.path,
-                    files.c.revision == upload.revision,
-                )
-            ).one()
-        return receipt_of(upload, digest)
+            return receipt_of(upload.file, connection.scalar(_FOLDER), is_new=False)
 
     # what arrives
 
@@ -245,13 +270,13 @@ class UploadBook:
 
     # its end
 
-    def record_commit(self, upload: Upload, root_digest: str, arrived: Mapping[int, bytes] | None = None) -> Receipt:
+    def record_commit(self, upload: Upload, root_digest: str, mtime_ns: int) -> Receipt:
         """Record a published file. Once this returns, the client may have the receipt.
 
         Parameters
         ----------
-        arrived
-            Chunks that are not noted yet: their BLAKE3 digests by number.
+        mtime_ns
+            The published file's time stamp.
 
         Raises
         ------
@@ -259,25 +284,14 @@ class UploadBook:
             The upload was withdrawn meanwhile.
         """
 
-        def change(connection: Connection) -> None:
-            if not connection.execute(_END, _now_of(upload)).rowcount:
+        def change(connection: Connection) -> Receipt:
+            if not connection.execute(_END, {"upload_id": upload.id, "of_generation": upload.generation}).rowcount:
                 raise UploadGone
-            self._add_chunks(connection, upload, arrived or {})
-            committed = {
-                "session_id": upload.session_id,
-                "path": upload.path,
-                "revision": upload.revision,
-                "size_bytes": upload.size_bytes,
-                "digest": root_digest,
-                "location": upload.location,
-                "committed_at": now(),
-            }
-            connection.execute(_ADD_FILE, committed)
-            detail = f"revision {upload.revision}, {upload.size_bytes} bytes"
-            add_event(connection, upload.session_id, "file-committed", upload.path, detail)
+            file, folder_id = add_file(connection, upload, root_digest, mtime_ns)
+            add_committed(connection, upload.id, file.id)
+            return receipt_of(file, folder_id, is_new=True)
 
-        self._grouped.write(change)
-        return receipt_of(upload, root_digest)
+        return self._grouped.write(change)
 
     def withdraw(self, upload: Upload, quiet_since: datetime | None = None) -> None:
         """Free an upload's reservation, unless it is committed.
@@ -287,7 +301,7 @@ class UploadBook:
         ReceiverBusy
             Something was added to it since `quiet_since`.
         """
-        unfinished = delete(uploads).where(uploads.c.id == upload.id, uploads.c.state == UploadState.RECEIVING.value)
+        unfinished = delete(uploads).where(uploads.c.id == upload.id)
         if quiet_since is not None:
             unfinished = unfinished.where(uploads.c.touched_at <= quiet_since)
         with self._database.write() as connection:
@@ -310,8 +324,8 @@ class UploadBook:
 
     def _receiving(self, *conditions: ColumnElement[bool]) -> list[Upload]:
         with self._database.read() as connection:
-            wanted = select(*COLUMNS).join_from(uploads, sessions).where(UNFINISHED, *conditions)
-            return [upload_of(row) for row in connection.execute(wanted).mappings()]
+            wanted = select(*COLUMNS).join_from(uploads, sessions).where(*conditions)
+            return [upload_of(row) for row in connection.execute(wanted)]
 
 
 def _now_of(upload: Upload) -> dict[str, object]:

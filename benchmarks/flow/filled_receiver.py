@@ -30,6 +30,7 @@ from api.registrars.runner import make_registrars
 from api.registrars.settings import RegistrarSettings
 from api.routes.sessions import session_id_of, start_session
 from api.settings import ReceiverSettings
+from api.store.committed_files import CommittedFiles
 from api.store.on_disk import FileOnDisk
 from api.store.publication import publish
 from api.store.upload_book import UploadBook
@@ -62,7 +63,9 @@ class FilledReceiver:
         self._receiver.database.close()
         self._database = BatchedDatabase(settings.database_url)
         self._receiver.database = self._database
-        self._book = self._receiver.uploads = UploadBook(self._database, settings.run_id)
+        self._book = self._receiver.uploads = UploadBook(
+            self._database, settings.run_id, CommittedFiles(self._database, self._receiver.storage)
+        )
         self._data, self._session = settings.data.absolute(), session
         request = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(receiver=self._receiver)))
         start_session(session, cast(Any, request), cast(Any, SimpleNamespace(status_code=0)))
@@ -120,8 +123,9 @@ class FilledReceiver:
             session=self._session, path=file.path, revision=file.revision, size_bytes=file.size_bytes
         )
         upload, _ = self._book.declare(uuid4(), declared, require_space=_has_room, one_request=True)
-        make_sparse(self._data / upload.location, file.size_bytes)
-        self._book.record_commit(upload, file.digest)
+        place = self._data / upload.location
+        make_sparse(place, file.size_bytes)
+        self._book.record_commit(upload, file.digest, place.stat().st_mtime_ns)
 
     def _note_sha256(self) -> None:
         """Note the SHA-256 of each file, which the receiver would otherwise compute in the background."""

@@ -12,6 +12,7 @@ that is not 2xx is problem JSON, see `transfer.wire.problems`.
 | … another upload of another size has reserved it | 409 name-taken, with its `upload_id` and `state` |
 | … a file of that size is committed there | 200, `state` committed, the `upload_id` to commit; nothing to send |
 | … a file of another size is committed there | 409 name-taken |
+| … such a file is missing on the receiver's disk, or changed | 201: its name is free, as if it had never been sent |
 | `PUT …/content`, one or more whole chunks | 204; again 204; before the commit, other bytes replace the earlier ones |
 | … the bytes do not match Content-Digest | 400 chunk-corrupt; the chunk does not count as received |
 | `GET …/ranges` | 200 `MissingRanges` (empty once committed) |
@@ -19,6 +20,8 @@ that is not 2xx is problem JSON, see `transfer.wire.problems`.
 | … chunks are missing | 409 upload-incomplete |
 | … the received bytes have another digest | 422 file-corrupt; the upload stays open, chunks may be sent again |
 | … it is committed with another digest | 409 name-taken |
+| any for a committed upload whose file is missing on the receiver's disk, or changed | 410 upload-gone |
+| any, and its file has another time stamp and is being read again | 503 receiver-busy |
 | `DELETE /v1/uploads/{id}` | 204, the name is free again; any later request for this upload 410 upload-gone |
 | … with `?quiet_s=N`, and bytes arrived within the last N seconds | 409 upload-conflict, `state` receiving |
 | … it is committed | 409 upload-conflict |

@@ -2,27 +2,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import event, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from api.database.tables import metadata, now, sessions
-from api.store.upload_book import UploadBook
+from api.database.tables import metadata, sessions
 
 
 def test_postgresql_understands_every_table() -> None:
     for table in metadata.sorted_tables:
         assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=postgresql.dialect()))
-
-
-def test_unfinished_uploads_are_found_by_their_index(database) -> None:
-    asked = []
-    event.listen(database.engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
-    assert UploadBook(database, "run").untouched_since(now()) == []
-    statement, parameters = asked[-1]
-    with database.read() as connection:
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-    assert "ix_uploads_unfinished" in str(plan)
 
 
 def test_moments_are_aware(database) -> None:

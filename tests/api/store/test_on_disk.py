@@ -41,7 +41,7 @@ def path(storage: Storage) -> Path:
 @pytest.fixture
 def file(path: Path, digest: str) -> FileRow:
     mtime_ns = path.stat().st_mtime_ns
-    return FileRow(1, 1, "s", "a/b.mrc", 1, len(CONTENT), digest, "sessions/s/files/a/b.mrc", mtime_ns, None, False)
+    return FileRow(1, 1, "s", "a/b.mrc", 1, len(CONTENT), digest, "sessions/s/files/a/b.mrc", mtime_ns, None, 1, False)
 
 
 def test_a_file_as_it_was_committed(storage, file, path) -> None:

@@ -24,6 +24,7 @@ ON_BOTH_DATABASES = {
     "test_agent_answers",
     "test_claims",
     "test_leases",
+    "test_plans",
     "test_racing",
 }
 NOT_OF_THE_DATABASE = {

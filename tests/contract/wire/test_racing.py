@@ -69,7 +69,7 @@ def test_the_same_chunk_twice_at_once(wire, root_digest_of) -> None:
     assert [answer.status_code for answer in answers] == [204] * 4
     answers = at_once(*[lambda: wire.commit(upload, root_digest_of(data))] * 4)
     assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 201]
-    assert len({answer.text for answer in answers}) == 1
+    assert len({answer.text.replace("true", "false") for answer in answers}) == 1  # but for `is_new`
 
 
 def test_a_good_and_a_corrupt_copy_of_a_chunk_at_once(wire, receiver, root_digest_of) -> None:

@@ -281,7 +281,7 @@ class UploadMachine(RuleBasedStateMachine):
             if (GONE if row is None else row.state.value) != upload.state:
                 return False
             chunks = self.house.inside.uploads.chunks(upload.id).items()
-            if upload.state != GONE and {number: chunk.digest for number, chunk in chunks} != upload.chunks:
+            if upload.state == RECEIVING and {number: chunk.digest for number, chunk in chunks} != upload.chunks:
                 return False
         return self.visible() == {location(*name): world.content(*name) for name in world.files}
 
