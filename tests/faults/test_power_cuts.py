@@ -44,7 +44,7 @@ from transfer.client import ReceiverClient
 from transfer.wire.protocol import Exposure
 from transfer.wire.receipt import Receipt
 
-CUTS = in_length(2, 120)
+CUTS = in_length(2, 104)
 CUTS_OF_A_DISK = 6
 CUTS_WITHOUT_SYNC = in_length(1, 10)
 CUTS_OF_AN_AGENT = in_length(1, 40)
