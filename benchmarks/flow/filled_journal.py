@@ -43,6 +43,7 @@ FILE_BYTES = {
 }
 """The files of an exposure: suffix and size."""
 
+MOVIE_BYTES = 1_000_000
 SETTINGS_DIGEST = blake3(b"settings").hexdigest()
 
 _FRAMES = 40
@@ -79,7 +80,7 @@ class FilledSession:
     held_every: int = 1000
     waiting_count: int = 6
     movies_per_hour: float = 815.0
-    movie_bytes: int = 1_000_000
+    movie_bytes: int = MOVIE_BYTES
     files: dict[FileRole, tuple[str, int]] = field(default_factory=lambda: dict(FILE_BYTES))
     session: str = "s"
     ended_at_s: float = field(default_factory=time.time)

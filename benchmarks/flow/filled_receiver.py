@@ -30,12 +30,15 @@ from api.registrars.runner import make_registrars
 from api.registrars.settings import RegistrarSettings
 from api.routes.sessions import session_id_of, start_session
 from api.settings import ReceiverSettings
+from api.store.claims import ClaimBook
 from api.store.committed_files import CommittedFiles
 from api.store.on_disk import FileOnDisk
 from api.store.publication import publish
 from api.store.upload_book import UploadBook
 from benchmarks.errors import ProgramFailed
 from benchmarks.flow.batched_database import BatchedDatabase
+from benchmarks.flow.filled_journal import MOVIE_BYTES, SETTINGS_DIGEST, digests_of_movie
+from transfer.wire.exposure_claim import MAX_CLAIMS, ClaimBatch, ClaimStatus, MovieClaim
 from transfer.wire.exposure_record import ExposureRecord, FileReference
 from transfer.wire.protocol import RegistrationState, UploadDeclaration
 from transfer.wire.verification import FileCheck
@@ -71,6 +74,7 @@ class FilledReceiver:
         start_session(session, cast(Any, request), cast(Any, SimpleNamespace(status_code=0)))
         with self._database.read() as connection:
             self._session_id = session_id_of(connection, session)
+        self._claims, self._agent = ClaimBook(self._database, self._receiver.storage, self._receiver.clock), uuid4()
         self._registrars = make_registrars(settings.registrars, self._data)
         self._slow: PendingBatch | None = None
         self._last_file = 0
@@ -91,7 +95,10 @@ class FilledReceiver:
                 filled._database.close()
 
     def add(self, records: Sequence[ExposureRecord]) -> None:
-        """Commit the files of exposures, publish their records, and have the registrars register them."""
+        """Claim exposures, commit their files, publish their records, and have the registrars register them."""
+        with self._timed("claims"), self._database.together():
+            for start in range(0, len(records), MAX_CLAIMS):
+                self._claim(records[start : start + MAX_CLAIMS])
         with self._timed("files"), self._database.together():
             for record in records:
                 for file in record.files:
@@ -117,6 +124,13 @@ class FilledReceiver:
         began_s = time.monotonic()
         yield
         self.seconds[what] = self.seconds.get(what, 0.0) + time.monotonic() - began_s
+
+    def _claim(self, records: Sequence[ExposureRecord]) -> None:
+        claims = tuple(claim_of(record) for record in records)
+        answers = self._claims.answer(self._session_id, ClaimBatch(agent=self._agent, claims=claims))
+        for claim, answer in zip(claims, answers, strict=True):
+            if (answer.status, answer.exposure_id, answer.stem) != (ClaimStatus.CLAIMED, claim.exposure_id, claim.stem):
+                raise ProgramFailed(f"the receiver did not grant the claim of {claim.path}: {answer.status}")
 
     def _commit(self, file: FileReference) -> None:
         declared = UploadDeclaration(
@@ -183,6 +197,20 @@ class FilledReceiver:
                 record = exposure.record
                 shape = (record.micrograph_height_px, record.micrograph_width_px)
                 make_sparse(path, _HEADER_BYTES + 4 * shape[0] * shape[1], float32_header(shape))
+
+
+def claim_of(record: ExposureRecord) -> MovieClaim:
+    """Return the claim that an agent would have made for an exposure of a filled journal."""
+    sampled, whole = digests_of_movie(record.movie)
+    return MovieClaim(
+        exposure_id=record.exposure_id,
+        stem=record.files[0].path.removesuffix(Path(record.files[0].path).suffix),
+        path=record.movie,
+        size_bytes=MOVIE_BYTES,
+        sampled_digest=sampled,
+        movie_digest=whole,
+        settings_digest=SETTINGS_DIGEST,
+    )
 
 
 def _has_room(_size_bytes: int, _promised_bytes: int) -> None:
