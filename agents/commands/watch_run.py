@@ -39,6 +39,7 @@ from preprocess.movies.structure import missing_structure
 from transfer.client import ReceiverClient
 from transfer.wire.agent_status import LeaseWish
 from transfer.wire.errors import SourceUnreadable
+from transfer.wire.exposure_claim import LONGEST_SOURCE_NAME
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +117,8 @@ def lease_wish(*, beside: bool, take_over: bool, source_name: str) -> LeaseWish:
     ConfigError
         The options contradict each other.
     """
+    if len(source_name) > LONGEST_SOURCE_NAME:
+        raise ConfigError(f"--source has {len(source_name)} characters; {LONGEST_SOURCE_NAME} are permitted")
     if beside and take_over:
         raise ConfigError("--beside and --take-over contradict each other", hint="Give one of them.")
     if beside and not source_name:

@@ -78,9 +78,7 @@ class ReceiverComparison:
         for part in self._parts():
             if self._stop.is_set():
                 return False
-            claimable = [each for each in part if each.sampled_digest is not None and each.size_bytes is not None]
-            unclaimable += [each for each in part if each not in claimable]
-            missing += self._take_up(self._lost_by_claim(claimable, unclaimable))
+            missing += self._take_up(self._lost_by_claim(part, unclaimable))
             compared += len(part)
         if unclaimable:
             missing += self._take_up(self._lost_by_list(unclaimable))
@@ -95,10 +93,11 @@ class ReceiverComparison:
 
     def _lost_by_claim(self, exposures: list[ReleasedExposure], undecided: list[ReleasedExposure]) -> Iterator[UUID]:
         """Yield which exposures the receiver does not have; add those to `undecided` that claims do not tell."""
-        if not exposures:
-            return
-        answers = self._claims.ask_many([self._claims.claim_of_released(exposure) for exposure in exposures])
-        for exposure, answer in zip(exposures, answers, strict=True):
+        claims = {exposure: self._claims.claim_of_released(exposure) for exposure in exposures}
+        undecided += [exposure for exposure, claim in claims.items() if claim is None]
+        asked = {exposure: claim for exposure, claim in claims.items() if claim is not None}
+        answers = self._claims.ask_many(list(asked.values())) if asked else ()
+        for exposure, answer in zip(asked, answers, strict=True):
             if answer.status is ClaimStatus.CLAIMED:
                 yield exposure.exposure_id
             elif answer.status is ClaimStatus.DIGEST_NEEDED:

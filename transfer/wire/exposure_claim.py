@@ -21,6 +21,9 @@ from transfer.wire.receipt import MAX_REVISION, Record
 MAX_CLAIMS = 500
 """A batch has at most this many claims."""
 
+LONGEST_SOURCE_NAME = 200
+"""Characters of the name that tells sources of one session apart."""
+
 SAMPLE_BYTES = 1 << 20
 """The sampled digest covers this many bytes at a time."""
 SAMPLE_COUNT = 16
@@ -72,7 +75,9 @@ class MovieClaim(Record):
 
     exposure_id: UUID = Field(description="the id that a new exposure gets; made by the agent")
     stem: str = Field(min_length=1, max_length=900, description="the name that a new exposure's files get, no suffix")
-    source: SourceText = Field(default="", max_length=200, description="name of the source; paths are unique within it")
+    source: SourceText = Field(
+        default="", max_length=LONGEST_SOURCE_NAME, description="name of the source; paths are unique within it"
+    )
     path: SourceText = Field(min_length=1, max_length=4096, description="of the movie, relative to the source")
     size_bytes: int = Field(ge=0, description="of the movie")
     sampled_digest: FileDigest = Field(description="BLAKE3 over samples of the movie and its size")
