@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +58,11 @@ def send(
     ] = False,
     delete_after_receipt: Annotated[
         bool,
-        typer.Option("--delete-after-receipt", help="Delete each file here that has its receipt and did not change."),
+        typer.Option(
+            "--delete-after-receipt",
+            help="Delete each file here that has its receipt and did not change. Of a file that it had before,"
+            " the receiver reads its copy first.",
+        ),
     ] = False,
     dry_run: DryRun = False,
     json: Json = False,
@@ -69,7 +72,7 @@ def send(
     Files travel in parallel chunks. The receiver checks each chunk, and each whole file before it commits it.
     """
     from transfer.commands.planned_files import plan
-    from transfer.commands.send_run import send_all, settled, show_plan
+    from transfer.commands.send_run import send_all, show_plan
     from transfer.pace.pacer import pacer_of
     from transfer.upload.sender import Sender
     from transfer.wire.addresses import check_url
@@ -91,5 +94,4 @@ def send(
             **sender_options(compress, congestion_control),
         ) as sender,
     ):
-        settle = partial(settled, verify=verify, delete=delete_after_receipt)
-        raise typer.Exit(send_all(sender, planned, settle, json=json))
+        raise typer.Exit(send_all(sender, planned, verify=verify, delete=delete_after_receipt, json=json))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from json import dumps
 from threading import Event
 
@@ -12,15 +13,17 @@ import typer
 from rich.console import Console
 
 from transfer.client import ReceiverClient
+from transfer.commands.delete_run import deleted, deleted_once_read
 from transfer.commands.shared import progress, stderr_console
 from transfer.pace.retrying import RetryPolicy
-from transfer.source import delete_unchanged, digest_of
+from transfer.source import digest_of
 from transfer.upload.file_to_send import FileToSend
 from transfer.upload.sender import Sender, SendResult
 from transfer.wire.errors import (
     AuthRejected,
     CertificateRejected,
     FileCorrupt,
+    LimitReached,
     ScopeRejected,
     TemporaryError,
     TransferError,
@@ -28,6 +31,7 @@ from transfer.wire.errors import (
 
 ENDS_ALL = (AuthRejected, ScopeRejected, CertificateRejected, TemporaryError)
 """Errors that every other file would meet as well."""
+MISMATCH = 6  # exit code
 
 
 def show_plan(planned: list[FileToSend], json: bool) -> None:
@@ -50,36 +54,54 @@ def show_plan(planned: list[FileToSend], json: bool) -> None:
             typer.echo(f"would send {file.source} as {file.session}/{file.path} ({size_bytes:,} bytes)")
 
 
-def send_all(
-    sender: Sender, planned: list[FileToSend], settle: Callable[[SendResult], SendResult], *, json: bool
-) -> int:
-    """Send what is planned, print what became of each file and of all, and return the exit code."""
+def send_all(sender: Sender, planned: list[FileToSend], *, verify: bool, delete: bool, json: bool) -> int:
+    """Send what is planned, print what became of each file and of all, and return the exit code.
+
+    Parameters
+    ----------
+    verify
+        Read each file again, and compare it with its receipt.
+    delete
+        Delete files that the receiver has.
+    """
     console = stderr_console()
     retry = RetryPolicy(sender.give_up_after_s, lambda: False)
     planned = retry.repeat(lambda: _with_listed(sender.client, planned))
     began = ended = time.monotonic()
     outcomes: list[SendResult] = []
+    not_read: list[SendResult] = []  # files that the receiver had before
     total_bytes = sum(file.source.stat().st_size for file in planned)
     with progress(console, "sending", total_bytes) as advance:
         for outcome in _until_hopeless(sender, planned, advance):
             if outcome.receipt:
                 ended = time.monotonic()
-            outcomes.append(settle(outcome))
-            _show(outcomes[-1], console, json)
+            result = _verified(outcome) if verify else outcome
+            if delete and result.receipt and not result.error:
+                if not result.receipt.is_new:
+                    not_read.append(result)
+                    continue
+                result = deleted(result)
+            outcomes.append(result)
+            _show(result, console, json)
+    for result in deleted_once_read(sender.client, not_read, retry, partial(_show_waiting, console)):
+        outcomes.append(result)
+        _show(result, console, json)
     _sum_up(outcomes, sender, ended - began, json)
     return _exit_code(outcomes)
 
 
-def settled(outcome: SendResult, *, verify: bool, delete: bool) -> SendResult:
-    """Verify and delete a file that has its receipt, as asked for; return its result."""
-    source, receipt = outcome.file.source, outcome.receipt
-    if receipt is None or outcome.sent is None:
+def _show_waiting(console: Console, full: LimitReached) -> None:
+    console.print(f"waiting until the receiver can read its files again: {full}", markup=False)
+
+
+def _verified(outcome: SendResult) -> SendResult:
+    """Read a file again that has its receipt, and compare them; return its result."""
+    if outcome.receipt is None:
         return outcome
+    source, digest = outcome.file.source, outcome.receipt.digest
     try:
-        if verify and digest_of(source) != receipt.digest:
-            raise FileCorrupt(f"{source}: its digest is no longer {receipt.digest}, that of its receipt")
-        if delete:
-            delete_unchanged(source, outcome.sent)
+        if digest_of(source) != digest:
+            raise FileCorrupt(f"{source}: its digest is no longer {digest}, that of its receipt")
     except TransferError as error:
         return replace(outcome, error=error)
     return outcome
@@ -149,4 +171,7 @@ def _exit_code(outcomes: list[SendResult]) -> int:
     for error in errors:
         if isinstance(error, ENDS_ALL):
             return error.exit_code
+    codes = {error.exit_code for error in errors}
+    if codes == {MISMATCH}:
+        return MISMATCH
     return errors[0].exit_code if len(errors) == len(outcomes) else 3

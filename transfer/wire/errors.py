@@ -38,6 +38,7 @@
   + IntegrityError            bytes arrived that are not the bytes that were sent
     - ChunkCorrupt            400
     - FileCorrupt             422
+    - NotDeleted
 
 The docstring of a class is the sentence that the user reads. `slug` is the last part of the `type` in problem JSON,
 `status` the HTTP status (None: the receiver never sends it), `exit_code` the exit code of the command, and `hint` says
@@ -372,6 +373,14 @@ class FileCorrupt(IntegrityError):
     """The whole file does not match its digest; it was not published."""
 
     slug = "file-corrupt"
+
+
+class NotDeleted(IntegrityError):
+    """The file is not deleted here: the receiver has not read the same content from its disk."""
+
+    slug = "not-deleted"
+    status: ClassVar[int | None] = None
+    hint = "Send the file again, then compare it with `cryoferry verify --deep`."
 
 
 def _tree(root: type[TransferError]) -> list[type[TransferError]]:
