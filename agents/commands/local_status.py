@@ -170,6 +170,7 @@ def print_json(here: LocalStatus, *, however_many: bool) -> None:
         "session_state": session and session.state.value,
         "exposure_count": session and session.exposure_count,
         "registered_count": session and session.registered_count,
+        "failed_count": session and session.failed_count,
         "listed": len(here.exposures),
         "left_out": here.left_out,
     }
@@ -277,8 +278,12 @@ def _print_rates(here: LocalStatus, width: int) -> None:
 
 def session_text(session: Session) -> str:
     """Return how far a session is on the receiver."""
-    counts = [f"{session.registered_count.get(name, 0):,} registered in {name}" for name in session.registrars]
-    return ", ".join([f"{session.exposure_count:,} published", *counts, f"session {session.state.value}"])
+    parts = [f"{session.exposure_count:,} published"]
+    for name in session.registrars:
+        failed = (session.failed_count or {}).get(name, 0)
+        parts.append(f"{session.registered_count.get(name, 0):,} registered in {name}")
+        parts += [f"{failed:,} failed in {name}"] if failed else []
+    return ", ".join([*parts, f"session {'closed' if session.closed else session.state.value}"])
 
 
 def _print_set_aside(here: LocalStatus, again: str) -> None:

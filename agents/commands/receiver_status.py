@@ -194,6 +194,12 @@ def _fitting(
     client: ReceiverClient, session: Session, wanted: ExposureFilter, states: set[PublishedState], most: int | None
 ) -> tuple[list[Exposure], int]:
     """Return the newest exposures that fit, in the order of their publication, and how many older ones are left out."""
+    if (
+        states == {PublishedState.FAILED}
+        and session.failed_count is not None
+        and not any(session.failed_count.values())
+    ):
+        return [], 0
     kept: deque[Exposure] = deque(maxlen=most)
     count, read, fits = 0, 0, wanted.fits()
     console = stderr_console()

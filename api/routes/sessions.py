@@ -33,7 +33,8 @@ _COUNTS = select(
     registration_counts.c.session_id,
     registration_counts.c.registrar,
     registration_counts.c.registered_count,
-    registration_counts.c.pending_count + registration_counts.c.failed_count,
+    registration_counts.c.pending_count,
+    registration_counts.c.failed_count,
 )
 _PROJECTS = select(projects.c.session_id, projects.c.registrar, projects.c.location, projects.c.closed)
 
@@ -56,13 +57,15 @@ def _sessions(connection: Connection, names: Sequence[str] | None, registrars: t
     condition = true() if names is None else sessions.c.name.in_(names)
     rows = connection.execute(select(sessions).where(condition).order_by(sessions.c.id)).all()
     registered: dict[int, dict[str, int]] = {}
+    failed: dict[int, dict[str, int]] = {}
     located: dict[int, dict[str, str]] = {}
     unfinished: set[int] = set()
-    for session_id, registrar, registered_count, unregistered in connection.execute(
+    for session_id, registrar, registered_count, pending_count, failed_count in connection.execute(
         _COUNTS.join(sessions).where(condition)
     ).all():
         registered.setdefault(session_id, {})[registrar] = registered_count
-        if unregistered:
+        failed.setdefault(session_id, {})[registrar] = failed_count
+        if pending_count or failed_count:
             unfinished.add(session_id)
     for session_id, registrar, location, closed in connection.execute(_PROJECTS.join(sessions).where(condition)).all():
         located.setdefault(session_id, {})[registrar] = location
@@ -78,6 +81,7 @@ def _sessions(connection: Connection, names: Sequence[str] | None, registrars: t
             exposure_count=row.exposure_count,
             registrars=registrars,
             registered_count=dict.fromkeys(registrars, 0) | registered.get(row.id, {}),
+            failed_count=dict.fromkeys(registrars, 0) | failed.get(row.id, {}),
             projects=located.get(row.id, {}),
         )
         for row in rows

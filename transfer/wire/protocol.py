@@ -184,6 +184,9 @@ class Session(Record):
     exposure_count: int
     registrars: tuple[str, ...]
     registered_count: dict[str, int] = Field(description="exposures that each registrar shows")
+    failed_count: dict[str, int] | None = Field(
+        default=None, description="exposures that each registrar could not register; null from an older receiver"
+    )
     projects: dict[str, str] = Field(description="the folder of each registrar's project on the receiver")
 
 

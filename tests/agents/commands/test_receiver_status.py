@@ -131,7 +131,7 @@ def test_every_machine_with_a_token_sees_the_session_and_its_agents(
         assert done.returncode == 0, done.stderr
         for text in (
             f"Session s at {published.receiver.url}, cryoferry ",
-            "4 published, 3 registered in relion, session open",
+            "4 published, 3 registered in relion, 1 failed in relion, session open",
             "are free on the receiver's disk",
             "Agent on scope1, cryoferry 1.2.3, paused",
             "4 released, 1 failed",
@@ -192,6 +192,17 @@ def test_the_filters_list_what_is_published(published: Published, client: Receiv
     assert (wrong.returncode, "Did you mean registered?" in wrong.stderr) == (2, True)
 
 
+def test_the_list_is_not_read_for_failures_where_there_are_none(
+    published: Published, run: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = published.receiver.token("agent", "empty")
+    with ReceiverClient(published.receiver.url, token) as client:
+        client.open_session("empty")
+    monkeypatch.setattr(ReceiverClient, "exposures", lambda *_: pytest.fail("the whole list is read"))
+    done = run("--to", published.receiver.url, "--failed", token=token)
+    assert "No exposure is failed in a registrar. The receiver has 0 exposures" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("states", "state"),
     [
@@ -213,14 +224,14 @@ def test_several_sessions_are_a_list_and_a_filter_needs_one(published: Published
     with ReceiverClient(published.receiver.url, token) as client:
         client.open_session("other")
     done = run("--to", published.receiver.url, token=token)
-    first, second = done.stdout.splitlines()
-    assert first.startswith("s: 4 published, 3 registered in relion, session open, started ")
+    first, second = (line for line in done.stdout.splitlines() if not line.startswith("empty"))
+    assert first.startswith("s: 4 published, 3 registered in relion, 1 failed in relion, session open, started ")
     assert second.startswith("other: 0 published")
     assert "--session NAME shows one of them" in done.stderr
     refused = run("--to", published.receiver.url, "--failed", token=token)
-    assert (refused.returncode, "several sessions: s, other" in refused.stderr) == (2, True)
+    assert (refused.returncode, "several sessions: s, " in refused.stderr) == (2, True)
     objects = run("--to", published.receiver.url, "--json", token=token).stdout.splitlines()
-    assert [json.loads(line)["name"] for line in objects] == ["s", "other"]
+    assert {json.loads(line)["name"] for line in objects} >= {"s", "other"}
 
 
 def test_what_is_wrong_is_said_with_its_exit_code(published: Published, run: Status) -> None:
@@ -243,7 +254,7 @@ def test_where_the_agent_works_its_journal_is_shown_too(published: Published, ru
     for arguments in ((), ("--to", published.receiver.url), ("--session", SESSION)):
         done = run(*arguments, token=published.token, here=published)
         assert f"Work folder: {published.work}" in done.stdout, arguments
-        assert "4 published, 3 registered in relion, session open" in done.stdout
+        assert "4 published, 3 registered in relion, 1 failed in relion, session open" in done.stdout
     elsewhere = run("--to", f"{published.receiver.url}/elsewhere", token=published.token, here=published)
     assert "Work folder" not in elsewhere.stdout
 
@@ -266,7 +277,8 @@ def test_what_is_registered_stands_beside_each_exposure(published: Published, ru
     wanted = {record.movie: states[record is published.records[BROKEN]] for record in published.records}
     assert {one["movie"]: one["registered"] for one in objects if one["registered"]} == wanted
     assert {one["state"] for one in objects if not one["registered"]} == {"failed", "finished"}
-    assert (whole["receiver"], whole["exposure_count"], whole["registered_count"]) == ("read", 4, {"relion": 3})
+    assert (whole["receiver"], whole["exposure_count"]) == ("read", 4)
+    assert (whole["registered_count"], whole["failed_count"]) == ({"relion": 3}, {"relion": 1})
     assert "relion" in run("--all", token=published.token, here=published).stdout
     down = ("--work", published.work, "--to", f"http://127.0.0.1:{free_port()}")
     done = run("--all", "--json", *down, token=published.token)
