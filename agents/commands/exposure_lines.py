@@ -70,7 +70,22 @@ def print_lines(lines: Sequence[ExposureLine], console: Console, *, full: bool, 
         typer.echo(_GAP.join(cells).rstrip(), color=True)
         if full:
             for text in filter(None, (*line.reason.splitlines(), *line.hint.splitlines())):
-                typer.echo(f"    {one_line(text)}")
+                print_text(console, text, indent=4)
+
+
+def left_out_text(count: int) -> str:
+    """Return how many exposures fit and are not listed, and how to see them."""
+    are = "one is" if count == 1 else "ones are"
+    return f"{count:,} older {are} left out: --limit N shows more, --all shows all."
+
+
+def print_text(console: Console, text: str, style: str = "", *, indent: int = 0) -> None:
+    """Print a text that may be long: broken between words at the terminal's width, on one line in a pipe."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    shown = Text(one_line(text), style)
+    console.print(Padding(shown, (0, 0, 0, indent), expand=False) if indent else shown, soft_wrap=False)
 
 
 def _widths(

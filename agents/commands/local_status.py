@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from agents.commands.exposure_filter import ExposureFilter, checked_states
-from agents.commands.exposure_lines import ExposureLine, one_line, print_lines, shortened_path
+from agents.commands.exposure_lines import (
+    ExposureLine,
+    left_out_text,
+    one_line,
+    print_lines,
+    print_text,
+    shortened_path,
+)
 from agents.commands.exposure_text import STYLES, as_json, since, troubles
 from agents.commands.receiver_access import MOST_SINGLE_REQUESTS, ReceiverAccess, Registrars, read_registrations
 from agents.journal.reader import JournalReader, ListedExposure, SentMovies
@@ -19,6 +26,8 @@ from agents.work_folder import is_in_use
 from transfer.commands.shared import stderr_console, stdout_console
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from transfer.wire.protocol import Session
 
 NEWEST_SET_ASIDE = 5
@@ -191,9 +200,7 @@ def print_list(here: LocalStatus, wanted: ExposureFilter, *, full: bool, however
     receiver = Registrations(here, with_session=False, however_many=however_many)
     print_lines([_line(each, receiver.of(each)) for each in here.exposures], stdout_console(), full=full)
     if here.left_out:
-        console.print(
-            f"{here.left_out:,} older ones are left out: --limit N shows more, --all shows all.", markup=False
-        )
+        console.print(left_out_text(here.left_out), markup=False)
     if receiver.unread:
         console.print(f"What is registered is not known: {receiver.unread}", style="yellow", markup=False)
 
@@ -226,24 +233,22 @@ def print_totals(here: LocalStatus, again: str) -> None:
         The command that shows this work folder.
     """
     console = stdout_console()
-
-    def say(text: str, style: str = "") -> None:
-        console.print(one_line(text), style=style, markup=False)
-
-    say(f"Session {here.session or '?'}, from {here.source or '?'}")
-    runs = "The agent is running" if here.runs else "The agent is not running: start it with `cryoferry watch`"
-    say(f"{runs}. Work folder: {here.folder}", "" if here.runs else "yellow")
+    print_text(console, f"Session {here.session or '?'}, from {here.source or '?'}")
+    runs = "The agent is running." if here.runs else "The agent is not running: start it with `cryoferry watch`."
+    print_text(console, runs, "" if here.runs else "yellow")
+    print_text(console, f"Work folder: {here.folder}")
     for line in here.troubles:
-        say(line, "yellow")
-    say("")
+        print_text(console, line, "yellow")
+    typer.echo("")
     _print_counts(here.counts)
-    say("")
-    _print_rates(here, console.width)
+    typer.echo("")
+    _print_rates(here, console)
     receiver = Registrations(here, with_session=True, however_many=False)
     if receiver.session is None:
-        say(f"{'receiver':10}{receiver.unread}", "yellow")
+        print_text(console, f"{'receiver':10}{receiver.unread}", "yellow")
     else:
-        say(f"{'receiver':10}{session_text(receiver.session)}; {here.receiver.url}")
+        print_text(console, f"{'receiver':10}{here.receiver.url}, session {session_state(receiver.session)}")
+        print_text(console, session_counts(receiver.session), indent=10)
     _print_set_aside(here, again)
 
 
@@ -256,34 +261,37 @@ def _print_counts(counts: dict[State, int]) -> None:
     console.print(Text("  ".join(f"{count:,}".rjust(widths[state]) for state, count in counts.items())))
 
 
-def _print_rates(here: LocalStatus, width: int) -> None:
+def _print_rates(here: LocalStatus, console: Console) -> None:
     from rich.filesize import decimal
 
     sent, waiting = here.sent, here.oldest_waiting
     if sent.first_found_at is None:
         typer.echo("No movie was found yet.")
     else:
-        typer.echo(
-            f"{'sent':10}{sent.movies_last_hour:,} movies ({decimal(sent.bytes_last_hour)}) in the last hour;"
-            f" {sent.movies:,} ({decimal(sent.size_bytes)}) since the start {since(sent.first_found_at)} ago"
-        )
+        typer.echo(f"{'sent':10}{sent.movies_last_hour:,} movies ({decimal(sent.bytes_last_hour)}) in the last hour")
         per_hour = sent.per_hour()
-        if per_hour is not None:
-            typer.echo(f"{'':10}{per_hour:,.0f} movies an hour on average")
+        rate = "" if per_hour is None else f": {per_hour:,.0f} an hour on average"
+        started = since(sent.first_found_at)
+        typer.echo(f"{'':10}{sent.movies:,} movies ({decimal(sent.size_bytes)}) since the start {started} ago{rate}")
     if waiting is not None:
         told = f"longest: {waiting.state.value} for {since(waiting.changed_at)}: "
-        room = max(24, width - 10 - len(told))
+        room = max(24, console.width - 10 - len(told))
         typer.echo(f"{'waiting':10}{told}{shortened_path(one_line(waiting.movie), room)}")
 
 
-def session_text(session: Session) -> str:
-    """Return how far a session is on the receiver."""
+def session_state(session: Session) -> str:
+    """Return how far a session is on the receiver, in one word."""
+    return "closed" if session.closed else session.state.value
+
+
+def session_counts(session: Session) -> str:
+    """Return how many exposures the receiver has, and how many of them each registrar."""
     parts = [f"{session.exposure_count:,} published"]
     for name in session.registrars:
         failed = (session.failed_count or {}).get(name, 0)
-        parts.append(f"{session.registered_count.get(name, 0):,} registered in {name}")
-        parts += [f"{failed:,} failed in {name}"] if failed else []
-    return ", ".join([*parts, f"session {'closed' if session.closed else session.state.value}"])
+        registered = f"{name}: {session.registered_count.get(name, 0):,} registered"
+        parts.append(registered + (f", {failed:,} failed" if failed else ""))
+    return "; ".join(parts)
 
 
 def _print_set_aside(here: LocalStatus, again: str) -> None:

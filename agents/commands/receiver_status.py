@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from agents.commands.exposure_filter import ExposureFilter, checked_states
-from agents.commands.exposure_lines import ExposureLine, one_line, print_lines
+from agents.commands.exposure_lines import ExposureLine, left_out_text, one_line, print_lines, print_text
 from agents.commands.exposure_text import since
-from agents.commands.local_status import registered_text, session_text
+from agents.commands.local_status import registered_text, session_counts, session_state
 from agents.commands.receiver_access import ReceiverAccess, pages, registrars_of
 from configuration import ConfigError
 from transfer.commands.shared import stderr_console, stdout_console
@@ -97,7 +97,8 @@ def _only_session(client: ReceiverClient, wanted: ExposureFilter, *, as_json: bo
         names = ", ".join(one.name for one in sessions[:10]) + (", …" if len(sessions) > 10 else "")
         raise ConfigError(f"there are several sessions: {names}", hint="Give one of them with --session NAME.")
     for one in sessions:
-        line = f"{one.name}: {session_text(one)}, started {since(one.created_at.timestamp())} ago"
+        started = since(one.created_at.timestamp())
+        line = f"{one.name}: {session_state(one)}, started {started} ago; {session_counts(one)}"
         typer.echo(one.model_dump_json() if as_json else one_line(line))
     if not as_json:
         text = "--session NAME shows one of them." if sessions else "No session was started on this receiver."
@@ -111,19 +112,19 @@ def _only_session(client: ReceiverClient, wanted: ExposureFilter, *, as_json: bo
 def _print_session(receiver: ReceiverAccess, session: Session, service: Service) -> None:
     from rich.filesize import decimal
 
-    started = since(session.created_at.timestamp())
-    typer.echo(one_line(f"Session {session.name} at {receiver.url}, cryoferry {service.version}"))
-    typer.echo(f"{session_text(session)}, started {started} ago")
+    console, started = stdout_console(), since(session.created_at.timestamp())
+    print_text(console, f"Session {session.name} at {receiver.url}, cryoferry {service.version}")
+    print_text(console, f"{session_state(session)}, started {started} ago; {session_counts(session)}")
     for registrar, project in session.projects.items():
-        typer.echo(f"  {one_line(registrar)}: {one_line(project)}")
-    typer.echo(f"{decimal(service.free_bytes)} are free on the receiver's disk")
+        print_text(console, f"{registrar}: {project}", indent=2)
+    print_text(console, f"{decimal(service.free_bytes)} are free on the receiver's disk")
 
 
 def _print_agents(agents: tuple[KnownAgent, ...]) -> None:
     console = stdout_console()
 
     def say(text: str, style: str = "") -> None:
-        console.print(f"  {one_line(text)}", style=style, markup=False)
+        print_text(console, text, style, indent=2)
 
     if not agents:
         typer.echo("\nNo agent has reported to this session.")
@@ -131,7 +132,7 @@ def _print_agents(agents: tuple[KnownAgent, ...]) -> None:
         status, reported_at = known.status, known.reported_at.timestamp()
         typer.echo("")
         paused = ", paused" if status.paused else ""
-        typer.echo(one_line(f"Agent on {status.host}, cryoferry {status.version}{paused}"))
+        print_text(console, f"Agent on {status.host}, cryoferry {status.version}{paused}")
         ended, is_silent = status.lease == "release", time.time() - reported_at > _SILENT_S
         text = f"reported {since(reported_at)} ago"
         if ended:
@@ -167,10 +168,8 @@ def _rates(known: KnownAgent) -> str:
 def _disk(disk: DiskSpace) -> str:
     from rich.filesize import decimal
 
-    return (
-        f"{decimal(disk.work_free_bytes)} are free for its work folder; it stops aligning below"
-        f" {decimal(disk.work_reserve_bytes)}"
-    )
+    limit = f"; it stops aligning below {decimal(disk.work_reserve_bytes)}" if disk.work_reserve_bytes else ""
+    return f"{decimal(disk.work_free_bytes)} are free for its work folder{limit}"
 
 
 def _last_error(error: LastError) -> str:
@@ -183,8 +182,8 @@ def _print_last_errors(agents: tuple[KnownAgent, ...]) -> None:
     for known in agents:
         count = sum(known.status.counts.get(state, 0) for state in ("failed", "held"))
         if count and known.status.last_error is not None:
-            text = f"The agent on {known.status.host} has {count:,} failed and held exposures, which are not here;"
-            console.print(one_line(f"{text} {_last_error(known.status.last_error)}"), markup=False)
+            text = f"{count:,} failed or held on the agent's side ({known.status.host}), so not on the receiver"
+            console.print(one_line(f"{text}; {_last_error(known.status.last_error)}"), markup=False)
 
 
 # ---- exposures
@@ -270,7 +269,7 @@ def _print_list(
         none = f"No exposure is {words}." if words else "No exposure is published yet."
         console.print(f"{none} The receiver has {session.exposure_count:,} exposures of this session.", markup=False)
     if left_out:
-        console.print(f"{left_out:,} older ones are left out: --limit N shows more, --all shows all.", markup=False)
+        console.print(left_out_text(left_out), markup=False)
 
 
 def _line(exposure: Exposure) -> ExposureLine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ def line(**values: Any) -> ExposureLine:
 
 
 def terminal(width: int, **more: Any) -> Console:
-    return Console(file=io.StringIO(), force_terminal=True, width=width, **more)
+    return Console(file=sys.stdout, force_terminal=True, width=width, **more)
 
 
 @pytest.mark.parametrize("width", [72, 80, 100, 120, 200])
@@ -46,10 +47,13 @@ def test_in_a_pipe_nothing_is_cut_and_each_exposure_is_one_line(capsys: pytest.C
 
 
 def test_in_full_the_reason_and_what_to_do_stand_below(capsys: pytest.CaptureFixture[str]) -> None:
-    print_lines([line(hint="Give --pixel-size.")], terminal(80, color_system=None), full=True)
+    print_lines([line(hint="Give --pixel-size.")], terminal(70, color_system=None), full=True)
     _, *printed = capsys.readouterr().out.splitlines()
     assert printed[0].endswith(PATH)
-    assert printed[1:] == [f"    {REASON}", "    Give --pixel-size."]
+    assert len(printed) == 4
+    assert " ".join(text.strip() for text in printed[1:3]) == REASON
+    assert all(text.startswith("    ") and len(text) <= 70 for text in printed[1:])
+    assert printed[3] == "    Give --pixel-size."
 
 
 def test_colour_is_for_terminals_that_have_it(capsys: pytest.CaptureFixture[str]) -> None:

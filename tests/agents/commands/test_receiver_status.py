@@ -131,7 +131,8 @@ def test_every_machine_with_a_token_sees_the_session_and_its_agents(
         assert done.returncode == 0, done.stderr
         for text in (
             f"Session s at {published.receiver.url}, cryoferry ",
-            "4 published, 3 registered in relion, 1 failed in relion, session open",
+            "open, started ",
+            "4 published; relion: 3 registered, 1 failed",
             "are free on the receiver's disk",
             "Agent on scope1, cryoferry 1.2.3, paused",
             "4 released, 1 failed",
@@ -176,7 +177,7 @@ def test_the_filters_list_what_is_published(published: Published, client: Receiv
     assert "No exposure is failed in a registrar, named like 'nowhere'" in none.stderr
     assert "The receiver has 4 exposures of this session." in none.stderr
     left_out = run(*to, "--limit", "3", token=published.token)
-    assert "1 older ones are left out" in left_out.stderr
+    assert "1 older one is left out" in left_out.stderr
     client.report_status(
         SESSION,
         AGENTS[0],
@@ -186,7 +187,7 @@ def test_the_filters_list_what_is_published(published: Published, client: Receiv
     assert failed.returncode == 0
     assert f"relion: {why}" in failed.stdout
     assert why in run(*to, "--failed", "--full", token=published.token).stdout
-    assert "The agent on scope1 has 1 failed and held exposures" in failed.stderr
+    assert "1 failed or held on the agent's side (scope1), so not on the receiver; last error" in failed.stderr
     assert "a.tiff: cut off" in failed.stderr
     wrong = run(*to, "--state", "registred", token=published.token)
     assert (wrong.returncode, "Did you mean registered?" in wrong.stderr) == (2, True)
@@ -225,8 +226,9 @@ def test_several_sessions_are_a_list_and_a_filter_needs_one(published: Published
         client.open_session("other")
     done = run("--to", published.receiver.url, token=token)
     first, second = (line for line in done.stdout.splitlines() if not line.startswith("empty"))
-    assert first.startswith("s: 4 published, 3 registered in relion, 1 failed in relion, session open, started ")
-    assert second.startswith("other: 0 published")
+    assert first.startswith("s: open, started ")
+    assert first.endswith(" ago; 4 published; relion: 3 registered, 1 failed")
+    assert second.endswith("0 published; relion: 0 registered")
     assert "--session NAME shows one of them" in done.stderr
     refused = run("--to", published.receiver.url, "--failed", token=token)
     assert (refused.returncode, "several sessions: s, " in refused.stderr) == (2, True)
@@ -254,7 +256,8 @@ def test_where_the_agent_works_its_journal_is_shown_too(published: Published, ru
     for arguments in ((), ("--to", published.receiver.url), ("--session", SESSION)):
         done = run(*arguments, token=published.token, here=published)
         assert f"Work folder: {published.work}" in done.stdout, arguments
-        assert "4 published, 3 registered in relion, 1 failed in relion, session open" in done.stdout
+        assert f"receiver  {published.receiver.url}, session open" in done.stdout
+        assert "          4 published; relion: 3 registered, 1 failed" in done.stdout
     elsewhere = run("--to", f"{published.receiver.url}/elsewhere", token=published.token, here=published)
     assert "Work folder" not in elsewhere.stdout
 
