@@ -108,6 +108,11 @@ class ReceiverClient:
         """The TCP congestion control towards the receiver; None before the first answer, and if it is unknown."""
         return self._http.congestion_control
 
+    @property
+    def answered_at_s(self) -> float | None:
+        """When the newest answer was given, by the receiver's clock, in seconds since 1970; None: it is unknown."""
+        return self._http.answered_at_s
+
     # The receiver and its sessions
 
     def service(self) -> Service:

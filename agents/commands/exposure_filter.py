@@ -111,9 +111,9 @@ def parsed_since(text: str | None, *, now_s: float | None = None) -> float | Non
     spans = _SPAN.findall(text.strip().lower())
     if spans and not _SPAN.sub("", text.strip().lower()):
         now_s = time.time() if now_s is None else now_s
-        return now_s - sum(float(number) * _UNIT_SECONDS[unit] for number, unit in spans)
+        return max(0.0, now_s - sum(float(number) * _UNIT_SECONDS[unit] for number, unit in spans))
     try:
-        return datetime.fromisoformat(text.strip()).timestamp()
+        return max(0.0, datetime.fromisoformat(text.strip()).timestamp())
     except (ValueError, OverflowError, OSError) as error:
         raise ConfigError(
             f"--since: {text!r} is not a time",

@@ -40,9 +40,9 @@ def as_json(exposure: ExposureRow | ExposureChanged | ListedExposure) -> dict[st
     }
 
 
-def since(seconds: float) -> str:
-    """Return how long ago a moment (seconds since 1970) was, in words."""
-    passed = max(0.0, time.time() - seconds)
+def since(seconds: float, *, now_s: float | None = None) -> str:
+    """Return how long ago a moment was, in words; times are seconds since 1970, by default it is now by this clock."""
+    passed = max(0.0, (time.time() if now_s is None else now_s) - seconds)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if passed >= length:
             return f"{passed / length:.0f} {unit}"

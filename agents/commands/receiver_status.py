@@ -63,7 +63,7 @@ def show_receiver(
         shown = client.session(session) if session is not None else _only_session(client, wanted, as_json=as_json)
         if shown is None:
             return
-        agents = client.agents(shown.name)
+        agents = _agents(client, shown.name)
         if as_json:
             count, left_out = _print_objects(client, shown, wanted, states)
             service = client.service()
@@ -71,7 +71,7 @@ def show_receiver(
                 "session": shown.name,
                 **shown.model_dump(mode="json", exclude={"name", "state"}),
                 "session_state": shown.state.value,
-                "agents": [agent.model_dump(mode="json") for agent in agents],
+                "agents": agents and [agent.model_dump(mode="json") for agent in agents],
                 "receiver_url": receiver.url,
                 "receiver_version": service.version,
                 "receiver_free_bytes": service.free_bytes,
@@ -82,10 +82,22 @@ def show_receiver(
         elif wanted.is_asked_for:
             _print_list(client, shown, wanted, states, full=full)
             if wanted.failed:
-                _print_last_errors(agents)
+                _print_last_errors(agents or ())
         else:
-            _print_session(receiver, shown, client.service())
-            _print_agents(agents)
+            service = client.service()
+            now_s = client.answered_at_s or time.time()
+            _print_session(receiver, shown, service, now_s)
+            _print_agents(agents, now_s)
+
+
+def _agents(client: ReceiverClient, session: str) -> tuple[KnownAgent, ...] | None:
+    """Return the agents that reported to a session; None: the receiver is older and keeps no reports."""
+    from transfer.wire.errors import NotFound, ProtocolMismatch
+
+    try:
+        return client.agents(session)
+    except (NotFound, ProtocolMismatch):
+        return None
 
 
 def _only_session(client: ReceiverClient, wanted: ExposureFilter, *, as_json: bool) -> Session | None:
@@ -109,10 +121,10 @@ def _only_session(client: ReceiverClient, wanted: ExposureFilter, *, as_json: bo
 # ---- the session and its agents
 
 
-def _print_session(receiver: ReceiverAccess, session: Session, service: Service) -> None:
+def _print_session(receiver: ReceiverAccess, session: Session, service: Service, now_s: float) -> None:
     from rich.filesize import decimal
 
-    console, started = stdout_console(), since(session.created_at.timestamp())
+    console, started = stdout_console(), since(session.created_at.timestamp(), now_s=now_s)
     print_text(console, f"Session {session.name} at {receiver.url}, cryoferry {service.version}")
     print_text(console, f"{session_state(session)}, started {started} ago; {session_counts(session)}")
     for registrar, project in session.projects.items():
@@ -120,23 +132,26 @@ def _print_session(receiver: ReceiverAccess, session: Session, service: Service)
     print_text(console, f"{decimal(service.free_bytes)} are free on the receiver's disk")
 
 
-def _print_agents(agents: tuple[KnownAgent, ...]) -> None:
+def _print_agents(agents: tuple[KnownAgent, ...] | None, now_s: float) -> None:
+    """Print the last report of each agent; `now_s` is the receiver's time, as that of the reports is."""
     console = stdout_console()
 
     def say(text: str, style: str = "") -> None:
         print_text(console, text, style, indent=2)
 
     if not agents:
-        typer.echo("\nNo agent has reported to this session.")
-    for known in agents:
+        none = "This receiver is older and keeps no reports of agents." if agents is None else ""
+        typer.echo(f"\n{none or 'No agent has reported to this session.'}")
+    for known in agents or ():
         status, reported_at = known.status, known.reported_at.timestamp()
         typer.echo("")
         paused = ", paused" if status.paused else ""
         print_text(console, f"Agent on {status.host}, cryoferry {status.version}{paused}")
-        ended, is_silent = status.lease == "release", time.time() - reported_at > _SILENT_S
-        text = f"reported {since(reported_at)} ago"
+        ended, is_silent = status.lease == "release", now_s - reported_at > _SILENT_S
+        ago = since(reported_at, now_s=now_s)
+        text = f"reported {ago} ago"
         if ended:
-            say(f"ended {since(reported_at)} ago")
+            say(f"ended {ago} ago")
         elif is_silent:
             say(f"{text}: it has ended, or it cannot reach the receiver", "yellow")
         else:

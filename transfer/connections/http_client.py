@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,6 +82,8 @@ class HttpClient:
     protocol_version
         The version that client and receiver agreed on, which requests name. None before that, and again when the
         receiver answers that it does not speak it: it was replaced by another version.
+    answered_at_s
+        When the newest answer was given, by the receiver's clock, in seconds since 1970. None: it is unknown.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class HttpClient:
     ) -> None:
         self.congestion_control: str | None = None
         self.protocol_version: int | None = None
+        self.answered_at_s: float | None = None
         self._url = url
         self._http = httpx.Client(
             base_url=url,
@@ -163,6 +167,7 @@ class HttpClient:
             raise self._lost(method, target, error) from error
         if self.congestion_control is None:
             self.congestion_control = _congestion_control(answer)
+        self.answered_at_s = _time_of(answer)
         if not answer.is_success:
             refusal = _refusal(answer)
             if isinstance(refusal, VersionMismatch):
@@ -195,6 +200,13 @@ class HttpClient:
 
 def _refusal(answer: httpx.Response) -> TransferError:
     return error_of(answer.status_code, answer.content, answer.headers.get(protocol.H_RETRY_AFTER))
+
+
+def _time_of(answer: httpx.Response) -> float | None:
+    try:
+        return parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
+    except (TypeError, ValueError):
+        return None
 
 
 def _congestion_control(answer: httpx.Response) -> str | None:

@@ -31,6 +31,13 @@ def test_a_time_of_day_is_this_machines_unless_it_names_a_zone() -> None:
     assert parsed_since(None) is None
 
 
+def test_a_time_before_all_others_can_be_said_too() -> None:
+    for text in ("9999999999d", f"{'9' * 400}d", "1900-01-01"):
+        since = parsed_since(text)
+        assert since == 0.0
+        assert "changed since 1970" in ExposureFilter(since=86400.0 + since).in_words()
+
+
 @pytest.mark.parametrize("text", ["", "90", "h", "2 fortnights", "2h30x", "-1h", "yesterday", "2026-13-01", "1e400d"])
 def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ConfigError, match="is not a time") as refused:

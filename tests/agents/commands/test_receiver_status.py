@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.wire.agent_status import AgentStatus, DiskSpace, LastError, LeaseWish, Rates
 from transfer.wire.digest import chunk_digest, format_content_digest, root_digest
+from transfer.wire.errors import NotFound
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.protocol import Exposure, Registration, RegistrationState
 
@@ -153,6 +155,36 @@ def test_every_machine_with_a_token_sees_the_session_and_its_agents(
     assert (whole["listed"], whole["left_out"]) == (0, 4)
 
 
+def test_how_long_ago_an_agent_reported_is_told_by_the_receivers_clock(
+    published: Published, run: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = published.receiver.token("agent", "silent")
+    with ReceiverClient(published.receiver.url, token) as client:
+        client.open_session("silent")
+        client.report_status("silent", AGENTS[0], report())
+        assert abs(time.time() - (client.answered_at_s or 0)) < 60
+    done = run("--to", published.receiver.url, token=token)
+    assert "it has ended, or it cannot reach the receiver" not in done.stdout
+    hour_later = property(lambda self: time.time() + 3600)
+    monkeypatch.setattr(ReceiverClient, "answered_at_s", hour_later)
+    done = run("--to", published.receiver.url, token=token)
+    assert "reported 1 h ago: it has ended, or it cannot reach the receiver" in done.stdout
+
+
+def test_a_receiver_that_knows_no_agents_shows_the_rest(
+    published: Published, run: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotFound("there is no such route")
+
+    monkeypatch.setattr(ReceiverClient, "agents", refuse)
+    done = run("--to", published.receiver.url, token=published.token)
+    assert "4 published" in done.stdout
+    assert "This receiver is older and keeps no reports of agents." in done.stdout
+    whole = json.loads(run("--to", published.receiver.url, "--json", token=published.token).stdout)
+    assert (whole["agents"], whole["exposure_count"]) == (None, 4)
+
+
 def test_the_filters_list_what_is_published(published: Published, client: ReceiverClient, run: Status) -> None:
     to, names = ("--to", published.receiver.url), [record.movie for record in published.records]
 
@@ -225,7 +257,7 @@ def test_several_sessions_are_a_list_and_a_filter_needs_one(published: Published
     with ReceiverClient(published.receiver.url, token) as client:
         client.open_session("other")
     done = run("--to", published.receiver.url, token=token)
-    first, second = (line for line in done.stdout.splitlines() if not line.startswith("empty"))
+    first, second = (line for line in done.stdout.splitlines() if line.startswith(("s: ", "other: ")))
     assert first.startswith("s: open, started ")
     assert first.endswith(" ago; 4 published; relion: 3 registered, 1 failed")
     assert second.endswith("0 published; relion: 0 registered")

@@ -285,6 +285,13 @@ def test_another_programs_database_and_a_newer_journal_are_refused(tmp_path: Pat
     assert "newer cryoferry" in refused.value.hint
 
 
+def test_a_folder_of_any_name_can_be_read(tmp_path: Path) -> None:
+    for name in ("a b", "50% ?mode=memory#", "Mikroskop ä", "'; --"):
+        (tmp_path / name).mkdir()
+        Journal(tmp_path / name).close()
+        assert read(tmp_path / name, JournalReader.counts)[State.FOUND] == 0
+
+
 def test_a_folder_without_a_journal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="there is no journal in"):
         JournalReader(tmp_path)
