@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,11 +16,16 @@ import httpx
 import mrcfile
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from api.database.engine import Database
+from api.database.tables import files
 from api.errors import BadOption
-from tests.running import COMMAND
+from tests.running import COMMAND, cryoferry
 from tests.waiting import wait_until
+from transfer.client import ReceiverClient
+from transfer.pace.retrying import RetryPolicy
+from transfer.verifying import files_with_problems
 
 
 def test_several_workers_share_the_work(receiver_process, postgresql, wire_to, tmp_path) -> None:
@@ -137,3 +143,32 @@ def test_a_missing_driver_is_named() -> None:
     program = "import sys; sys.modules['psycopg'] = None; from api.database.engine import Database; Database('postgresql://h/x')"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "BadOption: --database: the driver for postgresql cannot be loaded" in told.stderr
+
+
+def test_files_are_checked_repaired_and_summed(make_receiver, wire_to, database_url) -> None:
+    receiver = make_receiver()
+    wire = wire_to(receiver)
+    for name in ("a", "b", "c"):
+        assert wire.put_file(name, b"hello").status_code == 201
+    folder = receiver.data / "sessions/s1/files"
+    (folder / "a").unlink()
+    (folder / "b").write_bytes(b"HELLO")
+    (folder / "x").write_bytes(b"extra")
+    with ReceiverClient(receiver.url, receiver.token("reader", "s1")) as client:
+        found = list(files_with_problems(client, "s1", ["a", "b", "c"], RetryPolicy(60, lambda: False)))
+    assert [(one.path, one.check.value) for one in found] == [("a", "missing"), ("b", "changed")]
+    assert wire.http.get("/readyz").json()["checks"]["files"].startswith("2 committed files missing or changed")
+    options = ("--data", receiver.data, "--database", database_url, "--json")
+    done = cryoferry("receiver", "check", "--deep", "--repair", *options)
+    assert done.returncode == 6, done.stderr
+    kinds = [json.loads(line).get("finding") for line in done.stdout.splitlines()]
+    assert kinds == ["missing", "changed", "extra", None]
+    assert cryoferry("receiver", "check", "--deep", *options).returncode == 0
+    assert wire.put_file("a", b"hello").status_code == 201
+    database = receiver.app.state.receiver.database
+
+    def all_summed() -> bool:
+        with database.read() as connection:
+            return None not in connection.scalars(select(files.c.sha256)).all()
+
+    wait_until(all_summed, "the SHA-256 of every file", pause_s=0.1)
