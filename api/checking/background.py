@@ -28,7 +28,7 @@ from api.database.tables import data_folder
 from api.store.on_disk import FileOnDisk, FileRow, look, read_again
 from api.store.storage import Storage
 from transfer.disk import FileLock
-from transfer.wire.errors import TransferError
+from transfer.wire.errors import StorageFailed, TransferError
 from transfer.wire.receipt import Record
 from transfer.wire.verification import FileCheck
 
@@ -120,7 +120,7 @@ class BackgroundChecks:
                     pause_s = turn()
             except CheckStopped:
                 return
-            except (OSError, SQLAlchemyError) as error:
+            except (OSError, SQLAlchemyError, StorageFailed) as error:
                 log.warning("the check of committed files will be tried again: %s", error)
                 pause_s = RETRY_AFTER_S
             self._stopping.wait(pause_s)

@@ -42,11 +42,14 @@ def note(database: Database, storage: Storage, seen_files: Iterable[tuple[FileRo
 
     Raises
     ------
+    StorageFailed
+        The whole data folder is missing, so that nothing is known of the files.
     OSError, DBAPIError
     """
     new = [(file, seen) for file, seen in seen_files if needs_note(file, seen)]
     if not new:
         return
+    storage.require_mounted()
     with database.write() as connection:
         for file, seen in new:
             row = connection.execute(_ROW, {"file": file.id}).one_or_none()

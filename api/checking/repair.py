@@ -8,7 +8,6 @@ from api.checking.folder_check import FileFinding, FindingKind, named_locations
 from api.database.engine import Database
 from api.store.lost_files import free_lost
 from api.store.storage import Storage
-from transfer.wire.verification import FileCheck
 
 REPAIRED = (FindingKind.MISSING, FindingKind.CHANGED, FindingKind.EXTRA)
 
@@ -23,15 +22,15 @@ def repair(database: Database, storage: Storage, finding: FileFinding, moment: d
 
     Raises
     ------
-    OSError, DBAPIError
+    StorageFailed, OSError, DBAPIError
     """
+    storage.require_mounted()
     if finding.file is None or finding.seen is None:
         return _set_aside_extra(database, storage, finding.location, moment)
     with database.write() as connection:
         aside = free_lost(connection, storage, finding.file, finding.seen, moment)
-    if finding.seen.check is FileCheck.MISSING:
-        return "its name is free: it will be sent again"
-    return f"moved to {aside}; its name is free: it will be sent again" if aside else None
+    kept = f"what was there is moved to {aside}; " if aside else ""
+    return f"{kept}its name is free, so that it can be sent again"
 
 
 def _set_aside_extra(database: Database, storage: Storage, location: str, moment: datetime) -> str | None:

@@ -21,6 +21,7 @@ from api.checking.verification_book import RESTARTED, OpenVerification, Verifica
 from api.database.engine import Database
 from api.store.on_disk import FileOnDisk, FileRow, read_again
 from api.store.storage import Storage
+from transfer.wire.errors import StorageFailed
 from transfer.wire.verification import (
     MAX_LISTED_PROBLEMS,
     CheckedFile,
@@ -123,7 +124,7 @@ class Verifier:
             end = VerificationState.DONE, ""
         except CheckStopped:
             end = VerificationState.FAILED, RESTARTED
-        except (OSError, SQLAlchemyError) as error:
+        except (OSError, SQLAlchemyError, StorageFailed) as error:
             log.warning("the verification %s of session %s failed: %s", opened.now.id, opened.now.session, error)
         finally:
             state, detail = end

@@ -239,7 +239,7 @@ def get_file(
             span = parse_range(wanted_range, file.size_bytes)
         except BadRange as error:
             return answer_of(error, headers={protocol.H_CONTENT_RANGE: f"bytes */{file.size_bytes}"})
-    return CommittedFile(receiver.storage, file.location, file.size_bytes, etag, span)
+    return CommittedFile(receiver.storage, file.location, file.size_bytes, etag, span, sha256=file.sha256)
 
 
 def _require_on_disk(storage: Storage, file: FileRow) -> None:

@@ -11,8 +11,9 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.store.storage import Storage
+from transfer.wire.digest import format_content_digest
 from transfer.wire.header_fields import format_content_range
-from transfer.wire.protocol import H_CONTENT_RANGE
+from transfer.wire.protocol import H_CONTENT_RANGE, H_REPR_DIGEST
 
 _BLOCK_BYTES = 1 << 20
 
@@ -32,9 +33,20 @@ class CommittedFile(Response):
         Its ETag.
     span
         Which of its bytes; None: all.
+    sha256
+        Of the whole file, in hex; None if it is not known yet.
     """
 
-    def __init__(self, storage: Storage, location: str, size_bytes: int, etag: str, span: range | None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        location: str,
+        size_bytes: int,
+        etag: str,
+        span: range | None,
+        *,
+        sha256: str | None = None,
+    ) -> None:
         super().__init__(media_type="application/octet-stream")
         self._storage = storage
         self._location = location
@@ -46,6 +58,8 @@ class CommittedFile(Response):
             "ETag": etag,
             "X-Content-Type-Options": "nosniff",
         }
+        if sha256 is not None:
+            self._answer_headers[H_REPR_DIGEST] = format_content_digest("sha-256", bytes.fromhex(sha256))
         if span is not None:
             self._answer_headers[H_CONTENT_RANGE] = format_content_range(span, size_bytes)
 

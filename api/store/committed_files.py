@@ -77,8 +77,7 @@ class CommittedFiles:
         return True
 
     def _free(self, file: FileRow, seen: FileOnDisk) -> None:
-        if not self._storage.incoming.is_dir():
-            raise StorageFailed(f"the data folder {self._storage.data} is not there: is its disk mounted?")
+        self._storage.require_mounted()
         with self._database.write() as connection:
             if look(self._storage, file).mtime_ns == seen.mtime_ns:  # nobody has put another file there meanwhile
                 free_lost(connection, self._storage, file, seen, now())

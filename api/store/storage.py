@@ -28,7 +28,7 @@ from transfer.disk import OpenFolder, open_folders, open_to_write, read_at, sync
 from transfer.file_digest import file_digest
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest
-from transfer.wire.errors import NameTaken, NotFound, ReceiverFull
+from transfer.wire.errors import NameTaken, NotFound, ReceiverFull, StorageFailed
 
 
 def location_of(session: str, path: str, revision: int) -> str:
@@ -264,6 +264,16 @@ class Storage:
             if depth == len(names) or not stat.S_ISDIR(status.st_mode):
                 return place
         return None
+
+    def require_mounted(self) -> None:
+        """Refuse to draw conclusions from files that are missing, while the whole data folder is.
+
+        Raises
+        ------
+        StorageFailed
+        """
+        if not self.incoming.is_dir():
+            raise StorageFailed(f"the data folder {self.data} is not there: is its disk mounted?")
 
     def has_session(self, session: str) -> bool:
         """Return whether a session has a folder for its committed files."""

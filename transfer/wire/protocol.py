@@ -84,6 +84,7 @@ HEALTH = "/healthz"
 READY = "/readyz"
 
 H_CONTENT_DIGEST = "Content-Digest"
+H_REPR_DIGEST = "Repr-Digest"  # RFC 9530: of the whole file, also in the answer to a request for a range
 H_CONTENT_ENCODING = "Content-Encoding"
 H_CONTENT_RANGE = "Content-Range"
 H_RANGE = "Range"

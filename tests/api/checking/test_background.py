@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import shutil
@@ -17,6 +18,7 @@ from api.database.engine import Database
 from api.database.tables import events, files
 from api.settings import ReceiverSettings
 from tests.waiting import wait_until
+from transfer.wire.errors import StorageFailed
 
 CONTENT = {"a": b"aaaa", "b/c": b"cccc", "e": b""}
 
@@ -129,6 +131,15 @@ def test_a_disk_that_cannot_be_asked_loses_nothing_and_is_asked_again_soon(parts
     assert last_result(parts.database).unreadable == 0
 
 
+def test_a_disk_that_is_not_mounted_loses_no_file(parts) -> None:
+    for folder in ("incoming", "sessions"):  # the database stays: it may be on another disk
+        (parts.data / folder).rename(parts.data / f"not mounted {folder}")
+    for turn in (parts.check.turn, parts.sums.turn):
+        with pytest.raises(StorageFailed, match="mounted"):
+            turn()
+    assert (parts.lost(), parts.event_count()) == ([], 0)
+
+
 def test_each_file_gets_its_sha256(parts, monkeypatch) -> None:
     monkeypatch.setattr("api.checking.committed_rows.BATCH", 2)
     while parts.sums.turn() == 0:
@@ -202,6 +213,12 @@ def test_a_running_receiver_does_it_by_itself(receiver_process, wire_to) -> None
 
     expected = [hashlib.sha256(content).hexdigest() for content in (b"hello", b"again")]
     wait_until(lambda: sums() == expected, lambda: f"the SHA-256 of both files: {sums()}", pause_s=0.1)
+    listed = wire.http.get("/v1/sessions/s1/files").json()["files"]
+    assert [one["sha256"] for one in listed] == expected
+    assert wire.put_file("a", b"hello").json()["sha256"] == expected[0]  # a receipt that is asked for later
+    standard = f"sha-256=:{base64.b64encode(bytes.fromhex(expected[0])).decode()}:"
+    for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"Range": "bytes=1-2"})):
+        assert wire.http.request(method, "/v1/files/s1/a", headers=headers).headers["Repr-Digest"] == standard
     ready = wire.http.get("/readyz")
     assert (ready.status_code, ready.json()["checks"]["files"]) in [(200, "checking"), (200, "ok")]
     shutil.rmtree(receiver_process.data / "sessions/s1")
