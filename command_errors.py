@@ -27,6 +27,16 @@ class ErrorReport(NamedTuple):
         return {"error": error}
 
 
+def _is_of_the_disk(error: Exception) -> bool:
+    """Return whether SQLite reports that it cannot read or write its file: a matter of the disk, not of a program."""
+    sqlite3 = sys.modules.get("sqlite3")
+    if sqlite3 is None or not isinstance(error, sqlite3.DatabaseError):
+        return False
+    names = ("IOERR", "READONLY", "CORRUPT", "NOTADB", "CANTOPEN", "FULL")
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in {getattr(sqlite3, f"SQLITE_{name}") for name in names}
+
+
 def _report_of(error: Exception) -> ErrorReport:
     """Return what to say about an error that a command ended with."""
     exit_code, hint = getattr(error, "exit_code", 1), getattr(error, "hint", "")
@@ -38,6 +48,10 @@ def _report_of(error: Exception) -> ErrorReport:
         what = error.strerror or type(error).__name__
         message = f"{error.filename}: {what}" if error.filename else message
         hint = "Check that path and its permissions, then run the same command again."
+    elif _is_of_the_disk(getattr(error, "orig", error)):  # SQLAlchemy's errors have the driver's in `orig`
+        message = f"the journal or the database cannot be used: {getattr(error, 'orig', error)}; the command ended"
+        exit_code = 7
+        hint = "Check the disk of the work folder or the data folder, then run the same command again."
     elif not hasattr(error, "exit_code"):
         message = f"{type(error).__name__}: {message}"
         hint = "This is a bug. Please report it, with what `cryoferry --verbose …` prints." + hint

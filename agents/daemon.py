@@ -6,7 +6,9 @@ One thread scans, one thread for each worker aligns, a few threads send. They sh
 
 from __future__ import annotations
 
+import errno
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,6 +51,8 @@ _STATUS_S = 0.2
 _SHORTEST_PAUSE_S = 0.5
 _FIRST_CONTACT_S = 15.0
 _END_S = 10.0
+_DISK_ERRORS = frozenset({errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE})
+"""What says nothing about a movie."""
 
 
 class Agent:
@@ -312,7 +316,7 @@ class Agent:
             self.discovery.comparisons.end(exposure_id, has_failed=not is_compared)
 
     def _not_compared(self, error: Exception) -> bool:
-        if isinstance(error, JournalError):
+        if isinstance(error, JournalError | sqlite3.DatabaseError):
             raise error  # without its journal the agent cannot go on
         log.exception("a movie could not be compared: unexpected")
         return False
@@ -328,8 +332,11 @@ class Agent:
                 self._work.notify_all()
 
     def _unexpected(self, exposure: ExposureRow, error: Exception) -> StepEnd:
-        if isinstance(error, JournalError):
+        if isinstance(error, JournalError | sqlite3.DatabaseError):
             raise error  # without its journal the agent cannot go on
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            log.warning("%s: a disk reported an error; this step will be tried again: %s", exposure.movie, error)
+            return StepEnd.POSTPONED
         log.exception("%s (%s): unexpected", exposure.movie, exposure.exposure_id)
         reason = f"unexpected {type(error).__name__}: {error}"
         return set_aside(self.journal, exposure, reason, "Please report this defect, with the agent's log.")

@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ class AlignStep:
 
     def _align(self, exposure: ExposureRow, movie: Path, worker: AlignmentWorker) -> StepEnd:
         outputs = outputs_folder(self._settings.work, exposure)
-        shutil.rmtree(outputs, ignore_errors=True)  # what an agent or a worker that died left incomplete
+        with suppress(FileNotFoundError):
+            shutil.rmtree(outputs)  # what an agent or a worker that died left incomplete
         outputs.mkdir(parents=True)
         choices = with_changes(to_json(self._settings.chosen), exposure.changes)
         began_s = time.monotonic()
