@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +20,7 @@ from agents.boundary import contained
 from agents.finding.discovery import Discovery
 from agents.finding.scan import Hints
 from agents.journal.journal import Journal
-from agents.journal.opening import JournalError
+from agents.journal.opening import JOURNAL_ERRORS
 from agents.journal.rows import ExposureRow
 from agents.journal.states import PAUSED, UNFINISHED
 from agents.measurements import Measurements
@@ -316,7 +315,7 @@ class Agent:
             self.discovery.comparisons.end(exposure_id, has_failed=not is_compared)
 
     def _not_compared(self, error: Exception) -> bool:
-        if isinstance(error, JournalError | sqlite3.DatabaseError):
+        if isinstance(error, JOURNAL_ERRORS):
             raise error  # without its journal the agent cannot go on
         log.exception("a movie could not be compared: unexpected")
         return False
@@ -332,7 +331,7 @@ class Agent:
                 self._work.notify_all()
 
     def _unexpected(self, exposure: ExposureRow, error: Exception) -> StepEnd:
-        if isinstance(error, JournalError | sqlite3.DatabaseError):
+        if isinstance(error, JOURNAL_ERRORS):
             raise error  # without its journal the agent cannot go on
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             log.warning("%s: a disk reported an error; this step will be tried again: %s", exposure.movie, error)

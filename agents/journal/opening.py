@@ -32,6 +32,10 @@ class JournalFull(JournalError):
     hint = "Free space on the work folder's disk, then start the same command again; nothing is lost."
 
 
+JOURNAL_ERRORS = (JournalError, sqlite3.DatabaseError)
+"""What the journal's functions raise when it cannot be used: its version or its disk, never an exposure."""
+
+
 @contextmanager
 def whole_or_nothing(db: sqlite3.Connection) -> Iterator[None]:
     """Commit everything inside as one transaction, or nothing of it.

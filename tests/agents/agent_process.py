@@ -37,6 +37,7 @@ class AgentProcess:
         self.work = work
         self.lines: list[dict[str, Any]] = []
         self.log = work.with_suffix(".log")
+        self._log_before = self.log.stat().st_size if self.log.exists() else 0
         watch = ("watch", str(source), "--work", str(work), "--to", url, "--session", "s", "--json")
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
@@ -55,6 +56,12 @@ class AgentProcess:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(json.loads(line))
+
+    def has_begun(self) -> bool:
+        """Return whether it has announced what it watches."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_before)
+            return b"Watching" in log.read()
 
     def states(self) -> dict[str, tuple[str, int]]:
         """Return the newest (state, revision) of each movie."""

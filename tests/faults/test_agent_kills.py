@@ -17,12 +17,14 @@ from campaign import IS_LONG, LONG_TIMEOUT_S, SEED, NoteFigures, in_length
 
 from preprocess.simulation import SimulationSettings, simulate_movie
 from tests.agents.agent_process import AgentProcess, lay, listing, make_movies
+from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.file_digest import file_digest
 
-KILLS = in_length(3, 200)
+KILLS = in_length(3, 120)
 MOVIES = 8
-LONGEST_LIFE_S = 4.0
+LONGEST_LIFE_S = 3.0
+LAST_RUN_S = in_length(60, 1800)
 
 
 def kill_worker(agent: AgentProcess) -> None:
@@ -39,7 +41,9 @@ def kill_again_and_again(start: Any, lay_next: Any, chance: random.Random) -> Co
         agent = start()
         if IS_LONG:
             lay_next()
-        time.sleep(chance.uniform(0.5, LONGEST_LIFE_S))
+        if kills["agent"] % 4:  # the others are killed while they start
+            wait_until(agent.has_begun, "the agent's start", alive=lambda agent=agent: agent.process.poll() is None)
+        time.sleep(chance.uniform(0, LONGEST_LIFE_S))
         if chance.random() < 0.3:
             kill_worker(agent)
             kills["worker"] += 1
@@ -73,6 +77,7 @@ def test_killed_at_random_points_nothing_is_lost_and_nothing_twice(
     kills = kill_again_and_again(start, lay_next, random.Random(SEED))
     before, movie_count = listing(source), next(numbers)
     last = start("--exit-when-idle", "1")
+    last.process.wait(LAST_RUN_S)
     assert last.wait() == 0, last.log.read_text()
     assert last.lines[-1]["summary"]["released"] == movie_count
     assert listing(source) == before

@@ -15,7 +15,7 @@ from campaign import IS_LONG, LONG_TIMEOUT_S, SEED, NoteFigures, in_length
 from transfer.file_digest import file_digest
 from transfer.wire.chunks import CHUNK_BYTES
 
-KILLS = in_length(3, 150)
+KILLS = in_length(3, 180)
 IN_PARTS_EVERY = in_length(3, 30)
 PAUSE_S = 0.03 if IS_LONG else 0.0  # a long run would fill the disk
 
