@@ -278,7 +278,7 @@ class Journal:
         """Take an exposure to `aligned`: from now on exactly these bytes are sent."""
         with self.transaction():
             revision = self.exposure(exposure_id).revision
-            self._insert_outputs(exposure_id, revision, outputs)
+            self._replace_outputs(exposure_id, revision, revision, outputs)  # a restored receiver gives it again
             return self.change(
                 exposure_id,
                 State.ALIGNED,

@@ -8,11 +8,14 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import update
 
 from agents.journal.journal import NAME, Journal
 from agents.journal.states import State
+from api.database.tables import data_folder
 from tests.agents.agent_process import AgentProcess, lay, make_movies
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
@@ -58,6 +61,15 @@ def published(receiver: Any) -> list[tuple[str, int]]:
 def aligned(*agents: AgentProcess) -> list[str]:
     """Return each alignment that agents did, by its movie."""
     return sorted(line["movie"] for agent in agents for line in agent.lines if line.get("state") == "aligned")
+
+
+def journal_note(work: Path, key: str) -> str | None:
+    """Return a note in an agent's journal."""
+    journal = Journal(work, create=False)
+    try:
+        return journal.about(key)
+    finally:
+        journal.close()
 
 
 def test_a_movie_stays_one_exposure(start: Start, source: Path, movies: Path, receiver: Any, tmp_path: Path) -> None:
@@ -138,10 +150,14 @@ def test_agents_beside_each_other_share_a_folder(start: Start, source: Path, mov
 def test_what_a_receiver_lost_is_sent_again(
     start: Start, source: Path, movies: Path, receiver: Any, tmp_path: Path
 ) -> None:
+    with receiver.app.state.receiver.database.write() as connection:
+        known = data_folder.c.folder_id.is_not(None)
+        connection.execute(update(data_folder).where(~known).values(folder_id=uuid4()))
     lay(movies / "0.tiff", source / "a.tiff")
     lay(movies / "2.tiff", source / "b.tiff")
     agent = start("work")
     agent.wait_for(a_tiff="released", b_tiff="released")
+    agent.until(lambda: bool(journal_note(tmp_path / "work", "receiver_folder_id")), "it knows the data folder")
     agent.end(signal.SIGTERM)
     shutil.rmtree(receiver.data / "sessions" / "s" / "files")
     journal = Journal(tmp_path / "work")

@@ -233,3 +233,18 @@ def test_a_refusal_stays_one_if_the_receiver_answers_no_claims(
     with pytest.raises(NameTaken):
         claim_step(settings, journal, ScriptedReceiver()).before_sending(aligned, NameTaken())
     assert claim_step(settings, journal, ScriptedReceiver()).before_sending(aligned) == aligned
+
+
+def test_a_restored_receiver_gives_a_revision_a_second_time(journal: Journal, aligned: ExposureRow) -> None:
+    outputs, record = journal.outputs(aligned.exposure_id, 1), aligned.record
+    assert record is not None
+    assert aligned.identity is not None
+    journal.change(aligned.exposure_id, State.RELEASED)
+    again = journal.take_up_lost(aligned.exposure_id, "the receiver has lost it")
+    assert again is not None
+    journal.finish(aligned.exposure_id, aligned.identity)
+    answer = ClaimAnswer(status=ClaimStatus.CLAIMED, exposure_id=aligned.exposure_id, revision=1, stem="a")
+    assert journal.adopt(aligned.exposure_id, answer).revision == 1
+    journal.seal(aligned.exposure_id, settings={}, outputs=outputs[:1], record=record)
+    assert journal.outputs(aligned.exposure_id, 1) == outputs[:1]
+    assert journal.take_up_lost(aligned.exposure_id, "the receiver has lost it") is None
