@@ -93,12 +93,13 @@ CAMPAIGN_power-cuts := tests/faults/test_power_cuts.py
 CAMPAIGN_injection := tests/faults/test_injected_faults.py
 CAMPAIGN_lying-disk := tests/faults/test_lying_disk.py
 CAMPAIGN_upload-machine := tests/contract/wire/test_upload_machine.py
-PARTS := faults agent-kills both-killed everything-killed kills power-cuts injection lying-disk upload-machine
+CAMPAIGN_claim-machine := tests/contract/wire/test_claim_machine.py
+PARTS := faults agent-kills both-killed everything-killed kills power-cuts injection lying-disk upload-machine claim-machine
 
 .PHONY: campaign
 campaign: campaign-part scipion-if-wanted  ## fault tests in their long form, hours (PART=upload-machine: a part; PART=list)
 	CRYOFERRY_CAMPAIGN=1 $(BIN)/python -m pytest --timeout 3600 \
-		$(or $(CAMPAIGN_$(PART)),$(CAMPAIGN_faults) $(CAMPAIGN_upload-machine)) $(PYTEST_FLAGS)
+		$(or $(CAMPAIGN_$(PART)),$(CAMPAIGN_faults) $(CAMPAIGN_upload-machine) $(CAMPAIGN_claim-machine)) $(PYTEST_FLAGS)
 
 .PHONY: campaign-part
 campaign-part:

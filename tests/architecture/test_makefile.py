@@ -17,7 +17,14 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("part", "expected"),
     [
-        ("", ["tests/faults", "tests/contract/wire/test_upload_machine.py"]),
+        (
+            "",
+            [
+                "tests/faults",
+                "tests/contract/wire/test_upload_machine.py",
+                "tests/contract/wire/test_claim_machine.py",
+            ],
+        ),
         ("faults", ["tests/faults"]),
         ("agent-kills", ["tests/faults/test_agent_kills.py"]),
         ("both-killed", ["tests/faults/test_both_killed.py"]),
@@ -27,6 +34,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("injection", ["tests/faults/test_injected_faults.py"]),
         ("lying-disk", ["tests/faults/test_lying_disk.py"]),
         ("upload-machine", ["tests/contract/wire/test_upload_machine.py"]),
+        ("claim-machine", ["tests/contract/wire/test_claim_machine.py"]),
     ],
 )
 def test_a_campaign_runs_the_part_that_was_named(part: str, expected: list[str]) -> None:
