@@ -31,11 +31,15 @@ INHERITS: Mapping[str, tuple[str, ...]] = {
     "session.start": ("watch", "send"),
     "session.end": ("watch", "send"),
     "session.reopen": ("watch", "send"),
+    "token.create": ("serve",),
+    "token.list": ("serve",),
+    "token.revoke": ("serve",),
+    "receiver.check": ("serve",),
 }
 """Sections that use the keys of other sections, the first one first, where they have no value of their own."""
 
-_WHERE = frozenset({"to", "session", "token_file", "ca", "clear_text", "work"})
-"""All that the other commands use of [watch] and [send]: where the agent and the receiver are, not how to align."""
+_WHERE = frozenset({"to", "session", "token_file", "ca", "clear_text", "work", "data", "database"})
+"""All that the other commands use of [watch], [send] and [serve]: where agent and receiver are, not how they work."""
 
 _PREFIX = "CRYOFERRY_"
 _SECRET_KEY = re.compile(r"(token|secret|password)$")

@@ -16,7 +16,6 @@ from sqlalchemy.exc import DBAPIError
 
 from api.access.guard import include_guarded
 from api.access.tokens import RecentTokens
-from api.database.migrate import upgrade
 from api.database.tables import now
 from api.errors import DataFolderInUse
 from api.http import openapi, problems
@@ -25,6 +24,7 @@ from api.http.protocol_versions import ProtocolVersions
 from api.receiver import Receiver
 from api.routes import agents, claims, events, exposures, files, health, sessions, uploads, verifications
 from api.settings import ReceiverSettings
+from api.store.folder_identity import prepare_database
 from api.store.recovery import recover
 from api.store.storage import Storage
 from api.store.withdraw import sweep
@@ -46,7 +46,7 @@ def prepared(settings: ReceiverSettings) -> Iterator[None]:
 
     Raises
     ------
-    DataFolderUnusable, DataFolderInUse
+    DataFolderUnusable, DataFolderInUse, WrongDatabase
     """
     Storage(settings.data, settings.reserve_bytes).prepare()
     with contextlib.ExitStack() as held:
@@ -60,7 +60,7 @@ def prepared(settings: ReceiverSettings) -> Iterator[None]:
             ) from error
         receiver = Receiver(settings)
         try:
-            upgrade(receiver.database, settings.data)
+            prepare_database(receiver.database, settings.data)
             recover(receiver.uploads, receiver.storage)
         finally:
             receiver.database.close()

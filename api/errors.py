@@ -5,6 +5,7 @@
   + BadOption               options that contradict each other
   + DataFolderUnusable      cannot be written, or its file system cannot do what a commit needs
   + DataFolderInUse         another receiver uses it
+  + WrongDatabase           it belongs to another data folder
   + DatabaseUnavailable     its server cannot be reached, or refuses
   + PortTaken
 
@@ -57,6 +58,12 @@ class DataFolderInUse(ReceiverError):
     """Another receiver is using this data folder."""
 
     hint = "Stop it first (one `cryoferry serve` a data folder), or give another --data."
+
+
+class WrongDatabase(ReceiverError):
+    """The data folder and the database do not belong together."""
+
+    exit_code = 2
 
 
 class DatabaseUnavailable(ReceiverError):

@@ -93,9 +93,9 @@ def _opened(data: Path, url: str | None) -> Iterator[tuple[Database, Storage]]:
         It is not the data folder of a receiver.
     """
     from api.database.engine import Database
-    from api.database.migrate import upgrade
     from api.errors import BadOption
     from api.settings import SQLITE_NAME, ReceiverSettings
+    from api.store.folder_identity import prepare_database
     from api.store.storage import Storage
 
     settings = ReceiverSettings(data=data, database=url)
@@ -106,7 +106,7 @@ def _opened(data: Path, url: str | None) -> Iterator[tuple[Database, Storage]]:
         )
     database = Database(settings.database_url)
     try:
-        upgrade(database, data)
+        prepare_database(database, data)
         yield database, Storage(data, 0)
     finally:
         database.close()

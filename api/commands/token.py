@@ -35,9 +35,9 @@ def _open(data: Path, url: str | None, *, make: bool) -> Database:
         They are not there.
     """
     from api.database.engine import Database
-    from api.database.migrate import upgrade
     from api.errors import BadOption
     from api.settings import SQLITE_NAME, ReceiverSettings
+    from api.store.folder_identity import prepare_database
     from api.store.storage import Storage
 
     settings = ReceiverSettings(data=data.absolute(), database=url)
@@ -48,7 +48,7 @@ def _open(data: Path, url: str | None, *, make: bool) -> Database:
         )
     Storage(settings.data, 0).prepare()
     database = Database(settings.database_url)
-    upgrade(database, settings.data)
+    prepare_database(database, settings.data)
     return database
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 from api.commands.token import token as token_commands
 from api.errors import BadOption
 from transfer.wire.errors import BadName, NotFound
+
+ROOT = Path(__file__).parents[3]
 
 
 def call_token(*arguments: str) -> str:
@@ -112,3 +115,41 @@ def test_a_folder_that_is_no_receivers_is_left_alone(tmp_path: Path) -> None:
             with pytest.raises(BadOption, match="not the data folder"):
                 call_token(*command, "--data", str(folder))
     assert list(tmp_path.iterdir()) == []
+
+
+def cryoferry(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CRYOFERRY_")}
+    return subprocess.run(
+        [sys.executable, "-m", "cryoferry", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=ROOT,
+        env={**clean, "HOME": str(folder), "PYTHONPATH": str(ROOT), **environment},
+    )
+
+
+def test_data_and_database_are_taken_from_what_serve_is_configured_with(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(f'[serve]\ndata = "{tmp_path / "data"}"\ndatabase = "sqlite:///{tmp_path / "other.sqlite"}"\n')
+    done = cryoferry("--config", str(file), "token", "create", "--all-sessions", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "data" / "receiver.sqlite").exists()
+    listed = cryoferry(
+        *("token", "list", "--json"),
+        folder=tmp_path,
+        CRYOFERRY_SERVE__DATA=str(tmp_path / "data"),
+        CRYOFERRY_SERVE__DATABASE=f"sqlite:///{tmp_path / 'other.sqlite'}",
+    )
+    assert json.loads(listed.stdout)["id"] == json.loads(done.stdout)["id"]
+
+
+def test_no_token_is_made_in_another_database_than_the_folders(tmp_path: Path) -> None:
+    other = ("--database", f"sqlite:///{tmp_path / 'other.sqlite'}")
+    call_token("create", "--data", str(tmp_path / "data"), "--all-sessions", *other)
+    done = cryoferry("token", "create", "--data", str(tmp_path / "data"), "--all-sessions", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Give --database as this folder's receiver had it before" in " ".join(done.stderr.split())
+    assert not (tmp_path / "data" / "receiver.sqlite").exists()

@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from api.app import prepared
 from api.database.engine import Database
 from api.database.tables import files
-from api.errors import BadOption
+from api.errors import BadOption, WrongDatabase
+from api.settings import ReceiverSettings
 from tests.running import COMMAND, cryoferry
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
@@ -172,3 +174,23 @@ def test_files_are_checked_repaired_and_summed(make_receiver, wire_to, database_
             return None not in connection.scalars(select(files.c.sha256)).all()
 
     wait_until(all_summed, "the SHA-256 of every file", pause_s=0.1)
+
+
+def test_a_folder_and_its_database_stay_together(postgresql, tmp_path) -> None:
+    def start(name: str, url: str | None) -> None:
+        settings = ReceiverSettings(data=tmp_path / name, database=url, reserve_bytes=0)
+        with prepared(settings):
+            pass
+
+    url = postgresql.new_database()
+    start("a", url)
+    start("a", url)
+    with pytest.raises(WrongDatabase, match=r"but .*b has no id"):
+        start("b", url)
+    with pytest.raises(WrongDatabase, match="has a database already"):
+        start("a", None)
+    assert not (tmp_path / "a" / "receiver.sqlite").exists()
+    with pytest.raises(WrongDatabase, match="belongs to no folder yet"):
+        start("a", postgresql.new_database())
+    (tmp_path / "a").rename(tmp_path / "moved")
+    start("moved", url)
