@@ -81,7 +81,9 @@ class Outbox:
         with self._database.read() as connection:
             numbers = self._next_numbers(connection, limit, without)
             for row in self._rows(connection, numbers):
-                exposure = known.get(row.id) or self._exposure(connection, row)
+                exposure = known.get(row.id)
+                if exposure is None or not _is_of(row, exposure):
+                    exposure = self._exposure(connection, row)
                 self._read[row.id] = exposure
                 found.setdefault(row.session_id, []).append(exposure)
                 attempts.setdefault(row.session_id, {})[row.id] = row.attempts
@@ -113,6 +115,7 @@ class Outbox:
                 registrations.c.revision,
                 registrations.c.exposure,
                 registrations.c.attempts,
+                exposures.c.exposure_id,
                 exposures.c.micrograph_name,
                 sessions.c.id.label("session_id"),
                 sessions.c.name,
@@ -144,24 +147,25 @@ class Outbox:
         if not settled:
             return
         with self._database.write() as connection:
-            rows = {row.id: row for row in self._settling(connection, settled)}
-            with counted_registrations(connection, batch.session_id, {row.exposure for row in rows.values()}):
-                for number, outcome in settled.items():
-                    if number in rows:
-                        self._settle(connection, rows[number], outcome)
-            for number, outcome in settled.items():
+            rows = [row for row in self._settling(connection, settled) if _is_of(row, by_number[row.id])]
+            with counted_registrations(connection, batch.session_id, {row.exposure for row in rows}):
+                for row in rows:
+                    self._settle(connection, row, settled[row.id])
+            for row in rows:
+                outcome = settled[row.id]
                 add_event(
                     connection,
                     batch.session_id,
                     "exposure-registered" if outcome.state == RegistrationState.REGISTERED else "registration-failed",
-                    str(by_number[number].record.exposure_id),
+                    str(row.exposure_id),
                     f"{self._registrar}: {outcome.detail[:MAX_DETAIL]}" if outcome.detail else self._registrar,
                 )
 
     @staticmethod
     def _settling(connection: Connection, numbers: Collection[int]) -> Sequence[Any]:
-        columns = registrations.c.id, registrations.c.exposure, registrations.c.state
-        return connection.execute(select(*columns).where(registrations.c.id.in_(numbers))).all()
+        own = registrations.c
+        wanted = select(own.id, own.exposure, own.revision, own.state, exposures.c.exposure_id)
+        return connection.execute(wanted.join_from(registrations, exposures).where(own.id.in_(numbers))).all()
 
     @staticmethod
     def _settle(connection: Connection, row: Any, outcome: RegistrationOutcome) -> None:
@@ -249,6 +253,11 @@ class Outbox:
             for file in record.files
             if file.role in _KNOWN_ROLES and (file.path, file.revision) in located
         }
+
+
+def _is_of(row: Any, exposure: PublishedExposure) -> bool:
+    """Return whether a row is still of that exposure: SQLite gives the number of a deleted row to the next one."""
+    return bool((row.exposure_id, row.revision) == (exposure.record.exposure_id, exposure.record.revision))
 
 
 def _literal(state: RegistrationState) -> ColumnElement[str]:

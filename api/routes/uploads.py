@@ -34,6 +34,7 @@ from transfer.wire.errors import (
     BadRequest,
     ChunkCorrupt,
     ClientStalled,
+    Deleted,
     FileCorrupt,
     NameTaken,
     NotFound,
@@ -103,7 +104,9 @@ def check_declaration(receiver: Receiver, declaration: UploadDeclaration) -> Non
     response_model=UploadStatus,
     responses={
         200: {"model": UploadStatus, "description": "It was declared before, or the file is committed with that size."},
-        **problems(ScopeRejected, NotFound, UploadConflict, NameTaken, UploadGone, TooLarge, BadName, ReceiverFull),
+        **problems(
+            *(ScopeRejected, NotFound, UploadConflict, NameTaken, UploadGone, Deleted, TooLarge, BadName, ReceiverFull)
+        ),
     },
 )
 def declare_upload(

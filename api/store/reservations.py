@@ -20,6 +20,7 @@ from api.database.tables import (
     lost_files,
     now,
     sessions,
+    tombstones,
     upload_chunks,
     uploads,
     withdrawn_uploads,
@@ -27,7 +28,7 @@ from api.database.tables import (
 from api.store.on_disk import FILE_COLUMNS, FileRow, file_row
 from api.store.upload import Upload
 from transfer.wire.chunks import CHUNK_BYTES
-from transfer.wire.errors import NameTaken, NotFound, UploadConflict, UploadGone
+from transfer.wire.errors import Deleted, NameTaken, NotFound, UploadConflict, UploadGone
 from transfer.wire.protocol import UploadDeclaration
 
 PROMISE_S = 600.0
@@ -65,6 +66,13 @@ _NEWEST_REVISION = (
 _COMMITTED_AS = select(committed_uploads.c.id).where(committed_uploads.c.file == files.c.id).limit(1).scalar_subquery()
 
 
+_DELETED = (
+    select(tombstones.c.reason)
+    .where(tombstones.c.session_id == sessions.c.id, tombstones.c.path == bindparam("path"))
+    .scalar_subquery()
+)
+
+
 def _named(table: Table) -> ColumnElement[bool]:
     """Return the condition that a row has the wanted session, path and revision."""
     named = (table.c.path == bindparam("path"), table.c.revision == bindparam("revision"))
@@ -78,6 +86,7 @@ _HOLDER = (
         sessions.c.id.label("of_session"),
         _NEWEST_REVISION.label("newest_revision"),
         _COMMITTED_AS.label("committed_as"),
+        _DELETED.label("deleted_because"),
     )
     .join_from(sessions, uploads, _named(uploads), isouter=True)
     .join(files, _named(files), isouter=True)
@@ -154,7 +163,7 @@ def reserve(
 
     Raises
     ------
-    NotFound, UploadConflict, NameTaken, UploadGone, ReceiverFull
+    NotFound, UploadConflict, NameTaken, UploadGone, Deleted, ReceiverFull
         See `api.store.upload_book.UploadBook.declare`.
     """
     if not one_request and (own := _declared_before(connection, upload_id, declaration)):
@@ -163,6 +172,8 @@ def reserve(
     row = connection.execute(_HOLDER, wanted).one_or_none()
     if row is None:
         raise NotFound(f"there is no session {declaration.session!r}")
+    if row.deleted_because is not None:
+        raise deleted(declaration.path, row.deleted_because)
     if row.file_id is not None:
         return _committed_there(connection, row, upload_id), False
     if row.id is not None:
@@ -182,6 +193,11 @@ def reserve(
     )
     connection.execute(_RESERVE, {name: getattr(made, name) for name in _STORED})
     return made, True
+
+
+def deleted(what: str, reason: str) -> Deleted:
+    """Return the error that says that something was deleted on purpose."""
+    return Deleted(f"{what} was deleted on the receiver on purpose" + (f": {reason}" if reason else ""))
 
 
 _STORED = tuple(name for name in _NAMES if name in uploads.c)

@@ -305,6 +305,28 @@ class Storage:
             pass
         return None
 
+    def revisions_of(self, session: str, path: str) -> list[str]:
+        """Return the locations at which a file's revisions may be: of the first, and of those with a folder."""
+        folder = self.data / "sessions" / session / "revisions"
+        numbers = [int(entry.name) for entry in folder.glob("*") if entry.name.isdecimal()]
+        return [location_of(session, path, revision) for revision in (1, *sorted(numbers))]
+
+    def remove(self, location: str) -> bool:
+        """Remove a file for good, durably; return whether there was one.
+
+        Raises
+        ------
+        OSError
+        """
+        *folders, name = location.split("/")
+        try:
+            with self._open_folders(folders, make=False) as chain:
+                chain[-1].remove(name)
+                chain[-1].sync()
+        except (FileNotFoundError, NameTaken):
+            return False
+        return True
+
     @contextmanager
     def _open_folders(self, names: list[str], *, make: bool) -> Iterator[list[OpenFolder]]:
         """Hold open the data folder and each folder of a path below it."""
