@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transfer.commands.shared import Ca, ClearText, DryRun, Json, ReceiverUrl, TokenFile, connect
+from transfer.commands.shared import Ca, ClearText, DryRun, Json, ReceiverUrl, TokenFile, connect, stderr_console
 from transfer.wire.names import check_session_name
 
 if TYPE_CHECKING:
@@ -46,9 +46,21 @@ def end(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """End a session. Its projects are closed when all its exposures are registered."""
+    """End a session. Its projects are closed when all its exposures are registered.
+
+    Agents with unfinished exposures are named. Exit code 6 if an agent has sent more exposures than the receiver has;
+    the session is ended all the same, and can be reopened.
+    """
+    from transfer.commands.session_end import MISMATCH, notices
+
+    console = stderr_console()
     with connect(to, token_file, ca, clear_text=clear_text) as client:
+        found = [] if dry_run else list(notices(client, session))
         _ask("end", session, client, client.end_session, dry_run=dry_run, json=json)
+    for notice in found:
+        console.print(f"{'warning: ' if notice.is_loss else ''}{notice.text}", markup=False)
+    if any(notice.is_loss for notice in found):
+        raise typer.Exit(MISMATCH)
 
 
 @session.command()

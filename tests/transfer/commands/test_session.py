@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from uuid import uuid4
+
 import pytest
 
 from transfer.client import ReceiverClient
+from transfer.commands.session_end import notices
+from transfer.wire.agent_status import AgentStatus
+from transfer.wire.errors import NotFound
 
 
 def test_sessions_are_started_ended_and_opened_again(receiver, cryoferry, tmp_path, token):
@@ -40,3 +46,53 @@ def test_a_configured_session_is_used_by_every_verb(receiver, cryoferry, tmp_pat
         ("grid1", "ended"),
         ("grid1", "open"),
     ]
+
+
+def test_the_end_of_a_session_names_what_is_unfinished_and_what_is_lost(receiver, cryoferry):
+    with ReceiverClient(receiver.url, receiver.token("admin")) as client:
+        client.open_session("grid1")
+        for host, counts in AGENTS.items():
+            client.report_status("grid1", uuid4(), status_of(host, counts))
+    to = ("session", "end", "grid1", "--to", receiver.url, "--json")
+    told = cryoferry(*to)
+    assert told.returncode == 6
+    assert [each["state"] for each in told.objects] == ["ended"]
+    remarks = " ".join(told.stderr.split())
+    assert "the agent on scope1 has unfinished exposures: 2 finished, 1 sending (its last report is of 20" in remarks
+    assert "the agent on scope1 has exposures that need a person: 1 held" in remarks
+    assert "warning: the agent on scope2 has sent 3 exposures, but the receiver has 0: 3 may be lost" in remarks
+    assert "scope3" not in remarks
+
+
+AGENTS = {
+    "scope1": {"finished": 2, "sending": 1, "held": 1, "released": 0},
+    "scope2": {"committed": 1, "released": 2},
+    "scope3": {"released": 0},
+}
+
+
+def status_of(host, counts):
+    return AgentStatus(host=host, version="0.1.0", started_at=datetime.now(UTC), counts=counts)
+
+
+def test_unfinished_exposures_alone_are_no_error(receiver, cryoferry):
+    with ReceiverClient(receiver.url, receiver.token("admin")) as client:
+        client.open_session("grid1")
+        client.report_status("grid1", uuid4(), status_of("scope1", AGENTS["scope1"]))
+    told = cryoferry("session", "end", "grid1", "--to", receiver.url)
+    assert told.returncode == 0
+    assert "3 unfinished" not in told.stdout
+    assert "unfinished exposures: 2 finished, 1 sending" in " ".join(told.stderr.split())
+
+
+def test_a_receiver_that_knows_no_agents_ends_the_session(receiver, cryoferry, monkeypatch):
+    with ReceiverClient(receiver.url, receiver.token("admin")) as client:
+        client.open_session("grid1")
+
+        def refuse(_session):
+            raise NotFound("there is no /v1/sessions/grid1/agents")
+
+        monkeypatch.setattr(client, "agents", refuse)
+        (notice,) = notices(client, "grid1")
+    assert not notice.is_loss
+    assert "does not say how far its agents are" in notice.text
