@@ -226,6 +226,7 @@ def _wait_for_movies(agent: AgentProcess, url: str, token: str) -> tuple[list[Ex
     """Return the exposures and the files of the session when every movie is published."""
     wanted = {f"{number}.tiff" for number in range(CUTS_OF_AN_AGENT + 1)}
     with ReceiverClient(url, token) as client:
+        client.open_session(SESSION_OF_AGENTS)  # the agent may not have come to it yet
         wait_until(
             lambda: {one.record.movie for one in exposures_of(client, SESSION_OF_AGENTS)} == wanted,
             lambda: f"all movies; the agent's log:\n{agent.log.read_text()}",
