@@ -17,8 +17,8 @@ from agents.journal.journal import NAME, Journal
 from agents.journal.states import State
 from api.database.tables import data_folder
 from tests.agents.agent_process import AgentProcess, lay, make_movies
-from tests.waiting import wait_until
 from transfer.client import ReceiverClient
+from transfer.wire.verification import FileCheck
 
 Start = Callable[..., AgentProcess]
 
@@ -165,8 +165,11 @@ def test_what_a_receiver_lost_is_sent_again(
     journal.close()
     (source / "b.tiff").unlink()
     again = start("work")
-    again.wait_for(a_tiff="released", b_tiff="failed")
+    again.wait_for(revision=2, a_tiff="released", b_tiff="failed")
     assert next(line["state"] for line in again.lines if line.get("movie") == "a.tiff") == State.FOUND
     lost = again.line("b.tiff", "failed")
     assert lost["reason"] == "the movie is gone, so it cannot be processed again; the receiver has lost it"
-    wait_until((receiver.data / "sessions/s/files/a.mrc").is_file, "the file is there again")
+    with ReceiverClient(receiver.url, receiver.token("admin")) as client:
+        there = {file.path for file in client.files("s") if file.on_disk is FileCheck.SAME}
+    assert "a.mrc" in there
+    assert "b.mrc" not in there
