@@ -64,27 +64,46 @@ class Discovery:
         self.comparisons = Comparisons()
         self.source_missing = ""
         self._without_digest: dict[str, UUID] | None = None
+        self._at_rest: set[str] = set()
         self._unreadable: dict[str, str] = {}
         journal.note(source_trouble=None)  # what an agent that was killed had noted
 
     def scan_once(self) -> bool:
         """Scan, and enter what was found; return whether the journal changed."""
-        found = self._scanner.scan()
+        growing = self._journal.standing_of_found()
+        self._at_rest -= growing.keys()
+        found = self._scanner.scan(self._at_rest)
         self._report(found)
         if found.missing_root:
             return False
-        standing = self._journal.standing()
+        standing = growing | self._journal.standing(found.movies)
         self._late_sidecars.take_in(found.sidecars)
         self._late_gains.take_in(found.gains)
         steps = self._new(found, standing) + self._known(found, standing) + self._gone(found, standing)
         steps += self._with_late_gain() if not steps else []
         self._late_sidecars.end_of_scan()
         self.comparisons.want(self._touched(found, standing))
+        self._note_rest(found, standing)
         if steps:
             with self._journal.transaction():  # one fsync for all
                 for step in steps:
                     step()
         return bool(steps)
+
+    def _note_rest(self, found: Scan, standing: _Standing) -> None:
+        """Note which movies need not be looked at by each scan: released ones that are as they were."""
+        without_digest = self._without_digest or {}
+        for movie, identity in found.movies.items():
+            known = standing.get(movie)
+            if (
+                known is not None
+                and known.state == State.RELEASED
+                and not known.may_be_overwritten(identity)
+                and movie not in without_digest
+            ):
+                self._at_rest.add(movie)
+            else:
+                self._at_rest.discard(movie)
 
     def pause_s(self, scan_s: float) -> float:
         """Return how long to wait for the next scan: `scan_s`, or less when a movie can be finished earlier."""

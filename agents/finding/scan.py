@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from agents.layouts import A_REFERENCE, Layout
 
 log = logging.getLogger(__name__)
 
+LOOKS_AT_REST = 2000
+"""About so many movies at rest are looked at by one walk. All of 50 000 have had their turn after 26 walks."""
+
 
 @dataclass(slots=True)
 class Scan:
@@ -25,7 +28,7 @@ class Scan:
 
     Paths are relative to the source, with `/` between folders; `skipped` and `unreadable` say why. `sidecars` are what
     may describe a movie, `gains` what may be a gain reference. `missing_root` says why the source as a whole could not
-    be read; then nothing else can be concluded from the walk.
+    be read; then nothing else can be concluded from the walk. A movie at rest is in it only if it was its turn.
     """
 
     movies: dict[str, FileIdentity] = field(default_factory=dict)
@@ -54,18 +57,39 @@ class _Folder:
     folders: tuple[str, ...]
 
 
+class _DueMovies:
+    """Decides which movies one walk looks at: those at rest take turns, by a number that each keeps."""
+
+    def __init__(self, at_rest: Collection[str], walk: int) -> None:
+        self._at_rest, self._walk = at_rest, walk
+        self._rounds = 1 + len(at_rest) // LOOKS_AT_REST
+
+    def __call__(self, movie: str) -> bool:
+        return movie not in self._at_rest or (hash(movie) + self._walk) % self._rounds == 0
+
+
 class Scanner:
     """Walks a source; symbolic links to folders are not followed, hidden folders not entered.
 
-    Keeps in mind what names mean, never what files are: each movie is looked at by each walk.
+    Keeps in mind what names mean, never what files are: each movie is looked at by each walk. Movies at rest take
+    turns, so that a walk through a long session looks at few of them.
     """
 
     def __init__(self, source: Path, layout: Layout) -> None:
         self._source, self._layout = source, layout
         self._folders: dict[str, _Folder] = {}
+        self._walks = 0
 
-    def scan(self) -> Scan:
-        """Walk the source once."""
+    def scan(self, at_rest: Collection[str] = ()) -> Scan:
+        """Walk the source once.
+
+        Parameters
+        ----------
+        at_rest
+            Movies that need not be looked at by each walk: about `LOOKS_AT_REST` of them are looked at.
+        """
+        self._walks += 1
+        is_due = _DueMovies(at_rest, self._walks)
         result = Scan()
         seen: dict[str, _Folder] = {}
         waiting = [""]
@@ -85,7 +109,7 @@ class Scanner:
             result.skipped |= judged.skipped
             result.sidecars |= judged.sidecars
             result.gains |= judged.gains
-            self._look_at(folder, entries, judged.movies, result)
+            self._look_at(folder, entries, judged.movies, is_due, result)
         if result.unreadable and not self._source.is_dir():  # the share dropped out during the walk
             result.missing_root = f"{self._source}: {os.strerror(errno.ENOTCONN)}"
         self._folders = seen
@@ -114,10 +138,12 @@ class Scanner:
         return _Folder(names, frozenset(movies), skipped, sidecars, gains, tuple(folders))
 
     @staticmethod
-    def _look_at(folder: str, entries: list[os.DirEntry[str]], movies: frozenset[str], result: Scan) -> None:
+    def _look_at(
+        folder: str, entries: list[os.DirEntry[str]], movies: frozenset[str], is_due: _DueMovies, result: Scan
+    ) -> None:
         prefix = f"{folder}/" if folder else ""
         for entry in entries:
-            if entry.name not in movies:
+            if entry.name not in movies or not is_due(prefix + entry.name):
                 continue
             try:
                 status = entry.stat()

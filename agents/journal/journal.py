@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +41,9 @@ from transfer.wire.receipt import Receipt
 NEWEST_SEQUENCE = "receiver_sequence"
 """The note (`Journal.about`) of the highest number of a commit that the receiver told."""
 _NO_DIGESTS: dict[str, Any] = {"sampled_digest": None, "movie_digest": None}
+
+
+_NAMES_AT_ONCE, _MANY_MOVIES = 500, 20_000
 
 
 def _ignore(change: Change) -> None:
@@ -207,13 +210,29 @@ class Journal:
                 found += [WaitingExposure(row["number"], UUID(row["exposure_id"]), state) for row in rows]
         return found
 
-    def standing(self) -> dict[str, Standing]:
-        """Return each movie's state, cheaply."""
+    def standing(self, movies: Collection[str]) -> dict[str, Standing]:
+        """Return the state of each of these movies that the journal knows, cheaply."""
+        if len(movies) > _MANY_MOVIES:
+            return {movie: state for movie, state in self._standing("").items() if movie in movies}
+        found: dict[str, Standing] = {}
+        names = list(movies)
+        for start in range(0, len(names), _NAMES_AT_ONCE):
+            some = names[start : start + _NAMES_AT_ONCE]
+            found |= self._standing(
+                f"INDEXED BY exposures_by_movie WHERE movie IN ({', '.join('?' * len(some))})", *some
+            )
+        return found
+
+    def standing_of_found(self) -> dict[str, Standing]:
+        """Return each movie whose exposure is `found`."""
+        return self._standing("WHERE state = ?", State.FOUND)
+
+    def _standing(self, which: str, *values: str) -> dict[str, Standing]:
+        query = (
+            f"SELECT movie, exposure_id, state, size_bytes, mtime_ns, device, inode, ctime_ns FROM exposures {which}"  # noqa: S608  # fixed text
+        )
         with self._lock:
-            rows = self._db.execute(
-                "SELECT movie, exposure_id, state, size_bytes, mtime_ns, device, inode, ctime_ns FROM exposures"
-            ).fetchall()
-        return {movie: Standing(*rest) for movie, *rest in rows}
+            return {movie: Standing(*rest) for movie, *rest in self._db.execute(query, values)}
 
     def counts(self) -> dict[State, int]:
         """Return how many exposures are in each state."""

@@ -348,3 +348,35 @@ def test_a_gain_reference_of_the_whole_session_comes_late(
     (source / "20260101.gain").write_bytes(b"gain")
     pass_time(discovery, clock)
     assert [exposure.state for exposure in journal.exposures()] == [State.FOUND, State.RELEASED]
+
+
+def test_a_movie_at_rest_is_still_looked_at_in_its_turn(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.finding.scan.LOOKS_AT_REST", 1)
+    for number in range(5):
+        movie(source / f"{number}.mrcs")
+    pass_time(discovery, clock)
+    for exposure in journal.exposures():
+        journal.note_movie(exposure.exposure_id, FileIdentity.of((source / exposure.movie).stat()), sampled_digest="a")
+    finish(journal)
+    discovery.scan_once()
+    (source / "3.mrcs").write_bytes(b"another content, of another size")
+    for _ in range(6):
+        discovery.scan_once()
+    assert states(journal) == {f"{number}.mrcs": State.FOUND if number == 3 else State.RELEASED for number in range(5)}
+
+
+def test_a_movie_at_rest_that_is_retried_is_looked_at_at_once(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.finding.scan.LOOKS_AT_REST", 1)
+    for number in range(30):
+        movie(source / f"{number}.mrcs")
+    pass_time(discovery, clock)
+    finish(journal)
+    pass_time(discovery, clock)
+    again = journal.exposures()[7]
+    journal.begin_again(again.exposure_id, "a person wants it")
+    pass_time(discovery, clock)
+    assert journal.exposure(again.exposure_id).state == State.FINISHED

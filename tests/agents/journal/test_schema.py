@@ -131,10 +131,13 @@ def test_a_migrated_journal_counts_what_it_holds(old_work: Path, journal: Journa
 def test_what_a_scan_reads_of_all_exposures_comes_from_an_index(journal: Journal) -> None:
     statements: list[str] = []
     journal._db.set_trace_callback(statements.append)
-    journal.standing()
+    journal.standing(["a.tiff", "b.tiff"])
+    journal.standing(range(1_000_000))
+    journal.standing_of_found()
     journal._db.set_trace_callback(None)
-    (plan,) = [row["detail"] for row in journal._db.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
-    assert "COVERING INDEX exposures_by_movie" in plan
+    plans = [journal._db.execute(f"EXPLAIN QUERY PLAN {statement}").fetchone()["detail"] for statement in statements]
+    assert all("COVERING INDEX exposures_by_movie" in plan for plan in plans[:2])
+    assert "USING INDEX exposures_by_" in plans[2]
 
 
 def test_an_old_journal_knows_no_digests_and_nothing_was_claimed(journal: Journal) -> None:
