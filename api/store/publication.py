@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Collection
 
-from sqlalchemy import Connection, insert, select, tuple_, update
+from sqlalchemy import Connection, insert, select, update
 
 from api.database.registrations import add_registrations, change_exposure_count, counted_registrations
 from api.database.tables import add_event, exposure_records, exposures, files, now, projects
@@ -105,7 +105,9 @@ def _require_files(connection: Connection, session_id: int, record: ExposureReco
     wanted = {(file.path, file.revision): (file.size_bytes, file.digest) for file in record.files}
     rows = connection.execute(
         select(files.c.path, files.c.revision, files.c.size_bytes, files.c.digest).where(
-            files.c.session_id == session_id, tuple_(files.c.path, files.c.revision).in_(list(wanted))
+            files.c.session_id == session_id,
+            # SQLite would look for pairs of path and revision among all files of the session
+            files.c.path.in_(sorted({path for path, _ in wanted})),
         )
     )
     committed = {(path, revision): (size, digest) for path, revision, size, digest in rows}

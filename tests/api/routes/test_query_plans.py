@@ -105,6 +105,16 @@ def test_the_outbox_reads_no_more_than_what_is_left(receiver: Any, tmp_path: Pat
     assert sum("ix_registrations_unregistered" in step for step in steps) == 2
 
 
+def test_a_publication_reads_only_the_files_that_it_names(receiver: Any) -> None:
+    database = receiver.app.state.receiver.database
+    with explained(database) as steps, database.write() as connection:
+        publish(connection, ["relion"], 1, record_of(99))
+    assert expensive(steps) == []
+    assert any("files USING INDEX" in step and "(session_id=? AND path=?" in step for step in steps), steps
+    whole_sessions = [step for step in steps if step.split(" <- ")[0].rstrip().endswith("(session_id=?)")]
+    assert [step for step in whole_sessions if not step.startswith("SEARCH projects ")] == []
+
+
 def test_the_guard_sees_a_scan(receiver: Any) -> None:
     database = receiver.app.state.receiver.database
     with explained(database) as steps, database.read() as connection:
