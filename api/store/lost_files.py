@@ -106,14 +106,21 @@ def free_lost(
 
 
 def _belongs_to_others(connection: Connection, file: FileRow, location: str) -> bool:
-    """Return whether a place belongs to other committed files or open uploads: they have it, or places below it."""
-    below = f"{location}/"
-    is_inside = or_(files.c.location == location, files.c.location.startswith(below, autoescape=True))
-    if connection.execute(select(files.c.id).where(files.c.session_id == file.session_id, is_inside).limit(1)).first():
+    """Return whether a place belongs to another committed file or open upload, which has it or a place below it.
+
+    What stands in the place of a folder is no folder, and nothing can be below it.
+    """
+    if location != file.location:
+        below = None
+        is_theirs = files.c.location == location
+    else:
+        below = f"{location}/"
+        is_theirs = or_(files.c.location == location, files.c.location.startswith(below, autoescape=True))
+    if connection.execute(select(files.c.id).where(files.c.session_id == file.session_id, is_theirs).limit(1)).first():
         return True
     named = select(uploads.c.path, uploads.c.revision).where(uploads.c.session_id == file.session_id)
     begun = (location_of(file.session, path, revision) for path, revision in connection.execute(named))
-    return any(place == location or place.startswith(below) for place in begun)
+    return any(place == location or (below is not None and place.startswith(below)) for place in begun)
 
 
 def _remember_name(connection: Connection, file: FileRow) -> None:

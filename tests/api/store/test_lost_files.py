@@ -117,6 +117,35 @@ def test_a_folder_or_link_in_its_place_is_kept_aside_too(database, storage, path
     assert (storage.data / aside).is_symlink()
 
 
+@pytest.mark.parametrize("is_link", [True, False])
+def test_what_replaced_a_folder_of_several_files_is_kept_aside(database, storage, path, wire, is_link) -> None:
+    assert wire.put_file("a/c", b"second").status_code == 201
+    folder, moved = path.parent, path.parent.with_name("moved")
+    folder.rename(moved)
+    if is_link:
+        folder.symlink_to("moved")
+    else:
+        folder.write_bytes(b"no folder")
+    sent = {
+        name: wire.put_file(f"a/{name}", content).status_code
+        for name, content in {"b": b"hello", "c": b"second"}.items()
+    }
+    assert sent == {"b": 201, "c": 201}
+    assert sorted(found.name for found in folder.iterdir()) == ["b", "c"]
+    assert not folder.is_symlink()
+    assert (moved / "b").read_bytes() == b"hello"
+    assert len(list(storage.data.glob("set-aside/*/sessions/s1/files/*"))) == 1
+
+
+def test_a_committed_file_in_the_place_of_a_lost_folder_stays(database, storage, path, wire) -> None:
+    file = the_file(database)
+    path.unlink()
+    path.parent.rmdir()
+    assert wire.put_file("a", b"a file now").status_code == 201
+    assert freed(database, storage, file, look(storage, file)) is None
+    assert path.parent.read_bytes() == b"a file now"
+
+
 def test_a_file_that_was_freed_and_sent_again_meanwhile_is_left_alone(database, storage, path, wire) -> None:
     file = the_file(database)
     path.unlink()
