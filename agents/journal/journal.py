@@ -40,6 +40,8 @@ from transfer.wire.receipt import Receipt
 
 NEWEST_SEQUENCE = "receiver_sequence"
 """The note (`Journal.about`) of the highest number of a commit that the receiver told."""
+WENT_BACK = "receiver_went_back"
+"""The note of a commit that shows that the receiver went back in time: no comparison has ended since."""
 _NO_DIGESTS: dict[str, Any] = {"sampled_digest": None, "movie_digest": None}
 
 
@@ -485,8 +487,16 @@ class Journal:
             ).fetchall()
         return [output_of(row) for row in rows]
 
-    def keep_receipt(self, exposure_id: UUID, revision: int, role: str, receipt: Receipt) -> None:
-        """Keep the receiver's receipt for one output."""
+    def keep_receipt(
+        self, exposure_id: UUID, revision: int, role: str, receipt: Receipt, seen_before: int | None = None
+    ) -> None:
+        """Keep the receiver's receipt for one output; note it if it shows that the receiver went back in time.
+
+        Parameters
+        ----------
+        seen_before
+            The newest sequence number that was known before the file was sent; None: not known.
+        """
         with self.transaction():
             self._db.execute(
                 "UPDATE outputs SET receipt = ? WHERE exposure_id = ? AND revision = ? AND role = ?",
@@ -499,6 +509,8 @@ class Journal:
                     " WHERE CAST(excluded.value AS INTEGER) > CAST(value AS INTEGER)",
                     (NEWEST_SEQUENCE, str(receipt.sequence)),
                 )
+                if receipt.is_new and seen_before is not None and receipt.sequence <= seen_before:
+                    self.note(**{WENT_BACK: f"its new commit is number {receipt.sequence}, after number {seen_before}"})
 
     def next_revision(self, remote_path: str) -> int:
         """Return the revision that a new file of that name gets on the receiver."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 
-from agents.journal.journal import Journal
+from agents.journal.journal import NEWEST_SEQUENCE, Journal
 from agents.journal.outputs import Output, references
 from agents.journal.rows import ExposureRow
 from preprocess.results import ProcessedMovie
@@ -143,6 +143,7 @@ def send_outputs(
     TransferError
     """
     roles = {}
+    seen_before = int(journal.about(NEWEST_SEQUENCE) or 0)
     for output in journal.outputs(exposure.exposure_id, exposure.revision):
         if output.receipt is None:
             source, name = work / output.local_path, output.remote_path
@@ -153,7 +154,8 @@ def send_outputs(
     failed = None
     for outcome in sender.send_many(roles, should_stop=should_stop):
         if outcome.receipt:
-            journal.keep_receipt(exposure.exposure_id, exposure.revision, roles[outcome.file], outcome.receipt)
+            role = roles[outcome.file]
+            journal.keep_receipt(exposure.exposure_id, exposure.revision, role, outcome.receipt, seen_before)
         failed = failed or outcome.error
     if failed:
         raise failed

@@ -98,7 +98,8 @@ class ReceiverComparison:
         asked = {exposure: claim for exposure, claim in claims.items() if claim is not None}
         answers = self._claims.ask_many(list(asked.values())) if asked else ()
         for exposure, answer in zip(asked, answers, strict=True):
-            if answer.status is ClaimStatus.CLAIMED:
+            # ELSEWHERE: not committed, but claimed by another agent, or as a copy of the movie that may be gone
+            if answer.status in (ClaimStatus.CLAIMED, ClaimStatus.ELSEWHERE):
                 yield exposure.exposure_id
             elif answer.status is ClaimStatus.DIGEST_NEEDED:
                 undecided.append(exposure)

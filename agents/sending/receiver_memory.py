@@ -12,7 +12,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from agents.journal.journal import NEWEST_SEQUENCE as SEQUENCE
-from agents.journal.journal import Journal
+from agents.journal.journal import WENT_BACK, Journal
 from configuration import ConfigError
 from transfer.wire.agent_status import ReceiverState
 
@@ -49,6 +49,7 @@ class ReceiverMemory:
         self._journal, self._session, self._stop = journal, session, stop
         self._lock = threading.Lock()
         self._wanted: ReceiverState | None = None
+        self._went_back: str | None = None
         self.is_comparison_wanted = threading.Event()
         self.failure: SessionReplaced | None = None
 
@@ -98,6 +99,8 @@ class ReceiverMemory:
             return
         with self._lock:
             is_new, self._wanted = self._wanted is None, state
+            if is_new:
+                self._went_back = self._journal.about(WENT_BACK)
         if is_new:
             log.warning("receiver: %s. What was released is compared with what the receiver has", why)
             self.is_comparison_wanted.set()
@@ -107,6 +110,8 @@ class ReceiverMemory:
             return f"its data folder is another one ({state.folder_id}) than before ({noted_folder})"
         if state.sequence < seen_before:
             return f"it went back in time: its newest commit is number {state.sequence}, after number {seen_before}"
+        if (went_back := self._journal.about(WENT_BACK)) is not None:
+            return f"it went back in time: {went_back}"
         if str(state.losses) != self._journal.about(LOSSES):
             return "it found that committed files were lost"
         return ""
@@ -116,6 +121,8 @@ class ReceiverMemory:
         with self._lock:
             state, self._wanted = self._wanted, None
             self.is_comparison_wanted.clear()
+        if self._went_back is not None and self._journal.about(WENT_BACK) == self._went_back:
+            self._journal.note(**{WENT_BACK: None})
         if state is not None:
             self._note(state, state.sequence)
 

@@ -112,3 +112,20 @@ def test_another_session_under_the_same_name_stops_the_agent(journal: Journal, w
     assert memory.failure.exit_code == 2
     assert str(UUID(int=3)) in str(memory.failure)
     assert "--work" in memory.failure.hint
+
+
+@pytest.mark.parametrize(("is_new", "is_wanted"), [(True, True), (False, False)])
+def test_a_new_commit_with_an_old_number_shows_that_the_receiver_was_restored(
+    journal: Journal, *, is_new: bool, is_wanted: bool
+) -> None:
+    take_in(memory_of(journal), state(10))
+    exposure = journal.find("a.tif", "a", "a")
+    for sequence in (9, 10, 11, 12):  # sent after the restore and before the next report
+        receipt = Receipt(
+            session="s", path="a.mrc", revision=1, size_bytes=1, digest="a" * 64, sequence=sequence, is_new=is_new
+        )
+        journal.keep_receipt(exposure.exposure_id, 1, "micrograph", receipt, seen_before=10)
+    memory = memory_of(journal)
+    assert take_in(memory, state(12)) is is_wanted
+    memory.compared()
+    assert not take_in(memory, state(12))
