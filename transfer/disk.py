@@ -135,6 +135,14 @@ def may_have_holes(descriptor: int, size_bytes: int) -> bool:
 # sync
 
 
+def file_identity(status: os.stat_result) -> str:
+    """Return what tells a file from others, on this machine and on those that have its folder mounted.
+
+    It is the inode, with the time stamp in whole seconds because some network file systems keep no fractions.
+    """
+    return f"{status.st_ino}-{int(status.st_mtime)}"
+
+
 def sync_descriptor(descriptor: int) -> None:
     """Wait until everything that was written to an open file is on the disk.
 

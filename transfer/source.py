@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from transfer.disk import open_to_read, read_into_at
+from transfer.disk import file_identity, open_to_read, read_into_at
 from transfer.file_digest import file_digest
 from transfer.wire.digest import new_hasher
 from transfer.wire.errors import SourceChanged, SourceUnreadable
@@ -137,6 +137,14 @@ def digest_of(path: Path) -> str:
             raise SourceChanged(f"{path}: {error}") from error
         source.check_unchanged()
         return digest
+
+
+def has_identity(path: Path, identity: str | None) -> bool:
+    """Return whether a file, or what a link leads to, has an identity (`transfer.disk.file_identity`)."""
+    try:
+        return file_identity(path.stat()) == identity
+    except OSError:
+        return False
 
 
 def delete_unchanged(path: Path, sent: Identity) -> None:

@@ -186,7 +186,8 @@ def _listed(statuses: StatusReader, file: FileRow, folder_id: UUID | None) -> Li
     """Return a file for a list, with how it is on the disk by a look. A file that is not read counts as changed."""
     seen = look(statuses, file)
     receipt = receipt_of(file, folder_id, is_new=False)
-    return ListedFile(**dict(receipt), on_disk=FileCheck.CHANGED if must_be_read(file, seen) else seen.check)
+    on_disk = FileCheck.CHANGED if must_be_read(file, seen) else seen.check
+    return ListedFile(**dict(receipt), on_disk=on_disk, identity=seen.identity)
 
 
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}

@@ -117,7 +117,9 @@ def _publish(book: UploadBook, storage: Storage, upload: Upload, fd: int, root: 
     part = storage.part_path(upload.id, upload.generation)
     mtime_ns = storage.publish(fd, part, upload.location, root, upload.size_bytes)
     try:
-        receipt = book.record_commit(upload, root, mtime_ns)
+        # A file that had the name before was not sent: its sender may be about to delete that very file.
+        is_new = mtime_ns == os.fstat(fd).st_mtime_ns
+        receipt = book.record_commit(upload, root, mtime_ns, is_new=is_new)
     except UploadGone:
         storage.unpublish(fd, upload.location)
         raise

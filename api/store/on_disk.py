@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from api.database.tables import files, sessions
 from api.store.storage import StatusReader, Storage
-from transfer.disk import forget_cached, read_at, sync_descriptor
+from transfer.disk import file_identity, forget_cached, read_at, sync_descriptor
 from transfer.wire.chunks import split
 from transfer.wire.digest import new_hasher, root_digest
 from transfer.wire.errors import NameTaken, NotFound
@@ -91,6 +91,8 @@ class FileOnDisk(NamedTuple):
         decide.
     root, sha256
         The digests of what was read, in hex; None if it was not read to its end.
+    identity
+        Tells it from other files, see `transfer.disk.file_identity`; None unless its size is right.
     """
 
     check: FileCheck
@@ -99,6 +101,7 @@ class FileOnDisk(NamedTuple):
     is_doubtful: bool = False
     root: str | None = None
     sha256: str | None = None
+    identity: str | None = None
 
 
 def look(storage: Storage | StatusReader, file: FileRow) -> FileOnDisk:
@@ -132,7 +135,7 @@ def _judged(file: FileRow, status: os.stat_result) -> FileOnDisk:
         detail = f"it has {status.st_size} bytes; {file.size_bytes} were committed"
         return FileOnDisk(FileCheck.CHANGED, detail, status.st_mtime_ns)
     is_doubtful = file.is_noted_lost or file.mtime_ns not in (None, status.st_mtime_ns)
-    return FileOnDisk(FileCheck.SAME, "", status.st_mtime_ns, is_doubtful)
+    return FileOnDisk(FileCheck.SAME, "", status.st_mtime_ns, is_doubtful, identity=file_identity(status))
 
 
 def must_be_read(file: FileRow, seen: FileOnDisk) -> bool:

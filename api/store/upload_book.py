@@ -270,13 +270,15 @@ class UploadBook:
 
     # its end
 
-    def record_commit(self, upload: Upload, root_digest: str, mtime_ns: int) -> Receipt:
+    def record_commit(self, upload: Upload, root_digest: str, mtime_ns: int, *, is_new: bool = True) -> Receipt:
         """Record a published file. Once this returns, the client may have the receipt.
 
         Parameters
         ----------
         mtime_ns
             The published file's time stamp.
+        is_new
+            Whether it was made of what was sent; otherwise a file of this content had the name already.
 
         Raises
         ------
@@ -289,7 +291,7 @@ class UploadBook:
                 raise UploadGone
             file, folder_id = add_file(connection, upload, root_digest, mtime_ns)
             add_committed(connection, upload.id, file.id)
-            return receipt_of(file, folder_id, is_new=True)
+            return receipt_of(file, folder_id, is_new=is_new)
 
         return self._grouped.write(change)
 

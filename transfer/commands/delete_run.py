@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from transfer.client import ReceiverClient
 from transfer.pace.retrying import RetryPolicy
-from transfer.source import delete_unchanged
+from transfer.source import delete_unchanged, has_identity
 from transfer.upload.sender import SendResult
 from transfer.verifying import files_with_problems
 from transfer.wire.errors import LimitReached, NotDeleted, NotFound, TransferError
@@ -61,6 +61,8 @@ def deleted_once_read(
             results.append(_kept(outcome, f"the receiver's file is {found.check.value}: {found.detail}", _SEND_AGAIN))
         elif not _is_the_newest(outcome, newest.get(outcome.file.path)):
             results.append(_kept(outcome, "the receiver has another revision, and has read only that", _BY_HAND))
+        elif has_identity(outcome.file.source, newest[outcome.file.path].identity):
+            results.append(_kept(outcome, "both names are of one file on one disk", _ONE_FILE))
         else:
             results.append(deleted(outcome))
     return results
@@ -69,6 +71,11 @@ def deleted_once_read(
 _UPGRADE = "Upgrade cryoferry on the receiver, or compare with `cryoferry verify` and delete the file yourself."
 _SEND_AGAIN = "Send the file again: the receiver takes it as new, and the file is then deleted here."
 _BY_HAND = "Fetch that revision and compare it, then delete the file yourself."
+
+
+_ONE_FILE = (
+    "Delete nothing in the receiver's data folder. If this name is only a link to the file there, delete it yourself."
+)
 
 
 def _is_the_newest(outcome: SendResult, newest: ListedFile | None) -> bool:

@@ -148,6 +148,9 @@ class ListedFile(Receipt):
     """A committed file, and how it is on the receiver's disk by existence, size and time stamp; it is not read."""
 
     on_disk: FileCheck | None = Field(default=None, description="null from an older receiver")
+    identity: str | None = Field(
+        default=None, description="of the file on the receiver's disk: its inode, and its time stamp in whole seconds"
+    )
 
     @property
     def is_there(self) -> bool:
@@ -157,7 +160,7 @@ class ListedFile(Receipt):
     @property
     def receipt(self) -> Receipt:
         """Return the receipt of the file, which was there before."""
-        return Receipt(**{**self.model_dump(exclude={"on_disk"}), "is_new": False})
+        return Receipt(**{**self.model_dump(exclude={"on_disk", "identity"}), "is_new": False})
 
 
 class FileList(Record):

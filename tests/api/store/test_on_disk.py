@@ -11,6 +11,7 @@ import pytest
 
 from api.store.on_disk import FileRow, look, read_again
 from api.store.storage import Storage
+from transfer.disk import file_identity
 from transfer.wire.verification import FileCheck
 
 CONTENT = os.urandom(9 << 20)
@@ -45,7 +46,8 @@ def file(path: Path, digest: str) -> FileRow:
 
 
 def test_a_file_as_it_was_committed(storage, file, path) -> None:
-    assert look(storage, file) == (SAME, "", file.mtime_ns, False, None, None)
+    assert look(storage, file)[:6] == (SAME, "", file.mtime_ns, False, None, None)
+    assert look(storage, file).identity == file_identity(path.stat())
     seen = read_again(storage, file)
     assert (seen.check, seen.root, seen.sha256) == (SAME, file.digest, hashlib.sha256(CONTENT).hexdigest())
 

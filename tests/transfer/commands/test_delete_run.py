@@ -117,3 +117,28 @@ def test_a_receipt_that_does_not_say_whether_it_is_new_deletes_nothing_unread(se
 
 def _unknown(*_arguments):
     raise NotFound
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_file_of_the_receiver_itself_stays(send, there, tmp_path, is_known) -> None:
+    if is_known:
+        assert send(delete=False).returncode == 0
+    else:  # such as after the loss of the database
+        shutil.copytree(tmp_path, there, ignore=lambda _, names: {name for name in names if name[1:] != ".mrc"})
+    names = [str(there / "a.mrc"), str(there / "b.mrc")]
+    done = send(names=names)
+    assert done.returncode == 6
+    assert all("both names are of one file" in message for message in errors(done).values())
+    assert sorted(path.name for path in there.iterdir()) == ["a.mrc", "b.mrc"]
+    assert send().returncode == 0  # copies elsewhere are deleted
+    assert left(tmp_path) == []
+    assert (there / "a.mrc").read_bytes() == SMALL + b"a.mrc"
+
+
+def test_a_link_to_the_receivers_file_stays(send, there, tmp_path) -> None:
+    assert send(delete=False).returncode == 0
+    (tmp_path / "a.mrc").unlink()
+    (tmp_path / "a.mrc").symlink_to(there / "a.mrc")
+    done = send()
+    assert list(errors(done)) == ["a.mrc"]
+    assert left(tmp_path) == ["a.mrc"]
