@@ -37,6 +37,7 @@ def kill_worker(agent: AgentProcess) -> None:
 def kill_again_and_again(start: Any, lay_next: Any, chance: random.Random) -> Counter[str]:
     """Start agents and kill them, now and then only their worker; in the long form a new movie comes each time."""
     kills: Counter[str] = Counter()
+    aligned_before = -1
     while kills["agent"] < KILLS:
         agent = start()
         if IS_LONG:
@@ -44,7 +45,9 @@ def kill_again_and_again(start: Any, lay_next: Any, chance: random.Random) -> Co
         if kills["agent"] % 4:  # the others are killed while they start
             wait_until(agent.has_begun, "the agent's start", alive=lambda agent=agent: agent.process.poll() is None)
         time.sleep(chance.uniform(0, LONGEST_LIFE_S))
-        if chance.random() < 0.3:
+        aligned = agent.log.read_text().count(": aligned")
+        if aligned > aligned_before and chance.random() < 0.3:  # a movie whose worker dies three times counts as failed
+            aligned_before = aligned
             kill_worker(agent)
             kills["worker"] += 1
             time.sleep(chance.uniform(0, 1))
