@@ -93,7 +93,7 @@ class ReceiverMemory:
             return
         self.check_session(state.session_uuid)
         noted = self._journal.about(FOLDER_ID)
-        why = "" if noted is None else self._what_changed(state, noted, seen_before)
+        why = self._before_it_was_known(state) if noted is None else self._what_changed(state, noted, seen_before)
         if not why:
             self._note(state, max(state.sequence, self.newest_sequence()))
             return
@@ -104,6 +104,12 @@ class ReceiverMemory:
         if is_new:
             log.warning("receiver: %s. What was released is compared with what the receiver has", why)
             self.is_comparison_wanted.set()
+
+    def _before_it_was_known(self, state: ReceiverState) -> str:
+        """Return why to compare with a receiver of which nothing is noted, as in the journal of an older version."""
+        if state.losses and self._journal.released(0, 1):
+            return "it found that committed files were lost, perhaps after this work folder sent them"
+        return ""
 
     def _what_changed(self, state: ReceiverState, noted_folder: str, seen_before: int) -> str:
         if noted_folder != str(state.folder_id):

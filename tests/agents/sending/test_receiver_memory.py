@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from agents.journal.journal import Journal
+from agents.journal.states import State
 from agents.sending.receiver_memory import ReceiverMemory
 from transfer.wire.agent_status import ReceiverState
 from transfer.wire.receipt import Receipt
@@ -129,3 +130,18 @@ def test_a_new_commit_with_an_old_number_shows_that_the_receiver_was_restored(
     assert take_in(memory, state(12)) is is_wanted
     memory.compared()
     assert not take_in(memory, state(12))
+
+
+@pytest.mark.parametrize(("losses", "is_released", "is_wanted"), [(2, True, True), (0, True, False), (2, False, False)])
+def test_losses_before_the_receiver_was_known_count_for_what_was_released(
+    journal: Journal, losses: int, *, is_released: bool, is_wanted: bool
+) -> None:
+    """The journal of an older version has released exposures, and nothing of the receiver."""
+    if is_released:
+        journal.find("a.tif", "a.tif", "a.tif")
+        journal._db.execute("UPDATE exposures SET state = ?", (State.RELEASED,))
+    memory = memory_of(journal)
+    assert take_in(memory, state(10, losses=losses)) is is_wanted
+    if is_wanted:
+        memory.compared()
+    assert not take_in(memory_of(journal), state(10, losses=losses))
