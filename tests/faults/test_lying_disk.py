@@ -54,7 +54,7 @@ def send(receiver: Any, source: Path, name: str) -> Any:
 def test_no_receipt_for_what_the_disk_has_lost(
     receiver_process: Any, calls: FaultyCalls, tmp_path: Path, note_figures: NoteFigures
 ) -> None:
-    chance, lost_writes, source = random.Random(SEED), 0, tmp_path / "source"
+    chance, lost_writes, whole, source = random.Random(SEED), 0, 0, tmp_path / "source"
     plan = list(itertools.product(range(FILES), SIZES, ("nothing", "second", "half")))
     for number, way, loss in plan:
         name = f"{way}-{loss}-{number}"
@@ -62,15 +62,18 @@ def test_no_receipt_for_what_the_disk_has_lost(
         calls.begin(loss)
         answer = send(receiver_process, source, name)
         lost = calls.end()
-        assert isinstance(answer, TransferError), f"{way}: a receipt although {lost} writes were lost"
-        committed = receiver_process.data / "sessions" / SESSION / "files" / name
-        assert not committed.exists()
         assert lost
+        if isinstance(answer, TransferError):
+            assert not (receiver_process.data / "sessions" / SESSION / "files" / name).exists()
+        else:  # by chance, what one try has lost another one has written
+            assert loss == "second"
+            assert is_on_disk(receiver_process.data, answer), f"{way}: a receipt although {lost} writes were lost"
+            whole += 1
         lost_writes += lost
         receipt = send(receiver_process, source, name)  # the disk works again
         assert not isinstance(receipt, TransferError), receipt
         assert is_on_disk(receiver_process.data, receipt)
-    note_figures(files=len(plan), writes_lost=lost_writes, receipts_for_them=0)
+    note_figures(files=len(plan), writes_lost=lost_writes, receipts_for_files_not_whole=0, files_whole_after_all=whole)
 
 
 def test_holes_alone_are_no_loss(receiver_process: Any, calls: FaultyCalls, tmp_path: Path) -> None:
