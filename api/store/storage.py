@@ -287,6 +287,8 @@ class Storage:
 
         Raises
         ------
+        StorageFailed
+            A file or a link is in the place of a folder of `set-aside`.
         OSError
         """
         *folders, name = location.split("/")
@@ -296,7 +298,7 @@ class Storage:
                 for number in itertools.count():
                     time = f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}" + (f"-{number}" if number else "")
                     kept = ["set-aside", time, *folders]
-                    with self._open_folders(kept, make=True) as aside:
+                    with self._open_aside(kept) as aside:
                         if chain[-1].moved(name, aside[-1]):
                             for folder in (*reversed(aside), chain[-1]):
                                 folder.sync()
@@ -326,6 +328,15 @@ class Storage:
         except (FileNotFoundError, NameTaken):
             return False
         return True
+
+    @contextmanager
+    def _open_aside(self, names: list[str]) -> Iterator[list[OpenFolder]]:
+        """Make the folders of a path below `set-aside`, and hold them open."""
+        try:
+            with self._open_folders(names, make=True) as chain:
+                yield chain
+        except NameTaken as error:
+            raise StorageFailed(f"nothing can be set aside in {self.data}: {error}") from error
 
     @contextmanager
     def _open_folders(self, names: list[str], *, make: bool) -> Iterator[list[OpenFolder]]:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from api.database.tables import data_folder, events, files, sessions
 from api.store.lost_files import LOST, free_lost, note_lost, note_same
 from api.store.on_disk import FILE_COLUMNS, FileOnDisk, FileRow, file_row, look
+from transfer.wire.errors import StorageFailed
 from transfer.wire.verification import FileCheck
 
 MOMENT = datetime(2026, 5, 4, 12, 30, 15, tzinfo=UTC)
@@ -115,6 +116,16 @@ def test_a_folder_or_link_in_its_place_is_kept_aside_too(database, storage, path
     file = the_file(database)
     aside = freed(database, storage, file, look(storage, file))
     assert (storage.data / aside).is_symlink()
+
+
+def test_a_name_stays_committed_while_its_content_cannot_be_set_aside(database, storage, path) -> None:
+    path.write_bytes(b"changed")
+    (storage.data / "set-aside").write_bytes(b"no folder")
+    file = the_file(database)
+    with pytest.raises(StorageFailed, match="nothing can be set aside"):
+        freed(database, storage, file, look(storage, file))
+    assert the_file(database) == file
+    assert path.read_bytes() == b"changed"
 
 
 @pytest.mark.parametrize("is_link", [True, False])
