@@ -106,7 +106,7 @@ class Agent:
         )
         claim_step = ClaimStep(settings, journal, claims)
         self._align_step = AlignStep(settings, journal, claim_step, self._measurements, stop.is_set)
-        self._compare_step = CompareStep(settings, journal, stop.is_set)
+        self._compare_step = CompareStep(settings, journal, stop.is_set, claims.ask_now)
         self._send_step = SendStep(
             settings, journal, self.link, claim_step, self._measurements, stop.is_set, self._open_session
         )

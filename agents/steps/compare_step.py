@@ -8,6 +8,7 @@ from uuid import UUID
 
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
+from agents.journal.rows import ExposureRow
 from agents.journal.states import State
 from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, AlignmentWorker, DigestJob, FailureKind
@@ -19,10 +20,23 @@ _REPLACED = "the movie was replaced by another one of the same size after it had
 
 
 class CompareStep:
-    """Notes the identity that a movie has now, or begins its exposure again if its content is another one."""
+    """Notes the identity that a movie has now, or begins its exposure again if its content is another one.
 
-    def __init__(self, settings: WatchSettings, journal: Journal, should_stop: Callable[[], bool]) -> None:
-        self._settings, self._journal, self._should_stop = settings, journal, should_stop
+    Parameters
+    ----------
+    tell
+        Tells the receiver the first digest of a movie that an agent of an older version has sent, so that the movie
+        is known there under another name too.
+    """
+
+    def __init__(
+        self,
+        settings: WatchSettings,
+        journal: Journal,
+        should_stop: Callable[[], bool],
+        tell: Callable[[ExposureRow], object] = lambda _: None,
+    ) -> None:
+        self._settings, self._journal, self._should_stop, self._tell = settings, journal, should_stop, tell
 
     def run(self, exposure_id: UUID, worker: AlignmentWorker) -> bool:
         """Compare one movie by its sampled digest; return whether that was possible, or is not needed any more.
@@ -59,6 +73,10 @@ class CompareStep:
                 return
             if exposure.sampled_digest in (None, sampled_digest):
                 self._journal.note_movie(exposure_id, identity, sampled_digest=sampled_digest)
-                return
-            again = self._journal.begin_again(exposure_id, _REPLACED, reason=ClaimReason.CHANGED)
-        log.warning("%s: %s; it is processed again as revision %d", exposure.movie, _REPLACED, again.revision)
+                again = None
+            else:
+                again = self._journal.begin_again(exposure_id, _REPLACED, reason=ClaimReason.CHANGED)
+        if again is not None:
+            log.warning("%s: %s; it is processed again as revision %d", exposure.movie, _REPLACED, again.revision)
+        elif exposure.sampled_digest is None:
+            self._tell(self._journal.exposure(exposure_id))

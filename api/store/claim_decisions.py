@@ -187,8 +187,14 @@ def _known_movie(claim: MovieClaim, known: Known) -> KnownMovie | None:
     if there is not None and there.may_be(claim) and (claim.movie_digest is not None or not _is_digest_only(there)):
         return there
     if there is None and not _is_doubtful(claim, known):
-        return known.unidentified.get(claim.exposure_id)
+        return known.unidentified.get(claim.exposure_id) or _published_without_digest(claim, known)
     return None
+
+
+def _published_without_digest(claim: MovieClaim, known: Known) -> KnownMovie | None:
+    """Return the published movie of the same sampled digest whose whole digest nobody told: of an older agent."""
+    alike = known.by_sample.get((claim.sampled_digest, claim.size_bytes), ()) if claim.movie_digest else ()
+    return next((each for each in alike if each.movie_digest is None and each.published_revision is not None), None)
 
 
 def _is_digest_only(movie: KnownMovie) -> bool:

@@ -100,8 +100,14 @@ def test_an_old_journal_gets_the_digest_of_what_is_there(
     journal._db.execute("UPDATE exposures SET sampled_digest = NULL, ctime_ns = NULL")
     os.utime(movie, ns=(5, 7))
     assert not journal.has_digest(exposure.exposure_id)
-    assert compare(settings, journal, exposure, worker)
+    told: list[ExposureRow] = []
+    step = CompareStep(settings, journal, lambda: False, told.append)
+    assert step.run(exposure.exposure_id, worker)
     assert journal.has_digest(exposure.exposure_id)
+    assert [each.sampled_digest for each in told] == [exposure.sampled_digest]  # the receiver learns it too
+    os.utime(movie, ns=(5, 9))
+    assert step.run(exposure.exposure_id, worker)
+    assert len(told) == 1
     assert journal.exposure(exposure.exposure_id).state == State.RELEASED
 
 

@@ -258,6 +258,14 @@ def test_an_exposure_that_was_published_without_a_claim_is_found_by_its_path(age
     assert agent.claim("x.tiff", "C", whole=True).revision == 2  # and other content is its next revision
 
 
+def test_an_exposure_of_an_older_agent_is_found_when_its_movie_was_renamed(agent, wire) -> None:
+    exposure_id = published_without_a_claim(agent, wire)
+    assert agent.claim("x.tiff").status == "committed"  # tells its samples
+    told = agent.claim("renamed.tiff", whole=True)
+    assert (told.status, str(told.exposure_id)) == ("committed", exposure_id)
+    assert agent.claim("third.tiff", "A/2", whole=True).status == "claimed"  # its digest is known by then
+
+
 def test_an_exposure_that_was_published_without_a_claim_is_found_by_its_id(agent, wire) -> None:
     exposure_id = published_without_a_claim(agent, wire)
     told = agent.claim("renamed.tiff", exposure_id=exposure_id)
