@@ -46,6 +46,8 @@ from transfer.wire.verification import FileCheck
 SCIPION = "scipion"
 _SCIPION_TIMEOUT_S = 300.0
 _POLL_S = 0.1
+_IN_A_TRANSACTION = 50
+"""Exposures. PostgreSQL keeps every version of a counter's row until its transaction ends, and looks through them."""
 _HEADER_BYTES, _FLOAT32_MODE = 1024, 2
 _ZEROS = bytes(1 << 20)
 
@@ -99,6 +101,13 @@ class FilledReceiver:
         with self._timed("claims"), self._database.together():
             for start in range(0, len(records), MAX_CLAIMS):
                 self._claim(records[start : start + MAX_CLAIMS])
+        for start in range(0, len(records), _IN_A_TRANSACTION):
+            self._commit_and_publish(records[start : start + _IN_A_TRANSACTION])
+        for registrar in self._registrars:
+            with self._timed(registrar.name):
+                self._register(registrar, len(records))
+
+    def _commit_and_publish(self, records: Sequence[ExposureRecord]) -> None:
         with self._timed("files"), self._database.together():
             for record in records:
                 for file in record.files:
@@ -108,9 +117,6 @@ class FilledReceiver:
             for record in records:
                 with self._database.write() as connection:
                     publish(connection, self._receiver.registrar_names, self._session_id, record)
-        for registrar in self._registrars:
-            with self._timed(registrar.name):
-                self._register(registrar, len(records))
 
     def finish(self) -> None:
         """Wait until every registrar has registered everything."""
