@@ -51,7 +51,7 @@ def end(
     Agents with unfinished exposures are named. Exit code 6 if an agent has sent more exposures than the receiver has;
     the session is ended all the same, and can be reopened.
     """
-    from transfer.commands.session_end import MISMATCH, notices
+    from transfer.commands.session_end_run import MISMATCH, notices
 
     console = stderr_console()
     with connect(to, token_file, ca, clear_text=clear_text) as client:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from transfer.client import ReceiverClient
-from transfer.commands.session_end import notices
+from transfer.commands.session_end_run import notices
 from transfer.wire.agent_status import AgentStatus
 from transfer.wire.errors import NotFound
 
