@@ -41,6 +41,7 @@ from tests.agents.agent_process import AgentProcess
 from tests.conftest import ProcessReceiver
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
+from transfer.disk import sync_folder
 from transfer.wire.protocol import Exposure
 from transfer.wire.receipt import Receipt
 
@@ -189,6 +190,7 @@ def test_an_agent_whose_power_is_cut_loses_nothing_and_repeats_nothing(
     work.symlink_to(disk.mount_point / "work")
     source.mkdir()
     (disk.mount_point / "work").mkdir()
+    sync_folder(disk.mount_point)  # a cut before the agent has written anything must not take the folder away
     for number in range(CUTS_OF_AN_AGENT):
         agent = AgentProcess(source, work, receiver.url, token)
         try:
