@@ -170,6 +170,16 @@ class Journal:
                 else:
                     self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
 
+    def count_not_sent(self) -> None:
+        """Count one more exposure that was released without sending: the receiver had it, or had deleted it."""
+        with self.transaction():
+            self.note(not_sent_count=str(self.not_sent_count + 1))
+
+    @property
+    def not_sent_count(self) -> int:
+        """How many exposures were released without sending."""
+        return int(self.about("not_sent_count") or 0)
+
     # ---- exposures
 
     def find(self, movie: str, label: str, remote_stem: str) -> ExposureRow:

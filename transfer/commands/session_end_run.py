@@ -50,13 +50,12 @@ def _of_agent(agent: KnownAgent, published: int) -> Iterator[Notice]:
         yield Notice(f"{who} has unfinished exposures: {unfinished} ({when}). The receiver accepts them later too")
     if waiting := _listed(counts, _WAITING):
         yield Notice(f"{who} has exposures that need a person: {waiting} ({when}). `cryoferry status` names them")
-    sent = sum(counts.get(state, 0) for state in _SENT)
+    sent = sum(counts.get(state, 0) for state in _SENT) - agent.status.not_sent_count
     if sent > published:
         yield Notice(
             f"{who} has sent {sent} exposures, but the receiver has {published}: {sent - published} may be lost "
             f"({when}). Keep the movies and the agent's work folder, and start the agent again: it compares, and sends "
-            "what is missing. Only movies under two names, and exposures that were deleted on purpose, make such a "
-            "difference too",
+            "what is missing. Exposures that were deleted on purpose make such a difference too",
             is_loss=True,
         )
 

@@ -113,9 +113,9 @@ def test_a_file_in_the_place_of_a_folder(receiver, wire, folder) -> None:
     top = "sessions/s1/files"
     findings = check(receiver.data, "--repair")[1]
     assert kinds(findings) == [("missing", f"{top}/b/c"), ("missing", f"{top}/b/d")]
-    (kept,) = (receiver.data / "set-aside").rglob("b")  # set aside with the last file that it stood in the way of
+    (kept,) = (receiver.data / "set-aside").rglob("b")  # set aside with the first file that it stood in the way of
     assert kept.read_text() == "in the way"
-    assert "set-aside" in findings[1]["action"]
+    assert "set-aside" in findings[0]["action"]
     assert wire.put_file("b/c", FILES["b/c"]).status_code == 201
 
 
