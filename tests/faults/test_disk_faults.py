@@ -133,7 +133,8 @@ def calls_with_strace(*inject: str) -> tuple[str, ...]:
 def test_an_fsync_that_fails_is_never_answered_by_a_receipt(receiver_process, wire_to, root_digest_of) -> None:
     """EIO once on the file's fsync, then on its folder's: refused, sent again, whole."""
     data = os.urandom(300_000)
-    receiver_process.data.mkdir()
+    receiver_process.start()  # it makes the data folder and its database
+    receiver_process.kill()
     upload = uuid4()
     part = receiver_process.data / "incoming" / f"{upload}.1.part"
     folder = receiver_process.data / "sessions/s1/files/f"

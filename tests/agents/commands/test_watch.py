@@ -177,7 +177,7 @@ def test_the_agent_starts_before_the_receiver_and_outlasts_its_absence(
     agent.wait_for(a_tiff="released")
     receiver_process.kill()
     lay(simulated / "1.mrc", source / "b.mrc")
-    agent.wait_for(b_mrc="sending")
+    agent.wait_for(b_mrc="aligned")
     receiver_process.start()
     agent.wait_for(b_mrc="released")
     assert set(published(receiver_process.url, token)) == {"a.tiff", "b.mrc"}
