@@ -90,6 +90,8 @@ def test_a_refusal_comes_before_the_body(patient_receiver, wire_to, expect: str)
         for name in ("session", "path:path", "upload_id", "agent", "exposure_id"):
             path = path.replace(f"{{{name}}}", known.get(name, str(uuid4())))
         for status, token in tokens.items():
+            if status == 403 and path.endswith("/verifications"):
+                continue  # a reader may have its session's files read again
             authorization = f"Authorization: Bearer {token}\r\n" if token else ""
             for size_bytes in (1000, 1 << 30):
                 head = (
