@@ -170,16 +170,6 @@ class Journal:
                 else:
                     self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
 
-    def count_not_sent(self) -> None:
-        """Count one more exposure that was released without sending: the receiver had it, or had deleted it."""
-        with self.transaction():
-            self.note(not_sent_count=str(self.not_sent_count + 1))
-
-    @property
-    def not_sent_count(self) -> int:
-        """How many exposures were released without sending."""
-        return int(self.about("not_sent_count") or 0)
-
     # ---- exposures
 
     def find(self, movie: str, label: str, remote_stem: str) -> ExposureRow:
@@ -252,6 +242,15 @@ class Journal:
             rows = self._db.execute("SELECT state, count FROM state_counts").fetchall()
         found = {row["state"]: row["count"] for row in rows}
         return {state: found.get(state, 0) for state in State}
+
+    def released_unsent_count(self) -> int:
+        """Return how many exposures were released without sending: the receiver had them, or had deleted them.
+
+        Only such a release has a reason.
+        """
+        query = "SELECT count(*) FROM exposures WHERE state = 'released' AND reason != ''"  # as its index says it
+        with self._lock:
+            return int(self._db.execute(query).fetchone()[0])
 
     def newest_set_aside(self) -> ExposureRow | None:
         """Return the exposure that was held or failed last; None if there is none."""

@@ -41,6 +41,7 @@ CREATE INDEX exposures_by_movie ON exposures -- holds all that a scan needs
 CREATE INDEX exposures_without_digest ON exposures (number) WHERE sampled_digest IS NULL;
 CREATE INDEX exposures_by_receiver_id ON exposures (receiver_exposure_id) WHERE receiver_exposure_id IS NOT NULL;
 CREATE INDEX exposures_without_gain ON exposures (number) WHERE has_gain = 0;
+CREATE INDEX exposures_released_unsent ON exposures (number) WHERE state = 'released' AND reason != '';
 CREATE TABLE outputs (
     exposure_id TEXT NOT NULL REFERENCES exposures (exposure_id),
     revision INTEGER NOT NULL,
@@ -142,6 +143,7 @@ CREATE INDEX exposures_by_movie ON exposures
 CREATE INDEX exposures_without_digest ON exposures (number) WHERE sampled_digest IS NULL;
 CREATE INDEX exposures_by_receiver_id ON exposures (receiver_exposure_id) WHERE receiver_exposure_id IS NOT NULL;
 CREATE INDEX exposures_without_gain ON exposures (number) WHERE has_gain = 0;
+CREATE INDEX exposures_released_unsent ON exposures (number) WHERE state = 'released' AND reason != '';
 {_COUNTING}
 INSERT INTO state_counts SELECT state, count(*) FROM exposures GROUP BY state;
 INSERT INTO sent {SENT_OF_EXPOSURES};

@@ -207,7 +207,7 @@ class StatusReport:
             version=our_versions().software[:64],
             started_at=self._started_at,
             counts={state.value: count for state, count in counts.items()},
-            not_sent_count=journal.not_sent_count,
+            released_unsent_count=journal.released_unsent_count(),
             queues={name: sum(counts[state] for state in states) for name, states in _QUEUES.items()},
             stage_seconds=self._measurements.stage_seconds(),
             rates=Rates(

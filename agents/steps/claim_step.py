@@ -107,7 +107,6 @@ class ClaimStep:
         with self._journal.transaction():
             self._journal.adopt(exposure.exposure_id, answer)
             self._journal.change(exposure.exposure_id, State.RELEASED, reason)
-            self._journal.count_not_sent()
         folder = outputs_folder(self._settings.work, exposure).parent
         if folder.exists():
             shutil.rmtree(folder)

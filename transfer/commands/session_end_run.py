@@ -50,7 +50,7 @@ def _of_agent(agent: KnownAgent, published: int) -> Iterator[Notice]:
         yield Notice(f"{who} has unfinished exposures: {unfinished} ({when}). The receiver accepts them later too")
     if waiting := _listed(counts, _WAITING):
         yield Notice(f"{who} has exposures that need a person: {waiting} ({when}). `cryoferry status` names them")
-    sent = sum(counts.get(state, 0) for state in _SENT) - agent.status.not_sent_count
+    sent = sum(counts.get(state, 0) for state in _SENT) - agent.status.released_unsent_count
     if sent > published:
         yield Notice(
             f"{who} has sent {sent} exposures, but the receiver has {published}: {sent - published} may be lost "

@@ -122,7 +122,7 @@ class AgentStatus(Message):
     protocol: int = Field(default=NEWEST_PROTOCOL, ge=1, description="the newest version that the agent speaks")
     started_at: AwareDatetime
     counts: dict[str, int] = Field(default_factory=dict, description="exposures by their state")
-    not_sent_count: int = Field(
+    released_unsent_count: int = Field(
         default=0, ge=0, description="those of `released` that were not sent, such as a movie under another name"
     )
     queues: dict[str, int] = Field(default_factory=dict, description="what waits, by queue")

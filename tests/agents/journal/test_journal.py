@@ -324,6 +324,19 @@ def test_the_counts_are_those_of_the_exposures_whatever_happened(journal: Journa
     assert journal.counts() == counted() == dict.fromkeys(State, 0) | dict.fromkeys([State.FOUND, *WAY[:4]], 1)
 
 
+def test_what_was_released_without_sending_is_counted_while_it_is_so(journal: Journal) -> None:
+    sent = go(journal, journal.find("a.tiff", "a", "a"), State.RELEASED)
+    had = go(journal, journal.find("b.tiff", "b", "b"), State.FINISHED)
+    journal.change(had.exposure_id, State.RELEASED, "the receiver has it")
+    assert journal.counts()[State.RELEASED] == 2
+    assert journal.released_unsent_count() == 1
+    journal.take_up_lost(had.exposure_id, "the receiver has lost it")
+    assert journal.released_unsent_count() == 0
+    go(journal, journal.exposure(had.exposure_id), State.RELEASED)
+    assert journal.released_unsent_count() == 0
+    assert journal.exposure(sent.exposure_id).reason == ""
+
+
 def test_what_was_set_aside_last_is_found(journal: Journal) -> None:
     assert journal.newest_set_aside() is None
     for number, state in enumerate((State.HELD, State.FAILED, State.HELD)):

@@ -71,8 +71,16 @@ AGENTS = {
 }
 
 
-def status_of(host, counts):
-    return AgentStatus(host=host, version="0.1.0", started_at=datetime.now(UTC), counts=counts)
+def status_of(host, counts, **more):
+    return AgentStatus(host=host, version="0.1.0", started_at=datetime.now(UTC), counts=counts, **more)
+
+
+def test_movies_under_second_names_are_not_lost(receiver, cryoferry):
+    with ReceiverClient(receiver.url, receiver.token("admin")) as client:
+        client.open_session("grid1")
+        client.report_status("grid1", uuid4(), status_of("scope1", {"released": 2}, released_unsent_count=2))
+    told = cryoferry("session", "end", "grid1", "--to", receiver.url)
+    assert (told.returncode, told.stderr) == (0, "")
 
 
 def test_unfinished_exposures_alone_are_no_error(receiver, cryoferry):
