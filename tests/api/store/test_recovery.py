@@ -153,7 +153,7 @@ def test_chunks_of_an_earlier_run_are_read_again_before_commit(runs, data, root_
     part = first.storage.part_path(upload.id, 1)
     with part.open("r+b") as file:
         file.seek(CHUNK_BYTES)
-        file.write(b"\0")  # what a power cut does to pages that were never synced
+        file.write(bytes([data[CHUNK_BYTES] ^ 0xFF]))  # the page was never synced before a power cut
     second = runs()
     with pytest.raises(UploadIncomplete) as caught:
         commit(second.uploads, second.storage, upload, root_digest_of(data))
