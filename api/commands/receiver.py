@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ def check(
     from api.checking.turns import background_turns
     from api.checking.whole_check import WholeCheck
 
+    logging.getLogger("api").addHandler(logging.NullHandler())  # each finding is printed once, as a result
     with _opened(data.absolute(), database) as (opened, storage):
         whole = WholeCheck(
             opened, storage, background_turns(data.absolute()).take, deep=deep, notes=not dry_run, repairs=repair
