@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert
 from api.database.engine import Database
 from api.database.migrate import upgrade
 from api.database.tables import files, now, sessions
+from tests.records import record_of_files
 from transfer.wire.exposure_record import ExposureRecord
 
 DIGEST = "0" * 64
@@ -36,23 +37,6 @@ def add_file(connection: Connection, session_id: int, path: str, revision: int =
 
 def record_of(number: int, revision: int = 1, **more: Any) -> ExposureRecord:
     """Return the record of an exposure that names the file `a.mrc`."""
-    values = {
-        "exposure_id": uuid5(_NAMESPACE, str(number)),
-        "revision": revision,
-        "movie": f"{number}.tiff",
-        "label": f"{number}",
-        "micrograph_pixel_size_angstrom": 1.06,
-        "micrograph_width_px": 64,
-        "micrograph_height_px": 64,
-        "acquisition": {
-            "voltage_kv": 300,
-            "cs_mm": 2.7,
-            "amplitude_contrast": 0.1,
-            "movie_pixel_size_angstrom": 1.06,
-            "frame_count": 1,
-        },
-        "shifts": {"first_frame": 1, "y_px": [0.1], "x_px": [1e-7]},
-        "figures": {"motion_total_angstrom": 0.5, "motion_early_angstrom": 0.25, "motion_late_angstrom": 0.25},
-        "files": [{"role": "micrograph", "path": "a.mrc", "revision": 1, "size_bytes": 1, "digest": DIGEST}],
-    }
-    return ExposureRecord.model_validate({**values, **more})
+    file = {"path": "a.mrc", "revision": 1, "size_bytes": 1, "digest": DIGEST}
+    known = {"revision": revision, "movie": f"{number}.tiff", "label": f"{number}"}
+    return ExposureRecord.model_validate(record_of_files(uuid5(_NAMESPACE, str(number)), [file], **(known | more)))

@@ -19,6 +19,7 @@ import pytest
 from api.access.guard import GuardedRoute
 from api.access.tokens import Scope, create_token, revoke_token
 from api.app import ROUTERS
+from tests.records import record_of_files
 from transfer.wire import protocol
 from transfer.wire.digest import chunk_digest, format_content_digest, root_digest
 
@@ -84,25 +85,7 @@ class World:
         return answer
 
     def record(self, exposure_id: object) -> dict[str, Any]:
-        file = {key: value for key, value in self.receipt.items() if key != "session"}
-        return {
-            "exposure_id": str(exposure_id),
-            "movie": "x.tiff",
-            "label": "x",
-            "micrograph_pixel_size_angstrom": 0.83,
-            "micrograph_width_px": 64,
-            "micrograph_height_px": 64,
-            "acquisition": {
-                "voltage_kv": 300,
-                "cs_mm": 2.7,
-                "amplitude_contrast": 0.1,
-                "movie_pixel_size_angstrom": 0.83,
-                "frame_count": 2,
-            },
-            "shifts": {"first_frame": 1, "y_px": [0, 0.5], "x_px": [0, -0.25]},
-            "motion": {"total_angstrom": 0.5, "early_angstrom": 0.5, "late_angstrom": 0},
-            "files": [{"role": "micrograph", **file}],
-        }
+        return record_of_files(exposure_id, [self.receipt])
 
     def declaration(self) -> dict[str, Any]:
         return {"json": {"session": "s1", "path": f"u/{next(self._numbers)}", "size_bytes": len(BODY)}}

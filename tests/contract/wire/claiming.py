@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from tests.records import record_of_files
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimAnswers
 
 SUFFIXES = (".mrc", "_noDW.mrc", ".json")
@@ -55,29 +56,14 @@ def claim(path: str, content: str = "A", *, whole: bool = False, **more: Any) ->
 def record(answer: ClaimAnswer, path: str, content: str | None, receipt: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Return the record of an exposure that has one file."""
     made_from = None if content is None else {"software": "test", "movie_digest": digest(content)}
-    return {
-        "exposure_id": str(answer.exposure_id),
+    known = {
         "revision": answer.revision,
         "movie": path,
         "label": path.rpartition(".")[0].rpartition("/")[2],
-        "micrograph_pixel_size_angstrom": 0.83,
-        "micrograph_width_px": 64,
-        "micrograph_height_px": 64,
-        "acquisition": {
-            "voltage_kv": 300,
-            "cs_mm": 2.7,
-            "amplitude_contrast": 0.1,
-            "movie_pixel_size_angstrom": 0.83,
-            "frame_count": 2,
-        },
-        "shifts": {"first_frame": 1, "y_px": [0, 0.5], "x_px": [0, -0.25]},
         "figures": {},
         "provenance": made_from,
-        "files": [
-            {"role": "micrograph", **{key: receipt[key] for key in ("path", "revision", "size_bytes", "digest")}}
-        ],
-        **more,
     }
+    return record_of_files(answer.exposure_id, [receipt], **(known | more))
 
 
 @dataclass

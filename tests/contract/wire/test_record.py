@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import select, update
 
 from api.database.tables import exposure_records
-from tests.contract.wire.test_session_answers import record, slug
+from tests.contract.wire.test_session_answers import slug
+from tests.records import record_of_files
 from transfer.wire import version_1
 from transfer.wire.exposure_record import MAX_RECORD_BYTES, ExposureRecord
 from transfer.wire.protocol import H_PROTOCOL, Exposure
@@ -19,7 +20,7 @@ OLD_MOTION = {"total_angstrom": 0.5, "early_angstrom": 0.4, "late_angstrom": 0.1
 
 
 def version_1_record(**more: Any) -> dict[str, Any]:
-    body = {**record(uuid4(), []), **more, "motion": OLD_MOTION, "ctf": None}
+    body = {**record_of_files(uuid4(), []), **more, "motion": OLD_MOTION, "ctf": None}
     del body["figures"]
     return body
 
@@ -43,7 +44,9 @@ def publish(wire):
 def test_figures_and_warnings_are_read_per_exposure(wire, publish, file):
     figures = {"motion_total_angstrom": 1.25, "a_figure_of_tomorrow_px": 3.0}
     warnings = [{"code": "faint", "text": "faint movie", "frame": 2}]
-    body = record(uuid4(), [], files=[file], figures=figures, warnings=warnings, a_section_of_tomorrow={"x": 1})
+    body = record_of_files(
+        uuid4(), [], files=[file], figures=figures, warnings=warnings, a_section_of_tomorrow={"x": 1}
+    )
     assert publish(body).status_code == 201
     read = wire.http.get(f"/v1/sessions/s1/exposures/{body['exposure_id']}").json()["record"]
     assert (read["figures"], read["warnings"]) == (figures, warnings)
@@ -54,7 +57,7 @@ def test_figures_and_warnings_are_read_per_exposure(wire, publish, file):
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_a_figure_that_is_not_finite_is_refused(publish, file, number):
-    body = record(uuid4(), [], files=[file], figures={"motion_total_angstrom": 123.5})
+    body = record_of_files(uuid4(), [], files=[file], figures={"motion_total_angstrom": 123.5})
     answer = publish(body, json.dumps(body).replace("123.5", number))
     assert (answer.status_code, slug(answer)) == (400, "bad-request")
     assert "motion_total_angstrom" in answer.json()["detail"]
@@ -62,7 +65,7 @@ def test_a_figure_that_is_not_finite_is_refused(publish, file, number):
 
 
 def test_a_record_has_a_largest_size(publish, file):
-    body = record(uuid4(), [], files=[file], label="x" * 100)
+    body = record_of_files(uuid4(), [], files=[file], label="x" * 100)
     room = MAX_RECORD_BYTES - len(json.dumps(body))
     fitting = {**body, "movie": body["movie"] + "y" * room}
     assert len(json.dumps(fitting)) == MAX_RECORD_BYTES
@@ -86,7 +89,7 @@ def test_an_older_agent_is_answered_in_its_own_version(wire, publish, file):
 
 @pytest.mark.parametrize(("named", "has_old", "has_new"), [("1", True, False), ("2", False, True), (None, False, True)])
 def test_a_reader_gets_the_version_that_it_names(wire, publish, file, named, has_old, has_new):
-    body = record(uuid4(), [], files=[file])
+    body = record_of_files(uuid4(), [], files=[file])
     publish(body)
     headers = {} if named is None else {H_PROTOCOL: named}
     read = wire.http.get(f"/v1/sessions/s1/exposures/{body['exposure_id']}", headers=headers).json()
@@ -98,7 +101,9 @@ def test_a_reader_gets_the_version_that_it_names(wire, publish, file, named, has
 
 
 def test_the_times_of_sending_do_not_make_another_record(publish, file):
-    body = record(uuid4(), [], files=[file], times={"found": "2026-01-01T00:00:00Z", "sent": "2026-01-01T00:01:00Z"})
+    body = record_of_files(
+        uuid4(), [], files=[file], times={"found": "2026-01-01T00:00:00Z", "sent": "2026-01-01T00:01:00Z"}
+    )
     assert publish(body).status_code == 201
     assert publish({**body, "times": {**body["times"], "sent": "2026-01-01T09:00:00Z"}}).status_code == 200
     assert publish({**body, "figures": {"motion_total_angstrom": 9.0}}).status_code == 409
@@ -124,7 +129,7 @@ def test_a_record_that_an_older_receiver_kept(wire, receiver, publish, file):
 
 @pytest.mark.parametrize(("named", "status"), [("1", 201), ("2", 201), ("3", 400), ("0", 400), ("two", 400)])
 def test_a_named_version_is_spoken_or_refused(publish, file, named, status):
-    body = record(uuid4(), [], files=[file])
+    body = record_of_files(uuid4(), [], files=[file])
     answer = publish(body, **{H_PROTOCOL: named, "User-Agent": "cryoferry/9.1.0"})
     assert answer.status_code == status
     if named.isdigit() and status == 400:

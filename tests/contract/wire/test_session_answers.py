@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.records import record_of_files
 from transfer.wire.problems import PROBLEM_TYPE
 from transfer.wire.protocol import Exposure, ExposureList, Session
 
@@ -15,34 +16,6 @@ DIGEST = "0" * 64
 
 def slug(answer) -> str:
     return answer.json()["type"].removeprefix(PROBLEM_TYPE)
-
-
-def record(exposure_id: UUID, receipts: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    """An exposure's record as it travels, naming these files."""
-    roles = ["micrograph", "results"]
-    return {
-        "exposure_id": str(exposure_id),
-        "revision": 1,
-        "movie": "Images-Disc1/x.tiff",
-        "label": "x",
-        "micrograph_pixel_size_angstrom": 0.83,
-        "micrograph_width_px": 64,
-        "micrograph_height_px": 64,
-        "acquisition": {
-            "voltage_kv": 300,
-            "cs_mm": 2.7,
-            "amplitude_contrast": 0.1,
-            "movie_pixel_size_angstrom": 0.83,
-            "frame_count": 2,
-        },
-        "shifts": {"first_frame": 1, "y_px": [0, 0.5], "x_px": [0, -0.25]},
-        "figures": {"motion_total_angstrom": 0.5, "motion_early_angstrom": 0.5, "motion_late_angstrom": 0},
-        "files": [
-            {"role": role, **{key: value for key, value in receipt.items() if key != "session"}}
-            for role, receipt in zip(roles, receipts, strict=False)
-        ],
-        **more,
-    }
 
 
 @pytest.fixture
@@ -90,7 +63,7 @@ def test_files_come_in_pages(wire) -> None:
 
 def test_an_exposure_is_published_once(wire, publish) -> None:
     receipts = [wire.put_file(name, name.encode()).json() for name in ("x.mrc", "x.json")]
-    body = record(uuid4(), receipts)
+    body = record_of_files(uuid4(), receipts)
     made = publish(body)
     assert made.status_code == 201, made.text
     exposure = Exposure.model_validate(made.json())
@@ -115,7 +88,7 @@ def test_an_exposure_is_published_once(wire, publish) -> None:
 def test_every_file_of_an_exposure_is_committed_exactly_so(wire, publish) -> None:
     receipt = wire.put_file("x.mrc", b"x").json()
     for wrong in ({"digest": DIGEST}, {"path": "y.mrc"}, {"revision": 2}, {"size_bytes": 2}):
-        answer = publish(record(uuid4(), [receipt, {**receipt, **wrong}]))
+        answer = publish(record_of_files(uuid4(), [receipt, {**receipt, **wrong}]))
         assert (answer.status_code, slug(answer)) == (409, "files-missing")
         (missing,) = answer.json()["files"]
         assert missing == {
@@ -127,7 +100,7 @@ def test_every_file_of_an_exposure_is_committed_exactly_so(wire, publish) -> Non
 
 def test_two_exposures_of_one_label_have_two_names(wire, publish) -> None:
     receipt = wire.put_file("x.mrc", b"x").json()
-    first, second, third = (record(uuid4(), [receipt], label=label) for label in ("a b", "a b", "../é\n;x"))
+    first, second, third = (record_of_files(uuid4(), [receipt], label=label) for label in ("a b", "a b", "../é\n;x"))
     names = [publish(body).json()["micrograph_name"] for body in (first, second, third)]
     assert names == ["a_b.mrc", f"a_b_{UUID(second['exposure_id']).hex[:8]}.mrc", "_._é__x.mrc"]
     later = publish({**second, "revision": 2, "label": "other"})
@@ -138,7 +111,7 @@ def test_exposures_come_in_pages_in_their_order(wire, publish) -> None:
     receipt = wire.put_file("x.mrc", b"x").json()
     ids = [uuid4() for _ in range(3)]
     for exposure_id in ids:
-        assert publish(record(exposure_id, [receipt])).status_code == 201
+        assert publish(record_of_files(exposure_id, [receipt])).status_code == 201
     first = ExposureList.model_validate(wire.http.get("/v1/sessions/s1/exposures", params={"limit": 2}).json())
     assert first.next is not None
     rest = ExposureList.model_validate(wire.http.get("/v1/sessions/s1/exposures", params={"after": first.next}).json())
@@ -148,7 +121,7 @@ def test_exposures_come_in_pages_in_their_order(wire, publish) -> None:
 
 def test_records_that_make_no_sense(wire, publish) -> None:
     receipt = wire.put_file("x.mrc", b"x").json()
-    body = record(uuid4(), [receipt])
+    body = record_of_files(uuid4(), [receipt])
     assert slug(publish(body, uuid4())) == "bad-request"
     assert slug(publish({**body, "label": 1})) == "bad-request"
     assert slug(publish({**body, "revision": 2})) == "exposure-conflict"

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract.wire.test_session_answers import record
+from tests.records import record_of_files
 from tests.running import cryoferry
 from transfer.client import ReceiverClient
 from transfer.wire.errors import VersionMismatch
@@ -109,7 +109,7 @@ def test_figures_are_sent_as_soon_as_the_receiver_knows_them(make_receiver: Any,
     """A client that runs on while the receiver is upgraded does not stay with version 1."""
     first = make_receiver(spoken=SpokenVersions("1.0.0", 1, 1))
     receipt = wire_to(first).put_file("x.mrc", b"x").json()
-    body = record(uuid4(), [receipt], figures={"hot_pixel_count": 3.0})
+    body = record_of_files(uuid4(), [receipt], figures={"hot_pixel_count": 3.0})
     with ReceiverClient(first.url, first.token("agent", "s1")) as client:
         assert client.agree() == 1
         first.stop()
