@@ -109,13 +109,20 @@ def lay(movie: Path, target: Path) -> None:
 
 
 def make_movies(folder: Path) -> Path:
-    """Write four movies of 256 px and 6 frames: `0.tiff`, `1.mrc`, `2.tiff`, `3.tiff`."""
+    """Write four movies, each of its own content: `0.tiff`, `1.mrc`, `2.tiff`, `3.tiff`."""
+    for number in range(4):
+        make_movie(folder, number)
+    return folder
+
+
+def make_movie(folder: Path, number: int) -> Path:
+    """Write a movie of 256 px and 6 frames whose content and name are those of its number; every fourth is MRC."""
     from preprocess.simulation import SimulationSettings, simulate_movie
 
-    for seed, name in enumerate(("0.tiff", "1.mrc", "2.tiff", "3.tiff")):
-        settings = SimulationSettings(height=256, width=256, frame_count=6, seed=seed, motion_px=4, gain=False)
-        simulate_movie(settings).write(folder / name)
-    return folder
+    movie = folder / f"{number}.{'mrc' if number % 4 == 1 else 'tiff'}"
+    settings = SimulationSettings(height=256, width=256, frame_count=6, seed=number, motion_px=4, gain=False)
+    simulate_movie(settings).write(movie)
+    return movie
 
 
 StartAgent = Callable[..., AgentProcess]

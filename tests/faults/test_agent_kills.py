@@ -15,8 +15,7 @@ import psutil
 import pytest
 from campaign import IS_LONG, LONG_TIMEOUT_S, SEED, NoteFigures, in_length
 
-from preprocess.simulation import SimulationSettings, simulate_movie
-from tests.agents.agent_process import AgentProcess, lay, listing, make_movies
+from tests.agents.agent_process import AgentProcess, lay, listing, make_movie, make_movies
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.file_digest import file_digest
@@ -65,9 +64,7 @@ def test_killed_at_random_points_nothing_is_lost_and_nothing_twice(
 
     def lay_next() -> None:
         number = next(numbers)
-        movie = tmp_path / "simulated" / f"{number}.{'mrc' if number % 4 == 1 else 'tiff'}"
-        settings = SimulationSettings(height=256, width=256, frame_count=6, seed=number, motion_px=4, gain=False)
-        simulate_movie(settings).write(movie)
+        movie = make_movie(tmp_path / "simulated", number)
         lay(movie, source / f"grid{number % 3}" / f"{number // 3}{movie.suffix}")
 
     for _ in range(MOVIES):

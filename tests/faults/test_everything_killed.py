@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.agents.agent_process import AgentProcess, lay, listing, make_movies
+from tests.agents.agent_process import AgentProcess, lay, listing, make_movie
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.file_digest import file_digest
@@ -74,12 +74,11 @@ class WholePath:
 @pytest.mark.skipif(not (SCIPION / "cryoferry-scipion.json").is_file(), reason="no Scipion here: `make scipion`")
 def test_nothing_is_lost_nothing_twice_and_nothing_half(tmp_path: Path, receiver_process: Any) -> None:
     (tmp_path / "simulated").mkdir()
-    movies = sorted(make_movies(tmp_path / "simulated").iterdir())
     (tmp_path / "microscope").mkdir()
     receiver_process.options = ("--scipion", str(SCIPION))
     whole = WholePath(tmp_path, receiver_process)
     try:
-        kills = _kill_at_random(whole, movies)
+        kills = _kill_at_random(whole, tmp_path / "simulated")
         laid = listing(whole.source)
         movie_count = sum(path.is_file() for path in whole.source.rglob("*"))
         with ReceiverClient(receiver_process.url, whole.token) as client:
@@ -97,7 +96,7 @@ def test_nothing_is_lost_nothing_twice_and_nothing_half(tmp_path: Path, receiver
     _check_scipion(whole.projects / "s", exposures)
 
 
-def _kill_at_random(whole: WholePath, movies: list[Path]) -> Counter[str]:
+def _kill_at_random(whole: WholePath, simulated: Path) -> Counter[str]:
     """Let a movie appear, wait, kill something; again until the time is over."""
     chance = random.Random(20261122)
     seconds = LONG_S if os.environ.get("CRYOFERRY_CAMPAIGN") == "1" else SHORT_S
@@ -105,7 +104,7 @@ def _kill_at_random(whole: WholePath, movies: list[Path]) -> Counter[str]:
     for number in itertools.count():
         if time.monotonic() > until:
             return kills
-        movie = movies[number % len(movies)]
+        movie = make_movie(simulated, number)
         lay(movie, whole.source / f"grid{number % 2}" / f"{number // 2}{movie.suffix}")
         time.sleep(chance.uniform(0.3, 3))
         victim = chance.choice(["agent", "worker", "receiver", "follower"])

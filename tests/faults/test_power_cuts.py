@@ -36,8 +36,7 @@ from session_clients import (
     not_on_disk,
 )
 
-from preprocess.simulation import SimulationSettings, simulate_movie
-from tests.agents.agent_process import AgentProcess
+from tests.agents.agent_process import AgentProcess, make_movie
 from tests.conftest import ProcessReceiver
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
@@ -204,7 +203,8 @@ def test_an_agent_whose_power_is_cut_loses_nothing_and_repeats_nothing(
     agent = AgentProcess(source, work, receiver.url, token)
     try:
         lay_movie(source, CUTS_OF_AN_AGENT)
-        exposures, receipts = _wait_for_movies(agent, receiver.url, token)
+        wanted = {path.name for path in source.iterdir()}
+        exposures, receipts = _wait_for_movies(agent, wanted, receiver.url, token)
     finally:
         agent.end()
     assert len(exposures) == CUTS_OF_AN_AGENT + 1
@@ -218,15 +218,14 @@ def test_an_agent_whose_power_is_cut_loses_nothing_and_repeats_nothing(
 
 def lay_movie(source: Path, number: int) -> None:
     """Put a movie of its own content into the source, in one step."""
-    settings = SimulationSettings(height=256, width=256, frame_count=6, seed=number, gain=False)
-    movie = source.parent / "movie.tiff"
-    simulate_movie(settings).write(movie)
-    movie.rename(source / f"{number}.tiff")
+    movie = make_movie(source.parent, number)
+    movie.rename(source / movie.name)
 
 
-def _wait_for_movies(agent: AgentProcess, url: str, token: str) -> tuple[list[Exposure], list[Receipt]]:
+def _wait_for_movies(
+    agent: AgentProcess, wanted: set[str], url: str, token: str
+) -> tuple[list[Exposure], list[Receipt]]:
     """Return the exposures and the files of the session when every movie is published."""
-    wanted = {f"{number}.tiff" for number in range(CUTS_OF_AN_AGENT + 1)}
     with ReceiverClient(url, token) as client:
         client.open_session(SESSION_OF_AGENTS)  # the agent may not have come to it yet
         wait_until(
