@@ -92,9 +92,11 @@ CAMPAIGN_kills := tests/faults/test_agent_kills.py tests/faults/test_receiver_ki
 CAMPAIGN_power-cuts := tests/faults/test_power_cuts.py
 CAMPAIGN_injection := tests/faults/test_injected_faults.py
 CAMPAIGN_lying-disk := tests/faults/test_lying_disk.py
+CAMPAIGN_share := tests/faults/test_share_faults.py
+CAMPAIGN_floods := tests/faults/test_floods.py
 CAMPAIGN_upload-machine := tests/contract/wire/test_upload_machine.py
 CAMPAIGN_claim-machine := tests/contract/wire/test_claim_machine.py
-PARTS := faults agent-kills both-killed everything-killed kills power-cuts injection lying-disk upload-machine claim-machine
+PARTS := faults agent-kills both-killed everything-killed kills power-cuts injection lying-disk share floods upload-machine claim-machine
 
 .PHONY: campaign
 campaign: campaign-part scipion-if-wanted  ## fault tests in their long form, hours (PART=upload-machine: a part; PART=list)
