@@ -51,7 +51,7 @@ def discovery(journal: Journal, source: Path, clock: Clock) -> Discovery:
 
 def movie(path: Path, value: int = 1) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_mrc(path, [np.full((8, 8), value, np.uint8)] * 2, frame_count=2, mode=0)
+    write_mrc(path, [np.full((8, 8), value + 1, np.uint8)] * 2, frame_count=2, mode=0)
     return path
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
 from preprocess.movies import open_movie
 from preprocess.movies.structure import missing_structure
+from preprocess.movies.tiff_layout import tiff_pages
+from preprocess.movies.unwritten import unwritten_frame
 from preprocess.settings import EerSettings
 from preprocess.simulation import write_eer, write_mrc, write_tiff
 
@@ -104,3 +108,80 @@ def test_damaged_headers_never_raise(tmp_path, seed):
             (tmp_path / name).write_bytes(damaged.tobytes())
             missing = missing_structure(tmp_path / name)
             assert missing is None or missing
+
+
+COUNTS = [np.random.default_rng(seed).poisson(1.0, (90, 80)).astype(np.uint8) for seed in range(6)]
+NAMES = ["movie.tif", "lzw.tif", "movie.eer", "movie.mrc"]
+
+
+def counted(path, frames=COUNTS):
+    if path.name == "movie.tif":
+        write_tiff(path, frames, compression="none", rows_per_strip=30)
+        return path
+    return written(path, frames)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_got_its_full_size_at_once_lacks_something_until_its_last_bytes(tmp_path, name):
+    whole = counted(tmp_path / name)
+    content = whole.read_bytes()
+    part = tmp_path / f"part_{name}"
+    for length in (*range(0, len(content) - 5000, 1999), len(content) - 4500):
+        part.write_bytes(content[:length] + bytes(len(content) - length))
+        assert missing_structure(part), f"{length} of {len(content)} bytes are written"
+    assert missing_structure(whole) is None
+
+
+def test_the_reason_names_the_frame_that_is_not_written(tmp_path):
+    path = counted(tmp_path / "movie.mrc")
+    frame_bytes = 2 * COUNTS[0].size
+    content = path.read_bytes()
+    path.write_bytes(content[: 1024 + 2 * frame_bytes] + bytes(4 * frame_bytes))
+    assert missing_structure(path) == "frame 6 of 6 holds only zeros: nothing was written to it yet"
+    path.write_bytes(content[:-6000] + bytes(6000))
+    assert missing_structure(path) == "frame 6 of 6 ends in zeros: its rest is not written yet"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("empty", [0, 3])
+def test_an_empty_frame_at_the_beginning_or_in_the_middle_is_a_frame(tmp_path, name, empty):
+    frames = [np.zeros_like(frame) if number == empty else frame for number, frame in enumerate(COUNTS)]
+    assert missing_structure(counted(tmp_path / name, frames)) is None
+
+
+def test_rows_that_are_zero_in_each_frame_are_the_cameras(tmp_path):
+    frames = [frame.copy() for frame in COUNTS]
+    for frame in frames:
+        frame[-40:] = 0
+    assert missing_structure(counted(tmp_path / "movie.mrc", frames)) is None
+    assert missing_structure(counted(tmp_path / "movie.tif", frames)) is None
+
+
+@pytest.mark.parametrize("name", ["lzw.tif", "movie.eer"])
+def test_an_encoded_frame_of_zero_bytes_in_the_middle_is_not_written(tmp_path, name):
+    path = counted(tmp_path / name)
+    with path.open("rb") as file:
+        pages = list(tiff_pages(file, path.stat().st_size))
+    content = bytearray(path.read_bytes())
+    page = pages[len(pages) // 2]
+    for offset, size in zip(page.strip_offsets.tolist(), page.strip_byte_counts.tolist(), strict=True):
+        content[offset : offset + size] = bytes(size)
+    path.write_bytes(content)
+    assert "holds only zeros" in missing_structure(path)
+
+
+def test_a_whole_movie_costs_few_reads(tmp_path):
+    class Counting(io.FileIO):
+        read_bytes = 0
+
+        def read(self, size=-1):
+            block = super().read(size)
+            self.read_bytes += len(block)
+            return block
+
+    frame = np.ones((1000, 1000), np.uint8)
+    path = tmp_path / "movie.mrc"
+    write_mrc(path, [frame] * 20, frame_count=20, mode=1)
+    with Counting(path) as file:
+        assert unwritten_frame(file, 20, lambda n: [(1024 + n * 2_000_000, 2_000_000)], is_encoded=False) is None
+        assert file.read_bytes <= 4096
