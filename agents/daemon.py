@@ -35,7 +35,7 @@ from agents.steps.claim_step import ClaimStep
 from agents.steps.compare_step import CompareStep
 from agents.steps.send_step import SendStep
 from agents.steps.setting_aside import set_aside
-from agents.turns import NEWEST_FIRST, Facts, Step, StepEnd, Turns
+from agents.turns import Facts, Step, StepEnd, Turns
 from agents.watch_settings import WatchSettings
 from agents.work_folder import free_bytes
 from agents.workers.contract import AlignmentWorker
@@ -95,7 +95,7 @@ class Agent:
         self._work = threading.Condition()
         self._reporting, self._may_be_resumed = reporting, reporting is not None and retry is not None
         self._requests = Requests(journal, retry, self._nudge)
-        self._turns = Turns()
+        self._turns = Turns(settings.order)
         self._measurements = Measurements()
         self._lease = SessionLease(journal, settings.lease_wish)
         self._memory = ReceiverMemory(journal, settings.session, stop)
@@ -273,7 +273,7 @@ class Agent:
                 rows = self.journal.waiting(
                     self._turns.states(step, facts),
                     self._turns.rows_needed(now_s),
-                    newest_first=NEWEST_FIRST[step],
+                    newest_first=self._turns.is_newest_first(step),
                 )
                 exposure_id = self._turns.take(step, rows, facts, now_s)
                 if exposure_id is not None:

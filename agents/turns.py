@@ -36,8 +36,12 @@ A committed exposure's files only have to be removed, which frees disk space. An
 began comes before one whose upload has not begun.
 """
 
-NEWEST_FIRST = {Step.ALIGN: False, Step.SEND: True}
-"""People look at the newest micrographs, so these are sent first. Movies are aligned in the order of recording."""
+class Order(StrEnum):
+    """Which of the exposures that wait for a step comes first: the option --order."""
+
+    NEWEST = "newest"  # people decide by the newest micrographs; a backlog is worked off behind them
+    OLDEST = "oldest"
+    ALTERNATE = "alternate"  # the newest and the oldest in turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +69,15 @@ class Turns:
     Not safe to use from several threads at once: the caller holds a lock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, order: Order = Order.NEWEST) -> None:
         self._in_hand: dict[UUID, tuple[Step, State]] = {}
         self._not_before_s: dict[UUID, float] = {}
+        self._order = order
+        self._newest_is_next = dict.fromkeys(Step, True)  # for `alternate`
+
+    def is_newest_first(self, step: Step) -> bool:
+        """Return whether the exposure that `take` takes next for this step is the newest or the oldest of its state."""
+        return self._newest_is_next[step] if self._order is Order.ALTERNATE else self._order is Order.NEWEST
 
     @property
     def in_hand(self) -> dict[UUID, Step]:
@@ -99,7 +109,7 @@ class Turns:
         Parameters
         ----------
         rows
-            Exposures as the journal has them now; at least the first `rows_needed` of each state.
+            Exposures as the journal has them now; at least the first `rows_needed` of each state, by `is_newest_first`.
         now_s
             Monotonic time in seconds.
         """
@@ -109,8 +119,9 @@ class Turns:
         candidates = [row for row in rows if row.state in states and row.exposure_id not in taken]
         if not candidates:
             return None
-        sign = -1 if NEWEST_FIRST[step] else 1
+        sign = -1 if self.is_newest_first(step) else 1
         first = min(candidates, key=lambda row: (states.index(row.state), sign * row.number))
+        self._newest_is_next[step] = not self._newest_is_next[step]
         self._in_hand[first.exposure_id] = (step, first.state)
         return first.exposure_id
 

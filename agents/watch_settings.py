@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.layouts import Layout
+from agents.turns import Order
 from preprocess.exposure.chosen import ChosenAlignment
 from transfer.pace.pacer import Pacer
 from transfer.wire.agent_status import LeaseWish
@@ -41,6 +42,8 @@ class WatchSettings:
         Tells sources of one session apart; paths of movies are unique within it.
     lease_wish
         Whether the agent works alone, beside others, or takes over from the one that works.
+    order
+        Which of the movies that wait is aligned and sent first.
     exit_when_idle_s
         The agent ends when nothing was left to do for so many seconds; None: it never ends by itself.
     """
@@ -63,4 +66,5 @@ class WatchSettings:
     background: tuple[str, ...] = ()
     source_name: str = ""
     lease_wish: LeaseWish = LeaseWish.SINGLE
+    order: Order = Order.NEWEST
     exit_when_idle_s: float | None = None

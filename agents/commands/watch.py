@@ -85,6 +85,14 @@ Reserve = Annotated[
         rich_help_panel=WORKING,
     ),
 ]
+OrderName = Annotated[
+    Literal["newest", "oldest", "alternate"],
+    typer.Option(
+        "--order",
+        help="Which of the movies that wait comes first. alternate: the newest and the oldest in turn.",
+        rich_help_panel=WORKING,
+    ),
+]
 IdleSeconds = Annotated[
     float | None,
     typer.Option(
@@ -148,6 +156,7 @@ def watch(
     compress: CompressOption = Compress.AUTO,
     limit: Limit = UNLIMITED,
     background: Background = None,
+    order: OrderName = "newest",
     exit_when_idle: IdleSeconds = None,
     source_name: SourceName = "",
     beside: Beside = False,
@@ -163,6 +172,7 @@ def watch(
     """
     from agents.commands import watch_run
     from agents.layouts import LAYOUTS
+    from agents.turns import Order
     from agents.watch_settings import WatchSettings
     from transfer.client import ReceiverClient
     from transfer.credentials import read_token
@@ -194,6 +204,7 @@ def watch(
         may_use_bbr=congestion_control is CongestionControl.AUTO,
         pacer=pacer_of(limit),
         background=tuple(background or ()),
+        order=Order(order),
         exit_when_idle_s=exit_when_idle,
         source_name=source_name,
         lease_wish=watch_run.lease_wish(beside=beside, take_over=take_over, source_name=source_name),

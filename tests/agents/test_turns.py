@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agents.journal.rows import WaitingExposure
 from agents.journal.states import TRANSITIONS, State
 from agents.turns import (
     MAX_ATTEMPTS,
-    NEWEST_FIRST,
     POSTPONE_S,
     STATES,
     AfterFailure,
     Facts,
+    Order,
     Step,
     StepEnd,
     Turns,
@@ -47,14 +48,28 @@ def take(turns: Turns, step: Step, waiting: list[WaitingExposure], facts: Facts 
 # ---- which one
 
 
-def test_movies_are_aligned_in_the_order_they_were_found() -> None:
-    turns, waiting = Turns(), rows(State.FINISHED, State.FINISHED, State.FINISHED)
-    assert [take(turns, Step.ALIGN, waiting[::-1]) for _ in range(4)] == [1, 2, 3, 0]
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [(Order.NEWEST, [4, 3, 2, 1, 0]), (Order.OLDEST, [1, 2, 3, 4, 0]), (Order.ALTERNATE, [4, 1, 3, 2, 0])],
+)
+@pytest.mark.parametrize(("step", "state"), [(Step.ALIGN, State.FINISHED), (Step.SEND, State.ALIGNED)])
+def test_order_of_what_waits(order: Order, expected: list[int], step: Step, state: State) -> None:
+    turns, waiting = Turns(order), rows(*[state] * 4)
+    assert [take(turns, step, waiting) for _ in range(5)] == expected
 
 
-def test_results_are_sent_newest_first() -> None:
-    turns, waiting = Turns(), rows(State.ALIGNED, State.ALIGNED, State.ALIGNED)
-    assert [take(turns, Step.SEND, waiting) for _ in range(4)] == [3, 2, 1, 0]
+def test_a_live_movie_comes_before_the_backlog() -> None:
+    turns, waiting = Turns(), rows(*[State.FINISHED] * 3)
+    assert take(turns, Step.ALIGN, waiting) == 3
+    assert take(turns, Step.ALIGN, [*waiting, row(4, State.FINISHED)]) == 4
+    assert take(turns, Step.ALIGN, waiting) == 2
+
+
+def test_steps_alternate_on_their_own() -> None:
+    turns = Turns(Order.ALTERNATE)
+    assert take(turns, Step.ALIGN, rows(*[State.FINISHED] * 3)) == 3
+    assert take(turns, Step.SEND, [row(7, State.ALIGNED), row(8, State.ALIGNED)]) == 8
+    assert not turns.is_newest_first(Step.ALIGN)
 
 
 def test_committed_comes_before_sending_and_sending_before_aligned() -> None:
@@ -78,7 +93,7 @@ def test_nothing_waits(step: Step) -> None:
 
 
 def test_an_exposure_in_hand_is_nobody_elses() -> None:
-    turns, waiting = Turns(), rows(State.FINISHED)
+    turns, waiting = Turns(Order.OLDEST), rows(State.FINISHED)
     assert take(turns, Step.ALIGN, waiting) == 1
     assert take(turns, Step.ALIGN, waiting) == 0
     assert turns.in_hand == {UUID(int=1): Step.ALIGN}
@@ -88,13 +103,13 @@ def test_an_exposure_in_hand_is_nobody_elses() -> None:
 
 
 def test_an_exposure_in_hand_for_one_step_is_not_taken_for_another() -> None:
-    turns = Turns()
+    turns = Turns(Order.OLDEST)
     assert take(turns, Step.ALIGN, rows(State.FINISHED)) == 1
     assert take(turns, Step.SEND, rows(State.ALIGNED)) == 0  # it is aligned, but its step has not ended yet
 
 
 def test_a_postponed_exposure_waits_and_holds_up_nobody() -> None:
-    turns, waiting = Turns(), rows(State.FINISHED, State.FINISHED)
+    turns, waiting = Turns(Order.OLDEST), rows(State.FINISHED, State.FINISHED)
     assert take(turns, Step.ALIGN, waiting, now_s=10) == 1
     turns.end(UUID(int=1), StepEnd.POSTPONED, 10)
     assert take(turns, Step.ALIGN, waiting, now_s=10) == 2
@@ -108,7 +123,7 @@ def test_only_what_is_in_hand_can_be_put_back() -> None:
 
 
 def test_enough_rows_are_asked_for_even_if_the_first_ones_are_taken() -> None:
-    turns, waiting = Turns(), rows(*[State.FINISHED] * 5)
+    turns, waiting = Turns(Order.OLDEST), rows(*[State.FINISHED] * 5)
     assert turns.rows_needed(0) == 1
     assert take(turns, Step.ALIGN, waiting) == 1
     assert take(turns, Step.ALIGN, waiting) == 2
@@ -129,7 +144,7 @@ def test_nothing_starts_when_stopping_paused_or_waiting(facts: Facts, state: Sta
 
 
 def test_a_paused_agent_finishes_what_is_in_hand_and_goes_on_when_resumed() -> None:
-    turns, waiting = Turns(), rows(State.FINISHED, State.FINISHED)
+    turns, waiting = Turns(Order.OLDEST), rows(State.FINISHED, State.FINISHED)
     assert take(turns, Step.ALIGN, waiting) == 1
     assert take(turns, Step.ALIGN, waiting, Facts(paused=True)) == 0
     turns.end(UUID(int=1), StepEnd.DONE, 1)
@@ -215,6 +230,10 @@ class AnyCourse(RuleBasedStateMachine):
         super().__init__()
         self.turns, self.model, self.facts = Turns(), Model(), CLEAR
 
+    @initialize(order=st.sampled_from(Order))
+    def begin(self, order: Order) -> None:
+        self.turns = Turns(order)
+
     @rule(state=st.sampled_from([State.FINISHED, State.ALIGNED, State.SENDING, State.COMMITTED, State.HELD]))
     def come(self, state: State) -> None:
         self.model.states[len(self.model.states) + 1] = state
@@ -234,7 +253,7 @@ class AnyCourse(RuleBasedStateMachine):
     @rule(step=st.sampled_from(Step))
     def ask(self, step: Step) -> None:
         model, facts = self.model, self.facts
-        wanted = self.turns.states(step, facts)
+        wanted, is_newest_first = self.turns.states(step, facts), self.turns.is_newest_first(step)
         number = take(self.turns, step, self.shown(step, wanted), facts, model.now_s)
         free = {
             n: state
@@ -251,7 +270,7 @@ class AnyCourse(RuleBasedStateMachine):
         assert number not in model.in_hand
         assert model.postponed_until_s.get(number, 0) <= model.now_s
         assert model.states[number] in STATES[step]
-        self.check_order(step, number, free)
+        self.check_order(step, number, free, max if is_newest_first else min)
         model.in_hand[number] = step
 
     def shown(self, step: Step, wanted: tuple[State, ...]) -> list[WaitingExposure]:
@@ -259,16 +278,16 @@ class AnyCourse(RuleBasedStateMachine):
         most = self.turns.rows_needed(self.model.now_s)
         found: list[WaitingExposure] = []
         for state in wanted:
-            numbers = sorted((n for n, s in self.model.states.items() if s == state), reverse=NEWEST_FIRST[step])
+            numbers = sorted((n for n, s in self.model.states.items() if s == state), reverse=self.turns.is_newest_first(step))
             found += [row(number, state) for number in numbers[:most]]
         return found
 
     @staticmethod
-    def check_order(step: Step, number: int, free: dict[int, State]) -> None:
+    def check_order(step: Step, number: int, free: dict[int, State], first: Callable[[list[int]], int]) -> None:
         urgency = STATES[step].index
         assert urgency(free[number]) == min(urgency(state) for state in free.values())
         of_same_state = [n for n, state in free.items() if state == free[number]]
-        assert number == (max if step is Step.SEND else min)(of_same_state)
+        assert number == first(of_same_state)
 
     @precondition(lambda self: self.model.in_hand)
     @rule(data=st.data(), how=st.sampled_from(StepEnd))
