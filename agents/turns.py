@@ -13,6 +13,7 @@ from uuid import UUID
 
 from agents.journal.rows import WaitingExposure
 from agents.journal.states import State
+from agents.watch_settings import Order
 from agents.workers.contract import AlignmentFailure, FailureKind
 
 MAX_ATTEMPTS = 3
@@ -35,13 +36,6 @@ STATES = {Step.ALIGN: (State.FINISHED,), Step.SEND: (State.COMMITTED, State.SEND
 A committed exposure's files only have to be removed, which frees disk space. An exposure whose upload an earlier run
 began comes before one whose upload has not begun.
 """
-
-class Order(StrEnum):
-    """Which of the exposures that wait for a step comes first: the option --order."""
-
-    NEWEST = "newest"  # people decide by the newest micrographs; a backlog is worked off behind them
-    OLDEST = "oldest"
-    ALTERNATE = "alternate"  # the newest and the oldest in turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from agents.layouts import Layout
-from agents.turns import Order
 from preprocess.exposure.chosen import ChosenAlignment
 from transfer.pace.pacer import Pacer
 from transfer.wire.agent_status import LeaseWish
+
+
+class Order(StrEnum):
+    """Which of the exposures that wait for a step comes first: the option --order."""
+
+    NEWEST = "newest"  # people decide by the newest micrographs; a backlog is worked off behind them
+    OLDEST = "oldest"
+    ALTERNATE = "alternate"  # the newest and the oldest in turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ No other module of `preprocess` makes them. The module can be imported everywher
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 
@@ -64,3 +65,15 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def user_number() -> int:
+    """Return the number of the user whom this process runs as; 0 where users have none."""
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def is_ours_alone(status: os.stat_result) -> bool:
+    """Return whether a folder belongs to this user or to root, and only its group may write to it besides."""
+    if not hasattr(os, "getuid"):
+        return True
+    return status.st_uid in (os.getuid(), 0) and not status.st_mode & stat.S_IWOTH

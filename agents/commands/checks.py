@@ -19,6 +19,7 @@ from typing import Literal
 
 import httpx
 
+from preprocess.kept_code import FALLBACK_VARIABLE, WHAT_TO_DO, kept_code
 from transfer.client import ReceiverClient
 from transfer.credentials import read_token
 from transfer.disk import sync_descriptor
@@ -65,7 +66,7 @@ class Machine:
 
 def examine(machine: Machine) -> Iterator[Finding]:
     """Yield the findings, one check after the other."""
-    yield from _device()
+    yield from _device(machine.work)
     yield from _disk(machine.work)
     if machine.url is None:
         yield Finding(
@@ -80,13 +81,14 @@ def examine(machine: Machine) -> Iterator[Finding]:
         yield from _scipion(machine.scipion)
 
 
-def _device() -> Iterator[Finding]:
+def _device(work: Path) -> Iterator[Finding]:
     try:
         numba = importlib.import_module("numba").__version__
     except ImportError as error:
         yield Finding("cpu", "fail", f"numba cannot be loaded: {error}", "Install cryoferry again (`make install`).")
     else:
         yield Finding("cpu", "ok", f"{usable_cores()} cores, numba {numba}")
+        yield _compiled_code(work)
     done = subprocess.run([sys.executable, "-c", _GPU_PROGRAM], capture_output=True, text=True, check=False)
     gpus = done.stdout.strip().splitlines()
     if done.returncode == 0 and gpus:
@@ -97,6 +99,14 @@ def _device() -> Iterator[Finding]:
     else:
         last = (done.stderr.strip().splitlines() or ["no device"])[-1]
         yield Finding("gpu", "warn", f"CuPy finds no GPU: {last}", "Run nvidia-smi to check the driver.")
+
+
+def _compiled_code(work: Path) -> Finding:
+    kept = kept_code({**os.environ, FALLBACK_VARIABLE: str(work / "compiled")})
+    if kept.trouble:
+        text = f"compiled code cannot be kept, so each start of the agent takes longer: {kept.trouble}"
+        return Finding("compiled", "warn", text, WHAT_TO_DO)
+    return Finding("compiled", "ok", f"compiled code is kept in {kept.folder or 'the folders of its source'}")
 
 
 def _disk(work: Path) -> Iterator[Finding]:

@@ -172,8 +172,7 @@ def watch(
     """
     from agents.commands import watch_run
     from agents.layouts import LAYOUTS
-    from agents.turns import Order
-    from agents.watch_settings import WatchSettings
+    from agents.watch_settings import Order, WatchSettings
     from transfer.client import ReceiverClient
     from transfer.credentials import read_token
     from transfer.pace.pacer import pacer_of
@@ -211,7 +210,7 @@ def watch(
     )
     reporting = ReceiverClient(to, read_token(token_file), ca=ca, clear_text=clear_text, timeout_s=5.0)
     with connect(to, token_file, ca, clear_text=clear_text) as client, reporting:
-        aligners = watch_run.local_workers(workers, chosen.settings.device)
+        aligners = watch_run.local_workers(workers, chosen.settings.device, settings.work)
         code = watch_run.run_agent(
             settings,
             client,

@@ -35,6 +35,7 @@ from agents.workers.contract import AlignmentWorker
 from agents.workers.jobs import to_json
 from agents.workers.local_process import LocalProcessWorker
 from configuration import ConfigError
+from preprocess.kept_code import FALLBACK_VARIABLE
 from preprocess.movies.structure import missing_structure
 from transfer.client import ReceiverClient
 from transfer.wire.agent_status import LeaseWish
@@ -47,11 +48,13 @@ SOME_FAILED, INTERRUPTED = 3, 130
 _COUNT_DEVICES = "import cupy; print(cupy.cuda.runtime.getDeviceCount())"
 
 
-def local_workers(workers: int, device: str) -> list[LocalProcessWorker]:
+def local_workers(workers: int, device: str, work: Path) -> list[LocalProcessWorker]:
     """Return workers on this machine; no process runs yet.
 
     Parameters
     ----------
+    work
+        The work folder. Compiled code is kept in it where the user can write to none of the usual folders.
     workers
         How many; 0 means one for each GPU, or one when there is no GPU.
     device
@@ -60,7 +63,8 @@ def local_workers(workers: int, device: str) -> list[LocalProcessWorker]:
     gpus = _gpu_count() if device == "auto" else 0
     count = workers or max(1, gpus)
     own = [{"CUDA_VISIBLE_DEVICES": str(number % gpus)} if gpus > 1 else {} for number in range(count)]
-    return [LocalProcessWorker(environment) for environment in own]
+    kept = {FALLBACK_VARIABLE: str(work / "compiled")}
+    return [LocalProcessWorker(kept | environment) for environment in own]
 
 
 def _gpu_count() -> int:

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from preprocess.compiled_code import compiled
 
 _CLEAR, _END, _FIRST_FREE, _TABLE = 256, 257, 258, 4096
 _AT_ONCE = 8
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def decode_strips(  # noqa: C901, PLR0912 - one loop, whose state stays in registers
     block: NDArray[np.uint8],
     begins: NDArray[np.int64],

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from xml.sax.saxutils import escape
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from preprocess.compiled_code import compiled
 
 _SKIP_BITS, _SUB_PIXEL_BITS = 7, 4
 _LONGEST_SKIP = (1 << _SKIP_BITS) - 1
@@ -57,7 +58,7 @@ def encode_events(places: NDArray[np.intp], sub_pixels: NDArray[np.integer[Any]]
     return packed[: used + used % 2].tobytes()
 
 
-@numba.njit(cache=True)
+@compiled()
 def _encode(places: NDArray[np.int64], sub_pixels: NDArray[np.int64], pixels: int, packed: NDArray[np.uint8]) -> Any:
     """Write the code into `packed`; return how many bytes it takes."""
     bits, bit_count, written, following = 0, 0, 0, 0
@@ -96,7 +97,7 @@ def _scatter(frame: NDArray[Any], hardware_frames: int, random: np.random.Genera
     yield from np.split(places, ends[:-1])
 
 
-@numba.njit(cache=True)
+@compiled()
 def _distribute(
     counts: NDArray[np.int64], first: NDArray[np.uint16], hardware_frames: int, places: NDArray[np.int64]
 ) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.compiled_code import compiled
 
-@numba.njit(cache=True, nogil=True)
+
+@compiled()
 def sample_cubic_spline(
     coefficients: NDArray[np.float32],
     first_row: int,
@@ -42,7 +43,7 @@ def sample_cubic_spline(
             out[row, column] = total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def _weigh(part: float, weights: NDArray[np.float32]) -> Any:
     """Fill the cubic B-spline's weights of the four pixels around a place `part` of the way from the second."""
     rest = 1 - part

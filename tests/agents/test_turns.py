@@ -19,12 +19,12 @@ from agents.turns import (
     STATES,
     AfterFailure,
     Facts,
-    Order,
     Step,
     StepEnd,
     Turns,
     after_failure,
 )
+from agents.watch_settings import Order
 from agents.workers.contract import AlignmentFailure, FailureKind
 
 CLEAR = Facts()
@@ -278,7 +278,9 @@ class AnyCourse(RuleBasedStateMachine):
         most = self.turns.rows_needed(self.model.now_s)
         found: list[WaitingExposure] = []
         for state in wanted:
-            numbers = sorted((n for n, s in self.model.states.items() if s == state), reverse=self.turns.is_newest_first(step))
+            numbers = sorted(
+                (n for n, s in self.model.states.items() if s == state), reverse=self.turns.is_newest_first(step)
+            )
             found += [row(number, state) for number in numbers[:most]]
         return found
 

@@ -1,7 +1,7 @@
 """The CPU's backend: numba-compiled kernels and scipy.fft.
 
 Threads share out rows, and each row is computed by one thread in one order, so that results do not depend on the number
-of threads. Compiled code is cached on disk (numba's `cache=True`).
+of threads. Compiled code is cached on disk (`preprocess.compiled_code`).
 """
 
 from __future__ import annotations

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from preprocess.compiled_code import compiled
 
 Array = NDArray[Any]
 
@@ -21,7 +22,7 @@ BLOCK_COLUMNS = 512  # columns of a tile that are converted and interpolated tog
 MARGIN = 24  # room around a block for the six taps and for the field's variation within it
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def raw_sum(frames: Array, total: Array, start: int, stop: int) -> None:
     """Sum frames (frames, height, width) into `total` (height, width), exact for integers."""
     count, _, width = frames.shape
@@ -35,7 +36,7 @@ def raw_sum(frames: Array, total: Array, start: int, stop: int) -> None:
             total[y, x] = row[x]
 
 
-@numba.njit(nogil=True, fastmath=True, cache=True)
+@compiled(fastmath=True)
 def bin_frame(frame: Array, gain: Array, has_gain: bool, factor: int, binned: Array, start: int, stop: int) -> None:
     """Add up boxes of `factor` by `factor` px, gain applied, into `binned`."""
     width = binned.shape[1]
@@ -57,7 +58,7 @@ def bin_frame(frame: Array, gain: Array, has_gain: bool, factor: int, binned: Ar
             binned[y, x] = box
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def taper_frame(image: Array, mean: float, rows: Array, columns: Array, start: int, stop: int) -> None:
     """Remove the mean and soften the edges, in place."""
     level = np.float32(mean)
@@ -67,7 +68,7 @@ def taper_frame(image: Array, mean: float, rows: Array, columns: Array, start: i
             line[x] = (line[x] - level) * (rows[y] * columns[x])
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def sum_spectra(
     spectra: Array,
     rows: Array,
@@ -99,7 +100,7 @@ def sum_spectra(
             by_row[1, y, ring] += twice * power[x]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def cross_spectrum(
     spectrum: Array,
     total: Array,
@@ -123,7 +124,7 @@ def cross_spectrum(
             product[y, x] = weights[rings[source, x]] * value * np.conj(other)
 
 
-@numba.njit(nogil=True, fastmath=True, cache=True)
+@compiled(fastmath=True)
 def derivatives(
     spectra: Array,
     total: Array,
@@ -169,7 +170,7 @@ def derivatives(
             by_row[y, t, 4] = ky * curve_yx
 
 
-@numba.njit(nogil=True, fastmath=True, cache=True)
+@compiled(fastmath=True)
 def cut_patches(
     binned: Array, tops: Array, lefts: Array, rows: Array, columns: Array, patches: Array, start: int, stop: int
 ) -> None:
@@ -190,7 +191,7 @@ def cut_patches(
                 line[x] = (source[x] - level) * (rows[y] * columns[x])
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def keep_lowest(transform: Array, t: int, planes: Array) -> None:
     """Copy the lowest rows of a patch's transform (rows, columns) into frame t of its `planes`."""
     rows, _, _, half = planes.shape
@@ -201,7 +202,7 @@ def keep_lowest(transform: Array, t: int, planes: Array) -> None:
             planes[y, t, 1, x] = line[x].imag
 
 
-@numba.njit(nogil=True, fastmath=True, cache=True)
+@compiled(fastmath=True)
 def align_row(
     real: Array, imaginary: Array, phase: complex, cosines: Array, sines: Array, aligned: Array, sums: Array
 ) -> None:
@@ -218,7 +219,7 @@ def align_row(
         power[x] += r * r + i * i
 
 
-@numba.njit(nogil=True, fastmath=True, cache=True)
+@compiled(fastmath=True)
 def row_slopes(aligned: Array, weighted: Array) -> tuple[float, float]:
     """Return the sums over a row of the odd part of the correlation, and of the same times the column's frequency."""
     r, i = aligned[0], aligned[1]
@@ -230,7 +231,7 @@ def row_slopes(aligned: Array, weighted: Array) -> tuple[float, float]:
     return float(odd), float(odd_x)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def measure_patches(
     planes: Array,
     wanted: Array,
@@ -288,7 +289,7 @@ def measure_patches(
                 gradient[t, m, 1] -= odd_x
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def horner(coefficients: Array, x: float) -> float:
     """Return the polynomial of those coefficients, the constant's first, at x."""
     value = 0.0
@@ -297,21 +298,21 @@ def horner(coefficients: Array, x: float) -> float:
     return value
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def along_row(coefficients: Array, y: float, of_x: Array) -> None:
     """Write the coefficients of a field's powers of x in the row at y, from -0.5 to 0.5."""
     for power in range(of_x.size):
         of_x[power] = horner(coefficients[:, power], y)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def mirrored(index: int, size: int) -> int:
     """Return the row (or column) that lies there when the frame is mirrored at its edges."""
     index = index % (2 * size)
     return index if index < size else 2 * size - 1 - index
 
 
-@numba.njit(nogil=True, fastmath=True, cache=True)
+@compiled(fastmath=True)
 def fill_block(
     frame: Array, gain: Array, has_gain: bool, top: int, left: int, rows: int, columns: int, block: Array
 ) -> None:
@@ -337,7 +338,7 @@ def fill_block(
                     line[i] *= gain[y, x]
 
 
-@numba.njit(nogil=True, fastmath=True, cache=True)
+@compiled(fastmath=True)
 def interpolate(block: Array, iy: int, ix: int, w: Array, v: Array, n: int, line: Array, value: Array) -> None:
     """Write `n` interpolated pixels of one row into `value`: six taps `w` in y, then six taps `v` in x."""
     r0, r1, r2 = block[iy, ix : ix + n + 5], block[iy + 1, ix : ix + n + 5], block[iy + 2, ix : ix + n + 5]
@@ -352,7 +353,7 @@ def interpolate(block: Array, iy: int, ix: int, w: Array, v: Array, n: int, line
         )
 
 
-@numba.njit(nogil=True, fastmath=True, cache=True)
+@compiled(fastmath=True)
 def add_weighted(value: Array, n: int, weights: Array, y: int, x: int, sums: Array) -> None:
     """Add `n` pixels to each sum at row y from column x, weighted."""
     for r in range(weights.size):
@@ -362,7 +363,7 @@ def add_weighted(value: Array, n: int, weights: Array, y: int, x: int, sums: Arr
             total[i] += weight * value[i]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def warp_row(
     block: Array,
     origin: tuple[int, int],
@@ -397,7 +398,7 @@ def warp_row(
         add_weighted(value, n, weights, y, start, sums)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def warp_and_sum(
     frames: Array,
     gain: Array,
@@ -442,7 +443,7 @@ def warp_and_sum(
                     )
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def add_filtered(
     transform: Array,
     height: int,

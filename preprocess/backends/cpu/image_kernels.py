@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.frame_kernels import mirrored
 from preprocess.backends.row_statistics import COUNT, EVERY, HIGHEST, LANES, LOWEST, SQUARES, STATISTICS_PER_ROW, TOTAL
+from preprocess.compiled_code import compiled
 
 Array = NDArray[Any]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def believe_in_gain(gain: Array, good: Array, start: int, stop: int) -> None:
     """Believe in all pixels of a gain greater than zero."""
     for y in range(start, stop):
@@ -26,7 +26,7 @@ def believe_in_gain(gain: Array, good: Array, start: int, stop: int) -> None:
             good[y, x] = gain[y, x] > 0
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def statistics_of_line(line: Array, lanes: Array, statistics: Array) -> None:
     """Write the statistics, shape (STATISTICS_PER_ROW,), of all float32 values of a line.
 
@@ -56,7 +56,7 @@ def statistics_of_line(line: Array, lanes: Array, statistics: Array) -> None:
     statistics[EVERY] = statistics[TOTAL]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def statistics_of_good(line: Array, good: Array, lanes: Array, statistics: Array) -> None:
     """Replace the statistics of a line by those of its good values; the sum of all values stays."""
     lowest, highest, count = np.float32(np.inf), np.float32(-np.inf), 0
@@ -77,7 +77,7 @@ def statistics_of_good(line: Array, good: Array, lanes: Array, statistics: Array
         statistics[SQUARES] += lanes[1, lane]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def values_of_line(raw: Array, gain: Array, has_gain: bool, y: int, line: Array) -> None:
     """Write the values of row y."""
     if has_gain:
@@ -88,7 +88,7 @@ def values_of_line(raw: Array, gain: Array, has_gain: bool, y: int, line: Array)
             line[x] = raw[y, x]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def sum_statistics(
     raw: Array, gain: Array, has_gain: bool, good: Array, rows: Array, statistics: Array, start: int, stop: int
 ) -> None:
@@ -108,7 +108,7 @@ def sum_statistics(
             statistics[kind, y] = of_line[kind]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def image_statistics(image: Array, statistics: Array, start: int, stop: int) -> None:
     """Write the statistics of rows of a float32 image into `statistics` (STATISTICS_PER_ROW, height)."""
     lanes, of_line = np.empty((2, LANES)), np.empty(STATISTICS_PER_ROW)
@@ -118,7 +118,7 @@ def image_statistics(image: Array, statistics: Array, start: int, stop: int) -> 
             statistics[kind, y] = of_line[kind]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def list_between(
     raw: Array,
     gain: Array,
@@ -151,7 +151,7 @@ def list_between(
             firsts[index] = count
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def average_rows(ring: Array, good: Array, reach: int, y: int, averages: Array) -> None:
     """Write the averages of good values, and of how many are good, over the rows around y into `averages` (2, width).
 
@@ -173,7 +173,7 @@ def average_rows(ring: Array, good: Array, reach: int, y: int, averages: Array) 
         averages[0, x], averages[1, x] = np.float32(averages[0, x] / size), np.float32(counts[x] / size)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def average_columns(averages: Array, reach: int, means: Array) -> None:
     """Write the means of good values over boxes: averages of those of rows, over the columns around each."""
     width, size = means.size, 2 * reach + 1
@@ -192,7 +192,7 @@ def average_columns(averages: Array, reach: int, means: Array) -> None:
         means[x] = np.float32(value / size) / max(np.float32(weight / size), np.float32(1e-6))
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def noise_of_line(line: Array, good: Array, means: Array) -> tuple[float, int]:
     """Return the sum of (value - mean)² / mean of the good pixels where both are greater than zero, and how many."""
     lanes, count = np.zeros(LANES), 0
@@ -207,7 +207,7 @@ def noise_of_line(line: Array, good: Array, means: Array) -> tuple[float, int]:
     return total, count
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def surroundings(
     raw: Array,
     gain: Array,
@@ -242,7 +242,7 @@ def surroundings(
         noise[0, y], noise[1, y] = noise_of_line(ring[y % size], good[y], means)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def replace_pixels(
     frames: Array, targets: Array, sources: Array, counts: Array, starts: Array, steps: Array, start: int, stop: int
 ) -> None:
@@ -253,7 +253,7 @@ def replace_pixels(
             frame[targets[i]] = frame[sources[i, (starts[i] + t * steps[i]) % counts[i]]]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def sum_of_box(image: Array, top: int, bottom: int, left: int, right: int) -> float:
     """Return the sum of a box: two by two pixels are added in float32, these sums in double precision."""
     total = 0.0
@@ -271,7 +271,7 @@ def sum_of_box(image: Array, top: int, bottom: int, left: int, right: int) -> fl
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def reduce_boxes(image: Array, factors: tuple[int, int], means: Array, start: int, stop: int) -> None:
     """Write the means of boxes, added up as Pillow does; smaller ones at the ends pixel by pixel in double."""
     height, width = image.shape
@@ -290,7 +290,7 @@ def reduce_boxes(image: Array, factors: tuple[int, int], means: Array, start: in
             means[y, x] = np.float32(total * (1.0 / area))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def add_powers(transforms: Array, total: Array, start: int, stop: int) -> None:
     """Add the powers of transforms (tiles, rows, columns) to `total` (rows, columns), one tile after the other."""
     for y in range(start, stop):

@@ -24,6 +24,7 @@ def test_a_sound_machine(tmp_path: Path, receiver: Any) -> None:
     assert code == 0
     assert {check: line["verdict"] for check, line in found.items() if check not in ("gpu", "disk")} == {
         "cpu": "ok",
+        "compiled": "ok",
         "work folder": "ok",
         "receiver": "ok",
         "clock": "ok",
@@ -32,6 +33,14 @@ def test_a_sound_machine(tmp_path: Path, receiver: Any) -> None:
     }
     assert "protocol 2" in found["version"]["text"]
     assert not (tmp_path / "work").exists()
+
+
+def test_compiled_code_that_cannot_be_kept_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    _, found = findings("--work", str(tmp_path / "work"), NUMBA_CACHE_DIR=str(tmp_path / "file"))
+    assert found["compiled"]["verdict"] == "warn"
+    assert str(tmp_path / "file") in found["compiled"]["text"]
+    assert "NUMBA_CACHE_DIR" in found["compiled"]["what_to_do"]
 
 
 def test_each_trouble_is_named_with_what_to_do(tmp_path: Path, receiver: Any) -> None:
