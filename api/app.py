@@ -21,6 +21,7 @@ from api.errors import DataFolderInUse
 from api.http import openapi, problems
 from api.http.control_bodies import ControlBodies
 from api.http.protocol_versions import ProtocolVersions
+from api.http.refusals import RefusalCounts
 from api.receiver import Receiver
 from api.routes import agents, claims, events, exposures, files, health, sessions, uploads, verifications
 from api.settings import ReceiverSettings
@@ -97,13 +98,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with _joined(receiver.settings) if receiver.settings.prepared else prepared(receiver.settings):
         receiver.start_checks()
         receiver.registrars.start()
-        sweeping = asyncio.create_task(_sweep_for_ever(receiver))
+        refusals: RefusalCounts = app.state.refusals
+        tasks = [asyncio.create_task(_sweep_for_ever(receiver)), asyncio.create_task(refusals.log_for_ever())]
         try:
             yield
         finally:
-            sweeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sweeping
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             await run_in_threadpool(receiver.stop_checks)
             await run_in_threadpool(receiver.committed.close)
             await run_in_threadpool(receiver.registrars.stop)
@@ -132,6 +135,7 @@ def create_app(settings: ReceiverSettings, spoken: SpokenVersions | None = None)
     )
     receiver = app.state.receiver = Receiver(settings, spoken)
     app.state.recent_tokens = RecentTokens()
+    app.state.refusals = RefusalCounts()
     app.state.control_bodies = ControlBodies(settings.body_timeout_s, settings.large_requests_bytes)
     for router in ROUTERS:
         include_guarded(app, router)
