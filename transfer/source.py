@@ -23,6 +23,18 @@ class Identity(NamedTuple):
     mtime_ns: int
 
 
+class FileNumber(NamedTuple):
+    """What tells one file from all others, whatever its name and its content."""
+
+    device: int
+    inode: int
+
+
+def file_number(status: os.stat_result) -> FileNumber:
+    """Return which file or folder a status is of."""
+    return FileNumber(status.st_dev, status.st_ino)
+
+
 def _identity(status: os.stat_result) -> Identity:
     return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
@@ -49,6 +61,11 @@ class Source:
             os.close(self._fd)
             raise SourceUnreadable(f"{path} is not a regular file", hint="Give files, or folders with files.")
         self.identity = _identity(status)
+
+    @property
+    def number(self) -> FileNumber:
+        """Which file was opened."""
+        return FileNumber(self.identity.device, self.identity.inode)
 
     @property
     def size_bytes(self) -> int:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
+from transfer.commands.folder_walk import LeftOut, walk, why_not_found
 from transfer.pace.pacer import Priority
+from transfer.source import FileNumber
 from transfer.upload.file_to_send import FileToSend
 from transfer.wire.errors import BadName, SourceUnreadable
 from transfer.wire.names import check_path
 
 
 def plan(
-    sources: list[Path], session: str, prefix: str, revision: int, *, background: tuple[str, ...] = ()
+    sources: list[Path],
+    session: str,
+    prefix: str,
+    revision: int,
+    *,
+    background: tuple[str, ...] = (),
+    on_left_out: Callable[[LeftOut], None] = lambda _left_out: None,
 ) -> list[FileToSend]:
     """Return what to send under which names; files below a folder keep their paths, hidden ones stay behind.
+
+    Links are followed where they were named, and below a folder if they lead to something in that folder. What else
+    lies there and cannot be sent is handed to `on_left_out`.
 
     Names that match a pattern of `background` go in the background, after all others.
     Of both, the newest go first.
@@ -23,12 +35,12 @@ def plan(
     Raises
     ------
     SourceUnreadable
-        Something that was named is not there.
+        Something that was named is not there, or a folder cannot be read.
     BadName
         A name that cannot travel, or two files of one name.
     """
     planned: dict[str, FileToSend] = {}
-    for source, relative in _files(sources):
+    for source, relative, number in _files(sources, on_left_out):
         path = check_path(f"{prefix.strip('/')}/{relative}" if prefix.strip("/") else relative)
         if path in planned:
             raise BadName(
@@ -37,7 +49,7 @@ def plan(
             )
         in_background = any(fnmatch(source.name, pattern) for pattern in background)
         priority = Priority.BACKGROUND if in_background else Priority.FOREGROUND
-        planned[path] = FileToSend(source, session, path, revision, priority=priority)
+        planned[path] = FileToSend(source, session, path, revision, priority=priority, number=number)
     return sorted(planned.values(), key=lambda file: (file.priority, -_written_ns(file.source), file.path))
 
 
@@ -48,15 +60,30 @@ def _written_ns(source: Path) -> int:
         raise SourceUnreadable(f"{source}: {error.strerror}") from error
 
 
-def _files(sources: list[Path]) -> Iterator[tuple[Path, str]]:
+def _files(
+    sources: list[Path], on_left_out: Callable[[LeftOut], None]
+) -> Iterator[tuple[Path, str, FileNumber | None]]:
+    found_any = False
     for source in sources:
-        if not source.exists():
-            raise SourceUnreadable(f"{source}: there is no such file or folder")
-        if not source.is_dir():
-            yield source, source.name
+        try:
+            is_folder = stat.S_ISDIR(source.stat().st_mode)
+        except (OSError, RuntimeError) as error:
+            if not source.is_symlink():
+                raise SourceUnreadable(f"{source}: there is no such file or folder") from error
+            on_left_out(LeftOut(source, why_not_found(source, error)))
             continue
-        top = source.resolve()
-        for file in sorted(top.rglob("*")):
-            relative = file.relative_to(top)
-            if not file.is_dir() and not any(part.startswith(".") for part in relative.parts):
-                yield file, f"{top.name}/{relative.as_posix()}"
+        found_any = True
+        if is_folder:
+            yield from _files_below(source.resolve(), on_left_out)
+        else:
+            yield source, source.name, None
+    if not found_any:
+        raise SourceUnreadable(f"{', '.join(map(str, sources))}: links that lead to nothing; nothing was sent")
+
+
+def _files_below(top: Path, on_left_out: Callable[[LeftOut], None]) -> Iterator[tuple[Path, str, FileNumber | None]]:
+    for found in walk(top):
+        if isinstance(found, LeftOut):
+            on_left_out(found)
+        else:
+            yield found.path, f"{top.name}/{found.path.relative_to(top).as_posix()}", found.number

@@ -71,8 +71,9 @@ def send(
 
     Files travel in parallel chunks. The receiver checks each chunk, and each whole file before it commits it.
     """
+    from transfer.commands.folder_walk import LeftOut
     from transfer.commands.planned_files import plan
-    from transfer.commands.send_run import send_all, show_plan
+    from transfer.commands.send_run import send_all, show_left_out, show_plan
     from transfer.pace.pacer import pacer_of
     from transfer.upload.sender import Sender
     from transfer.wire.addresses import check_url
@@ -80,7 +81,11 @@ def send(
     check_url(to, clear_text=clear_text)
     check_session_name(session)
     pacer = pacer_of(limit)
-    planned = plan(files, session, path_prefix, revision, background=tuple(background or ()))
+    left_out: list[LeftOut] = []
+    planned = plan(
+        files, session, path_prefix, revision, background=tuple(background or ()), on_left_out=left_out.append
+    )
+    show_left_out(left_out)
     if dry_run:
         show_plan(planned, json)
         return
@@ -94,4 +99,8 @@ def send(
             **sender_options(compress, congestion_control),
         ) as sender,
     ):
-        raise typer.Exit(send_all(sender, planned, verify=verify, delete=delete_after_receipt, json=json))
+        raise typer.Exit(
+            send_all(
+                sender, planned, verify=verify, delete=delete_after_receipt, json=json, left_out_count=len(left_out)
+            )
+        )

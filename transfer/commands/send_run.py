@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from json import dumps
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from transfer.client import ReceiverClient
 from transfer.commands.delete_run import deleted, deleted_once_read
+from transfer.commands.folder_walk import LeftOut
 from transfer.commands.shared import progress, stderr_console
 from transfer.pace.retrying import RetryPolicy
 from transfer.source import digest_of
@@ -54,7 +55,16 @@ def show_plan(planned: list[FileToSend], json: bool) -> None:
             typer.echo(f"would send {file.source} as {file.session}/{file.path} ({size_bytes:,} bytes)")
 
 
-def send_all(sender: Sender, planned: list[FileToSend], *, verify: bool, delete: bool, json: bool) -> int:
+def show_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Say what lies in the folders and is not sent."""
+    console = stderr_console()
+    for each in left_out:
+        console.print(f"not sent: {each.path}: {each.reason}", markup=False, highlight=False, soft_wrap=True)
+
+
+def send_all(
+    sender: Sender, planned: list[FileToSend], *, verify: bool, delete: bool, json: bool, left_out_count: int = 0
+) -> int:
     """Send what is planned, print what became of each file and of all, and return the exit code.
 
     Parameters
@@ -63,6 +73,8 @@ def send_all(sender: Sender, planned: list[FileToSend], *, verify: bool, delete:
         Read each file again, and compare it with its receipt.
     delete
         Delete files that the receiver has.
+    left_out_count
+        How much else lies in the folders and is not sent, for the summary.
     """
     console = stderr_console()
     retry = RetryPolicy(sender.give_up_after_s, lambda: False)
@@ -86,7 +98,7 @@ def send_all(sender: Sender, planned: list[FileToSend], *, verify: bool, delete:
     for result in deleted_once_read(sender.client, not_read, retry, partial(_show_waiting, console)):
         outcomes.append(result)
         _show(result, console, json)
-    _sum_up(outcomes, sender, ended - began, json)
+    _sum_up(outcomes, sender, ended - began, json, left_out_count)
     return _exit_code(outcomes)
 
 
@@ -142,7 +154,7 @@ def _show(outcome: SendResult, console: Console, json: bool) -> None:
         typer.echo(dumps({"source": str(file.source), "path": file.path, "error": report}))
 
 
-def _sum_up(outcomes: list[SendResult], sender: Sender, seconds: float, json: bool) -> None:
+def _sum_up(outcomes: list[SendResult], sender: Sender, seconds: float, json: bool, left_out_count: int) -> None:
     receipts = [outcome.receipt for outcome in outcomes if outcome.receipt and not outcome.error]
     size_bytes = sum(receipt.size_bytes for receipt in receipts)
     rate = sender.sent_bytes / seconds if seconds else 0.0
@@ -150,11 +162,13 @@ def _sum_up(outcomes: list[SendResult], sender: Sender, seconds: float, json: bo
         typer.echo(
             f"{len(receipts)} of {len(outcomes)} files, {size_bytes / 1e6:,.1f} MB"
             f" ({sender.sent_bytes / 1e6:,.1f} MB sent now) in {seconds:.1f} s: {rate / 1e6:,.1f} MB/s"
+            + (f"; {left_out_count} not sent, see above" if left_out_count else "")
         )
     else:
         total = {
             "files": len(receipts),
             "failed": len(outcomes) - len(receipts),
+            "left_out": left_out_count,
             "bytes": size_bytes,
             "sent_bytes": sender.sent_bytes,
             "seconds": seconds,

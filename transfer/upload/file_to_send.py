@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transfer.pace.pacer import Priority
+from transfer.source import FileNumber
 from transfer.wire.protocol import ListedFile
 
 OnProgress = Callable[[int], None]
@@ -28,6 +29,8 @@ class FileToSend:
     listed
         The file that the receiver has listed under this name, if the caller asked. A small file
         that the receiver has on its disk is then not sent again. A large one never is, since it is declared first.
+    number
+        Which file must lie there; None: any. So a link that is made after a folder was read leads nowhere else.
     priority
         Whether files in the foreground go first.
     """
@@ -39,3 +42,4 @@ class FileToSend:
     digest: str | None = None
     listed: ListedFile | None = None
     priority: Priority = Priority.FOREGROUND
+    number: FileNumber | None = None

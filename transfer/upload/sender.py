@@ -30,7 +30,7 @@ from transfer.upload.file_upload import FileUpload
 from transfer.upload.grouping import GroupingLimits
 from transfer.upload.scheduler import UploadScheduler
 from transfer.wire.chunks import CHUNK_BYTES
-from transfer.wire.errors import TransferError
+from transfer.wire.errors import SourceChanged, TransferError
 from transfer.wire.names import check_path, check_session_name
 from transfer.wire.receipt import Receipt
 
@@ -156,6 +156,8 @@ class Sender:
         check_session_name(file.session)
         check_path(file.path)
         with Source(file.source) as source:
+            if file.number is not None and file.number != source.number:
+                raise SourceChanged(f"{file.source} was replaced after its folder was read; it was not sent")
             upload = FileUpload(
                 self.client,
                 self.scheduler,
