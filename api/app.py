@@ -30,6 +30,7 @@ from api.store.recovery import recover
 from api.store.storage import Storage
 from api.store.withdraw import sweep
 from transfer.disk import file_lock
+from transfer.platform import on_hangup
 from transfer.wire.versions import SpokenVersions
 
 log = logging.getLogger(__name__)
@@ -147,4 +148,5 @@ def create_app(settings: ReceiverSettings, spoken: SpokenVersions | None = None)
 
 def app_of_worker() -> FastAPI:
     """Return the application of one of several worker processes, with the settings from its environment."""
+    on_hangup(None)  # a terminal that closes sends it to every process
     return create_app(ReceiverSettings.from_environment())

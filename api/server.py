@@ -6,6 +6,7 @@ import errno
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from api import defaults
 from api.app import create_app, prepared
 from api.defaults import DataPlane
 from api.errors import BadOption, PortTaken, ReceiverError, UnsafeAddress
+from api.http.certificates import look_now, renewed_context
 from api.intake.socket_protocol import protocol_for
 from api.settings import ReceiverSettings
+from transfer.platform import on_hangup
 from transfer.wire.addresses import is_loopback
 
 log = logging.getLogger(__name__)
@@ -160,6 +163,7 @@ def _options(address: Address, data_plane: DataPlane) -> dict[str, object]:
         "proxy_headers": address.behind_proxy,
         "ssl_certfile": address.tls_cert,
         "ssl_keyfile": address.tls_key,
+        "ssl_context_factory": renewed_context if address.tls_cert else None,
         "timeout_keep_alive": IDLE_CONNECTION_S,
         "timeout_graceful_shutdown": DRAIN_S,
         "lifespan": "on",
@@ -183,7 +187,22 @@ def _run_here(
     config = uvicorn.Config(create_app(settings), **options)  # type: ignore[arg-type]  # options by name
     # uvicorn raises the signal again after an orderly end; SIGTERM is how a service is meant to end, with exit code 0.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
+    on_hangup(_go_on)
     _Server(config, on_started).run(sockets=[listening])
+
+
+def _go_on() -> None:
+    look_now()
+    text = "SIGHUP: the receiver goes on; it looks whether its certificate has changed"
+    threading.Thread(target=log.info, args=(text,)).start()  # the signal may have come while this thread wrote a log
+
+
+class _Workers(Multiprocess):
+    """Several processes. Each looks at the certificate by itself, so SIGHUP starts none of them anew."""
+
+    def handle_hup(self) -> None:
+        """Do as a single process does."""
+        _go_on()
 
 
 def _run_workers(
@@ -201,4 +220,4 @@ def _run_workers(
         **options,  # type: ignore[arg-type]  # options by name
     )
     on_started()  # the socket listens already: clients that connect before the workers wait
-    Multiprocess(config, sockets=[listening]).run()
+    _Workers(config, sockets=[listening]).run()

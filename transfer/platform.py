@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -105,3 +106,12 @@ class SocketWatch:
         if not to_read and not to_write and not failed:
             return None
         return Readiness(bool(to_read or failed), bool(to_write))
+
+
+def on_hangup(action: Callable[[], None] | None) -> None:
+    """Call a function when SIGHUP comes, which otherwise ends the process; None: do nothing then.
+
+    Only the main thread may call this. A terminal that closes sends the signal. Not every system has it.
+    """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if action is None else lambda _signal, _frame: action())
