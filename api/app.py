@@ -19,9 +19,12 @@ from api.access.tokens import RecentTokens
 from api.database.tables import now
 from api.errors import DataFolderInUse
 from api.http import openapi, problems
+from api.http.client_addresses import ClientAddresses
+from api.http.connections import ConnectionLimits
 from api.http.control_bodies import ControlBodies
+from api.http.front_door import FRONT, Front, FrontDoor
 from api.http.protocol_versions import ProtocolVersions
-from api.http.refusals import RefusalCounts
+from api.http.request_rates import RequestRates
 from api.receiver import Receiver
 from api.routes import agents, claims, events, exposures, files, health, sessions, uploads, verifications
 from api.settings import ReceiverSettings
@@ -30,7 +33,7 @@ from api.store.recovery import recover
 from api.store.storage import Storage
 from api.store.withdraw import sweep
 from transfer.disk import file_lock
-from transfer.platform import on_hangup
+from transfer.platform import on_hangup, open_files_limit
 from transfer.wire.versions import SpokenVersions
 
 log = logging.getLogger(__name__)
@@ -94,15 +97,15 @@ def _joined(settings: ReceiverSettings) -> contextlib.AbstractContextManager[Non
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     receiver: Receiver = app.state.receiver
     with _joined(receiver.settings) if receiver.settings.prepared else prepared(receiver.settings):
         receiver.start_checks()
         receiver.registrars.start()
-        refusals: RefusalCounts = app.state.refusals
-        tasks = [asyncio.create_task(_sweep_for_ever(receiver)), asyncio.create_task(refusals.log_for_ever())]
+        front: Front = app.state.front
+        tasks = [asyncio.create_task(_sweep_for_ever(receiver)), asyncio.create_task(front.refusals.log_for_ever())]
         try:
-            yield
+            yield {FRONT: front}
         finally:
             for task in tasks:
                 task.cancel()
@@ -136,14 +139,27 @@ def create_app(settings: ReceiverSettings, spoken: SpokenVersions | None = None)
     )
     receiver = app.state.receiver = Receiver(settings, spoken)
     app.state.recent_tokens = RecentTokens()
-    app.state.refusals = RefusalCounts()
+    front = app.state.front = _front(settings)
+    app.state.refusals = front.refusals
     app.state.control_bodies = ControlBodies(settings.body_timeout_s, settings.large_requests_bytes)
     for router in ROUTERS:
         include_guarded(app, router)
     problems.install(app)
     openapi.describe(app)
     app.add_middleware(ProtocolVersions, spoken=receiver.spoken)
+    app.add_middleware(FrontDoor, front=front)  # the last one added is the first to see a request
     return app
+
+
+def _front(settings: ReceiverSettings) -> Front:
+    limits = (
+        ConnectionLimits.of_descriptors(open_files_limit())
+        if settings.max_connections is None
+        else ConnectionLimits.of_total(settings.max_connections)
+    )
+    addresses = ClientAddresses(behind_proxy=settings.behind_proxy, proxies=settings.trusted_proxies)
+    rate = settings.requests_without_token_per_s
+    return Front(limits, addresses, RequestRates(address_per_s=rate, address_at_once=max(1, round(10 * rate))))
 
 
 def app_of_worker() -> FastAPI:

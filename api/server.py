@@ -10,16 +10,19 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import multiprocess
 
 from api import defaults
 from api.app import create_app, prepared
 from api.defaults import DataPlane
 from api.errors import BadOption, PortTaken, ReceiverError, UnsafeAddress
+from api.http.accepting import Acceptor
 from api.http.certificates import look_now, renewed_context
+from api.http.front_door import FRONT, Front
+from api.http.guarded_protocol import GuardedProtocol
 from api.intake.socket_protocol import protocol_for
 from api.settings import ReceiverSettings
 from transfer.platform import on_hangup
@@ -160,7 +163,7 @@ def _options(address: Address, data_plane: DataPlane) -> dict[str, object]:
         "access_log": False,
         "log_config": None,
         "server_header": False,
-        "proxy_headers": address.behind_proxy,
+        "proxy_headers": False,  # api.http.client_addresses reads them
         "ssl_certfile": address.tls_cert,
         "ssl_keyfile": address.tls_key,
         "ssl_context_factory": renewed_context if address.tls_cert else None,
@@ -171,14 +174,46 @@ def _options(address: Address, data_plane: DataPlane) -> dict[str, object]:
     }
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+class ReceiverServer(uvicorn.Server):
+    """uvicorn's server, which accepts connections within the limits of the application's `Front`."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None] = lambda: None) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._acceptors: list[Acceptor] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Start the application, then accept connections."""
+        await super().startup([])  # uvicorn listens on none
+        if self.should_exit:
+            return
+        front: Front = self.lifespan.state[FRONT]
+        for listening in sockets or ():
+            acceptor = Acceptor(listening, self._make_protocol, front.connections, front.refusals, self.config.ssl)
+            acceptor.start()
+            self._acceptors.append(acceptor)
         self._on_started()
+
+    def _make_protocol(self) -> GuardedProtocol:
+        kind = cast("type[GuardedProtocol]", self.config.http_protocol_class)
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more connections, and end the others in order."""
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        await super().shutdown(sockets)
+
+
+class _Worker(multiprocess.Process):
+    """One of several processes."""
+
+    @property
+    def server(self) -> uvicorn.Server:
+        """What the process runs."""
+        if self._server is None:
+            self._server = ReceiverServer(self.config)
+        return self._server
 
 
 def _run_here(
@@ -188,7 +223,7 @@ def _run_here(
     # uvicorn raises the signal again after an orderly end; SIGTERM is how a service is meant to end, with exit code 0.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     on_hangup(_go_on)
-    _Server(config, on_started).run(sockets=[listening])
+    ReceiverServer(config, on_started).run(sockets=[listening])
 
 
 def _go_on() -> None:
@@ -197,7 +232,7 @@ def _go_on() -> None:
     threading.Thread(target=log.info, args=(text,)).start()  # the signal may have come while this thread wrote a log
 
 
-class _Workers(Multiprocess):
+class _Workers(multiprocess.Multiprocess):
     """Several processes. Each looks at the certificate by itself, so SIGHUP starts none of them anew."""
 
     def handle_hup(self) -> None:
@@ -220,4 +255,5 @@ def _run_workers(
         **options,  # type: ignore[arg-type]  # options by name
     )
     on_started()  # the socket listens already: clients that connect before the workers wait
+    multiprocess.Process = _Worker  # type: ignore[misc]  # uvicorn has no other way to choose what its workers run
     _Workers(config, sockets=[listening]).run()

@@ -38,6 +38,14 @@ class ReceiverSettings:
         A client is disconnected when it sends nothing for this time in the middle of a body.
     large_requests_bytes
         Memory that the JSON bodies above 64 KiB may hold together.
+    max_connections
+        How many connections each process keeps open; None: as many as its limit on open files permits.
+    requests_without_token_per_s
+        How many requests without a valid token one address may make in the long run; ten times as many at once.
+    behind_proxy
+        Whether a proxy forwards the requests and names the addresses of their clients.
+    trusted_proxies
+        Addresses or networks of proxies; none: one proxy, on loopback or a private network.
     run_id
         Identifies this run of the receiver. What an earlier run received is read again before commit.
     prepared
@@ -52,6 +60,10 @@ class ReceiverSettings:
     upload_expiry_s: float = defaults.UPLOAD_EXPIRY_DAYS * 86400.0
     body_timeout_s: float = defaults.BODY_TIMEOUT_S
     large_requests_bytes: int = 64 << 20
+    max_connections: int | None = None
+    requests_without_token_per_s: float = defaults.REQUESTS_WITHOUT_TOKEN_PER_S
+    behind_proxy: bool = False
+    trusted_proxies: tuple[str, ...] = ()
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     prepared: bool = False
 
@@ -70,4 +82,9 @@ class ReceiverSettings:
         given = json.loads(os.environ[_VARIABLE])
         registrars = given.pop("registrars")
         paths = {key: registrars[key] and Path(registrars[key]) for key in ("scipion", "projects")}
-        return cls(**{**given, "data": Path(given["data"]), "registrars": RegistrarSettings(**{**registrars, **paths})})
+        known = {
+            "data": Path(given["data"]),
+            "registrars": RegistrarSettings(**{**registrars, **paths}),
+            "trusted_proxies": tuple(given["trusted_proxies"]),
+        }
+        return cls(**{**given, **known})

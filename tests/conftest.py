@@ -72,6 +72,7 @@ class ThreadReceiver:
 
         from api.app import create_app
         from api.intake.socket_protocol import protocol_for
+        from api.server import ReceiverServer
         from api.settings import ReceiverSettings
 
         self.data = data
@@ -82,7 +83,7 @@ class ThreadReceiver:
         self.url = f"http://127.0.0.1:{self.port}"
         options = {"loop": "uvloop", "ws": "none", "log_config": None, "access_log": False}
         config = uvicorn.Config(self.app, http=protocol_for(data_plane, limits), **options)
-        self._server = uvicorn.Server(config)
+        self._server = ReceiverServer(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._thread.start()
         wait_until(

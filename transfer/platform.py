@@ -6,6 +6,7 @@ everywhere. Nobody has run the replacements on Windows; tests run some of them o
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import os
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PIPE_POLL_S = 0.02
+_NO_LIMIT = 8192
 
 
 def usable_cores() -> int:
@@ -26,6 +28,23 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def open_files_limit() -> int:
+    """Return how many files and sockets this process may have open, after raising that to what the system permits.
+
+    Where the system has no such limit, or none that can be asked for, the answer is 8192.
+    """
+    try:
+        resource: Any = importlib.import_module("resource")
+    except ImportError:  # Windows
+        return _NO_LIMIT
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses "unlimited"
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return _NO_LIMIT if soft == resource.RLIM_INFINITY else int(soft)
 
 
 def end_with_parent(parent: int) -> None:

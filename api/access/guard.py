@@ -22,13 +22,21 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
 from api.access.permissions import Permission, require_permission, require_session
-from api.access.tokens import Token, check_token
+from api.access.tokens import RecentTokens, Token, check_token
+from api.http.connections import Place
 from api.http.control_bodies import SMALL_BYTES, ControlBodies
+from api.http.front_door import Front
 from api.http.openapi import SECURITY_SCHEME
 from api.receiver import receiver_of
 from transfer.wire.errors import AuthRejected
 
 _CHECKED = "cryoferry.permission_checked"
+
+
+def front_of(request: Request) -> Front:
+    """Return what limits the requests of an app."""
+    front: Front = request.app.state.front
+    return front
 
 
 class Permit:
@@ -66,11 +74,23 @@ class Permit:
         request.scope[_CHECKED] = self.permission
 
     async def _token(self, request: Request) -> Token:
-        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+        state, limits = request.state, front_of(request).requests
+        try:
+            token = await self._checked(request, state.bearer_token)
+        except AuthRejected:
+            limits.note_rejected(state.client_address, state.bearer_token)
+            raise
+        limits.note_valid(state.client_address, state.bearer_token)
+        place: Place | None = getattr(state, "place", None)  # of the connection; None: not accepted by api.http
+        if place is not None:
+            place.trust()
+        return token
+
+    async def _checked(self, request: Request, text: str) -> Token:
+        if not text:
             raise AuthRejected("the request has no `Authorization: Bearer` token")
-        text, recent = text.strip(), request.app.state.recent_tokens
-        token: Token | None = recent.get(text) if self.is_bulk else None
+        recent: RecentTokens = request.app.state.recent_tokens
+        token = recent.get(text) if self.is_bulk else None
         if token is None:
             token = await run_in_threadpool(check_token, receiver_of(request).database, text)
             recent.put(text, token)
@@ -126,6 +146,7 @@ class GuardedRoute(APIRoute):
         async def with_body(request: Request) -> Response:
             bodies: ControlBodies = request.app.state.control_bodies
             async with bodies.read(request, permit.max_body_bytes) as whole:
+                await whole.check()
                 return await handle(whole)
 
         return _checked_first(permit, with_body)

@@ -10,6 +10,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
+from api.http.json_values import JsonRequest
 from transfer.wire.errors import ClientStalled, ReceiverBusy, TooLarge
 
 MAX_BYTES = 4 << 20
@@ -29,7 +30,7 @@ class ControlBodies:
         self._large_bytes = 0  # of the bodies above SMALL_BYTES that are being read or answered
 
     @asynccontextmanager
-    async def read(self, request: Request, max_bytes: int) -> AsyncIterator[Request]:
+    async def read(self, request: Request, max_bytes: int) -> AsyncIterator[JsonRequest]:
         """Hand out the request with its whole body, for as long as the body is needed.
 
         Raises
@@ -45,7 +46,7 @@ class ControlBodies:
                     await self._read(request, body, max_bytes)
             except TimeoutError as error:
                 raise ClientStalled from error
-            yield Request(request.scope, _replay(bytes(body), request.receive))
+            yield JsonRequest(request.scope, _replay(bytes(body), request.receive))
         finally:
             self._large_bytes -= _large(body)
 

@@ -7,7 +7,16 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from transfer.wire.errors import AuthRejected, BadRequest, ReceiverBusy, ReceiverFull, StorageFailed, TransferError
+from transfer.wire.errors import (
+    AuthRejected,
+    BadRequest,
+    BadValue,
+    RateLimited,
+    ReceiverBusy,
+    ReceiverFull,
+    StorageFailed,
+    TransferError,
+)
 from transfer.wire.problems import PROBLEM_JSON, Problem
 
 SECURITY_SCHEME = "bearer"
@@ -40,7 +49,14 @@ def of_body(*parameters: dict[str, Any]) -> dict[str, Any]:
 
 def problems(*errors: type[TransferError], public: bool = False) -> Responses:
     """Return the `responses` of a route that can fail with these errors, and with those that all routes share."""
-    shared: tuple[type[TransferError], ...] = (BadRequest, ReceiverBusy, ReceiverFull, StorageFailed)
+    shared: tuple[type[TransferError], ...] = (
+        BadRequest,
+        BadValue,
+        RateLimited,
+        ReceiverBusy,
+        ReceiverFull,
+        StorageFailed,
+    )
     by_status: dict[int, list[str]] = {}
     for error in (*errors, *shared, *(() if public else (AuthRejected,))):
         titles = by_status.setdefault(error.status or 500, [])

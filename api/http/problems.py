@@ -18,6 +18,7 @@ from transfer.disk import is_full
 from transfer.wire.errors import (
     AuthRejected,
     BadRequest,
+    BadValue,
     ClientStalled,
     NotFound,
     PermanentError,
@@ -34,6 +35,9 @@ from transfer.wire.protocol import H_RETRY_AFTER, ZSTD
 
 log = logging.getLogger(__name__)
 
+_BAD_VALUES = {"finite_number", "int_parsing_size", "string_unicode"}
+"""Kinds of pydantic's errors that mean a value which no receiver can keep."""
+
 RETRY_AFTER_S = {ReceiverBusy: 1, ReceiverFull: 10, StorageFailed: 10}
 
 
@@ -42,7 +46,7 @@ def answer_of(error: TransferError, status: int | None = None, headers: dict[str
     problem = problem_of(error, status)
     headers = dict(headers or {})
     if isinstance(error, TemporaryError):
-        headers[H_RETRY_AFTER] = str(RETRY_AFTER_S.get(type(error), 1))
+        headers[H_RETRY_AFTER] = f"{error.retry_after_s or RETRY_AFTER_S.get(type(error), 1):.0f}"
     if isinstance(error, AuthRejected):
         headers["WWW-Authenticate"] = 'Bearer realm="cryoferry"'
     if isinstance(error, UnsupportedCoding):
@@ -89,7 +93,8 @@ async def _no_connection_free(_request: Request, _error: PoolTimeout) -> Respons
 
 async def _invalid(_request: Request, error: RequestValidationError) -> Response:
     wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-    return answer_of(BadRequest(wrong))
+    kinds = {item["type"] for item in error.errors()}
+    return answer_of(BadValue(wrong) if kinds <= _BAD_VALUES else BadRequest(wrong))
 
 
 async def _http_error(_request: Request, error: HTTPException) -> Response:

@@ -21,7 +21,8 @@ from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from api.defaults import DataPlane
-from api.http.slow_clients import ClientLimits, GuardedProtocol
+from api.http.guarded_protocol import GuardedProtocol
+from api.http.slow_clients import ClientLimits
 from api.intake.socket_body import EXTENSION, BorrowedSocket, SocketBody
 
 log = logging.getLogger(__name__)
@@ -90,9 +91,12 @@ class SocketProtocol(GuardedProtocol):
         if self._body is None:
             super().on_body(body)
         elif not self.cycle.response_complete:
+            self._body_bytes += len(body)
             self._body.parsed.append(body)
             self._body.parsed_bytes += len(body)
             self.cycle.message_event.set()
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """End a request."""
@@ -153,11 +157,11 @@ class SocketProtocol(GuardedProtocol):
 
 def protocol_for(
     plane: DataPlane, limits: ClientLimits | None = None, *, tested_uvicorn: str = TESTED_UVICORN
-) -> type[GuardedProtocol] | str:
+) -> type[GuardedProtocol]:
     """Return the value of `uvicorn.Config(http=…)` for a data plane.
 
-    For `auto` it is `SocketProtocol` only with the uvicorn that was tested. With another one, a warning says what is
-    used instead.
+    For `auto` it is `SocketProtocol` only with the uvicorn that was tested. With another one, a warning says so, and
+    the guard against slow and hostile clients stays.
 
     Parameters
     ----------
@@ -175,6 +179,6 @@ def protocol_for(
             version,
             tested_uvicorn,
         )
-        return "httptools"
+        plane = "stream"
     protocol = GuardedProtocol if plane == "stream" else SocketProtocol
     return protocol if limits is None else type(protocol.__name__, (protocol,), {"limits": limits})

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "access": {"receiver", "database", "http"},
     "routes": {"checking", "receiver", "access", "intake", "store", "database", "http"},
     "app": {"routes", "receiver", "settings", "access", "store", "database", "http", "errors"},
-    "server": {"app", "settings", "intake", "errors", "defaults"},
+    "server": {"app", "settings", "intake", "http", "errors", "defaults"},
     "commands": {"checking", "server", "settings", "registrars", "access", "store", "database", "errors", "defaults"},
 }
 """For each part of `api`, the lower parts that it may import. The order is from the bottom to the top."""

@@ -13,6 +13,7 @@
     - ScopeRejected           403
     - BadRequest              400
     - BadName                 422
+    - BadValue                422
     - NotFound                404
     - UploadGone              410
     - Deleted                 410
@@ -169,6 +170,14 @@ class BadName(PermanentError):
     status: ClassVar[int | None] = 422
     exit_code = 2
     hint = "Use letters, digits, space and . _ - + = @ # ( ) , and / between folders; not .. and not CON or NUL."
+
+
+class BadValue(PermanentError):
+    """The request has a number or a text that the receiver cannot keep."""
+
+    slug = "bad-value"
+    status: ClassVar[int | None] = 422
+    hint = "Send finite numbers, integers of at most 64 bits, and text without NUL and without half surrogate pairs."
 
 
 class NotFound(PermanentError):

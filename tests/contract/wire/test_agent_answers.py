@@ -160,7 +160,7 @@ def test_reports_that_are_too_long_or_make_no_sense(client, wire) -> None:
         assert (answer.status_code, slug(answer)) == (400, "bad-request"), wrong
     not_finite = body.replace('"movies_per_hour":null', '"movies_per_hour":NaN')
     assert not_finite != body
-    assert wire.http.put(url, content=not_finite).status_code == 400
+    assert wire.http.put(url, content=not_finite).status_code == 422
     assert wire.http.put("/v1/sessions/s1/agents/not-a-uuid", content=body).status_code == 400
 
 

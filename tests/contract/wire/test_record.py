@@ -59,7 +59,7 @@ def test_figures_and_warnings_are_read_per_exposure(wire, publish, file):
 def test_a_figure_that_is_not_finite_is_refused(publish, file, number):
     body = record_of_files(uuid4(), [], files=[file], figures={"motion_total_angstrom": 123.5})
     answer = publish(body, json.dumps(body).replace("123.5", number))
-    assert (answer.status_code, slug(answer)) == (400, "bad-request")
+    assert (answer.status_code, slug(answer)) == (422, "bad-value")
     assert "motion_total_angstrom" in answer.json()["detail"]
     assert publish(body).status_code == 201
 
