@@ -56,7 +56,7 @@ def make_token(data: Path, scope: str = "agent", session: str | None = None, url
 
 
 class ThreadReceiver:
-    """A receiver under uvicorn in a thread; `limits` are api.http.slow_clients.ClientLimits."""
+    """A receiver under uvicorn in a thread; `limits` are api.http.slow_clients.ClientLimits, `tls` names two files."""
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class ThreadReceiver:
         limits: Any = None,
         spoken: Any = None,
         port: int = 0,
+        tls: tuple[Path, Path] | None = None,
         **settings: Any,
     ) -> None:
         import uvicorn
@@ -80,8 +81,9 @@ class ThreadReceiver:
         self.app = create_app(self.settings, spoken)
         self._socket = socket.create_server(("127.0.0.1", port))
         self.port = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        options = {"loop": "uvloop", "ws": "none", "log_config": None, "access_log": False}
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        options: dict[str, Any] = {"loop": "uvloop", "ws": "none", "log_config": None, "access_log": False}
+        options |= dict(zip(("ssl_certfile", "ssl_keyfile"), tls or (), strict=False))
         config = uvicorn.Config(self.app, http=protocol_for(data_plane, limits), **options)
         self._server = ReceiverServer(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)

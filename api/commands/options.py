@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json as jsonlib
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +35,19 @@ def duration(text: str) -> timedelta:
     if match is None:
         raise typer.BadParameter(f"{text!r} is not a time. Write a number and m, h, d or w: 90m, 12h, 30d, 2w.")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def networks(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return addresses and networks of the command line, in their usual form.
+
+    Raises
+    ------
+    typer.BadParameter
+    """
+    try:
+        return tuple(str(ipaddress.ip_network(text.strip())) for text in texts)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}. Write an address or a network: 192.0.2.7 or 192.0.2.0/24.") from error
 
 
 def print_result(as_json: bool, line: str, **members: Any) -> None:

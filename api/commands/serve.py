@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from api import defaults
-from api.commands.options import Data, DatabaseUrl, DryRun, Json, duration, print_result
+from api.commands.options import Data, DatabaseUrl, DryRun, Json, duration, networks, print_result
 
 
 def serve(
@@ -23,6 +23,26 @@ def serve(
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate (PEM).")] = None,
     behind_proxy: Annotated[bool, typer.Option(help="A proxy in front does TLS; listen without it.")] = False,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address or network of a proxy in front, several times for several. "
+            "Default: any on loopback and private networks.",
+        ),
+    ] = None,
+    max_connections: Annotated[
+        int | None,
+        typer.Option(
+            min=16, metavar="NUMBER", help="Connections that each process keeps open. Default: a third of its files."
+        ),
+    ] = None,
+    requests_without_token: Annotated[
+        float,
+        typer.Option(
+            min=0.1, metavar="PER_SECOND", help="Requests without a valid token that one address may make in a second."
+        ),
+    ] = defaults.REQUESTS_WITHOUT_TOKEN_PER_S,
     scipion: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Scipion's environment. Register exposures in a Scipion project.")
     ] = None,
@@ -59,12 +79,18 @@ def serve(
     json: Json = False,
 ) -> None:
     """Receive files, store them durably, and register exposures in Scipion and RELION."""
+    from api.errors import BadOption
     from api.registrars.settings import RegistrarSettings
     from api.server import Address, run
     from api.settings import ReceiverSettings
 
     address = Address(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, behind_proxy=behind_proxy)
     address.check()
+    if trusted_proxy and not behind_proxy:
+        raise BadOption(
+            "--trusted-proxy was given without --behind-proxy; the receiver did not start",
+            hint="Give --behind-proxy too if a proxy forwards the requests.",
+        )
     settings = ReceiverSettings(
         data=data.absolute(),
         database=database,
@@ -78,6 +104,10 @@ def serve(
         max_file_bytes=max_file_bytes,
         upload_expiry_s=duration(upload_expiry).total_seconds(),
         body_timeout_s=body_timeout,
+        max_connections=max_connections,
+        requests_without_token_per_s=requests_without_token,
+        behind_proxy=behind_proxy,
+        trusted_proxies=networks(trusted_proxy or []),
     )
 
     def announce(url: str) -> None:

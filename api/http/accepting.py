@@ -94,7 +94,14 @@ class Acceptor:
         task = self._loop.create_task(self._open(connection, place))
         place.close = task.cancel
         self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+
+        def opened(task: asyncio.Task[None]) -> None:
+            self._opening.discard(task)
+            if task.cancelled():  # before it began
+                place.leave()
+                connection.close()
+
+        task.add_done_callback(opened)
 
     async def _open(self, connection: socket.socket, place: Place) -> None:
         protocol = self._make_protocol()
@@ -114,5 +121,7 @@ class Acceptor:
         except OSError:  # ssl.SSLError is one
             self._refusals.note("failed TLS handshakes", place.address)
             place.leave()
+            connection.close()
         except asyncio.CancelledError:  # closed to make room, or at the receiver's end
             place.leave()
+            connection.close()

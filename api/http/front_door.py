@@ -18,6 +18,9 @@ FRONT = "front"
 """Under this name the application's lifespan state holds its `Front`, for the protocol of each connection."""
 
 
+_COUNTED_BY_ITS_PROTOCOL = "Invalid HTTP request received."
+
+
 class ProtocolLogger(logging.Logger):
     """uvicorn's logger for one application: counts malformed requests instead of logging each of them."""
 
@@ -28,7 +31,8 @@ class ProtocolLogger(logging.Logger):
 
     def warning(self, msg: object, *_args: object, **_options: Any) -> None:
         """Count what uvicorn warns of, which is always a client's fault."""
-        self._refusals.note(f"requests that uvicorn reported: {str(msg)[:60]}")
+        if msg != _COUNTED_BY_ITS_PROTOCOL:
+            self._refusals.note(f"requests that uvicorn reported: {str(msg)[:60]}")
 
 
 class Front:

@@ -124,8 +124,8 @@ class GuardedProtocol(HttpToolsProtocol):
         is_answering = self.cycle is not None and not self.cycle.response_complete
         if is_answering and (not self._in_body or self.pipeline or self.cycle.response_started):
             self.pipeline.clear()
-            self.cycle.keep_alive = False
-            return
+            self.flow.pause_reading()
+            return  # the connection ends with the answer
         body = problem_of(BadRequest(fault.text), fault.status).model_dump_json().encode()
         fields = f"content-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[fault.status] + fields.encode("ascii") + body)
@@ -201,6 +201,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Note that the request was answered."""
         super().on_response_complete()
+        if self._ended:
+            self.transport.close()
         if self.place is not None and not self.pipeline:
             self.place.end_request()
 

@@ -1,8 +1,8 @@
 """Limits how many requests without a valid token one address may make, and how many one token may make.
 
 Whole institutions share one address behind a proxy or a router. So a request with a token that was valid within the
-hour is limited by its token, never by its address; and an address that showed a valid token within the hour may always
-show another one.
+hour is limited by its token, never by its address; an address that showed a valid token within the hour may always
+show another one; and requests without a token use up nothing of what requests with an unknown token may do.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class RequestLimits:
         elif token and self._is_recent(self._known, address):
             return
         else:
-            wait_s = self._of_address.take(address)
+            wait_s = self._of_address.take(_allowance(address, token))
             kind = "requests without a valid token, above the rate of their address"
         if wait_s:
             self._refusals.note(kind, address)
@@ -127,7 +127,7 @@ class RequestLimits:
         """Note that a request's token was valid."""
         name = _name_of(token)
         if not self._is_recent(self._valid, name) and not self._is_recent(self._known, address):
-            self._of_address.give_back(address)
+            self._of_address.give_back(_allowance(address, token))
         _remember(self._valid, name, self._clock())
         _remember(self._known, address, self._clock())
 
@@ -145,6 +145,11 @@ def _remember(kept: OrderedDict[Key, float], key: Key, moment: float) -> None:
     kept[key] = moment
     if len(kept) > _MOST_REMEMBERED:
         kept.popitem(last=False)
+
+
+def _allowance(address: str, token: str) -> str:
+    """Return a name: requests without a token use up nothing of what requests with an unknown token may do."""
+    return f"{address} {'with' if token.startswith('cf_') else 'without'} a token"
 
 
 def _name_of(token: str) -> bytes:

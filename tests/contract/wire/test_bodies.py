@@ -169,7 +169,7 @@ def test_a_head_that_never_ends_is_cut_off_in_time_and_in_size(make_receiver, wi
         slow.socket.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
         long.socket.sendall(b"GET /healthz HTTP/1.1\r\nX-Long: " + b"x" * (limits.max_head_bytes + 1))
         assert wire.http.get("/healthz").status_code == 200
-        assert long.answer() == 400
+        assert long.answer() == 431
         assert slow.closed()
         assert idle.closed()
 
