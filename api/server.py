@@ -205,7 +205,7 @@ class ReceiverServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class _Worker(multiprocess.Process):
+class _ReceiverProcess(multiprocess.Process):
     """One of several processes."""
 
     @property
@@ -255,5 +255,5 @@ def _run_workers(
         **options,  # type: ignore[arg-type]  # options by name
     )
     on_started()  # the socket listens already: clients that connect before the workers wait
-    multiprocess.Process = _Worker  # type: ignore[misc]  # uvicorn has no other way to choose what its workers run
+    multiprocess.Process = _ReceiverProcess  # type: ignore[misc]  # uvicorn has no other way to choose what its workers run
     _Workers(config, sockets=[listening]).run()
