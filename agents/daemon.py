@@ -90,6 +90,7 @@ class Agent:
             settings.layout,
             settle_s=settings.settle_s,
             give_up_s=settings.give_up_s,
+            follow_links=settings.follow_links,
         )
         self._wake_scan = threading.Event()
         self._work = threading.Condition()

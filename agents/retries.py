@@ -14,10 +14,12 @@ from typing import Any
 from uuid import UUID
 
 from agents.journal.journal import Journal
+from agents.journal.movie_names import movie_path
 from agents.journal.rows import ExposureRow
 from agents.journal.states import SET_ASIDE, State
 from agents.workers.jobs import same_result, with_changes
 from configuration import ConfigError
+from preprocess.escaped_names import unescaped
 from transfer.wire.exposure_claim import ClaimReason
 
 
@@ -99,8 +101,8 @@ def _planned(journal: Journal, work: Path, exposure: ExposureRow, changed: dict[
             f"{exposure.movie} is done already, and the same settings would give the same result",
             hint="Give what should change, such as --gain or --pixel-size. The result becomes the next revision.",
         )
-    source = Path(journal.about("source") or "")
-    if not (source / exposure.movie).is_file():
+    source = journal.about("source") or ""
+    if not movie_path(Path(unescaped(source)), exposure.movie).is_file():
         raise RetryRefused(f"{exposure.movie} is no longer in {source}", hint="Put the movie back first.")
     return Retry(exposure=exposure, action="align", changes=changes)
 

@@ -28,6 +28,8 @@ class WatchSettings:
     ----------
     source, work
         The microscope's folder, which is only read, and the agent's own folder.
+    follow_links
+        Whether to follow links whose target lies outside of the source, too.
     chosen
         How to align.
     settle_s, give_up_s
@@ -61,6 +63,7 @@ class WatchSettings:
     session: str
     layout: Layout
     chosen: ChosenAlignment
+    follow_links: bool = False
     settle_s: float = 30.0
     give_up_s: float = 600.0
     scan_s: float = 5.0

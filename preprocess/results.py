@@ -26,6 +26,8 @@ class ProcessedMovie:
 
     Attributes
     ----------
+    stem : str
+        What the names of its files begin with.
     first_frame : int
         Number of the first aligned frame, from 1.
     shifts_y_px, shifts_x_px : tuple[float, ...]
@@ -43,6 +45,7 @@ class ProcessedMovie:
     """
 
     movie: Path
+    stem: str
     acquisition: Acquisition
     frame_count: int
     movie_width_px: int

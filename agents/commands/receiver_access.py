@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from preprocess.escaped_names import unescaped
+
 if TYPE_CHECKING:
     from uuid import UUID
 
@@ -47,8 +49,8 @@ class ReceiverAccess:
         return replace(
             self,
             url=self.url or notes.about("url") or "",
-            token_file=self.token_file or (Path(token_file) if token_file else None),
-            ca=self.ca or (Path(ca) if ca else None),
+            token_file=self.token_file or (Path(unescaped(token_file)) if token_file else None),
+            ca=self.ca or (Path(unescaped(ca)) if ca else None),
             clear_text=self.clear_text or (not self.url and notes.about("clear_text") is not None),
         )
 

@@ -39,6 +39,14 @@ LayoutName = Annotated[
     Literal["auto", "epu", "serialem", "flat"],
     typer.Option(help="Program that wrote the folder. auto: recognised by the file names.", rich_help_panel=WATCHING),
 ]
+FollowLinks = Annotated[
+    bool,
+    typer.Option(
+        "--follow-links",
+        help="Follow links whose target lies outside of SOURCE, too.",
+        rich_help_panel=WATCHING,
+    ),
+]
 SettleSeconds = Annotated[
     float,
     typer.Option(
@@ -144,6 +152,7 @@ def watch(
     clear_text: ClearText = False,
     work: Work = None,
     layout: LayoutName = "auto",
+    follow_links: FollowLinks = False,
     settle_seconds: SettleSeconds = 30.0,
     give_up_seconds: GiveUpSeconds = 600.0,
     scan_seconds: ScanSeconds = 5.0,
@@ -184,13 +193,15 @@ def watch(
     chosen, source = with_absolute_gain(alignment), source.absolute()
     in_use = ctx.find_root().obj.in_use()
     if dry_run:
-        watch_run.dry_run(source, LAYOUTS[layout], gain=chosen.settings.gain.path, as_json=json)
+        gain = chosen.settings.gain.path
+        watch_run.dry_run(source, LAYOUTS[layout], gain=gain, follow_links=follow_links, as_json=json)
         return
     settings = WatchSettings(
         source=source,
         work=(work or state_folder() / session).absolute(),
         session=session,
         layout=LAYOUTS[layout],
+        follow_links=follow_links,
         chosen=chosen,
         settle_s=settle_seconds,
         give_up_s=give_up_seconds,

@@ -21,9 +21,11 @@ from rich.console import Console
 from agents.commands.progress import JsonLines, ProgressDisplay, summary
 from agents.daemon import Agent
 from agents.finding.remote_names import remote_path
-from agents.finding.scan import scan
+from agents.finding.scan import Scan, scan
+from agents.finding.skipped_files import counts_text, skipped_text
 from agents.happenings import AgentEnded, Happenings
 from agents.journal.journal import Journal
+from agents.journal.movie_names import movie_path, relative_path
 from agents.journal.opening import NAME
 from agents.journal.salvage import set_damaged_aside
 from agents.journal.states import SET_ASIDE
@@ -35,6 +37,7 @@ from agents.workers.contract import AlignmentWorker
 from agents.workers.jobs import to_json
 from agents.workers.local_process import LocalProcessWorker
 from configuration import ConfigError
+from preprocess.escaped_names import escaped
 from preprocess.kept_code import FALLBACK_VARIABLE
 from preprocess.movies.structure import missing_structure
 from transfer.client import ReceiverClient
@@ -240,7 +243,7 @@ def _claim(journal: Journal, settings: WatchSettings) -> None:
     if journal.about("session") is not None and journal.about("source_name") is None:
         journal.note(source_name="")  # an older version had no names of sources
     belongs_to = (
-        ("source", str(settings.source.resolve())),
+        ("source", escaped(str(settings.source.resolve()))),
         ("session", settings.session),
         ("source_name", settings.source_name),
     )
@@ -257,7 +260,7 @@ def _claim(journal: Journal, settings: WatchSettings) -> None:
                 hint="Give each session a work folder of its own with --work.",
             )
     journal.note(
-        source=str(settings.source.resolve()),
+        source=escaped(str(settings.source.resolve())),
         session=settings.session,
         source_name=settings.source_name,
         settings=json.dumps(to_json(settings.chosen), sort_keys=True),
@@ -268,8 +271,8 @@ def _note_receiver(journal: Journal, url: str, token_file: Path | None, ca: Path
     """Note how the receiver is reached, for `cryoferry status`."""
     journal.note(
         url=url,
-        token_file=None if token_file is None else str(token_file.resolve()),
-        ca=None if ca is None else str(ca.resolve()),
+        token_file=None if token_file is None else escaped(str(token_file.resolve())),
+        ca=None if ca is None else escaped(str(ca.resolve())),
         clear_text="yes" if clear_text else None,
     )
 
@@ -293,27 +296,41 @@ def _listening(stop: threading.Event) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def dry_run(source: Path, layout: Layout, *, gain: Path | None, as_json: bool) -> None:
+def dry_run(source: Path, layout: Layout, *, gain: Path | None, follow_links: bool, as_json: bool) -> None:
     """Print what would be done with each file that is in the source now."""
     check_source(source)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    found = scan(source, layout)
+    found = scan(source, layout, follow_links=follow_links)
     for movie, identity in sorted(found.movies.items()):
-        missing = missing_structure(source / movie)
-        chosen_gain = gain or layout.gain(source / movie, source)
+        path = movie_path(source, movie)
+        missing = missing_structure(path)
+        chosen_gain = gain or layout.gain(path, source)
         plan: dict[str, object] = {
             "movie": movie,
             "would": "wait" if missing else "align and send",
             "reason": missing or "",
             "size_bytes": identity.size_bytes,
-            "gain": None if chosen_gain is None else str(chosen_gain),
-            "remote_stem": remote_path(str(Path(movie).with_suffix(""))),
+            "gain": None if chosen_gain is None else escaped(str(chosen_gain)),
+            "remote_stem": remote_path(str(Path(relative_path(movie)).with_suffix(""))),
         }
         _show_plan(plan, as_json=as_json)
-    for path, why in sorted({**found.skipped, **found.unreadable}.items()):
-        if as_json:
+    _show_skipped(found, as_json=as_json)
+    count = sum(found.skipped.values())
+    console.print(f"{len(found.movies)} movies, {count} other files; nothing was done.", markup=False)
+
+
+def _show_skipped(found: Scan, *, as_json: bool) -> None:
+    """Print what would be skipped: for programs all of it, for people what they must know by name, and the counts."""
+    unreadable = {path: f"cannot be read: {why}" for path, why in found.unreadable.items()}
+    named = {**found.named, **unreadable}
+    if as_json:
+        for path, why in sorted({**found.others, **named}.items()):
             _show_plan({"movie": path, "would": "skip", "reason": why}, as_json=True)
-    console.print(f"{len(found.movies)} movies, {len(found.skipped)} other files; nothing was done.", markup=False)
+        return
+    for path, why in sorted(named.items()):
+        sys.stdout.write(f"would skip {skipped_text(path, why, found.targets.get(path, ''))}\n")
+    if found.skipped:
+        sys.stdout.write(f"would skip in all: {counts_text(found.skipped)}\n")
 
 
 def _show_plan(plan: dict[str, object], *, as_json: bool) -> None:

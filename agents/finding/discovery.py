@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from agents.finding.comparisons import AT_ONCE, Comparisons
@@ -15,9 +16,12 @@ from agents.finding.late_gains import LateGains
 from agents.finding.late_sidecars import LateSidecars
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan, Scanner
+from agents.finding.set_apart import SetApart
 from agents.finding.settle import MovieStatus, Settling
+from agents.finding.skipped_files import SkippedFiles
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
+from agents.journal.movie_names import movie_path, relative_path
 from agents.journal.rows import Standing
 from agents.journal.states import State
 from agents.layouts import Layout
@@ -31,6 +35,14 @@ _BROKEN_HINT = "Copy it from the microscope again; when it changes, the agent pr
 _GONE_HINT = "When it comes back, the agent processes it again."
 _OVER = (State.RELEASED, State.HELD, State.FAILED)
 _Standing = Mapping[str, Standing]
+
+
+class _Step(NamedTuple):
+    """One change of the journal that a scan leads to; the identity is None if the movie is gone."""
+
+    movie: str
+    identity: FileIdentity | None
+    act: Callable[[], object]
 
 
 class Discovery:
@@ -52,20 +64,21 @@ class Discovery:
         *,
         settle_s: float,
         give_up_s: float,
+        follow_links: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal, self._source, self._layout = journal, source, layout
         self._settling = Settling(
             settle_s=settle_s, give_up_s=give_up_s, missing_structure=missing_structure, clock=clock
         )
-        self._scanner = Scanner(source, layout)
+        self._scanner = Scanner(source, layout, follow_links=follow_links)
+        self._set_apart, self._skipped = SetApart(journal), SkippedFiles(journal)
         self._late_sidecars = LateSidecars(source, clock)
         self._late_gains = LateGains(source, layout, settle_s, clock)
         self.comparisons = Comparisons()
         self.source_missing = ""
         self._without_digest: dict[str, UUID] | None = None
         self._at_rest: set[str] = set()
-        self._unreadable: dict[str, str] = {}
         journal.note(source_trouble=None)  # what an agent that was killed had noted
 
     def scan_once(self) -> bool:
@@ -77,18 +90,27 @@ class Discovery:
         if found.missing_root:
             return False
         standing = growing | self._journal.standing(found.movies)
+        self._leave_out(found, standing)
         self._late_sidecars.take_in(found.sidecars)
         self._late_gains.take_in(found.gains)
         steps = self._new(found, standing) + self._known(found, standing) + self._gone(found, standing)
-        steps += self._with_late_gain() if not steps else []
+        steps += self._with_late_gain(found) if not steps else []
         self._late_sidecars.end_of_scan()
         self.comparisons.want(self._touched(found, standing))
         self._note_rest(found, standing)
         if steps:
             with self._journal.transaction():  # one fsync for all
                 for step in steps:
-                    step()
+                    self._set_apart.alone(step.movie, step.identity, step.act, None, is_change=True)
+        self._skipped.take_in(found, self._set_apart.unrecorded)
         return bool(steps)
+
+    def _leave_out(self, found: Scan, standing: dict[str, Standing]) -> None:
+        """Leave movies out of the scan that could not be handled in an earlier one, and are as they were."""
+        for movie in self._set_apart.movies & found.movies.keys():
+            if self._set_apart.is_left_out(movie, found.movies[movie], standing.get(movie)):
+                del found.movies[movie]
+                standing.pop(movie, None)
 
     def _note_rest(self, found: Scan, standing: _Standing) -> None:
         """Note which movies need not be looked at by each scan: released ones that are as they were."""
@@ -110,33 +132,41 @@ class Discovery:
         next_look_s = self._settling.next_look_s()
         return scan_s if next_look_s is None else max(_SHORTEST_PAUSE_S, min(scan_s, next_look_s))
 
-    def _new(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
+    def _new(self, found: Scan, standing: _Standing) -> list[_Step]:
         new = [(identity, movie) for movie, identity in found.movies.items() if movie not in standing]
         new.sort(key=lambda item: item[0].mtime_ns)  # the oldest first
         for identity, movie in new:
-            self._settling.observe(movie, self._source / movie, identity)
-        return [partial(self._enter, movie) for _, movie in new]
+            self._set_apart.alone(movie, identity, partial(self._observe, movie, identity), None)
+        return [_Step(movie, identity, partial(self._enter, movie)) for identity, movie in new]
+
+    def _observe(self, movie: str, identity: FileIdentity) -> tuple[MovieStatus, str]:
+        return self._settling.observe(movie, movie_path(self._source, movie), identity)
 
     def _enter(self, movie: str) -> None:
-        self._journal.find(movie, self._layout.label(movie), remote_path(_without_suffix(movie)))
+        stem = remote_path(_without_suffix(relative_path(movie)))
+        self._journal.find(movie, self._layout.label(movie), stem)
 
-    def _known(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
-        steps: list[Callable[[], object]] = []
+    def _known(self, found: Scan, standing: _Standing) -> list[_Step]:
+        steps = []
         for movie, identity in found.movies.items():
             known = standing.get(movie)
-            if known is None:
+            if known is None or (known.state == State.RELEASED and not known.is_overwritten(identity)):
                 continue
-            step: Callable[[], object] | None = None
-            if known.state == State.FOUND:
-                step = self._judge(movie, UUID(known.exposure_id), identity)
-            elif known.state in _OVER and known.is_overwritten(identity):
-                step = self._overwritten(movie, known, identity)
-            elif known.state == State.HELD and self._late_sidecars.came_for(movie):
-                why = "it was held, and its sidecar is new, or new to this start of the agent"
-                step = self._again(movie, known, why, ClaimReason.LATE_INPUT)
-            if step:
-                steps.append(step)
+            act = self._set_apart.alone(movie, identity, partial(self._judge, movie, known, identity), None)
+            if act is not None:
+                steps.append(_Step(movie, identity, act))
         return steps
+
+    def _judge(self, movie: str, known: Standing, identity: FileIdentity) -> Callable[[], object] | None:
+        """Return what follows from how a movie is now; None if nothing does."""
+        if known.state == State.FOUND:
+            return self._judge_new(movie, UUID(known.exposure_id), identity)
+        if known.state in _OVER and known.is_overwritten(identity):
+            return self._overwritten(movie, known, identity)
+        if known.state == State.HELD and self._late_sidecars.came_for(movie):
+            why = "it was held, and its sidecar is new, or new to this start of the agent"
+            return self._again(movie, known, why, ClaimReason.LATE_INPUT)
+        return None
 
     def _overwritten(self, movie: str, known: Standing, identity: FileIdentity) -> Callable[[], object] | None:
         """Return what follows from another size or time stamp; None if the content of a released movie decides."""
@@ -147,12 +177,14 @@ class Discovery:
             return None
         return self._again(movie, known, why, ClaimReason.CHANGED)
 
-    def _with_late_gain(self) -> list[Callable[[], object]]:
+    def _with_late_gain(self, found: Scan) -> list[_Step]:
         why = "its gain reference came after it had been processed"
-        return [
-            partial(self._begin_again, self._journal.exposure(key).movie, key, why, ClaimReason.LATE_INPUT)
-            for key in self._late_gains.came_for(self._journal.without_gain)
-        ]
+        steps = []
+        for key in self._late_gains.came_for(self._journal.without_gain):
+            movie = self._journal.exposure(key).movie
+            act = partial(self._begin_again, movie, key, why, ClaimReason.LATE_INPUT)
+            steps.append(_Step(movie, found.movies.get(movie), act))
+        return steps
 
     def _touched(self, found: Scan, standing: _Standing) -> Iterator[UUID]:
         """Yield released exposures whose movie may have another content, or has no digest yet; the newest first."""
@@ -178,8 +210,8 @@ class Discovery:
     ) -> Callable[[], object]:
         return partial(self._begin_again, movie, UUID(known.exposure_id), why, reason)
 
-    def _judge(self, movie: str, exposure_id: UUID, identity: FileIdentity) -> Callable[[], object] | None:
-        verdict, missing = self._settling.observe(movie, self._source / movie, identity)
+    def _judge_new(self, movie: str, exposure_id: UUID, identity: FileIdentity) -> Callable[[], object] | None:
+        verdict, missing = self._observe(movie, identity)
         if verdict == MovieStatus.WAITING:
             return None
         self._settling.forget(movie)
@@ -193,12 +225,12 @@ class Discovery:
         exposure = self._journal.begin_again(exposure_id, why, reason=reason)
         log.warning("%s: %s; it is processed again as revision %d", movie, why, exposure.revision)
 
-    def _gone(self, found: Scan, standing: _Standing) -> list[Callable[[], object]]:
-        steps: list[Callable[[], object]] = []
+    def _gone(self, found: Scan, standing: _Standing) -> list[_Step]:
+        steps = []
         for movie, known in standing.items():
             if known.state == State.FOUND and found.is_gone(movie):
                 self._settling.forget(movie)
-                steps.append(partial(self._set_gone_aside, movie, UUID(known.exposure_id)))
+                steps.append(_Step(movie, None, partial(self._set_gone_aside, movie, UUID(known.exposure_id))))
         return steps
 
     def _set_gone_aside(self, movie: str, exposure_id: UUID) -> None:
@@ -208,7 +240,7 @@ class Discovery:
         self._journal.set_aside(exposure_id, None, reason, _GONE_HINT)
 
     def _report(self, found: Scan) -> None:
-        """Log what cannot be read, once for each change."""
+        """Say that the source cannot be read, or can be read again, once for each change."""
         if found.missing_root != self.source_missing:
             self.source_missing = found.missing_root
             if found.missing_root:
@@ -219,10 +251,6 @@ class Discovery:
             else:
                 log.info("the source %s can be read again", self._source)
             self._journal.note(source_trouble=found.missing_root or None)
-        if not found.missing_root and found.unreadable != self._unreadable:
-            for path, why in found.unreadable.items() - self._unreadable.items():
-                log.warning("%s cannot be read: %s", path, why)
-            self._unreadable = found.unreadable
 
 
 def _without_suffix(movie: str) -> str:

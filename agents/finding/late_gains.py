@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from uuid import UUID
 
 from agents.boundary import contained
+from agents.journal.movie_names import movie_name, movie_path
 from agents.layouts import Layout
 
 _REMEMBERED_S = 600.0
@@ -63,6 +64,6 @@ class LateGains:
 
     def _gain_of(self, movie: str) -> str:
         """Return the gain reference that the layout finds for a movie, relative to the source; "" if there is none."""
-        found = contained(lambda: self._layout.gain(self._source / movie, self._source), lambda _error: None)
+        found = contained(lambda: self._layout.gain(movie_path(self._source, movie), self._source), lambda _error: None)
         is_below = found is not None and found.is_relative_to(self._source)
-        return found.relative_to(self._source).as_posix() if found is not None and is_below else ""
+        return movie_name(found.relative_to(self._source).as_posix()) if found is not None and is_below else ""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from agents.journal.movie_names import movie_name, movie_path
 from preprocess.sidecars import find_sidecars
 
 _REMEMBERED_S = 600.0
@@ -38,7 +39,8 @@ class LateSidecars:
         """Return whether a sidecar of this movie is new; it is not new any more after that."""
         if not self._new:
             return False
-        found = {path.relative_to(self._source).as_posix() for path in find_sidecars(self._source / movie)}
+        beside = find_sidecars(movie_path(self._source, movie))
+        found = {movie_name(path.relative_to(self._source).as_posix()) for path in beside}
         new = found & self._new.keys()
         for path in new:
             del self._new[path]

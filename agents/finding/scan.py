@@ -6,14 +6,19 @@ import errno
 import logging
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
+from agents.boundary import contained
+from agents.finding.links import ALIAS, LinkTarget, SourceLink, SourceLinks, Why, is_inside
 from agents.journal.file_identity import FileIdentity
+from agents.journal.movie_names import movie_name
 from agents.layouts import A_REFERENCE, Layout
 
 log = logging.getLogger(__name__)
@@ -26,13 +31,31 @@ LOOKS_AT_REST = 2000
 class Scan:
     """One walk through the source.
 
-    Paths are relative to the source, with `/` between folders; `skipped` and `unreadable` say why. `sidecars` are what
-    may describe a movie, `gains` what may be a gain reference. `missing_root` says why the source as a whole could not
-    be read; then nothing else can be concluded from the walk. A movie at rest is in it only if it was its turn.
+    Attributes
+    ----------
+    movies
+        Movies by their names (`agents.journal.movie_names`). A movie at rest is here only if it was its turn.
+    skipped
+        How many files and folders were left out, by reason.
+    named
+        Those of them that a person should know by name, with the reason: links that are not followed, named pipes.
+    targets
+        Where the links in `named` lead to.
+    others
+        All files that are no movies, with the reason; empty unless the walk was asked for them.
+    sidecars, gains
+        What may describe a movie, and what may be a gain reference.
+    unreadable
+        What cannot be read, with the reason.
+    missing_root
+        Why the source as a whole could not be read; then nothing else can be concluded from the walk.
     """
 
     movies: dict[str, FileIdentity] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
+    named: dict[str, str] = field(default_factory=dict)
+    targets: dict[str, str] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
     sidecars: set[str] = field(default_factory=set)
     gains: set[str] = field(default_factory=set)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -42,19 +65,34 @@ class Scan:
         """Return whether a movie that was known before is deleted, as far as this walk could see."""
         if self.missing_root or movie in self.movies:
             return False
-        return not any(movie == folder or movie.startswith(f"{folder}/") for folder in self.unreadable)
+        if movie in self.unreadable:
+            return False
+        return not any(movie.startswith(f"{folder}/") for folder in (*self.unreadable, *self.named))
 
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """What a folder's names mean; they are judged anew only when one came or went."""
+    """What a folder's names mean; they are judged anew only when one came or went, or a link became another one.
+
+    `movies` has the movies' names by the files' names; `folders` and the paths of `links` are as Python holds them.
+    """
 
     names: list[str]
-    movies: frozenset[str]
-    skipped: dict[str, str]
+    movies: dict[str, str]
+    links: dict[str, SourceLink]
+    skipped: Counter[str]
+    others: dict[str, str]
     sidecars: frozenset[str]
     gains: frozenset[str]
     folders: tuple[str, ...]
+
+    def still_holds(self, names: list[str], entries: list[os.DirEntry[str]]) -> bool:
+        """Return whether nothing came or went, and each link is the same as before."""
+        if self.names != names:
+            return False
+        return not self.links or all(
+            entry.name not in self.links or self.links[entry.name].inode == entry.inode() for entry in entries
+        )
 
 
 class _DueMovies:
@@ -69,96 +107,231 @@ class _DueMovies:
 
 
 class Scanner:
-    """Walks a source; symbolic links to folders are not followed, hidden folders not entered.
+    """Walks a source; hidden folders are not entered.
 
     Keeps in mind what names mean, never what files are: each movie is looked at by each walk. Movies at rest take
     turns, so that a walk through a long session looks at few of them.
+
+    A link is followed if its target lies inside the source, and is not found there at its own place anyway.
+
+    Parameters
+    ----------
+    follow_links
+        Whether to follow links whose target lies outside of the source, too.
     """
 
-    def __init__(self, source: Path, layout: Layout) -> None:
-        self._source, self._layout = source, layout
+    def __init__(self, source: Path, layout: Layout, *, follow_links: bool = False) -> None:
+        self._source, self._layout, self._follow_links = source, layout, follow_links
         self._folders: dict[str, _Folder] = {}
+        self._links = SourceLinks()
         self._walks = 0
 
-    def scan(self, at_rest: Collection[str] = ()) -> Scan:
+    def scan(self, at_rest: Collection[str] = (), *, with_others: bool = False) -> Scan:
         """Walk the source once.
 
         Parameters
         ----------
         at_rest
             Movies that need not be looked at by each walk: about `LOOKS_AT_REST` of them are looked at.
+        with_others
+            Whether to list all files that are no movies.
         """
         self._walks += 1
-        is_due = _DueMovies(at_rest, self._walks)
-        result = Scan()
-        seen: dict[str, _Folder] = {}
-        waiting = [""]
-        while waiting:
-            folder = waiting.pop()
-            try:
-                with os.scandir(self._source / folder) as found:
-                    entries = list(found)
-            except OSError as error:
-                if not folder:
-                    result.missing_root = f"{self._source}: {error.strerror or error}"
-                    return result
-                result.unreadable[folder] = error.strerror or str(error)
-                continue
-            seen[folder] = judged = self._judged(folder, entries)
-            waiting += judged.folders
-            result.skipped |= judged.skipped
-            result.sidecars |= judged.sidecars
-            result.gains |= judged.gains
-            self._look_at(folder, entries, judged.movies, is_due, result)
+        self._links.begin()
+        walk = _Walk(
+            self._source, self._layout, self._folders, self._links, _DueMovies(at_rest, self._walks),
+            follow_links=self._follow_links, with_others=with_others,
+        )  # fmt: skip
+        result = walk.run()
+        if not result.missing_root:
+            self._folders = walk.seen
+        return result
+
+
+class _Walk:
+    """One walk; `seen` is what it found out about the names in each folder."""
+
+    def __init__(
+        self,
+        source: Path,
+        layout: Layout,
+        before: dict[str, _Folder],
+        links: SourceLinks,
+        is_due: Callable[[str], bool],
+        *,
+        follow_links: bool,
+        with_others: bool,
+    ) -> None:
+        self._source, self._layout, self._before, self._links, self._is_due = source, layout, before, links, is_due
+        self._follow_links, self._with_others = follow_links, with_others
+        self.seen: dict[str, _Folder] = {}
+        self._result = Scan()
+        self._identities: set[tuple[int, int]] = set()
+        self._by_real_path: dict[str, str] = {}
+        self._waiting_links: list[SourceLink] = []
+
+    def run(self) -> Scan:
+        """Walk the folders, then those that only links lead to, then look at the links to files."""
+        result, source = self._result, os.fspath(self._source)
+        real = os.path.realpath(source)
+        self._walk("", real)
+        if result.missing_root:
+            return result
+        to_files: list[tuple[SourceLink, LinkTarget]] = []
+        while self._waiting_links:
+            waiting, self._waiting_links = sorted(self._waiting_links), []
+            for link in waiting:
+                followed = partial(self._follow, link, real, to_files)
+                contained(followed, partial(self._note_unreadable, movie_name(link.path)))
+        taken: set[str] = set()
+        for link, target in to_files:
+            self._look_at_link(link, target, taken)
         if result.unreadable and not self._source.is_dir():  # the share dropped out during the walk
             result.missing_root = f"{self._source}: {os.strerror(errno.ENOTCONN)}"
-        self._folders = seen
+        result.skipped.update(result.named.values())
+        result.skipped.update(f"cannot be read: {why}" for why in result.unreadable.values())
         return result
+
+    def _walk(self, top: str, real_path: str) -> None:
+        """Look at a folder and at those below it; links wait.
+
+        Below a link, folders that were looked at already are left out. At their own places they are not, because some
+        file systems number folders wrongly.
+        """
+        waiting: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(top, real_path, frozenset())]
+        while waiting:
+            folder, real, above = waiting.pop()
+            look = partial(self._look_at_folder, folder, real, self._identities if top else above)
+            entered = contained(look, partial(self._note_unreadable_folder, folder))
+            if entered is None:
+                if self._result.missing_root:
+                    return
+                continue
+            below = above | {entered}
+            waiting += [(path, f"{real}/{path.rpartition('/')[2]}", below) for path in self.seen[folder].folders]
+
+    def _look_at_folder(self, folder: str, real: str, known: Collection[tuple[int, int]]) -> tuple[int, int] | None:
+        """Look at the files of one folder; return what identifies it, None if it is one of those that are known."""
+        path = self._source / folder
+        status = path.stat()
+        identity = (status.st_dev, status.st_ino)
+        if status.st_ino and identity in known:
+            if known is self._identities:
+                self._result.skipped[ALIAS] += 1
+            else:
+                self._result.named[movie_name(folder)] = Why.LOOP
+            return None
+        with os.scandir(path) as found:
+            entries = list(found)
+        self.seen[folder] = judged = self._judged(folder, entries)
+        self._identities.add(identity)
+        self._by_real_path[real] = folder
+        result = self._result
+        result.skipped.update(judged.skipped)
+        result.sidecars |= judged.sidecars
+        result.gains |= judged.gains
+        if self._with_others:
+            result.others |= judged.others
+        self._waiting_links += judged.links.values()
+        for entry in entries:
+            movie = judged.movies.get(entry.name)
+            if movie is not None and self._is_due(movie):
+                contained(partial(self._look_at, entry.stat, movie), partial(self._note_unreadable, movie))
+        return identity
+
+    def _look_at(self, look: Callable[[], os.stat_result], movie: str) -> None:
+        try:
+            status = look()
+        except FileNotFoundError:
+            return  # deleted since it was listed, or a link to nothing
+        if stat.S_ISREG(status.st_mode):
+            self._result.movies[movie] = FileIdentity.of(status)
+        elif not stat.S_ISDIR(status.st_mode):
+            self._result.named[movie] = Why.NOT_A_FILE
+
+    def _note_unreadable(self, name: str, error: Exception) -> None:
+        self._result.unreadable[name] = _why(error)
+
+    def _note_unreadable_folder(self, folder: str, error: Exception) -> None:
+        if folder:
+            self._note_unreadable(movie_name(folder), error)
+        else:
+            self._result.missing_root = f"{self._source}: {_why(error)}"
+
+    # ---- links
+
+    def _follow(self, link: SourceLink, source: str, to_files: list[tuple[SourceLink, LinkTarget]]) -> None:
+        """Walk the folder that a link leads to; note it in `to_files` if it leads to a file."""
+        target, name = self._links.target(self._source / link.path, link), movie_name(link.path)
+        is_seen = target.identity in self._identities or target.real in self._by_real_path
+        if target.broken is not None:
+            self._result.named[name] = target.broken
+        elif not target.is_folder and not link.is_movie:
+            self._result.skipped[link.why_not] += 1
+        elif target.is_folder and is_seen:
+            self._result.skipped[ALIAS] += 1
+        elif not self._follow_links and not is_inside(target.real, source):
+            self._result.named[name] = Why.OUTSIDE
+            self._result.targets[name] = movie_name(target.real)
+        elif target.is_folder:
+            self._walk(link.path, target.real)
+        else:
+            to_files.append((link, target))
+
+    def _look_at_link(self, link: SourceLink, target: LinkTarget, taken: set[str]) -> None:
+        """Look at the movie that a link leads to, unless it is looked at under another path."""
+        folder, _, file = target.real.rpartition("/")
+        at = self._by_real_path.get(folder)
+        if target.real in taken or (at is not None and file in self.seen[at].movies):
+            self._result.skipped[ALIAS] += 1
+            return
+        taken.add(target.real)
+        movie = movie_name(link.path)
+        if self._is_due(movie):
+            look = (self._source / link.path).stat
+            contained(partial(self._look_at, look, movie), partial(self._note_unreadable, movie))
+
+    # ---- names
 
     def _judged(self, folder: str, entries: list[os.DirEntry[str]]) -> _Folder:
         names = [entry.name for entry in entries]
-        before = self._folders.get(folder)
-        if before is not None and before.names == names:
+        before = self._before.get(folder)
+        if before is not None and before.still_holds(names, entries):
             return before
         prefix = f"{folder}/" if folder else ""
         siblings = set(names)
-        movies, skipped, folders = set[str](), dict[str, str](), list[str]()
+        movies, links, folders = dict[str, str](), dict[str, SourceLink](), list[str]()
+        others = dict[str, str]()
         for entry in entries:
+            path = prefix + entry.name
             if _is_folder(entry):
                 if not entry.name.startswith("."):
-                    folders.append(prefix + entry.name)
+                    folders.append(path)
                 continue
             why = self._layout.recognise(entry.name, siblings).not_a_movie
-            if why or not _is_utf8(entry.name):
-                skipped[prefix + entry.name] = why or "its name is not UTF-8; rename it"
-            else:
-                movies.add(entry.name)
-        sidecars = frozenset(path for path in skipped if path.endswith((".xml", ".mdoc")))
-        gains = frozenset(path for path, why in skipped.items() if why == A_REFERENCE or path.endswith(".gain"))
-        return _Folder(names, frozenset(movies), skipped, sidecars, gains, tuple(folders))
-
-    @staticmethod
-    def _look_at(
-        folder: str, entries: list[os.DirEntry[str]], movies: frozenset[str], is_due: _DueMovies, result: Scan
-    ) -> None:
-        prefix = f"{folder}/" if folder else ""
-        for entry in entries:
-            if entry.name not in movies or not is_due(prefix + entry.name):
-                continue
-            try:
-                status = entry.stat()
-            except FileNotFoundError:
-                continue  # deleted since it was listed, or a link to nothing
-            except OSError as error:
-                result.unreadable[prefix + entry.name] = error.strerror or str(error)
-                continue
-            if stat.S_ISREG(status.st_mode):
-                result.movies[prefix + entry.name] = FileIdentity.of(status)
+            if _is_link(entry) and not entry.name.startswith("."):
+                links[entry.name] = SourceLink(path, entry.inode(), is_movie=not why, why_not=why)
+            elif not why:
+                movies[entry.name] = movie_name(path)
+            if why:
+                others[movie_name(path)] = why
+        skipped = Counter(others.values())
+        skipped.subtract(link.why_not for link in links.values())  # what they lead to decides
+        skipped = +skipped
+        sidecars = frozenset(path for path in others if path.endswith((".xml", ".mdoc")))
+        gains = frozenset(path for path, why in others.items() if why == A_REFERENCE or path.endswith(".gain"))
+        return _Folder(names, movies, links, skipped, others, sidecars, gains, tuple(folders))
 
 
-def scan(source: Path, layout: Layout) -> Scan:
-    """Walk a source once; see `Scanner`."""
-    return Scanner(source, layout).scan()
+def scan(source: Path, layout: Layout, *, follow_links: bool = False) -> Scan:
+    """Walk a source once, and list all files; see `Scanner`."""
+    return Scanner(source, layout, follow_links=follow_links).scan(with_others=True)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"unexpected {type(error).__name__}: {error}"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -168,12 +341,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False  # some file systems know only by asking, and may not say
 
 
-def _is_utf8(name: str) -> bool:
+def _is_link(entry: os.DirEntry[str]) -> bool:
     try:
-        name.encode()
-    except UnicodeEncodeError:
+        return entry.is_symlink()
+    except OSError:
         return False
-    return True
 
 
 class Hints:

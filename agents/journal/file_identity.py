@@ -9,6 +9,11 @@ _SIGNED_64 = 0x7FFFFFFFFFFFFFFF
 """SQLite holds signed 64-bit integers; devices and inodes of some file systems are unsigned."""
 
 
+def _in_64_bits(time_ns: int) -> int:
+    """Return a time as 64 bits hold it: 1677 to 2262. Others, such as 1601 for a time that was never set, wrap."""
+    return (time_ns + _SIGNED_64 + 1) % (1 << 64) - _SIGNED_64 - 1
+
+
 class FileIdentity(NamedTuple):
     """What `stat` said about a file when the agent looked at it.
 
@@ -17,7 +22,8 @@ class FileIdentity(NamedTuple):
     size_bytes
         Size of the file.
     mtime_ns
-        Time of the last modification, nanoseconds since 1970 by the clock of the machine that wrote it.
+        Time of the last modification, nanoseconds since 1970 by the clock of the machine that wrote it. It tells two
+        times apart, also those that no 64 bits hold.
     device, inode
         The file system's own numbers, without their highest bit; they change when a share is mounted again.
     ctime_ns
@@ -36,10 +42,10 @@ class FileIdentity(NamedTuple):
         """Return the identity that a `stat` result describes."""
         return cls(
             status.st_size,
-            status.st_mtime_ns,
+            _in_64_bits(status.st_mtime_ns),
             status.st_dev & _SIGNED_64,
             status.st_ino & _SIGNED_64,
-            status.st_ctime_ns,
+            _in_64_bits(status.st_ctime_ns),
         )
 
     def same_content(self, other: FileIdentity) -> bool:

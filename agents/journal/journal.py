@@ -32,7 +32,9 @@ from agents.journal.rows import (
     released_of,
 )
 from agents.journal.states import SET_ASIDE, TRANSITIONS, State
+from agents.journal.taken_stems import TakenStems
 from agents.work_folder import is_in_use
+from preprocess.escaped_names import encodable
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimReason, ClaimStatus
 from transfer.wire.exposure_record import ExposureRecord, ProvenanceRecord
 from transfer.wire.figures import MOTION_TOTAL
@@ -100,6 +102,7 @@ class Journal:
         self._writer = uuid4().hex
         self._db = open_database(path, may_migrate=create or not is_in_use(work))
         self._last_event = self._newest_event()
+        self._stems = TakenStems(self._db)
         self.requests = AnsweredRequests(self._db, self._lock, self.transaction)
 
     def close(self) -> None:
@@ -121,6 +124,22 @@ class Journal:
             self._last_event = newest_event
             for change in (*of_others, *self._changed):
                 self._announce(change)
+
+    @contextmanager
+    def part_of_transaction(self) -> Iterator[None]:
+        """Do everything inside, or nothing of it; the transaction around it goes on either way."""
+        announced, is_done = len(self._changed), False
+        self._db.execute("SAVEPOINT part")
+        try:
+            yield
+            is_done = True
+        finally:
+            if not is_done:
+                del self._changed[announced:]
+            if self._db.in_transaction:  # SQLite itself ends a transaction when the disk is full
+                if not is_done:
+                    self._db.execute("ROLLBACK TO part")
+                self._db.execute("RELEASE part")
 
     # ---- what other processes change
 
@@ -176,10 +195,7 @@ class Journal:
         """Enter a movie that was found; `remote_stem` gets a number where another exposure has that name."""
         with self.transaction():
             now = self._clock()
-            taken, number = remote_stem, 1
-            while self._db.execute("SELECT 1 FROM exposures WHERE remote_stem = ?", (taken,)).fetchone():
-                number += 1
-                taken = f"{remote_stem}-{number}"
+            taken = self._stems.free(remote_stem)
             self._db.execute(
                 "INSERT INTO exposures (exposure_id, movie, remote_stem, label, state, found_at, changed_at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -277,6 +293,7 @@ class Journal:
             before = self.exposure(exposure_id)
             if to not in TRANSITIONS[before.state]:
                 raise WrongTransition(f"{before.movie} is {before.state}; it cannot become {to}")
+            reason, hint = encodable(reason), encodable(hint)
             columns |= {"state": to, "reason": reason, "hint": hint, "changed_at": self._clock()}
             self._set(exposure_id, columns)
             self._event(exposure_id, to, reason)

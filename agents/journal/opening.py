@@ -35,6 +35,13 @@ class JournalFull(JournalError):
 JOURNAL_ERRORS = (JournalError, sqlite3.DatabaseError)
 """What the journal's functions raise when it cannot be used: its version or its disk, never an exposure."""
 
+_OF_ONE_VALUE = (sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.IntegrityError)
+
+
+def concerns_journal(error: Exception) -> bool:
+    """Return whether an error concerns the journal as a whole, and not a single value that it does not take."""
+    return isinstance(error, JOURNAL_ERRORS) and not isinstance(error, _OF_ONE_VALUE)
+
 
 @contextmanager
 def whole_or_nothing(db: sqlite3.Connection) -> Iterator[None]:

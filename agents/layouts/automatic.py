@@ -23,7 +23,7 @@ def judge(name: str, siblings: Collection[str]) -> Recognised:
     if path.suffix.lower() == ".mrc":
         for suffix in (".tif", ".tiff", ".eer", ".mrcs", "_fractions.tiff", "_fractions.tif", "_EER.eer"):
             if path.stem + suffix in siblings:
-                return Recognised(f"the sum image of {path.stem + suffix}")
+                return Recognised("the sum image of a movie of the same name")
     return MOVIE
 
 

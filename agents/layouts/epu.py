@@ -11,6 +11,7 @@ from collections.abc import Collection
 from pathlib import Path, PurePath
 
 from agents.layouts.layout import MOVIE, Layout, Recognised
+from preprocess.sidecars import file_beside
 
 _EPU_NAME = re.compile(r"^(FoilHole|GridSquare|Position|Tile|Atlas)_", re.IGNORECASE)
 _OVERVIEW = re.compile(r"^(FoilHole_(?!.*_Data_)|GridSquare_|Tile_|Atlas_)", re.IGNORECASE)
@@ -39,8 +40,8 @@ def gain(movie: Path, source: Path) -> Path | None:
     """
     if movie.suffix.lower() != ".eer":
         stem = _FRACTIONS.sub("", movie.stem)
-        beside = (movie.with_name(f"{stem}_gain{suffix}") for suffix in (".tiff", ".tif", ".mrc"))
-        return next((path for path in beside if path.is_file()), None)
+        beside = (file_beside(movie, f"{stem}_gain{suffix}") for suffix in (".tiff", ".tif", ".mrc"))
+        return next((path for path in beside if path is not None), None)
     for folder in movie.parents:
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".gain")
         if found:

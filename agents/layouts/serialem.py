@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path, PurePath
 
 from agents.layouts.layout import MOVIE, Layout, Recognised
+from preprocess.sidecars import file_beside
 
 _REFERENCE_SUFFIXES = (".mrc", ".tif", ".tiff")
 
@@ -23,22 +24,22 @@ def judge(name: str, siblings: Collection[str]) -> Recognised:
 
 def gain(movie: Path, _source: Path) -> Path | None:
     """Return the MRC or TIFF file beside the movie that its mdoc names, or `CountRef_STEM`; None if there is none."""
-    named = _named_reference(movie)
-    candidates = [movie.with_name(named)] if named else []
-    candidates += [movie.with_name(f"CountRef_{movie.stem}{suffix}") for suffix in _REFERENCE_SUFFIXES]
-    return next((path for path in candidates if path.suffix.lower() in _REFERENCE_SUFFIXES and path.is_file()), None)
+    names = [_named_reference(movie), *(f"CountRef_{movie.stem}{suffix}" for suffix in _REFERENCE_SUFFIXES)]
+    references = (file_beside(movie, name) for name in names if PurePath(name).suffix.lower() in _REFERENCE_SUFFIXES)
+    return next((path for path in references if path is not None), None)
 
 
-def _named_reference(movie: Path) -> str | None:
-    for mdoc in (movie.with_name(f"{movie.name}.mdoc"), movie.with_suffix(".mdoc")):
-        if mdoc.is_file():
-            for line in mdoc.read_text("utf-8", errors="replace").splitlines():
-                key, _, value = line.partition("=")
-                if key.strip() == "GainReference" and value.strip():
-                    return (
-                        value.strip().replace("\\", "/").rpartition("/")[2]
-                    )  # from a Windows path, only the file name
-    return None
+def _named_reference(movie: Path) -> str:
+    """Return the name of the gain reference in the movie's mdoc; empty if it names none."""
+    for name in (f"{movie.name}.mdoc", f"{movie.stem}.mdoc"):
+        mdoc = file_beside(movie, name)
+        if mdoc is None:
+            continue
+        for line in mdoc.read_text("utf-8", errors="replace").splitlines():
+            key, _, value = line.partition("=")
+            if key.strip() == "GainReference" and value.strip():
+                return value.strip().replace("\\", "/").rpartition("/")[2]  # from a Windows path, only the file name
+    return ""
 
 
 SERIALEM = Layout("serialem", judge, gain)

@@ -41,7 +41,7 @@ def seal_outputs(journal: Journal, work: Path, exposure: ExposureRow, processed:
     """Make the outputs durable, files and folders, and return them with their digests and names on the receiver."""
     outputs = []
     for file in processed.files:
-        name = exposure.published_stem + file.path.name.removeprefix(processed.movie.stem)
+        name = exposure.published_stem + file.path.name.removeprefix(processed.stem)
         outputs.append(_sealed(work, file.path, role=file.role, name=name, revision=journal.next_revision(name)))
     folder = outputs_folder(work, exposure)
     for made in (folder, folder.parent, folder.parent.parent, work):

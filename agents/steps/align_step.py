@@ -13,6 +13,7 @@ from typing import Any
 
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
+from agents.journal.movie_names import movie_path
 from agents.journal.rows import ExposureRow
 from agents.journal.states import State
 from agents.measurements import Measurements
@@ -58,7 +59,7 @@ class AlignStep:
         An attempt that fails leaves no files. The movie must be unchanged before and after the alignment; otherwise
         the exposure goes back to FOUND.
         """
-        movie = self._settings.source / exposure.movie
+        movie = movie_path(self._settings.source, exposure.movie)
         if (end := self._end_if_changed(exposure, movie)) is not None:
             return end
         claimed = self._claimed(exposure, movie, worker)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
+from agents.journal.movie_names import movie_path
 from agents.journal.rows import ExposureRow
 from agents.journal.states import State
 from agents.watch_settings import WatchSettings
@@ -47,7 +48,7 @@ class CompareStep:
         exposure = self._journal.exposure(exposure_id)
         if exposure.state != State.RELEASED or exposure.identity is None:
             return True
-        movie = self._settings.source / exposure.movie
+        movie = movie_path(self._settings.source, exposure.movie)
         try:
             before = FileIdentity.of(movie.stat())
             if before.size_bytes != exposure.identity.size_bytes:

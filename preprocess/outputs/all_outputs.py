@@ -12,6 +12,7 @@ import numpy as np
 from preprocess.computed_movie import ComputedMovie
 from preprocess.correction.defect_files import is_serialem
 from preprocess.errors import OutputRefused
+from preprocess.escaped_names import escaped
 from preprocess.exposure.dose import critical_dose_scale
 from preprocess.geometry.field import term_names
 from preprocess.movie_warning import MovieWarning
@@ -29,7 +30,7 @@ from preprocess.outputs.figures import (
 from preprocess.outputs.motion_plot import motion_png
 from preprocess.outputs.motion_star import MotionStar, motion_star
 from preprocess.outputs.motioncor_logs import full_log, patch_log
-from preprocess.outputs.output_names import output_paths
+from preprocess.outputs.output_names import output_paths, output_stem
 from preprocess.outputs.pictures import spectrum_png, thumbnail_png, whole_spectrum
 from preprocess.outputs.relion_motion import RelionMotion, relion_motion
 from preprocess.outputs.whole_files import remove_partial_files, write_bytes, write_micrograph
@@ -59,7 +60,7 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
         out_dir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise OutputRefused(f"{out_dir} is not a folder and cannot be created as one") from error
-    remove_partial_files(out_dir, computed.movie.path.stem)
+    remove_partial_files(out_dir, output_stem(computed.movie.path))
     paths, images = output_paths(computed.movie.path, out_dir), computed.images.images
     with ThreadPoolExecutor(len(images), thread_name_prefix="micrographs") as pool:
         writing = [
@@ -128,9 +129,9 @@ def _star_content(computed: ComputedMovie, relion: RelionMotion) -> MotionStar:
         hot, defects_file = np.union1d(hot, defects.listed), None
     as_it_lies = gain.path is not None and gain.rotate_degrees == 0 and gain.flip == "none"
     return MotionStar(
-        movie_name=movie.path.name,
-        gain_name=gain.path.name if gain.path is not None and as_it_lies else None,
-        defects_name=None if defects_file is None else defects_file.name,
+        movie_name=escaped(movie.path.name),
+        gain_name=escaped(gain.path.name) if gain.path is not None and as_it_lies else None,
+        defects_name=None if defects_file is None else escaped(defects_file.name),
         width=movie.width,
         height=movie.height,
         frame_count=movie.frame_count,
@@ -221,6 +222,7 @@ def processed_movie(computed: ComputedMovie, written: Written, seconds: dict[str
     shifts = computed.motion.shifts - computed.motion.shifts[0]
     return ProcessedMovie(
         movie=computed.movie.path,
+        stem=output_stem(computed.movie.path),
         acquisition=computed.acquisition,
         frame_count=computed.movie.frame_count,
         movie_width_px=computed.movie.width,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from preprocess.errors import OutputRefused
+from preprocess.escaped_names import escaped
 
 ENDINGS = {
     "micrograph": ".mrc",
@@ -23,9 +26,30 @@ ENDINGS = {
 """What follows the movie's stem in the name of each output, by role, in the order in which they are written."""
 
 
+_ESCAPE = re.compile(r"\\x([0-9A-F]{2})")
+LONGEST_STEM_BYTES = 200
+"""Of 255: the endings follow, and while a file is written its name is longer."""
+
+
+def output_stem(movie_path: Path) -> str:
+    """Return what the names of a movie's outputs begin with: the movie's stem, which every file system can hold.
+
+    Bytes that are no UTF-8, control characters, and marks that turn the direction of writing are written as `=E9`. Of a
+    longer stem the beginning is kept, and `~` with a digest of it all follows.
+    """
+    stem = movie_path.stem
+    name = _ESCAPE.sub(r"=\1", escaped(stem)) if escaped(stem) != stem else stem
+    encoded = name.encode()
+    if len(encoded) <= LONGEST_STEM_BYTES:
+        return name
+    digest = hashlib.sha256(stem.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return f"{encoded[: LONGEST_STEM_BYTES - 17].decode(errors='ignore')}~{digest}"
+
+
 def output_paths(movie_path: Path, out_dir: Path) -> dict[str, Path]:
     """Return where each output of a movie goes, by role, whether it will be written or not."""
-    return {role: out_dir / f"{movie_path.stem}{ending}" for role, ending in ENDINGS.items()}
+    stem = output_stem(movie_path)
+    return {role: out_dir / f"{stem}{ending}" for role, ending in ENDINGS.items()}
 
 
 def refuse_to_write_over(source: Path, outputs: Iterable[Path]) -> None:

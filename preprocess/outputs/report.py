@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from preprocess.escaped_names import encodable, escaped
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.movies import Movie
 from preprocess.settings import AlignmentSettings
@@ -30,7 +31,7 @@ def report_text(sections: dict[str, Any]) -> str:
 def movie_section(movie: Movie) -> dict[str, Any]:
     """Describe the movie's file; by name, because its folder is no property of the result."""
     return {
-        "name": movie.path.name,
+        "name": escaped(movie.path.name),
         "format": movie.format,
         "width_px": movie.width,
         "height_px": movie.height,
@@ -58,7 +59,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Path):
-        return value.name
+        return escaped(value.name)
+    if isinstance(value, str):
+        return encodable(value)
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") + 0.0 if math.isfinite(value) else None
     return value

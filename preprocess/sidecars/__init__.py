@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from preprocess.sidecars.beside import file_beside
 from preprocess.sidecars.epu import read_epu_xml
 from preprocess.sidecars.mdoc import read_mdoc
 from preprocess.sidecars.recording import Recording, first_known, recording_by_name
@@ -13,6 +14,7 @@ __all__ = [
     "Recording",
     "Sidecar",
     "SidecarUnreadableError",
+    "file_beside",
     "find_sidecars",
     "first_known",
     "read_sidecar",
@@ -28,7 +30,7 @@ def find_sidecars(movie: Path) -> list[Path]:
     stems = [movie.stem]
     stems += [movie.stem[: -len(ending)] for ending in _EPU_ENDINGS if movie.stem.lower().endswith(ending)]
     names = [f"{stem}.xml" for stem in reversed(stems)] + [f"{movie.name}.mdoc", f"{movie.stem}.mdoc"]
-    return [path for path in (movie.with_name(name) for name in names) if path.is_file()]
+    return [path for name in names if (path := file_beside(movie, name)) is not None]
 
 
 def read_sidecar(path: Path, movie: Path) -> Sidecar | None:

@@ -13,6 +13,7 @@ from agents.finding.discovery import Discovery
 from agents.finding.scan import Hints, scan
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
+from agents.journal.movie_names import movie_path
 from agents.journal.states import State
 from agents.layouts import AUTO, FLAT
 from preprocess.simulation import write_mrc
@@ -275,14 +276,14 @@ def test_loops_links_and_hidden_folders_are_harmless(source: Path, tmp_path: Pat
     (source / "b.mrcs").symlink_to(tmp_path / "elsewhere/linked.mrcs")
     movie(source / ".trash/c.mrcs")
     os.mkfifo(source / "pipe.mrcs")
-    assert set(scan(source, AUTO).movies) == {"d/a.mrcs", "b.mrcs"}
+    assert set(scan(source, AUTO).movies) == {"d/a.mrcs"}
 
 
-def test_a_name_that_is_not_utf8_is_skipped_with_its_reason(source: Path) -> None:
-    movie(source / os.fsdecode(b"caf\xe9.mrcs"))
-    found = scan(source, FLAT)
-    assert not found.movies
-    assert list(found.skipped.values()) == ["its name is not UTF-8; rename it"]
+def test_a_name_that_is_not_utf8_has_a_text(source: Path) -> None:
+    path = movie(source / os.fsdecode(b"gr\xe9/caf\xe9.mrcs"))
+    (found,) = scan(source, FLAT).movies
+    assert found == r"gr\xE9/caf\xE9.mrcs"
+    assert movie_path(source, found) == path
 
 
 def test_a_large_session_is_scanned_in_a_moment(source: Path) -> None:

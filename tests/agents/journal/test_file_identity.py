@@ -24,8 +24,22 @@ def test_a_share_mounted_anew_is_not_another_content() -> None:
 
 
 def test_numbers_that_sqlite_cannot_hold_lose_their_highest_bit() -> None:
-    huge = os.stat_result((0o100644, (1 << 64) - 1, 1 << 63, 1, 0, 0, 3, 0, 0, 0))
+    times = {"st_atime_ns": 0, "st_mtime_ns": 0, "st_ctime_ns": 0}
+    huge = os.stat_result((0o100644, (1 << 64) - 1, 1 << 63, 1, 0, 0, 3, 0, 0, 0), times)
     assert FileIdentity.of(huge)[2:4] == (0, (1 << 63) - 1)
+
+
+@pytest.mark.parametrize("seconds", [-11_644_473_600, -11_644_473_599, 9_300_000_000, 95_617_584_000])
+def test_a_time_that_sqlite_cannot_hold_is_another_one_all_the_same(seconds: int) -> None:
+    """SMB gives 1601 for a time that was never set; some cameras' clocks are centuries ahead."""
+    times = [
+        {"st_atime_ns": 0, "st_mtime_ns": second * 1_000_000_000, "st_ctime_ns": second * 1_000_000_000}
+        for second in (seconds, seconds + 1, 0)
+    ]
+    stats = [os.stat_result((0o100644, 1, 1, 1, 0, 0, 3, 0, 0, 0), each) for each in times]
+    found = [FileIdentity.of(status) for status in stats]
+    assert all(-(1 << 63) <= time < 1 << 63 for each in found for time in (each.mtime_ns, each.ctime_ns or 0))
+    assert len({each.mtime_ns for each in found}) == 3
 
 
 @pytest.mark.parametrize(
