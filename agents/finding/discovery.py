@@ -37,7 +37,7 @@ _OVER = (State.RELEASED, State.HELD, State.FAILED)
 _Standing = Mapping[str, Standing]
 
 
-class _Step(NamedTuple):
+class _FoundStep(NamedTuple):
     """One change of the journal that a scan leads to; the identity is None if the movie is gone."""
 
     movie: str
@@ -132,12 +132,12 @@ class Discovery:
         next_look_s = self._settling.next_look_s()
         return scan_s if next_look_s is None else max(_SHORTEST_PAUSE_S, min(scan_s, next_look_s))
 
-    def _new(self, found: Scan, standing: _Standing) -> list[_Step]:
+    def _new(self, found: Scan, standing: _Standing) -> list[_FoundStep]:
         new = [(identity, movie) for movie, identity in found.movies.items() if movie not in standing]
         new.sort(key=lambda item: item[0].mtime_ns)  # the oldest first
         for identity, movie in new:
             self._set_apart.alone(movie, identity, partial(self._observe, movie, identity), None)
-        return [_Step(movie, identity, partial(self._enter, movie)) for identity, movie in new]
+        return [_FoundStep(movie, identity, partial(self._enter, movie)) for identity, movie in new]
 
     def _observe(self, movie: str, identity: FileIdentity) -> tuple[MovieStatus, str]:
         return self._settling.observe(movie, movie_path(self._source, movie), identity)
@@ -146,7 +146,7 @@ class Discovery:
         stem = remote_path(_without_suffix(relative_path(movie)))
         self._journal.find(movie, self._layout.label(movie), stem)
 
-    def _known(self, found: Scan, standing: _Standing) -> list[_Step]:
+    def _known(self, found: Scan, standing: _Standing) -> list[_FoundStep]:
         steps = []
         for movie, identity in found.movies.items():
             known = standing.get(movie)
@@ -154,7 +154,7 @@ class Discovery:
                 continue
             act = self._set_apart.alone(movie, identity, partial(self._judge, movie, known, identity), None)
             if act is not None:
-                steps.append(_Step(movie, identity, act))
+                steps.append(_FoundStep(movie, identity, act))
         return steps
 
     def _judge(self, movie: str, known: Standing, identity: FileIdentity) -> Callable[[], object] | None:
@@ -177,13 +177,13 @@ class Discovery:
             return None
         return self._again(movie, known, why, ClaimReason.CHANGED)
 
-    def _with_late_gain(self, found: Scan) -> list[_Step]:
+    def _with_late_gain(self, found: Scan) -> list[_FoundStep]:
         why = "its gain reference came after it had been processed"
         steps = []
         for key in self._late_gains.came_for(self._journal.without_gain):
             movie = self._journal.exposure(key).movie
             act = partial(self._begin_again, movie, key, why, ClaimReason.LATE_INPUT)
-            steps.append(_Step(movie, found.movies.get(movie), act))
+            steps.append(_FoundStep(movie, found.movies.get(movie), act))
         return steps
 
     def _touched(self, found: Scan, standing: _Standing) -> Iterator[UUID]:
@@ -225,12 +225,12 @@ class Discovery:
         exposure = self._journal.begin_again(exposure_id, why, reason=reason)
         log.warning("%s: %s; it is processed again as revision %d", movie, why, exposure.revision)
 
-    def _gone(self, found: Scan, standing: _Standing) -> list[_Step]:
+    def _gone(self, found: Scan, standing: _Standing) -> list[_FoundStep]:
         steps = []
         for movie, known in standing.items():
             if known.state == State.FOUND and found.is_gone(movie):
                 self._settling.forget(movie)
-                steps.append(_Step(movie, None, partial(self._set_gone_aside, movie, UUID(known.exposure_id))))
+                steps.append(_FoundStep(movie, None, partial(self._set_gone_aside, movie, UUID(known.exposure_id))))
         return steps
 
     def _set_gone_aside(self, movie: str, exposure_id: UUID) -> None:
