@@ -19,11 +19,11 @@ from uuid import UUID
 from agents.boundary import contained
 from agents.finding.discovery import Discovery
 from agents.finding.scan import Hints
-from agents.journal.journal import Journal
-from agents.journal.opening import JOURNAL_ERRORS
+from agents.journal.journal import Journal, WrongTransition
 from agents.journal.rows import ExposureRow
 from agents.journal.states import PAUSED, UNFINISHED
 from agents.measurements import Measurements
+from agents.own_faults import OWN_ERRORS
 from agents.sending.claims import Claims
 from agents.sending.lease import SessionLease
 from agents.sending.receiver_comparison import ReceiverComparison
@@ -38,6 +38,7 @@ from agents.steps.setting_aside import set_aside
 from agents.turns import Facts, Step, StepEnd, Turns
 from agents.watch_settings import WatchSettings
 from agents.work_folder import free_bytes
+from agents.work_health import WorkHealth
 from agents.workers.contract import AlignmentWorker
 from transfer.client import ReceiverClient
 from transfer.upload.sender import Sender
@@ -83,6 +84,7 @@ class Agent:
     ) -> None:
         self.settings, self.journal, self.client, self.stop = settings, journal, client, stop
         self._workers = workers
+        self.health = WorkHealth(journal, settings.work, stop)
         self.link = ReceiverLink(journal, stop)
         self.discovery = Discovery(
             journal,
@@ -112,6 +114,8 @@ class Agent:
             settings, journal, self.link, claim_step, self._measurements, stop.is_set, self._open_session
         )
         self._last_unfinished_s = time.monotonic()
+        self._next_scan_s = self._earliest_scan_s = 0.0
+        self._is_done = False
 
     # ---- the whole
 
@@ -124,6 +128,8 @@ class Agent:
             The receiver's first answer is a refusal, such as a wrong token's.
         SessionReplaced
             The receiver's session is another one than the one that the work folder belongs to.
+        JournalDamaged
+            The journal cannot be used any more: another agent has to begin with a new one.
         """
         self._look_at_pause()
         hints = Hints(self.settings.source, self._wake_scan.set)
@@ -144,6 +150,7 @@ class Agent:
         for future in running:
             future.result()
         self._comparison.join(_END_S)
+        self.health.raise_if_lost()
         if self._memory.failure is not None:
             raise self._memory.failure
 
@@ -176,12 +183,13 @@ class Agent:
             memory=self._memory,
             begin_when=self.link.was_tried,
             sent_bytes=lambda: sender.sent_bytes,
+            own_trouble=lambda: self.health.trouble,
         )
         report.start()
         is_clean_end = False
         try:
             yield
-            is_clean_end = True
+            is_clean_end = not self.health.lost
         finally:
             self.stop.set()
             report.stop(final=is_clean_end)
@@ -198,22 +206,36 @@ class Agent:
         )
 
     def _scan_until_done(self, running: Iterable[Future[None]]) -> None:
-        next_scan_s = earliest_scan_s = 0.0
         while not self.stop.is_set() and not any(future.done() for future in running):
-            begin_s = time.monotonic()
-            if begin_s >= next_scan_s or (self._wake_scan.is_set() and begin_s >= earliest_scan_s):
-                self._wake_scan.clear()
-                if self.discovery.scan_once():
-                    self._nudge()
-                end_s = time.monotonic()
-                # a movie that grows wakes the scan all the time: at most a tenth of it is spent on scans
-                earliest_scan_s = end_s + max(_SHORTEST_PAUSE_S, 10 * (end_s - begin_s))
-                next_scan_s = end_s + self.discovery.pause_s(self.settings.scan_s)
-            if self.journal.announce_changes_of_others():
-                self._nudge()
-            if self._is_idle():
+            if not self.health.may_work():
+                self._last_unfinished_s = time.monotonic()
+            elif self._unless_own_fault(self._scan_if_due) and self._is_done:
                 return
             self.stop.wait(_STATUS_S)
+
+    def _unless_own_fault(self, action: Callable[[], None]) -> bool:
+        """Return whether an action succeeded; a fault of the agent's own machine is noted, and the agent waits."""
+        try:
+            action()
+        except OWN_ERRORS as error:
+            if not self.health.note(error):
+                raise
+            return False
+        return True
+
+    def _scan_if_due(self) -> None:
+        begin_s = time.monotonic()
+        if begin_s >= self._next_scan_s or (self._wake_scan.is_set() and begin_s >= self._earliest_scan_s):
+            self._wake_scan.clear()
+            if self.discovery.scan_once():
+                self._nudge()
+            end_s = time.monotonic()
+            # a movie that grows wakes the scan all the time: at most a tenth of it is spent on scans
+            self._earliest_scan_s = end_s + max(_SHORTEST_PAUSE_S, 10 * (end_s - begin_s))
+            self._next_scan_s = end_s + self.discovery.pause_s(self.settings.scan_s)
+        if self.journal.announce_changes_of_others():
+            self._nudge()
+        self._is_done = self._is_idle()
 
     def _is_idle(self) -> bool:
         limit_s = self.settings.exit_when_idle_s
@@ -237,27 +259,58 @@ class Agent:
 
     def _align_all(self, worker: AlignmentWorker) -> None:
         try:
-            worker.start()
+            self._repeat(partial(self._started, worker))
             self.link.was_tried.wait(_FIRST_CONTACT_S)  # so that nothing is aligned that the receiver has
-            while (exposure := self._take(Step.ALIGN)) is not None:
-                if isinstance(exposure, UUID):
-                    self._compare(exposure, worker)
-                else:
-                    self._do(exposure, partial(self._align_step.run, exposure, worker))
+            self._repeat(partial(self._align_next, worker))
         finally:
             worker.close()
             self.stop.set()
 
+    def _started(self, worker: AlignmentWorker) -> bool:
+        worker.start()
+        return False
+
+    def _align_next(self, worker: AlignmentWorker) -> bool:
+        """Align or compare what is next; return whether there will be more."""
+        exposure = self._take(Step.ALIGN)
+        if isinstance(exposure, UUID):
+            self._compare(exposure, worker)
+        elif exposure is not None:
+            self._do(exposure, partial(self._align_step.run, exposure, worker))
+        return exposure is not None
+
     def _send_all(self, sender: Sender) -> None:
         try:
-            self._open_session()
-            while (exposure := self._take(Step.SEND)) is not None:
-                if isinstance(exposure, ExposureRow):
-                    self._do(exposure, partial(self._send_step.run, exposure, sender))
+            self._repeat(self._session_opened)
+            self._repeat(partial(self._send_next, sender))
         except LinkStopped:
             return
         finally:
             self.stop.set()
+
+    def _session_opened(self) -> bool:
+        self._open_session()
+        return False
+
+    def _send_next(self, sender: Sender) -> bool:
+        """Send what is next; return whether there will be more."""
+        exposure = self._take(Step.SEND)
+        if isinstance(exposure, ExposureRow):
+            self._do(exposure, partial(self._send_step.run, exposure, sender))
+        return exposure is not None
+
+    def _repeat(self, turn: Callable[[], bool]) -> None:
+        """Call `turn` until it returns False or the agent stops; wait while the agent's own machine has a fault."""
+        while not self.stop.is_set():
+            if self.health.trouble:
+                self.stop.wait(_STATUS_S)
+                continue
+            try:
+                if not turn():
+                    return
+            except OWN_ERRORS as error:
+                if not self.health.note(error):
+                    raise
 
     def _open_session(self) -> None:
         session = self.link.persist(lambda: self.client.open_session(self.settings.session))
@@ -269,6 +322,9 @@ class Agent:
         An id is that of an exposure whose movie is to be compared, because no movie waits for its alignment.
         """
         while not self.stop.is_set():
+            if self.health.trouble:
+                self.stop.wait(_STATUS_S)
+                continue
             with self._work:
                 facts, now_s = self._facts(step), time.monotonic()
                 rows = self.journal.waiting(
@@ -278,13 +334,20 @@ class Agent:
                 )
                 exposure_id = self._turns.take(step, rows, facts, now_s)
                 if exposure_id is not None:
-                    return self.journal.exposure(exposure_id)
+                    return self._taken(exposure_id)
                 if step is Step.ALIGN and not facts.waiting and not self.stop.is_set():
                     touched = self.discovery.comparisons.take()
                     if touched is not None:
                         return touched
                 self._work.wait(_POLL_S)
         return None
+
+    def _taken(self, exposure_id: UUID) -> ExposureRow:
+        try:
+            return self.journal.exposure(exposure_id)
+        except OWN_ERRORS:
+            self._turns.end(exposure_id, StepEnd.POSTPONED, time.monotonic())
+            raise
 
     def _facts(self, step: Step) -> Facts:
         return Facts(
@@ -316,14 +379,13 @@ class Agent:
             self.discovery.comparisons.end(exposure_id, has_failed=not is_compared)
 
     def _not_compared(self, error: Exception) -> bool:
-        if isinstance(error, JOURNAL_ERRORS):
-            raise error  # without its journal the agent cannot go on
-        log.exception("a movie could not be compared: unexpected")
+        if not self.health.note(error):
+            log.exception("a movie could not be compared: unexpected")
         return False
 
     def _do(self, exposure: ExposureRow, step: Callable[[], StepEnd]) -> None:
         """Do one step for one exposure; an unexpected error concerns this exposure alone."""
-        end = StepEnd.DONE
+        end = StepEnd.POSTPONED
         try:
             end = contained(step, partial(self._unexpected, exposure))
         finally:
@@ -332,10 +394,13 @@ class Agent:
                 self._work.notify_all()
 
     def _unexpected(self, exposure: ExposureRow, error: Exception) -> StepEnd:
-        if isinstance(error, JOURNAL_ERRORS):
-            raise error  # without its journal the agent cannot go on
+        if self.health.note(error):  # it says nothing about this exposure
+            return StepEnd.POSTPONED
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             log.warning("%s: a disk reported an error; this step will be tried again: %s", exposure.movie, error)
+            return StepEnd.POSTPONED
+        if isinstance(error, WrongTransition):
+            log.warning("%s: another process changed its state meanwhile (%s)", exposure.movie, error)
             return StepEnd.POSTPONED
         log.exception("%s (%s): unexpected", exposure.movie, exposure.exposure_id)
         reason = f"unexpected {type(error).__name__}: {error}"

@@ -20,6 +20,7 @@ from agents.commands.exposure_text import STYLES, as_json, troubles
 from agents.happenings import AgentEnded, AnnouncementsLost, Happening
 from agents.journal.changes import ExposureChanged, NoteChanged
 from agents.journal.journal import Journal
+from agents.journal.opening import JOURNAL_ERRORS
 from agents.journal.states import SET_ASIDE, State
 
 log = logging.getLogger("agents")
@@ -47,9 +48,12 @@ class JsonLines:
             return
         try:
             self._write_happening(happening)
-        except BrokenPipeError:
+        except OSError as error:
             self._is_read = False
-            log.warning("the program that read the lines of --json has ended; the agent goes on without them")
+            why = "the program that read the lines of --json has ended"
+            if not isinstance(error, BrokenPipeError):
+                why = f"the lines of --json cannot be written ({error.strerror})"
+            log.warning("%s; the agent goes on without them", why)
 
     def _write_happening(self, happening: Happening) -> None:
         match happening:
@@ -119,6 +123,12 @@ class ProgressDisplay:
             root.handlers = before
 
     def _picture(self) -> RenderableType:
+        try:
+            return self._picture_of_journal()
+        except JOURNAL_ERRORS as error:
+            return Text(f"the journal cannot be read now: {error}", "yellow")
+
+    def _picture_of_journal(self) -> RenderableType:
         counts = self._journal.counts()
         states = Table.grid(padding=(0, 2))
         states.add_row(*(Text(state.value, STYLES[state]) for state in State))

@@ -10,25 +10,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
 from agents.commands.progress import JsonLines, ProgressDisplay, summary
+from agents.commands.restarts import Restarts
+from agents.commands.signals import listening
 from agents.daemon import Agent
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan, scan
 from agents.finding.skipped_files import counts_text, skipped_text
 from agents.happenings import AgentEnded, Happenings
+from agents.journal.changes import Change, NoteChanged
 from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path, relative_path
-from agents.journal.opening import NAME
+from agents.journal.opening import JOURNAL_ERRORS, NAME, JournalDamaged
 from agents.journal.salvage import set_damaged_aside
-from agents.journal.states import SET_ASIDE
+from agents.journal.states import SET_ASIDE, State
 from agents.layouts import Layout
 from agents.retries import retry_one
 from agents.watch_settings import WatchSettings
@@ -168,47 +170,127 @@ def run_agent(
     """
     check_source(settings.source)
     check_apart(settings.work, settings.source)
-    make_work_folder(settings.work)
+    began_s, stop = time.monotonic(), threading.Event()
     console = Console(stderr=True)
-    began_s = time.monotonic()
-    happenings = Happenings()
-    with WorkLock(settings.work):
-        _salvage(settings.work)
-        journal = Journal(settings.work, announce=happenings.announce)
-        try:
-            _claim(journal, settings)
-            url = str(client.url).rstrip("/")
-            _note_receiver(journal, url, token_file, ca, clear_text=clear_text)
+
+    def prepare(journal: Journal, *, is_first: bool) -> None:
+        url = str(client.url).rstrip("/")
+        _claim(journal, settings)
+        _note_receiver(journal, url, token_file, ca, clear_text=clear_text)
+        if is_first:
             show_start(settings, url, in_use, console)
-            display = ProgressDisplay(journal, console, live=console.is_terminal and not as_json)
-            happenings.listen("progress", display)
-            if as_json:
-                happenings.listen("--json", JsonLines(sys.stdout.fileno()))
-            stop = threading.Event()
-            with _listening(stop) as received, display.live():
-                retry = partial(retry_one, journal, settings.work) if remote_requests else None
-                Agent(settings, journal, client, workers, stop, reporting=reporting, retry=retry).run()
-            counts, seconds = journal.counts(), time.monotonic() - began_s
-            happenings.announce(AgentEnded(counts=counts, seconds=seconds))
-            happenings.close()
-            console.print(summary(counts, seconds), markup=False, highlight=False)
-            if signal.SIGINT in received:
-                return INTERRUPTED
-            return SOME_FAILED if not received and any(counts[state] for state in SET_ASIDE) else 0
+
+    def run(journal: Journal, happenings: Happenings) -> None:
+        display = ProgressDisplay(journal, console, live=console.is_terminal and not as_json)
+        happenings.listen("progress", display)
+        if as_json:
+            happenings.listen("--json", JsonLines(sys.stdout.fileno()))
+        with display.live():
+            retry = partial(retry_one, journal, settings.work) if remote_requests else None
+            Agent(settings, journal, client, workers, stop, reporting=reporting, retry=retry).run()
+
+    with listening(stop) as received:
+        restarts = Restarts(settings.work, stop, lambda: bool(received))
+        counts = None
+        while counts is None:
+            counts = _run_once(settings.work, restarts, prepare, run, began_s)
+    with suppress(OSError):  # the terminal, or the reader of a pipe, may have gone
+        console.print(summary(counts, time.monotonic() - began_s), markup=False, highlight=False)
+    if signal.SIGINT in received:
+        return INTERRUPTED
+    return SOME_FAILED if not received and any(counts.get(state) for state in SET_ASIDE) else 0
+
+
+def _run_once(
+    work: Path,
+    restarts: Restarts,
+    prepare: Callable[..., None],
+    run: Callable[[Journal, Happenings], None],
+    began_s: float,
+) -> Mapping[State, int] | None:
+    """Run an agent until it ends; return its counts then, or None if it has to begin again with a new journal.
+
+    Raises
+    ------
+    ConfigError, TransferError, JournalError
+    """
+    happenings, lost = Happenings(), None
+    opened = restarts.opened(partial(_opened, work, restarts, happenings))
+    if opened is None:
+        return {}
+    lock, journal = opened
+    with lock:
+        try:
+            prepare(journal, is_first=restarts.is_first)
+            restarts.began()
+            run(journal, happenings)
+            counts = _counts(journal)
+            happenings.announce(AgentEnded(counts=counts, seconds=time.monotonic() - began_s))
+        except JournalDamaged as error:
+            lost = error
+            is_in_place = _is_in_place(journal)
         finally:
             happenings.close()
             journal.close()
+    if lost is None:
+        return counts
+    return None if restarts.after(lost, is_in_place=is_in_place) else {}
 
 
-def _salvage(work: Path) -> None:
+def _opened(work: Path, restarts: Restarts, happenings: Happenings) -> tuple[WorkLock, Journal]:
+    """Make and lock the work folder, and open its journal, a new one if need be.
+
+    Raises
+    ------
+    ConfigError, OSError, JournalError, sqlite3.DatabaseError
+    """
+    make_work_folder(work)
+    with ExitStack() as stack:
+        lock = stack.enter_context(WorkLock(work))
+        _salvage(work, restarts.damage)
+
+        def announce(change: Change) -> None:
+            if isinstance(change, NoteChanged):
+                restarts.remember(change.key, change.value)
+            happenings.announce(change)
+
+        journal = Journal(work, announce=announce)
+        stack.callback(journal.close)
+        restarts.know(journal)
+        stack.pop_all()
+    return lock, journal
+
+
+def _counts(journal: Journal) -> dict[State, int]:
+    try:
+        return journal.counts()
+    except JOURNAL_ERRORS as error:  # the disk of the work folder has failed; the log said so
+        log.warning("what became of the movies is not known now: the journal cannot be read (%s)", error)
+        return {}
+
+
+def _is_in_place(journal: Journal) -> bool:
+    try:
+        journal.check_place()
+    except (JournalDamaged, OSError):
+        return False
+    return True
+
+
+def _salvage(work: Path, damage: str) -> None:
     """Set a journal that cannot be used aside, and say so.
+
+    Parameters
+    ----------
+    damage
+        Why it cannot be used, if the agent found that while it used it.
 
     Raises
     ------
     ConfigError
     """
     try:
-        happened = set_damaged_aside(work / NAME)
+        happened = set_damaged_aside(work / NAME, known_damage=damage)
     except OSError as error:
         raise ConfigError(
             f"the journal {work / NAME} cannot be used, and cannot be renamed: {error.strerror}",
@@ -234,8 +316,9 @@ def show_start(settings: WatchSettings, url: str, in_use: Sequence[tuple[str, ob
     if shown:
         lines.append("Settings in use (`cryoferry config show` lists all others, with their defaults):")
         lines += [f"  {key} = {value}  (from {place})" for key, value, place in shown]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    with suppress(OSError):  # the reader of a pipe may have gone
+        for line in lines:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _claim(journal: Journal, settings: WatchSettings) -> None:
@@ -275,25 +358,6 @@ def _note_receiver(journal: Journal, url: str, token_file: Path | None, ca: Path
         ca=None if ca is None else escaped(str(ca.resolve())),
         clear_text="yes" if clear_text else None,
     )
-
-
-@contextmanager
-def _listening(stop: threading.Event) -> Iterator[list[int]]:
-    """Set `stop` on SIGINT and SIGTERM; yield the list of those received. A second SIGINT ends the process at once."""
-    received: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGINT and number in received:
-            raise KeyboardInterrupt
-        received.append(number)
-        stop.set()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def dry_run(source: Path, layout: Layout, *, gain: Path | None, follow_links: bool, as_json: bool) -> None:

@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 from agents.journal.answered_requests import AnsweredRequests
 from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
-from agents.journal.opening import NAME, JournalError, open_database, whole_or_nothing
+from agents.journal.opening import NAME, JournalDamaged, JournalError, open_database, whole_or_nothing
 from agents.journal.outputs import Output, output_of, references, renamed
 from agents.journal.rows import (
     ExposureRow,
@@ -44,10 +44,16 @@ NEWEST_SEQUENCE = "receiver_sequence"
 """The note (`Journal.about`) of the highest number of a commit that the receiver told."""
 WENT_BACK = "receiver_went_back"
 """The note of a commit that shows that the receiver went back in time: no comparison has ended since."""
+_CHECK = "check"
 _NO_DIGESTS: dict[str, Any] = {"sampled_digest": None, "movie_digest": None}
 
 
 _NAMES_AT_ONCE, _MANY_MOVIES = 500, 20_000
+
+
+def _file_number(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _ignore(change: Change) -> None:
@@ -96,11 +102,13 @@ class Journal:
                 f"the journal {path} is empty",
                 hint="Start `cryoferry watch` with this work folder: it asks the receiver what it has, and goes on.",
             )
+        self._path = path
         self._lock = threading.RLock()
         self._announce, self._clock = announce, clock
         self._changed: list[Change] = []
         self._writer = uuid4().hex
         self._db = open_database(path, may_migrate=create or not is_in_use(work))
+        self._file = _file_number(path)
         self._last_event = self._newest_event()
         self._stems = TakenStems(self._db)
         self.requests = AnsweredRequests(self._db, self._lock, self.transaction)
@@ -109,6 +117,37 @@ class Journal:
         """Close the database."""
         with self._lock:
             self._db.close()
+
+    def check(self) -> None:
+        """Make sure that the journal's file lies where it was opened, and that it can be written.
+
+        Raises
+        ------
+        JournalDamaged
+            The file was deleted or replaced.
+        OSError, JournalFull, sqlite3.DatabaseError
+        """
+        self.check_place()
+        with self.transaction():
+            self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (_CHECK, ""))
+            self._db.execute("DELETE FROM about WHERE key = ?", (_CHECK,))
+
+    def check_place(self) -> None:
+        """Make sure that the journal's file lies where it was opened; SQLite would go on with a deleted file.
+
+        Raises
+        ------
+        JournalDamaged
+            The file was deleted or replaced.
+        OSError
+            That cannot be told now.
+        """
+        try:
+            is_same = _file_number(self._path) == self._file
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise JournalDamaged(f"the journal {self._path} was deleted or moved while the agent used it") from error
+        if not is_same:
+            raise JournalDamaged(f"another file lies in the place of the journal {self._path}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

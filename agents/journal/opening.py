@@ -32,6 +32,26 @@ class JournalFull(JournalError):
     hint = "Free space on the work folder's disk, then start the same command again; nothing is lost."
 
 
+class JournalDamaged(JournalError):
+    """The journal is damaged, was deleted, or another file lies in its place."""
+
+    exit_code = 7
+    hint = (
+        "Start the same command again: it sets the journal aside, begins a new one, and asks the receiver which movies"
+        " it has. Nothing that was sent is lost."
+    )
+
+
+class JournalUnusable(JournalError):
+    """The journal cannot be read or written now: its disk, its permissions, or another process."""
+
+    exit_code = 7
+    hint = (
+        "Check the disk of the work folder, its permissions and how it is mounted, then start the same command again;"
+        " nothing is lost."
+    )
+
+
 JOURNAL_ERRORS = (JournalError, sqlite3.DatabaseError)
 """What the journal's functions raise when it cannot be used: its version or its disk, never an exposure."""
 
@@ -88,11 +108,24 @@ def open_database(path: Path, *, may_migrate: bool) -> sqlite3.Connection:
             db.execute("SELECT 1 FROM events LIMIT 1")  # another program's database has no such table
     except sqlite3.DatabaseError as error:
         db.close()
-        raise JournalError(f"{path} is not a journal that can be used: {error}") from error
+        raise _unusable(path, error) from error
     except JournalError:
         db.close()
         raise
     return db
+
+
+def _unusable(path: Path, error: sqlite3.DatabaseError) -> JournalError:
+    """Return why a journal cannot be opened, and what to do."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return JournalDamaged(f"the journal {path} is damaged: {error}")
+    if code == sqlite3.SQLITE_BUSY:
+        text = f"the journal {path} is locked by another process for more than 30 s"
+        return JournalUnusable(text, hint="Start the same command again.")
+    if code != sqlite3.SQLITE_ERROR:
+        return JournalUnusable(f"the journal {path} cannot be read and written: {error}")
+    return JournalError(f"{path} is not a journal that can be used: {error}")
 
 
 def _create_or_migrate(db: sqlite3.Connection, path: Path, *, may_migrate: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from agents.journal.file_identity import FileIdentity
+from agents.journal.opening import JournalDamaged
 from agents.journal.states import State
 from transfer.wire.exposure_claim import ClaimReason
 from transfer.wire.exposure_record import ExposureRecord
@@ -122,7 +123,20 @@ def identity_of(row: sqlite3.Row) -> FileIdentity | None:
 
 
 def exposure_of(row: sqlite3.Row) -> ExposureRow:
-    """Return the exposure in a row."""
+    """Return the exposure in a row.
+
+    Raises
+    ------
+    JournalDamaged
+        The row holds values that no agent writes: the disk returns other bytes than were written.
+    """
+    try:
+        return _exposure_of(row)
+    except (ValueError, TypeError) as error:
+        raise JournalDamaged(f"the journal is damaged: a row of it cannot be read ({error})"[:300]) from error
+
+
+def _exposure_of(row: sqlite3.Row) -> ExposureRow:
     return ExposureRow(
         exposure_id=UUID(row["exposure_id"]),
         movie=row["movie"],

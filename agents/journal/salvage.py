@@ -17,7 +17,7 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _OUTPUTS = "exposures"
 
 
-def set_damaged_aside(journal: Path, now: datetime | None = None) -> str:
+def set_damaged_aside(journal: Path, now: datetime | None = None, *, known_damage: str = "") -> str:
     """Set a journal that cannot be used aside, and the outputs that only it knew; return what happened, for people.
 
     Parameters
@@ -26,13 +26,18 @@ def set_damaged_aside(journal: Path, now: datetime | None = None) -> str:
         The journal's file; no agent uses it. The text is empty if it can be used, or if its folder is new.
     now
         Becomes part of the new names.
+    known_damage
+        Why the file cannot be used, if an agent found that; it is set aside whatever it looks like now.
 
     Raises
     ------
     OSError
         A file cannot be renamed.
     """
-    damage, outputs = _damage(journal), journal.parent / _OUTPUTS
+    damage, outputs = (
+        known_damage if journal.is_file() and known_damage else _damage(journal),
+        journal.parent / _OUTPUTS,
+    )
     has_outputs = outputs.is_dir() and any(outputs.iterdir())
     if not damage and (journal.exists() or not has_outputs):
         return ""

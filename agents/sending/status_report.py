@@ -126,6 +126,8 @@ class StatusReport:
         The first report waits until this is set, at most 15 s: the session must be open.
     every_s
         Seconds between two reports.
+    own_trouble
+        Returns what is wrong with the agent's own disk or journal; empty: nothing. The journal cannot hold it.
     """
 
     def __init__(
@@ -141,11 +143,13 @@ class StatusReport:
         sent_bytes: Callable[[], int],
         begin_when: threading.Event | None = None,
         every_s: float = REPORT_S,
+        own_trouble: Callable[[], str] = lambda: "",
     ) -> None:
         self._settings, self._journal, self._client = settings, journal, client
         self._measurements, self._requests = measurements, requests
         self._lease, self._memory = lease, memory
         self._sent_bytes, self._begin_when, self._every_s = sent_bytes, begin_when, every_s
+        self._own_trouble = own_trouble
         self._agent = agent_id(journal)
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
@@ -201,7 +205,8 @@ class StatusReport:
         settings, journal = self._settings, self._journal
         self._measurements.note_sent(self._sent_bytes())
         counts = journal.counts()
-        troubles = tuple(text[:_LONGEST_TEXT] for key in _TROUBLES if (text := journal.about(key)))
+        noted = [self._own_trouble(), *(journal.about(key) for key in _TROUBLES)]
+        troubles = tuple(text[:_LONGEST_TEXT] for text in noted if text)
         return AgentStatus(
             host=platform.node()[:255],
             version=our_versions().software[:64],
