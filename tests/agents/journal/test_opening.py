@@ -21,7 +21,7 @@ def make(path: Path, version: int) -> Path:
 
 def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "j").write_bytes(b"not a database, though long enough to be looked at as one" * 20)
-    with pytest.raises(JournalError, match="not a journal"):
+    with pytest.raises(JournalError, match="is damaged: file is not a database"):
         open_database(tmp_path / "j", may_migrate=True)
 
 
