@@ -6,7 +6,6 @@ One thread scans, one thread for each worker aligns, a few threads send. They sh
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 import time
@@ -18,7 +17,6 @@ from uuid import UUID
 
 from agents.boundary import contained
 from agents.finding.discovery import Discovery
-from agents.finding.scan import Hints
 from agents.journal.journal import Journal, WrongTransition
 from agents.journal.rows import ExposureRow
 from agents.journal.states import PAUSED, UNFINISHED
@@ -30,6 +28,8 @@ from agents.sending.receiver_comparison import ReceiverComparison
 from agents.sending.receiver_link import LinkStopped, ReceiverLink
 from agents.sending.receiver_memory import ReceiverMemory
 from agents.sending.status_report import Requests, StatusReport, agent_id
+from agents.share.reader import ShareReader
+from agents.share_errors import error_of_share
 from agents.steps.align_step import AlignStep
 from agents.steps.claim_step import ClaimStep
 from agents.steps.compare_step import CompareStep
@@ -50,9 +50,7 @@ _POLL_S = 1.0
 _STATUS_S = 0.2
 _SHORTEST_PAUSE_S = 0.5
 _FIRST_CONTACT_S = 15.0
-_END_S = 10.0
-_DISK_ERRORS = frozenset({errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ESTALE})
-"""What says nothing about a movie."""
+_END_S = 1.0
 
 
 class Agent:
@@ -64,6 +62,8 @@ class Agent:
         What aligns movies; each gets a thread of the agent's and is closed at the end.
     stop
         Set by a signal handler or by the caller: all work ends, and nothing half done stays.
+    share
+        Asks the share; it is not closed at the end.
     reporting
         The receiver as the status report uses it, with a short timeout; None: no status is reported.
     retry
@@ -79,6 +79,7 @@ class Agent:
         workers: Sequence[AlignmentWorker],
         stop: threading.Event,
         *,
+        share: ShareReader,
         reporting: ReceiverClient | None = None,
         retry: Callable[[UUID], str] | None = None,
     ) -> None:
@@ -93,8 +94,10 @@ class Agent:
             settle_s=settings.settle_s,
             give_up_s=settings.give_up_s,
             follow_links=settings.follow_links,
+            access=share,
         )
         self._wake_scan = threading.Event()
+        share.listen(self._wake_scan.set)
         self._work = threading.Condition()
         self._reporting, self._may_be_resumed = reporting, reporting is not None and retry is not None
         self._requests = Requests(journal, retry, self._nudge)
@@ -108,8 +111,8 @@ class Agent:
             journal, claims, self._memory, client, settings.session, stop, self._wake_scan.set
         )
         claim_step = ClaimStep(settings, journal, claims)
-        self._align_step = AlignStep(settings, journal, claim_step, self._measurements, stop.is_set)
-        self._compare_step = CompareStep(settings, journal, stop.is_set, claims.ask_now)
+        self._align_step = AlignStep(settings, journal, claim_step, self._measurements, stop.is_set, share)
+        self._compare_step = CompareStep(settings, journal, stop.is_set, share, claims.ask_now)
         self._send_step = SendStep(
             settings, journal, self.link, claim_step, self._measurements, stop.is_set, self._open_session
         )
@@ -132,8 +135,6 @@ class Agent:
             The journal cannot be used any more: another agent has to begin with a new one.
         """
         self._look_at_pause()
-        hints = Hints(self.settings.source, self._wake_scan.set)
-        hints.start()
         count = len(self._workers) + SENDERS
         # A request has a short timeout, so that the link notices a failure; `ReceiverLink.persist` retries for ever.
         with ThreadPoolExecutor(count, thread_name_prefix="agent") as threads, self._sender() as sender:
@@ -146,7 +147,6 @@ class Agent:
             finally:
                 self.stop.set()
                 self._nudge()
-                hints.stop()
         for future in running:
             future.result()
         self._comparison.join(_END_S)
@@ -335,7 +335,7 @@ class Agent:
                 exposure_id = self._turns.take(step, rows, facts, now_s)
                 if exposure_id is not None:
                     return self._taken(exposure_id)
-                if step is Step.ALIGN and not facts.waiting and not self.stop.is_set():
+                if step is Step.ALIGN and not facts.waiting and not facts.source_down and not self.stop.is_set():
                     touched = self.discovery.comparisons.take()
                     if touched is not None:
                         return touched
@@ -354,6 +354,7 @@ class Agent:
             stopping=self.stop.is_set(),
             paused=self.journal.about(PAUSED) is not None,
             work_full=step is Step.ALIGN and not self._has_space(),
+            source_down=bool(self.discovery.source_missing),
             link_down=self.link.trouble is not None,
             waiting=self._reporting is not None and not self._lease.may_work,
         )
@@ -396,9 +397,9 @@ class Agent:
     def _unexpected(self, exposure: ExposureRow, error: Exception) -> StepEnd:
         if self.health.note(error):  # it says nothing about this exposure
             return StepEnd.POSTPONED
-        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            log.warning("%s: a disk reported an error; this step will be tried again: %s", exposure.movie, error)
-            return StepEnd.POSTPONED
+        if (of_share := error_of_share(error)) is not None:
+            log.warning("%s: the share or a disk reported an error; it is tried again: %s", exposure.movie, of_share)
+            return StepEnd.BACKED_OFF
         if isinstance(error, WrongTransition):
             log.warning("%s: another process changed its state meanwhile (%s)", exposure.movie, error)
             return StepEnd.POSTPONED

@@ -19,8 +19,8 @@ from agents.workers.contract import AlignmentFailure, FailureKind
 MAX_ATTEMPTS = 3
 """A movie whose worker died or hung this often has failed."""
 
-POSTPONE_S = 5.0
-"""How long an exposure that cannot be done now waits before it is tried again."""
+POSTPONE_S, LONGEST_POSTPONE_S = 5.0, 60.0
+"""How long an exposure that cannot be done now waits before it is tried again; at most so long after many failures."""
 
 
 class Step(StrEnum):
@@ -45,6 +45,7 @@ class Facts:
     stopping: bool = False
     paused: bool = False
     work_full: bool = False
+    source_down: bool = False
     link_down: bool = False
     waiting: bool = False
     """Another agent works on the session, or it is not known yet whether one does."""
@@ -55,6 +56,7 @@ class StepEnd(Enum):
 
     DONE = "done"  # the exposure has another state, or can be taken again at once
     POSTPONED = "postponed"  # it cannot be done now
+    BACKED_OFF = "backed off"  # it cannot be done now, and waits longer each time: the share or the device fails
 
 
 class Turns:
@@ -66,6 +68,7 @@ class Turns:
     def __init__(self, order: Order = Order.NEWEST) -> None:
         self._in_hand: dict[UUID, tuple[Step, State]] = {}
         self._not_before_s: dict[UUID, float] = {}
+        self._failures: dict[UUID, int] = {}
         self._order = order
         self._newest_is_next = dict.fromkeys(Step, True)  # for `alternate`
 
@@ -83,7 +86,7 @@ class Turns:
         if facts.stopping or facts.paused or facts.waiting:
             return ()
         if step is Step.ALIGN:
-            return () if facts.work_full else STATES[step]
+            return () if facts.work_full or facts.source_down else STATES[step]
         if facts.link_down and self._is_link_tried():
             return (State.COMMITTED,)
         return STATES[step]
@@ -124,6 +127,13 @@ class Turns:
         del self._in_hand[exposure_id]
         if how is StepEnd.POSTPONED:
             self._not_before_s[exposure_id] = now_s + POSTPONE_S
+        elif how is StepEnd.BACKED_OFF:
+            failures = self._failures.get(exposure_id, 0)
+            self._failures[exposure_id] = failures + 1
+            wait_s = min(POSTPONE_S * 2 ** min(failures, 10), LONGEST_POSTPONE_S)
+            self._not_before_s[exposure_id] = now_s + wait_s
+        else:
+            self._failures.pop(exposure_id, None)
 
     def _forget_passed(self, now_s: float) -> None:
         self._not_before_s = {key: until_s for key, until_s in self._not_before_s.items() if until_s > now_s}
@@ -159,7 +169,7 @@ def after_failure(failure: AlignmentFailure, attempts: int) -> AfterFailure:
         case FailureKind.STOPPED:
             return AfterFailure(state=None, reason=failure.reason)
         case FailureKind.POSTPONED:
-            return AfterFailure(state=None, reason=failure.reason, end=StepEnd.POSTPONED)
+            return AfterFailure(state=None, reason=failure.reason, end=StepEnd.BACKED_OFF)
         case FailureKind.DIED | FailureKind.HUNG if attempts < MAX_ATTEMPTS:
             return AfterFailure(state=None, reason=failure.reason)
         case FailureKind.DIED | FailureKind.HUNG:

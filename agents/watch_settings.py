@@ -36,6 +36,8 @@ class WatchSettings:
         How long a movie must be unchanged to be finished, and to have failed when it is not complete, in seconds.
     scan_s
         Time between two scans of the source, in seconds.
+    share_timeout_s
+        A source that does not answer for so many seconds hangs.
     align_timeout_s
         Longest time of one alignment, in seconds.
     keep_outputs
@@ -67,6 +69,7 @@ class WatchSettings:
     settle_s: float = 30.0
     give_up_s: float = 600.0
     scan_s: float = 5.0
+    share_timeout_s: float = 30.0
     align_timeout_s: float = 1800.0
     keep_outputs: bool = False
     work_reserve_bytes: int = 1 << 30

@@ -20,13 +20,13 @@ class WorkFolderTaken(ConfigError):
 
 
 def check_apart(work: Path, source: Path) -> None:
-    """Make sure that nothing will be written into the source tree.
+    """Make sure that nothing will be written into the source tree, whose path has no links.
 
     Raises
     ------
     ConfigError
     """
-    if work.resolve().is_relative_to(source.resolve()):
+    if work.resolve().is_relative_to(source):
         raise ConfigError(
             f"the work folder {work} lies in the source {source}, where nothing may be written",
             hint="Give a --work elsewhere.",

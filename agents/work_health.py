@@ -6,7 +6,6 @@ The journal may be what cannot be written, so the trouble is kept in memory, and
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from pathlib import Path
 from agents.journal.journal import Journal
 from agents.journal.opening import NAME, JournalDamaged
 from agents.own_faults import OWN_ERRORS, OwnFault, own_fault
+from transfer.disk import sync_descriptor
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class WorkHealth:
             with probe.open("wb") as file:
                 file.write(bytes(_PROBE_BYTES))
                 file.flush()
-                os.fsync(file.fileno())
+                sync_descriptor(file.fileno())
         finally:
             probe.unlink(missing_ok=True)
 

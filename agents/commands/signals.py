@@ -6,9 +6,11 @@ import logging
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from transfer.platform import on_hangup
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +32,15 @@ def listening(stop: threading.Event) -> Iterator[list[int]]:
         received.append(number)
         stop.set()
 
-    def go_on(_number: int, _frame: FrameType | None) -> None:
-        hangups.put(_ON_HANGUP)
-
-    handlers: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGINT: end, signal.SIGTERM: end}
-    if hasattr(signal, "SIGHUP"):
-        handlers[signal.SIGHUP] = go_on
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    on_hangup(lambda: hangups.put(_ON_HANGUP))
     threading.Thread(target=_log_all, args=(hangups,), name="signals", daemon=True).start()
     try:
         yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        on_hangup(None)
         hangups.put("")
 
 

@@ -33,7 +33,12 @@ from transfer.commands.shared import (
 WATCHING, WORKING = "What is watched", "How it works"
 
 Source = Annotated[
-    Path, typer.Argument(metavar="SOURCE", help="The microscope's folder. Nothing is ever written to it.")
+    Path,
+    typer.Argument(
+        metavar="SOURCE",
+        help="The microscope's folder. Nothing is ever written to it.",
+        parser=Path,  # typer's own looks at the file, which may hang
+    ),
 ]
 LayoutName = Annotated[
     Literal["auto", "epu", "serialem", "flat"],
@@ -67,6 +72,15 @@ GiveUpSeconds = Annotated[
 ]
 ScanSeconds = Annotated[
     float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two scans.", rich_help_panel=WATCHING)
+]
+ShareTimeout = Annotated[
+    float,
+    typer.Option(
+        min=0.5,
+        metavar="SECONDS",
+        help="The share hangs when it has not answered for this long.",
+        rich_help_panel=WATCHING,
+    ),
 ]
 Workers = Annotated[
     int,
@@ -156,6 +170,7 @@ def watch(
     settle_seconds: SettleSeconds = 30.0,
     give_up_seconds: GiveUpSeconds = 600.0,
     scan_seconds: ScanSeconds = 5.0,
+    share_timeout: ShareTimeout = 30.0,
     workers: Workers = 0,
     align_timeout: AlignTimeout = 1800.0,
     keep_outputs: KeepOutputs = False,
@@ -206,6 +221,7 @@ def watch(
         settle_s=settle_seconds,
         give_up_s=give_up_seconds,
         scan_s=scan_seconds,
+        share_timeout_s=share_timeout,
         align_timeout_s=align_timeout,
         keep_outputs=keep_outputs,
         work_reserve_bytes=work_reserve_bytes,

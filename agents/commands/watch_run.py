@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from agents.daemon import Agent
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan, scan
 from agents.finding.skipped_files import counts_text, skipped_text
+from agents.finding.source_access import DirectAccess, SourceAccess
 from agents.happenings import AgentEnded, Happenings
 from agents.journal.changes import Change, NoteChanged
 from agents.journal.journal import Journal
@@ -33,6 +34,7 @@ from agents.journal.salvage import set_damaged_aside
 from agents.journal.states import SET_ASIDE, State
 from agents.layouts import Layout
 from agents.retries import retry_one
+from agents.share.reader import ShareReader
 from agents.watch_settings import WatchSettings
 from agents.work_folder import WorkLock, check_apart
 from agents.workers.contract import AlignmentWorker
@@ -79,16 +81,15 @@ def _gpu_count() -> int:
     return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0
 
 
-def check_source(source: Path) -> None:
-    """Make sure that the source can be read.
+def _real_source(access: SourceAccess, source: Path) -> str:
+    """Return the source's path without links, after making sure that it can be read.
 
     Raises
     ------
     SourceUnreadable
     """
     try:
-        with os.scandir(source) as entries:
-            next(entries, None)
+        return access.real_path()
     except NotADirectoryError as error:
         raise SourceUnreadable(
             f"{source} is a file, not a folder", hint="Give the folder that the microscope writes its movies to."
@@ -168,14 +169,20 @@ def run_agent(
     ------
     ConfigError, SourceUnreadable, TransferError, JournalError
     """
-    check_source(settings.source)
-    check_apart(settings.work, settings.source)
     began_s, stop = time.monotonic(), threading.Event()
+    share = ShareReader(
+        settings.source,
+        settings.layout.name,
+        follow_links=settings.follow_links,
+        should_stop=stop.is_set,
+        silence_s=settings.share_timeout_s,
+    )
     console = Console(stderr=True)
+    real_source = ""
 
     def prepare(journal: Journal, *, is_first: bool) -> None:
         url = str(client.url).rstrip("/")
-        _claim(journal, settings)
+        _claim(journal, settings, real_source)
         _note_receiver(journal, url, token_file, ca, clear_text=clear_text)
         if is_first:
             show_start(settings, url, in_use, console)
@@ -187,9 +194,11 @@ def run_agent(
             happenings.listen("--json", JsonLines(sys.stdout.fileno()))
         with display.live():
             retry = partial(retry_one, journal, settings.work) if remote_requests else None
-            Agent(settings, journal, client, workers, stop, reporting=reporting, retry=retry).run()
+            Agent(settings, journal, client, workers, stop, share=share, reporting=reporting, retry=retry).run()
 
-    with listening(stop) as received:
+    with listening(stop) as received, closing(share):
+        real_source = _real_source(share, settings.source)
+        check_apart(settings.work, Path(real_source))
         restarts = Restarts(settings.work, stop, lambda: bool(received))
         counts = None
         while counts is None:
@@ -321,12 +330,12 @@ def show_start(settings: WatchSettings, url: str, in_use: Sequence[tuple[str, ob
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _claim(journal: Journal, settings: WatchSettings) -> None:
+def _claim(journal: Journal, settings: WatchSettings, real_source: str) -> None:
     """Note what the work folder belongs to, and refuse that of another source or session."""
     if journal.about("session") is not None and journal.about("source_name") is None:
         journal.note(source_name="")  # an older version had no names of sources
     belongs_to = (
-        ("source", escaped(str(settings.source.resolve()))),
+        ("source", escaped(real_source)),
         ("session", settings.session),
         ("source_name", settings.source_name),
     )
@@ -343,7 +352,7 @@ def _claim(journal: Journal, settings: WatchSettings) -> None:
                 hint="Give each session a work folder of its own with --work.",
             )
     journal.note(
-        source=escaped(str(settings.source.resolve())),
+        source=escaped(real_source),
         session=settings.session,
         source_name=settings.source_name,
         settings=json.dumps(to_json(settings.chosen), sort_keys=True),
@@ -362,12 +371,12 @@ def _note_receiver(journal: Journal, url: str, token_file: Path | None, ca: Path
 
 def dry_run(source: Path, layout: Layout, *, gain: Path | None, follow_links: bool, as_json: bool) -> None:
     """Print what would be done with each file that is in the source now."""
-    check_source(source)
+    _real_source(DirectAccess(source, layout), source)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     found = scan(source, layout, follow_links=follow_links)
     for movie, identity in sorted(found.movies.items()):
         path = movie_path(source, movie)
-        missing = missing_structure(path)
+        missing = _missing(path)
         chosen_gain = gain or layout.gain(path, source)
         plan: dict[str, object] = {
             "movie": movie,
@@ -395,6 +404,13 @@ def _show_skipped(found: Scan, *, as_json: bool) -> None:
         sys.stdout.write(f"would skip {skipped_text(path, why, found.targets.get(path, ''))}\n")
     if found.skipped:
         sys.stdout.write(f"would skip in all: {counts_text(found.skipped)}\n")
+
+
+def _missing(movie: Path) -> str | None:
+    try:
+        return missing_structure(movie)
+    except OSError as error:
+        return f"it cannot be read now: {error.strerror or error}"
 
 
 def _show_plan(plan: dict[str, object], *, as_json: bool) -> None:

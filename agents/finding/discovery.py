@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,17 +16,17 @@ from agents.finding.comparisons import AT_ONCE, Comparisons
 from agents.finding.late_gains import LateGains
 from agents.finding.late_sidecars import LateSidecars
 from agents.finding.remote_names import remote_path
-from agents.finding.scan import Scan, Scanner
+from agents.finding.scan import Scan
 from agents.finding.set_apart import SetApart
 from agents.finding.settle import MovieStatus, Settling
 from agents.finding.skipped_files import SkippedFiles
+from agents.finding.source_access import DirectAccess, SourceAccess
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path, relative_path
 from agents.journal.rows import Standing
 from agents.journal.states import State
 from agents.layouts import Layout
-from preprocess.movies.structure import missing_structure
 from transfer.wire.exposure_claim import ClaimReason
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ _SHORTEST_PAUSE_S = 0.2
 _BROKEN_HINT = "Copy it from the microscope again; when it changes, the agent processes it again."
 _GONE_HINT = "When it comes back, the agent processes it again."
 _OVER = (State.RELEASED, State.HELD, State.FAILED)
+_MOUNTS = "mounts"
+"""The journal's note of the folders where something was mounted."""
 _Standing = Mapping[str, Standing]
 
 
@@ -54,6 +57,11 @@ class Discovery:
         Why the source as a whole cannot be read; empty when it can.
     comparisons
         Which released movies look touched, so that their content must be compared.
+
+    Parameters
+    ----------
+    access
+        Answers what the share is asked; None: this process asks it.
     """
 
     def __init__(
@@ -65,30 +73,33 @@ class Discovery:
         settle_s: float,
         give_up_s: float,
         follow_links: bool = False,
+        access: SourceAccess | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal, self._source, self._layout = journal, source, layout
+        self._access = access or DirectAccess(source, layout, follow_links=follow_links)
         self._settling = Settling(
-            settle_s=settle_s, give_up_s=give_up_s, missing_structure=missing_structure, clock=clock
+            settle_s=settle_s, give_up_s=give_up_s, missing_structure=self._access.missing_structure, clock=clock
         )
-        self._scanner = Scanner(source, layout, follow_links=follow_links)
         self._set_apart, self._skipped = SetApart(journal), SkippedFiles(journal)
-        self._late_sidecars = LateSidecars(source, clock)
-        self._late_gains = LateGains(source, layout, settle_s, clock)
+        self._late_sidecars = LateSidecars(source, self._access.sidecars, clock)
+        self._late_gains = LateGains(source, self._access.gain, settle_s, clock)
         self.comparisons = Comparisons()
         self.source_missing = ""
         self._without_digest: dict[str, UUID] | None = None
         self._at_rest: set[str] = set()
+        self._mounts: set[str] = set(json.loads(journal.about(_MOUNTS) or "[]"))
         journal.note(source_trouble=None)  # what an agent that was killed had noted
 
     def scan_once(self) -> bool:
         """Scan, and enter what was found; return whether the journal changed."""
         growing = self._journal.standing_of_found()
         self._at_rest -= growing.keys()
-        found = self._scanner.scan(self._at_rest)
+        found = self._access.scan(self._at_rest, self._mounts)
         self._report(found)
         if found.missing_root:
             return False
+        self._note_mounts(found.mounts)
         standing = growing | self._journal.standing(found.movies)
         self._leave_out(found, standing)
         self._late_sidecars.take_in(found.sidecars)
@@ -102,8 +113,14 @@ class Discovery:
             with self._journal.transaction():  # one fsync for all
                 for step in steps:
                     self._set_apart.alone(step.movie, step.identity, step.act, None, is_change=True)
+        found.skipped.update(f"cannot be read: {why}" for why in self._settling.unreadable.values())
         self._skipped.take_in(found, self._set_apart.unrecorded)
         return bool(steps)
+
+    def _note_mounts(self, mounts: set[str]) -> None:
+        if mounts != self._mounts:
+            self._mounts = mounts
+            self._journal.note(**{_MOUNTS: json.dumps(sorted(mounts)) if mounts else None})
 
     def _leave_out(self, found: Scan, standing: dict[str, Standing]) -> None:
         """Leave movies out of the scan that could not be handled in an earlier one, and are as they were."""

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from agents.boundary import contained
 from agents.journal.movie_names import movie_name, movie_path
-from agents.layouts import Layout
 
 _REMEMBERED_S = 600.0
 
@@ -19,6 +18,8 @@ class LateGains:
 
     Parameters
     ----------
+    gain
+        Returns the gain reference of a movie.
     settle_s
         A gain reference counts once it has been there for so long: it may still be being copied before.
     clock
@@ -26,9 +27,13 @@ class LateGains:
     """
 
     def __init__(
-        self, source: Path, layout: Layout, settle_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        source: Path,
+        gain: Callable[[Path], Path | None],
+        settle_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._source, self._layout, self._settle_s, self._clock = source, layout, settle_s, clock
+        self._source, self._gain, self._settle_s, self._clock = source, gain, settle_s, clock
         self._known: set[str] = set()
         self._new: dict[str, float] = {}
 
@@ -64,6 +69,6 @@ class LateGains:
 
     def _gain_of(self, movie: str) -> str:
         """Return the gain reference that the layout finds for a movie, relative to the source; "" if there is none."""
-        found = contained(lambda: self._layout.gain(movie_path(self._source, movie), self._source), lambda _error: None)
+        found = contained(lambda: self._gain(movie_path(self._source, movie)), lambda _error: None)
         is_below = found is not None and found.is_relative_to(self._source)
         return movie_name(found.relative_to(self._source).as_posix()) if found is not None and is_below else ""

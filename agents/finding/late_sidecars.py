@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from agents.journal.movie_names import movie_name, movie_path
-from preprocess.sidecars import find_sidecars
 
 _REMEMBERED_S = 600.0
 
@@ -17,12 +16,19 @@ class LateSidecars:
 
     Parameters
     ----------
+    sidecars
+        Returns the sidecars of a movie.
     clock
         Monotonic seconds.
     """
 
-    def __init__(self, source: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._source, self._clock = source, clock
+    def __init__(
+        self,
+        source: Path,
+        sidecars: Callable[[Path], Iterable[Path]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source, self._sidecars, self._clock = source, sidecars, clock
         self._known: set[str] = set()
         self._new: dict[str, float] = {}
         self._is_first = True
@@ -39,7 +45,7 @@ class LateSidecars:
         """Return whether a sidecar of this movie is new; it is not new any more after that."""
         if not self._new:
             return False
-        beside = find_sidecars(movie_path(self._source, movie))
+        beside = self._sidecars(movie_path(self._source, movie))
         found = {movie_name(path.relative_to(self._source).as_posix()) for path in beside}
         new = found & self._new.keys()
         for path in new:

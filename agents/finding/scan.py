@@ -17,6 +17,7 @@ from watchdog.observers import Observer
 
 from agents.boundary import contained
 from agents.finding.links import ALIAS, LinkTarget, SourceLink, SourceLinks, Why, is_inside
+from agents.finding.mounts import MountPoints
 from agents.journal.file_identity import FileIdentity
 from agents.journal.movie_names import movie_name
 from agents.layouts import A_REFERENCE, Layout
@@ -49,6 +50,8 @@ class Scan:
         What cannot be read, with the reason.
     missing_root
         Why the source as a whole could not be read; then nothing else can be concluded from the walk.
+    mounts
+        Folders where another disk or share is mounted, by their names; "" is the source.
     """
 
     movies: dict[str, FileIdentity] = field(default_factory=dict)
@@ -60,6 +63,7 @@ class Scan:
     gains: set[str] = field(default_factory=set)
     unreadable: dict[str, str] = field(default_factory=dict)
     missing_root: str = ""
+    mounts: set[str] = field(default_factory=set)
 
     def is_gone(self, movie: str) -> bool:
         """Return whether a movie that was known before is deleted, as far as this walk could see."""
@@ -118,21 +122,35 @@ class Scanner:
     ----------
     follow_links
         Whether to follow links whose target lies outside of the source, too.
+    on_progress
+        Called for each folder and each movie that is looked at.
     """
 
-    def __init__(self, source: Path, layout: Layout, *, follow_links: bool = False) -> None:
+    def __init__(
+        self,
+        source: Path,
+        layout: Layout,
+        *,
+        follow_links: bool = False,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
         self._source, self._layout, self._follow_links = source, layout, follow_links
+        self._on_progress = on_progress
         self._folders: dict[str, _Folder] = {}
         self._links = SourceLinks()
         self._walks = 0
 
-    def scan(self, at_rest: Collection[str] = (), *, with_others: bool = False) -> Scan:
+    def scan(
+        self, at_rest: Collection[str] = (), *, mounts: MountPoints | None = None, with_others: bool = False
+    ) -> Scan:
         """Walk the source once.
 
         Parameters
         ----------
         at_rest
             Movies that need not be looked at by each walk: about `LOOKS_AT_REST` of them are looked at.
+        mounts
+            What was mounted in an earlier walk.
         with_others
             Whether to list all files that are no movies.
         """
@@ -140,7 +158,8 @@ class Scanner:
         self._links.begin()
         walk = _Walk(
             self._source, self._layout, self._folders, self._links, _DueMovies(at_rest, self._walks),
-            follow_links=self._follow_links, with_others=with_others,
+            follow_links=self._follow_links, mounts=mounts or MountPoints(), with_others=with_others,
+            on_progress=self._on_progress,
         )  # fmt: skip
         result = walk.run()
         if not result.missing_root:
@@ -160,19 +179,24 @@ class _Walk:
         is_due: Callable[[str], bool],
         *,
         follow_links: bool,
+        mounts: MountPoints,
         with_others: bool,
+        on_progress: Callable[[], None],
     ) -> None:
+        self._mounts, self._on_progress = mounts, on_progress
         self._source, self._layout, self._before, self._links, self._is_due = source, layout, before, links, is_due
         self._follow_links, self._with_others = follow_links, with_others
         self.seen: dict[str, _Folder] = {}
         self._result = Scan()
         self._identities: set[tuple[int, int]] = set()
+        self._devices: dict[str, int] = {}
         self._by_real_path: dict[str, str] = {}
         self._waiting_links: list[SourceLink] = []
 
     def run(self) -> Scan:
         """Walk the folders, then those that only links lead to, then look at the links to files."""
         result, source = self._result, os.fspath(self._source)
+        result.mounts = self._mounts.found
         real = os.path.realpath(source)
         self._walk("", real)
         if result.missing_root:
@@ -223,6 +247,12 @@ class _Walk:
             return None
         with os.scandir(path) as found:
             entries = list(found)
+        self._on_progress()
+        parent = self._devices.get(folder.rpartition("/")[0]) if folder else None
+        if parent is None:
+            parent = path.parent.stat().st_dev
+        self._devices[folder] = status.st_dev
+        self._mounts.check(movie_name(folder), is_mounted=status.st_dev != parent, is_empty=not entries)
         self.seen[folder] = judged = self._judged(folder, entries)
         self._identities.add(identity)
         self._by_real_path[real] = folder
@@ -240,6 +270,7 @@ class _Walk:
         return identity
 
     def _look_at(self, look: Callable[[], os.stat_result], movie: str) -> None:
+        self._on_progress()
         try:
             status = look()
         except FileNotFoundError:

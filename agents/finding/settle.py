@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agents.boundary import contained
 from agents.journal.file_identity import FileIdentity
+from agents.share_errors import error_of_share
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,11 @@ class Settling:
         Returns what is missing in a movie's structure; None when it is complete.
     clock
         Returns the time of a monotonic clock, in seconds.
+
+    Attributes
+    ----------
+    unreadable
+        Movies that the share does not let anybody read now, and why. They wait, however long that takes.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class Settling:
         self._settle_s, self._give_up_s = settle_s, max(give_up_s, settle_s)
         self._missing_structure, self._clock = missing_structure, clock
         self._seen: dict[str, _Seen] = {}
+        self.unreadable: dict[str, str] = {}
 
     def observe(self, movie: str, path: Path, identity: FileIdentity) -> tuple[MovieStatus, str]:
         """Note the movie's identity now; return its status, and what its structure lacks if that is known."""
@@ -72,17 +79,35 @@ class Settling:
             return MovieStatus.WAITING, ""
         if seen.looked_inside_s < 0 or now - seen.looked_inside_s >= self._settle_s:
             seen.looked_inside_s = now
-            seen.missing = self._look_inside(path)
+            was_unreadable = movie in self.unreadable
+            seen.missing = self._look_inside(movie, path)
+            if was_unreadable or movie in self.unreadable:
+                seen.since_s = now - self._settle_s  # the give-up time begins when the share lets it be read
+                unchanged_s = self._settle_s
         if not seen.missing:
             return MovieStatus.FINISHED, ""
-        return (MovieStatus.BROKEN if unchanged_s >= self._give_up_s else MovieStatus.WAITING), seen.missing
+        is_over = unchanged_s >= self._give_up_s and movie not in self.unreadable
+        return (MovieStatus.BROKEN if is_over else MovieStatus.WAITING), seen.missing
 
-    def _look_inside(self, path: Path) -> str:
-        return contained(lambda: self._missing_structure(path) or "", _unreadable)
+    def _look_inside(self, movie: str, path: Path) -> str:
+        before = self.unreadable.pop(movie, None)
+
+        def failed(error: Exception) -> str:
+            of_share = error_of_share(error)
+            if of_share is None:
+                return _unreadable(error)
+            why = of_share.strerror or str(of_share)
+            self.unreadable[movie] = why
+            if before is None:
+                log.warning("%s cannot be read now: %s; it waits until it can be read", movie, why)
+            return f"it cannot be read now: {why}"
+
+        return contained(lambda: self._missing_structure(path) or "", failed)
 
     def forget(self, movie: str) -> None:
         """Forget what was noted about a movie."""
         self._seen.pop(movie, None)
+        self.unreadable.pop(movie, None)
 
     def next_look_s(self) -> float | None:
         """Return in how many seconds the next movie can be finished at the earliest; None if none is noted."""

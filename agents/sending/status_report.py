@@ -160,7 +160,7 @@ class StatusReport:
         """Begin to report."""
         self._thread.start()
 
-    def stop(self, *, final: bool, give_up_s: float = 10.0) -> None:
+    def stop(self, *, final: bool, give_up_s: float = 3.0) -> None:
         """Stop reporting; a report that is on its way ends first.
 
         Parameters

@@ -10,7 +10,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+from agents.finding.source_access import SourceAccess
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path
@@ -39,6 +41,8 @@ class AlignStep:
         Claims each exposure first.
     should_stop
         Whether the agent is stopping.
+    access
+        Asks the share.
     """
 
     def __init__(
@@ -48,8 +52,10 @@ class AlignStep:
         claim_step: ClaimStep,
         measurements: Measurements,
         should_stop: Callable[[], bool],
+        access: SourceAccess,
     ) -> None:
-        self._settings, self._journal, self._should_stop = settings, journal, should_stop
+        self._settings, self._journal, self._should_stop, self._access = settings, journal, should_stop, access
+        self._said: dict[UUID, str] = {}
         self._claim_step = claim_step
         self._measurements = measurements
 
@@ -86,6 +92,7 @@ class AlignStep:
         if isinstance(answer, AlignmentFailure):
             return self._failed(exposure, answer)
         self._seal(exposure, choices, answer)
+        self._said.pop(exposure.exposure_id, None)
         self._measurements.add_stage("align", time.monotonic() - began_s)
         return StepEnd.DONE
 
@@ -141,7 +148,7 @@ class AlignStep:
         """Return the choices with the gain reference that the layout finds, if the user named none."""
         if chosen.settings.gain.path is not None:
             return chosen
-        gain = replace(chosen.settings.gain, path=self._settings.layout.gain(movie, self._settings.source))
+        gain = replace(chosen.settings.gain, path=self._access.gain(movie))
         return replace(chosen, settings=replace(chosen.settings, gain=gain))
 
     def _end_if_changed(self, exposure: ExposureRow, movie: Path) -> StepEnd | None:
@@ -152,12 +159,11 @@ class AlignStep:
     def _identity(self, exposure: ExposureRow, movie: Path) -> FileIdentity | StepEnd:
         """Return what identifies the movie now, or how the step ends because it is not the finished one any more."""
         try:
-            now = FileIdentity.of(movie.stat())
+            now = self._access.identity(movie)
         except FileNotFoundError:
             return self._begin_again(exposure)
-        except OSError as error:  # the share cannot be reached; the scan reports that
-            log.warning("%s cannot be read now: %s; it is tried again", exposure.movie, error.strerror)
-            return StepEnd.POSTPONED
+        except OSError as error:
+            return self._wait(exposure, f"it cannot be read now: {error.strerror or error}")
         if exposure.identity is not None and now.same_content(exposure.identity):
             return now
         return self._begin_again(exposure)
@@ -180,12 +186,31 @@ class AlignStep:
 
     def _failed(self, exposure: ExposureRow, failure: AlignmentFailure) -> StepEnd:
         counts = failure.kind in (FailureKind.DIED, FailureKind.HUNG)
+        if counts and (trouble := self._trouble_of_share(exposure)):
+            return self._wait(exposure, f"{failure.reason}, and the share does not let it be read: {trouble}")
         attempts = self._journal.count_attempt(exposure.exposure_id) if counts else exposure.attempts
         after = after_failure(failure, attempts)
         if after.state is not None:
             return set_aside(self._journal, exposure, after.reason, after.hint, state=after.state)
+        if after.end is StepEnd.BACKED_OFF:
+            return self._wait(exposure, after.reason)
         log.warning("%s: %s; it is tried again", exposure.movie, after.reason)
         return after.end
+
+    def _trouble_of_share(self, exposure: ExposureRow) -> str:
+        """Return why the share does not let a movie be read; empty if it does: then a failure is the movie's own."""
+        try:
+            self._access.check_readable(movie_path(self._settings.source, exposure.movie))
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+    def _wait(self, exposure: ExposureRow, why: str) -> StepEnd:
+        """Let an exposure wait for the share or the device; the reason is logged when it is new."""
+        if self._said.get(exposure.exposure_id) != why:
+            self._said[exposure.exposure_id] = why
+            log.warning("%s: %s; it waits and is tried again", exposure.movie, why)
+        return StepEnd.BACKED_OFF
 
     def _seal(self, exposure: ExposureRow, choices: dict[str, Any], processed: ProcessedMovie) -> None:
         outputs = seal_outputs(self._journal, self._settings.work, exposure, processed)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from uuid import UUID
 
+from agents.finding.source_access import SourceAccess
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path
@@ -25,6 +26,8 @@ class CompareStep:
 
     Parameters
     ----------
+    access
+        Asks the share.
     tell
         Tells the receiver the first digest of a movie that an agent of an older version has sent, so that the movie
         is known there under another name too.
@@ -35,9 +38,11 @@ class CompareStep:
         settings: WatchSettings,
         journal: Journal,
         should_stop: Callable[[], bool],
+        access: SourceAccess,
         tell: Callable[[ExposureRow], object] = lambda _: None,
     ) -> None:
         self._settings, self._journal, self._should_stop, self._tell = settings, journal, should_stop, tell
+        self._access = access
 
     def run(self, exposure_id: UUID, worker: AlignmentWorker) -> bool:
         """Compare one movie by its sampled digest; return whether that was possible, or is not needed any more.
@@ -50,12 +55,12 @@ class CompareStep:
             return True
         movie = movie_path(self._settings.source, exposure.movie)
         try:
-            before = FileIdentity.of(movie.stat())
+            before = self._access.identity(movie)
             if before.size_bytes != exposure.identity.size_bytes:
                 return True  # the scan sees that it is another one
             job = DigestJob(movie=str(movie), is_whole=False, timeout_s=self._settings.align_timeout_s)
             digests = worker.digest(job, self._should_stop)
-            after = FileIdentity.of(movie.stat())
+            after = self._access.identity(movie)
         except OSError as error:
             log.debug("%s cannot be compared now: %s", exposure.movie, error)
             return False

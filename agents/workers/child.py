@@ -6,7 +6,6 @@ kernel kills it when its parent dies (Linux), and it ends when its stdin is clos
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import queue
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from agents.share_errors import error_of_share
 from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind
 from agents.workers.digests import digests_of_movie, movie_digest, with_digests
 from agents.workers.jobs import from_json, processed_to_json
@@ -26,7 +26,6 @@ from preprocess.pipeline.process_movie import process_movie
 from transfer.disk import is_full
 from transfer.platform import end_with_parent
 
-_SOURCE_GONE = frozenset({errno.ENOTCONN, errno.EIO, errno.ESTALE, errno.EHOSTDOWN, errno.ENODEV})
 _KINDS = {2: FailureKind.HELD_BACK, 5: FailureKind.POSTPONED}  # by a PreprocessError's exit code
 
 
@@ -55,11 +54,13 @@ def _answer_or_failure(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return work()
     except PreprocessError as error:
+        if (of_share := error_of_share(error)) is not None:
+            return _failure(FailureKind.POSTPONED, of_share, "The agent tries again by itself.")
         return _failure(_KINDS.get(error.exit_code, FailureKind.REFUSED), error, error.hint)
     except MemoryError as error:
         return _failure(FailureKind.POSTPONED, error, "Give the worker more memory, or run fewer workers.")
     except OSError as error:
-        if error.errno in _SOURCE_GONE or is_full(error):
+        if is_full(error) or error_of_share(error) is not None:
             return _failure(FailureKind.POSTPONED, error, "The agent tries again by itself.")
         return _failure(FailureKind.REFUSED, error, "Check that the movie and the work folder can be read and written.")
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agents.left_behind import LeftBehind
 from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind, MovieDigests
 from agents.workers.jobs import processed_from_json
 from preprocess.results import ProcessedMovie
@@ -20,6 +21,11 @@ POLL_S = 0.2
 _END_S = 5.0
 
 _STOPPED = AlignmentFailure(kind=FailureKind.STOPPED, reason="the agent is stopping")
+_NONE_MORE = AlignmentFailure(
+    kind=FailureKind.POSTPONED,
+    reason="several workers hang while they read the share, so no other one is started",
+    hint="The agent tries again by itself.",
+)
 _HUNG = AlignmentFailure(
     kind=FailureKind.HUNG,
     reason="the alignment took longer than --align-timeout and was ended",
@@ -34,9 +40,12 @@ class LocalProcessWorker:
     ----------
     environment
         Variables that the process gets in addition to the agent's own, such as the GPU that it may use.
+    left_behind
+        The processes that were killed and have not ended.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, left_behind: LeftBehind | None = None) -> None:
+        self._left_behind = left_behind or LeftBehind()
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._received = b""
@@ -71,6 +80,8 @@ class LocalProcessWorker:
     def _ask(
         self, job: dict[str, Any], timeout_s: float, should_stop: Callable[[], bool]
     ) -> dict[str, Any] | AlignmentFailure:
+        if self._process is None and not self._left_behind.may_start:
+            return _NONE_MORE
         process = self._running()
         try:
             if process.stdin:
@@ -138,14 +149,7 @@ class LocalProcessWorker:
         process, self._process = self._process, None
         if process is None:
             return
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe:
-                try:
-                    pipe.close()
-                except BrokenPipeError:  # a job that the process had not read
-                    continue
+        self._left_behind.end(process)
 
 
 def _exit_text(status: int | None) -> str:

@@ -18,15 +18,17 @@ def missing_structure(path: Path) -> str | None:
     """Return what a movie's headers promise and its file does not hold yet, or None when the file is whole.
 
     Reads headers and a few blocks of the frames: those of a file that got its full size at once are zeros until they
-    are written. Never raises for a half-written, vanished or unreadable file. A TIFF or EER that is written page by
-    page is whole in structure after each page: only a settle time shows that no more pages come.
+    are written. A TIFF or EER that is written page by page is whole in structure after each page: only a settle time
+    shows that no more pages come.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read, which says nothing about its structure.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb", buffering=0) as file:
-            return _missing_or_unwritten(file, size)
-    except OSError as error:
-        return f"the file cannot be read: {error.strerror or error}"
+    size = path.stat().st_size
+    with path.open("rb", buffering=0) as file:
+        return _missing_or_unwritten(file, size)
 
 
 def missing_in(file: BinaryIO, size: int) -> str | None:

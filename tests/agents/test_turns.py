@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from agents.journal.rows import WaitingExposure
 from agents.journal.states import TRANSITIONS, State
 from agents.turns import (
+    LONGEST_POSTPONE_S,
     MAX_ATTEMPTS,
     POSTPONE_S,
     STATES,
@@ -117,6 +118,30 @@ def test_a_postponed_exposure_waits_and_holds_up_nobody() -> None:
     assert take(turns, Step.ALIGN, waiting, now_s=10 + POSTPONE_S) == 1
 
 
+def test_an_exposure_that_fails_again_and_again_waits_longer_each_time() -> None:
+    turns, waiting, now_s, waits = Turns(), rows(State.FINISHED), 0.0, []
+    for _ in range(6):
+        assert take(turns, Step.ALIGN, waiting, now_s=now_s) == 1
+        turns.end(UUID(int=1), StepEnd.BACKED_OFF, now_s)
+        began_s = now_s
+        while not take(turns, Step.ALIGN, waiting, now_s=now_s):
+            now_s += 1
+        turns.end(UUID(int=1), StepEnd.POSTPONED, now_s)
+        waits.append(now_s - began_s)
+        now_s += POSTPONE_S
+    assert waits == [5, 10, 20, 40, 60, 60]
+    assert take(turns, Step.ALIGN, waiting, now_s=now_s) == 1
+    turns.end(UUID(int=1), StepEnd.DONE, now_s)
+    assert take(turns, Step.ALIGN, waiting, now_s=now_s) == 1
+    turns.end(UUID(int=1), StepEnd.BACKED_OFF, now_s)
+    assert take(turns, Step.ALIGN, waiting, now_s=now_s + POSTPONE_S) == 1
+
+
+def test_nothing_is_aligned_while_the_source_cannot_be_read() -> None:
+    assert take(Turns(), Step.ALIGN, rows(State.FINISHED), Facts(source_down=True)) == 0
+    assert take(Turns(), Step.SEND, rows(State.ALIGNED), Facts(source_down=True)) == 1
+
+
 def test_only_what_is_in_hand_can_be_put_back() -> None:
     with pytest.raises(KeyError):
         Turns().end(UUID(int=1), StepEnd.DONE, 0)
@@ -189,7 +214,7 @@ def failure(kind: FailureKind) -> AlignmentFailure:
     ("kind", "attempts", "expected"),
     [
         (FailureKind.STOPPED, 0, AfterFailure(state=None, reason="it is dark")),
-        (FailureKind.POSTPONED, 0, AfterFailure(state=None, reason="it is dark", end=StepEnd.POSTPONED)),
+        (FailureKind.POSTPONED, 0, AfterFailure(state=None, reason="it is dark", end=StepEnd.BACKED_OFF)),
         (FailureKind.DIED, MAX_ATTEMPTS - 1, AfterFailure(state=None, reason="it is dark")),
         (FailureKind.HUNG, 1, AfterFailure(state=None, reason="it is dark")),
         (FailureKind.DIED, 3, AfterFailure(state=State.FAILED, reason="it is dark, 3 times", hint="Light it.")),
@@ -220,6 +245,7 @@ class Model:
     states: dict[int, State] = field(default_factory=dict)
     in_hand: dict[int, Step] = field(default_factory=dict)
     postponed_until_s: dict[int, float] = field(default_factory=dict)
+    failures: dict[int, int] = field(default_factory=dict)
     now_s: float = 0.0
 
 
@@ -266,7 +292,7 @@ class AnyCourse(RuleBasedStateMachine):
         assert not facts.stopping
         assert not facts.paused
         assert not facts.waiting
-        assert not (step is Step.ALIGN and facts.work_full)
+        assert not (step is Step.ALIGN and (facts.work_full or facts.source_down))
         assert number not in model.in_hand
         assert model.postponed_until_s.get(number, 0) <= model.now_s
         assert model.states[number] in STATES[step]
@@ -299,7 +325,12 @@ class AnyCourse(RuleBasedStateMachine):
         step = self.model.in_hand.pop(number)
         if how is StepEnd.POSTPONED:
             self.model.postponed_until_s[number] = self.model.now_s + POSTPONE_S
+        elif how is StepEnd.BACKED_OFF:
+            failures = self.model.failures.get(number, 0)
+            self.model.failures[number] = failures + 1
+            self.model.postponed_until_s[number] = self.model.now_s + min(POSTPONE_S * 2**failures, LONGEST_POSTPONE_S)
         else:
+            self.model.failures.pop(number, None)
             after = {Step.ALIGN: [State.ALIGNED, State.FAILED, State.FINISHED], Step.SEND: [State.RELEASED]}
             self.model.states[number] = data.draw(st.sampled_from(after[step]))
 

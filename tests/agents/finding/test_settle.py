@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def test_the_next_look_is_when_a_movie_can_be_finished(tmp_path: Path, clock: Cl
     assert settling.next_look_s() == pytest.approx(SETTLE_S - 10)
 
 
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ZeroDivisionError("defect")])
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file or directory"), ZeroDivisionError("defect")])
 def test_an_error_in_one_movie_concerns_that_movie_alone(tmp_path: Path, clock: Clock, error: Exception) -> None:
     def raise_for_one(path: Path) -> str | None:
         if path.name == "bad.mrc":
@@ -138,3 +139,27 @@ def test_an_error_in_one_movie_concerns_that_movie_alone(tmp_path: Path, clock: 
         look(settling, path)
     clock.now_s += GIVE_UP_S
     assert [look(settling, path) for path in movies] == [MovieStatus.BROKEN, MovieStatus.FINISHED]
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EMFILE, errno.EACCES]
+)
+def test_an_error_of_the_share_waits_however_long_it_lasts(tmp_path: Path, clock: Clock, number: int) -> None:
+    answers: list[str | None] = []
+
+    def ask(_path: Path) -> str | None:
+        if not answers:
+            raise OSError(number, os.strerror(number))
+        return answers[0]
+
+    settling = Settling(settle_s=SETTLE_S, give_up_s=GIVE_UP_S, missing_structure=ask, clock=clock)
+    write_movie(movie := tmp_path / "a.mrc")
+    for _ in range(4):
+        assert look(settling, movie) == MovieStatus.WAITING
+        clock.now_s += 10 * GIVE_UP_S
+    assert settling.unreadable == {"a.mrc": os.strerror(number)}
+    answers.append("half of it")
+    assert look(settling, movie) == MovieStatus.WAITING  # the give-up time begins only now
+    assert settling.unreadable == {}
+    clock.now_s += GIVE_UP_S
+    assert look(settling, movie) == MovieStatus.BROKEN

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from blake3 import blake3
 
+from agents.finding.source_access import DirectAccess
 from agents.journal.journal import Journal
 from agents.sending.claims import Claims
 from agents.sending.receiver_link import ReceiverLink
@@ -74,3 +75,8 @@ def claim_step(settings: WatchSettings, journal: Journal, receiver: ScriptedRece
     """Return what claims exposures from a scripted receiver."""
     link = ReceiverLink(journal, threading.Event(), refused_wait_s=0)
     return ClaimStep(settings, journal, Claims(receiver, link, settings.session, UUID(int=1)))
+
+
+def access_of(settings: WatchSettings) -> DirectAccess:
+    """Return what asks the source of these settings."""
+    return DirectAccess(settings.source, settings.layout)

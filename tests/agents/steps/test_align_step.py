@@ -21,7 +21,7 @@ from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.settings import AlignmentSettings
-from tests.agents.steps.scripted import Answer, ScriptedReceiver, ScriptedWorker, claim_step
+from tests.agents.steps.scripted import Answer, ScriptedReceiver, ScriptedWorker, access_of, claim_step
 
 
 def fail(kind: FailureKind) -> Answer:
@@ -60,7 +60,7 @@ def receiver() -> ScriptedReceiver:
 @pytest.fixture
 def step(settings: WatchSettings, journal: Journal, receiver: ScriptedReceiver) -> AlignStep:
     claims = claim_step(settings, journal, receiver)
-    return AlignStep(settings, journal, claims, Measurements(), lambda: False)
+    return AlignStep(settings, journal, claims, Measurements(), lambda: False, access_of(settings))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def step(settings: WatchSettings, journal: Journal, receiver: ScriptedReceiver) 
     [
         (FailureKind.REFUSED, StepEnd.DONE, State.FAILED),
         (FailureKind.HELD_BACK, StepEnd.DONE, State.HELD),
-        (FailureKind.POSTPONED, StepEnd.POSTPONED, State.FINISHED),
+        (FailureKind.POSTPONED, StepEnd.BACKED_OFF, State.FINISHED),
         (FailureKind.STOPPED, StepEnd.DONE, State.FINISHED),
         (FailureKind.DIED, StepEnd.DONE, State.FINISHED),
         (FailureKind.HUNG, StepEnd.DONE, State.FINISHED),
@@ -139,7 +139,7 @@ def test_a_share_that_cannot_be_reached_postpones(
     movie.unlink()
     movie.symlink_to(movie)  # stat fails with ELOOP, not with "no such file"
     worker = ScriptedWorker(fail(FailureKind.REFUSED))
-    assert step.run(exposure, worker) is StepEnd.POSTPONED
+    assert step.run(exposure, worker) is StepEnd.BACKED_OFF
     assert worker.jobs == []
     assert journal.exposure(exposure.exposure_id).state == State.FINISHED
 

@@ -24,7 +24,7 @@ from agents.workers.contract import AlignmentFailure, FailureKind
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.settings import AlignmentSettings
-from tests.agents.steps.scripted import ScriptedReceiver, ScriptedWorker, claim_step
+from tests.agents.steps.scripted import ScriptedReceiver, ScriptedWorker, access_of, claim_step
 from transfer.wire.errors import BadRequest, FilesMissing, LinkLost, NameTaken
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimReason, ClaimStatus
 from transfer.wire.exposure_record import AcquisitionRecord, ExposureRecord, ShiftsRecord
@@ -101,7 +101,9 @@ def align(
     settings: WatchSettings, journal: Journal, exposure: ExposureRow, *script: ClaimAnswer | LinkLost | BadRequest
 ) -> tuple[StepEnd, ScriptedWorker, ScriptedReceiver]:
     receiver, worker = ScriptedReceiver(*script), ScriptedWorker(postpone)
-    step = AlignStep(settings, journal, claim_step(settings, journal, receiver), Measurements(), lambda: False)
+    step = AlignStep(
+        settings, journal, claim_step(settings, journal, receiver), Measurements(), lambda: False, access_of(settings)
+    )
     return step.run(exposure, worker), worker, receiver
 
 

@@ -19,7 +19,7 @@ from agents.workers.contract import AlignmentFailure, DigestJob, FailureKind
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.settings import AlignmentSettings
-from tests.agents.steps.scripted import ScriptedWorker
+from tests.agents.steps.scripted import ScriptedWorker, access_of
 from transfer.wire.exposure_claim import ClaimReason
 
 
@@ -69,7 +69,7 @@ def exposure(journal: Journal, worker: ScriptedWorker, movie: Path) -> ExposureR
 
 
 def compare(settings: WatchSettings, journal: Journal, exposure: ExposureRow, worker: ScriptedWorker) -> bool:
-    return CompareStep(settings, journal, lambda: False).run(exposure.exposure_id, worker)
+    return CompareStep(settings, journal, lambda: False, access_of(settings)).run(exposure.exposure_id, worker)
 
 
 def test_a_touched_movie_keeps_its_exposure_and_the_new_time_is_noted(
@@ -101,7 +101,7 @@ def test_an_old_journal_gets_the_digest_of_what_is_there(
     os.utime(movie, ns=(5, 7))
     assert not journal.has_digest(exposure.exposure_id)
     told: list[ExposureRow] = []
-    step = CompareStep(settings, journal, lambda: False, told.append)
+    step = CompareStep(settings, journal, lambda: False, access_of(settings), told.append)
     assert step.run(exposure.exposure_id, worker)
     assert journal.has_digest(exposure.exposure_id)
     assert [each.sampled_digest for each in told] == [exposure.sampled_digest]  # the receiver learns it too
