@@ -31,7 +31,7 @@ def _part(part: str) -> str:
     name = _EDGE.sub(_escaped, forbidden.sub(_escaped, part))
     try:
         check_path(name)
-    except BadName:  # a device's name, such as `con`: its first letter makes the difference
+    except BadName:  # such as `con` or `-x`: escaping the first character is enough
         name = _bytes_escaped(name[0]) + name[1:]
     encoded = name.encode()
     if len(encoded) > _LONGEST_PART_BYTES:

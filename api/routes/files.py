@@ -43,7 +43,7 @@ from transfer.wire.errors import (
     UploadConflict,
 )
 from transfer.wire.header_fields import format_etag, parse_content_range, parse_range
-from transfer.wire.names import check_path, check_session_name
+from transfer.wire.names import check_committed_path, check_session_name
 from transfer.wire.protocol import FileList, ListedFile, UploadDeclaration, committed_url
 from transfer.wire.receipt import MAX_REVISION, Receipt
 from transfer.wire.verification import FileCheck
@@ -105,7 +105,7 @@ async def put_file(request: Request) -> Response:
 
     def announced() -> tuple[UploadDeclaration, Announced]:
         check_session_name(session)
-        check_path(path)
+        check_committed_path(path)
         encoded = is_encoded(request.headers.get(protocol.H_CONTENT_ENCODING))
         sent = None
         if content_digest is not None:
@@ -159,7 +159,7 @@ def list_files(
 ) -> FileList:
     """List the newest revision of every committed file, by path."""
     if after:
-        check_path(after)
+        check_committed_path(after)
     receiver = receiver_of(request)
     with receiver.database.read() as connection:
         session_id = session_id_of(connection, session)
@@ -216,7 +216,7 @@ def get_file(
     ] = None,
 ) -> Response:
     """Read a committed file, or a range of it."""
-    check_path(path)
+    check_committed_path(path)
     receiver = receiver_of(request)
     with receiver.database.read() as connection:
         wanted = (

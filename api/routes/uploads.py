@@ -48,7 +48,7 @@ from transfer.wire.errors import (
     UploadIncomplete,
 )
 from transfer.wire.header_fields import parse_content_range
-from transfer.wire.names import check_path, check_session_name
+from transfer.wire.names import check_committed_path, check_session_name
 from transfer.wire.protocol import (
     ByteRange,
     CommitRequest,
@@ -87,7 +87,7 @@ def _upload(receiver: Receiver, token: Token, upload_id: UUID) -> Upload:
 def check_declaration(receiver: Receiver, declaration: UploadDeclaration) -> None:
     """Refuse a file that the receiver can never accept."""
     check_session_name(declaration.session)
-    check_path(declaration.path)
+    check_committed_path(declaration.path)
     if declaration.chunk_bytes != CHUNK_BYTES:
         raise BadRequest(f"{declaration.path}: chunk_bytes must be {CHUNK_BYTES}, not {declaration.chunk_bytes}")
     if declaration.size_bytes > receiver.settings.max_file_bytes:

@@ -14,7 +14,7 @@ from api.receiver import receiver_of
 from api.routes.sessions import SessionName, session_id_of
 from transfer.wire import protocol
 from transfer.wire.errors import BadName, LimitReached, NotFound, ScopeRejected, TooLarge
-from transfer.wire.names import check_path
+from transfer.wire.names import check_committed_path
 from transfer.wire.verification import Verification, VerificationRequest
 
 router = APIRouter(tags=["verifications"], route_class=GuardedRoute)
@@ -31,7 +31,7 @@ def start_verification(
 ) -> Verification:
     """Have committed files read from the disk and compared with their digests. Ask for the result until it is done."""
     for path in wanted.paths:
-        check_path(path)
+        check_committed_path(path)
     receiver = receiver_of(request)
     with receiver.database.read() as connection:
         session_id = session_id_of(connection, session)

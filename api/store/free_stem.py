@@ -35,11 +35,14 @@ def free_stem(
 ) -> str:
     """Return the wanted stem, with a number or the exposure's id after it if files of that name are there or claimed.
 
+    A leading `-` in one of its parts, which no new name may have, becomes `=2D`, as agents write it.
+
     Parameters
     ----------
     suffixes
         Of the files that the exposure will have, beside the usual ones.
     """
+    wanted = "/".join(f"=2D{part[1:]}" if part.startswith("-") else part for part in wanted.split("/"))
     endings = tuple(dict.fromkeys((*suffixes, *USUAL)))
     for stem in _candidates(wanted, exposure_id):
         paths = [stem + suffix for suffix in endings]

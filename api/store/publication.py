@@ -15,7 +15,7 @@ from api.store.published_movies import note_published, require_not_deleted, requ
 from transfer.wire import version_1
 from transfer.wire.errors import ExposureConflict, FilesMissing
 from transfer.wire.exposure_record import ExposureRecord
-from transfer.wire.names import check_path
+from transfer.wire.names import check_committed_path
 
 _UNSAFE_IN_A_NAME = re.compile(r"[^\w.+=@#,()-]|^[.-]")
 
@@ -101,7 +101,7 @@ def _is_same(kept: str, record: ExposureRecord) -> bool:
 def _require_files(connection: Connection, session_id: int, record: ExposureRecord) -> None:
     """Raise FilesMissing if the record names a file that is not committed with that revision, size and digest."""
     for file in record.files:
-        check_path(file.path)
+        check_committed_path(file.path)
     wanted = {(file.path, file.revision): (file.size_bytes, file.digest) for file in record.files}
     rows = connection.execute(
         select(files.c.path, files.c.revision, files.c.size_bytes, files.c.digest).where(

@@ -29,6 +29,7 @@ from api.store.on_disk import FILE_COLUMNS, FileRow, file_row
 from api.store.upload import Upload
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import Deleted, NameTaken, NotFound, UploadConflict, UploadGone
+from transfer.wire.names import check_path
 from transfer.wire.protocol import UploadDeclaration
 
 PROMISE_S = 600.0
@@ -240,10 +241,19 @@ def _refuse_reserved(other: Upload, declaration: UploadDeclaration) -> Never:
 
 
 def _require_next(connection: Connection, row: Any, declaration: UploadDeclaration) -> None:
-    """Refuse a revision that neither follows the newest one nor was there before the disk lost it."""
+    """Refuse a new file whose name is not allowed, and a revision that neither follows the newest nor was lost.
+
+    A file that an older receiver accepted may have further revisions, and may come again after the disk lost it.
+    """
     newest, revision = row.newest_revision or 0, declaration.revision
     wanted = {"session_id": row.of_session, "path": declaration.path, "revision": revision}
-    if revision != newest + 1 and not connection.execute(_WAS_LOST, wanted).first():
+    is_next = revision == newest + 1
+    if newest and is_next:
+        return
+    was_lost = connection.execute(_WAS_LOST, wanted).first() is not None
+    if not newest and not was_lost:
+        check_path(declaration.path)
+    if not is_next and not was_lost:
         raise NameTaken(
             f"{declaration.path} has {newest or 'no'} committed revision{'s' if newest else ''}; "
             f"the next is {newest + 1}, not {revision}"

@@ -23,7 +23,7 @@ from transfer.commands.shared import (
 )
 from transfer.defaults import DOWNLOAD_CONNECTIONS, GIVE_UP_AFTER_S, MOST_CONNECTIONS
 from transfer.wire.errors import TargetUnwritable
-from transfer.wire.names import check_path, check_session_name
+from transfer.wire.names import check_committed_path, check_session_name
 
 
 def fetch(
@@ -67,7 +67,7 @@ def fetch(
     session, _, path = what.partition("/")
     check_session_name(session)
     if path.strip("/"):
-        check_path(path.strip("/"))
+        check_committed_path(path.strip("/"))
     console = stderr_console()
     with connect(from_, token_file, ca, clear_text=clear_text) as client:
         receipts = chosen(client.files(session), path)

@@ -22,6 +22,7 @@ def plan(
     revision: int,
     *,
     background: tuple[str, ...] = (),
+    check_name: Callable[[str], str] = check_path,
     on_left_out: Callable[[LeftOut], None] = lambda _left_out: None,
 ) -> list[FileToSend]:
     """Return what to send under which names; files below a folder keep their paths, hidden ones stay behind.
@@ -30,7 +31,7 @@ def plan(
     lies there and cannot be sent is handed to `on_left_out`.
 
     Names that match a pattern of `background` go in the background, after all others.
-    Of both, the newest go first.
+    Of both, the newest go first. `check_name` refuses paths that a file of the session cannot have.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def plan(
     """
     planned: dict[str, FileToSend] = {}
     for source, relative, number in _files(sources, on_left_out):
-        path = check_path(f"{prefix.strip('/')}/{relative}" if prefix.strip("/") else relative)
+        path = check_name(f"{prefix.strip('/')}/{relative}" if prefix.strip("/") else relative)
         if path in planned:
             raise BadName(
                 f"{planned[path].source} and {source} would both be named {path}",

@@ -16,6 +16,7 @@ from transfer.download.comparing import Comparison
 from transfer.pace.retrying import RetryPolicy
 from transfer.verifying import files_with_problems
 from transfer.wire.errors import LimitReached, NotFound
+from transfer.wire.names import check_committed_path
 from transfer.wire.protocol import ListedFile
 
 MISMATCH = 6  # exit code
@@ -30,7 +31,7 @@ def named_files(folder: Path, session: str, path_prefix: str, *, whole_session: 
     """Return the files to compare, by their path in the session."""
     sources = sorted(folder.iterdir()) if whole_session and folder.is_dir() else [folder]
     visible = [source for source in sources if not source.name.startswith(".")]
-    return {file.path: file.source for file in plan(visible, session, path_prefix, 1)}
+    return {file.path: file.source for file in plan(visible, session, path_prefix, 1, check_name=check_committed_path)}
 
 
 def as_written(folder: Path, file: Path) -> str:

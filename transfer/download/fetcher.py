@@ -19,7 +19,7 @@ from transfer.download.part_file import PartFile
 from transfer.pace.retrying import RetryPolicy
 from transfer.source import digest_of
 from transfer.wire.errors import BadName, LinkLost, NameTaken, TargetUnwritable, TransferError
-from transfer.wire.names import check_path
+from transfer.wire.names import check_committed_path
 from transfer.wire.receipt import Receipt
 
 FILES_AT_ONCE = 4
@@ -85,7 +85,7 @@ class Fetcher:
     def _fetch(self, receipt: Receipt, ranges: ThreadPoolExecutor) -> FetchResult:
         target = self.out / receipt.path
         try:
-            check_path(receipt.path)  # it comes from the receiver, and must not lead out of the folder
+            check_committed_path(receipt.path)  # it comes from the receiver, and must not lead out of the folder
             if self._is_here(target, receipt):
                 self.on_progress(receipt.size_bytes)
                 return FetchResult(receipt, target)

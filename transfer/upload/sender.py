@@ -31,7 +31,7 @@ from transfer.upload.grouping import GroupingLimits
 from transfer.upload.scheduler import UploadScheduler
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.errors import SourceChanged, TransferError
-from transfer.wire.names import check_path, check_session_name
+from transfer.wire.names import check_committed_path, check_session_name
 from transfer.wire.receipt import Receipt
 
 # A small file is one request, and with a long round trip each connection has two of them at a time.
@@ -154,7 +154,7 @@ class Sender:
         self, file: FileToSend, on_progress: OnProgress, should_stop: Callable[[], bool]
     ) -> tuple[Receipt, Identity]:
         check_session_name(file.session)
-        check_path(file.path)
+        check_committed_path(file.path)
         with Source(file.source) as source:
             if file.number is not None and file.number != source.number:
                 raise SourceChanged(f"{file.source} was replaced after its folder was read; it was not sent")

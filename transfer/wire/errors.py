@@ -169,7 +169,7 @@ class BadName(PermanentError):
     slug = "bad-name"
     status: ClassVar[int | None] = 422
     exit_code = 2
-    hint = "Use letters, digits, space and . _ - + = @ # ( ) , and / between folders; not .. and not CON or NUL."
+    hint = "Use letters, digits, space and . _ - + = @ # ( ) , and / between folders; no - or . first, not CON or NUL."
 
 
 class BadValue(PermanentError):

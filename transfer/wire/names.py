@@ -30,7 +30,26 @@ def check_session_name(name: str) -> str:
 
 
 def check_path(path: str) -> str:
-    """Return the relative path of a file (`/` between folders) if every part of it is safe on every system.
+    """Return the relative path of a new file (`/` between folders) if every part of it is safe on every system.
+
+    Raises
+    ------
+    BadName
+        It is no path that `check_committed_path` accepts, or a part of it begins with `-`.
+    """
+    for part in check_committed_path(path).split("/"):
+        if part.startswith("-"):
+            raise BadName(
+                f"{path!r}: {part!r} begins with -, and programs would take it for an option",
+                hint="Rename the file or folder, and send it again.",
+            )
+    return path
+
+
+def check_committed_path(path: str) -> str:
+    """Return the relative path of a file that a receiver of any version may have accepted; it leads out of no folder.
+
+    Older receivers accepted names that begin with `-`.
 
     Raises
     ------

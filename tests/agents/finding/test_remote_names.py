@@ -35,6 +35,7 @@ def test_two_names_never_become_one(one: str, other: str) -> None:
         ("new\nline", "new=0Aline"),
         ("con", "=63on"),
         (" a.", "=20a=2E"),
+        ("-rf/--x", "=2Drf/=2D-x"),
         ("e\u0301", "e=CC=81"),
         ("caf\udce9", "caf=E9"),  # a byte that is not UTF-8
     ],

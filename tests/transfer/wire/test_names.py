@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer.wire.errors import BadName
-from transfer.wire.names import check_path, check_session_name
+from transfer.wire.names import check_committed_path, check_path, check_session_name
 
 GOOD_PATHS = [
     "micrograph.mrc",
@@ -71,6 +71,19 @@ def test_a_bad_path_is_refused(path):
         check_path(path)
 
 
+@pytest.mark.parametrize("path", ["-", "-rf", "a/--option=x/b"])
+def test_a_leading_hyphen_is_refused_only_in_new_names(path):
+    with pytest.raises(BadName, match="begins with -"):
+        check_path(path)
+    assert check_committed_path(path) == path
+
+
+@pytest.mark.parametrize("path", BAD_PATHS)
+def test_what_no_receiver_has_ever_accepted_is_no_committed_path(path):
+    with pytest.raises(BadName):
+        check_committed_path(path)
+
+
 @pytest.mark.parametrize("name", GOOD_SESSIONS)
 def test_a_good_session_name_is_returned_as_it_is(name):
     assert check_session_name(name) == name
@@ -91,7 +104,7 @@ UNLIKELY = st.one_of(st.text(max_size=6), st.sampled_from(["", ".", "..", "con",
 def test_whatever_is_accepted_stays_inside_its_folder_on_every_system(parts):
     path = "/".join(parts)
     try:
-        check_path(path)
+        check_committed_path(path)
     except BadName:
         return
     for flavour in (PurePosixPath, PureWindowsPath):
