@@ -168,7 +168,7 @@ def after_failure(failure: AlignmentFailure, attempts: int) -> AfterFailure:
     match failure.kind:
         case FailureKind.STOPPED:
             return AfterFailure(state=None, reason=failure.reason)
-        case FailureKind.POSTPONED:
+        case FailureKind.POSTPONED | FailureKind.WORK_FOLDER:
             return AfterFailure(state=None, reason=failure.reason, end=StepEnd.BACKED_OFF)
         case FailureKind.DIED | FailureKind.HUNG if attempts < MAX_ATTEMPTS:
             return AfterFailure(state=None, reason=failure.reason)

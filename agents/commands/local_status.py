@@ -22,7 +22,7 @@ from agents.commands.exposure_text import STYLES, as_json, since, troubles
 from agents.commands.receiver_access import MOST_SINGLE_REQUESTS, ReceiverAccess, Registrars, read_registrations
 from agents.journal.reader import JournalReader, ListedExposure, SentMovies
 from agents.journal.states import PAUSED, SET_ASIDE, State
-from agents.work_folder import is_in_use
+from agents.work_folder import disk_trouble, is_in_use
 from transfer.commands.shared import stderr_console, stdout_console
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def read_local_status(folder: Path, receiver: ReceiverAccess, wanted: ExposureFi
             receiver=receiver.or_noted(journal),
             runs=is_in_use(folder),
             paused=journal.about(PAUSED) is not None,
-            troubles=troubles(journal),
+            troubles=troubles(journal) + _of_own_disk(folder),
             counts=journal.counts(),
             sent=journal.sent(),
             oldest_waiting=journal.oldest_waiting(),
@@ -101,6 +101,12 @@ def read_local_status(folder: Path, receiver: ReceiverAccess, wanted: ExposureFi
             exposures=exposures,
             left_out=left_out,
         )
+
+
+def _of_own_disk(folder: Path) -> list[str]:
+    """Return what is wrong with the work folder's disk now: an agent that cannot write its journal cannot note it."""
+    trouble = disk_trouble(folder)
+    return [f"work folder: {trouble}"] if trouble else []
 
 
 class Registrations:

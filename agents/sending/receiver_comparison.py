@@ -9,6 +9,7 @@ from uuid import UUID
 
 from agents.boundary import contained
 from agents.journal.journal import Journal
+from agents.journal.opening import JOURNAL_ERRORS
 from agents.journal.rows import ReleasedExposure
 from agents.sending.claims import Claims
 from agents.sending.receiver_memory import ReceiverMemory
@@ -67,7 +68,7 @@ class ReceiverComparison:
                 self._stop.wait(_RETRY_S)
 
     def _failed(self, error: Exception) -> bool:
-        expected = isinstance(error, TransferError)
+        expected = isinstance(error, (TransferError, *JOURNAL_ERRORS))
         log.warning("the comparison with the receiver failed (%s); it is repeated", error, exc_info=not expected)
         return False
 

@@ -19,6 +19,7 @@ from agents.journal.movie_names import movie_path
 from agents.journal.rows import ExposureRow
 from agents.journal.states import State
 from agents.measurements import Measurements
+from agents.own_faults import WorkFolderFault
 from agents.sending.publish import exposure_record, outputs_folder, seal_outputs
 from agents.steps.claim_step import ClaimStep
 from agents.steps.setting_aside import set_aside
@@ -64,6 +65,11 @@ class AlignStep:
 
         An attempt that fails leaves no files. The movie must be unchanged before and after the alignment; otherwise
         the exposure goes back to FOUND.
+
+        Raises
+        ------
+        WorkFolderFault
+            The worker could not write to the work folder.
         """
         movie = movie_path(self._settings.source, exposure.movie)
         if (end := self._end_if_changed(exposure, movie)) is not None:
@@ -185,6 +191,8 @@ class AlignStep:
         return None if known.sampled_digest == exposure.sampled_digest else self._begin_again(exposure)
 
     def _failed(self, exposure: ExposureRow, failure: AlignmentFailure) -> StepEnd:
+        if failure.kind is FailureKind.WORK_FOLDER:
+            raise WorkFolderFault(failure.reason)
         counts = failure.kind in (FailureKind.DIED, FailureKind.HUNG)
         if counts and (trouble := self._trouble_of_share(exposure)):
             return self._wait(exposure, f"{failure.reason}, and the share does not let it be read: {trouble}")

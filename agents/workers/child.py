@@ -6,6 +6,7 @@ kernel kills it when its parent dies (Linux), and it ends when its stdin is clos
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
@@ -26,6 +27,9 @@ from preprocess.pipeline.process_movie import process_movie
 from transfer.disk import is_full
 from transfer.platform import end_with_parent
 
+_WORK_FOLDER = frozenset({errno.EROFS, errno.EFBIG})  # a worker writes nowhere else
+_OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
+_AGAIN = "The agent tries again by itself."
 _KINDS = {2: FailureKind.HELD_BACK, 5: FailureKind.POSTPONED}  # by a PreprocessError's exit code
 
 
@@ -55,14 +59,24 @@ def _answer_or_failure(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return work()
     except PreprocessError as error:
         if (of_share := error_of_share(error)) is not None:
-            return _failure(FailureKind.POSTPONED, of_share, "The agent tries again by itself.")
+            return _failure(FailureKind.POSTPONED, of_share, _AGAIN)
         return _failure(_KINDS.get(error.exit_code, FailureKind.REFUSED), error, error.hint)
     except MemoryError as error:
         return _failure(FailureKind.POSTPONED, error, "Give the worker more memory, or run fewer workers.")
     except OSError as error:
-        if is_full(error) or error_of_share(error) is not None:
-            return _failure(FailureKind.POSTPONED, error, "The agent tries again by itself.")
-        return _failure(FailureKind.REFUSED, error, "Check that the movie and the work folder can be read and written.")
+        return _failure_of_system(error)
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        return _failure(FailureKind.POSTPONED, error, "Raise the limit of processes (`ulimit -u`).")
+
+
+def _failure_of_system(error: OSError) -> dict[str, Any]:
+    if is_full(error) or error.errno in _WORK_FOLDER:
+        return _failure(FailureKind.WORK_FOLDER, error, _AGAIN)
+    if error_of_share(error) is not None or error.errno in _OWN_LIMITS:
+        return _failure(FailureKind.POSTPONED, error, _AGAIN)
+    return _failure(FailureKind.REFUSED, error, "Check that the movie and the work folder can be read and written.")
 
 
 def _failure(kind: FailureKind, error: BaseException, hint: str) -> dict[str, Any]:

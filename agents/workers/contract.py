@@ -110,6 +110,7 @@ class FailureKind(StrEnum):
     REFUSED = "refused"  # the movie cannot be aligned, and another attempt would end the same way
     HELD_BACK = "held-back"  # a setting is missing or contradicts another one: a person must decide
     POSTPONED = "postponed"  # the source, the disk or the device cannot do it now
+    WORK_FOLDER = "work-folder"  # nothing can be written to the work folder now, for this movie or another
     DIED = "died"  # the worker ended without an answer
     HUNG = "hung"  # the worker gave no answer within the job's timeout
     STOPPED = "stopped"  # the agent is stopping and asked the worker to stop
