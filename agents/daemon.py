@@ -182,6 +182,7 @@ class Agent:
             lease=self._lease,
             memory=self._memory,
             begin_when=self.link.was_tried,
+            on_reached=self.link.try_again,
             sent_bytes=lambda: sender.sent_bytes,
             own_trouble=lambda: self.health.trouble,
         )

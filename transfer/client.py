@@ -10,24 +10,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.request import getproxies, proxy_bypass
 from uuid import UUID
 
 import httpx
 from pydantic import RootModel
 
+from transfer.connections.authorization import Authorization
 from transfer.connections.contract import Connection
-from transfer.connections.http_client import HttpClient, parsed_url, tls_context
+from transfer.connections.http_client import HttpClient, parsed_url
 from transfer.connections.httpx_connection import HttpxConnection
+from transfer.connections.own_answers import OwnAnswers
+from transfer.connections.proxies import proxy_for
 from transfer.connections.socket_connection import Endpoint, SocketConnection
-from transfer.credentials import check_token
+from transfer.connections.tls_trust import TlsTrust
+from transfer.credentials import TokenSource
 from transfer.wire import protocol, version_1
 from transfer.wire.addresses import check_url
 from transfer.wire.agent_status import AgentList, AgentRequests, AgentStatus, KnownAgent
 from transfer.wire.errors import NotFound, ProtocolMismatch
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimAnswers, ClaimBatch
 from transfer.wire.exposure_record import ExposureRecord
-from transfer.wire.header_fields import format_range, parse_content_range
+from transfer.wire.header_fields import format_etag, format_range, parse_content_range
 from transfer.wire.protocol import (
     CommitRequest,
     Exposure,
@@ -55,9 +58,10 @@ class ReceiverClient:
     url
         The receiver's URL: https, or http on this machine.
     token
-        The bearer token; None for requests that need none (`service`).
+        The bearer token, or where it is read, again when its file changes; None for requests that need none
+        (`service`).
     ca
-        PEM file of the certificate authority to trust instead of the system's.
+        PEM file of the certificate authority to trust instead of the system's. It is read again when it changes.
     timeout_s
         How long the receiver may be silent, in s, before the connection counts as lost.
     clear_text
@@ -70,12 +74,21 @@ class ReceiverClient:
     BadUrl, AuthRejected
         Before anything is sent: the URL would send the token in clear text, or the token has characters that no token
         has.
+    BadProxy
+        The environment names a proxy that cannot be used.
+    SourceUnreadable
+        `ca` is no file of certificates.
+
+    Attributes
+    ----------
+    proxy
+        The proxy that all requests go through; None: they go to the receiver itself.
     """
 
     def __init__(
         self,
         url: str,
-        token: str | None,
+        token: str | TokenSource | None,
         *,
         ca: Path | None = None,
         timeout_s: float = 60.0,
@@ -85,11 +98,11 @@ class ReceiverClient:
         self._versions = versions or our_versions()
         self.url = parsed_url(check_url(url, clear_text=clear_text))
         self._timeout_s = timeout_s
-        self._tls = tls_context(ca) if self.url.scheme == "https" else None
-        self._headers = {"User-Agent": f"cryoferry/{self._versions.software}"}
-        if token is not None:
-            self._headers["Authorization"] = f"Bearer {check_token(token)}"
-        self._http = HttpClient(self.url, self._headers, self._tls, timeout_s)
+        self._trust = TlsTrust(ca) if self.url.scheme == "https" else None
+        self._authorization = Authorization({"User-Agent": f"cryoferry/{self._versions.software}"}, token)
+        self.proxy = proxy_for(self.url)
+        self._own = OwnAnswers()
+        self._http = HttpClient(self.url, self._authorization, self._trust, timeout_s, proxy=self.proxy, own=self._own)
 
     def __enter__(self) -> Self:
         return self
@@ -302,30 +315,27 @@ class ReceiverClient:
         """
         target = route(protocol.FILE, session=receipt.session, path=receipt.path)
         headers = {protocol.H_RANGE: format_range(wanted), "Accept-Encoding": "identity"}
-        with self._http.stream(target, headers, {"revision": str(receipt.revision)}) as answer:
+        params, etag = {"revision": str(receipt.revision)}, format_etag(receipt.digest)
+        with self._http.stream(target, headers, params, etag) as answer:
             yield _first_byte(answer, wanted, receipt), answer.iter_bytes()
 
     # Connections for chunks
 
     def new_connection(self) -> Connection:
-        """Return a new connection for chunks: a socket of our own, or httpx if an HTTP proxy is configured."""
-        if self._is_proxied():
+        """Return a new connection for chunks: a socket of our own, or httpx if there is a proxy."""
+        if self.proxy is not None:
             return HttpxConnection(self._http.put, lambda: self.congestion_control)
         return SocketConnection(
             Endpoint(
-                host=self.url.host,
-                port=self.url.port or (443 if self._tls else 80),
+                host=self.url.raw_host.decode("ascii"),
+                port=self.url.port or (443 if self._trust else 80),
                 base=self.url.raw_path.decode("ascii").rstrip("/"),
-                headers=self._headers,
-                tls=self._tls,
+                authorization=self._authorization,
+                trust=self._trust,
+                own=self._own,
                 timeout_s=self._timeout_s,
             )
         )
-
-    def _is_proxied(self) -> bool:
-        if self._tls is None:
-            return False
-        return bool(getproxies().get("https")) and not proxy_bypass(self.url.host)
 
 
 def _first_byte(answer: httpx.Response, wanted: range, receipt: Receipt) -> int:

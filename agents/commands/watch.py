@@ -198,7 +198,7 @@ def watch(
     from agents.layouts import LAYOUTS
     from agents.watch_settings import Order, WatchSettings
     from transfer.client import ReceiverClient
-    from transfer.credentials import read_token
+    from transfer.credentials import TokenSource
     from transfer.pace.pacer import pacer_of
     from transfer.wire.addresses import check_url
     from transfer.wire.names import check_session_name
@@ -235,7 +235,7 @@ def watch(
         source_name=source_name,
         lease_wish=watch_run.lease_wish(beside=beside, take_over=take_over, source_name=source_name),
     )
-    reporting = ReceiverClient(to, read_token(token_file), ca=ca, clear_text=clear_text, timeout_s=5.0)
+    reporting = ReceiverClient(to, TokenSource(token_file), ca=ca, clear_text=clear_text, timeout_s=5.0)
     with connect(to, token_file, ca, clear_text=clear_text) as client, reporting:
         aligners = watch_run.local_workers(workers, chosen.settings.device, settings.work)
         code = watch_run.run_agent(

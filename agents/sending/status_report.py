@@ -36,7 +36,7 @@ from transfer.wire.agent_status import (
     RequestKind,
     RequestOutcome,
 )
-from transfer.wire.errors import LinkLost, TransferError
+from transfer.wire.errors import ForeignAnswer, LinkLost, TransferError
 from transfer.wire.versions import our_versions
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ REPORT_S = 5.0
 WAITING_REPORT_S = 2.0
 """An agent that waits for another one's end reports more often, so that it begins soon after that end."""
 _LONGEST_WAIT_S = 15.0
+_LONGEST_FOREIGN_PAUSE_S = 20.0
+"""Between two reports, while something else answers than the receiver."""
 _MOST_CONFIRMED = 16
 _LONGEST_TEXT = 300  # characters; a report has at most 16 kB
 _QUEUES = {"align": (State.FINISHED,), "send": (State.ALIGNED, State.SENDING)}
@@ -124,6 +126,8 @@ class StatusReport:
         Returns how many bytes of files were sent since the start.
     begin_when
         The first report waits until this is set, at most 15 s: the session must be open.
+    on_reached
+        Called when a report was answered after one had failed.
     every_s
         Seconds between two reports.
     own_trouble
@@ -142,6 +146,7 @@ class StatusReport:
         memory: ReceiverMemory,
         sent_bytes: Callable[[], int],
         begin_when: threading.Event | None = None,
+        on_reached: Callable[[], None] = lambda: None,
         every_s: float = REPORT_S,
         own_trouble: Callable[[], str] = lambda: "",
     ) -> None:
@@ -150,6 +155,7 @@ class StatusReport:
         self._lease, self._memory = lease, memory
         self._sent_bytes, self._begin_when, self._every_s = sent_bytes, begin_when, every_s
         self._own_trouble = own_trouble
+        self._on_reached, self._foreign_count, self._last_failed = on_reached, 0, False
         self._agent = agent_id(journal)
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
@@ -192,7 +198,10 @@ class StatusReport:
         seen_before = self._memory.newest_sequence()
         status = self.status(confirmations, wish)
         answer = self._client.report_status(self._settings.session, self._agent, status)
-        self._link_is_lost = False
+        self._link_is_lost, self._foreign_count = False, 0
+        if self._last_failed:
+            self._last_failed = False
+            self._on_reached()
         if act:
             self._lease.answered(answer.lease)
             self._memory.take_in(answer.receiver, seen_before)
@@ -241,6 +250,8 @@ class StatusReport:
             began_s = time.monotonic()
             contained(self.report_once, self._note_failure)
             every_s = min(self._every_s, WAITING_REPORT_S) if self._lease.is_waiting else self._every_s
+            if self._foreign_count:
+                every_s = max(every_s, min(every_s * self._foreign_count, _LONGEST_FOREIGN_PAUSE_S))
             self._stop.wait(max(0.1, every_s - (time.monotonic() - began_s)))
         if self._final and not self._link_is_lost:
             contained(lambda: self.report_once(act=False), self._note_failure)
@@ -253,7 +264,8 @@ class StatusReport:
 
     def _note_failure(self, error: Exception) -> None:
         self._lease.unanswered()
-        self._link_is_lost = isinstance(error, LinkLost)
+        self._link_is_lost, self._last_failed = isinstance(error, LinkLost | ForeignAnswer), True
+        self._foreign_count = self._foreign_count + 1 if isinstance(error, ForeignAnswer) else 0
         if not self._has_failed:
             self._has_failed = True
             expected = isinstance(error, TransferError)

@@ -142,9 +142,9 @@ def stdout_console() -> Console:
 def connect(to: str, token_file: Path | None, ca: Path | None, *, clear_text: bool = False) -> ReceiverClient:
     """Return the receiver that was named, with the token that was given."""
     from transfer.client import ReceiverClient
-    from transfer.credentials import read_token
+    from transfer.credentials import TokenSource
 
-    return ReceiverClient(to, read_token(token_file), ca=ca, clear_text=clear_text)
+    return ReceiverClient(to, TokenSource(token_file), ca=ca, clear_text=clear_text)
 
 
 def sender_options(compress: Compress, congestion_control: CongestionControl) -> dict[str, Any]:

@@ -6,29 +6,27 @@ The client repeats nothing by itself; `transfer.pace.retrying` decides what is s
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from transfer.connections.authorization import Authorization
 from transfer.connections.contract import Put
+from transfer.connections.own_answers import OwnAnswers, is_marked
+from transfer.connections.proxies import Proxy
 from transfer.connections.socket_connection import CONNECT_TIMEOUT_S, KEEPALIVE_S
 from transfer.connections.tcp import congestion_control
+from transfer.connections.tls_trust import TlsTrust, tls_error
 from transfer.wire import protocol
-from transfer.wire.errors import (
-    BadUrl,
-    CertificateRejected,
-    LinkLost,
-    ProtocolMismatch,
-    SourceUnreadable,
-    TransferError,
-    VersionMismatch,
-)
-from transfer.wire.problems import error_of
+from transfer.wire.errors import BadUrl, LinkLost, ProtocolMismatch, TransferError, VersionMismatch
+from transfer.wire.foreign_answers import foreign_answer, no_http, printable
+
+_ENDED = ("Server disconnected", "peer closed connection")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -42,22 +40,11 @@ def parsed_url(url: str) -> httpx.URL:
         httpx cannot use it, for example because the host's name cannot be encoded.
     """
     try:
-        return httpx.URL(url)
-    except httpx.InvalidURL as error:
+        parsed = httpx.URL(url)
+        parsed.host.encode("idna")  # as the system's lookup of names does
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise BadUrl(f"{url!r}: {error}") from error
-
-
-def tls_context(ca: Path | None) -> ssl.SSLContext:
-    """Return a TLS context that trusts one PEM file, or the system's authorities if there is none.
-
-    Raises
-    ------
-    SourceUnreadable
-    """
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        raise SourceUnreadable(f"{ca} is not a readable file of PEM certificates: {error}") from error
+    return parsed
 
 
 class HttpClient:
@@ -67,11 +54,14 @@ class HttpClient:
     ----------
     url
         The receiver's URL.
-    headers
+    authorization
         The headers of every request.
-    tls
-        The context for https; None for http. Proxies from the environment are used for https only, because a proxy
-        would see a token that is not encrypted.
+    trust
+        Which certificates are trusted; None for http.
+    proxy
+        The proxy that every request goes through.
+    own
+        Tells the receiver's answers from others.
     timeout_s
         How long the receiver may be silent, in s.
 
@@ -87,26 +77,56 @@ class HttpClient:
     """
 
     def __init__(
-        self, url: httpx.URL, headers: Mapping[str, str], tls: ssl.SSLContext | None, timeout_s: float
+        self,
+        url: httpx.URL,
+        authorization: Authorization,
+        trust: TlsTrust | None,
+        timeout_s: float,
+        *,
+        proxy: Proxy | None = None,
+        own: OwnAnswers | None = None,
     ) -> None:
         self.congestion_control: str | None = None
         self.protocol_version: int | None = None
         self.answered_at_s: float | None = None
-        self._url = url
-        self._http = httpx.Client(
-            base_url=url,
-            headers=headers,
-            verify=tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        self._url, self._timeout_s = url, timeout_s
+        self._authorization, self._trust, self._proxy = authorization, trust, proxy
+        self._own = own or OwnAnswers()
+        self._making = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+        self._clients: list[httpx.Client] = []  # the last one is in use; others may still be read from
+        self._current()
+
+    def close(self) -> None:
+        """Close every connection."""
+        for client in self._clients:
+            client.close()
+
+    def _current(self) -> httpx.Client:
+        """Return the client for the next request: another one when the trusted certificates have changed."""
+        context = None if self._trust is None else self._trust.context()
+        with self._making:
+            if not self._clients or context is not self._context:
+                self._context = context
+                self._clients.append(self._made(context))
+            return self._clients[-1]
+
+    def _made(self, context: ssl.SSLContext | None) -> httpx.Client:
+        timeout_s = self._timeout_s
+        proxy = None
+        if self._proxy is not None and self._trust is not None:
+            proxy = self._proxy.for_httpx(self._trust.for_proxy())
+        return httpx.Client(
+            base_url=self._url,
+            verify=context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s), pool=None),
             limits=httpx.Limits(
                 max_connections=None, max_keepalive_connections=None, keepalive_expiry=min(KEEPALIVE_S, timeout_s)
             ),
-            trust_env=tls is not None,
+            proxy=proxy,
+            trust_env=False,  # `transfer.connections.proxies` decides
+            follow_redirects=False,  # the token would go with them
         )
-
-    def close(self) -> None:
-        """Close every connection."""
-        self._http.close()
 
     def ask(
         self,
@@ -127,11 +147,14 @@ class HttpClient:
         headers = {} if body is None else {"Content-Type": "application/json"}
         answer = self.request(method, target, content=content, headers=headers, params=params)
         try:
-            return model.model_validate_json(answer.content)
+            valid = model.model_validate_json(answer.content)
         except ValidationError as error:
-            raise ProtocolMismatch(
-                f"{method} {answer.url.path}: the answer is not a {model.__name__} of this version"
-            ) from error
+            where = f"{method} {_without_query(answer.url)}"
+            if is_marked(answer.headers.get):
+                raise ProtocolMismatch(f"{where}: the answer is not a {model.__name__} of this version") from error
+            raise foreign_answer(answer.status_code, answer.content, answer.headers.get, where=where) from error
+        self._own.proven(answer.headers.get)
+        return valid
 
     def put(self, put: Put, content: Iterator[bytes]) -> bytes:
         """Send a request that carries chunks, `content` being its body; return the body of the answer.
@@ -158,48 +181,77 @@ class HttpClient:
         ------
         TransferError
         """
-        named = dict(headers or {})
+        own = self._authorization.headers()
+        named = {**own, **(headers or {})}
         if self.protocol_version is not None and target != protocol.SERVICE:
             named[protocol.H_PROTOCOL] = str(self.protocol_version)
         try:
-            answer = self._http.request(method, target, content=content, headers=named, params=params)
+            answer = self._current().request(method, target, content=content, headers=named, params=params)
         except httpx.RequestError as error:
             raise self._lost(method, target, error) from error
         if self.congestion_control is None:
             self.congestion_control = _congestion_control(answer)
         self.answered_at_s = _time_of(answer)
-        if not answer.is_success:
-            refusal = _refusal(answer)
-            if isinstance(refusal, VersionMismatch):
+        where = f"{method} {_without_query(answer.url)}"
+        try:
+            self._own.check(answer.status_code, answer.content, answer.headers.get, where=where)
+        except TransferError as error:
+            if isinstance(error, VersionMismatch):
                 self.protocol_version = None
-            raise refusal
+            raise self._authorization.judged(error, own) from error.__cause__
         return answer
 
     @contextmanager
-    def stream(self, target: str, headers: Mapping[str, str], params: Mapping[str, str]) -> Iterator[httpx.Response]:
-        """Send a GET request and yield its answer, which is 2xx and whose body has not been read yet.
+    def stream(
+        self, target: str, headers: Mapping[str, str], params: Mapping[str, str], etag: str
+    ) -> Iterator[httpx.Response]:
+        """Send a GET request for a file and yield its answer, which is 2xx and whose body has not been read yet.
+
+        Parameters
+        ----------
+        etag
+            What a receiver's answer has as ETag.
 
         Raises
         ------
         TransferError
         """
+        own = self._authorization.headers()
         try:
-            with self._http.stream("GET", target, params=params, headers=headers) as answer:
+            with self._current().stream("GET", target, params=params, headers={**own, **headers}) as answer:
+                where = f"GET {_without_query(answer.url)}"
                 if not answer.is_success:
-                    answer.read()
-                    raise _refusal(answer)
+                    error = self._own.error_of(answer.status_code, answer.read(), answer.headers.get, where=where)
+                    raise self._authorization.judged(error, own)
+                if not is_marked(answer.headers.get) and answer.headers.get("ETag") != etag:
+                    raise foreign_answer(answer.status_code, b"", answer.headers.get, where=where)
                 yield answer
         except httpx.RequestError as error:
             raise self._lost("GET", target, error) from error
 
     def _lost(self, method: str, target: str, error: httpx.RequestError) -> TransferError:
-        if isinstance(error.__context__, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return CertificateRejected(f"{self._url.host}: {error}")
-        return LinkLost(f"{method} {str(self._url).rstrip('/')}{target}: {str(error) or type(error).__name__}")
+        where, text = (
+            f"{method} {str(self._url).rstrip('/')}{target.partition('?')[0]}",
+            str(error) or type(error).__name__,
+        )
+        if self._proxy is not None:
+            where += f" through the proxy {self._proxy}"
+        if (of_tls := tls_error(error, self._url.host, where)) is not None:
+            if self._trust is not None:
+                self._trust.refused()
+            return of_tls
+        if isinstance(error, httpx.ProxyError):
+            status = text[:3]
+            return foreign_answer(int(status) if status.isdecimal() else 0, text.encode(), where=where)
+        if isinstance(error, httpx.DecodingError):
+            return no_http(where, f"the answer's body is not coded as its Content-Encoding says ({text})")
+        if isinstance(error, httpx.RemoteProtocolError) and not text.startswith(_ENDED):
+            return no_http(where, f"the answer is not HTTP/1.1 ({printable(text)})")
+        return LinkLost(f"{where}: {text}")
 
 
-def _refusal(answer: httpx.Response) -> TransferError:
-    return error_of(answer.status_code, answer.content, answer.headers.get(protocol.H_RETRY_AFTER))
+def _without_query(url: httpx.URL) -> str:
+    return str(url.copy_with(query=None))
 
 
 def _time_of(answer: httpx.Response) -> float | None:

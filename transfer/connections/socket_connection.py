@@ -11,17 +11,20 @@ import http.client
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 from transfer.connections import tcp
 from transfer.connections.answer_reader import AnswerReader
+from transfer.connections.authorization import Authorization
 from transfer.connections.contract import PIECE_BYTES, Put, SendCallbacks
+from transfer.connections.own_answers import OwnAnswers
+from transfer.connections.tls_trust import TlsTrust, tls_error
 from transfer.platform import SocketWatch
-from transfer.wire.errors import CertificateRejected, LinkLost, TransferError
-from transfer.wire.problems import error_of
-from transfer.wire.protocol import H_RETRY_AFTER
+from transfer.wire.errors import LinkLost, TransferError
+from transfer.wire.foreign_answers import no_http, printable
 
 CONNECT_TIMEOUT_S = 10.0
 KEEPALIVE_S = 4.0  # less than uvicorn's 5 s, so that a request is rarely sent while uvicorn closes the connection
@@ -39,10 +42,12 @@ class Endpoint:
         The address.
     base
         The path before every route, without a slash at its end.
-    headers
+    authorization
         The headers of every request.
-    tls
-        The context for TLS; None for clear text.
+    trust
+        Which certificates are trusted; None for clear text.
+    own
+        Tells the receiver's answers from others.
     timeout_s
         How long the receiver may take nothing, or be silent, in s.
     """
@@ -50,16 +55,17 @@ class Endpoint:
     host: str
     port: int
     base: str
-    headers: Mapping[str, str]
-    tls: ssl.SSLContext | None
+    authorization: Authorization
+    trust: TlsTrust | None
+    own: OwnAnswers
     timeout_s: float
 
-    def head(self) -> str:
-        """Return the header lines that every request has."""
+    def headers(self) -> dict[str, str]:
+        """Return the headers of the next request."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        if self.port != (443 if self.tls else 80):
+        if self.port != (443 if self.trust else 80):
             host = f"{host}:{self.port}"
-        return "".join(f"{name}: {value}\r\n" for name, value in {"Host": host, **self.headers}.items())
+        return {"Host": host, **self.authorization.headers()}
 
 
 class SocketConnection:
@@ -72,7 +78,7 @@ class SocketConnection:
         self.unanswered = self.generation = 0
         self.congestion_control: str | None = None
         self._endpoint = endpoint
-        self._head = endpoint.head()
+        self._sent: deque[tuple[str, dict[str, str]]] = deque()  # of each request without an answer: where, headers
         self._socket: socket.socket | None = None
         self._answers: AnswerReader | None = None
         self._is_spent = False  # no further request may follow on this connection
@@ -94,6 +100,7 @@ class SocketConnection:
         """Close the connection. Requests without an answer never get one."""
         connected, self._socket, self._answers = self._socket, None, None
         self.unanswered, self._is_spent = 0, False
+        self._sent.clear()
         self.generation += 1
         if connected is not None:
             connected.close()
@@ -102,18 +109,21 @@ class SocketConnection:
         """Send a request, see `Connection`."""
         try:
             connected = self._connected()
-            own = "".join(f"{name}: {value}\r\n" for name, value in put.headers.items())
+            every = self._endpoint.headers()
+            fields = "".join(f"{name}: {value}\r\n" for name, value in {**every, **put.headers}.items())
             target = self._endpoint.base + put.target
-            head = f"PUT {target} HTTP/1.1\r\n{self._head}Content-Length: {put.body_bytes}\r\n{own}\r\n"
+            head = f"PUT {target} HTTP/1.1\r\nContent-Length: {put.body_bytes}\r\n{fields}\r\n"
             connected.sendall(head.encode("ascii"))
             if isinstance(connected, ssl.SSLSocket):
                 self._send_encrypted(connected, put, callbacks)
             else:
                 self._send_file(connected, put, callbacks)
-        except ssl.SSLCertVerificationError as error:
-            self.close()
-            raise CertificateRejected(f"{self._endpoint.host}: {error}") from error
         except OSError as error:
+            if (of_tls := tls_error(error, self._endpoint.host, self._where(put))) is not None:
+                self.close()
+                if self._endpoint.trust is not None:
+                    self._endpoint.trust.refused()
+                raise of_tls from error
             if self._socket is None or self.unanswered or isinstance(error, TimeoutError):
                 self.close()
                 raise self._lost(put, error) from error
@@ -121,6 +131,7 @@ class SocketConnection:
         except TransferError:
             self.close()
             raise
+        self._sent.append((self._where(put), every))
         self.unanswered += 1
 
     def answer(self, check_stop: Callable[[], None]) -> bytes:
@@ -132,20 +143,28 @@ class SocketConnection:
             answer = http.client.HTTPResponse(cast("socket.socket", self._answers), method="PUT")
             answer.begin()
             body = answer.read()
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.RemoteDisconnected, http.client.IncompleteRead) as error:
             self.close()
             raise LinkLost(
                 f"{self._endpoint.host} sent no complete answer: {str(error) or type(error).__name__}"
             ) from error
+        except (http.client.HTTPException, ValueError) as error:
+            where, _ = self._sent[0]
+            self.close()
+            text = printable(str(error)) or type(error).__name__
+            raise no_http(where, f"the answer is not HTTP/1.1 ({text})") from error
         except TransferError:
             self.close()
             raise
         self.unanswered -= 1
         self._used_s = time.monotonic()
+        where, sent = self._sent.popleft()
         if answer.will_close or self._is_spent:
             self.close()
-        if not 200 <= answer.status < 300:
-            raise error_of(answer.status, body, answer.headers.get(H_RETRY_AFTER))
+        try:
+            self._endpoint.own.check(answer.status, body, answer.headers.get, where=where)
+        except TransferError as error:
+            raise self._endpoint.authorization.judged(error, sent) from error.__cause__
         return body
 
     def _connected(self) -> socket.socket:
@@ -160,8 +179,8 @@ class SocketConnection:
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._choose_congestion_control(connected)
-            if endpoint.tls is not None:
-                connected = endpoint.tls.wrap_socket(connected, server_hostname=endpoint.host)
+            if endpoint.trust is not None:
+                connected = endpoint.trust.context().wrap_socket(connected, server_hostname=endpoint.host)
             connected.settimeout(endpoint.timeout_s)
         except OSError:
             connected.close()
@@ -228,9 +247,12 @@ class SocketConnection:
                 raise TimeoutError("the receiver sent no answer")
         self._socket.settimeout(self._endpoint.timeout_s)
 
+    def _where(self, put: Put) -> str:
+        endpoint = self._endpoint
+        return f"PUT {endpoint.host}:{endpoint.port}{endpoint.base}{put.target.partition('?')[0]}"
+
     def _lost(self, put: Put, error: OSError) -> LinkLost:
-        where = f"{self._endpoint.host}:{self._endpoint.port}{self._endpoint.base}{put.target.partition('?')[0]}"
-        return LinkLost(f"PUT {where}: {str(error) or type(error).__name__}")
+        return LinkLost(f"{self._where(put)}: {str(error) or type(error).__name__}")
 
 
 def _push(connected: socket.socket, put: Put, position: int, count: int) -> int:

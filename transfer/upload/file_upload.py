@@ -35,6 +35,7 @@ from transfer.wire.errors import (
     UploadGone,
     UploadIncomplete,
 )
+from transfer.wire.foreign_answers import foreign_answer
 from transfer.wire.protocol import UploadDeclaration, UploadState
 from transfer.wire.receipt import Receipt
 
@@ -121,7 +122,7 @@ class FileUpload:
         try:
             receipts.append(Receipt.model_validate_json(body))
         except ValidationError as error:
-            raise ProtocolMismatch(f"{self._file.path}: the answer is not a receipt of this version") from error
+            raise foreign_answer(200, body, where=f"PUT {self._file.path}") from error
         self._on_sent(self._source.size_bytes)
 
     # In chunks
@@ -238,7 +239,9 @@ class FileUpload:
             part = range(self._chunks[run[0]].start, self._chunks[run[-1]].stop)
             return put_chunks(upload_id, self._source, part, [digest for digest, _ in read], read[0][1])
 
-        def accept(_: bytes) -> None:
+        def accept(body: bytes) -> None:
+            if body:
+                raise foreign_answer(200, body, where=f"PUT {self._file.path}")
             self._on_sent(sum(len(self._chunks[index]) for index in run))
             for index in run:
                 self._report(index)

@@ -8,6 +8,8 @@
     - StorageFailed           500
     - ClientStalled           408
     - LinkLost
+    - ForeignAnswer
+    - TokenReplaced
   + PermanentError            the same request would fail again
     - AuthRejected            401
     - ScopeRejected           403
@@ -31,8 +33,10 @@
     - SourceUnreadable
     - ProtocolMismatch
     - BadUrl
+    - BadProxy
     - CertificateRejected
     - TokenMissing
+    - TokenUnusable
     - BadTimetable
     - TargetUnwritable
   + TransferStopped           the caller asked for it
@@ -129,6 +133,24 @@ class LinkLost(TemporaryError):
         "Check the URL, the network, and that `cryoferry serve` runs, then run the same command again."
         " A transfer continues where it stopped."
     )
+
+
+class ForeignAnswer(TemporaryError):
+    """The answer did not come from a cryoferry receiver; something between here and there sent it."""
+
+    slug = "foreign-answer"
+    status: ClassVar[int | None] = None
+    hint = (
+        "Check the URL, and what stands between this machine and the receiver: a proxy, a firewall, a login page."
+        " Nothing is lost; the transfer continues when the receiver answers again."
+    )
+
+
+class TokenReplaced(TemporaryError):
+    """The token file holds another token now; the request is repeated with it."""
+
+    slug = "token-replaced"
+    status: ClassVar[int | None] = None
 
 
 class PermanentError(TransferError):
@@ -302,11 +324,11 @@ class SourceUnreadable(PermanentError):
 
 
 class ProtocolMismatch(PermanentError):
-    """The answer did not come from a cryoferry receiver of this version."""
+    """The receiver's answer is not one of this version of cryoferry."""
 
     slug = "protocol-mismatch"
     status: ClassVar[int | None] = None
-    hint = "Check the URL. Both machines need the same major version of cryoferry."
+    hint = "Both machines need the same major version of cryoferry. Upgrade the older one."
 
 
 class BadUrl(PermanentError):
@@ -316,6 +338,15 @@ class BadUrl(PermanentError):
     status: ClassVar[int | None] = None
     exit_code = 2
     hint = "Write it as https://HOST[:PORT]. http:// is accepted for this machine only (127.0.0.1, ::1, localhost)."
+
+
+class BadProxy(PermanentError):
+    """This proxy cannot be used to reach the receiver."""
+
+    slug = "bad-proxy"
+    status: ClassVar[int | None] = None
+    exit_code = 2
+    hint = "Write it as http://HOST:PORT, or name the receiver's host in NO_PROXY if it is reached without a proxy."
 
 
 class CertificateRejected(PermanentError):
@@ -334,6 +365,15 @@ class TokenMissing(PermanentError):
     status: ClassVar[int | None] = None
     exit_code = 2
     hint = "Give --token-file FILE, or set CRYOFERRY_TOKEN. `cryoferry token create` on the receiver creates a token."
+
+
+class TokenUnusable(PermanentError):
+    """The token file, or the variable CRYOFERRY_TOKEN, holds something else than one token."""
+
+    slug = "token-unusable"
+    status: ClassVar[int | None] = None
+    exit_code = 2
+    hint = "Save the token alone, as plain text in one line. It begins with `cf_`."
 
 
 class BadTimetable(PermanentError):

@@ -78,7 +78,7 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
         return float(value[:9])
     try:
         until = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None
     if until.tzinfo is None:  # "-0000": a date without a zone; HTTP's are all GMT
         until = until.replace(tzinfo=UTC)

@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from transfer.wire.errors import BY_SLUG, ProtocolMismatch, TemporaryError, TransferError
+from transfer.wire.errors import BY_SLUG, PermanentError, TemporaryError, TransferError
+from transfer.wire.foreign_answers import Field, foreign_answer, no_field
 from transfer.wire.header_fields import parse_retry_after
 
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_TYPE = "https://cryoferry.invalid/problems/"
+LONGEST_RETRY_AFTER_S = 300.0
+"""A longer wait is not obeyed: the field may come from a proxy, or be wrong."""
 
 
 class Problem(BaseModel):
@@ -37,28 +40,40 @@ def problem_of(error: TransferError, status: int | None = None) -> Problem:
     )
 
 
-def error_of(status: int, body: bytes, retry_after: str | None = None) -> TransferError:
-    """Return the error that an answer describes.
-
-    Without a problem of ours in the body, only the status decides: the answer did not come from the receiver.
+def error_of(status: int, body: bytes, field: Field = no_field, *, where: str = "") -> TransferError:
+    """Return the error that an answer describes; ForeignAnswer if it is no problem of a receiver.
 
     Parameters
     ----------
-    status, body, retry_after
-        The answer's status, body and Retry-After field.
+    status, body, field
+        The answer, which is not 2xx.
+    where
+        What was asked, for the text of a ForeignAnswer.
     """
     try:
-        error = _error_of_problem(Problem.model_validate_json(body))
+        error = _error_of_problem(status, Problem.model_validate_json(body))
     except ValueError:
-        kind = TemporaryError if status in (408, 429) or status >= 500 else ProtocolMismatch
-        error = kind(f"HTTP {status}: {body[:200].decode(errors='replace')}")
-    if isinstance(error, TemporaryError) and retry_after:
-        error.retry_after_s = parse_retry_after(retry_after, datetime.now(UTC))
+        error = foreign_answer(status, body, field, where=where)
+    if isinstance(error, TemporaryError) and (retry_after := field("Retry-After")):
+        wait_s = parse_retry_after(retry_after, datetime.now(UTC))
+        error.retry_after_s = None if wait_s is None else min(wait_s, LONGEST_RETRY_AFTER_S)
     return error
 
 
-def _error_of_problem(problem: Problem) -> TransferError:
-    cls = BY_SLUG.get(problem.type.removeprefix(PROBLEM_TYPE))
-    if cls is None:
-        raise ValueError(f"unknown problem type {problem.type}")
-    return cls(problem.detail, hint=problem.hint or None, **(problem.model_extra or {}))
+def _error_of_problem(status: int, problem: Problem) -> TransferError:
+    """Return the error of a receiver's problem; one that only a newer version knows is judged by its status.
+
+    Raises
+    ------
+    ValueError
+        It is not a receiver's: its type is that of other software, or of an error that no receiver reports.
+    """
+    slug = problem.type.removeprefix(PROBLEM_TYPE)
+    if slug == problem.type or status < 400:
+        raise ValueError(f"{problem.type} is not a receiver's problem")
+    cls = BY_SLUG.get(slug, TemporaryError if status >= 500 else PermanentError)
+    if cls.status is None:
+        raise ValueError(f"no receiver reports {slug}")
+    error = cls(problem.detail or problem.title, hint=problem.hint or None)
+    error.extra = dict(problem.model_extra or {})  # not as arguments: a member may have the name of one
+    return error

@@ -20,7 +20,7 @@ from transfer.connections.requests import put_chunks, put_file
 from transfer.connections.socket_connection import SocketConnection
 from transfer.source import Source
 from transfer.wire.digest import chunk_digest, format_content_digest
-from transfer.wire.errors import CertificateRejected, LinkLost, NameTaken, ReceiverBusy, SourceChanged, TransferStopped
+from transfer.wire.errors import CertificateRejected, ForeignAnswer, LinkLost, NameTaken, SourceChanged, TransferStopped
 from transfer.wire.problems import problem_of
 
 TOKEN = "secret-token-0123456789"
@@ -110,7 +110,7 @@ def test_a_part_goes_in_pieces_as_they_are_granted_and_is_counted(serve, source,
 def test_what_is_encoded_travels_from_memory_with_a_digest_of_its_own(serve, source):
     encoded, moved = b"encoded" * 10_000, []
     callbacks = SendCallbacks(grant=lambda left: min(left, 9_999), on_sent=moved.append, check_stop=never)
-    with serve(lambda _: (201, {}, b"")) as (connection, seen):
+    with serve(lambda _: (204, {}, b"")) as (connection, seen):
         connection.send(put_file("s", "x", 1, source, bytes(32), encoded), callbacks)
         connection.answer(never)
         _, _, headers, body = seen[0]
@@ -134,14 +134,14 @@ def test_requests_may_be_sent_before_the_answers_are_read(serve, source, content
 
 def test_a_refusal_is_the_error_that_it_tells_of_and_the_connection_goes_on(serve, source):
     answers = [(409, {}, problem_of(NameTaken("both")).model_dump_json().encode())]
-    answers += [(503, {"Retry-After": "7"}, b"overloaded"), (200, {}, b"")]
+    answers += [(503, {"Retry-After": "7"}, b"overloaded"), (204, {}, b"")]
     with serve(lambda _: answers.pop(0)) as (connection, _):
         put = put_file("s", "name", 1, source, bytes(32))
         connection.send(put, FREELY)
         with pytest.raises(NameTaken, match="both"):
             connection.answer(never)
         connection.send(put, FREELY)
-        with pytest.raises(ReceiverBusy.__base__) as busy:
+        with pytest.raises(ForeignAnswer) as busy:
             connection.answer(never)
         assert busy.value.retry_after_s == 7
         connection.send(put, FREELY)
@@ -149,7 +149,7 @@ def test_a_refusal_is_the_error_that_it_tells_of_and_the_connection_goes_on(serv
 
 
 def test_a_connection_that_ends_without_an_answer_is_lost_and_made_anew(serve, source):
-    answers = [None, (200, {}, b"")]
+    answers = [None, (204, {}, b"")]
     with serve(lambda _: answers.pop(0)) as (connection, _):
         put = put_file("s", "name", 1, source, bytes(32))
         with pytest.raises(LinkLost):
@@ -163,7 +163,7 @@ def exchange(connection, put, callbacks=FREELY):
 
 
 def test_a_source_that_has_become_shorter_ends_the_connection(serve, source):
-    with serve(lambda _: (200, {}, b"")) as (connection, seen):
+    with serve(lambda _: (204, {}, b"")) as (connection, seen):
         os.truncate(source.path, 1000)
         with pytest.raises((SourceChanged, LinkLost)) as caught:
             exchange(connection, put_file("s", "name", 1, source, bytes(32)))
@@ -240,7 +240,7 @@ def test_a_receiver_that_refuses_before_the_end_is_heard(silent, source):
 def test_a_certificate_of_nobody_is_refused_for_good(tmp_path, source):
     authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
-    with scripted(lambda _: (200, {}, b""), tls=tls) as (url, seen):
+    with scripted(lambda _: (204, {}, b""), tls=tls) as (url, seen):
         with ReceiverClient(url.replace("http:", "https:"), TOKEN) as client, pytest.raises(CertificateRejected):
             client.new_connection().send(put_file("s", "name", 1, source, bytes(32)), FREELY)
         assert not seen
