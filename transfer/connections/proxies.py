@@ -87,10 +87,12 @@ def _proxy(value: str, variable: str, receiver: str) -> Proxy:
     without = f"If the receiver is reached without a proxy, set NO_PROXY={receiver}."
     try:
         url = httpx.URL(value if separator else f"http://{value}")
+        if url.port is not None and not 0 < url.port < 1 << 16:
+            raise httpx.InvalidURL("its port is not from 1 to 65535")
         if not url.host or " " in value or not value.isprintable():
             raise httpx.InvalidURL("it has no host" if not url.host else "it has a character that a URL cannot have")
     except (httpx.InvalidURL, ValueError) as error:
-        why = "its port is not a number" if "port" in str(error).lower() else "it is not a URL"
+        why = "its port is not a number from 1 to 65535" if "port" in str(error).lower() else "it is not a URL"
         raise BadProxy(f"{variable} names no usable proxy: {why}", hint=f"{_WRITE_IT}{_ENCODE} {without}") from error
     shown = f"{variable}={_shown(url)}"
     if scheme.lower().startswith("socks") and url.scheme not in _SOCKS:
