@@ -51,11 +51,13 @@ def test_names_in_no_proxy(name: str, excluded: str, is_excluded: bool) -> None:
 @pytest.mark.parametrize(
     ("host", "excluded", "is_excluded"),
     [
-        ("10.1.2.3:8642", "10.1.2.3", True), ("10.1.2.3:8642", "10.1.2.3:8642", True), ("10.1.2.3", "10.1.2.3:1", False),
+        ("10.1.2.3:8642", "10.1.2.3", True), ("10.1.2.3:8642", "10.1.2.3:8642", True),
+        ("10.1.2.3", "10.1.2.3:1", False),
         ("10.1.2.3", "10.0.0.0/8", True), ("10.1.2.3", "192.168.0.0/16", False), ("10.1.2.3", "2.3", False),
         ("10.1.2.3", "10.1.2.3/nonsense", True), ("[::1]:8642", "::1", True), ("[::1]", "[::1]", True),
         ("[::1]:8642", "[::1]:8642", True), ("[::1]:8642", "[::1]:1", False), ("[2001:db8::1]", "2001:db8::/32", True),
-        ("[2001:db8::1]", "2001:DB8:0::1", True), ("localhost:8642", "localhost", True), ("localhost", "127.0.0.1", False),
+        ("[2001:db8::1]", "2001:DB8:0::1", True), ("localhost:8642", "localhost", True),
+        ("localhost", "127.0.0.1", False),
     ],
 )  # fmt: skip
 def test_addresses_in_no_proxy(host: str, excluded: str, is_excluded: bool) -> None:
