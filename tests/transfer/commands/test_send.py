@@ -131,7 +131,7 @@ def test_what_is_refused_has_its_exit_code_and_says_what_to_do(receiver, cryofer
     assert stored(receiver) == {}
 
 
-@pytest.mark.parametrize(("token", "exit_code"), [("cf_wrong000_" + "x" * 43, 7), ("not a token", 7), (None, 2)])
+@pytest.mark.parametrize(("token", "exit_code"), [("cf_wrong000_" + "x" * 43, 7), ("not a token", 2), (None, 2)])
 def test_a_token_that_is_not_accepted(receiver, cryoferry, folder, token, exit_code):
     done = cryoferry("send", folder, "--to", receiver.url, "--session", "grid1", token=token)
     assert done.returncode == exit_code
