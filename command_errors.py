@@ -138,14 +138,16 @@ def print_error(error: Exception, invocation: Invocation, *, as_json: bool) -> i
     places = [place for place in invocation.places_of(report.message) if place not in report.message]
     if places:
         report = report._replace(message=f"{report.message} (from {', '.join(places)})")
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), report.message))
+    from transfer.terminal.console import PlainConsole
+    from transfer.wire.printable import printable
+
+    console = PlainConsole(stderr=True, soft_wrap=True)
+    console.print(Text.assemble(("error: ", "bold red"), printable(report.message)))
     if report.hint:
-        console.print(Text.assemble(("what to do: ", "bold"), report.hint))
+        console.print(Text.assemble(("what to do: ", "bold"), printable(report.hint)))
     if as_json:
         with suppress(OSError):  # stdout itself cannot be written; the text on stderr says so
-            typer.echo(json.dumps(report.as_object(), ensure_ascii=False))
+            typer.echo(json.dumps(report.as_object()))
     return report.exit_code

@@ -260,10 +260,13 @@ def root(
 
     On a new machine, `cryoferry demo` shows everything at work, and `cryoferry doctor` says what is missing.
     """
+    from transfer.terminal.log_lines import LOG_FORMAT, PrintableFormatter
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter(LOG_FORMAT))
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        stream=sys.stderr,
+        handlers=[handler],
     )
     for noisy in ("httpx", "httpcore", "numba", "watchdog", "alembic", "matplotlib", "PIL", "tifffile"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -281,7 +284,10 @@ def root(
 
 def main() -> None:
     """Run the `cryoferry` command."""
+    from transfer.terminal.streams import escape_outputs
+
     _open_closed_outputs()
+    escape_outputs()
     command: Any = as_command(app)
     invocation = Invocation(Configuration(None, {}), _all_commands)
     try:

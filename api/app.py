@@ -34,6 +34,7 @@ from api.store.storage import Storage
 from api.store.withdraw import sweep
 from transfer.disk import file_lock
 from transfer.platform import on_hangup, open_files_limit
+from transfer.terminal.streams import escape_outputs
 from transfer.wire.versions import SpokenVersions
 
 log = logging.getLogger(__name__)
@@ -165,4 +166,5 @@ def _front(settings: ReceiverSettings) -> Front:
 def app_of_worker() -> FastAPI:
     """Return the application of one of several worker processes, with the settings from its environment."""
     on_hangup(None)  # a terminal that closes sends it to every process
+    escape_outputs()
     return create_app(ReceiverSettings.from_environment())

@@ -8,6 +8,7 @@ import typer
 
 from configuration import ConfiguredValue, Invocation, written
 from transfer.commands.shared import Json
+from transfer.terminal.lines import print_line
 
 config = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Show the configuration, and where each value comes from."
@@ -30,7 +31,7 @@ def show(ctx: typer.Context, json: Json = False) -> None:
         defaults = {option.name: option.default for option in command.params if option.name not in ("help", "json")}
         settings = invocation.configuration.sections.get(section, {})
         if not json and defaults:
-            typer.echo(f"[{section}]")
+            print_line(f"[{section}]")
         for key in sorted(defaults, key=lambda name: name not in settings):
             setting = settings.get(key, ConfiguredValue(defaults[key], "default"))
             shown = setting.shown(key)
@@ -38,8 +39,8 @@ def show(ctx: typer.Context, json: Json = False) -> None:
                 line = {"section": section, "key": written(key), "value": shown, "source": setting.source}
                 typer.echo(dumps(line, default=str))
             elif key in settings:
-                typer.echo(f"{written(key)} = {dumps(shown, default=str, ensure_ascii=False)}  # {setting.source}")
+                print_line(f"{written(key)} = {dumps(shown, default=str, ensure_ascii=False)}  # {setting.source}")
             else:
-                typer.echo(
+                print_line(
                     f"# {written(key)} = {'' if shown is None else dumps(shown, default=str, ensure_ascii=False)}"
                 )

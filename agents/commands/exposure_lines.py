@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
+from transfer.terminal.lines import print_line, print_styled
+from transfer.wire.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +60,7 @@ def print_lines(lines: Sequence[ExposureLine], console: Console, *, full: bool, 
     styles = _rendered_styles(lines, console)
     if headings:
         names = [_padded(_HEADINGS[name], widths[name], name) for name in columns]
-        typer.echo(_GAP.join([*names, *(["reason"] if has_reasons else [])]).rstrip())
+        print_line(_GAP.join([*names, *(["reason"] if has_reasons else [])]).rstrip())
     for line in lines:
         cells = []
         for name in columns:
@@ -67,7 +68,7 @@ def print_lines(lines: Sequence[ExposureLine], console: Console, *, full: bool, 
             cells.append(styles[line.style].format(cell) if name == "state" else cell)
         if has_reasons:
             cells.append(shortened(one_line(line.reason), widths["reason"]))
-        typer.echo(_GAP.join(cells).rstrip(), color=True)
+        print_styled(_GAP.join(cells).rstrip())
         if full:
             for text in filter(None, (*line.reason.splitlines(), *line.hint.splitlines())):
                 print_text(console, text, indent=4)
@@ -135,10 +136,8 @@ def _padded(text: str, width: int, column: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, without characters that would control the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(mark if mark.isprintable() else " " for mark in " ".join(text.split()))
+    """Return a text on one line, with what would control the terminal escaped."""
+    return text if text.isprintable() else printable(" ".join(text.split()))
 
 
 def shortened(text: str, width: int) -> str:

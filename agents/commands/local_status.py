@@ -24,6 +24,7 @@ from agents.journal.reader import JournalReader, ListedExposure, SentMovies
 from agents.journal.states import PAUSED, SET_ASIDE, State
 from agents.work_folder import disk_trouble, is_in_use
 from transfer.commands.shared import stderr_console, stdout_console
+from transfer.terminal.lines import print_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -245,9 +246,9 @@ def print_totals(here: LocalStatus, again: str) -> None:
     print_text(console, f"Work folder: {here.folder}")
     for line in here.troubles:
         print_text(console, line, "yellow")
-    typer.echo("")
+    print_line()
     _print_counts(here.counts)
-    typer.echo("")
+    print_line()
     _print_rates(here, console)
     receiver = Registrations(here, with_session=True, however_many=False)
     if receiver.session is None:
@@ -272,17 +273,17 @@ def _print_rates(here: LocalStatus, console: Console) -> None:
 
     sent, waiting = here.sent, here.oldest_waiting
     if sent.first_found_at is None:
-        typer.echo("No movie was found yet.")
+        print_line("No movie was found yet.")
     else:
-        typer.echo(f"{'sent':10}{sent.movies_last_hour:,} movies ({decimal(sent.bytes_last_hour)}) in the last hour")
+        print_line(f"{'sent':10}{sent.movies_last_hour:,} movies ({decimal(sent.bytes_last_hour)}) in the last hour")
         per_hour = sent.per_hour()
         rate = "" if per_hour is None else f": {per_hour:,.0f} an hour on average"
         started = since(sent.first_found_at)
-        typer.echo(f"{'':10}{sent.movies:,} movies ({decimal(sent.size_bytes)}) since the start {started} ago{rate}")
+        print_line(f"{'':10}{sent.movies:,} movies ({decimal(sent.size_bytes)}) since the start {started} ago{rate}")
     if waiting is not None:
         told = f"longest: {waiting.state.value} for {since(waiting.changed_at)}: "
         room = max(24, console.width - 10 - len(told))
-        typer.echo(f"{'waiting':10}{told}{shortened_path(one_line(waiting.movie), room)}")
+        print_line(f"{'waiting':10}{told}{shortened_path(one_line(waiting.movie), room)}")
 
 
 def session_state(session: Session) -> str:
@@ -305,9 +306,9 @@ def _print_set_aside(here: LocalStatus, again: str) -> None:
     if not count:
         return
     listed = here.newest_set_aside
-    typer.echo("")
-    typer.echo(f"Failed and held: {count:,}" + (f"; the newest {len(listed)}:" if count > len(listed) else ":"))
+    print_line()
+    print_line(f"Failed and held: {count:,}" + (f"; the newest {len(listed)}:" if count > len(listed) else ":"))
     console = stdout_console()
     print_lines([_line(exposure, {}) for exposure in listed], console, full=False, headings=False)
     which = "All of them" if count > len(listed) else "What to do"
-    typer.echo(f"{which}: {again} --failed{'' if count > len(listed) else ' --full'}")
+    print_line(f"{which}: {again} --failed{'' if count > len(listed) else ' --full'}")

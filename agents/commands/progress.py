@@ -22,6 +22,8 @@ from agents.journal.changes import ExposureChanged, NoteChanged
 from agents.journal.journal import Journal
 from agents.journal.opening import JOURNAL_ERRORS
 from agents.journal.states import SET_ASIDE, State
+from transfer.terminal.log_lines import PrintableFormatter
+from transfer.wire.printable import printable
 
 log = logging.getLogger("agents")
 
@@ -116,6 +118,7 @@ class ProgressDisplay:
             root.handlers,
             [RichHandler(console=self._console, show_path=False, rich_tracebacks=True)],
         )
+        root.handlers[0].setFormatter(PrintableFormatter("%(message)s", "[%X]"))
         try:
             with Live(get_renderable=self._picture, console=self._console, refresh_per_second=2, transient=True):
                 yield
@@ -138,8 +141,9 @@ class ProgressDisplay:
             newest_first = list(reversed(self._latest.values()))
         for exposure in newest_first:
             motion = "" if exposure.motion_angstrom is None else f"{exposure.motion_angstrom:.1f} Å"
-            latest.add_row(Text(exposure.state.value, STYLES[exposure.state]), exposure.movie, motion, exposure.reason)
-        held_up = [Text(trouble, "yellow") for trouble in troubles(self._journal)]
+            movie, reason = Text(printable(exposure.movie)), Text(printable(exposure.reason))
+            latest.add_row(Text(exposure.state.value, STYLES[exposure.state]), movie, motion, reason)
+        held_up = [Text(printable(trouble), "yellow") for trouble in troubles(self._journal)]
         return Group(states, *held_up, latest)
 
 

@@ -19,6 +19,7 @@ from agents.commands.local_status import registered_text, session_counts, sessio
 from agents.commands.receiver_access import ReceiverAccess, pages, registrars_of
 from configuration import ConfigError
 from transfer.commands.shared import stderr_console, stdout_console
+from transfer.terminal.lines import print_line
 
 if TYPE_CHECKING:
     from transfer.client import ReceiverClient
@@ -111,7 +112,7 @@ def _only_session(client: ReceiverClient, wanted: ExposureFilter, *, as_json: bo
     for one in sessions:
         started = since(one.created_at.timestamp())
         line = f"{one.name}: {session_state(one)}, started {started} ago; {session_counts(one)}"
-        typer.echo(one.model_dump_json() if as_json else one_line(line))
+        typer.echo(dumps(one.model_dump(mode="json"))) if as_json else print_line(one_line(line))
     if not as_json:
         text = "--session NAME shows one of them." if sessions else "No session was started on this receiver."
         stderr_console().print(text, markup=False)
@@ -141,10 +142,11 @@ def _print_agents(agents: tuple[KnownAgent, ...] | None, now_s: float) -> None:
 
     if not agents:
         none = "This receiver is older and keeps no reports of agents." if agents is None else ""
-        typer.echo(f"\n{none or 'No agent has reported to this session.'}")
+        print_line()
+        print_line(none or "No agent has reported to this session.")
     for known in agents or ():
         status, reported_at = known.status, known.reported_at.timestamp()
-        typer.echo("")
+        print_line()
         paused = ", paused" if status.paused else ""
         print_text(console, f"Agent on {status.host}, cryoferry {status.version}{paused}")
         ended, is_silent = status.lease == "release", now_s - reported_at > _SILENT_S

@@ -45,9 +45,11 @@ from preprocess.escaped_names import escaped
 from preprocess.kept_code import FALLBACK_VARIABLE
 from preprocess.movies.structure import missing_structure
 from transfer.client import ReceiverClient
+from transfer.terminal.console import PlainConsole
 from transfer.wire.agent_status import LeaseWish
 from transfer.wire.errors import SourceUnreadable
 from transfer.wire.exposure_claim import LONGEST_SOURCE_NAME
+from transfer.wire.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +179,7 @@ def run_agent(
         should_stop=stop.is_set,
         silence_s=settings.share_timeout_s,
     )
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     real_source = ""
 
     def prepare(journal: Journal, *, is_first: bool) -> None:
@@ -372,7 +374,7 @@ def _note_receiver(journal: Journal, url: str, token_file: Path | None, ca: Path
 def dry_run(source: Path, layout: Layout, *, gain: Path | None, follow_links: bool, as_json: bool) -> None:
     """Print what would be done with each file that is in the source now."""
     _real_source(DirectAccess(source, layout), source)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = PlainConsole(stderr=True, soft_wrap=True)
     found = scan(source, layout, follow_links=follow_links)
     for movie, identity in sorted(found.movies.items()):
         path = movie_path(source, movie)
@@ -417,4 +419,4 @@ def _show_plan(plan: dict[str, object], *, as_json: bool) -> None:
     gain = f", gain {plan['gain']}" if plan.get("gain") else ""
     reason = f" ({plan['reason']})" if plan["reason"] else ""
     line = f"would {plan['would']}{reason}: {plan['movie']}{gain}"
-    sys.stdout.write((json.dumps(plan) if as_json else line) + "\n")
+    sys.stdout.write((json.dumps(plan) if as_json else printable(line)) + "\n")

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from agents.demo import summary
 from agents.demo.errors import DemoFailed, DemoFolderTaken
@@ -22,6 +22,7 @@ from agents.demo.processes import Command, run
 from agents.demo.summary import DemoExposure
 from agents.demo.where_to_look import star_file, where_to_look
 from transfer.client import ReceiverClient
+from transfer.terminal.console import PlainConsole
 from transfer.wire.protocol import Exposure, RegistrationState, Session
 
 _MARKER = ".cryoferry-demo"
@@ -39,7 +40,7 @@ class Demo:
 
     def __init__(self, plan: DemoPlan) -> None:
         self._plan = plan
-        self._console = Console(stderr=True, highlight=False)
+        self._console = PlainConsole(stderr=True)
         if not self._console.is_terminal:
             self._console.width = _LOG_COLUMNS
         self._exposures = {
@@ -211,9 +212,10 @@ class Demo:
             print(json.dumps(final), flush=True)  # noqa: T201  # stdout is the command's contract
         results = self._console
         if not plan.as_json:  # with --json, stdout is for the objects
-            results = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_COLUMNS)
+            results = PlainConsole(width=None if sys.stdout.isatty() else _LOG_COLUMNS)
         results.print(summary.table(exposures))
         good = sum(exposure.good for exposure in exposures)
-        results.print(f"[bold]{good} of {len(exposures)} exposures were registered[/bold] after {seconds:.0f} s.\n")
+        counted = f"{good} of {len(exposures)} exposures were registered"
+        results.print(Text.assemble((counted, "bold"), f" after {seconds:.0f} s.\n"))
         for line in where_to_look(plan, url, projects, kept):
             results.print(line, soft_wrap=True)

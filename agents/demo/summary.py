@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from agents.demo.microscope import Shot
 from transfer.file_digest import file_digest
@@ -140,7 +141,7 @@ def table(exposures: list[DemoExposure]) -> Table:
     return shown
 
 
-def _row(exposure: DemoExposure, registrars: list[str]) -> list[str]:
+def _row(exposure: DemoExposure, registrars: list[str]) -> list[str | Text]:
     error = exposure.motion_error_px
     return [
         _short_name(exposure),
@@ -158,5 +159,5 @@ def _short_name(exposure: DemoExposure) -> str:
     return Path(exposure.shot.movie).name.split("_")[1]
 
 
-def _mark(good: bool | None) -> str:
-    return "[green]✓" if good else "[red]✗"
+def _mark(good: bool | None) -> Text:
+    return Text("✓", "green") if good else Text("✗", "red")

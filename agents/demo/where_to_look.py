@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rich.text import Text
+
 from agents.demo.plan import SESSION, DemoPlan
 
 
-def where_to_look(plan: DemoPlan, url: str, projects: Mapping[str, str], kept: Mapping[str, int]) -> Iterator[str]:
+def where_to_look(
+    plan: DemoPlan, url: str, projects: Mapping[str, str], kept: Mapping[str, int]
+) -> Iterator[str | Text]:
     """Yield the last lines of a demo.
 
     Parameters
@@ -25,15 +29,15 @@ def where_to_look(plan: DemoPlan, url: str, projects: Mapping[str, str], kept: M
     cryoferry = Path(sys.executable).with_name("cryoferry")
     pictures = plan.receiver / "sessions" / SESSION / "files"
     if project := projects.get("scipion"):
-        yield f"[bold]Scipion project[/bold]   {project}"
+        yield Text.assemble(("Scipion project", "bold"), f"   {project}")
         yield f"  open it         {plan.scipion}/scipion open {project}"
         yield f"  micrographs     {plan.scipion}/scipion pictures {project}"
     if star := star_file(projects):
-        yield f"[bold]RELION star file[/bold]  {star}"
-    yield f"[bold]Pictures[/bold]          {pictures}"
+        yield Text.assemble(("RELION star file", "bold"), f"  {star}")
+    yield Text.assemble(("Pictures", "bold"), f"          {pictures}")
     yield f"  look at one     xdg-open {min(pictures.rglob('*_motion.png'), default=pictures)}"
-    yield f"[bold]Logs[/bold]              {plan.out / 'logs'}"
-    yield "[bold]Watch a folder of your own[/bold]"
+    yield Text.assemble(("Logs", "bold"), f"              {plan.out / 'logs'}")
+    yield Text("Watch a folder of your own", "bold")
     if kept:
         pids = " ".join(map(str, kept.values()))
         yield f"  The receiver and the agent of the demo still run. Stop them with: kill {pids}"

@@ -26,6 +26,7 @@ from preprocess.errors import PreprocessError
 from preprocess.pipeline.process_movie import process_movie
 from transfer.disk import is_full
 from transfer.platform import end_with_parent
+from transfer.terminal.streams import escape_outputs
 
 _WORK_FOLDER = frozenset({errno.EROFS, errno.EFBIG})  # a worker writes nowhere else
 _OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
@@ -108,6 +109,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the agent, which ends its workers
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints goes to the log
+    escape_outputs()
 
     def last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.__excepthook__(kind, error, trace)

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from transfer.terminal.lines import print_line
+
 Data = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder that holds all files and the database of the receiver.")
 ]
@@ -52,4 +54,4 @@ def networks(texts: Sequence[str]) -> tuple[str, ...]:
 
 def print_result(as_json: bool, line: str, **members: Any) -> None:
     """Print a result on stdout: a line for people, or an object for programs."""
-    typer.echo(jsonlib.dumps(members) if as_json else line)
+    typer.echo(jsonlib.dumps(members)) if as_json else print_line(line)

@@ -144,10 +144,11 @@ def _show(finding: FileFinding, done: tuple[str, bool], json: bool) -> None:
 
 def _findings(whole: WholeCheck) -> Iterator[FileFinding]:
     """Yield all findings, and show on a terminal how far the check is."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True, highlight=False)
+    from transfer.terminal.console import PlainConsole
+
+    console = PlainConsole(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     both = sys.stdout.isatty()  # results in a pipe must not be redirected to stderr
     with Progress(

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from transfer.download.fetcher import FetchResult
+from transfer.terminal.lines import print_line
 from transfer.wire.errors import TransferError
 from transfer.wire.receipt import Receipt
 
@@ -22,7 +23,7 @@ def show_plan(receipts: list[Receipt], out: Path, json: bool) -> None:
         if json:
             typer.echo(dumps({**receipt.model_dump(mode="json"), "target": str(target)}))
         else:
-            typer.echo(f"would download {receipt.path} to {target} ({receipt.size_bytes:,} bytes)")
+            print_line(f"would download {receipt.path} to {target} ({receipt.size_bytes:,} bytes)")
 
 
 def show_fetched(fetched: FetchResult, console: Console, json: bool) -> None:
@@ -35,7 +36,7 @@ def show_fetched(fetched: FetchResult, console: Console, json: bool) -> None:
         line = f"failed: {fetched.receipt.path}: {fetched.error}"
         console.print(f"{fetched.receipt.path}: what to do: {fetched.error.hint}", markup=False)
         report["error"] = _error_report(fetched.error)
-    typer.echo(dumps(report) if json else line)
+    typer.echo(dumps(report)) if json else print_line(line)
 
 
 def _error_report(error: TransferError) -> dict[str, object]:
@@ -47,7 +48,7 @@ def sum_up(results: list[FetchResult], fetched_bytes: int, seconds: float, json:
     here = [fetched.receipt.size_bytes for fetched in results if fetched.error is None]
     rate = fetched_bytes / seconds if seconds else 0.0
     if not json:
-        typer.echo(
+        print_line(
             f"{len(here)} of {len(results)} files, {sum(here) / 1e6:,.1f} MB"
             f" ({fetched_bytes / 1e6:,.1f} MB downloaded now) in {seconds:.1f} s: {rate / 1e6:,.1f} MB/s"
         )

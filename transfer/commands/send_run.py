@@ -18,6 +18,7 @@ from transfer.commands.folder_walk import LeftOut
 from transfer.commands.shared import progress, stderr_console
 from transfer.pace.retrying import RetryPolicy
 from transfer.source import digest_of
+from transfer.terminal.lines import print_line
 from transfer.upload.file_to_send import FileToSend
 from transfer.upload.sender import Sender, SendResult
 from transfer.wire.errors import (
@@ -52,7 +53,7 @@ def show_plan(planned: list[FileToSend], json: bool) -> None:
                 )
             )
         else:
-            typer.echo(f"would send {file.source} as {file.session}/{file.path} ({size_bytes:,} bytes)")
+            print_line(f"would send {file.source} as {file.session}/{file.path} ({size_bytes:,} bytes)")
 
 
 def show_left_out(left_out: Sequence[LeftOut]) -> None:
@@ -142,9 +143,9 @@ def _show(outcome: SendResult, console: Console, json: bool) -> None:
     if error:
         console.print(f"{file.source}: what to do: {error.hint}", markup=False)
     if error and not json:
-        typer.echo(f"failed: {file.source}: {error}")
+        print_line(f"failed: {file.source}: {error}")
     elif receipt and not json:
-        typer.echo(f"committed: {receipt.path} revision {receipt.revision} ({receipt.size_bytes:,} bytes)")
+        print_line(f"committed: {receipt.path} revision {receipt.revision} ({receipt.size_bytes:,} bytes)")
     elif error:
         console.print(f"failed: {file.source}: {error}", style="red", markup=False)
     if json and receipt and not error:
@@ -159,7 +160,7 @@ def _sum_up(outcomes: list[SendResult], sender: Sender, seconds: float, json: bo
     size_bytes = sum(receipt.size_bytes for receipt in receipts)
     rate = sender.sent_bytes / seconds if seconds else 0.0
     if not json:
-        typer.echo(
+        print_line(
             f"{len(receipts)} of {len(outcomes)} files, {size_bytes / 1e6:,.1f} MB"
             f" ({sender.sent_bytes / 1e6:,.1f} MB sent now) in {seconds:.1f} s: {rate / 1e6:,.1f} MB/s"
             + (f"; {left_out_count} not sent, see above" if left_out_count else "")

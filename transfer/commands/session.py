@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transfer.commands.shared import Ca, ClearText, DryRun, Json, ReceiverUrl, TokenFile, connect, stderr_console
+from transfer.terminal.lines import print_line
 from transfer.wire.names import check_session_name
 
 if TYPE_CHECKING:
@@ -86,14 +87,14 @@ def _ask(
     elif json:
         typer.echo(dumps({"would": verb, "session": name, "to": str(client.url)}))
     else:
-        typer.echo(f"would {verb} session {name} at {client.url}")
+        print_line(f"would {verb} session {name} at {client.url}")
 
 
 def _show(session: Session, json: bool) -> None:
     if json:
-        typer.echo(session.model_dump_json())
+        typer.echo(dumps(session.model_dump(mode="json")))
         return
-    typer.echo(f"session {session.name}: {session.state}, {session.exposure_count} exposures")
+    print_line(f"session {session.name}: {session.state}, {session.exposure_count} exposures")
     for registrar, project in session.projects.items():
         count = session.registered_count.get(registrar, 0)
-        typer.echo(f"  {registrar}: {count} registered, {project}")
+        print_line(f"  {registrar}: {count} registered, {project}")

@@ -124,16 +124,16 @@ UNLIMITED = "unlimited"
 
 def stderr_console() -> Console:
     """Return a console for remarks and progress."""
-    from rich.console import Console
+    from transfer.terminal.console import PlainConsole
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return PlainConsole(stderr=True, soft_wrap=True)
 
 
 def stdout_console() -> Console:
     """Return a console for results: in a pipe or a file, no line is broken or cut."""
-    from rich.console import Console
+    from transfer.terminal.console import PlainConsole
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole(soft_wrap=True)
     if not console.is_terminal:
         console.width = _WIDE
     return console
@@ -161,7 +161,7 @@ def progress(console: Console, doing: str, total_bytes: int) -> Iterator[Callabl
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

@@ -14,6 +14,7 @@ from transfer.commands.planned_files import plan
 from transfer.commands.shared import progress, stderr_console
 from transfer.download.comparing import Comparison
 from transfer.pace.retrying import RetryPolicy
+from transfer.terminal.lines import print_line
 from transfer.verifying import files_with_problems
 from transfer.wire.errors import LimitReached, NotFound
 from transfer.wire.names import check_committed_path
@@ -81,7 +82,7 @@ def show_comparison(comparison: Comparison, json: bool) -> None:
         }
         typer.echo(dumps(report))
     elif comparison.status != "same":
-        typer.echo(f"{comparison.status.value}: {comparison.path} {comparison.detail}".rstrip())
+        print_line(f"{comparison.status.value}: {comparison.path} {comparison.detail}".rstrip())
 
 
 def exit_code(counts: dict[str, int]) -> int:

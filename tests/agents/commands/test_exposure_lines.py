@@ -64,7 +64,7 @@ def test_colour_is_for_terminals_that_have_it(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_name_cannot_control_the_terminal() -> None:
-    assert one_line("a\x1b[31mb\nc\td\x07") == "a [31mb c d "
+    assert one_line("a\x1b[31mb\nc\td\x07") == r"a\x1b[31mb c d\x07"
     assert one_line("Ångström") == "Ångström"
 
 

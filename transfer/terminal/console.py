@@ -1,0 +1,34 @@
+"""The console of all commands: texts are shown as they are, with what could control the terminal escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from transfer.wire.printable import printable_lines
+
+
+class PlainConsole(Console):
+    """A console that interprets nothing in a text: no markup, no names of emojis, no escape sequences.
+
+    Parameters
+    ----------
+    options
+        As of rich's Console.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what is shown; rich's own control codes stand in segments of their own."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable_lines(segment.text))
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text as it is shown, so that its width is right."""
+        return super().render_str(printable_lines(text), **options)
