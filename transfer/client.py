@@ -128,6 +128,10 @@ class ReceiverClient:
 
     # The receiver and its sessions
 
+    def check_reachable(self) -> None:
+        """Make sure that a receiver answers; this needs no token."""
+        self._http.request("GET", protocol.HEALTH)
+
     def service(self) -> Service:
         """Return the receiver's version, limits and free space."""
         return self._http.ask(Service, "GET", protocol.SERVICE)

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import email.utils
 import importlib
 import json
 import os
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import httpx
-
+from agents.commands.finding import Finding, Machine
+from agents.commands.link_checks import examine_link
 from preprocess.kept_code import FALLBACK_VARIABLE, WHAT_TO_DO, kept_code
-from transfer.client import ReceiverClient
-from transfer.credentials import read_token
 from transfer.disk import sync_descriptor
 from transfer.platform import usable_cores
-from transfer.wire import protocol
-from transfer.wire.addresses import check_url
-from transfer.wire.errors import TransferError, VersionMismatch
-from transfer.wire.versions import agreed_version, our_versions
 
 LITTLE_SPACE_BYTES = 20 << 30
-MUCH_SKEW_S = 60.0
-_TIMEOUT_S = 5.0
 _SCIPION_DESCRIPTION = "cryoferry-scipion.json"  # written by the plugin's installer
 _GPU_PROGRAM = """
 import cupy
@@ -39,29 +27,6 @@ for number in range(cupy.cuda.runtime.getDeviceCount()):
     properties = cupy.cuda.runtime.getDeviceProperties(number)
     print(properties["name"].decode(), f"{properties['totalGlobalMem'] / 1e9:.0f} GB", sep=", ")
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check says."""
-
-    check: str
-    verdict: Literal["ok", "warn", "fail"]
-    text: str
-    what_to_do: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What is to be checked; None: do not check it."""
-
-    work: Path
-    url: str | None = None
-    session: str | None = None
-    token_file: Path | None = None
-    ca: Path | None = None
-    clear_text: bool = False
-    scipion: Path | None = None
 
 
 def examine(machine: Machine) -> Iterator[Finding]:
@@ -76,7 +41,7 @@ def examine(machine: Machine) -> Iterator[Finding]:
             "Give --to URL, or write `to` into [watch] of the configuration file.",
         )
     else:
-        yield from _receiver(machine, machine.url)
+        yield from examine_link(machine, machine.url)
     if machine.scipion is not None:
         yield from _scipion(machine.scipion)
 
@@ -134,68 +99,6 @@ def _disk(work: Path) -> Iterator[Finding]:
         yield Finding("disk", "warn", text, what)
     else:
         yield Finding("disk", "ok", text)
-
-
-def _receiver(machine: Machine, url: str) -> Iterator[Finding]:
-    secure = url.startswith("https")
-    try:
-        check_url(url, clear_text=machine.clear_text)
-        verify = ssl.create_default_context(cafile=machine.ca) if secure else True
-        began = time.time()
-        answer = httpx.get(url.rstrip("/") + protocol.HEALTH, verify=verify, timeout=_TIMEOUT_S, trust_env=secure)
-        here = (began + time.time()) / 2
-    except TransferError as error:
-        yield Finding("receiver", "fail", str(error), error.hint)
-    except (httpx.HTTPError, OSError) as error:
-        what = (
-            "Check the URL and the network, and that `cryoferry serve` runs. With a certificate of your own, give --ca."
-        )
-        yield Finding("receiver", "fail", f"{url}: {error or type(error).__name__}", what)
-    else:
-        how = "TLS" if secure else "no TLS"
-        if answer.is_success:
-            yield Finding("receiver", "ok", f"{url} answers ({how})")
-        else:
-            what = "Look at the receiver's log."
-            yield Finding("receiver", "warn", f"{url} answers with HTTP status {answer.status_code} ({how})", what)
-        yield _clock(answer.headers.get("Date", ""), here)
-        yield from _token(machine, url)
-
-
-def _clock(date: str, here: float) -> Finding:
-    try:
-        skew_s = email.utils.parsedate_to_datetime(date).timestamp() - here  # Date has whole seconds
-    except ValueError:
-        return Finding("clock", "warn", "not compared: the answer has no Date", "Check whether a proxy removes it.")
-    text = f"the receiver's clock is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}"
-    if abs(skew_s) > MUCH_SKEW_S:
-        return Finding(
-            "clock", "warn", text, "Set both clocks by NTP: tokens expire, and logs are compared, by these clocks."
-        )
-    return Finding("clock", "ok", text)
-
-
-def _token(machine: Machine, url: str) -> Iterator[Finding]:
-    try:
-        with ReceiverClient(
-            url, read_token(machine.token_file), ca=machine.ca, clear_text=machine.clear_text, timeout_s=_TIMEOUT_S
-        ) as client:
-            service, names = client.service(), [session.name for session in client.sessions()]
-    except TransferError as error:
-        yield Finding("token", "fail", str(error), error.hint)
-        return
-    if machine.session is not None and machine.session not in names:
-        what = "Nothing, if it is new: `cryoferry watch` starts it, if the token is for it."
-        yield Finding("token", "warn", f"accepted; the session {machine.session} does not exist yet", what)
-    else:
-        yield Finding("token", "ok", f"accepted; sessions: {', '.join(names) or 'none yet'}")
-    try:
-        agreed = agreed_version(our_versions(), service.spoken)
-    except VersionMismatch as error:
-        yield Finding("version", "fail", str(error), error.hint)
-        return
-    text = f"cryoferry {service.version}, protocol {agreed}, {service.free_bytes / 1e9:.0f} GB free there"
-    yield Finding("version", "ok", text)
 
 
 def _scipion(place: Path) -> Iterator[Finding]:

@@ -30,7 +30,8 @@ def doctor(
     """
     from rich.text import Text
 
-    from agents.commands.checks import Machine, examine
+    from agents.commands.checks import examine
+    from agents.commands.finding import Machine
 
     folder = work or state_folder() / (session or "")
     machine = Machine(
@@ -52,7 +53,7 @@ def doctor(
             )
             continue
         style = {"ok": "green", "warn": "yellow", "fail": "bold red"}[finding.verdict]
-        console.print(Text.assemble((f"{finding.verdict:5}", style), f"{finding.check:12}", finding.text))
+        console.print(Text.assemble((f"{finding.verdict:5}", style), f"{finding.check:13}", finding.text))
         if finding.what_to_do:
-            console.print(Text(f"{'':17}{finding.what_to_do}", "dim"))
+            console.print(Text(f"{'':18}{finding.what_to_do}", "dim"))
     raise typer.Exit(0 if sound else 1)

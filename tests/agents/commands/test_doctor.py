@@ -27,6 +27,7 @@ def test_a_sound_machine(tmp_path: Path, receiver: Any) -> None:
         "compiled": "ok",
         "work folder": "ok",
         "receiver": "ok",
+        "bodies": "ok",
         "clock": "ok",
         "token": "ok",
         "version": "ok",
