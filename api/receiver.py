@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
-from anyio import CapacityLimiter
 from fastapi import Request
 
 from api.checking.background import BackgroundChecks
@@ -16,6 +15,8 @@ from api.checking.verifier import Verifier
 from api.database.engine import Database
 from api.database.tables import now
 from api.intake.activity import ACTIVITY_NAME, IntakeActivity
+from api.intake.batches import Batches
+from api.intake.body_threads import BodyThreads, ThreadTurns
 from api.intake.contract import IntakeResources
 from api.registrars.runner import RegistrarRunner
 from api.settings import ReceiverSettings
@@ -25,7 +26,8 @@ from api.store.upload_book import UploadBook
 from transfer.disk import FileLock
 from transfer.wire.versions import SpokenVersions, our_versions
 
-BODY_THREADS = 8
+BODY_THREADS = 12
+MOST_BODY_THREADS_OF_TOKEN = 8
 
 
 class Receiver:
@@ -41,7 +43,12 @@ class Receiver:
         self.uploads = UploadBook(self.database, settings.run_id, self.committed)
         self.activity = IntakeActivity(settings.data / ACTIVITY_NAME)
         self.intake = IntakeResources(
-            self.uploads, self.storage, CapacityLimiter(BODY_THREADS), settings.body_timeout_s, self.activity
+            self.uploads,
+            self.storage,
+            BodyThreads(ThreadTurns(BODY_THREADS, MOST_BODY_THREADS_OF_TOKEN)),
+            settings.body_timeout_s,
+            self.activity,
+            Batches(),
         )
         self.checks_end = threading.Event()
         self.turns = BackgroundTurns(self.activity, self.checks_end)

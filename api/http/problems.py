@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 _BAD_VALUES = {"finite_number", "int_parsing_size", "string_unicode"}
 """Kinds of pydantic's errors that mean a value which no receiver can keep."""
 
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+
 RETRY_AFTER_S = {ReceiverBusy: 1, ReceiverFull: 10, StorageFailed: 10}
 
 
@@ -60,6 +63,8 @@ def disk_error(error: OSError) -> TransferError:
     """Return the error that a client gets for an error of the disk."""
     if is_full(error):
         return ReceiverFull()
+    if error.errno in _NO_DESCRIPTOR:
+        return ReceiverBusy("the receiver has as many files open as its system permits")
     return StorageFailed(f"the receiver's disk reported an error: {error.strerror or error}")
 
 
@@ -68,7 +73,7 @@ def database_error(error: DBAPIError) -> TransferError:
     message = str(error.orig).lower()
     if "disk is full" in message or "no space left" in message or "disk full" in message:
         return ReceiverFull("the receiver's database has no space left")
-    if "locked" in message or "connect" in message:
+    if "locked" in message or "connect" in message or "unable to open" in message:  # the last: no descriptor is free
         return ReceiverBusy("the receiver's database is busy")
     return StorageFailed("the receiver's database reported an error")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
-
-from anyio import CapacityLimiter
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 from api.intake.activity import IntakeActivity
+from api.intake.batches import Batches
+from api.intake.body_threads import BodyThreads
 from api.store.storage import Storage
 from api.store.upload_book import UploadBook
 
@@ -27,13 +27,20 @@ class IntakeResources:
         How long a client may send nothing in the middle of a body.
     activity
         Where it is noted that bodies come.
+    batches
+        How many bytes of each body are collected before they are written.
     """
 
     uploads: UploadBook
     storage: Storage
-    threads: CapacityLimiter
+    threads: BodyThreads
     body_timeout_s: float
     activity: IntakeActivity
+    batches: Batches
+
+    def of_token(self, token_id: str) -> Self:
+        """Return the same for the bodies of one token, which take turns with those of others."""
+        return replace(self, threads=self.threads.of(token_id))
 
 
 @dataclass(frozen=True, slots=True)

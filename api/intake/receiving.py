@@ -132,7 +132,7 @@ async def receive(
     """
     consumer = ReceptionConsumer(resources.activity, begin, end)
     try:
-        await body.read_into(consumer, resources.body_timeout_s, resources.threads)
+        await body.read_into(consumer, resources)
         return consumer.reception, consumer.result
     finally:
         consumer.close()

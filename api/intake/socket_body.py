@@ -16,11 +16,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect
 
 from api.http.slow_clients import BodyTimeout
-from api.intake.contract import BodyConsumer
+from api.intake.body_threads import BodyThreads
+from api.intake.contract import BodyConsumer, IntakeResources
 from transfer.platform import SocketWatch
 
 EXTENSION = "cryoferry.socket_body"
@@ -141,7 +141,7 @@ class SocketBody:
         self.parsed: list[bytes] = []
         self.parsed_bytes = 0
 
-    async def read_into(self, consumer: BodyConsumer, timeout_s: float, threads: CapacityLimiter) -> None:
+    async def read_into(self, consumer: BodyConsumer, resources: IntakeResources) -> None:
         """Read the body into a consumer in worker threads; see `api.intake.sources.BodySource`.
 
         Raises
@@ -150,27 +150,28 @@ class SocketBody:
         ClientDisconnect
             The connection ended before the body did.
         """
+        timeout = BodyTimeout(resources.body_timeout_s)
         if self.parsed_bytes == self.size_bytes:
-            await self._read(consumer, None, BodyTimeout(timeout_s), threads)
+            await self._read(consumer, None, timeout, resources.threads)
             return
         with self._lender.borrow_socket(self) as borrowed:  # the parser reads no more of this body
-            await self._read(consumer, borrowed, BodyTimeout(timeout_s), threads)
+            await self._read(consumer, borrowed, timeout, resources.threads)
 
     async def _read(
-        self, consumer: BodyConsumer, borrowed: BorrowedSocket | None, timeout: BodyTimeout, threads: CapacityLimiter
+        self, consumer: BodyConsumer, borrowed: BorrowedSocket | None, timeout: BodyTimeout, threads: BodyThreads
     ) -> None:
         def crowded() -> bool:
-            return threads.statistics().tasks_waiting > 0
+            return threads.turns.is_crowded
 
         turns = BodyTurns(consumer, self.parsed, borrowed)
         self.parsed = []  # do not keep a slow client's first bytes in memory
         if borrowed is not None and self._lender.client_asks_first:
-            await to_thread.run_sync(turns.open, limiter=threads)
+            await threads.run(turns.open)
             await _wait_until_open(turns, consumer)
             self._lender.send_continue()
             await _readable(borrowed.socket, timeout)
         while True:
-            read = await to_thread.run_sync(turns.turn, crowded, limiter=threads)
+            read = await threads.run(turns.turn, crowded)
             timeout.note(read.arrived_bytes, read.waited_s)
             if turns.is_done:
                 return

@@ -7,35 +7,30 @@ import time
 from collections.abc import AsyncIterable
 from typing import Protocol
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
 from api.http.slow_clients import BodyTimeout
-from api.intake.contract import BodyConsumer
+from api.intake.contract import BodyConsumer, IntakeResources
 from api.intake.socket_body import EXTENSION
-
-BATCH_BYTES = 1 << 20
 
 
 class BodySource(Protocol):
     """The body of a request; it can be read once."""
 
-    async def read_into(self, consumer: BodyConsumer, timeout_s: float, threads: CapacityLimiter) -> None:
+    async def read_into(self, consumer: BodyConsumer, resources: IntakeResources) -> None:
         """Read the body into a consumer, from its beginning to its end, in worker threads.
 
         Parameters
         ----------
         consumer
             What takes the body.
-        timeout_s
-            How long the client may send too little; see `BodyTimeout`.
-        threads
-            The threads that may work.
+        resources
+            The threads that may work, and how long the client may send too little; see `BodyTimeout`.
 
         Raises
         ------
         ClientStalled
-            The client sent too little in `timeout_s` of waiting.
+            The client sent too little in the time that it has.
         """
 
 
@@ -51,14 +46,19 @@ class StreamedBody:
     def __init__(self, blocks: AsyncIterable[bytes]) -> None:
         self._blocks = blocks
 
-    async def read_into(self, consumer: BodyConsumer, timeout_s: float, threads: CapacityLimiter) -> None:
+    async def read_into(self, consumer: BodyConsumer, resources: IntakeResources) -> None:
         """Read the body into a consumer, in batches.
 
         Raises
         ------
         ClientStalled
         """
-        if not await to_thread.run_sync(consumer.open, limiter=threads):
+        with resources.batches.body():
+            await self._read(consumer, resources)
+
+    async def _read(self, consumer: BodyConsumer, resources: IntakeResources) -> None:
+        threads, timeout_s = resources.threads, resources.body_timeout_s
+        if not await threads.run(consumer.open):
             await consumer.wait_until_free()
         timeout, loop = BodyTimeout(timeout_s), asyncio.get_running_loop()
         batch: list[bytes] = []
@@ -70,15 +70,15 @@ class StreamedBody:
                     timeout.note(len(block), time.monotonic() - began)
                     batch.append(block)
                     size += len(block)
-                    if size >= BATCH_BYTES:
+                    if size >= resources.batches.batch_bytes:
                         deadline.reschedule(None)  # only the client is timed, not the disk
-                        await to_thread.run_sync(consumer.add, batch, limiter=threads)
+                        await threads.run(consumer.add, batch)
                         batch, size = [], 0
                     deadline.reschedule(loop.time() + timeout.left_s())
                     began = time.monotonic()
         except TimeoutError as error:
             raise timeout.stalled() from error
-        await to_thread.run_sync(_finish, consumer, batch, limiter=threads)
+        await threads.run(_finish, consumer, batch)
 
 
 def _finish(consumer: BodyConsumer, batch: list[bytes]) -> None:

@@ -119,7 +119,7 @@ async def put_file(request: Request) -> Response:
         declaration = UploadDeclaration(session=session, path=path, revision=revision, size_bytes=size)
         return declaration, Announced(range(size), sent, encoded)
 
-    receipt, made = await WholeFile(receiver.intake).take(announced, body_of(request))
+    receipt, made = await WholeFile(receiver.intake.of_token(request.state.token.id)).take(announced, body_of(request))
     headers = {"Location": committed_url(receipt)}
     return Response(receipt.model_dump_json(), 201 if made else 200, headers, "application/json")
 

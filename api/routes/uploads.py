@@ -175,7 +175,7 @@ async def put_content(request: Request) -> Response:
             )
         return Reception(receiver.intake, upload, announced)
 
-    await receive(receiver.intake, begin, body_of(request), Reception.note)
+    await receive(receiver.intake.of_token(token.id), begin, body_of(request), Reception.note)
     return Response(status_code=204)
 
 

@@ -199,7 +199,7 @@ def test_what_is_no_http_is_refused_by_a_problem_and_nothing_of_it_taken(link, r
 
 
 def test_more_bodies_at_once_than_threads_and_requests_in_between(receiver, wire) -> None:
-    threads = int(receiver.app.state.receiver.intake.threads.total_tokens)
+    threads = receiver.app.state.receiver.intake.threads.turns.count
     contents = {f"f{n}": os.urandom(SIZE) for n in range(threads + 4)}
     links = {path: Link(receiver, wire) for path in contents}
     for path, data in contents.items():
