@@ -96,12 +96,13 @@ CAMPAIGN_share := tests/faults/test_share_faults.py
 CAMPAIGN_floods := tests/faults/test_floods.py
 CAMPAIGN_upload-machine := tests/contract/wire/test_upload_machine.py
 CAMPAIGN_claim-machine := tests/contract/wire/test_claim_machine.py
-PARTS := faults agent-kills both-killed everything-killed kills power-cuts injection lying-disk share floods upload-machine claim-machine
+CAMPAIGN_openapi := tests/contract/wire/test_openapi.py
+PARTS := faults agent-kills both-killed everything-killed kills power-cuts injection lying-disk share floods upload-machine claim-machine openapi
 
 .PHONY: campaign
 campaign: campaign-part scipion-if-wanted  ## fault tests in their long form, hours (PART=upload-machine: a part; PART=list)
 	CRYOFERRY_CAMPAIGN=1 $(BIN)/python -m pytest --timeout 3600 \
-		$(or $(CAMPAIGN_$(PART)),$(CAMPAIGN_faults) $(CAMPAIGN_upload-machine) $(CAMPAIGN_claim-machine)) $(PYTEST_FLAGS)
+		$(or $(CAMPAIGN_$(PART)),$(CAMPAIGN_faults) $(CAMPAIGN_upload-machine) $(CAMPAIGN_claim-machine) $(CAMPAIGN_openapi)) $(PYTEST_FLAGS)
 
 .PHONY: campaign-part
 campaign-part:

@@ -23,6 +23,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
                 "tests/faults",
                 "tests/contract/wire/test_upload_machine.py",
                 "tests/contract/wire/test_claim_machine.py",
+                "tests/contract/wire/test_openapi.py",
             ],
         ),
         ("faults", ["tests/faults"]),
@@ -35,6 +36,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("lying-disk", ["tests/faults/test_lying_disk.py"]),
         ("upload-machine", ["tests/contract/wire/test_upload_machine.py"]),
         ("claim-machine", ["tests/contract/wire/test_claim_machine.py"]),
+        ("openapi", ["tests/contract/wire/test_openapi.py"]),
     ],
 )
 def test_a_campaign_runs_the_part_that_was_named(part: str, expected: list[str]) -> None:

@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from tests.contract.wire.claiming import Clock, HandAgent
+from tests.faults.campaign import note_figures
 from tests.running import free_port
+
+__all__ = ["note_figures"]
 
 ON_BOTH_DATA_PLANES = {"test_bodies", "test_compressed_bodies", "test_upload_machine"}
 ON_BOTH_DATABASES = {
