@@ -304,7 +304,7 @@ class OpenFolder:
         """
         if make:
             with suppress(FileExistsError):
-                os.mkdir(name, 0o755, dir_fd=self._descriptor)
+                os.mkdir(name, 0o700 | os.fstat(self._descriptor).st_mode & 0o777, dir_fd=self._descriptor)
         flags = os.O_RDONLY | (_FOLDER or 0) | _NO_FOLLOW
         try:
             return OpenFolder(os.open(name, flags, dir_fd=self._descriptor))

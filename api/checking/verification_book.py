@@ -91,7 +91,7 @@ class VerificationBook:
             This token has another one that is not done, or all tokens together have `MAX_OPEN`.
         OSError
         """
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         asked = hashlib.sha256("\0".join([session, *paths]).encode()).hexdigest()
         with file_lock(self._folder / "begin.lock", wait=True):
             running = self._running()

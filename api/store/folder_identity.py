@@ -10,6 +10,7 @@ there. Without it, a folder with an id and a database without one do not belong 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,7 @@ def prepare_database(database: Database, data: Path) -> UUID:
     with file_lock(data / "folder-id.lock", wait=True):
         own = _read_file(data)
         _require_sqlite_file(database, data, own)
+        _make_sqlite_file(database)
         try:
             _require_match(data, own, _id_before_migration(database))
             upgrade(database, data)
@@ -153,6 +155,19 @@ def _require_sqlite_file(database: Database, data: Path, own: FolderId | None) -
         "nothing was done",
         hint=_AS_BEFORE,
     )
+
+
+def _make_sqlite_file(database: Database) -> None:
+    """Make the file of a new SQLite database for its owner alone: it holds the hashes of tokens.
+
+    SQLite would make it readable for everybody; its journal gets the same permissions as the file.
+    """
+    url = database.engine.url
+    name = url.database or ""
+    if url.get_backend_name() != "sqlite" or url.query or name in ("", ":memory:") or Path(name).exists():
+        return
+    with contextlib.suppress(OSError):  # connecting fails too, and says why
+        Path(name).touch(mode=0o600)
 
 
 def _require_match(data: Path, own: FolderId | None, known: UUID | None) -> None:

@@ -57,7 +57,7 @@ class Storage:
         return self.data / "incoming"
 
     def prepare(self) -> None:
-        """Make the folders, durably, and try the operations that a commit needs.
+        """Make the folders, durably, a new data folder for its owner alone, and try the operations that a commit needs.
 
         Raises
         ------
@@ -65,9 +65,10 @@ class Storage:
         """
         probe = self.incoming / f"probe-{os.getpid()}"
         try:
-            self.data.mkdir(parents=True, exist_ok=True)
-            self.incoming.mkdir(exist_ok=True)
-            (self.data / "sessions").mkdir(exist_ok=True)
+            self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mode = 0o700 | self.data.stat().st_mode & 0o777  # an operator may have given others access to a folder
+            self.incoming.mkdir(mode, exist_ok=True)
+            (self.data / "sessions").mkdir(mode, exist_ok=True)
             probe.touch()
             self._probe_link(probe)
             probe.unlink()

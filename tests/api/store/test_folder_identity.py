@@ -42,6 +42,15 @@ def test_a_new_folder_gets_an_id_and_keeps_it(start: Callable[..., UUID], tmp_pa
     assert start(tmp_path / "b") != made
 
 
+def test_a_new_database_is_for_its_owner_alone(start: Callable[..., UUID], tmp_path: Path) -> None:
+    start(tmp_path)
+    made = tmp_path / "receiver.sqlite"
+    assert made.stat().st_mode & 0o777 == 0o600
+    made.chmod(0o640)  # as an operator may want it
+    start(tmp_path)
+    assert made.stat().st_mode & 0o777 == 0o640
+
+
 def test_a_folder_may_be_moved_and_copied_with_its_database(start: Callable[..., UUID], tmp_path: Path) -> None:
     made = start(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "copy")

@@ -33,6 +33,21 @@ def part(storage: Storage):
     os.close(fd)
 
 
+def test_new_folders_are_for_their_owner_alone(storage: Storage, part) -> None:
+    storage.publish(*part, "sessions/s/files/a/b", ROOT, 5)
+    folders = [storage.data, *(path for path in storage.data.rglob("*") if path.is_dir())]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+
+
+def test_an_operators_folder_keeps_its_permissions_and_passes_them_on(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o750)
+    Storage(data, 0).prepare()
+    folders = [data, data / "incoming", data / "sessions"]
+    assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o750}
+
+
 def test_where_files_lie() -> None:
     assert location_of("s", "a/b", 1) == "sessions/s/files/a/b"
     assert location_of("s", "a/b", 2) == "sessions/s/revisions/2/a/b"
