@@ -114,8 +114,10 @@ uploads = Table(
     Column("generation", Integer, nullable=False),  # of the part file: +1 when it may have lost bytes
     Column("one_request", Boolean, nullable=False),  # ends with the request that made it
     Column("touched_at", UtcDateTime, nullable=False),
+    Column("token_id", String(8)),  # of the token that declared it; NULL: declared to an older version
     UniqueConstraint("session_id", "path", "revision"),  # the reservation
     Index("ix_uploads_touched_at", "touched_at"),
+    Index("ix_uploads_token_id", "token_id"),
 )
 
 upload_chunks = Table(

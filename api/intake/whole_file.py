@@ -29,10 +29,17 @@ class WholeFile:
 
     If this request reserved the name, one change of the database notes and commits the file, while its part file is
     still locked. If another request reserved the name for a file of the same size, this body joins that upload.
+
+    Parameters
+    ----------
+    resources
+        The receiver's part.
+    token_id
+        Of the request's token.
     """
 
-    def __init__(self, resources: IntakeResources) -> None:
-        self._resources = resources
+    def __init__(self, resources: IntakeResources, token_id: str) -> None:
+        self._resources, self._token_id = resources, token_id
         self._own: Upload | None = None  # the upload that this request made, until it is committed
 
     async def take(
@@ -50,7 +57,7 @@ class WholeFile:
 
         Raises
         ------
-        ReceiverBusy, NameTaken, ChunkCorrupt, ReceiverFull, ClientStalled, BadRequest, NotFound
+        ReceiverBusy, NameTaken, ChunkCorrupt, ReceiverFull, LimitReached, ClientStalled, BadRequest, NotFound
         """
         try:
             reception, receipt = await receive(self._resources, lambda: self._begin(*announced()), body, self._end)
@@ -73,7 +80,9 @@ class WholeFile:
         """Return the upload that takes the body, and whether this request made it."""
         book, require_space = self._resources.uploads, self._resources.storage.require_space
         try:
-            return book.declare(uuid4(), declaration, require_space=require_space, one_request=True)
+            return book.declare(
+                uuid4(), declaration, require_space=require_space, one_request=True, token_id=self._token_id
+            )
         except UploadConflict as conflict:
             other = book.find(UUID(str(conflict.extra["upload_id"])))
             if other is None:

@@ -17,7 +17,7 @@ from api.store.kept_records import text_to_show
 
 PAGE_BYTES = 1_000_000
 """A page ends when its records have so many bytes; it has one exposure at least."""
-_READ_AHEAD = 32  # rows: those beyond the page's end are read in vain
+_READ_AHEAD = 1  # rows: records of older versions may have megabytes each
 
 
 def exposure_text(connection: Connection, version: int, *conditions: ColumnElement[bool]) -> str | None:

@@ -34,6 +34,7 @@ from transfer.wire.errors import (
     ClientStalled,
     Deleted,
     FileCorrupt,
+    LimitReached,
     NameTaken,
     NotFound,
     ReceiverFull,
@@ -77,6 +78,7 @@ MAX_LENGTH_BYTES = 10**19 - 1  # a larger number is not a length; `max_file_byte
             ChunkCorrupt,
             ClientStalled,
             ReceiverFull,
+            LimitReached,
             UnsupportedCoding,
         ),
     },
@@ -119,7 +121,9 @@ async def put_file(request: Request) -> Response:
         declaration = UploadDeclaration(session=session, path=path, revision=revision, size_bytes=size)
         return declaration, Announced(range(size), sent, encoded)
 
-    receipt, made = await WholeFile(receiver.intake.of_token(request.state.token.id)).take(announced, body_of(request))
+    token_id = request.state.token.id
+    whole = WholeFile(receiver.intake.of_token(token_id), token_id)
+    receipt, made = await whole.take(announced, body_of(request))
     headers = {"Location": committed_url(receipt)}
     return Response(receipt.model_dump_json(), 201 if made else 200, headers, "application/json")
 

@@ -36,6 +36,7 @@ from transfer.wire.errors import (
     ClientStalled,
     Deleted,
     FileCorrupt,
+    LimitReached,
     NameTaken,
     NotFound,
     ReceiverBusy,
@@ -63,6 +64,8 @@ from transfer.wire.receipt import Receipt
 router = APIRouter(tags=["uploads"], route_class=GuardedRoute)
 
 MAX_QUIET_S = 1e6
+MAX_RANGES = 10_000
+"""How many ranges one answer names. The last of them then reaches to the end of what is missing."""
 
 
 def _upload(receiver: Receiver, token: Token, upload_id: UUID) -> Upload:
@@ -105,7 +108,8 @@ def check_declaration(receiver: Receiver, declaration: UploadDeclaration) -> Non
     responses={
         200: {"model": UploadStatus, "description": "It was declared before, or the file is committed with that size."},
         **problems(
-            *(ScopeRejected, NotFound, UploadConflict, NameTaken, UploadGone, Deleted, TooLarge, BadName, ReceiverFull)
+            *(ScopeRejected, NotFound, UploadConflict, NameTaken, UploadGone, Deleted, TooLarge, BadName),
+            *(ReceiverFull, LimitReached),
         ),
     },
 )
@@ -116,7 +120,9 @@ def declare_upload(
     receiver = receiver_of(request)
     require_session(token, declaration.session)
     check_declaration(receiver, declaration)
-    upload, is_new = receiver.uploads.declare(upload_id, declaration, require_space=receiver.storage.require_space)
+    upload, is_new = receiver.uploads.declare(
+        upload_id, declaration, require_space=receiver.storage.require_space, token_id=token.id
+    )
     response.status_code = 201 if is_new else 200
     response.headers[protocol.H_UPLOAD_LIMIT] = f"max-size={receiver.settings.max_file_bytes}"
     return receiver.uploads.status(upload)
@@ -231,6 +237,8 @@ def get_missing_ranges(upload_id: UUID, request: Request, token: Bearer) -> Miss
     receiver = receiver_of(request)
     upload = _upload(receiver, token, upload_id)
     missing = [] if upload.committed else receiver.uploads.missing(upload)
+    if len(missing) > MAX_RANGES:  # a client may send chunks again that are there, but none may be left out
+        missing = [*missing[: MAX_RANGES - 1], range(missing[MAX_RANGES - 1].start, missing[-1].stop)]
     return MissingRanges(missing=tuple(ByteRange(first=span.start, last=span.stop - 1) for span in missing))
 
 

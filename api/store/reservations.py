@@ -7,8 +7,6 @@ than running it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, Never
 from uuid import UUID
 
@@ -21,22 +19,18 @@ from api.database.tables import (
     now,
     sessions,
     tombstones,
-    upload_chunks,
     uploads,
     withdrawn_uploads,
 )
 from api.store.on_disk import FILE_COLUMNS, FileRow, file_row
+from api.store.promises import RequireSpace, promised_space, require_few_open
 from api.store.upload import Upload
-from transfer.wire.chunks import CHUNK_BYTES
-from transfer.wire.errors import Deleted, NameTaken, NotFound, UploadConflict, UploadGone
+from transfer.wire.errors import Deleted, LimitReached, NameTaken, NotFound, UploadConflict, UploadGone
 from transfer.wire.names import check_path
 from transfer.wire.protocol import UploadDeclaration
 
-PROMISE_S = 600.0
-"""How long, after something was last added to an upload, disk space is kept for the rest of it."""
-
-RequireSpace = Callable[[int, int], None]
-"""Refuses a new upload that does not fit, given its size and the bytes that other uploads have yet to receive."""
+MAX_FILES = 5_000_000
+"""How many committed files a session holds; revisions count too."""
 
 COLUMNS = (
     uploads.c.id,
@@ -85,6 +79,7 @@ _HOLDER = (
         *COLUMNS,
         *_FILE,
         sessions.c.id.label("of_session"),
+        sessions.c.file_count.label("files_there"),
         _NEWEST_REVISION.label("newest_revision"),
         _COMMITTED_AS.label("committed_as"),
         _DELETED.label("deleted_because"),
@@ -98,11 +93,6 @@ _WAS_LOST = select(lost_files.c.revision).where(
     lost_files.c.path == bindparam("path"),
     lost_files.c.revision == bindparam("revision"),
 )
-_CHUNK_COUNT = (
-    select(func.count()).where(upload_chunks.c.upload_id == uploads.c.id).correlate(uploads).scalar_subquery()
-)
-# Not grouped by upload: SQLite would read the uploads in the order of their ids, and not by the index of the time.
-_ALIVE = select(uploads.c.size_bytes, _CHUNK_COUNT).where(uploads.c.touched_at > bindparam("since"))
 _RESERVE = insert(uploads)
 _ADD_COMMITTED = insert(committed_uploads)
 
@@ -152,6 +142,7 @@ def reserve(
     *,
     require_space: RequireSpace,
     one_request: bool,
+    token_id: str | None = None,
 ) -> tuple[Upload, bool]:
     """Reserve a file's name for an upload, or find the upload that has it; return that and whether it is new.
 
@@ -161,10 +152,12 @@ def reserve(
     ----------
     one_request
         The upload ends with the request that makes it. Its id is new, so it is not looked for.
+    token_id
+        Of the token that declares it: what uploads were promised is counted for each token.
 
     Raises
     ------
-    NotFound, UploadConflict, NameTaken, UploadGone, Deleted, ReceiverFull
+    NotFound, UploadConflict, NameTaken, UploadGone, Deleted, ReceiverFull, RateLimited, LimitReached
         See `api.store.upload_book.UploadBook.declare`.
     """
     if not one_request and (own := _declared_before(connection, upload_id, declaration)):
@@ -180,7 +173,15 @@ def reserve(
     if row.id is not None:
         _refuse_reserved(upload_of(row), declaration)
     _require_next(connection, row, declaration)
-    require_space(declaration.size_bytes, _promised_bytes(connection))
+    if row.files_there >= MAX_FILES:
+        raise LimitReached(
+            f"session {declaration.session!r} has {row.files_there} files, a session has at most {MAX_FILES}",
+            hint="Start another session for further files (`cryoferry session start NAME`).",
+        )
+    promised = promised_space(connection, token_id)
+    if not one_request:
+        require_few_open(connection, token_id, promised)
+    require_space(declaration.size_bytes, promised)
     made = Upload(
         id=upload_id,
         session_id=row.of_session,
@@ -192,7 +193,7 @@ def reserve(
         one_request=one_request,
         touched_at=now(),
     )
-    connection.execute(_RESERVE, {name: getattr(made, name) for name in _STORED})
+    connection.execute(_RESERVE, {"token_id": token_id} | {name: getattr(made, name) for name in _STORED})
     return made, True
 
 
@@ -258,10 +259,3 @@ def _require_next(connection: Connection, row: Any, declaration: UploadDeclarati
             f"{declaration.path} has {newest or 'no'} committed revision{'s' if newest else ''}; "
             f"the next is {newest + 1}, not {revision}"
         )
-
-
-def _promised_bytes(connection: Connection) -> int:
-    """Return how many bytes other uploads, changed within `PROMISE_S`, have yet to receive."""
-    alive = connection.execute(_ALIVE, {"since": now() - timedelta(seconds=PROMISE_S)})
-    # A last chunk counts as whole, though it may be short.
-    return sum(max(0, size - chunk_count * CHUNK_BYTES) for size, chunk_count in alive)

@@ -24,11 +24,12 @@ from pathlib import Path
 from uuid import UUID
 
 from api.errors import DataFolderUnusable
+from api.store.promises import NOTHING_PROMISED, PromisedSpace
 from transfer.disk import OpenFolder, open_folders, open_to_write, read_at, sync_descriptor, sync_folder
 from transfer.file_digest import file_digest
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest
-from transfer.wire.errors import NameTaken, NotFound, ReceiverFull, StorageFailed
+from transfer.wire.errors import NameTaken, NotFound, StorageFailed
 
 
 def location_of(session: str, path: str, revision: int) -> str:
@@ -93,24 +94,21 @@ class Storage:
         """Return how many bytes uploads may still use."""
         return max(0, shutil.disk_usage(self.data).free - self._reserve_bytes)
 
-    def require_space(self, size_bytes: int, promised_bytes: int = 0) -> None:
-        """Refuse an upload that does not fit beside what other uploads have yet to receive.
+    def require_space(self, size_bytes: int, promised: PromisedSpace = NOTHING_PROMISED) -> None:
+        """Refuse an upload that does not fit beside what uploads have yet to receive.
 
         Parameters
         ----------
         size_bytes
             The upload's size.
-        promised_bytes
-            What other uploads have yet to receive.
+        promised
+            What uploads have yet to receive.
 
         Raises
         ------
         ReceiverFull
         """
-        free = self.free_bytes()
-        if size_bytes + promised_bytes > free:
-            others = f", of which other uploads need {promised_bytes}" if promised_bytes else ""
-            raise ReceiverFull(f"the receiver has {free} bytes free for uploads{others}; this file needs {size_bytes}")
+        promised.require_room(size_bytes, self.free_bytes())
 
     # part files
 

@@ -18,7 +18,8 @@ from api.database.grouped_writes import GroupedWrites
 from api.database.tables import data_folder, now, sessions, upload_chunks, uploads, withdrawn_uploads
 from api.store.committed_files import CommittedFiles
 from api.store.file_records import add_file
-from api.store.reservations import COLUMNS, RequireSpace, add_committed, find_committed, find_upload, reserve, upload_of
+from api.store.promises import RequireSpace
+from api.store.reservations import COLUMNS, add_committed, find_committed, find_upload, reserve, upload_of
 from api.store.upload import StoredChunk, Upload, receipt_of, require_quiet
 from transfer.wire.chunks import missing_ranges
 from transfer.wire.errors import NameTaken, NotFound, ReceiverBusy, UploadGone
@@ -84,12 +85,13 @@ class UploadBook:
         *,
         require_space: RequireSpace,
         one_request: bool = False,
+        token_id: str | None = None,
     ) -> tuple[Upload, bool]:
         """Reserve a file's name for an upload; return the upload and whether it is new.
 
         If the same declaration comes again, or a file of this size is committed already and on the disk, its upload is
-        returned. Only for a new upload `require_space` is called: with its size and the bytes that other uploads, to
-        which something was added within `PROMISE_S`, have yet to receive.
+        returned. Only for a new upload `require_space` is called: with its size and what uploads were promised, those
+        of the token `token_id` apart from all others.
 
         Raises
         ------
@@ -105,10 +107,19 @@ class UploadBook:
             The upload was withdrawn, or the disk has lost its file.
         ReceiverBusy
             The file is read again; ask later.
+        RateLimited, LimitReached
+            The token has too many uploads in parts, or the session too many files.
         """
 
         def change(connection: Connection) -> tuple[Upload, bool]:
-            return reserve(connection, upload_id, declaration, require_space=require_space, one_request=one_request)
+            return reserve(
+                connection,
+                upload_id,
+                declaration,
+                require_space=require_space,
+                one_request=one_request,
+                token_id=token_id,
+            )
 
         for _ in range(DECLARE_TRIES):
             try:

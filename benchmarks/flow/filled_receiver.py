@@ -33,6 +33,7 @@ from api.settings import ReceiverSettings
 from api.store.claims import ClaimBook
 from api.store.committed_files import CommittedFiles
 from api.store.on_disk import FileOnDisk
+from api.store.promises import PromisedSpace
 from api.store.publication import publish
 from api.store.upload_book import UploadBook
 from benchmarks.errors import ProgramFailed
@@ -219,7 +220,7 @@ def claim_of(record: ExposureRecord) -> MovieClaim:
     )
 
 
-def _has_room(_size_bytes: int, _promised_bytes: int) -> None:
+def _has_room(_size_bytes: int, _promised: PromisedSpace) -> None:
     """Let every upload in: a sparse file takes no room."""
 
 

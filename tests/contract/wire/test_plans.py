@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 
 from api.database.engine import Database
 from api.database.tables import now
-from api.store.reservations import PROMISE_S
+from api.store.promises import PROMISE_S
 from transfer.wire.digest import chunk_digest, root_digest
 from transfer.wire.protocol import UploadDeclaration
 

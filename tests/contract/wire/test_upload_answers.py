@@ -14,14 +14,15 @@ import pytest
 from sqlalchemy import update
 
 from api.database.tables import now, uploads
+from api.store import promises, reservations
 from api.store.part_locks import lock_whole
-from api.store.reservations import PROMISE_S
+from api.store.promises import PROMISE_S
 from tests.waiting import wait_until
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest, format_content_digest, root_digest
 from transfer.wire.errors import BY_SLUG
 from transfer.wire.problems import PROBLEM_JSON, PROBLEM_TYPE
-from transfer.wire.protocol import UploadDeclaration
+from transfer.wire.protocol import ByteRange, UploadDeclaration
 
 TWO = CHUNK_BYTES + 5
 
@@ -392,13 +393,73 @@ def test_space_is_promised_once(receiver, wire) -> None:
     assert wire.declare(uuid4(), "d", size).status_code == 201
 
 
+def test_no_token_can_promise_itself_what_others_need(receiver, wire, wire_to) -> None:
+    free = wire.http.get("/v1/service").json()["free_bytes"]
+    greedy = [wire.declare(uuid4(), f"huge{number}", free // 4).status_code for number in range(6)]
+    assert greedy == [201, 201, 201, 507, 507, 507]
+    other = wire_to(receiver)  # another token
+    assert other.declare(uuid4(), "own", free * 2 // 5).status_code == 201
+    refused(other.declare(uuid4(), "too large", free // 5), 507, "receiver-full")
+    assert other.put_file("small", b"hello").status_code == 201
+    assert wire.put_file("of the greedy one", b"hello").status_code == 201
+
+
+def test_one_file_may_take_all_that_is_free(wire) -> None:
+    free = wire.http.get("/v1/service").json()["free_bytes"]
+    assert wire.declare(uuid4(), "a", free * 9 // 10).status_code == 201
+    assert wire.declare(uuid4(), "b", free // 100).status_code == 201
+    assert wire.put_file("small", b"hello").status_code == 201
+
+
+def test_a_token_has_so_many_uploads_open(receiver, wire, wire_to, monkeypatch) -> None:
+    monkeypatch.setattr(promises, "MAX_OPEN_UPLOADS", 3)
+    monkeypatch.setattr(promises, "MAX_UNFINISHED_UPLOADS", 4)
+    ids = [uuid4() for _ in range(5)]
+    assert [wire.declare(upload, str(upload), 5).status_code for upload in ids] == [201, 201, 201, 429, 429]
+    full = wire.declare(ids[3], "d", 5)
+    assert "at most 3" in refused(full, 429, "rate-limited")["detail"]
+    assert int(full.headers["Retry-After"]) == 10
+    assert wire.declare(ids[0], str(ids[0]), 5).status_code == 200  # it is declared already
+    assert wire.put_file("whole", b"hello").status_code == 201  # it is open only while its request lasts
+    assert wire_to(receiver).declare(ids[3], "of another token", 5).status_code == 201
+    assert wire.http.delete(f"/v1/uploads/{ids[0]}").status_code == 204
+    assert wire.declare(ids[4], "e", 5).status_code == 201
+    # One that is no longer sent does not count as open, but there is an end to those too.
+    with receiver.app.state.receiver.database.write() as connection:
+        connection.execute(update(uploads).values(touched_at=now() - timedelta(seconds=PROMISE_S + 1)))
+    assert wire.declare(uuid4(), "f", 5).status_code == 201
+    refused(wire.declare(uuid4(), "g", 5), 409, "limit-reached")
+    assert wire.put(ids[1], b"hello", 0, 5).status_code == 204  # what was declared goes on
+
+
+def test_a_session_has_so_many_files(receiver, wire, monkeypatch) -> None:
+    monkeypatch.setattr(reservations, "MAX_FILES", 2)
+    assert [wire.put_file(name, b"hello").status_code for name in ("a", "b")] == [201, 201]
+    refused(wire.put_file("c", b"hello"), 409, "limit-reached")
+    refused(wire.declare(uuid4(), "c", 5), 409, "limit-reached")
+    assert wire.put_file("a", b"hello").status_code == 200
+
+
+def test_a_list_of_ranges_has_an_end(wire, monkeypatch) -> None:
+    monkeypatch.setattr("api.routes.uploads.MAX_RANGES", 2)
+    upload, size = uuid4(), 6 * CHUNK_BYTES + 5
+    wire.declare(upload, "a", size)
+    for number in (1, 3, 5):
+        assert wire.put(upload, bytes(CHUNK_BYTES), number * CHUNK_BYTES, size).status_code == 204
+    missing = [ByteRange(**part) for part in wire.http.get(f"/v1/uploads/{upload}/ranges").json()["missing"]]
+    assert [(part.first, part.last) for part in missing] == [
+        (0, CHUNK_BYTES - 1),
+        (2 * CHUNK_BYTES, size - 1),  # the last one reaches over what is there to the end: a client of any age is done
+    ]
+
+
 def test_what_has_arrived_needs_no_promise(receiver, wire) -> None:
     told: list[int] = []
     book, upload = receiver.app.state.receiver.uploads, uuid4()
 
     def promised() -> int:
         declaration = UploadDeclaration(session="s1", path=f"p{len(told)}", size_bytes=0)
-        book.declare(uuid4(), declaration, require_space=lambda _size, others: told.append(others))
+        book.declare(uuid4(), declaration, require_space=lambda _size, promised: told.append(promised.other_bytes))
         return told[-1]
 
     assert promised() == 0

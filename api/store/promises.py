@@ -1,0 +1,126 @@
+"""Disk space that uploads were promised: how much counts against a new one, so that no token takes what all need.
+
+A promise counts for `PROMISE_S` after something was last added to its upload. The upload can be continued later too, as
+far as there is space then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from api.database.tables import now, upload_chunks, uploads
+from transfer.wire.chunks import CHUNK_BYTES
+from transfer.wire.errors import LimitReached, RateLimited, ReceiverFull
+
+PROMISE_S = 120.0
+"""How long, after something was last added to an upload, disk space is kept for the rest of it."""
+MAX_OPEN_UPLOADS = 256
+"""How many uploads one token may have to which something was added within `PROMISE_S`."""
+MAX_UNFINISHED_UPLOADS = 10_000
+"""How many uploads that are not committed one token may have, however old they are."""
+RETRY_AFTER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class PromisedSpace:
+    """What uploads that are being received have yet to receive, as one new upload sees it.
+
+    Attributes
+    ----------
+    own_bytes
+        All uploads of the same token together.
+    largest_bytes
+        The largest of these.
+    other_bytes
+        The uploads of all other tokens together.
+    open_count
+        How many uploads of more than one request the token has among them.
+    """
+
+    own_bytes: int = 0
+    largest_bytes: int = 0
+    other_bytes: int = 0
+    open_count: int = 0
+
+    def require_room(self, size_bytes: int, free_bytes: int) -> None:
+        """Refuse a new upload of this token that does not fit.
+
+        Of the free space, other tokens' promises count up to a half, so that no token can take it all. One upload of a
+        token may have all that is left then, all further ones together at most half of what is free.
+
+        Raises
+        ------
+        ReceiverFull
+        """
+        counted = min(self.other_bytes, free_bytes // 2)
+        total = size_bytes + self.own_bytes
+        further = total - max(size_bytes, self.largest_bytes)
+        if total + counted <= free_bytes and further <= free_bytes // 2:
+            return
+        promised = self.own_bytes + counted
+        others = f", of which other uploads need {promised}" if promised else ""
+        raise ReceiverFull(
+            f"the receiver has {free_bytes} bytes free for uploads{others}; this file needs {size_bytes}"
+        )
+
+
+NOTHING_PROMISED = PromisedSpace()
+
+RequireSpace = Callable[[int, PromisedSpace], None]
+"""Refuses a new upload that does not fit, given its size and what uploads were promised."""
+
+_CHUNK_COUNT = (
+    select(func.count()).where(upload_chunks.c.upload_id == uploads.c.id).correlate(uploads).scalar_subquery()
+)
+# Not grouped by upload: SQLite would read the uploads in the order of their ids, and not by the index of the time.
+_ALIVE = select(uploads.c.token_id, uploads.c.size_bytes, uploads.c.one_request, _CHUNK_COUNT).where(
+    uploads.c.touched_at > bindparam("since")
+)
+_UNFINISHED = select(func.count()).where(uploads.c.token_id == bindparam("token_id"))
+
+
+def promised_space(connection: Connection, token_id: str | None) -> PromisedSpace:
+    """Return what uploads have yet to receive to which something was added within `PROMISE_S`.
+
+    Parameters
+    ----------
+    token_id
+        Of the token that declares a new upload. Uploads of which no token is known count as others.
+    """
+    own: list[int] = []
+    other_bytes = open_count = 0
+    alive = connection.execute(_ALIVE, {"since": now() - timedelta(seconds=PROMISE_S)})
+    for owner, size_bytes, one_request, chunk_count in alive:
+        left_bytes = max(0, size_bytes - chunk_count * CHUNK_BYTES)  # a last chunk counts as whole, if short too
+        if token_id is None or owner != token_id:
+            other_bytes += left_bytes
+        else:
+            own.append(left_bytes)
+            open_count += not one_request
+    return PromisedSpace(sum(own), max(own, default=0), other_bytes, open_count)
+
+
+def require_few_open(connection: Connection, token_id: str | None, promised: PromisedSpace) -> None:
+    """Refuse one more upload in parts to a token that has too many.
+
+    Raises
+    ------
+    RateLimited, LimitReached
+    """
+    if promised.open_count >= MAX_OPEN_UPLOADS:
+        busy = RateLimited(
+            f"this token has {promised.open_count} uploads in progress, a token has at most {MAX_OPEN_UPLOADS}",
+            hint=f"Commit or withdraw some. One that gets no bytes does not count after {PROMISE_S:g} s.",
+        )
+        busy.retry_after_s = RETRY_AFTER_S
+        raise busy
+    unfinished = connection.scalar(_UNFINISHED, {"token_id": token_id}) or 0
+    if unfinished >= MAX_UNFINISHED_UPLOADS:
+        raise LimitReached(
+            f"this token has {unfinished} uploads that are not committed, a token has at most {MAX_UNFINISHED_UPLOADS}",
+            hint="Commit or withdraw some. The receiver deletes one that got no bytes for long (--upload-expiry).",
+        )
