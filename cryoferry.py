@@ -260,14 +260,9 @@ def root(
 
     On a new machine, `cryoferry demo` shows everything at work, and `cryoferry doctor` says what is missing.
     """
-    from transfer.terminal.log_lines import LOG_FORMAT, PrintableFormatter
+    from transfer.terminal.log_lines import log_to_stderr
 
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PrintableFormatter(LOG_FORMAT))
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        handlers=[handler],
-    )
+    log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     for noisy in ("httpx", "httpcore", "numba", "watchdog", "alembic", "matplotlib", "PIL", "tifffile"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     command = ctx.invoked_subcommand

@@ -33,7 +33,8 @@ from api.store.recovery import recover
 from api.store.storage import Storage
 from api.store.withdraw import sweep
 from transfer.disk import file_lock
-from transfer.platform import on_hangup, open_files_limit
+from transfer.platform import give_freed_memory_back, on_hangup, open_files_limit
+from transfer.terminal.log_lines import log_to_stderr
 from transfer.terminal.streams import escape_outputs
 from transfer.wire.versions import SpokenVersions
 
@@ -165,6 +166,8 @@ def _front(settings: ReceiverSettings) -> Front:
 
 def app_of_worker() -> FastAPI:
     """Return the application of one of several worker processes, with the settings from its environment."""
+    give_freed_memory_back()
     on_hangup(None)  # a terminal that closes sends it to every process
     escape_outputs()
+    log_to_stderr()
     return create_app(ReceiverSettings.from_environment())

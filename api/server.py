@@ -25,7 +25,7 @@ from api.http.front_door import FRONT, Front
 from api.http.guarded_protocol import GuardedProtocol
 from api.intake.socket_protocol import protocol_for
 from api.settings import ReceiverSettings
-from transfer.platform import on_hangup
+from transfer.platform import give_freed_memory_back, on_hangup
 from transfer.wire.addresses import is_loopback
 
 log = logging.getLogger(__name__)
@@ -219,6 +219,7 @@ class _ReceiverProcess(multiprocess.Process):
 def _run_here(
     settings: ReceiverSettings, options: dict[str, object], listening: socket.socket, on_started: Callable[[], None]
 ) -> None:
+    give_freed_memory_back()
     config = uvicorn.Config(create_app(settings), **options)  # type: ignore[arg-type]  # options by name
     # uvicorn raises the signal again after an orderly end; SIGTERM is how a service is meant to end, with exit code 0.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: None)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PIPE_POLL_S = 0.02
+_MALLOC_SETTINGS = {-8: 2, -3: 128 << 10, -1: 128 << 10}  # malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
 _NO_LIMIT = 8192
 
 
@@ -134,3 +135,14 @@ def on_hangup(action: Callable[[], None] | None) -> None:
     """
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN if action is None else lambda _signal, _frame: action())
+
+
+def give_freed_memory_back() -> None:
+    """Have the C library give memory that was freed back to the system, instead of keeping it for each thread.
+
+    Only glibc has these settings (mallopt(3)). Call it before the first thread starts.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for setting, value in _MALLOC_SETTINGS.items():
+            mallopt(setting, value)

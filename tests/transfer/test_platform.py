@@ -89,3 +89,22 @@ def test_a_closed_socket_is_ready_for_input(ends: tuple[socket.socket, socket.so
     ready = SocketWatch(near, for_input=True, for_output=True).wait(10)
     assert ready is not None
     assert ready.input
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    program = """
+import re, threading
+from pathlib import Path
+from transfer.platform import give_freed_memory_back
+give_freed_memory_back()
+def fill():
+    for _ in range(20):
+        blocks = [bytes(200_000) for _ in range(50)]
+threads = [threading.Thread(target=fill) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]))
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(told.stdout) < 80_000  # kB; the blocks together had 160 MB

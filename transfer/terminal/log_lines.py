@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from types import TracebackType
 
 from transfer.wire.printable import printable
@@ -26,6 +27,13 @@ class PrintableFormatter(logging.Formatter):
     def formatStack(self, stack_info: str) -> str:  # noqa: N802  # logging's name
         """Return a stack."""
         return _indented(super().formatStack(stack_info))
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Have this process write its log to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter(LOG_FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 def _indented(text: str) -> str:
