@@ -35,7 +35,7 @@ class ClientLimits:
     max_head_bytes: int = 64 << 10
     write_timeout_s: float = 60.0
     max_unread_bytes: int = 256 << 10
-    max_unread_bytes_with_token: int = 16 << 20
+    max_unread_bytes_with_token: int = 40 << 20  # our clients send at most 32 MiB in one request
     max_queued_requests: int = 16
 
 

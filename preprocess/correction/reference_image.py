@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableMovie
 from preprocess.movies.mrc import MrcMovie
-from preprocess.movies.structure import missing_structure
+from preprocess.movies.structure import missing_in
 from preprocess.movies.tiff import read_page
 from preprocess.movies.tiff_layout import LayoutIncompleteError, is_tiff, tiff_pages
 
@@ -47,8 +47,8 @@ def _first_tiff_page(path: Path) -> NDArray[Any]:
 
 
 def _first_mrc_section(path: Path) -> NDArray[Any]:
-    path.stat()
-    missing = missing_structure(path)
+    with path.open("rb", buffering=0) as file:
+        missing = missing_in(file, path.stat().st_size)  # an image of zeros is whole
     if missing is not None:
         raise UnreadableMovie(missing)
     return np.asarray(next(MrcMovie(path, threads=1).frames(0, 1)))
