@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from configuration import ConfigError
-from transfer.disk import FileLock, is_locked
+from transfer.disk import FileLock, is_locked, why_not_writable
 
 _LEAST_BYTES = 64 << 10
 """With less free space than this a journal cannot be written."""
@@ -71,16 +71,4 @@ def free_bytes(work: Path) -> int:
 
 def disk_trouble(work: Path) -> str:
     """Return why nothing can be written to the work folder's disk now, for people; empty: it is not known to fail."""
-    if not hasattr(os, "statvfs"):
-        return ""
-    try:
-        disk = os.statvfs(work)
-    except OSError as error:
-        return f"{work} cannot be read: {error.strerror}"
-    if disk.f_flag & os.ST_RDONLY:
-        return "its disk is mounted read only"
-    if disk.f_bavail * disk.f_frsize < _LEAST_BYTES:
-        return "its disk is full; the agent waits for free space"
-    if disk.f_files and not disk.f_favail:
-        return "its disk is full: it can hold no more files"
-    return ""
+    return why_not_writable(work, _LEAST_BYTES)

@@ -544,3 +544,26 @@ def try_lock_span(descriptor: int, span: range | None) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def why_not_writable(folder: Path, least_bytes: int) -> str:
+    """Return why nothing can be written to a folder's disk now, for people; empty: it is not known to fail.
+
+    Parameters
+    ----------
+    least_bytes
+        A disk with less space than this is full.
+    """
+    if not hasattr(os, "statvfs"):
+        return ""
+    try:
+        disk = os.statvfs(folder)
+    except OSError as error:
+        return f"{folder} cannot be read: {error.strerror}"
+    if disk.f_flag & os.ST_RDONLY:
+        return "its disk is mounted read only"
+    if disk.f_bavail * disk.f_frsize < least_bytes:
+        return "its disk is full; the agent waits for free space"
+    if disk.f_files and not disk.f_favail:
+        return "its disk is full: it can hold no more files"
+    return ""

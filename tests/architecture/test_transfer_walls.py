@@ -8,7 +8,7 @@ from pathlib import Path
 from import_graph import all_imports, read_modules
 
 IMPORTS = [one for one in all_imports(read_modules(Path(__file__).parents[2])) if one.importer.startswith("transfer.")]
-AT_START = {"wire", "defaults", "commands"}
+AT_START = {"wire", "defaults", "commands", "terminal"}
 """What a module loads whose command shows its help; a call loads those in BY_A_CALL."""
 BY_A_CALL = ("_run", ".planned_files", ".folder_walk")
 
