@@ -20,6 +20,7 @@ from agents.commands.exposure_lines import (
 )
 from agents.commands.exposure_text import STYLES, as_json, since, troubles
 from agents.commands.receiver_access import MOST_SINGLE_REQUESTS, ReceiverAccess, Registrars, read_registrations
+from agents.finding.skipped_note import SKIPPED, Skipped, from_note
 from agents.journal.reader import JournalReader, ListedExposure, SentMovies
 from agents.journal.states import PAUSED, SET_ASIDE, State
 from agents.work_folder import disk_trouble, is_in_use
@@ -41,6 +42,8 @@ class LocalStatus:
 
     Attributes
     ----------
+    skipped
+        What the last scan left out of the source.
     newest_set_aside
         The newest few that are failed or held, the newest change last.
     exposures
@@ -58,6 +61,7 @@ class LocalStatus:
     troubles: list[str]
     counts: dict[State, int]
     sent: SentMovies
+    skipped: Skipped
     oldest_waiting: ListedExposure | None
     newest_set_aside: list[ListedExposure]
     exposures: list[ListedExposure]
@@ -97,6 +101,7 @@ def read_local_status(folder: Path, receiver: ReceiverAccess, wanted: ExposureFi
             troubles=troubles(journal) + _of_own_disk(folder),
             counts=journal.counts(),
             sent=journal.sent(),
+            skipped=from_note(journal.about(SKIPPED)),
             oldest_waiting=journal.oldest_waiting(),
             newest_set_aside=journal.listed(states=tuple(SET_ASIDE), most=NEWEST_SET_ASIDE)[0],
             exposures=exposures,
@@ -179,6 +184,7 @@ def print_json(here: LocalStatus, *, however_many: bool) -> None:
         "bytes_sent_last_hour": sent.bytes_last_hour,
         "movies_per_hour": sent.per_hour(),
         "first_found_at": sent.first_found_at,
+        "skipped": here.skipped.as_json(),
         "oldest_waiting": waiting and _as_json(waiting),
         "newest_set_aside": [_as_json(exposure) for exposure in here.newest_set_aside],
         "receiver": receiver.unread or "read",
@@ -284,6 +290,8 @@ def _print_rates(here: LocalStatus, console: Console) -> None:
         told = f"longest: {waiting.state.value} for {since(waiting.changed_at)}: "
         room = max(24, console.width - 10 - len(told))
         print_line(f"{'waiting':10}{told}{shortened_path(one_line(waiting.movie), room)}")
+    if here.skipped.counts:
+        print_text(console, f"{'skipped':10}{here.skipped.in_short()}")
 
 
 def session_state(session: Session) -> str:

@@ -23,7 +23,7 @@ from agents.commands.signals import listening
 from agents.daemon import Agent
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan, scan
-from agents.finding.skipped_files import counts_text, skipped_text
+from agents.finding.skipped_note import counts_text, skipped_text
 from agents.finding.source_access import DirectAccess, SourceAccess
 from agents.happenings import AgentEnded, Happenings
 from agents.journal.changes import Change, NoteChanged
@@ -390,22 +390,21 @@ def dry_run(source: Path, layout: Layout, *, gain: Path | None, follow_links: bo
         }
         _show_plan(plan, as_json=as_json)
     _show_skipped(found, as_json=as_json)
-    count = sum(found.skipped.values())
+    count = sum(found.all_skipped().counts.values())
     console.print(f"{len(found.movies)} movies, {count} other files; nothing was done.", markup=False)
 
 
 def _show_skipped(found: Scan, *, as_json: bool) -> None:
     """Print what would be skipped: for programs all of it, for people what they must know by name, and the counts."""
-    unreadable = {path: f"cannot be read: {why}" for path, why in found.unreadable.items()}
-    named = {**found.named, **unreadable}
+    named = found.skipped_by_name()
     if as_json:
         for path, why in sorted({**found.others, **named}.items()):
             _show_plan({"movie": path, "would": "skip", "reason": why}, as_json=True)
         return
     for path, why in sorted(named.items()):
         sys.stdout.write(f"would skip {skipped_text(path, why, found.targets.get(path, ''))}\n")
-    if found.skipped:
-        sys.stdout.write(f"would skip in all: {counts_text(found.skipped)}\n")
+    if counts := found.all_skipped().counts:
+        sys.stdout.write(f"would skip in all: {counts_text(counts)}\n")
 
 
 def _missing(movie: Path) -> str | None:

@@ -113,7 +113,8 @@ class Discovery:
             with self._journal.transaction():  # one fsync for all
                 for step in steps:
                     self._set_apart.alone(step.movie, step.identity, step.act, None, is_change=True)
-        found.skipped.update(f"cannot be read: {why}" for why in self._settling.unreadable.values())
+        for movie, why in self._settling.unreadable.items():
+            found.skipped.add(f"cannot be read: {why}", movie)
         self._skipped.take_in(found, self._set_apart.unrecorded)
         return bool(steps)
 

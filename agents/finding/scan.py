@@ -6,8 +6,7 @@ import errno
 import logging
 import os
 import stat
-from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from watchdog.observers import Observer
 from agents.boundary import contained
 from agents.finding.links import ALIAS, LinkTarget, SourceLink, SourceLinks, Why, is_inside
 from agents.finding.mounts import MountPoints
+from agents.finding.skipped_note import Skipped
 from agents.journal.file_identity import FileIdentity
 from agents.journal.movie_names import movie_name
 from agents.layouts import A_REFERENCE, Layout
@@ -37,9 +37,9 @@ class Scan:
     movies
         Movies by their names (`agents.journal.movie_names`). A movie at rest is here only if it was its turn.
     skipped
-        How many files and folders were left out, by reason.
+        Which files and folders were left out, apart from those in `named` and `unreadable`.
     named
-        Those of them that a person should know by name, with the reason: links that are not followed, named pipes.
+        Those that a person should know by name, with the reason: links that are not followed, named pipes.
     targets
         Where the links in `named` lead to.
     others
@@ -55,7 +55,7 @@ class Scan:
     """
 
     movies: dict[str, FileIdentity] = field(default_factory=dict)
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: Skipped = field(default_factory=Skipped)
     named: dict[str, str] = field(default_factory=dict)
     targets: dict[str, str] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
@@ -64,6 +64,24 @@ class Scan:
     unreadable: dict[str, str] = field(default_factory=dict)
     missing_root: str = ""
     mounts: set[str] = field(default_factory=set)
+
+    def skipped_by_name(self) -> dict[str, str]:
+        """Return what a person should know by name, what cannot be read included, with the reason."""
+        return {**self.named, **{path: f"cannot be read: {why}" for path, why in self.unreadable.items()}}
+
+    def all_skipped(self, also: Mapping[str, str] | None = None) -> Skipped:
+        """Return all that was left out.
+
+        Parameters
+        ----------
+        also
+            What was left out elsewhere, by name, with the reason.
+        """
+        skipped = Skipped()
+        skipped.take_in(self.skipped)
+        for path, why in sorted({**self.skipped_by_name(), **(also or {})}.items()):
+            skipped.add(why, path)
+        return skipped
 
     def is_gone(self, movie: str) -> bool:
         """Return whether a movie that was known before is deleted, as far as this walk could see."""
@@ -84,7 +102,7 @@ class _Folder:
     names: list[str]
     movies: dict[str, str]
     links: dict[str, SourceLink]
-    skipped: Counter[str]
+    skipped: Skipped
     others: dict[str, str]
     sidecars: frozenset[str]
     gains: frozenset[str]
@@ -212,8 +230,6 @@ class _Walk:
             self._look_at_link(link, target, taken)
         if result.unreadable and not self._source.is_dir():  # the share dropped out during the walk
             result.missing_root = f"{self._source}: {os.strerror(errno.ENOTCONN)}"
-        result.skipped.update(result.named.values())
-        result.skipped.update(f"cannot be read: {why}" for why in result.unreadable.values())
         return result
 
     def _walk(self, top: str, real_path: str) -> None:
@@ -241,7 +257,7 @@ class _Walk:
         identity = (status.st_dev, status.st_ino)
         if status.st_ino and identity in known:
             if known is self._identities:
-                self._result.skipped[ALIAS] += 1
+                self._result.skipped.add(ALIAS, movie_name(folder))
             else:
                 self._result.named[movie_name(folder)] = Why.LOOP
             return None
@@ -257,7 +273,7 @@ class _Walk:
         self._identities.add(identity)
         self._by_real_path[real] = folder
         result = self._result
-        result.skipped.update(judged.skipped)
+        result.skipped.take_in(judged.skipped)
         result.sidecars |= judged.sidecars
         result.gains |= judged.gains
         if self._with_others:
@@ -298,9 +314,9 @@ class _Walk:
         if target.broken is not None:
             self._result.named[name] = target.broken
         elif not target.is_folder and not link.is_movie:
-            self._result.skipped[link.why_not] += 1
+            self._result.skipped.add(link.why_not, name)
         elif target.is_folder and is_seen:
-            self._result.skipped[ALIAS] += 1
+            self._result.skipped.add(ALIAS, name)
         elif not self._follow_links and not is_inside(target.real, source):
             self._result.named[name] = Why.OUTSIDE
             self._result.targets[name] = movie_name(target.real)
@@ -314,7 +330,7 @@ class _Walk:
         folder, _, file = target.real.rpartition("/")
         at = self._by_real_path.get(folder)
         if target.real in taken or (at is not None and file in self.seen[at].movies):
-            self._result.skipped[ALIAS] += 1
+            self._result.skipped.add(ALIAS, movie_name(link.path))
             return
         taken.add(target.real)
         movie = movie_name(link.path)
@@ -332,7 +348,7 @@ class _Walk:
         prefix = f"{folder}/" if folder else ""
         siblings = set(names)
         movies, links, folders = dict[str, str](), dict[str, SourceLink](), list[str]()
-        others = dict[str, str]()
+        others, skipped = dict[str, str](), Skipped()
         for entry in entries:
             path = prefix + entry.name
             if _is_folder(entry):
@@ -346,9 +362,8 @@ class _Walk:
                 movies[entry.name] = movie_name(path)
             if why:
                 others[movie_name(path)] = why
-        skipped = Counter(others.values())
-        skipped.subtract(link.why_not for link in links.values())  # what they lead to decides
-        skipped = +skipped
+                if entry.name not in links:  # what a link leads to decides
+                    skipped.add(why, movie_name(path))
         sidecars = frozenset(path for path in others if path.endswith((".xml", ".mdoc")))
         gains = frozenset(path for path, why in others.items() if why == A_REFERENCE or path.endswith(".gain"))
         return _Folder(names, movies, links, skipped, others, sidecars, gains, tuple(folders))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agents.finding.discovery import Discovery
+from agents.finding.links import Why
 from agents.journal.journal import Journal
 from agents.journal.opening import NAME
 from agents.journal.states import PAUSED, State
+from agents.layouts import FLAT
 from agents.work_folder import WorkLock
 from benchmarks.flow.filled_journal import FilledSession, fill_journal
 from tests.agents.journal.old_journal import write_old_journal
@@ -20,14 +25,19 @@ from tests.running import cryoferry_here
 from transfer.wire.exposure_record import FileRole
 
 FILES = {FileRole.MICROGRAPH: (".mrc", 1000)}
-SESSION = FilledSession(exposure_count=130, failed_every=10, held_every=0, waiting_count=3, files=FILES)
 
 Status = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    fill_journal(tmp_path / "work", SESSION)
+def session() -> FilledSession:
+    """Return a session that ended now: made for each test, because a run of all tests takes longer than some limits."""
+    return FilledSession(exposure_count=130, failed_every=10, held_every=0, waiting_count=3, files=FILES)
+
+
+@pytest.fixture
+def work(tmp_path: Path, session: FilledSession) -> Path:
+    fill_journal(tmp_path / "work", session)
     return tmp_path / "work"
 
 
@@ -46,7 +56,7 @@ def tell(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_the_totals_say_how_it_stands(work: Path, status: Status) -> None:
+def test_the_totals_say_how_it_stands(work: Path, session: FilledSession, status: Status) -> None:
     done = status("--work", work)
     assert done.returncode == 0
     assert "Session s, from" in done.stdout
@@ -59,10 +69,10 @@ def test_the_totals_say_how_it_stands(work: Path, status: Status) -> None:
     assert "longest: " in done.stdout
     assert "no receiver is known: give --to URL" in done.stdout
     *_, newest, last = done.stdout.splitlines()
-    assert SESSION.movie(120) in newest
+    assert session.movie(120) in newest
     assert "Failed and held: 12; the newest 5:" in done.stdout
-    assert SESSION.movie(80) in done.stdout
-    assert SESSION.movie(70) not in done.stdout
+    assert session.movie(80) in done.stdout
+    assert session.movie(70) not in done.stdout
     assert last == f"All of them: cryoferry status --work {work} --failed"
 
 
@@ -81,6 +91,38 @@ def test_what_keeps_the_agent_from_working_is_shown(work: Path, status: Status) 
     assert (len(whole["troubles"]), whole["paused"], whole["agent_runs"]) == (4, True, False)
 
 
+def test_what_the_last_scan_skipped_is_shown_also_of_an_agent_that_has_ended(tmp_path: Path, status: Status) -> None:
+    source, outside = tmp_path / "source", tmp_path / "outside"
+    outside.mkdir()
+    source.mkdir()
+    for number in range(7):
+        (source / f"link{number}.tiff").symlink_to(outside)
+    (source / "gone\x1b.tiff").symlink_to(outside / "nothing")
+    os.mkfifo(source / "pipe.mrc")
+    (source / "notes.txt").touch()
+    work = tmp_path / "work"
+    work.mkdir()
+    journal = Journal(work)
+    discover(journal, source).scan_once()
+    journal.close()
+    again = Journal(work)
+    discover(again, source)  # an agent that was started again, and has not scanned yet
+    done, (whole,) = status("--work", work), tell(status("--work", work, "--json"))
+    again.close()
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("skipped ")]
+    assert "7 × a link whose target lies outside of the source (give --follow-links to follow it); 1 × " in line
+    assert whole["skipped"] == {
+        Why.OUTSIDE: {"count": 7, "examples": [f"link{number}.tiff" for number in range(5)]},
+        Why.DANGLING: {"count": 1, "examples": [r"gone\x1B.tiff"]},
+        Why.NOT_A_FILE: {"count": 1, "examples": ["pipe.mrc"]},
+        "not a movie's extension": {"count": 1, "examples": ["notes.txt"]},
+    }
+
+
+def discover(journal: Journal, source: Path) -> Discovery:
+    return Discovery(journal, source, FLAT, settle_s=1, give_up_s=1)
+
+
 def test_a_new_work_folder_has_no_movie_yet(tmp_path: Path, status: Status) -> None:
     (tmp_path / "work").mkdir()
     Journal(tmp_path / "work").close()
@@ -91,6 +133,7 @@ def test_a_new_work_folder_has_no_movie_yet(tmp_path: Path, status: Status) -> N
     assert "No movie was found yet." in listed.stderr
     (whole,) = tell(status("--work", tmp_path / "work", "--json"))
     assert (whole["oldest_waiting"], whole["newest_set_aside"], whole["movies_per_hour"]) == (None, [], None)
+    assert whole["skipped"] == {}
 
 
 @pytest.mark.parametrize(
@@ -99,23 +142,28 @@ def test_a_new_work_folder_has_no_movie_yet(tmp_path: Path, status: Status) -> N
         (["--failed"], range(10, 121, 10)),
         (["--failed", "--limit", "2"], [110, 120]),
         (["--state", "aligned", "--state", "SENDING"], [n for n in (128, 129, 130) if n % 3]),
-        ([SESSION.movie(7)], [7]),
+        (["{movie 7}"], [7]),
         (["*/FoilHole_2559800[1-3]_*"], [1, 2, 3]),
         (["FoilHole_25598010_*", "--failed"], [10]),
         (["FoilHole_25598010", "--state", "failed"], [10]),
-        (["--failed", "--since", f"{SESSION.ended_at_s - SESSION.found_at_s(115) + 600:.0f}s"], None),
+        (["--failed", "--since", "{found 115}"], [120]),
+        (["--failed", "--since", "12h"], range(10, 121, 10)),
         (["--limit", "3"], [128, 129, 130]),
     ],
 )
-def test_a_filter_lists_what_fits(work: Path, status: Status, arguments: list[str], numbers: list[int] | None) -> None:
+def test_a_filter_lists_what_fits(
+    work: Path, session: FilledSession, status: Status, arguments: list[str], numbers: Iterable[int]
+) -> None:
+    of_session = {
+        "{movie 7}": session.movie(7),
+        "{found 115}": datetime.fromtimestamp(session.found_at_s(115), UTC).isoformat(),
+    }
+    arguments = [of_session.get(argument, argument) for argument in arguments]
     done = status("--work", work, *arguments)
     assert done.returncode == 0
     _, *lines = done.stdout.splitlines()
-    wanted = [120] if numbers is None else list(numbers)
-    for line, number in zip(lines[-len(wanted) :], wanted, strict=True):
-        assert SESSION.movie(number) in line
-    if numbers is not None:
-        assert len(lines) == len(wanted)
+    for line, number in zip(lines, numbers, strict=True):
+        assert session.movie(number) in line
     *objects, whole = tell(status("--work", work, *arguments, "--json"))
     assert [one["movie"] for one in objects] == [line.split()[-1 if "failed" not in line else 3] for line in lines]
     assert whole["listed"] == len(lines)
