@@ -22,6 +22,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PIPE_POLL_S = 0.02
 _MALLOC_SETTINGS = {-8: 2, -3: 128 << 10, -1: 128 << 10}  # malloc.h: M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
 _NO_LIMIT = 8192
+_ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def usable_cores() -> int:
@@ -51,8 +52,10 @@ def open_files_limit() -> int:
 def end_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent, process `parent`, ends. Only Linux can; elsewhere do nothing.
 
-    If the parent has ended already, this process ends here with exit code 1.
+    If the parent has ended already, this process ends here with exit code 1. Signals that the parent blocks for itself
+    (`SignalInbox`) reach this process again.
     """
+    _block(_ENDING, is_blocked=False)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended before the line above
@@ -135,6 +138,52 @@ def on_hangup(action: Callable[[], None] | None) -> None:
     """
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN if action is None else lambda _signal, _frame: action())
+
+
+class SignalInbox:
+    """SIGINT, SIGTERM and SIGHUP for one thread to take, whatever the other threads wait for.
+
+    Python calls handlers in the main thread, between two of its steps: none runs while that thread waits in the system
+    for a disk. Threads that start while the inbox is open block the signals, so that the system wakes the one that
+    takes them. Only the main thread may open and close it.
+    """
+
+    def __init__(self) -> None:
+        self._reading, self._writing = socket.socketpair()
+        self._writing.setblocking(False)
+        self._wakeup_before = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
+        self._handlers_before = {number: signal.signal(number, lambda _number, _frame: None) for number in _ENDING}
+        _block(_ENDING, is_blocked=True)
+
+    def take(self, timeout_s: float | None) -> int | None:
+        """Return the next signal; None if none came within `timeout_s`, or the inbox was closed.
+
+        The thread that calls this is the one that the system wakes from now on.
+        """
+        _block(_ENDING, is_blocked=False)
+        self._reading.settimeout(None if timeout_s is None else max(timeout_s, 0.001))
+        try:
+            numbers = self._reading.recv(1)
+        except OSError:  # TimeoutError among them
+            return None
+        if not numbers:
+            self._reading.close()
+            return None
+        return numbers[0]
+
+    def close(self) -> None:
+        """Give the signals back to the handlers that had them before; `take` returns."""
+        _block(_ENDING, is_blocked=False)
+        for number, handler in self._handlers_before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        self._writing.close()
+
+
+def _block(numbers: list[int], *, is_blocked: bool) -> None:
+    """Block signals for the calling thread and those that it starts, or let them through; Windows has no such masks."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK if is_blocked else signal.SIG_UNBLOCK, numbers)
 
 
 def give_freed_memory_back() -> None:

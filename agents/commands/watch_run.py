@@ -19,7 +19,7 @@ from rich.console import Console
 
 from agents.commands.progress import JsonLines, ProgressDisplay, summary
 from agents.commands.restarts import Restarts
-from agents.commands.signals import listening
+from agents.commands.signals import INTERRUPTED, listening
 from agents.daemon import Agent
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan, scan
@@ -53,7 +53,7 @@ from transfer.wire.printable import printable
 
 log = logging.getLogger(__name__)
 
-SOME_FAILED, INTERRUPTED = 3, 130
+SOME_FAILED = 3
 _COUNT_DEVICES = "import cupy; print(cupy.cuda.runtime.getDeviceCount())"
 
 
@@ -199,7 +199,12 @@ def run_agent(
             Agent(settings, journal, client, workers, stop, share=share, reporting=reporting, retry=retry).run()
 
     with listening(stop) as received, closing(share):
-        real_source = _real_source(share, settings.source)
+        try:
+            real_source = _real_source(share, settings.source)
+        except SourceUnreadable:
+            if received:  # no answer was waited for
+                return INTERRUPTED if signal.SIGINT in received else 0
+            raise
         check_apart(settings.work, Path(real_source))
         restarts = Restarts(settings.work, stop, lambda: bool(received))
         counts = None

@@ -7,6 +7,7 @@
                   half      only the first half of the bytes reaches the file
                   zeros     a block of zeros becomes a hole, as on a file system that compresses; no lie, no loss
                   no-syncs  fsync and fdatasync report success and do nothing, whatever the path
+                  hang      fsync and fdatasync wait until the file says something else
 */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -98,12 +99,17 @@ ssize_t pwrite(int fd, const void *bytes, size_t size, off_t offset)
 static int sync_is_lost(void)
 {
     char mode[32];
-    int opened = open_switch(mode, sizeof mode), lost = opened >= 0 && !strcmp(mode, "no-syncs");
-    if (lost)
-        note_fault(opened);
-    if (opened >= 0)
-        close(opened);
-    return lost;
+    for (int is_first = 1;; is_first = 0) {
+        int opened = open_switch(mode, sizeof mode);
+        int lost = opened >= 0 && !strcmp(mode, "no-syncs"), hangs = opened >= 0 && !strcmp(mode, "hang");
+        if (lost || (hangs && is_first))
+            note_fault(opened);
+        if (opened >= 0)
+            close(opened);
+        if (!hangs)
+            return lost;
+        usleep(20000);
+    }
 }
 
 int fsync(int fd)

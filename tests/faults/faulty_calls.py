@@ -23,13 +23,22 @@ class FaultyCalls:
 
     def prefix(self, paths: str = "") -> tuple[str, ...]:
         """Return a command that runs another one with faults, of writes only in files whose path contains `paths`."""
-        return "env", f"LD_PRELOAD={self._library}", f"FAULTY_WHILE={self._switch}", f"FAULTY_PATHS={paths}"
+        return "env", *(f"{name}={value}" for name, value in self.environment(paths).items())
+
+    def environment(self, paths: str = "") -> dict[str, str]:
+        """Return the variables with which a program runs with faults; see `prefix`."""
+        return {"LD_PRELOAD": str(self._library), "FAULTY_WHILE": str(self._switch), "FAULTY_PATHS": paths}
 
     def begin(self, faults: str) -> None:
-        """Let faults happen from now on: `nothing`, `second`, `half`, `zeros` or `no-syncs`; see `faulty_calls.c`."""
+        """Let faults happen from now on: one of the words that `faulty_calls.c` lists."""
         written = self._switch.with_suffix(".new")
         written.write_text(f"{faults}\n")
         written.replace(self._switch)
+
+    @property
+    def has_happened(self) -> bool:
+        """Whether a fault has happened since `begin`."""
+        return bool(self._switch.read_text().partition("\n")[2])
 
     def end(self) -> int:
         """Let no more faults happen; return how many did."""

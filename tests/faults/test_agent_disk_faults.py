@@ -6,12 +6,14 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_calls import FaultyCalls
 from injected_faults import Strace, require_strace
 
 from preprocess.simulation import SimulationSettings, simulate_movie
@@ -112,6 +114,27 @@ def test_sigterm_ends_an_agent_whose_disk_is_full(source: Path, work_disk: Path,
     (source / "b.tiff").write_bytes((source / "a.tiff").read_bytes() + b"another movie")
     agent.until(lambda: "no movie fails by it" in agent.log.read_text(), "a warning")
     assert agent.end() == 0
+
+
+def test_a_disk_that_hangs_in_a_sync_delays_no_end_and_the_next_start_goes_on(
+    tmp_path: Path, source: Path, receiver: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main thread hangs in the sync of a commit, so that it runs no handler of a signal."""
+    faulty, token = FaultyCalls(tmp_path), receiver.token("agent", "s")
+    with monkeypatch.context() as patched:
+        for name, value in faulty.environment().items():
+            patched.setenv(name, value)
+        agent = AgentProcess(source, tmp_path / "work", receiver.url, token)
+    agent.wait_for(a_tiff="found")
+    faulty.begin("hang")
+    agent.until(lambda: faulty.has_happened, "a sync that hangs")
+    began_s = time.monotonic()
+    assert agent.end() == 0
+    assert time.monotonic() - began_s <= 5
+    assert "did not end within 4 s" in agent.log.read_text()
+    agent = AgentProcess(source, tmp_path / "work", receiver.url, token, "--exit-when-idle", "0.5")
+    assert agent.wait() == 0
+    assert agent.states() == {"a.tiff": ("released", 1)}
 
 
 @pytest.mark.parametrize(("call", "fault"), [("fdatasync", "EIO"), ("pwrite64", "EROFS")])
