@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from api.access.guard import include_guarded
 from api.access.tokens import RecentTokens
@@ -20,20 +20,22 @@ from api.database.tables import now
 from api.errors import DataFolderInUse
 from api.http import openapi, problems
 from api.http.client_addresses import ClientAddresses
-from api.http.connections import ConnectionLimits
 from api.http.control_bodies import ControlBodies
 from api.http.front_door import FRONT, Front, FrontDoor
 from api.http.protocol_versions import ProtocolVersions
 from api.http.request_rates import RequestRates
+from api.once_a_run import ONCE_A_RUN, OnceARun
 from api.receiver import Receiver
 from api.routes import agents, claims, events, exposures, files, health, sessions, uploads, verifications
 from api.settings import ReceiverSettings
+from api.start_lines import connection_limits
 from api.store.folder_identity import prepare_database
 from api.store.recovery import recover
+from api.store.silent_agents import AgentNews, SilentAgents
 from api.store.storage import Storage
 from api.store.withdraw import sweep
-from transfer.disk import file_lock
-from transfer.platform import give_freed_memory_back, on_hangup, open_files_limit
+from transfer.disk import FileLock, file_lock
+from transfer.platform import give_freed_memory_back, on_hangup
 from transfer.terminal.log_lines import log_to_stderr
 from transfer.terminal.streams import escape_outputs
 from transfer.wire.versions import SpokenVersions
@@ -45,6 +47,7 @@ ROUTERS = tuple(
 )
 SWEEP_EVERY_S = 600.0
 ONE_REQUEST_EXPIRY_S = 600.0
+LOOK_FOR_SILENCE_EVERY_S = 10.0
 
 
 @contextmanager
@@ -81,7 +84,8 @@ async def _sweep_for_ever(receiver: Receiver) -> None:
             if count:
                 log.info("withdrew %d unfinished uploads that got no more bytes", count)
         except (OSError, DBAPIError) as error:
-            log.warning("could not withdraw old unfinished uploads, will try again: %s", error)
+            text = "could not withdraw old unfinished uploads, will try again: %s"
+            log.warning(text, error, extra=ONCE_A_RUN)
         await asyncio.sleep(min(SWEEP_EVERY_S, receiver.settings.upload_expiry_s / 2))
 
 
@@ -91,6 +95,27 @@ def _sweep(receiver: Receiver) -> int:
     requests = book.untouched_since(moment - timedelta(seconds=ONE_REQUEST_EXPIRY_S))
     given_up = {upload.id: upload for upload in expired + [upload for upload in requests if upload.one_request]}
     return sweep(book, receiver.storage, list(given_up.values()))
+
+
+async def _log_silent_agents_for_ever(receiver: Receiver) -> None:
+    agents = SilentAgents(receiver.database, FileLock(receiver.settings.data / "agents.lock"))
+    try:
+        while True:
+            await asyncio.sleep(LOOK_FOR_SILENCE_EVERY_S)
+            with contextlib.suppress(OSError, SQLAlchemyError):  # requests that fail of the same cause log it
+                for news in await run_in_threadpool(agents.look, receiver.clock()):
+                    _log_agent(news)
+    finally:
+        agents.close()
+
+
+def _log_agent(news: AgentNews) -> None:
+    what = "reports again; it was silent since" if news.is_back else "has not reported since"
+    log.log(
+        logging.INFO if news.is_back else logging.WARNING,
+        "session %s: agent %s on %r %s %s",
+        *(news.session, news.agent, news.host, what, news.since.isoformat(timespec="seconds")),
+    )
 
 
 def _joined(settings: ReceiverSettings) -> contextlib.AbstractContextManager[None]:
@@ -105,7 +130,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         receiver.start_checks()
         receiver.registrars.start()
         front: Front = app.state.front
-        tasks = [asyncio.create_task(_sweep_for_ever(receiver)), asyncio.create_task(front.refusals.log_for_ever())]
+        work = _sweep_for_ever(receiver), _log_silent_agents_for_ever(receiver), front.refusals.log_for_ever()
+        tasks = [asyncio.create_task(one) for one in work]
         try:
             yield {FRONT: front}
         finally:
@@ -154,14 +180,15 @@ def create_app(settings: ReceiverSettings, spoken: SpokenVersions | None = None)
 
 
 def _front(settings: ReceiverSettings) -> Front:
-    limits = (
-        ConnectionLimits.of_descriptors(open_files_limit())
-        if settings.max_connections is None
-        else ConnectionLimits.of_total(settings.max_connections)
-    )
     addresses = ClientAddresses(behind_proxy=settings.behind_proxy, proxies=settings.trusted_proxies)
     rate = settings.requests_without_token_per_s
+    limits = connection_limits(settings)
     return Front(limits, addresses, RequestRates(address_per_s=rate, address_at_once=max(1, round(10 * rate))))
+
+
+def quiet_uvicorn() -> None:
+    """Keep uvicorn's reports of each process's start and end out of the log: `api.start_lines` has one for all."""
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
 def app_of_worker() -> FastAPI:
@@ -170,4 +197,9 @@ def app_of_worker() -> FastAPI:
     on_hangup(None)  # a terminal that closes sends it to every process
     escape_outputs()
     log_to_stderr()
-    return create_app(ReceiverSettings.from_environment())
+    quiet_uvicorn()
+    settings = ReceiverSettings.from_environment()
+    once = OnceARun(FileLock(settings.data / "log.lock"))
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(once)
+    return create_app(settings)

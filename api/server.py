@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.supervisors import multiprocess
 
 from api import defaults
-from api.app import create_app, prepared
+from api.app import create_app, prepared, quiet_uvicorn
 from api.defaults import DataPlane
 from api.errors import BadOption, PortTaken, ReceiverError, UnsafeAddress
 from api.http.accepting import Acceptor
@@ -25,6 +26,7 @@ from api.http.front_door import FRONT, Front
 from api.http.guarded_protocol import GuardedProtocol
 from api.intake.socket_protocol import protocol_for
 from api.settings import ReceiverSettings
+from api.start_lines import log_end, log_ending, log_lost_worker, log_start
 from transfer.platform import give_freed_memory_back, on_hangup
 from transfer.wire.addresses import is_loopback
 
@@ -148,12 +150,21 @@ def run(
     options = _options(address, data_plane)
     listening = listen(address)
     url = address.url(listening.getsockname()[1])
+    quiet_uvicorn()
     with listening, prepared(settings):
         settings = replace(settings, prepared=True)
-        if workers == 1:
-            _run_here(settings, options, listening, lambda: on_listening(url))
-        else:
-            _run_workers(settings, options, listening, workers, lambda: on_listening(url))
+        log_start(settings, url, workers)
+        try:
+            if workers == 1:
+                ending = _run_here(settings, options, listening, lambda: on_listening(url))
+            else:
+                ending = _run_workers(settings, options, listening, workers, lambda: on_listening(url))
+        except KeyboardInterrupt:
+            log_end("SIGINT came")
+            raise
+    if ending is None:
+        raise ReceiverError("the receiver could not start, or not go on; its log says why")
+    log_end(f"{signal.Signals(ending).name} came")
 
 
 def _options(address: Address, data_plane: DataPlane) -> dict[str, object]:
@@ -175,11 +186,31 @@ def _options(address: Address, data_plane: DataPlane) -> dict[str, object]:
 
 
 class ReceiverServer(uvicorn.Server):
-    """uvicorn's server, which accepts connections within the limits of the application's `Front`."""
+    """uvicorn's server, which accepts connections within the limits of the application's `Front`.
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None] = lambda: None) -> None:
+    Parameters
+    ----------
+    on_started
+        Called when it accepts connections.
+    on_signal
+        Called with the number of the signal that ends it, when it begins to end.
+
+    Attributes
+    ----------
+    ended_by
+        The number of the signal that ended it; None: none did.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_started: Callable[[], None] = lambda: None,
+        on_signal: Callable[[int], None] = lambda _: None,
+    ) -> None:
         super().__init__(config)
+        self.ended_by: int | None = None
         self._on_started = on_started
+        self._on_signal = on_signal
         self._acceptors: list[Acceptor] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -198,8 +229,15 @@ class ReceiverServer(uvicorn.Server):
         kind = cast("type[GuardedProtocol]", self.config.http_protocol_class)
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note the first signal."""
+        self.ended_by = self.ended_by or sig
+        super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more connections, and end the others in order."""
+        if self.ended_by is not None:
+            self._on_signal(self.ended_by)
         for acceptor in self._acceptors:
             acceptor.stop()
         await super().shutdown(sockets)
@@ -215,16 +253,24 @@ class _ReceiverProcess(multiprocess.Process):
             self._server = ReceiverServer(self.config)
         return self._server
 
+    def kill(self) -> None:
+        """End a process that does not answer, and say why; one that has died is only taken off the list."""
+        log_lost_worker(self.pid, self.exitcode)
+        super().kill()
+
 
 def _run_here(
     settings: ReceiverSettings, options: dict[str, object], listening: socket.socket, on_started: Callable[[], None]
-) -> None:
+) -> int | None:
+    """Serve in this process; return the number of the signal that ended it, or None if it failed."""
     give_freed_memory_back()
     config = uvicorn.Config(create_app(settings), **options)  # type: ignore[arg-type]  # options by name
     # uvicorn raises the signal again after an orderly end; SIGTERM is how a service is meant to end, with exit code 0.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     on_hangup(_go_on)
-    ReceiverServer(config, on_started).run(sockets=[listening])
+    server = ReceiverServer(config, on_started, lambda number: log_ending(number, DRAIN_S))
+    server.run(sockets=[listening])
+    return server.ended_by
 
 
 def _go_on() -> None:
@@ -234,7 +280,28 @@ def _go_on() -> None:
 
 
 class _Workers(multiprocess.Multiprocess):
-    """Several processes. Each looks at the certificate by itself, so SIGHUP starts none of them anew."""
+    """Several processes. Each looks at the certificate by itself, so SIGHUP starts none of them anew.
+
+    Attributes
+    ----------
+    ended_by
+        The number of the signal that ended them; None: none did.
+    """
+
+    ended_by: int | None = None
+
+    def handle_int(self) -> None:
+        """End them."""
+        self._end(signal.SIGINT)
+
+    def handle_term(self) -> None:
+        """End them."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
+        self.ended_by = number
+        log_ending(number, DRAIN_S)
+        self.should_exit.set()
 
     def handle_hup(self) -> None:
         """Do as a single process does."""
@@ -247,7 +314,8 @@ def _run_workers(
     listening: socket.socket,
     workers: int,
     on_started: Callable[[], None],
-) -> None:
+) -> int | None:
+    """Serve in several processes; return the number of the signal that ended them, or None if they failed."""
     settings.to_environment()
     config = uvicorn.Config(
         "api.app:app_of_worker",
@@ -257,4 +325,6 @@ def _run_workers(
     )
     on_started()  # the socket listens already: clients that connect before the workers wait
     multiprocess.Process = _ReceiverProcess  # type: ignore[misc]  # uvicorn has no other way to choose what its workers run
-    _Workers(config, sockets=[listening]).run()
+    processes = _Workers(config, sockets=[listening])
+    processes.run()
+    return processes.ended_by

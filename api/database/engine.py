@@ -96,6 +96,14 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
+def described(url: str) -> str:
+    """Return which database a URL names, for the log: without user and password."""
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        return f"SQLite in {parsed.database}"
+    return f"PostgreSQL {parsed.database or ''} on {parsed.host or 'this machine'}"
+
+
 def _pool_options(url: URL) -> dict[str, Any]:
     """Return how connections are kept. An idle SQLite connection costs nothing, so there is one for every thread."""
     if url.get_backend_name() == "sqlite":

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import uvicorn
 
+from api.once_a_run import ONCE_A_RUN
+
 log = logging.getLogger(__name__)
 
 POLL_S = 5.0
@@ -53,11 +55,12 @@ class Certificate:
                 return
             log.error(  # noqa: TRY400  # the traceback says no more
                 "%s and %s changed and cannot be used: %s. Connections get the certificate that was read before."
-                " Put a certificate and its key there (PEM)", self._certificate, self._key, error,
+                " Put a certificate and its key there (PEM)", self._certificate, self._key, error, extra=ONCE_A_RUN,
             )  # fmt: skip
             self._refused_stamp = stamp
         else:
-            log.info("%s changed and was read again: new connections get this certificate", self._certificate)
+            text = "%s changed and was read again: new connections get this certificate"
+            log.info(text, self._certificate, extra=ONCE_A_RUN)
             self._stamp = self._refused_stamp = stamp
 
     def _present_stamp(self) -> Stamp:

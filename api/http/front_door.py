@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http.client_addresses import ClientAddresses
 from api.http.connections import ConnectionLimits, Connections
+from api.http.event_lines import EventLines
 from api.http.problems import answer_of
 from api.http.refusals import RefusalCounts
 from api.http.request_rates import RequestLimits, RequestRates
@@ -56,6 +57,7 @@ class Front:
         self.connections = Connections(limits, self.refusals, self.addresses.is_proxy)
         self.requests = RequestLimits(self.refusals, rates)
         self.logger = ProtocolLogger(self.refusals)
+        self.lines = EventLines(self.refusals)
 
 
 class FrontDoor:

@@ -15,16 +15,21 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from api.http.event_lines import EventLines
+from api.http.refusals import RefusalCounts
 from transfer.disk import is_full
 from transfer.wire.errors import (
     AuthRejected,
     BadRequest,
     BadValue,
     ClientStalled,
+    LimitReached,
     NotFound,
     PermanentError,
+    RateLimited,
     ReceiverBusy,
     ReceiverFull,
+    ScopeRejected,
     StorageFailed,
     TemporaryError,
     TooLarge,
@@ -40,6 +45,20 @@ _BAD_VALUES = {"finite_number", "int_parsing_size", "string_unicode"}
 """Kinds of pydantic's errors that mean a value which no receiver can keep."""
 
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+
+_COUNTED: dict[type[TransferError], str] = {
+    ReceiverFull: "uploads that did not fit into the free space (507)",
+    RateLimited: "uploads above the limit of their token (429)",
+    LimitReached: "requests beyond a limit on what is kept (409)",
+    ReceiverBusy: "requests while the receiver was busy (503)",
+    TooLarge: "bodies that were too large (413)",
+    ClientStalled: "bodies that stopped coming (408)",
+    ScopeRejected: "requests that their token does not permit (403)",
+}
+"""What is counted for the log when an answer reports it. What the other layers refuse, they count themselves."""
+_DISK_FULL = "requests that found the disk full (507)"
+_NO_DESCRIPTOR_LEFT = "requests that found no free descriptor (503)"
+_SHOWN_PATH = 200  # characters in the log
 
 RETRY_AFTER_S = {ReceiverBusy: 1, ReceiverFull: 10, StorageFailed: 10}
 
@@ -78,18 +97,38 @@ def database_error(error: DBAPIError) -> TransferError:
     return StorageFailed("the receiver's database reported an error")
 
 
-async def _transfer_error(_request: Request, error: TransferError) -> Response:
+async def _transfer_error(request: Request, error: TransferError) -> Response:
+    if (counted := _COUNTED.get(type(error))) is not None:
+        _refusals(request).note(counted, getattr(request.state, "client_address", ""))
     return answer_of(error)
 
 
 async def _disk_error(request: Request, error: OSError) -> Response:
-    log.error("%s %s: %s", request.method, request.url.path, error)
-    return answer_of(disk_error(error))
+    _log_error(request, f"{type(error).__name__} {error.errno}", ": %s", error)
+    found = disk_error(error)
+    if not isinstance(found, StorageFailed):
+        _refusals(request).note(_DISK_FULL if isinstance(found, ReceiverFull) else _NO_DESCRIPTOR_LEFT)
+    return answer_of(found)
 
 
 async def _database_error(request: Request, error: DBAPIError) -> Response:
-    log.error("%s %s: %s", request.method, request.url.path, error.orig)
-    return answer_of(database_error(error))
+    _log_error(request, "database", ": %s", error.orig)
+    found = database_error(error)
+    if isinstance(found, ReceiverFull):
+        _refusals(request).note(_DISK_FULL)
+    return answer_of(found)
+
+
+def _log_error(request: Request, cause: str, text: str, *values: object, exc_info: Exception | None = None) -> None:
+    """Log what made a request fail; so many lines of one cause, for a broken disk makes every request fail."""
+    lines: EventLines = request.app.state.front.lines
+    path = request.url.path[:_SHOWN_PATH]
+    lines.log(log, logging.ERROR, cause, f"%s %s{text}", request.method, path, *values, exc_info=exc_info)
+
+
+def _refusals(request: Request) -> RefusalCounts:
+    counts: RefusalCounts = request.app.state.front.refusals
+    return counts
 
 
 async def _no_connection_free(_request: Request, _error: PoolTimeout) -> Response:
@@ -112,7 +151,7 @@ async def _client_left(_request: Request, _error: ClientDisconnect) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    _log_error(request, type(error).__name__, " failed", exc_info=error)
     return answer_of(TransferError("the receiver failed with an unexpected error; the error is in its log"))
 
 

@@ -109,6 +109,7 @@ class RegistrarThread:
         self._checked = False
         self._retry_at: dict[int, float] = {}  # number of a failed row -> when it is tried again
         self._updated_at = float("-inf")
+        self._trouble_since = 0.0
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -119,19 +120,26 @@ class RegistrarThread:
                 except RegistrarUnavailable as error:
                     pause_s = self._note_problem(str(error))
                 except (OSError, SQLAlchemyError) as error:
-                    log.exception("registrar %s", self.registrar.name)
-                    pause_s = self._note_problem(f"{type(error).__name__}: {error}")
+                    pause_s = self._note_problem(f"{type(error).__name__}: {error}", error)
                 else:
-                    self._failures, self.problem = 0, ""
+                    self._note_success()
             self._stopping.wait(pause_s)
 
-    def _note_problem(self, reason: str) -> float:
+    def _note_problem(self, reason: str, unexpected: Exception | None = None) -> float:
         if reason != self.problem:
-            log.warning("registrar %s: %s", self.registrar.name, reason)
+            log.warning("registrar %s is in trouble: %s", self.registrar.name, reason, exc_info=unexpected)
+        if not self.problem:
+            self._trouble_since = time.monotonic()
         self.problem = reason
         pause_s = min(delay_s(self._failures), 60.0)
         self._failures += 1
         return pause_s
+
+    def _note_success(self) -> None:
+        if self.problem:
+            lasted_s = time.monotonic() - self._trouble_since
+            log.info("registrar %s works again, after %.0f s of trouble", self.registrar.name, lasted_s)
+        self._failures, self.problem = 0, ""
 
     def _turn(self) -> None:
         if not self._checked:

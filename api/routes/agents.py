@@ -14,6 +14,7 @@ from api.access.permissions import Permission
 from api.database.tables import agent_requests, agents, now
 from api.http.openapi import problems
 from api.receiver import receiver_of
+from api.routes.session_lines import log_in_session
 from api.routes.sessions import SessionName, session_id_of
 from api.store.leases import lease_of
 from api.store.receiver_state import state_of
@@ -53,22 +54,31 @@ def report_status(session: SessionName, agent: UUID, status: AgentStatus, reques
     moment = receiver.clock()
     with receiver.database.write() as connection:
         session_id, state = state_of(connection, session)
-        key = _keep(connection, session_id, agent, status, moment)
-        lease = lease_of(connection, session_id, agent, status, moment)
+        key, is_new = _keep(connection, session_id, agent, status, moment)
+        answer = lease_of(connection, session_id, agent, status, moment)
         for confirmation in status.confirmed:
             _confirm(connection, key, confirmation)
         asked = connection.execute(
             select(agent_requests).where(agent_requests.c.agent_key == key, _OPEN).order_by(agent_requests.c.id)
         ).all()
+    agent_and_host = agent, status.host
+    if is_new:
+        log_in_session(request, session, "agent %s on %r reported for the first time", *agent_and_host)
+    for loser in answer.taken_from:
+        log_in_session(request, session, "agent %s on %r took the lease over from %s on %r", *agent_and_host, *loser)
+    if answer.is_released:
+        log_in_session(request, session, "agent %s on %r has ended", *agent_and_host)
     return AgentRequests(
         requests=tuple(AgentRequest(id=row.request_id, kind=row.kind, exposure_id=row.exposure_id) for row in asked),
-        lease=lease,
+        lease=answer.lease,
         receiver=state,
     )
 
 
-def _keep(connection: Connection, session_id: int, agent: UUID, status: AgentStatus, moment: datetime) -> int:
-    """Keep an agent's report instead of its last one; return the agent's key."""
+def _keep(
+    connection: Connection, session_id: int, agent: UUID, status: AgentStatus, moment: datetime
+) -> tuple[int, bool]:
+    """Keep an agent's report instead of its last one; return the agent's key, and whether there was no last one."""
     report = {"status": status.model_dump_json(), "reported_at": moment}
     key: int | None = connection.scalar(
         update(agents)
@@ -77,14 +87,14 @@ def _keep(connection: Connection, session_id: int, agent: UUID, status: AgentSta
         .returning(agents.c.id)
     )
     if key is not None:
-        return key
+        return key, False
     count = connection.scalar(select(func.count()).select_from(agents).where(agents.c.session_id == session_id))
     if (count or 0) >= MAX_AGENTS:
         _make_room(connection, session_id, moment)
     made: int = connection.execute(
         insert(agents).values(session_id=session_id, agent=agent, **report).returning(agents.c.id)
     ).scalar_one()
-    return made
+    return made, True
 
 
 def _make_room(connection: Connection, session_id: int, moment: datetime) -> None:

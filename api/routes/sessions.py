@@ -16,6 +16,7 @@ from api.database.engine import Database
 from api.database.tables import add_event, now, projects, registration_counts, sessions
 from api.http.openapi import problems
 from api.receiver import receiver_of
+from api.routes.session_lines import log_in_session
 from api.store.publication import open_projects
 from api.store.receiver_state import no_session
 from transfer.wire import protocol
@@ -88,7 +89,7 @@ def _sessions(connection: Connection, names: Sequence[str] | None, registrars: t
     ]
 
 
-def _create(database: Database, name: str) -> bool:
+def create_session(database: Database, name: str) -> bool:
     """Make a session; return False if it exists already."""
     try:
         with database.write() as connection:
@@ -118,7 +119,10 @@ def _change(request: Request, name: str, state: SessionState, kind: str) -> Sess
         if changed.rowcount:
             open_projects(connection, session_id)
             add_event(connection, session_id, kind, name)
-        return _sessions(connection, [name], receiver.registrar_names)[0]
+        session = _sessions(connection, [name], receiver.registrar_names)[0]
+    if changed.rowcount:
+        log_in_session(request, name, kind.removeprefix("session-"))
+    return session
 
 
 @router.put(
@@ -134,7 +138,10 @@ def _change(request: Request, name: str, state: SessionState, kind: str) -> Sess
 def start_session(session: SessionName, request: Request, response: Response) -> Session:
     """Start a session. A session that exists is returned unchanged."""
     receiver = receiver_of(request)
-    response.status_code = 201 if _create(receiver.database, session) else 200
+    response.status_code = 200
+    if create_session(receiver.database, session):
+        response.status_code = 201
+        log_in_session(request, session, "begun")
     with receiver.database.read() as connection:
         return _sessions(connection, [session], receiver.registrar_names)[0]
 

@@ -8,6 +8,7 @@ again removes them. What registrars have made of an exposure (their projects, an
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
@@ -34,6 +35,8 @@ from api.database.tables import (
 from api.store.receiver_state import no_session
 from api.store.storage import Storage
 from transfer.wire.errors import NotFound
+
+log = logging.getLogger(__name__)
 
 _A_STATEMENT = 500  # names in one statement: databases limit their number
 
@@ -67,6 +70,8 @@ def delete_exposure(database: Database, storage: Storage, session: str, exposure
             raise no_session(session)
         is_new = not _is_deleted(connection, session_id, exposure_id)
         paths = _bury(connection, session_id, exposure_id, reason) if is_new else _deleted_paths(connection, session_id)
+    if is_new:
+        log.info("session %s: exposure %s was deleted on purpose: %r", session, exposure_id, reason)
     locations = (location for path in paths for location in storage.revisions_of(session, path))
     return Deletion(is_new, sum(storage.remove(location) for location in locations))
 

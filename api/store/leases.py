@@ -75,30 +75,47 @@ def seen_agents(connection: Connection, session_id: int, wanted: Collection[UUID
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseAnswer:
+    """What an agent's wish for the lease led to.
+
+    Attributes
+    ----------
+    lease
+        None if it asked for none.
+    taken_from
+        The agents that lost the lease to it, and their hosts.
+    is_released
+        It had the lease and gave it back.
+    """
+
+    lease: Lease | None
+    taken_from: tuple[tuple[UUID, str], ...] = ()
+    is_released: bool = False
+
+
 def lease_of(
     connection: Connection, session_id: int, agent: UUID, status: AgentStatus, moment: datetime
-) -> Lease | None:
-    """Give, renew, refuse or release the lease that an agent asks for in its report; None if it asks for none."""
+) -> LeaseAnswer:
+    """Give, renew, refuse or release the lease that an agent asks for in its report."""
     if status.lease == LeaseWish.NONE:
-        return None
+        return LeaseAnswer(None)
     if status.lease == LeaseWish.RELEASE:
-        connection.execute(_REMOVE, {"session": session_id, "of_agent": agent})
-        return Lease(granted=False)
+        removed = connection.execute(_REMOVE, {"session": session_id, "of_agent": agent})
+        return LeaseAnswer(Lease(granted=False), is_released=removed.rowcount > 0)
     if _is_renewed(connection, session_id, agent, status, moment):
-        return Lease(granted=True)
+        return LeaseAnswer(Lease(granted=True))
     rows = connection.execute(_ALL, {"session": session_id}).all()
     own = next((row for row in rows if row.agent == agent and row.started_at == status.started_at), None)
     others = [row for row in rows if row.agent != agent and row.lost_to is None and _is_alive(row, moment)]
     if (holder := _holder(status.lease, own, others)) is not None:
-        return Lease(granted=False, agent=holder.agent, host=holder.host, since=holder.since)
-    if status.lease == LeaseWish.TAKE_OVER:
-        for other in others:
-            connection.execute(_LOSE, {"session": session_id, "of_agent": other.agent, "to": agent})
-            add_event(
-                connection, session_id, TAKEN_OVER, str(agent), f"{status.host} from {other.agent} ({other.host})"
-            )
+        return LeaseAnswer(Lease(granted=False, agent=holder.agent, host=holder.host, since=holder.since))
+    losers = others if status.lease == LeaseWish.TAKE_OVER else []
+    for other in losers:
+        connection.execute(_LOSE, {"session": session_id, "of_agent": other.agent, "to": agent})
+        add_event(connection, session_id, TAKEN_OVER, str(agent), f"{status.host} from {other.agent} ({other.host})")
     _give(connection, session_id, agent, status, moment, rows)
-    return Lease(granted=True)
+    return LeaseAnswer(Lease(granted=True), tuple((other.agent, other.host) for other in losers))
 
 
 def _is_renewed(connection: Connection, session_id: int, agent: UUID, status: AgentStatus, moment: datetime) -> bool:

@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Self, cast
+from typing import Self
 from uuid import uuid4
 
 import mrcfile
@@ -28,7 +27,7 @@ from api.registrars.float32 import registered_path
 from api.registrars.outbox import Outbox, PendingBatch
 from api.registrars.runner import make_registrars
 from api.registrars.settings import RegistrarSettings
-from api.routes.sessions import session_id_of, start_session
+from api.routes.sessions import create_session, session_id_of
 from api.settings import ReceiverSettings
 from api.store.claims import ClaimBook
 from api.store.committed_files import CommittedFiles
@@ -73,8 +72,7 @@ class FilledReceiver:
             self._database, settings.run_id, CommittedFiles(self._database, self._receiver.storage)
         )
         self._data, self._session = settings.data.absolute(), session
-        request = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(receiver=self._receiver)))
-        start_session(session, cast(Any, request), cast(Any, SimpleNamespace(status_code=0)))
+        create_session(self._receiver.database, session)
         with self._database.read() as connection:
             self._session_id = session_id_of(connection, session)
         self._claims, self._agent = ClaimBook(self._database, self._receiver.storage, self._receiver.clock), uuid4()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -16,6 +17,7 @@ from api.errors import BadOption, DataFolderInUse, DataFolderUnusable, PortTaken
 from api.server import Address, listen
 from api.settings import ReceiverSettings
 from tests.running import COMMAND, cryoferry
+from tests.waiting import wait_until
 from transfer.disk import file_lock
 
 
@@ -137,7 +139,23 @@ def test_several_workers_share_the_work(receiver_process, wire_to, root_digest_o
     for turn in range(4):  # each over a connection of its own, which any worker may take
         assert wire_to(receiver_process).send(uuid4(), f"f{turn}", data).status_code == 201
     assert (receiver_process.data / "sessions/s1/files/f3").read_bytes() == data
+    main = receiver_process.process.pid
+    children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+    (killed, *_) = [pid for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(int(killed), signal.SIGKILL)
+    log = receiver_process.log
+    wait_until(lambda: "died of SIGKILL" in log.read_text(), lambda: f"a line about the worker: {log.read_text()}")
     assert receiver_process.stop() == 0
+    logged = [line.partition(" api.")[2].partition(": ")[2] for line in log.read_text().splitlines()]
+    for event in (
+        "cryoferry ",
+        "session s1: begun",
+        f"worker process {killed} died of SIGKILL",
+        "SIGTERM",
+        "the receiver has",
+    ):
+        assert len([line for line in logged if line.startswith(event)]) == 1, (event, logged)
+    assert "uvicorn" not in log.read_text()
 
 
 def test_tls(receiver_process, wire_to, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,3 +174,22 @@ def test_a_record_that_an_older_receiver_kept_is_registered(
     wait_for_count(publisher, 1, "registered")
     (row,) = star(publisher)["micrographs"]
     assert [row[f"rlnAccumMotion{part}"] for part in ("Total", "Early", "Late")] == ["2.700000", "2.000000", "0.700000"]
+
+
+def test_trouble_and_recovery_are_one_line_each(
+    publisher: Any, start: Callable[..., RegistrarRunner], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    publisher.registrars = ("relion",)
+    publisher.publish("a")
+    in_the_way = publisher.folder / "relion"
+    in_the_way.write_text("not a folder")
+    runner = start()
+    wait_until(lambda: runner.health()["relion"] != "ok", "the registrar's trouble")
+    time.sleep(1.2)  # it tries again meanwhile
+    in_the_way.unlink()
+    wait_until(lambda: runner.health()["relion"] == "ok", "the registrar's recovery")
+    trouble, recovery = caplog.messages
+    assert trouble.startswith("registrar relion is in trouble: ")
+    assert str(in_the_way) in trouble
+    assert re.fullmatch(r"registrar relion works again, after [1-9] s of trouble", recovery)
