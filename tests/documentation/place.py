@@ -76,7 +76,8 @@ class Place:
             "/data/cryoferry": str(self.folder / "data"),
             "/mnt/microscope": str(self.folder / "microscope"),
             "--scipion .scipion": "",
-            "--files 10x90MB": "--files 3x9MB",  # several chunks over several connections, in a tenth of the time
+            "--files 10x90MB": "--files 3x9MB",
+            "--files 8x90MB": "--files 3x9MB",  # several chunks over several connections, in a tenth of the time
         }.items():
             command = command.replace(written, real)
         return command

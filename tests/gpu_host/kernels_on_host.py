@@ -55,26 +55,51 @@ template <typename... P> struct Signature {
     }
 };
 #ifdef THREADS_AHEAD
+#include <csetjmp>
 #include <ucontext.h>
 #include <functional>
 #include <memory>
 #include <vector>
 
+/* A fibre begins by setcontext once, and is switched by jumps from then on: a swap of contexts is two system calls. */
 static const size_t STACK_BYTES = 1 << 18;
+struct Place { jmp_buf here; };
 struct Fibres {
-    std::vector<ucontext_t> of_thread = std::vector<ucontext_t>(THREADS);
+    std::vector<ucontext_t> beginnings = std::vector<ucontext_t>(THREADS);
+    std::vector<Place> places = std::vector<Place>(THREADS);
+    std::vector<char> begun = std::vector<char>(THREADS, 0);
     std::unique_ptr<char[]> stacks{new char[THREADS * STACK_BYTES]};
-    ucontext_t block;
+    Place block;
     std::function<void()> work;
     int finished;
 };
 static thread_local Fibres* fibres;
 
-static void host_barrier() { swapcontext(&fibres->of_thread[host_block.thread], &fibres->block); }
+__attribute__((noinline)) static void leave_fibre() {
+    if (!_setjmp(fibres->places[host_block.thread].here)) _longjmp(fibres->block.here, 1);
+}
+
+static void host_barrier() { leave_fibre(); }
 
 static void in_fibre() {
-    fibres->work();
-    fibres->finished++;
+    for (;;) {
+        fibres->work();
+        fibres->finished++;
+        leave_fibre();
+    }
+}
+
+__attribute__((noinline)) static void enter_fibre(int thread) {
+    if (_setjmp(fibres->block.here)) return;
+    if (fibres->begun[thread]) _longjmp(fibres->places[thread].here, 1);
+    fibres->begun[thread] = 1;
+    ucontext_t& fibre = fibres->beginnings[thread];
+    getcontext(&fibre);
+    fibre.uc_stack.ss_sp = fibres->stacks.get() + thread * STACK_BYTES;
+    fibre.uc_stack.ss_size = STACK_BYTES;
+    fibre.uc_link = nullptr;
+    makecontext(&fibre, in_fibre, 0);
+    setcontext(&fibre);
 }
 
 /* Returns whether all threads have met at the same barriers. */
@@ -83,14 +108,6 @@ static bool run_block(std::function<void()> work) {
     fibres = &kept;
     kept.work = work;
     kept.finished = 0;
-    for (int thread = 0; thread < THREADS; thread++) {
-        ucontext_t& fibre = kept.of_thread[thread];
-        getcontext(&fibre);
-        fibre.uc_stack.ss_sp = kept.stacks.get() + thread * STACK_BYTES;
-        fibre.uc_stack.ss_size = STACK_BYTES;
-        fibre.uc_link = &kept.block;
-        makecontext(&fibre, in_fibre, 0);
-    }
     while (kept.finished == 0) {
         for (int turn = 0; turn < THREADS; turn++) {
 #ifdef THREADS_BACKWARDS
@@ -98,10 +115,12 @@ static bool run_block(std::function<void()> work) {
 #else
             host_block.thread = turn;
 #endif
-            swapcontext(&kept.block, &kept.of_thread[host_block.thread]);
+            enter_fibre(host_block.thread);
         }
     }
-    return kept.finished == THREADS;
+    bool met = kept.finished == THREADS;
+    if (!met) kept.begun.assign(THREADS, 0);  // those that wait never go on
+    return met;
 }
 #endif
 

@@ -44,19 +44,31 @@ def test_code_is_kept_for_the_next_start(tmp_path: Path, run: Callable[..., subp
     assert run(NUMBA_CACHE_DIR=folder).stdout == "sum 5 from the folder 1\n"
 
 
-@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
-@pytest.mark.parametrize("damage", [b"", b"\x80\x05garbage", b"not a pickle at all"])
-def test_damaged_files_are_replaced(
-    tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]], suffix: str, damage: bytes
-) -> None:
+DAMAGES = {"empty": b"", "garbled": b"\x80\x05garbage", "other": b"not a pickle at all"}
+DAMAGED_PROGRAM = (
+    PROGRAM.partition("@compiled")[0]
+    + "added = {}\n"
+    + "".join(
+        f"@compiled()\ndef {name}_{suffix}(a, b):\n    return a + b\nadded[{name}_{suffix}] = {name}_{suffix}(2, 3)\n"
+        for name in DAMAGES
+        for suffix in ("nbi", "nbc")
+    )
+    + "print(set(added.values()), 'from the folder', [sum(add.stats.cache_hits.values()) for add in added])\n"
+)
+
+
+def test_damaged_files_are_replaced(tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    (tmp_path / "program.py").write_text(DAMAGED_PROGRAM)
     folder = tmp_path / "kept"
     run(NUMBA_CACHE_DIR=str(folder))
-    (file,) = folder.rglob(f"*.{suffix}")
-    file.write_bytes(damage)
+    for name, damage in DAMAGES.items():
+        for suffix in ("nbi", "nbc"):
+            (file,) = folder.rglob(f"*{name}_{suffix}*.{suffix}")
+            file.write_bytes(damage)
     second = run(NUMBA_CACHE_DIR=str(folder))
-    assert second.stdout == "sum 5 from the folder 0\n"
-    assert "compiled code cannot be read, it is compiled again" in second.stderr
-    assert run(NUMBA_CACHE_DIR=str(folder)).stdout == "sum 5 from the folder 1\n"
+    assert second.stdout == f"{{5}} from the folder {[0] * 6}\n"
+    assert second.stderr.count("compiled code cannot be read, it is compiled again") == 6
+    assert run(NUMBA_CACHE_DIR=str(folder)).stdout == f"{{5}} from the folder {[1] * 6}\n"
 
 
 def test_nothing_can_be_kept(tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
