@@ -18,10 +18,12 @@ from uuid import UUID
 from agents.boundary import contained
 from agents.finding.discovery import Discovery
 from agents.journal.journal import Journal, WrongTransition
+from agents.journal.movie_names import movie_path
 from agents.journal.rows import ExposureRow
 from agents.journal.states import PAUSED, UNFINISHED
 from agents.measurements import Measurements
 from agents.own_faults import OWN_ERRORS
+from agents.scanning import Scanning
 from agents.sending.claims import Claims
 from agents.sending.lease import SessionLease
 from agents.sending.receiver_comparison import ReceiverComparison
@@ -48,7 +50,6 @@ log = logging.getLogger(__name__)
 SENDERS = 2
 _POLL_S = 1.0
 _STATUS_S = 0.2
-_SHORTEST_PAUSE_S = 0.5
 _FIRST_CONTACT_S = 15.0
 _END_S = 1.0
 
@@ -96,8 +97,8 @@ class Agent:
             follow_links=settings.follow_links,
             access=share,
         )
-        self._wake_scan = threading.Event()
-        share.listen(self._wake_scan.set)
+        self._scanning = Scanning(self.discovery, share, settings.scan_s, self._nudge, self._share_is_back)
+        share.listen(self._scanning.wake.set)
         self._work = threading.Condition()
         self._reporting, self._may_be_resumed = reporting, reporting is not None and retry is not None
         self._requests = Requests(journal, retry, self._nudge)
@@ -108,7 +109,7 @@ class Agent:
         agent, source_name = agent_id(journal), settings.source_name
         claims = Claims(reporting or client, self.link, settings.session, agent, source_name=source_name)
         self._comparison = ReceiverComparison(
-            journal, claims, self._memory, client, settings.session, stop, self._wake_scan.set
+            journal, claims, self._memory, client, settings.session, stop, self._scanning.wake.set
         )
         claim_step = ClaimStep(settings, journal, claims)
         self._align_step = AlignStep(settings, journal, claim_step, self._measurements, stop.is_set, share)
@@ -117,7 +118,6 @@ class Agent:
             settings, journal, self.link, claim_step, self._measurements, stop.is_set, self._open_session
         )
         self._last_unfinished_s = time.monotonic()
-        self._next_scan_s = self._earliest_scan_s = 0.0
         self._is_done = False
 
     # ---- the whole
@@ -225,18 +225,16 @@ class Agent:
         return True
 
     def _scan_if_due(self) -> None:
-        begin_s = time.monotonic()
-        if begin_s >= self._next_scan_s or (self._wake_scan.is_set() and begin_s >= self._earliest_scan_s):
-            self._wake_scan.clear()
-            if self.discovery.scan_once():
-                self._nudge()
-            end_s = time.monotonic()
-            # a movie that grows wakes the scan all the time: at most a tenth of it is spent on scans
-            self._earliest_scan_s = end_s + max(_SHORTEST_PAUSE_S, 10 * (end_s - begin_s))
-            self._next_scan_s = end_s + self.discovery.pause_s(self.settings.scan_s)
+        self._scanning.scan_if_due()
         if self.journal.announce_changes_of_others():
             self._nudge()
         self._is_done = self._is_idle()
+
+    def _share_is_back(self) -> None:
+        """Align now what waited for the share."""
+        with self._work:
+            self._turns.end_back_offs()
+            self._work.notify_all()
 
     def _is_idle(self) -> bool:
         limit_s = self.settings.exit_when_idle_s
@@ -394,6 +392,8 @@ class Agent:
             with self._work:
                 self._turns.end(exposure.exposure_id, end, time.monotonic())
                 self._work.notify_all()
+            if end is StepEnd.BACKED_OFF:
+                self._scanning.recovery.failed(movie_path(self.settings.source, exposure.movie))
 
     def _unexpected(self, exposure: ExposureRow, error: Exception) -> StepEnd:
         if self.health.note(error):  # it says nothing about this exposure

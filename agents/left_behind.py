@@ -14,7 +14,10 @@ MOST = 4
 
 
 class LeftBehind:
-    """The processes that were killed and have not ended; safe to use from several threads."""
+    """The processes that were killed and have not ended; safe to use from several threads.
+
+    A thread waits for each of them, so that none stays a zombie and none of its pipes stays open.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -23,13 +26,13 @@ class LeftBehind:
     @property
     def may_start(self) -> bool:
         """Whether so few processes are left behind that another one may be started."""
+        return len(self.pids) < MOST
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that are left behind now."""
         with self._lock:
-            ended = [process for process in self._processes if process.poll() is not None]
-            self._processes = [process for process in self._processes if process not in ended]
-            has_room = len(self._processes) < MOST
-        for process in ended:
-            _close_pipes(process)
-        return has_room
+            return [process.pid for process in self._processes]
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
         """Kill a process. If it does not end at once, leave it behind."""
@@ -40,8 +43,15 @@ class LeftBehind:
             log.warning("process %d waits for the share and cannot be ended; it is left behind", process.pid)
             with self._lock:
                 self._processes.append(process)
+            threading.Thread(target=self._wait_for, args=(process,), name="left behind", daemon=True).start()
             return  # closing its pipes would wait for it too
         _close_pipes(process)
+
+    def _wait_for(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        _close_pipes(process)
+        with self._lock:
+            self._processes.remove(process)
 
 
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:

@@ -135,6 +135,10 @@ class Turns:
         else:
             self._failures.pop(exposure_id, None)
 
+    def end_back_offs(self) -> None:
+        """Let exposures that wait longer each time have their turn now, because what failed works again."""
+        self._not_before_s = {key: until_s for key, until_s in self._not_before_s.items() if key not in self._failures}
+
     def _forget_passed(self, now_s: float) -> None:
         self._not_before_s = {key: until_s for key, until_s in self._not_before_s.items() if until_s > now_s}
 

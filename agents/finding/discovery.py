@@ -32,6 +32,7 @@ from transfer.wire.exposure_claim import ClaimReason
 log = logging.getLogger(__name__)
 
 _SHORTEST_PAUSE_S = 0.2
+_MISSING_PAUSE_S = 1.0
 _BROKEN_HINT = "Copy it from the microscope again; when it changes, the agent processes it again."
 _GONE_HINT = "When it comes back, the agent processes it again."
 _OVER = (State.RELEASED, State.HELD, State.FAILED)
@@ -145,8 +146,23 @@ class Discovery:
             else:
                 self._at_rest.discard(movie)
 
+    @property
+    def unreadable_movie(self) -> Path | None:
+        """One of the movies that the share does not let anybody read now; None: there is none."""
+        movie = next(iter(self._settling.unreadable), None)
+        return None if movie is None else movie_path(self._source, movie)
+
+    def look_again(self) -> None:
+        """Let the next scan look inside movies that could not be read."""
+        self._settling.look_again()
+
     def pause_s(self, scan_s: float) -> float:
-        """Return how long to wait for the next scan: `scan_s`, or less when a movie can be finished earlier."""
+        """Return how long to wait for the next scan: `scan_s`, or less when a movie can be finished earlier.
+
+        A source that is missing is looked at every second: that asks for one folder.
+        """
+        if self.source_missing:
+            return min(scan_s, _MISSING_PAUSE_S)
         next_look_s = self._settling.next_look_s()
         return scan_s if next_look_s is None else max(_SHORTEST_PAUSE_S, min(scan_s, next_look_s))
 

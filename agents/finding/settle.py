@@ -104,6 +104,12 @@ class Settling:
 
         return contained(lambda: self._missing_structure(path) or "", failed)
 
+    def look_again(self) -> None:
+        """Let the next scan look inside movies that could not be read, because the share lets them be read again."""
+        for movie in self.unreadable:
+            if movie in self._seen:
+                self._seen[movie].looked_inside_s = -1.0
+
     def forget(self, movie: str) -> None:
         """Forget what was noted about a movie."""
         self._seen.pop(movie, None)

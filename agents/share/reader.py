@@ -11,9 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from agents.boundary import contained
 from agents.finding.scan import Scan
 from agents.journal.file_identity import FileIdentity
 from agents.left_behind import LeftBehind
@@ -24,7 +26,8 @@ log = logging.getLogger(__name__)
 
 SILENCE_S = 30.0
 """A share that does not answer for so long hangs."""
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
+FIRST_PROBE_S, _LONGEST_PROBE_S = 5.0, 60.0
+_PROBE_PAUSE_S = 1.0
 _POLL_S = 0.1
 _START_S = 60.0
 """How long the process may need to load its libraries, which are not on the share."""
@@ -33,8 +36,9 @@ _START_S = 60.0
 class ShareReader:
     """The share, asked from a process of its own: a `SourceAccess`. Safe to use from several threads.
 
-    After a request without an answer every request fails at once, until it is time to try again: after 5 s, then after
-    twice as long each time, at most 60 s.
+    After a request without an answer every request fails at once, until the share answers a probe: another process
+    looks at the source's folder, and waits for that. One that waits too long (5 s, then twice as long each time, at
+    most 60 s) is left behind, and the next one tries.
 
     Parameters
     ----------
@@ -42,6 +46,8 @@ class ShareReader:
         Whether the agent is stopping: no request waits then.
     silence_s
         How long to wait for an answer, or for a sign that a scan goes on, in seconds.
+    first_probe_s
+        How long the first probe may wait, in seconds.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class ShareReader:
         should_stop: Callable[[], bool] = lambda: False,
         silence_s: float = SILENCE_S,
         left_behind: LeftBehind | None = None,
+        first_probe_s: float = FIRST_PROBE_S,
     ) -> None:
         self._begin = (source, layout, follow_links)
         self._should_stop, self._silence_s = should_stop, silence_s
@@ -60,8 +67,10 @@ class ShareReader:
         self._left_behind = left_behind or LeftBehind()
         self._turn = threading.Lock()
         self._child: _Child | None = None
+        self._first_probe_s = first_probe_s
+        self._probing: threading.Thread | None = None
+        self._is_closed = threading.Event()
         self._silent_since_s = 0.0
-        self._pause_s, self._next_try_s = _FIRST_PAUSE_S, 0.0
         self._at_rest: set[str] = set()
         self._sidecars: set[str] = set()
         self._gains: set[str] = set()
@@ -121,7 +130,10 @@ class ShareReader:
         self._ask("check_readable", movie)
 
     def close(self) -> None:
-        """End the process, or leave it behind."""
+        """End the processes, or leave them behind."""
+        self._is_closed.set()
+        if self._probing is not None:
+            self._probing.join()
         child, self._child = self._child, None
         if child is not None:
             self._left_behind.end(child.process)
@@ -144,7 +156,7 @@ class ShareReader:
             self._turn.release()
 
     def _running(self) -> _Child:
-        """Return the process; start one if it is time for that.
+        """Return the process; start one if none runs.
 
         Raises
         ------
@@ -152,12 +164,15 @@ class ShareReader:
         """
         if self._child is not None:
             return self._child
-        is_early = time.monotonic() < self._next_try_s
-        if self._silent_since_s and (is_early or self._should_stop() or not self._left_behind.may_start):
+        if self._silent_since_s:
             raise ShareSilent(self._silent_since_s)
-        self._child, self._at_rest = _Child(self._event), set()
-        self._child.send(self._begin)
+        self._child, self._at_rest = self._started(), set()
         return self._child
+
+    def _started(self) -> _Child:
+        child = _Child(self._event)
+        child.send(self._begin)
+        return child
 
     def _answer_of(self, child: _Child, *request: Any) -> Any:
         """Send a request and wait for its answer.
@@ -169,29 +184,21 @@ class ShareReader:
         RuntimeError
             The question could not be answered for another reason.
         """
-        began_s, alive_s = time.time(), time.monotonic()
+        began_s = time.time()
         child.send(request)
-        while True:
-            try:
-                kind, *values = child.messages.get(timeout=_POLL_S)
-            except queue.Empty:
-                if self._should_stop():
-                    self._leave(child)
-                    raise ShareSilent(self._silent_since_s or began_s) from None
-                limit_s = self._silence_s if child.is_ready else max(_START_S, self._silence_s)
-                if time.monotonic() - alive_s >= limit_s:
-                    raise self._silent(child, began_s) from None
-                continue
-            alive_s = time.monotonic()
-            child.is_ready = True
-            if kind not in ("ready", "progress"):
-                return self._understood(child, kind, values)
+        answer = child.answer(self._silence_s, self._should_stop)
+        if answer is None and self._should_stop():
+            self._leave(child)
+            raise ShareSilent(self._silent_since_s or began_s)
+        if answer is None:
+            raise self._silent(child, began_s)
+        kind, *values = answer
+        return self._understood(child, kind, values)
 
     def _understood(self, child: _Child, kind: str, values: list[Any]) -> Any:
         if kind == "ended":
             self._leave(child)
             raise OSError(None, "the process that reads the share ended unexpectedly; it is started again")
-        self._silent_since_s, self._pause_s = 0.0, _FIRST_PAUSE_S
         if kind == "os-error":
             raise OSError(*values)
         if kind == "failed":
@@ -199,12 +206,45 @@ class ShareReader:
         return values[0]
 
     def _silent(self, child: _Child, began_s: float) -> ShareSilent:
-        """Leave the process behind; return the error to raise."""
-        self._silent_since_s = self._silent_since_s or began_s
-        self._next_try_s = time.monotonic() + self._pause_s
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        """Leave the process behind, and probe from now on; return the error to raise."""
         self._leave(child)
-        return ShareSilent(self._silent_since_s)
+        probing = threading.Thread(target=self._probe_until_answered, name="share probe", daemon=True)
+        probing.start()
+        self._silent_since_s, self._probing = began_s, probing
+        return ShareSilent(began_s)
+
+    def _probe_until_answered(self) -> None:
+        """Start one probe after another; the process that is answered gets the requests from then on."""
+        wait_s = self._first_probe_s
+        while not self._is_ending():
+            if self._left_behind.may_start:
+                child = contained(partial(self._answered_probe, wait_s), _no_probe)
+                if child is not None:
+                    with self._turn:
+                        self._child, self._at_rest, self._silent_since_s = child, set(), 0.0
+                    self._wake()
+                    self._stay(child)
+                    return
+                wait_s = min(2 * wait_s, _LONGEST_PROBE_S)
+            self._is_closed.wait(_PROBE_PAUSE_S)
+
+    def _stay(self, child: _Child) -> None:
+        """Wait for the end of a process that this thread started: Linux kills it when the thread ends."""
+        while child.process.poll() is None and not self._is_closed.wait(_PROBE_PAUSE_S):
+            continue
+
+    def _answered_probe(self, wait_s: float) -> _Child | None:
+        """Return a process that the share has answered, be it with an error; None: it has not answered in time."""
+        child = self._started()
+        child.send(("real_path",))
+        answer = child.answer(wait_s, self._is_ending)
+        if answer is not None and answer[0] != "ended":
+            return child
+        self._left_behind.end(child.process)
+        return None
+
+    def _is_ending(self) -> bool:
+        return self._is_closed.is_set() or self._should_stop()
 
     def _event(self) -> None:
         self._wake()
@@ -237,6 +277,22 @@ class _Child:
         except BrokenPipeError:
             return  # it has ended: `messages` says so
 
+    def answer(self, silence_s: float, should_stop: Callable[[], bool]) -> tuple[Any, ...] | None:
+        """Return the next answer; None: it said nothing for too long, or the agent is stopping."""
+        alive_s = time.monotonic()
+        while True:
+            try:
+                message = self.messages.get(timeout=_POLL_S)
+            except queue.Empty:
+                limit_s = silence_s if self.is_ready else max(_START_S, silence_s)
+                if should_stop() or time.monotonic() - alive_s >= limit_s:
+                    return None
+                continue
+            alive_s = time.monotonic()
+            self.is_ready = True
+            if message[0] not in ("ready", "progress"):
+                return message
+
     def _read_all(self, wake: Callable[[], None]) -> None:
         stream = self.process.stdout
         assert stream is not None
@@ -246,6 +302,10 @@ class _Child:
             else:
                 self.messages.put(message)
         self.messages.put(("ended",))
+
+
+def _no_probe(error: Exception) -> None:
+    log.debug("no process could be started that looks at the share: %s", error)
 
 
 def _message(stream: IO[bytes]) -> tuple[Any, ...] | None:

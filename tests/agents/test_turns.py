@@ -137,6 +137,18 @@ def test_an_exposure_that_fails_again_and_again_waits_longer_each_time() -> None
     assert take(turns, Step.ALIGN, waiting, now_s=now_s + POSTPONE_S) == 1
 
 
+def test_what_waits_longer_each_time_has_its_turn_once_the_share_works_again() -> None:
+    turns, waiting = Turns(), rows(State.FINISHED, State.FINISHED)
+    first = take(turns, Step.ALIGN, waiting)
+    turns.end(UUID(int=first), StepEnd.BACKED_OFF, 0)
+    second = take(turns, Step.ALIGN, waiting)
+    turns.end(UUID(int=second), StepEnd.POSTPONED, 0)
+    assert take(turns, Step.ALIGN, waiting) == 0
+    turns.end_back_offs()
+    assert take(turns, Step.ALIGN, waiting) == first
+    assert take(turns, Step.ALIGN, waiting) == 0
+
+
 def test_nothing_is_aligned_while_the_source_cannot_be_read() -> None:
     assert take(Turns(), Step.ALIGN, rows(State.FINISHED), Facts(source_down=True)) == 0
     assert take(Turns(), Step.SEND, rows(State.ALIGNED), Facts(source_down=True)) == 1

@@ -9,6 +9,8 @@ import pytest
 
 IS_LONG = os.environ.get("CRYOFERRY_CAMPAIGN") == "1"
 LONG_TIMEOUT_S = 3600
+LONG_S = float(os.environ.get("CRYOFERRY_CAMPAIGN_SECONDS", "3600"))
+"""How long campaigns last that go on for a time, not for a count."""
 SEED = int(os.environ.get("CRYOFERRY_CAMPAIGN_SEED", "20261128"))
 """Of what the campaigns draw at random. The moments of faults still depend on the machine."""
 

@@ -6,6 +6,7 @@ The child process reads the fault from a file before each call, so that a test c
 from __future__ import annotations
 
 import ctypes.util
+import errno
 import json
 import os
 import shutil
@@ -58,9 +59,24 @@ class FaultyShare:
         self._process = process
         wait_until(self.mount.is_mount, "the share is not mounted", alive=lambda: process.poll() is None)
 
-    def fail(self, number: int, *calls: str) -> None:
-        """Let these calls (`readdir`, `getattr`, `open`, `read`; all of them if none is given) fail with an errno."""
-        self._set({"calls": calls, "errno": number})
+    def fail(self, number: int, *calls: str, only: str = "") -> None:
+        """Let these calls (`readdir`, `getattr`, `open`, `read`; all of them if none is given) fail with an errno.
+
+        With `only`, those of paths that contain it.
+        """
+        self._set({"calls": calls, "errno": number, "only": only})
+
+    def lose(self, name: str) -> None:
+        """Say that files whose path contains `name` are not there, though they are listed."""
+        self._set({"calls": ["getattr", "open"], "errno": errno.ENOENT, "only": name})
+
+    def cut(self, name: str) -> None:
+        """Let files whose path contains `name` end in their middle when they are read, without an error."""
+        self._set({"calls": ["read"], "cuts": True, "only": name})
+
+    def list_nothing(self) -> None:
+        """Let every folder look empty."""
+        self._set({"calls": ["readdir"], "empties": True})
 
     def hang(self, *calls: str) -> None:
         """Let these calls wait until the next change."""
@@ -113,15 +129,16 @@ class _Faults:
             self._fault, self._stamp = json.loads(self._control.read_text()), stamp
         return self._fault
 
-    def meet(self, call: str) -> None:
-        """Fail or wait, if that is the fault of this call."""
+    def meet(self, call: str, path: str) -> str:
+        """Fail or wait, if that is the fault of this call; return `cuts` or `empties` if it is to do that."""
         fault = self._now()
-        if not fault or (fault["calls"] and call not in fault["calls"]):
-            return
+        if not fault or (fault["calls"] and call not in fault["calls"]) or fault.get("only", "") not in path:
+            return ""
         if "errno" in fault:
             raise OSError(fault["errno"], os.strerror(fault["errno"]))
-        while self._now() == fault:
+        while "hangs" in fault and self._now() == fault:
             time.sleep(POLL_S)
+        return "cuts" if "cuts" in fault else "empties" if "empties" in fault else ""
 
 
 def _serve(files: str, mount: str, control: str) -> None:
@@ -133,29 +150,31 @@ def _serve(files: str, mount: str, control: str) -> None:
         use_ns = True
 
         def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
-            faults.meet("getattr")
+            faults.meet("getattr", path)
             status = os.lstat(files + path)
             names = ("st_mode", "st_nlink", "st_size", "st_uid", "st_gid", "st_ino")
             times = {f"st_{kind}time": getattr(status, f"st_{kind}time_ns") for kind in "amc"}
             return {name: getattr(status, name) for name in names} | times
 
         def readdir(self, path: str, fh: int, *_more: Any) -> list[str]:
-            faults.meet("readdir")
+            if faults.meet("readdir", path) == "empties":
+                return [".", ".."]
             return [".", "..", *(entry.name for entry in Path(files + path).iterdir())]
 
         def open(self, path: str, flags: int) -> int:
-            faults.meet("open")
+            faults.meet("open", path)
             return os.open(files + path, os.O_RDONLY)
 
         def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
-            faults.meet("read")
+            if faults.meet("read", path) == "cuts":
+                size = max(0, min(size, os.fstat(fh).st_size // 2 - offset))
             return os.pread(fh, size, offset)
 
         def release(self, path: str, fh: int) -> None:
             os.close(fh)
 
         def statfs(self, path: str) -> dict[str, int]:
-            faults.meet("statfs")
+            faults.meet("statfs", path)
             status = os.statvfs(files)
             return {name: getattr(status, name) for name in ("f_bsize", "f_blocks", "f_bavail", "f_bfree", "f_namemax")}
 

@@ -163,3 +163,24 @@ def test_an_error_of_the_share_waits_however_long_it_lasts(tmp_path: Path, clock
     assert settling.unreadable == {}
     clock.now_s += GIVE_UP_S
     assert look(settling, movie) == MovieStatus.BROKEN
+
+
+def test_a_movie_that_could_not_be_read_is_looked_at_at_once_when_the_share_is_back(
+    tmp_path: Path, clock: Clock
+) -> None:
+    is_down = [True]
+
+    def ask(_path: Path) -> None:
+        if is_down:
+            raise OSError(errno.EIO, "no")
+
+    settling = Settling(settle_s=SETTLE_S, give_up_s=GIVE_UP_S, missing_structure=ask, clock=clock)
+    write_movie(movie := tmp_path / "a.mrc")
+    look(settling, movie)
+    clock.now_s += SETTLE_S
+    assert look(settling, movie) == MovieStatus.WAITING
+    is_down.clear()
+    assert look(settling, movie) == MovieStatus.WAITING
+    settling.look_again()
+    assert settling.next_look_s() == 0
+    assert look(settling, movie) == MovieStatus.FINISHED
