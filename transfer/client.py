@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx
 from pydantic import RootModel
 
+from transfer.connections.answer_limits import PAGE_BYTES, UNPAGED_BYTES
 from transfer.connections.authorization import Authorization
 from transfer.connections.contract import Connection
 from transfer.connections.http_client import HttpClient, parsed_url
@@ -151,7 +152,7 @@ class ReceiverClient:
 
     def sessions(self) -> tuple[Session, ...]:
         """Return the sessions that the token permits to see."""
-        return self._http.ask(SessionList, "GET", protocol.SESSIONS).sessions
+        return self._http.ask(SessionList, "GET", protocol.SESSIONS, most_bytes=UNPAGED_BYTES).sessions
 
     def open_session(self, name: str) -> Session:
         """Start a session; a session that is open already stays unchanged.
@@ -181,7 +182,7 @@ class ReceiverClient:
         self.agree()
         listing, params = route(protocol.SESSION_FILES, session=session), dict[str, str]()
         while True:
-            page = self._http.ask(FileList, "GET", listing, params=params)
+            page = self._http.ask(FileList, "GET", listing, params=params, most_bytes=PAGE_BYTES)
             yield from page.files
             if page.next is None:
                 return
@@ -204,7 +205,8 @@ class ReceiverClient:
 
     def agents(self, session: str) -> tuple[KnownAgent, ...]:
         """Return the agents that reported to a session, each with its last report."""
-        return self._http.ask(AgentList, "GET", route(protocol.AGENTS, session=session)).agents
+        target = route(protocol.AGENTS, session=session)
+        return self._http.ask(AgentList, "GET", target, most_bytes=PAGE_BYTES).agents
 
     # Exposures
 
@@ -232,7 +234,8 @@ class ReceiverClient:
     def exposures(self, session: str, after: str | None = None) -> ExposureList:
         """Return one page of a session's exposures; for the following page, pass its `next` as `after`."""
         params = {} if after is None else {"after": after}
-        return self._http.ask(ExposureList, "GET", route(protocol.EXPOSURES, session=session), params=params)
+        target = route(protocol.EXPOSURES, session=session)
+        return self._http.ask(ExposureList, "GET", target, params=params, most_bytes=UNPAGED_BYTES)
 
     def claim(self, session: str, batch: ClaimBatch) -> tuple[ClaimAnswer, ...]:
         """Claim movies before they are aligned or sent; return the answers in the order of the claims.
@@ -244,7 +247,8 @@ class ReceiverClient:
         ProtocolMismatch
             The receiver answered another number of claims.
         """
-        answers = self._http.ask(ClaimAnswers, "POST", route(protocol.CLAIMS, session=session), body=batch).answers
+        target = route(protocol.CLAIMS, session=session)
+        answers = self._http.ask(ClaimAnswers, "POST", target, body=batch, most_bytes=PAGE_BYTES).answers
         if len(answers) != len(batch.claims):
             raise ProtocolMismatch(f"the receiver answered {len(answers)} of {len(batch.claims)} claims")
         return answers
@@ -265,7 +269,7 @@ class ReceiverClient:
     def verification(self, session: str, verification_id: UUID) -> Verification:
         """Return how far a verification is, and what it has found."""
         target = route(protocol.VERIFICATION, session=session, verification_id=str(verification_id))
-        return self._http.ask(Verification, "GET", target)
+        return self._http.ask(Verification, "GET", target, most_bytes=PAGE_BYTES)
 
     # Files
 
@@ -321,7 +325,7 @@ class ReceiverClient:
         headers = {protocol.H_RANGE: format_range(wanted), "Accept-Encoding": "identity"}
         params, etag = {"revision": str(receipt.revision)}, format_etag(receipt.digest)
         with self._http.stream(target, headers, params, etag) as answer:
-            yield _first_byte(answer, wanted, receipt), answer.iter_bytes()
+            yield _first_byte(answer, wanted, receipt), answer.iter_raw()
 
     # Connections for chunks
 

@@ -9,13 +9,17 @@ import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+import httpcore
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from transfer.connections.answer_limits import BODY_TIMEOUTS, ONE_BYTES, AnswerRefused, whole_body
 from transfer.connections.authorization import Authorization
+from transfer.connections.bounded_transport import LINK_ERRORS, BoundedTransport
 from transfer.connections.contract import Put
 from transfer.connections.own_answers import OwnAnswers, is_marked
 from transfer.connections.proxies import Proxy
@@ -47,6 +51,15 @@ def parsed_url(url: str) -> httpx.URL:
     return parsed
 
 
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    """A whole answer: its body is decoded."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
 class HttpClient:
     """Requests to one receiver; many threads may use it at once.
 
@@ -63,7 +76,7 @@ class HttpClient:
     own
         Tells the receiver's answers from others.
     timeout_s
-        How long the receiver may be silent, in s.
+        How long the receiver may be silent, in s. `transfer.connections.answer_limits` derives the other limits.
 
     Attributes
     ----------
@@ -113,17 +126,13 @@ class HttpClient:
 
     def _made(self, context: ssl.SSLContext | None) -> httpx.Client:
         timeout_s = self._timeout_s
-        proxy = None
-        if self._proxy is not None and self._trust is not None:
-            proxy = self._proxy.for_httpx(self._trust.for_proxy())
         return httpx.Client(
             base_url=self._url,
-            verify=context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s), pool=None),
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=None, keepalive_expiry=min(KEEPALIVE_S, timeout_s)
+            transport=BoundedTransport(
+                context, self._trust, self._proxy, timeout_s=timeout_s, keepalive_s=min(KEEPALIVE_S, timeout_s)
             ),
-            proxy=proxy,
+            headers={"Accept-Encoding": "gzip"},  # what `whole_body` decodes within its limits
+            timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s), pool=None),
             trust_env=False,  # `transfer.connections.proxies` decides
             follow_redirects=False,  # the token would go with them
         )
@@ -136,8 +145,9 @@ class HttpClient:
         *,
         body: BaseModel | None = None,
         params: Mapping[str, str] | None = None,
+        most_bytes: int = ONE_BYTES,
     ) -> Model:
-        """Send a request and return its answer as a model.
+        """Send a request and return its answer as a model; the answer has at most `most_bytes`.
 
         Raises
         ------
@@ -145,14 +155,14 @@ class HttpClient:
         """
         content = None if body is None else body.model_dump_json().encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
-        answer = self.request(method, target, content=content, headers=headers, params=params)
+        answer = self.request(method, target, content=content, headers=headers, params=params, most_bytes=most_bytes)
         try:
-            valid = model.model_validate_json(answer.content)
+            valid = model.model_validate_json(answer.body)
         except ValidationError as error:
-            where = f"{method} {_without_query(answer.url)}"
+            where = self._where(method, target)
             if is_marked(answer.headers.get):
                 raise ProtocolMismatch(f"{where}: the answer is not a {model.__name__} of this version") from error
-            raise foreign_answer(answer.status_code, answer.content, answer.headers.get, where=where) from error
+            raise foreign_answer(answer.status, answer.body, answer.headers.get, where=where) from error
         self._own.proven(answer.headers.get)
         return valid
 
@@ -164,7 +174,7 @@ class HttpClient:
         TransferError
         """
         headers = {"Content-Length": str(put.body_bytes), **put.headers}
-        return self.request("PUT", put.target, content=content, headers=headers).content
+        return self.request("PUT", put.target, content=content, headers=headers).body
 
     def request(
         self,
@@ -174,8 +184,9 @@ class HttpClient:
         content: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        """Send a request and return its answer, which is 2xx.
+        most_bytes: int = ONE_BYTES,
+    ) -> WholeAnswer:
+        """Send a request and return its answer, which is 2xx and has at most `most_bytes`.
 
         Raises
         ------
@@ -186,20 +197,25 @@ class HttpClient:
         if self.protocol_version is not None and target != protocol.SERVICE:
             named[protocol.H_PROTOCOL] = str(self.protocol_version)
         try:
-            answer = self._current().request(method, target, content=content, headers=named, params=params)
-        except httpx.RequestError as error:
+            with self._current().stream(method, target, content=content, headers=named, params=params) as arriving:
+                if self.congestion_control is None:
+                    self.congestion_control = _congestion_control(arriving)
+                answer = self._whole(arriving, most_bytes if arriving.is_success else ONE_BYTES)
+        except (*LINK_ERRORS, AnswerRefused) as error:
             raise self._lost(method, target, error) from error
-        if self.congestion_control is None:
-            self.congestion_control = _congestion_control(answer)
         self.answered_at_s = _time_of(answer)
-        where = f"{method} {_without_query(answer.url)}"
         try:
-            self._own.check(answer.status_code, answer.content, answer.headers.get, where=where)
+            self._own.check(answer.status, answer.body, answer.headers.get, where=self._where(method, target))
         except TransferError as error:
             if isinstance(error, VersionMismatch):
                 self.protocol_version = None
             raise self._authorization.judged(error, own) from error.__cause__
         return answer
+
+    def _whole(self, arriving: httpx.Response, most_bytes: int) -> WholeAnswer:
+        coding = arriving.headers.get("Content-Encoding", "")
+        body = whole_body(arriving.iter_raw(), coding, most_bytes, BODY_TIMEOUTS * self._timeout_s)
+        return WholeAnswer(arriving.status_code, arriving.headers, body)
 
     @contextmanager
     def stream(
@@ -216,45 +232,45 @@ class HttpClient:
         ------
         TransferError
         """
-        own = self._authorization.headers()
+        own, where = self._authorization.headers(), self._where("GET", target)
         try:
             with self._current().stream("GET", target, params=params, headers={**own, **headers}) as answer:
-                where = f"GET {_without_query(answer.url)}"
                 if not answer.is_success:
-                    error = self._own.error_of(answer.status_code, answer.read(), answer.headers.get, where=where)
-                    raise self._authorization.judged(error, own)
+                    whole = self._whole(answer, ONE_BYTES)
+                    raise self._authorization.judged(
+                        self._own.error_of(whole.status, whole.body, whole.headers.get, where=where), own
+                    )
                 if not is_marked(answer.headers.get) and answer.headers.get("ETag") != etag:
                     raise foreign_answer(answer.status_code, b"", answer.headers.get, where=where)
+                if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+                    raise no_http(where, "the file is coded, which was not asked for")
                 yield answer
-        except httpx.RequestError as error:
+        except (*LINK_ERRORS, AnswerRefused) as error:
             raise self._lost("GET", target, error) from error
 
-    def _lost(self, method: str, target: str, error: httpx.RequestError) -> TransferError:
-        where, text = (
-            f"{method} {str(self._url).rstrip('/')}{target.partition('?')[0]}",
-            str(error) or type(error).__name__,
-        )
+    def _where(self, method: str, target: str) -> str:
+        return f"{method} {str(self._url).rstrip('/')}{target.partition('?')[0]}"
+
+    def _lost(self, method: str, target: str, error: Exception) -> TransferError:
+        where, text = self._where(method, target), str(error) or type(error).__name__
         if self._proxy is not None:
             where += f" through the proxy {self._proxy}"
+        if isinstance(error, AnswerRefused):
+            return no_http(where, text)
         if (of_tls := tls_error(error, self._url.host, where)) is not None:
             if self._trust is not None:
                 self._trust.refused()
             return of_tls
-        if isinstance(error, httpx.ProxyError):
+        if isinstance(error, httpcore.ProxyError):
             status = text[:3]
             return foreign_answer(int(status) if status.isdecimal() else 0, text.encode(), where=where)
-        if isinstance(error, httpx.DecodingError):
-            return no_http(where, f"the answer's body is not coded as its Content-Encoding says ({text})")
-        if isinstance(error, httpx.RemoteProtocolError) and not text.startswith(_ENDED):
+        is_not_http = isinstance(error, httpcore.RemoteProtocolError | httpx.RemoteProtocolError)
+        if is_not_http and not text.startswith(_ENDED):
             return no_http(where, f"the answer is not HTTP/1.1 ({printable(text)})")
         return LinkLost(f"{where}: {text}")
 
 
-def _without_query(url: httpx.URL) -> str:
-    return str(url.copy_with(query=None))
-
-
-def _time_of(answer: httpx.Response) -> float | None:
+def _time_of(answer: WholeAnswer) -> float | None:
     try:
         return parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
     except (TypeError, ValueError):

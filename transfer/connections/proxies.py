@@ -9,7 +9,6 @@ import importlib.util
 import ipaddress
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.request import getproxies, proxy_bypass
@@ -45,10 +44,6 @@ class Proxy:
     def __str__(self) -> str:
         """Return what people may see."""
         return f"{_shown(self.url)} (from {self.variable})"
-
-    def for_httpx(self, tls: ssl.SSLContext) -> httpx.Proxy:
-        """Return it as httpx takes it; `tls` verifies the certificate of a proxy that speaks TLS itself."""
-        return httpx.Proxy(self.url, ssl_context=tls if self.url.scheme == "https" else None)
 
 
 def proxy_for(url: httpx.URL, environment: Mapping[str, str] | None = None) -> Proxy | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from transfer.connections import tcp
+from transfer.connections.answer_limits import ONE_BYTES, AnswerBudget, AnswerRefused
 from transfer.connections.answer_reader import AnswerReader
 from transfer.connections.authorization import Authorization
 from transfer.connections.contract import PIECE_BYTES, Put, SendCallbacks
@@ -140,6 +141,7 @@ class SocketConnection:
             raise LinkLost(f"the connection to {self._endpoint.host} was closed before the answer came")
         try:
             self._await_answer(check_stop)
+            self._answers.begin(AnswerBudget(ONE_BYTES, self._endpoint.timeout_s), check_stop)
             answer = http.client.HTTPResponse(cast("socket.socket", self._answers), method="PUT")
             answer.begin()
             body = answer.read()
@@ -153,9 +155,15 @@ class SocketConnection:
             self.close()
             text = printable(str(error)) or type(error).__name__
             raise no_http(where, f"the answer is not HTTP/1.1 ({text})") from error
+        except AnswerRefused as error:
+            where, _ = self._sent[0]
+            self.close()
+            raise no_http(where, str(error)) from error
         except TransferError:
             self.close()
             raise
+        assert self._socket is not None
+        self._socket.settimeout(self._endpoint.timeout_s)
         self.unanswered -= 1
         self._used_s = time.monotonic()
         where, sent = self._sent.popleft()
@@ -245,7 +253,7 @@ class SocketConnection:
             check_stop()
             if time.monotonic() > until:
                 raise TimeoutError("the receiver sent no answer")
-        self._socket.settimeout(self._endpoint.timeout_s)
+        self._socket.settimeout(POLL_S)
 
     def _where(self, put: Put) -> str:
         endpoint = self._endpoint

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from transfer.wire.fail_fast import Listed, Named
 from transfer.wire.versions import NEWEST_PROTOCOL
 
 MAX_STATUS_BYTES = 16_000
@@ -121,20 +122,20 @@ class AgentStatus(Message):
     version: str = Field(max_length=64, description="of cryoferry on the agent")
     protocol: int = Field(default=NEWEST_PROTOCOL, ge=1, description="the newest version that the agent speaks")
     started_at: AwareDatetime
-    counts: dict[str, int] = Field(default_factory=dict, description="exposures by their state")
+    counts: Named[int] = Field(default_factory=dict, description="exposures by their state")
     released_unsent_count: int = Field(
         default=0, ge=0, description="those of `released` that were not sent, such as a movie under another name"
     )
-    queues: dict[str, int] = Field(default_factory=dict, description="what waits, by queue")
-    stage_seconds: dict[str, float] = Field(default_factory=dict, description="s per movie, by stage")
+    queues: Named[int] = Field(default_factory=dict, description="what waits, by queue")
+    stage_seconds: Named[float] = Field(default_factory=dict, description="s per movie, by stage")
     rates: Rates = Rates()
     disk: DiskSpace | None = None
     limits: Limits = Limits()
     last_error: LastError | None = None
-    troubles: tuple[str, ...] = Field(default=(), description="what keeps the agent from working now")
+    troubles: Listed[str] = Field(default=(), description="what keeps the agent from working now")
     paused: bool = False
     lease: LeaseWish = LeaseWish.NONE
-    confirmed: tuple[Confirmation, ...] = Field(
+    confirmed: Listed[Confirmation] = Field(
         default=(), description="what was made of requests; repeated until a report was answered"
     )
 
@@ -153,7 +154,7 @@ class AgentRequest(Message):
 class AgentRequests(Message):
     """The answer to a report: what is asked of the agent, oldest first; whether it may work; how the receiver is."""
 
-    requests: tuple[AgentRequest, ...] = ()
+    requests: Listed[AgentRequest] = ()
     lease: Lease | None = Field(default=None, description="null if the report wished for none")
     receiver: ReceiverState | None = Field(default=None, description="null from an older receiver")
 
@@ -187,10 +188,10 @@ class KnownAgent(Message):
     agent: UUID
     reported_at: AwareDatetime = Field(description="by the receiver's clock")
     status: AgentStatus
-    requests: tuple[RequestStatus, ...] = ()
+    requests: Listed[RequestStatus] = ()
 
 
 class AgentList(Message):
     """The agents that reported to a session, in the order of their first report."""
 
-    agents: tuple[KnownAgent, ...]
+    agents: Listed[KnownAgent]

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from transfer.wire.fail_fast import Listed, Named
 from transfer.wire.receipt import MAX_REVISION, Record
 
 MAX_CLAIMS = 500
@@ -103,7 +104,7 @@ class ClaimAnswer(Record):
     exposure_id: UUID | None = None
     revision: int = Field(default=1, ge=1, le=MAX_REVISION, description="of the record to publish, or the newest one")
     stem: str = ""
-    file_revisions: dict[str, int] = Field(
+    file_revisions: Named[int] = Field(
         default_factory=dict, description="by suffix: the newest revision of that file that is committed"
     )
     detail: str = Field(default="", description="for people: which agent works on it, or why it was deleted")
@@ -112,4 +113,4 @@ class ClaimAnswer(Record):
 class ClaimAnswers(Record):
     """The answers to a batch, in its order."""
 
-    answers: tuple[ClaimAnswer, ...]
+    answers: Listed[ClaimAnswer]

@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field, FiniteFloat, StringConstraints, model_validator
 
 from transfer.wire import version_1
+from transfer.wire.fail_fast import FEW_NAMES, Listed
 from transfer.wire.receipt import MAX_REVISION, Record
 
 MAX_RECORD_BYTES = 256_000
@@ -83,8 +84,8 @@ class ShiftsRecord(Record):
     """Where the content of each aligned frame lies relative to the first, in px of the movie as recorded, (y, x)."""
 
     first_frame: int = Field(ge=1, description="number of the first aligned frame, from 1")
-    y_px: tuple[FiniteFloat, ...]
-    x_px: tuple[FiniteFloat, ...]
+    y_px: Listed[FiniteFloat]
+    x_px: Listed[FiniteFloat]
 
 
 class TimesRecord(Record):
@@ -131,12 +132,12 @@ class ExposureRecord(Record):
     acquisition: AcquisitionRecord
     shifts: ShiftsRecord
     times: TimesRecord = TimesRecord()
-    figures: dict[FigureName, FiniteFloat] = Field(
+    figures: Annotated[dict[FigureName, FiniteFloat], FEW_NAMES] = Field(
         default_factory=dict, description="numbers about the exposure by name; transfer/wire/figures.py defines them"
     )
-    warnings: tuple[WarningRecord, ...] = ()
+    warnings: Listed[WarningRecord] = ()
     provenance: ProvenanceRecord | None = None
-    files: tuple[FileReference, ...] = Field(min_length=1)
+    files: Listed[FileReference] = Field(min_length=1)
 
     @model_validator(mode="before")
     @classmethod

@@ -55,6 +55,7 @@ from pydantic import AwareDatetime, Field
 
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.exposure_record import ExposureRecord
+from transfer.wire.fail_fast import Listed, Named
 from transfer.wire.receipt import MAX_REVISION, Receipt, Record
 from transfer.wire.verification import FileCheck
 from transfer.wire.versions import SpokenVersions
@@ -135,7 +136,7 @@ class ByteRange(Record):
 class MissingRanges(Record):
     """The ranges of an upload that the receiver does not have yet."""
 
-    missing: tuple[ByteRange, ...]
+    missing: Listed[ByteRange]
 
 
 class CommitRequest(Record):
@@ -166,7 +167,7 @@ class ListedFile(Receipt):
 class FileList(Record):
     """The newest revision of every committed file of a session, by path; `next` continues after the last."""
 
-    files: tuple[ListedFile, ...]
+    files: Listed[ListedFile]
     next: str | None = None
 
 
@@ -186,18 +187,18 @@ class Session(Record):
     closed: bool = Field(description="ended, and every registrar has registered everything and closed its sets")
     created_at: AwareDatetime
     exposure_count: int
-    registrars: tuple[str, ...]
-    registered_count: dict[str, int] = Field(description="exposures that each registrar shows")
-    failed_count: dict[str, int] | None = Field(
+    registrars: Listed[str]
+    registered_count: Named[int] = Field(description="exposures that each registrar shows")
+    failed_count: Named[int] | None = Field(
         default=None, description="exposures that each registrar could not register; null from an older receiver"
     )
-    projects: dict[str, str] = Field(description="the folder of each registrar's project on the receiver")
+    projects: Named[str] = Field(description="the folder of each registrar's project on the receiver")
 
 
 class SessionList(Record):
     """All sessions that the token may see."""
 
-    sessions: tuple[Session, ...]
+    sessions: Listed[Session]
 
 
 class RegistrationState(StrEnum):
@@ -221,13 +222,13 @@ class Exposure(Record):
 
     record: ExposureRecord
     micrograph_name: str = Field(description="unique in the session; what registrars call it")
-    registrations: tuple[Registration, ...]
+    registrations: Listed[Registration]
 
 
 class ExposureList(Record):
     """Published exposures in the order of their publication; `next` continues after the last."""
 
-    exposures: tuple[Exposure, ...]
+    exposures: Listed[Exposure]
     next: str | None = None
 
 
@@ -244,7 +245,7 @@ class Event(Record):
 class EventList(Record):
     """Events with a number above the one asked for, oldest first; `next` continues after the last."""
 
-    events: tuple[Event, ...]
+    events: Listed[Event]
     next: int | None = Field(default=None, description="null: there are no more at present, or the receiver is older")
 
 
@@ -258,7 +259,7 @@ class Service(Record):
     chunk_bytes: int = CHUNK_BYTES
     max_file_bytes: int
     free_bytes: int
-    registrars: tuple[str, ...]
+    registrars: Listed[str]
 
     @property
     def spoken(self) -> SpokenVersions:
@@ -271,7 +272,7 @@ class Health(Record):
     """Whether the receiver can do its work, by part."""
 
     ok: bool
-    checks: dict[str, str]
+    checks: Named[str]
 
 
 def route(template: str, **values: str) -> str:

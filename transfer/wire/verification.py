@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from transfer.wire.fail_fast import Listed
 from transfer.wire.receipt import Record
 
 MAX_VERIFIED_PATHS = 10_000
@@ -62,5 +63,5 @@ class Verification(Record):
     checked_files: int
     checked_bytes: int
     problem_count: int
-    problems: tuple[CheckedFile, ...] = Field(description="at most MAX_LISTED_PROBLEMS of them")
+    problems: Listed[CheckedFile] = Field(description="at most MAX_LISTED_PROBLEMS of them")
     detail: str = Field(default="", description="why it failed")

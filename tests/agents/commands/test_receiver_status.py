@@ -362,7 +362,7 @@ def test_every_page_of_the_receivers_list_is_read(published: Published, client: 
 def _next(client: ReceiverClient, after: str | None) -> str:
     params = {"limit": "1"} if after is None else {"limit": "1", "after": after}
     answer = client._http.request("GET", f"/v1/sessions/{SESSION}/exposures", params=params)
-    return str(answer.json()["next"])
+    return str(json.loads(answer.body)["next"])
 
 
 def test_what_the_agent_noted_is_used_where_the_user_gives_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import cast
 
 import pytest
 
-from transfer.connections.answer_reader import LONGEST_ANSWER_BYTES, AnswerReader
+from transfer.connections.answer_limits import ONE_BYTES, AnswerBudget, AnswerRefused
+from transfer.connections.answer_reader import AnswerReader
 
 
 @pytest.fixture
@@ -53,5 +54,20 @@ def test_lines_and_answers_have_a_longest_length(pair: tuple[socket.socket, Answ
     theirs.sendall(b"x" * 100)
     assert reader.readline(10) == b"x" * 10
     assert reader.read(5) == b"x" * 5
-    with pytest.raises(ValueError, match="too long"):
-        reader.read(LONGEST_ANSWER_BYTES + 1)
+    reader.begin(AnswerBudget(ONE_BYTES, 60), lambda: None)
+    theirs.close()
+    assert reader.read() == b"x" * 85
+
+
+def test_an_answer_that_exceeds_its_budget_is_refused(pair: tuple[socket.socket, AnswerReader]) -> None:
+    theirs, reader = pair
+    theirs.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+    reader.begin(AnswerBudget(1000, 60), lambda: None)
+    with pytest.raises(AnswerRefused, match="more than 1,000 bytes"):
+        read(reader)
+    asked: list[None] = []
+    reader.begin(AnswerBudget(1000, 0.3), lambda: asked.append(None))
+    reader._socket.settimeout(0.1)
+    with pytest.raises(AnswerRefused, match="not complete"):
+        reader.read(10_000)
+    assert asked
