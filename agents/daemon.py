@@ -37,6 +37,7 @@ from agents.steps.claim_step import ClaimStep
 from agents.steps.compare_step import CompareStep
 from agents.steps.send_step import SendStep
 from agents.steps.setting_aside import set_aside
+from agents.steps.used_inputs import named_inputs
 from agents.turns import Facts, Step, StepEnd, Turns
 from agents.watch_settings import WatchSettings
 from agents.work_folder import free_bytes
@@ -94,6 +95,8 @@ class Agent:
             settings.layout,
             settle_s=settings.settle_s,
             give_up_s=settings.give_up_s,
+            input_wait_s=settings.input_wait_s,
+            named=partial(named_inputs, settings.chosen),
             follow_links=settings.follow_links,
             access=share,
         )

@@ -290,6 +290,8 @@ def _print_rates(here: LocalStatus, console: Console) -> None:
         told = f"longest: {waiting.state.value} for {since(waiting.changed_at)}: "
         room = max(24, console.width - 10 - len(told))
         print_line(f"{'waiting':10}{told}{shortened_path(one_line(waiting.movie), room)}")
+        if waiting.reason:
+            print_text(console, waiting.reason, indent=10)
     if here.skipped.counts:
         print_text(console, f"{'skipped':10}{here.skipped.in_short()}")
 

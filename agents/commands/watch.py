@@ -70,6 +70,15 @@ GiveUpSeconds = Annotated[
         rich_help_panel=WATCHING,
     ),
 ]
+InputWait = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="A finished movie waits this long for its gain reference, defect or metadata file, if one is expected.",
+        rich_help_panel=WATCHING,
+    ),
+]
 ScanSeconds = Annotated[
     float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two scans.", rich_help_panel=WATCHING)
 ]
@@ -169,6 +178,7 @@ def watch(
     follow_links: FollowLinks = False,
     settle_seconds: SettleSeconds = 30.0,
     give_up_seconds: GiveUpSeconds = 600.0,
+    input_wait: InputWait = 30.0,
     scan_seconds: ScanSeconds = 5.0,
     share_timeout: ShareTimeout = 30.0,
     workers: Workers = 0,
@@ -220,6 +230,7 @@ def watch(
         chosen=chosen,
         settle_s=settle_seconds,
         give_up_s=give_up_seconds,
+        input_wait_s=input_wait,
         scan_s=scan_seconds,
         share_timeout_s=share_timeout,
         align_timeout_s=align_timeout,

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from agents.finding.comparisons import AT_ONCE, Comparisons
-from agents.finding.late_gains import LateGains
-from agents.finding.late_sidecars import LateSidecars
+from agents.finding.input_waits import InputWaits
+from agents.finding.late_inputs import LateInputs
+from agents.finding.movie_inputs import NamedInputs
 from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan
 from agents.finding.set_apart import SetApart
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 
 _SHORTEST_PAUSE_S = 0.2
 _MISSING_PAUSE_S = 1.0
+_WAITS = "waits for its "
+_EARLIER = 50
+"""So many movies of an earlier start of the agent say which inputs can be expected."""
 _BROKEN_HINT = "Copy it from the microscope again; when it changes, the agent processes it again."
 _GONE_HINT = "When it comes back, the agent processes it again."
 _OVER = (State.RELEASED, State.HELD, State.FAILED)
@@ -61,6 +65,10 @@ class Discovery:
 
     Parameters
     ----------
+    input_wait_s
+        How long a finished movie waits for an input that is expected, in seconds.
+    named
+        Returns what the user named for an exposure, from what `retry` changed for it.
     access
         Answers what the share is asked; None: this process asks it.
     """
@@ -73,6 +81,8 @@ class Discovery:
         *,
         settle_s: float,
         give_up_s: float,
+        input_wait_s: float = 0.0,
+        named: Callable[[Mapping[str, Any]], NamedInputs] = lambda _: NamedInputs(),
         follow_links: bool = False,
         access: SourceAccess | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -83,12 +93,20 @@ class Discovery:
             settle_s=settle_s, give_up_s=give_up_s, missing_structure=self._access.missing_structure, clock=clock
         )
         self._set_apart, self._skipped = SetApart(journal), SkippedFiles(journal)
-        self._late_sidecars = LateSidecars(source, self._access.sidecars, clock)
-        self._late_gains = LateGains(source, self._access.gain, settle_s, clock)
         self.comparisons = Comparisons()
         self.source_missing = ""
         self._without_digest: dict[str, UUID] | None = None
         self._at_rest: set[str] = set()
+        self._named = named
+        self._late_inputs = LateInputs(
+            journal, source, self._access, settle_s=settle_s, at_rest=self._at_rest, named=self._named_for,
+            named_for_all=named({}), clock=clock,
+        )  # fmt: skip
+        self._input_waits = InputWaits(
+            source, layout, wait_s=input_wait_s, look=self._access.inputs, is_settled=self._late_inputs.is_settled,
+            earlier=journal.inputs.newest(_EARLIER), clock=clock,
+        )  # fmt: skip
+        self._waiting: dict[str, tuple[str, str]] = {}
         self._mounts: set[str] = set(json.loads(journal.about(_MOUNTS) or "[]"))
         journal.note(source_trouble=None)  # what an agent that was killed had noted
 
@@ -103,11 +121,9 @@ class Discovery:
         self._note_mounts(found.mounts)
         standing = growing | self._journal.standing(found.movies)
         self._leave_out(found, standing)
-        self._late_sidecars.take_in(found.sidecars)
-        self._late_gains.take_in(found.gains)
+        self._late_inputs.take_in(found.inputs)
         steps = self._new(found, standing) + self._known(found, standing) + self._gone(found, standing)
-        steps += self._with_late_gain(found) if not steps else []
-        self._late_sidecars.end_of_scan()
+        steps += self._with_late_input(found) if not steps else []
         self.comparisons.want(self._touched(found, standing))
         self._note_rest(found, standing)
         if steps:
@@ -163,8 +179,9 @@ class Discovery:
         """
         if self.source_missing:
             return min(scan_s, _MISSING_PAUSE_S)
-        next_look_s = self._settling.next_look_s()
-        return scan_s if next_look_s is None else max(_SHORTEST_PAUSE_S, min(scan_s, next_look_s))
+        parts = (self._settling, self._late_inputs, self._input_waits)
+        looks_s = [look_s for part in parts if (look_s := part.next_look_s()) is not None]
+        return max(_SHORTEST_PAUSE_S, min([scan_s, *looks_s])) if looks_s else scan_s
 
     def _new(self, found: Scan, standing: _Standing) -> list[_FoundStep]:
         new = [(identity, movie) for movie, identity in found.movies.items() if movie not in standing]
@@ -197,9 +214,6 @@ class Discovery:
             return self._judge_new(movie, UUID(known.exposure_id), identity)
         if known.state in _OVER and known.is_overwritten(identity):
             return self._overwritten(movie, known, identity)
-        if known.state == State.HELD and self._late_sidecars.came_for(movie):
-            why = "it was held, and its sidecar is new, or new to this start of the agent"
-            return self._again(movie, known, why, ClaimReason.LATE_INPUT)
         return None
 
     def _overwritten(self, movie: str, known: Standing, identity: FileIdentity) -> Callable[[], object] | None:
@@ -211,14 +225,18 @@ class Discovery:
             return None
         return self._again(movie, known, why, ClaimReason.CHANGED)
 
-    def _with_late_gain(self, found: Scan) -> list[_FoundStep]:
-        why = "its gain reference came after it had been processed"
-        steps = []
-        for key in self._late_gains.came_for(self._journal.without_gain):
-            movie = self._journal.exposure(key).movie
-            act = partial(self._begin_again, movie, key, why, ClaimReason.LATE_INPUT)
-            steps.append(_FoundStep(movie, found.movies.get(movie), act))
-        return steps
+    def _named_for(self, exposure_id: UUID) -> NamedInputs:
+        return self._named(self._journal.exposure(exposure_id).changes)
+
+    def _with_late_input(self, found: Scan) -> list[_FoundStep]:
+        return [
+            _FoundStep(
+                late.movie,
+                found.movies.get(late.movie),
+                partial(self._begin_again, late.movie, late.exposure_id, late.why, ClaimReason.LATE_INPUT),
+            )
+            for late in self._late_inputs.came()
+        ]
 
     def _touched(self, found: Scan, standing: _Standing) -> Iterator[UUID]:
         """Yield released exposures whose movie may have another content, or has no digest yet; the newest first."""
@@ -247,13 +265,36 @@ class Discovery:
     def _judge_new(self, movie: str, exposure_id: UUID, identity: FileIdentity) -> Callable[[], object] | None:
         verdict, missing = self._observe(movie, identity)
         if verdict == MovieStatus.WAITING:
+            self._input_waits.forget(movie)
             return None
-        self._settling.forget(movie)
+        if verdict == MovieStatus.FINISHED:
+            reason = self._input_waits.reason(movie, self._named_for(exposure_id))
+            if reason:
+                return self._waits(movie, exposure_id, reason)
+        self._forget(movie)
         if verdict == MovieStatus.FINISHED:
             return partial(self._journal.finish, exposure_id, identity)
         reason = f"the movie is not whole, and nothing writes to it any more: {missing}"
         log.warning("%s: %s", movie, reason)
         return partial(self._journal.set_aside, exposure_id, identity, reason, _BROKEN_HINT)
+
+    def _waits(self, movie: str, exposure_id: UUID, reason: str) -> Callable[[], object] | None:
+        """Return what says in the journal and in the log that a movie waits; None if that is said."""
+        before, said = self._waiting.get(movie, (None, ""))
+        if reason == said:
+            return None
+        if before is None:
+            noted = self._journal.exposure(exposure_id).reason  # such as: its gain reference changed
+            before = noted.partition(_WAITS)[0].removesuffix("; it ")  # without what an agent that ended had noted
+        self._waiting[movie] = before, reason
+        log.info("%s %s", movie, reason)
+        return partial(self._journal.explain, exposure_id, f"{before}; it {reason}" if before else reason)
+
+    def _forget(self, movie: str) -> None:
+        """Forget what is noted about a movie that may still grow, or waits."""
+        self._settling.forget(movie)
+        self._input_waits.forget(movie)
+        self._waiting.pop(movie, None)
 
     def _begin_again(self, movie: str, exposure_id: UUID, why: str, reason: ClaimReason) -> None:
         exposure = self._journal.begin_again(exposure_id, why, reason=reason)
@@ -263,7 +304,7 @@ class Discovery:
         steps = []
         for movie, known in standing.items():
             if known.state == State.FOUND and found.is_gone(movie):
-                self._settling.forget(movie)
+                self._forget(movie)
                 steps.append(_FoundStep(movie, None, partial(self._set_gone_aside, movie, UUID(known.exposure_id))))
         return steps
 

@@ -44,8 +44,8 @@ class Scan:
         Where the links in `named` lead to.
     others
         All files that are no movies, with the reason; empty unless the walk was asked for them.
-    sidecars, gains
-        What may describe a movie, and what may be a gain reference.
+    inputs
+        What may describe a movie or be a gain reference, by name. One at rest is here only if it was its turn.
     unreadable
         What cannot be read, with the reason.
     missing_root
@@ -59,8 +59,7 @@ class Scan:
     named: dict[str, str] = field(default_factory=dict)
     targets: dict[str, str] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
-    sidecars: set[str] = field(default_factory=set)
-    gains: set[str] = field(default_factory=set)
+    inputs: dict[str, FileIdentity] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     missing_root: str = ""
     mounts: set[str] = field(default_factory=set)
@@ -104,8 +103,7 @@ class _Folder:
     links: dict[str, SourceLink]
     skipped: Skipped
     others: dict[str, str]
-    sidecars: frozenset[str]
-    gains: frozenset[str]
+    inputs: dict[str, str]
     folders: tuple[str, ...]
 
     def still_holds(self, names: list[str], entries: list[os.DirEntry[str]]) -> bool:
@@ -274,8 +272,6 @@ class _Walk:
         self._by_real_path[real] = folder
         result = self._result
         result.skipped.take_in(judged.skipped)
-        result.sidecars |= judged.sidecars
-        result.gains |= judged.gains
         if self._with_others:
             result.others |= judged.others
         self._waiting_links += judged.links.values()
@@ -283,6 +279,9 @@ class _Walk:
             movie = judged.movies.get(entry.name)
             if movie is not None and self._is_due(movie):
                 contained(partial(self._look_at, entry.stat, movie), partial(self._note_unreadable, movie))
+            name = judged.inputs.get(entry.name)
+            if name is not None and self._is_due(name):
+                contained(partial(self._look_at_input, entry.stat, name), partial(self._note_unreadable, name))
         return identity
 
     def _look_at(self, look: Callable[[], os.stat_result], movie: str) -> None:
@@ -295,6 +294,15 @@ class _Walk:
             self._result.movies[movie] = FileIdentity.of(status)
         elif not stat.S_ISDIR(status.st_mode):
             self._result.named[movie] = Why.NOT_A_FILE
+
+    def _look_at_input(self, look: Callable[[], os.stat_result], name: str) -> None:
+        self._on_progress()
+        try:
+            status = look()
+        except FileNotFoundError:
+            return
+        if stat.S_ISREG(status.st_mode):
+            self._result.inputs[name] = FileIdentity.of(status)
 
     def _note_unreadable(self, name: str, error: Exception) -> None:
         self._result.unreadable[name] = _why(error)
@@ -348,7 +356,7 @@ class _Walk:
         prefix = f"{folder}/" if folder else ""
         siblings = set(names)
         movies, links, folders = dict[str, str](), dict[str, SourceLink](), list[str]()
-        others, skipped = dict[str, str](), Skipped()
+        others, inputs, skipped = dict[str, str](), dict[str, str](), Skipped()
         for entry in entries:
             path = prefix + entry.name
             if _is_folder(entry):
@@ -362,11 +370,11 @@ class _Walk:
                 movies[entry.name] = movie_name(path)
             if why:
                 others[movie_name(path)] = why
+                if why == A_REFERENCE or entry.name.endswith((".xml", ".mdoc", ".gain")):
+                    inputs[entry.name] = movie_name(path)
                 if entry.name not in links:  # what a link leads to decides
                     skipped.add(why, movie_name(path))
-        sidecars = frozenset(path for path in others if path.endswith((".xml", ".mdoc")))
-        gains = frozenset(path for path, why in others.items() if why == A_REFERENCE or path.endswith(".gain"))
-        return _Folder(names, movies, links, skipped, others, sidecars, gains, tuple(folders))
+        return _Folder(names, movies, links, skipped, others, inputs, tuple(folders))
 
 
 def scan(source: Path, layout: Layout, *, follow_links: bool = False) -> Scan:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 from agents.finding.mounts import MountPoints
+from agents.finding.movie_inputs import FoundInput, NamedInputs, find_inputs, input_digest
 from agents.finding.scan import Scan, Scanner
 from agents.journal.file_identity import FileIdentity
+from agents.journal.inputs import InputKind
 from agents.layouts import Layout
 from preprocess.movies.structure import missing_structure
-from preprocess.sidecars import find_sidecars
 
 _PROBE_BYTES = 4096
 
@@ -41,11 +42,11 @@ class SourceAccess(Protocol):
     def missing_structure(self, movie: Path) -> str | None:
         """Return what is missing in a movie's structure; None when it is complete."""
 
-    def gain(self, movie: Path) -> Path | None:
-        """Return the gain reference that the layout finds for a movie."""
+    def inputs(self, movie: Path, named: NamedInputs) -> list[FoundInput]:
+        """Return what a movie is to be aligned with, and whether that is there."""
 
-    def sidecars(self, movie: Path) -> list[Path]:
-        """Return the files that may describe a movie."""
+    def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:
+        """Return the BLAKE3 digest of an input; None if it is gone, or a sidecar that says nothing about the movie."""
 
     def check_readable(self, movie: Path) -> None:
         """Read the beginning, the middle and the end of a movie."""
@@ -68,7 +69,7 @@ class DirectAccess:
         follow_links: bool = False,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
-        self._source, self._layout = source, layout
+        self._source, self._layout, self._on_progress = source, layout, on_progress
         self._scanner = Scanner(source, layout, follow_links=follow_links, on_progress=on_progress)
 
     def real_path(self) -> str:
@@ -89,13 +90,13 @@ class DirectAccess:
         """Return what is missing in a movie's structure."""
         return missing_structure(movie)
 
-    def gain(self, movie: Path) -> Path | None:
-        """Return the gain reference that the layout finds for a movie."""
-        return self._layout.gain(movie, self._source)
+    def inputs(self, movie: Path, named: NamedInputs) -> list[FoundInput]:
+        """Return what a movie is to be aligned with, and whether that is there."""
+        return find_inputs(movie, self._source, self._layout, named)
 
-    def sidecars(self, movie: Path) -> list[Path]:
-        """Return the files that may describe a movie."""
-        return list(find_sidecars(movie))
+    def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:
+        """Return the BLAKE3 digest of an input; None if it is gone, or a sidecar that says nothing about the movie."""
+        return input_digest(kind, path, movie, self._on_progress)
 
     def check_readable(self, movie: Path) -> None:
         """Read the beginning, the middle and the end of a movie."""

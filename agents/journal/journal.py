@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 from agents.journal.answered_requests import AnsweredRequests
 from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
+from agents.journal.inputs import ExposureInputs
 from agents.journal.opening import NAME, JournalDamaged, JournalError, open_database, whole_or_nothing
 from agents.journal.outputs import Output, output_of, references, renamed
 from agents.journal.rows import (
@@ -112,6 +113,7 @@ class Journal:
         self._last_event = self._newest_event()
         self._stems = TakenStems(self._db)
         self.requests = AnsweredRequests(self._db, self._lock, self.transaction)
+        self.inputs = ExposureInputs(self._db, self._lock, self.transaction)
 
     def close(self) -> None:
         """Close the database."""
@@ -344,6 +346,12 @@ class Journal:
             self._changed.append(ExposureChanged.of(after))
             return after
 
+    def explain(self, exposure_id: UUID, reason: str) -> None:
+        """Say why an exposure stays in its state for now; its next state has a reason of its own."""
+        with self.transaction():
+            self._set(exposure_id, {"reason": encodable(reason)})
+            self._changed.append(ExposureChanged.of(self.exposure(exposure_id)))
+
     def finish(self, exposure_id: UUID, identity: FileIdentity) -> ExposureRow:
         """Take an exposure to `finished`, with the identity of its movie; the movie's digests are not known yet."""
         return self.change(exposure_id, State.FINISHED, **identity_columns(identity), **_NO_DIGESTS)
@@ -389,16 +397,6 @@ class Journal:
         known = {name: value for name, value in digests.items() if value is not None}
         with self.transaction():
             self._set(exposure_id, {**identity_columns(identity), **known})
-
-    def without_gain(self) -> list[tuple[UUID, str]]:
-        """Return id and movie of exposures that were released without a gain reference, and of those that are held."""
-        query = (
-            "SELECT exposure_id, movie FROM exposures WHERE has_gain = 0 AND state = ?"
-            " UNION SELECT exposure_id, movie FROM exposures WHERE state = ?"
-        )
-        with self._lock:
-            rows = self._db.execute(query, (State.RELEASED, State.HELD)).fetchall()
-        return [(UUID(row["exposure_id"]), row["movie"]) for row in rows]
 
     def has_digest(self, exposure_id: UUID) -> bool:
         """Return whether the sampled digest of an exposure's movie is known."""

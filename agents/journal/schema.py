@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -33,7 +33,8 @@ CREATE TABLE exposures (
     receiver_stem TEXT,                  -- its files' name on the receiver, where the receiver chose another
     claim_reason TEXT NOT NULL DEFAULT 'new', -- why this revision is made
     claimed_at REAL,
-    has_gain INTEGER                     -- whether it was aligned with a gain reference; NULL: not known
+    has_gain INTEGER,                    -- whether it was aligned with a gain reference; NULL: not known
+    inputs_noted INTEGER NOT NULL DEFAULT 0 -- 1: `inputs` holds all that its newest attempt used
 );
 CREATE INDEX exposures_by_state ON exposures (state, number);
 CREATE INDEX exposures_by_movie ON exposures -- holds all that a scan needs
@@ -78,6 +79,20 @@ CREATE TABLE requests (                  -- what people asked of the agent throu
 );
 """
 
+_INPUTS = """
+CREATE TABLE inputs (                    -- what the newest attempt to align an exposure used beside its movie
+    exposure_id TEXT NOT NULL REFERENCES exposures (exposure_id),
+    path TEXT NOT NULL,                  -- relative to the source, or absolute
+    kind TEXT NOT NULL,
+    size_bytes INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, -- NULL: it was named, and was not there
+    digest TEXT,                         -- NULL: not known
+    PRIMARY KEY (exposure_id, path)
+) WITHOUT ROWID;
+CREATE INDEX inputs_by_path ON inputs (path);
+CREATE INDEX inputs_absent ON inputs (path) WHERE size_bytes IS NULL;
+CREATE INDEX exposures_with_inputs ON exposures (number) WHERE inputs_noted = 1;
+"""
+
 _ADD_TO_COUNT = "INSERT INTO state_counts VALUES (NEW.state, 1) ON CONFLICT (state) DO UPDATE SET count = count + 1"
 _TAKE_FROM_COUNT = "UPDATE state_counts SET count = count - 1 WHERE state = OLD.state"
 
@@ -108,7 +123,7 @@ FROM (
 """
 """What the table `sent` holds of a journal that was written without it: the newest revision of each exposure."""
 
-SCHEMA = _TABLES + _COUNTING
+SCHEMA = _TABLES + _INPUTS + _COUNTING
 
 _TO_2 = """
 UPDATE exposures SET state = 'finished' WHERE state = 'settled';
@@ -149,7 +164,12 @@ INSERT INTO state_counts SELECT state, count(*) FROM exposures GROUP BY state;
 INSERT INTO sent {SENT_OF_EXPOSURES};
 """  # noqa: S608  # fixed text
 
-MIGRATIONS = {1: _TO_2, 2: _TO_3}
+_TO_4 = f"""
+ALTER TABLE exposures ADD COLUMN inputs_noted INTEGER NOT NULL DEFAULT 0;
+{_INPUTS}
+"""
+
+MIGRATIONS = {1: _TO_2, 2: _TO_3, 3: _TO_4}
 """For each older version the statements that make the next version of it."""
 
 

@@ -21,7 +21,8 @@ class State(StrEnum):
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.FOUND: frozenset({State.FINISHED, State.FAILED}),
     State.FINISHED: frozenset({State.FOUND, State.ALIGNED, State.RELEASED, State.HELD, State.FAILED}),
-    State.ALIGNED: frozenset({State.SENDING, State.RELEASED, State.FAILED}),
+    # FOUND: an input came before anything was sent
+    State.ALIGNED: frozenset({State.FOUND, State.SENDING, State.RELEASED, State.FAILED}),
     State.SENDING: frozenset({State.COMMITTED, State.RELEASED, State.FAILED}),  # RELEASED: the receiver has it already
     State.COMMITTED: frozenset({State.RELEASED}),
     State.RELEASED: frozenset({State.FOUND}),  # the movie was overwritten, or a user wants other settings

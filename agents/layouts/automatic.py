@@ -32,4 +32,4 @@ def gain(movie: Path, source: Path) -> Path | None:
     return epu.gain(movie, source) or serialem.gain(movie, source)
 
 
-AUTO = Layout("auto", judge, gain)
+AUTO = Layout("auto", judge, gain, serialem.named_gain, epu.usual_gain)

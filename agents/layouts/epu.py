@@ -51,4 +51,14 @@ def gain(movie: Path, source: Path) -> Path | None:
     return None
 
 
-EPU = Layout("epu", judge, gain)
+def usual_gain(name: str) -> str:
+    """Return the name of the gain reference that EPU writes beside a movie of this name; "" if it writes none.
+
+    It writes one for TIFF movies. Movies in MRC are corrected already, and those in EER share a `.gain` file.
+    """
+    path = PurePath(name)
+    is_raw = is_epu_name(name) and path.suffix.lower() in (".tif", ".tiff") and _FRACTIONS.search(path.stem)
+    return f"{_FRACTIONS.sub('', path.stem)}_gain{path.suffix}" if is_raw else ""
+
+
+EPU = Layout("epu", judge, gain, usual_gain=usual_gain)

@@ -31,6 +31,14 @@ class Recognised:
 MOVIE = Recognised()
 
 
+def _no_path(_movie: Path) -> Path | None:
+    return None
+
+
+def _no_name(_name: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The rules of one recording program.
@@ -41,11 +49,17 @@ class Layout:
         Returns whether a file with a movie's suffix is a movie, from its name and the names in its folder.
     gain
         Returns the gain reference of a movie, from the paths of the movie and of the source; None if there is none.
+    named_gain
+        Returns where the gain reference is to be that a movie's sidecar names; None if none is named.
+    usual_gain
+        Returns the name of the gain reference that the program writes beside a movie of this name; "" if it does not.
     """
 
     name: str
     judge: Callable[[str, Collection[str]], Recognised]
     gain: Callable[[Path, Path], Path | None]
+    named_gain: Callable[[Path], Path | None] = _no_path
+    usual_gain: Callable[[str], str] = _no_name
 
     def recognise(self, name: str, siblings: Collection[str]) -> Recognised:
         """Return whether a file is a movie, from its name and the names of all files in its folder."""

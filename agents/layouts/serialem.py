@@ -42,4 +42,10 @@ def _named_reference(movie: Path) -> str:
     return ""
 
 
-SERIALEM = Layout("serialem", judge, gain)
+def named_gain(movie: Path) -> Path | None:
+    """Return where the gain reference is to be that the movie's mdoc names; None if it names none that can be read."""
+    name = _named_reference(movie)
+    return movie.with_name(name) if PurePath(name).suffix.lower() in _REFERENCE_SUFFIXES else None
+
+
+SERIALEM = Layout("serialem", judge, gain, named_gain)

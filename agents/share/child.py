@@ -70,21 +70,11 @@ class Answers:
         self._messages = messages
         self._access = DirectAccess(source, LAYOUTS[layout], follow_links=follow_links, on_progress=messages.progress)
         self._at_rest: set[str] = set()
-        self._sidecars: set[str] | None = None
-        self._gains: set[str] | None = None
 
-    def scan(self, new_at_rest: set[str], moving: set[str], mounts: set[str]) -> tuple[Scan, bool, bool]:
-        """Walk the source; return what was found, and whether its sidecars and its gains are those of the last walk."""
+    def scan(self, new_at_rest: set[str], moving: set[str], mounts: set[str]) -> Scan:
+        """Walk the source."""
         self._at_rest = (self._at_rest | new_at_rest) - moving
-        found = self._access.scan(self._at_rest, mounts)
-        same_sidecars, same_gains = found.sidecars == self._sidecars, found.gains == self._gains
-        self._sidecars, self._gains = found.sidecars, found.gains
-        if same_sidecars or same_gains:
-            sent = Scan(**{name: getattr(found, name) for name in Scan.__slots__})
-            sent.sidecars = set() if same_sidecars else found.sidecars
-            sent.gains = set() if same_gains else found.gains
-            return sent, same_sidecars, same_gains
-        return found, False, False
+        return self._access.scan(self._at_rest, mounts)
 
     def ask(self, question: str, *arguments: Any) -> Any:
         """Answer a question of `SourceAccess`, or a scan."""

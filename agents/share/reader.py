@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from agents.boundary import contained
+from agents.finding.movie_inputs import FoundInput, NamedInputs
 from agents.finding.scan import Scan
 from agents.journal.file_identity import FileIdentity
+from agents.journal.inputs import InputKind
 from agents.left_behind import LeftBehind
 from agents.share.child import pickled, read_pickled
 from agents.share_errors import ShareSilent
@@ -72,8 +74,6 @@ class ShareReader:
         self._is_closed = threading.Event()
         self._silent_since_s = 0.0
         self._at_rest: set[str] = set()
-        self._sidecars: set[str] = set()
-        self._gains: set[str] = set()
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Have a function called when something happens in the source."""
@@ -89,7 +89,7 @@ class ShareReader:
             with self._my_turn():
                 child = self._running()
                 wanted = set(at_rest)
-                found, same_sidecars, same_gains = self._answer_of(
+                found: Scan = self._answer_of(
                     child, "scan", wanted - self._at_rest, self._at_rest - wanted, set(mounts)
                 )
                 self._at_rest = wanted
@@ -97,13 +97,7 @@ class ShareReader:
             return Scan(missing_root=str(error.strerror))
         except (OSError, RuntimeError) as error:
             return Scan(missing_root=f"{self._begin[0]}: {getattr(error, 'strerror', None) or error}")
-        scan: Scan = found
-        if same_sidecars:
-            scan.sidecars = self._sidecars
-        if same_gains:
-            scan.gains = self._gains
-        self._sidecars, self._gains = scan.sidecars, scan.gains
-        return scan
+        return found
 
     def identity(self, movie: Path) -> FileIdentity:
         """Return what identifies a movie's file now."""
@@ -115,15 +109,15 @@ class ShareReader:
         missing: str | None = self._ask("missing_structure", movie)
         return missing
 
-    def gain(self, movie: Path) -> Path | None:
-        """Return the gain reference that the layout finds for a movie."""
-        found: Path | None = self._ask("gain", movie)
+    def inputs(self, movie: Path, named: NamedInputs) -> list[FoundInput]:
+        """Return what a movie is to be aligned with, and whether that is there."""
+        found: list[FoundInput] = self._ask("inputs", movie, named)
         return found
 
-    def sidecars(self, movie: Path) -> list[Path]:
-        """Return the files that may describe a movie."""
-        found: list[Path] = self._ask("sidecars", movie)
-        return found
+    def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:
+        """Return the BLAKE3 digest of an input; None if it says nothing about the movie."""
+        digest: str | None = self._ask("input_digest", kind, path, movie)
+        return digest
 
     def check_readable(self, movie: Path) -> None:
         """Read the beginning, the middle and the end of a movie."""

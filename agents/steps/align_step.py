@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from agents.finding.movie_inputs import FoundInput, NamedInputs
 from agents.finding.source_access import SourceAccess
 from agents.journal.file_identity import FileIdentity
+from agents.journal.inputs import InputKind, UsedInput
 from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path
 from agents.journal.rows import ExposureRow
@@ -23,6 +26,7 @@ from agents.own_faults import WorkFolderFault
 from agents.sending.publish import exposure_record, outputs_folder, seal_outputs
 from agents.steps.claim_step import ClaimStep
 from agents.steps.setting_aside import set_aside
+from agents.steps.used_inputs import gain_of, named_inputs, used_inputs, what_differs
 from agents.turns import StepEnd, after_failure
 from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, AlignmentJob, AlignmentWorker, DigestJob, FailureKind
@@ -31,6 +35,9 @@ from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.results import ProcessedMovie
 
 log = logging.getLogger(__name__)
+
+MOST_INPUT_CHANGES = 3
+"""An exposure whose inputs changed so often while it was aligned is taken as it is."""
 
 
 class AlignStep:
@@ -57,6 +64,7 @@ class AlignStep:
     ) -> None:
         self._settings, self._journal, self._should_stop, self._access = settings, journal, should_stop, access
         self._said: dict[UUID, str] = {}
+        self._input_changes: Counter[UUID] = Counter()
         self._claim_step = claim_step
         self._measurements = measurements
 
@@ -80,21 +88,28 @@ class AlignStep:
         return self._align(claimed, movie, worker)
 
     def _align(self, exposure: ExposureRow, movie: Path, worker: AlignmentWorker) -> StepEnd:
+        choices = with_changes(to_json(self._settings.chosen), exposure.changes)
+        named, source = named_inputs(self._settings.chosen, exposure.changes), self._settings.source
+        try:
+            inputs = self._access.inputs(movie, named)
+            used = used_inputs(self._access, source, movie, inputs)
+        except OSError as error:
+            return self._wait(exposure, f"what belongs to it cannot be read now: {error.strerror or error}")
         outputs = outputs_folder(self._settings.work, exposure)
         with suppress(FileNotFoundError):
             shutil.rmtree(outputs)  # what an agent or a worker that died left incomplete
         outputs.mkdir(parents=True)
-        choices = with_changes(to_json(self._settings.chosen), exposure.changes)
         began_s = time.monotonic()
-        answer = worker.align(self._job(exposure, movie, outputs, choices), self._should_stop)
+        answer = worker.align(self._job(exposure, movie, outputs, choices, gain_of(inputs)), self._should_stop)
         if isinstance(answer, AlignmentFailure) and answer.kind is FailureKind.STOPPED:
             _remove(outputs)
             return StepEnd.DONE
-        end = self._end_if_replaced(exposure, movie, worker)
+        end = self._end_if_replaced(exposure, movie, worker) or self._end_if_input_came(exposure, movie, named, inputs)
         if isinstance(answer, AlignmentFailure) or end is not None:
             _remove(outputs)
         if end is not None:
             return end
+        self._journal.inputs.note(exposure.exposure_id, _with_gain_digest(used, answer))
         if isinstance(answer, AlignmentFailure):
             return self._failed(exposure, answer)
         self._seal(exposure, choices, answer)
@@ -141,21 +156,16 @@ class AlignStep:
         )
         return self._journal.exposure(exposure.exposure_id)
 
-    def _job(self, exposure: ExposureRow, movie: Path, outputs: Path, choices: dict[str, Any]) -> AlignmentJob:
+    def _job(
+        self, exposure: ExposureRow, movie: Path, outputs: Path, choices: dict[str, Any], gain: Path | None
+    ) -> AlignmentJob:
         return AlignmentJob(
             movie=str(movie),
             outputs=str(outputs),
-            settings=to_json(self._with_gain(from_json(choices), movie)),
+            settings=to_json(_with_gain(from_json(choices), gain)),
             timeout_s=self._settings.align_timeout_s,
             movie_digest=exposure.movie_digest,
         )
-
-    def _with_gain(self, chosen: ChosenAlignment, movie: Path) -> ChosenAlignment:
-        """Return the choices with the gain reference that the layout finds, if the user named none."""
-        if chosen.settings.gain.path is not None:
-            return chosen
-        gain = replace(chosen.settings.gain, path=self._access.gain(movie))
-        return replace(chosen, settings=replace(chosen.settings, gain=gain))
 
     def _end_if_changed(self, exposure: ExposureRow, movie: Path) -> StepEnd | None:
         """Return how the step ends because the movie is not the finished one any more; None if it still is."""
@@ -189,6 +199,22 @@ class AlignStep:
         if isinstance(known, StepEnd):
             return known
         return None if known.sampled_digest == exposure.sampled_digest else self._begin_again(exposure)
+
+    def _end_if_input_came(
+        self, exposure: ExposureRow, movie: Path, named: NamedInputs, before: list[FoundInput]
+    ) -> StepEnd | None:
+        """Return how the step ends because an input came or changed meanwhile; at some time it is taken as it is."""
+        try:
+            differs = what_differs(before, self._access.inputs(movie, named))
+        except OSError as error:
+            return self._wait(exposure, f"what belongs to it cannot be read now: {error.strerror or error}")
+        if not differs or self._input_changes[exposure.exposure_id] >= MOST_INPUT_CHANGES:
+            self._input_changes.pop(exposure.exposure_id, None)
+            return None
+        self._input_changes[exposure.exposure_id] += 1
+        log.warning("%s: %s; it is aligned again", exposure.movie, differs)
+        self._journal.change(exposure.exposure_id, State.FOUND, differs)
+        return StepEnd.DONE
 
     def _failed(self, exposure: ExposureRow, failure: AlignmentFailure) -> StepEnd:
         if failure.kind is FailureKind.WORK_FOLDER:
@@ -228,6 +254,20 @@ class AlignStep:
             outputs=outputs,
             record=exposure_record(exposure, processed, outputs),
         )
+
+
+def _with_gain(chosen: ChosenAlignment, gain: Path | None) -> ChosenAlignment:
+    """Return the choices with the gain reference that was found, if the user named none."""
+    if chosen.settings.gain.path is not None:
+        return chosen
+    settings = replace(chosen.settings, gain=replace(chosen.settings.gain, path=gain))
+    return replace(chosen, settings=settings)
+
+
+def _with_gain_digest(used: list[UsedInput], answer: ProcessedMovie | AlignmentFailure) -> list[UsedInput]:
+    """Return the inputs with the digest of the gain reference that was used, if it is known."""
+    digest = None if isinstance(answer, AlignmentFailure) else answer.gain_digest
+    return [replace(each, digest=digest) if each.kind is InputKind.GAIN else each for each in used]
 
 
 def _remove(outputs: Path) -> None:

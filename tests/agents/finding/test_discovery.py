@@ -183,26 +183,6 @@ def test_a_movie_that_moved_on_a_share_mounted_anew_is_the_same(
     assert not discovery.scan_once()
 
 
-def test_a_held_back_movie_begins_again_when_its_sidecar_comes(
-    source: Path, journal: Journal, discovery: Discovery, clock: Clock
-) -> None:
-    for name in ("FoilHole_1_Data_2_fractions.mrcs", "FoilHole_3_Data_4_fractions.mrcs"):
-        movie(source / name)
-    (source / "FoilHole_1_Data_2.xml").touch()
-    pass_time(discovery, clock)
-    finish(journal, State.HELD)
-    pass_time(discovery, clock)
-    assert set(states(journal).values()) == {State.HELD}
-    (source / "FoilHole_3_Data_4.xml").touch()
-    discovery.scan_once()
-    assert states(journal)["FoilHole_1_Data_2_fractions.mrcs"] == State.HELD
-    pass_time(discovery, clock)
-    assert states(journal)["FoilHole_3_Data_4_fractions.mrcs"] == State.FINISHED
-    finish(journal, State.HELD)
-    pass_time(discovery, clock)
-    assert set(states(journal).values()) == {State.HELD}
-
-
 def test_the_oldest_movie_comes_first(source: Path, journal: Journal, discovery: Discovery) -> None:
     for age, name in enumerate("cab"):
         os.utime(movie(source / f"{name}.mrcs"), ns=(0, 10**18 - age))
@@ -305,50 +285,6 @@ def test_file_events_wake_the_scan(source: Path) -> None:
         assert woken.wait(5)
     finally:
         hints.stop()
-
-
-def aligned_without_gain(journal: Journal) -> None:
-    """Release what is finished, as if it had been aligned without a gain reference."""
-    finish(journal)
-    journal._db.execute("UPDATE exposures SET has_gain = 0, sampled_digest = 'known'")
-
-
-@pytest.mark.parametrize("agent", ["ran", "was off"])
-def test_a_gain_reference_that_comes_late_makes_the_next_revision(
-    source: Path, journal: Journal, discovery: Discovery, clock: Clock, agent: str
-) -> None:
-    for number in (1, 2):
-        movie(source / f"grid/FoilHole_{number}_Data_2_fractions.mrc", number)
-    pass_time(discovery, clock)
-    aligned_without_gain(journal)
-    pass_time(discovery, clock)
-    movie(source / "grid/FoilHole_1_Data_2_gain.mrc")
-    if agent == "was off":
-        discovery = Discovery(journal, source, AUTO, settle_s=10, give_up_s=100, clock=clock)
-    discovery.scan_once()
-    assert set(states(journal).values()) == {State.RELEASED}  # it may still be being copied
-    clock.now_s += 10
-    discovery.scan_once()
-    again, other = journal.exposures()
-    assert (again.state, again.revision, again.claim_reason) == (State.FOUND, 2, "late-input")
-    assert again.reason == "its gain reference came after it had been processed"
-    assert other.state == State.RELEASED
-
-
-def test_a_gain_reference_of_the_whole_session_comes_late(
-    source: Path, journal: Journal, discovery: Discovery, clock: Clock
-) -> None:
-    for number in (1, 2):
-        movie(source / f"grid/{number}/a.mrcs", number).rename(source / f"grid/{number}/a_EER.eer")
-    for name in ("1/a", "2/a"):
-        found = journal.find(f"grid/{name}_EER.eer", "a", name)
-        journal.finish(found.exposure_id, FileIdentity.of((source / found.movie).stat()))
-    aligned_without_gain(journal)
-    journal._db.execute("UPDATE exposures SET has_gain = 1 WHERE movie LIKE 'grid/2%'")
-    discovery.scan_once()
-    (source / "20260101.gain").write_bytes(b"gain")
-    pass_time(discovery, clock)
-    assert [exposure.state for exposure in journal.exposures()] == [State.FOUND, State.RELEASED]
 
 
 def test_a_movie_at_rest_is_still_looked_at_in_its_turn(

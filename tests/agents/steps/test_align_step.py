@@ -14,7 +14,7 @@ from agents.journal.states import State
 from agents.layouts import AUTO
 from agents.measurements import Measurements
 from agents.sending.publish import outputs_folder
-from agents.steps.align_step import AlignStep
+from agents.steps.align_step import MOST_INPUT_CHANGES, AlignStep
 from agents.turns import MAX_ATTEMPTS, StepEnd
 from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
@@ -153,3 +153,27 @@ def test_what_an_earlier_attempt_left_is_removed_first(
     worker = ScriptedWorker(fail(FailureKind.POSTPONED))
     step.run(exposure, worker)  # the worker asserts that its folder is empty
     assert len(worker.jobs) == 1
+
+
+@pytest.mark.parametrize("changes", ["once", "each time"])
+def test_an_input_that_comes_while_the_movie_is_aligned_begins_it_again(
+    step: AlignStep, journal: Journal, exposure: ExposureRow, settings: WatchSettings, changes: str
+) -> None:
+    mdoc, attempts = settings.source / "a.mrc.mdoc", []
+
+    def answer(job: AlignmentJob) -> AlignmentFailure:
+        attempts.append(job)
+        if len(attempts) == 1 or changes == "each time":
+            mdoc.write_text("PixelSpacing = 1\n" * len(attempts))
+        return AlignmentFailure(kind=FailureKind.HELD_BACK, reason="no pixel size")
+
+    while (now := journal.exposure(exposure.exposure_id)).state != State.HELD:
+        step.run(now, ScriptedWorker(answer))
+        if (now := journal.exposure(exposure.exposure_id)).state == State.FOUND:
+            came = "came" if len(attempts) == 1 else "changed"
+            assert now.reason == f"its metadata file {came} while it was aligned"
+            journal.finish(exposure.exposure_id, FileIdentity.of((settings.source / "a.mrc").stat()))
+    assert len(attempts) == (2 if changes == "once" else MOST_INPUT_CHANGES + 1)
+    (used,) = journal.inputs.of(exposure.exposure_id)
+    assert (used.kind, used.path) == ("sidecar", "a.mrc.mdoc")
+    assert used.digest is not None

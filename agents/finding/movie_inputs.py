@@ -1,0 +1,96 @@
+"""What one movie is to be aligned with, as the source is now: its gain reference, its defect file, its sidecars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from blake3 import blake3
+
+from agents.journal.file_identity import FileIdentity
+from agents.journal.inputs import InputKind, UsedInput, Version
+from agents.journal.movie_names import movie_name
+from agents.layouts import Layout
+from preprocess.sidecars import SidecarUnreadableError, find_sidecars, read_sidecar
+
+_BLOCK_BYTES = 4 << 20
+
+
+class NamedInputs(NamedTuple):
+    """The files that the user named for a movie."""
+
+    gain: Path | None = None
+    defects: Path | None = None
+
+
+class FoundInput(NamedTuple):
+    """One input of a movie; identity None: it was named, by the user or by a sidecar, and is not there."""
+
+    kind: InputKind
+    path: Path
+    identity: FileIdentity | None
+
+    def used(self, source: Path, digest: str | None = None) -> UsedInput:
+        """Return what the journal notes of it."""
+        version = None if self.identity is None else Version.of(self.identity)
+        return UsedInput(self.kind, input_name(source, self.path), version, digest)
+
+
+def input_name(source: Path, path: Path) -> str:
+    """Return the name of an input: relative to the source if it lies there."""
+    return movie_name(path.relative_to(source).as_posix() if path.is_relative_to(source) else str(path))
+
+
+def find_inputs(movie: Path, source: Path, layout: Layout, named: NamedInputs) -> list[FoundInput]:
+    """Return the inputs of a movie; of those that nobody named, the ones that are there.
+
+    Raises
+    ------
+    OSError
+        That cannot be found out now.
+    """
+    gain = named.gain or layout.gain(movie, source) or layout.named_gain(movie)
+    wanted = [(InputKind.GAIN, gain), (InputKind.DEFECTS, named.defects)]
+    found = [FoundInput(kind, path, _identity(path)) for kind, path in wanted if path is not None]
+    sidecars = [FoundInput(InputKind.SIDECAR, path, _identity(path)) for path in find_sidecars(movie)]
+    return found + [each for each in sidecars if each.identity is not None]
+
+
+def input_digest(
+    kind: InputKind, path: Path, movie: Path, on_progress: Callable[[], None] = lambda: None
+) -> str | None:
+    """Return the BLAKE3 digest of an input; None if it is gone, or a sidecar that says nothing about the movie.
+
+    Raises
+    ------
+    OSError
+        It cannot be read now.
+    """
+    try:
+        if kind is InputKind.SIDECAR and not _says_something(path, movie):
+            return None
+        digest = blake3()
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+                on_progress()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return digest.hexdigest()
+
+
+def _says_something(sidecar: Path, movie: Path) -> bool:
+    try:
+        return read_sidecar(sidecar, movie) is not None
+    except SidecarUnreadableError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from error
+        return False
+
+
+def _identity(path: Path) -> FileIdentity | None:
+    try:
+        return FileIdentity.of(path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
