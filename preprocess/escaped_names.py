@@ -13,6 +13,7 @@ import re
 _NOT_UTF8 = "\ud800-\udfff"
 _OBEYED = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 _UNSAFE = re.compile(rf"[{_NOT_UTF8}{_OBEYED}]|\\(?=x[0-9A-F]{{2}})")
+_FOR_TERMINAL = re.compile(rf"[{_NOT_UTF8}{_OBEYED}]")
 _UNENCODABLE = re.compile(f"[{_NOT_UTF8}]")
 _ESCAPE = re.compile(rb"\\x([0-9A-F]{2})")
 
@@ -35,6 +36,11 @@ def unescaped(text: str) -> str:
 def encodable(text: str) -> str:
     """Return a message with the escapes of those bytes alone that are no UTF-8; such come from names in it."""
     return _UNENCODABLE.sub(_bytes_of, text)
+
+
+def for_terminal(text: str) -> str:
+    """Return a line with the escapes of all that a terminal would obey; names in it may be escaped already."""
+    return text if text.isprintable() else _FOR_TERMINAL.sub(_bytes_of, text)
 
 
 def _bytes_of(found: re.Match[str]) -> str:

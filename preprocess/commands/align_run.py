@@ -14,9 +14,11 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from preprocess.commands.movie_bars import MovieBars
 from preprocess.errors import OutputRefused, PreprocessError
+from preprocess.escaped_names import encodable, escaped, for_terminal
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.outputs.micrographs_star import FILE_NAME, write_micrographs_star
 from preprocess.outputs.output_names import output_paths, refuse_to_write_over
@@ -80,7 +82,7 @@ class AlignmentRun:
         self._out = out
         self._json = json
         self._star = star
-        self._console = Console(stderr=True, highlight=False)
+        self._console = _console(stderr=True)
 
     def say_what_would_be_done(self, movies: Sequence[Path]) -> None:
         """Print what each movie would become."""
@@ -93,11 +95,13 @@ class AlignmentRun:
             "patch_motion_log": settings.motioncor_logs,
         }
         for movie in movies:
-            outputs = [str(path) for role, path in output_paths(movie, self._out).items() if wanted.get(role, True)]
+            outputs = [
+                escaped(str(path)) for role, path in output_paths(movie, self._out).items() if wanted.get(role, True)
+            ]
             if self._json:
-                _print_object({"movie": str(movie), "would_write": outputs})
+                _print_object({"movie": escaped(str(movie)), "would_write": outputs})
             else:
-                typer.echo(f"{movie} would become {', '.join(outputs)}")
+                typer.echo(f"{escaped(str(movie))} would become {', '.join(outputs)}")
 
     def align_all(self, movies: Sequence[Path]) -> int:
         """Align all; return the exit code.
@@ -125,7 +129,7 @@ class AlignmentRun:
             _results_console().print(_table(done))
         for item in done:
             for line in _remarks(item):
-                self._console.print(f"{item.movie.name}: {line}", markup=False, soft_wrap=True)
+                self._console.print(f"{escaped(item.movie.name)}: {for_terminal(line)}", soft_wrap=True)
         return SOME_FAILED if failed else 0
 
     def _aligned(self, movies: Sequence[Path], bars: MovieBars) -> Iterator[Aligned]:
@@ -154,8 +158,13 @@ class AlignmentRun:
 
 def _results_console() -> Console:
     """Return a console on stdout; in a pipe or a file, no line is broken or cut."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDE)
+    console = _console()
+    return console if console.is_terminal else _console(width=_WIDE)
+
+
+def _console(**options: Any) -> Console:
+    """Return a console that takes no part of a name for a style."""
+    return Console(markup=False, emoji=False, highlight=False, **options)
 
 
 def _naming(movie: Path, error: PreprocessError) -> PreprocessError:
@@ -180,11 +189,16 @@ def _print_object(item: dict[str, Any]) -> None:
 def _as_object(item: Aligned) -> dict[str, Any]:
     if isinstance(item.result, PreprocessError):
         error = item.result
-        report = {"type": type(error).__name__, "message": str(error), "hint": error.hint, "exit_code": error.exit_code}
-        return {"movie": str(item.movie), "error": report}
+        report = {
+            "type": type(error).__name__,
+            "message": encodable(str(error)),
+            "hint": error.hint,
+            "exit_code": error.exit_code,
+        }
+        return {"movie": escaped(str(item.movie)), "error": report}
     report = asdict(item.result)
-    report["movie"] = str(item.movie)
-    report["files"] = {file.role: str(file.path) for file in item.result.files}
+    report["movie"] = escaped(str(item.movie))
+    report["files"] = {file.role: escaped(str(file.path)) for file in item.result.files}
     report["seconds"] = {stage: round(seconds, 3) for stage, seconds in item.result.seconds.items()}
     return report
 
@@ -198,15 +212,15 @@ def _table(done: Sequence[Aligned]) -> Table:
     table.add_column("micrograph")
     for item in done:
         if isinstance(item.result, PreprocessError):
-            table.add_row(item.movie.name, "", "", "", "[red]failed[/red]")
+            table.add_row(escaped(item.movie.name), "", "", "", Text("failed", "red"))
             continue
         result = item.result
         table.add_row(
-            item.movie.name,
+            escaped(item.movie.name),
             f"{result.figures[MOTION_TOTAL]:.1f}",
             f"{result.figures[MOTION_EARLY]:.1f}",
             f"{sum(result.seconds.values()):.1f}",
-            str(result.file("micrograph")),
+            for_terminal(str(result.file("micrograph"))),
         )
     return table
 

@@ -12,6 +12,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from preprocess.escaped_names import escaped
+
 STAGES = ("read", "align", "sum", "write")
 
 
@@ -19,7 +21,9 @@ class MovieBars:
     """Shows a bar for each movie, from its first progress until it is removed. Any thread may call it."""
 
     def __init__(self, console: Console, movies: Sequence[Path]) -> None:
-        self._labels = {movie: f"{number}/{len(movies)} {movie.name}" for number, movie in enumerate(movies, start=1)}
+        self._labels = {
+            movie: f"{number}/{len(movies)} {escaped(movie.name)}" for number, movie in enumerate(movies, start=1)
+        }
         self._tasks: dict[Path, TaskID] = {}
         self._lock = Lock()
         self._progress = Progress(

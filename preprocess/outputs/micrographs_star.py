@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from preprocess.outputs.whole_files import write_text
+from preprocess.outputs.star_values import star_value
+from preprocess.outputs.whole_files import write_bytes
 from preprocess.results import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL, ProcessedMovie
 
 FILE_NAME = "corrected_micrographs.star"
@@ -35,7 +36,7 @@ def write_micrographs_star(path: Path, results: Sequence[ProcessedMovie]) -> Non
         )
         files = {name: file for name, role in FILES.items() if (file := result.file(role)) is not None}
         micrographs.append(
-            {name: _quoted(str(file)) for name, file in files.items()}
+            {name: star_value(str(file)) for name, file in files.items()}
             | {
                 "rlnOpticsGroup": group["rlnOpticsGroup"],
                 "rlnAccumMotionTotal": f"{result.figures[MOTION_TOTAL]:.6f}",
@@ -43,7 +44,8 @@ def write_micrographs_star(path: Path, results: Sequence[ProcessedMovie]) -> Non
                 "rlnAccumMotionLate": f"{result.figures[MOTION_LATE]:.6f}",
             }
         )
-    write_text(path, _table("optics", list(groups.values())) + _table("micrographs", micrographs))
+    text = _table("optics", list(groups.values())) + _table("micrographs", micrographs)
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))  # a folder's name may be no UTF-8
 
 
 def _optics(result: ProcessedMovie) -> Row:
@@ -64,7 +66,3 @@ def _table(name: str, rows: Sequence[Row]) -> str:
     lines += [f"_{column} #{number} " for number, column in enumerate(columns, start=1)]
     lines += [" ".join(row[column] for column in columns) for row in rows]
     return "\n".join(["", *lines, "", ""])
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"' if any(character.isspace() for character in name) else name

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.outputs.relion_motion import RelionMotion
+from preprocess.outputs.star_values import star_value
 
 NO_LOCAL_MODEL, POLYNOMIAL = 0, 1
 
@@ -58,9 +59,9 @@ def _general(content: MotionStar) -> str:
         ("rlnImageSizeX", f"{content.width}"),
         ("rlnImageSizeY", f"{content.height}"),
         ("rlnImageSizeZ", f"{content.frame_count}"),
-        ("rlnMicrographMovieName", _quoted(content.movie_name)),
-        ("rlnMicrographGainName", None if content.gain_name is None else _quoted(content.gain_name)),
-        ("rlnMicrographDefectFile", None if content.defects_name is None else _quoted(content.defects_name)),
+        ("rlnMicrographMovieName", star_value(content.movie_name)),
+        ("rlnMicrographGainName", None if content.gain_name is None else star_value(content.gain_name)),
+        ("rlnMicrographDefectFile", None if content.defects_name is None else star_value(content.defects_name)),
         ("rlnMicrographBinning", f"{content.bin_factor:.6f}"),
         ("rlnMicrographOriginalPixelSize", f"{content.pixel_size_angstrom:.6f}"),
         ("rlnMicrographDoseRate", _decimal(content.dose_per_frame_e_per_a2)),
@@ -103,8 +104,3 @@ def _hot_pixels(pixels: NDArray[np.int64]) -> str:
 
 def _decimal(value: float | None) -> str | None:
     return None if value is None else f"{value:.6f}"
-
-
-def _quoted(name: str) -> str:
-    """Return a name as one STAR value: in quotes if it holds a blank."""
-    return f'"{name}"' if any(character.isspace() for character in name) else name

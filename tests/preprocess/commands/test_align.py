@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import tifffile
 from cuda_on_host import cuda_on_host
 
 from preprocess.commands import align_run as aligning
+from preprocess.escaped_names import escaped, unescaped
+from preprocess.outputs.micrographs_star import FILE_NAME
 from preprocess.pipeline.overlapping import process_movies
 from preprocess.simulation import SimulationSettings, simulate_movie
 from tests.running import cryoferry, cryoferry_here
@@ -255,3 +258,29 @@ def test_relion_reads_the_list(align, movies, tmp_path):
     kept = starfile.read(tmp_path / "some.star")
     assert kept["micrographs"]["rlnMicrographName"].tolist() == ["out/a.mrc", "out/b.mrc"]
     assert float(kept["optics"]["rlnVoltage"].iloc[0]) == 300
+
+
+def test_odd_names_are_shown_escaped_and_written(align, tmp_path):
+    names = [b"Gr\xe9 \n.mrc", b"[red]#a'b\".mrc", b"l" * 251 + b".mrc", "\u202egnp\x1b[31m.mrc".encode()]
+    source, out = tmp_path / "movies", tmp_path / os.fsdecode(b"out\xe9 1")
+    source.mkdir()
+    made = simulate_movie(SimulationSettings(height=64, width=64, frame_count=3, seed=1, gain=False))
+    for name in names:
+        made.write(source / os.fsdecode(name))
+    movies = sorted(source.iterdir())
+    bad = source / os.fsdecode(b"bad\xe9\x1b.tiff")
+    bad.touch()
+    texts = {escaped(str(movie)) for movie in (*movies, bad)}
+    answer = align(*movies, bad, "--out", out, "--star", "--json", *KNOWN)
+    assert answer.exit_code == 3
+    assert {one["movie"] for one in answer.objects} == texts
+    files = {unescaped(path) for one in answer.objects for path in one.get("files", {}).values()}
+    assert {Path(path) for path in files} == {path for path in out.iterdir() if path.name != FILE_NAME}
+    table = (out / FILE_NAME).read_bytes()
+    assert table.count(os.fsencode(out)) == 2 * len(movies), "RELION finds the files: their names are as on disk"
+    told = align(*movies, "--out", out, "--overwrite", *KNOWN)
+    assert told.exit_code == 0
+    assert r"[red]#a'b" in told.out
+    for text in (answer.out, answer.err, told.out, told.err):
+        assert text.encode()
+        assert all(mark.isprintable() or mark == "\n" for mark in text), text
