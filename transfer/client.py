@@ -5,11 +5,12 @@ Many threads may use a client at once. A client repeats nothing by itself: `tran
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, TypeVar
 from uuid import UUID
 
 import httpx
@@ -32,6 +33,7 @@ from transfer.wire.errors import NotFound, ProtocolMismatch
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimAnswers, ClaimBatch
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.header_fields import format_etag, format_range, parse_content_range
+from transfer.wire.listing import Pages, SessionListing
 from transfer.wire.protocol import (
     CommitRequest,
     Exposure,
@@ -49,6 +51,19 @@ from transfer.wire.protocol import (
 from transfer.wire.receipt import Receipt
 from transfer.wire.verification import Verification, VerificationRequest
 from transfer.wire.versions import SpokenVersions, agreed_version, our_versions
+
+T = TypeVar("T")
+
+
+class Repeat(Protocol):
+    """Calls a request until it succeeds, or for as long as that is useful; returns what it returns."""
+
+    def __call__(self, request: Callable[[], T], /) -> T:
+        """Call the request."""
+
+
+def _once(request: Callable[[], T], /) -> T:
+    return request()
 
 
 class ReceiverClient:
@@ -177,16 +192,33 @@ class ReceiverClient:
         """Open an ended session again for late exposures."""
         return self._http.ask(Session, "POST", route(protocol.SESSION_REOPEN, session=name))
 
-    def files(self, session: str) -> Iterator[ListedFile]:
-        """Yield the newest revision of every committed file of a session, by path."""
-        self.agree()
-        listing, params = route(protocol.SESSION_FILES, session=session), dict[str, str]()
+    def files(self, session: str, *, repeat: Repeat = _once) -> Iterator[ListedFile]:
+        """Yield the newest revision of every committed file of a session, by path.
+
+        Parameters
+        ----------
+        repeat
+            Asks for one page, again if need be: `transfer.pace.retrying.RetryPolicy.repeat`.
+
+        Raises
+        ------
+        ProtocolMismatch
+            The list does not end, or names a file that cannot be one of this session.
+        """
+        repeat(self.agree)
+        pages, listing = Pages(f"files of session {session}"), SessionListing(session)
+        after: str | None = None
         while True:
-            page = self._http.ask(FileList, "GET", listing, params=params, most_bytes=PAGE_BYTES)
-            yield from page.files
-            if page.next is None:
+            page = repeat(partial(self._page_of_files, session, after))
+            files = list(listing.accepted(page.files))
+            yield from files
+            if (after := pages.follow(page.next, len(files))) is None:
                 return
-            params = {"after": page.next}
+
+    def _page_of_files(self, session: str, after: str | None) -> FileList:
+        params = {} if after is None else {"after": after}
+        target = route(protocol.SESSION_FILES, session=session)
+        return self._http.ask(FileList, "GET", target, params=params, most_bytes=PAGE_BYTES)
 
     # Agents
 
@@ -236,6 +268,21 @@ class ReceiverClient:
         params = {} if after is None else {"after": after}
         target = route(protocol.EXPOSURES, session=session)
         return self._http.ask(ExposureList, "GET", target, params=params, most_bytes=UNPAGED_BYTES)
+
+    def exposure_pages(self, session: str) -> Iterator[tuple[Exposure, ...]]:
+        """Yield the published exposures of a session page by page.
+
+        Raises
+        ------
+        ProtocolMismatch
+            The list does not end.
+        """
+        pages, after = Pages(f"exposures of session {session}"), None
+        while True:
+            page = self.exposures(session, after)
+            yield page.exposures
+            if (after := pages.follow(page.next, len(page.exposures))) is None:
+                return
 
     def claim(self, session: str, batch: ClaimBatch) -> tuple[ClaimAnswer, ...]:
         """Claim movies before they are aligned or sent; return the answers in the order of the claims.

@@ -292,6 +292,16 @@ class OpenFolder:
             raise _unsupported("open a file in a folder that is held open; the receiver needs Linux")
         return cls(os.open(path, os.O_RDONLY | _FOLDER))
 
+    @property
+    def path(self) -> Path | None:
+        """A path of this process to the folder, wherever it is moved; None if the system has none."""
+        path = Path(f"/proc/self/fd/{self._descriptor}")
+        try:
+            is_this = os.path.samestat(path.stat(), os.fstat(self._descriptor))
+        except OSError:
+            return None
+        return path if is_this else None
+
     def folder(self, name: str, *, make: bool) -> OpenFolder:
         """Open a folder in this one; `make` makes it if it does not exist.
 
@@ -397,6 +407,35 @@ def open_folders(root: Path, names: Sequence[str], *, make: bool) -> Iterator[li
             chain.append(chain[-1].folder(name, make=make))
             opened.callback(chain[-1].close)
         yield chain
+
+
+@contextmanager
+def held_folder(root: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Make a path of folders below a folder; yield a path to the last one that stays valid whatever is renamed.
+
+    No symbolic link below `root` is followed. Where the system cannot hold a folder open, the path is the plain one.
+
+    Parameters
+    ----------
+    root
+        The first folder. It is made if need be, and may be a link itself.
+    names
+        The folders below it, each in the one before.
+
+    Raises
+    ------
+    NotADirectoryError
+        One of the names belongs to a file or a symbolic link.
+    OSError
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    if _FOLDER is None or os.open not in os.supports_dir_fd:
+        plain = root.joinpath(*names)
+        plain.mkdir(parents=True, exist_ok=True)
+        yield plain
+        return
+    with open_folders(root, names, make=True) as chain:
+        yield chain[-1].path or root.joinpath(*names)
 
 
 # lock

@@ -39,7 +39,7 @@ def files_with_problems(
         The files. The newest revision of each is read.
     retry
         How long requests with temporary errors are repeated. Its `give_up_after_s` also limits how long other
-        verifications are waited for.
+        verifications are waited for, and how long the receiver may read nothing.
     on_full
         Called when other verifications must end first.
 
@@ -48,7 +48,7 @@ def files_with_problems(
     LimitReached
         Other verifications did not end in time.
     ReceiverBusy
-        The receiver was restarted again and again.
+        The receiver was restarted again and again, or read nothing for too long.
     NotFound
         No such session, or the receiver is older and cannot do this.
     TransferError
@@ -68,15 +68,21 @@ def _verified(
     read = (0, 0)
     for _ in range(MOST_TRIES):
         now = _started(client, session, paths, retry, on_full)
-        wait_s = FIRST_POLL_S
+        wait_s, grew_s = FIRST_POLL_S, retry.clock()
         while True:
             grown = max(read[0], now.checked_files), max(read[1], now.checked_bytes)
+            if grown != read:
+                grew_s = retry.clock()
             on_read(grown[0] - read[0], grown[1] - read[1])
             read = grown
             if now.state is VerificationState.DONE:
                 return now.problems
             if now.state is VerificationState.FAILED:
                 break
+            if retry.give_up_after_s is not None and retry.clock() - grew_s > retry.give_up_after_s:
+                raise ReceiverBusy(
+                    f"the receiver has read nothing of session {session} for {retry.give_up_after_s:g} s"
+                )
             retry.wait(wait_s)
             wait_s = min(1.5 * wait_s, LONGEST_POLL_S)
             now = _polled(client, session, now, retry)

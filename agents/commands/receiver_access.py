@@ -86,13 +86,7 @@ def pages(client: ReceiverClient, session: str) -> Iterator[tuple[Exposure, ...]
     ------
     TransferError
     """
-    after: str | None = None
-    while True:
-        page = client.exposures(session, after)
-        yield page.exposures
-        after = page.next
-        if after is None:
-            return
+    return client.exposure_pages(session)
 
 
 def read_registrations(

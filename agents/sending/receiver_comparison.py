@@ -108,13 +108,8 @@ class ReceiverComparison:
     def _lost_by_list(self, exposures: list[ReleasedExposure]) -> Iterator[UUID]:
         """Yield which exposures are not listed, or have a file that is not there: no digest of them is known."""
         there = {file.path for file in self._client.files(self._session) if file.on_disk in (None, FileCheck.SAME)}
-        published: set[UUID] = set()
-        after: str | None = None
-        while True:
-            page = self._client.exposures(self._session, after)
-            published |= {exposure.record.exposure_id for exposure in page.exposures}
-            if (after := page.next) is None:
-                break
+        pages = self._client.exposure_pages(self._session)
+        published = {exposure.record.exposure_id for page in pages for exposure in page}
         for exposure in exposures:
             paths = {output.remote_path for output in self._journal.outputs(exposure.exposure_id, exposure.revision)}
             if exposure.published_id not in published or not paths <= there:

@@ -94,3 +94,13 @@ def test_it_waits_for_a_place_and_gives_up() -> None:
     assert said == [full, full]
     with pytest.raises(LimitReached):
         found(ScriptedReceiver(*[full] * 100))
+
+
+def test_a_receiver_that_reads_nothing_is_given_up():
+    receiver = ScriptedReceiver(*[(RUNNING, 1, ())] * 1000)
+    with pytest.raises(ReceiverBusy, match="has read nothing of session s1 for 60 s"):
+        found(receiver)
+    assert 60 < receiver.now_s < 70
+    growing = ScriptedReceiver(*[(RUNNING, files, ()) for files in range(100)], DONE)
+    assert found(growing) == []
+    assert growing.now_s > 120

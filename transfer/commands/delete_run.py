@@ -49,7 +49,7 @@ def deleted_once_read(
     paths = [outcome.file.path for outcome in outcomes]
     try:
         problems = {found.path: found for found in files_with_problems(client, session, paths, retry, on_full=on_full)}
-        newest = {file.path: file for file in retry.repeat(lambda: list(client.files(session)))}
+        newest = {file.path: file for file in client.files(session, repeat=retry.repeat)}
     except NotFound:
         return [_kept(one, "this receiver is older and cannot read its files again", _UPGRADE) for one in outcomes]
     except TransferError as error:

@@ -55,6 +55,7 @@ def fetch(
     """
     from transfer.commands.fetch_run import exit_code, show_fetched, show_plan, sum_up
     from transfer.download.fetcher import Fetcher, chosen
+    from transfer.pace.retrying import RetryPolicy
 
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{out} is a file, not a folder", param_hint="--out")
@@ -69,8 +70,8 @@ def fetch(
     if path.strip("/"):
         check_committed_path(path.strip("/"))
     console = stderr_console()
-    with connect(from_, token_file, ca, clear_text=clear_text) as client:
-        receipts = chosen(client.files(session), path)
+    with connect(from_, token_file, ca, clear_text=clear_text, give_up_after_s=give_up_after) as client:
+        receipts = chosen(client.files(session, repeat=RetryPolicy(give_up_after, lambda: False).repeat), path)
         if dry_run:
             show_plan(receipts, out, json)
             return

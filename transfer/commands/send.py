@@ -90,7 +90,7 @@ def send(
         show_plan(planned, json)
         return
     with (
-        connect(to, token_file, ca, clear_text=clear_text) as client,
+        connect(to, token_file, ca, clear_text=clear_text, give_up_after_s=give_up_after) as client,
         Sender(
             client,
             connections=connections,

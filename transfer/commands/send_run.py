@@ -79,7 +79,7 @@ def send_all(
     """
     console = stderr_console()
     retry = RetryPolicy(sender.give_up_after_s, lambda: False)
-    planned = retry.repeat(lambda: _with_listed(sender.client, planned))
+    planned = _with_listed(sender.client, planned, retry)
     began = ended = time.monotonic()
     outcomes: list[SendResult] = []
     not_read: list[SendResult] = []  # files that the receiver had before
@@ -120,12 +120,12 @@ def _verified(outcome: SendResult) -> SendResult:
     return outcome
 
 
-def _with_listed(client: ReceiverClient, planned: list[FileToSend]) -> list[FileToSend]:
+def _with_listed(client: ReceiverClient, planned: list[FileToSend], retry: RetryPolicy) -> list[FileToSend]:
     """Start the session if it is new; return the files with the receipts that the receiver has for their names."""
     if not planned:
         return planned
-    client.open_session(planned[0].session)
-    listed = {file.path: file for file in client.files(planned[0].session)}
+    retry.repeat(lambda: client.open_session(planned[0].session))
+    listed = {file.path: file for file in client.files(planned[0].session, repeat=retry.repeat)}
     return [replace(file, listed=listed.get(file.path)) for file in planned]
 
 

@@ -112,7 +112,7 @@ GiveUpAfter = Annotated[
     typer.Option(
         min=0,
         metavar="SECONDS",
-        help="Give up when the receiver has not answered for this long.",
+        help="Give up when the receiver has not answered for this long. 0: after the first failure.",
         rich_help_panel=LINK,
     ),
 ]
@@ -139,12 +139,21 @@ def stdout_console() -> Console:
     return console
 
 
-def connect(to: str, token_file: Path | None, ca: Path | None, *, clear_text: bool = False) -> ReceiverClient:
+def connect(
+    to: str,
+    token_file: Path | None,
+    ca: Path | None,
+    *,
+    clear_text: bool = False,
+    give_up_after_s: float | None = None,
+) -> ReceiverClient:
     """Return the receiver that was named, with the token that was given."""
     from transfer.client import ReceiverClient
     from transfer.credentials import TokenSource
+    from transfer.pace.retrying import silence_s
 
-    return ReceiverClient(to, TokenSource(token_file), ca=ca, clear_text=clear_text)
+    timeout_s = silence_s(give_up_after_s)
+    return ReceiverClient(to, TokenSource(token_file), ca=ca, clear_text=clear_text, timeout_s=timeout_s)
 
 
 def sender_options(compress: Compress, congestion_control: CongestionControl) -> dict[str, Any]:

@@ -48,13 +48,15 @@ def verify(
     from transfer.commands.verify_run import as_written, exit_code, lost_files, name_of, named_files, show_comparison
     from transfer.download.comparing import ComparisonStatus, compare
     from transfer.download.sha256sums import write_sha256sums
+    from transfer.pace.retrying import RetryPolicy
 
     check_session_name(session)
     here = named_files(folder, session, path_prefix, whole_session=whole_session)
     top = path_prefix.strip("/") if whole_session else "/".join(filter(None, (path_prefix.strip("/"), name_of(folder))))
     found, sums = [], []
-    with connect(with_, token_file, ca, clear_text=clear_text) as client:
-        there = [r for r in client.files(session) if not top or r.path == top or r.path.startswith(f"{top}/")]
+    with connect(with_, token_file, ca, clear_text=clear_text, give_up_after_s=give_up_after) as client:
+        listed = client.files(session, repeat=RetryPolicy(give_up_after, lambda: False).repeat)
+        there = [r for r in listed if not top or r.path == top or r.path.startswith(f"{top}/")]
         lost = lost_files(client, session, there, give_up_after) if deep else {}
         for comparison in compare(here, there, lost, with_sha256=sha256sums is not None):
             found.append(comparison.status)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from transfer.client import ReceiverClient
 from transfer.defaults import DOWNLOAD_CONNECTIONS, GIVE_UP_AFTER_S
+from transfer.disk import held_folder
 from transfer.download.part_file import PartFile
 from transfer.pace.retrying import RetryPolicy
 from transfer.source import digest_of
@@ -86,15 +87,16 @@ class Fetcher:
         target = self.out / receipt.path
         try:
             check_committed_path(receipt.path)  # it comes from the receiver, and must not lead out of the folder
+            folders = self._folders(target.parent)
             if self._is_here(target, receipt):
                 self.on_progress(receipt.size_bytes)
                 return FetchResult(receipt, target)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._fetch_into(PartFile(target, receipt), ranges)
+            with held_folder(self.out, folders) as folder:
+                self._fetch_into(PartFile(folder / target.name, receipt, target), ranges)
         except TransferError as error:
             return FetchResult(receipt, target, error=error)
         except OSError as error:
-            unwritable = TargetUnwritable(f"{error.filename or target}: {error.strerror}")
+            unwritable = TargetUnwritable(f"{target}: {error.strerror}")
             return FetchResult(receipt, target, error=unwritable)
         return FetchResult(receipt, target, is_new=True)
 
@@ -111,6 +113,25 @@ class Fetcher:
         if target.is_file() and target.stat().st_size == receipt.size_bytes and digest_of(target) == receipt.digest:
             return True
         raise NameTaken(f"{target} exists with another content", hint="Move it away, or use another folder (--out).")
+
+    def _folders(self, folder: Path) -> tuple[str, ...]:
+        """Return the names of the folders below `out` that a folder is in; a link that stays below is followed.
+
+        Raises
+        ------
+        TargetUnwritable
+            A link leads out of `out`.
+        """
+        try:
+            top, real = self.out.resolve(), folder.resolve()
+        except RuntimeError as error:  # a loop of links, before Python 3.13
+            raise TargetUnwritable(f"{folder} leads through links without an end") from error
+        if not real.is_relative_to(top):
+            raise TargetUnwritable(
+                f"{folder} leads by a link to {real}, which lies outside of {self.out}; nothing is written there",
+                hint="Remove the link, or use another folder (--out).",
+            )
+        return real.relative_to(top).parts
 
     def _fetch_into(self, part: PartFile, ranges: ThreadPoolExecutor) -> None:
         with part:

@@ -28,17 +28,24 @@ class PartFile:
         The name that the file gets.
     receipt
         The size and the digest that it must have.
+    shown
+        The name for messages; None: `target`.
     """
 
-    def __init__(self, target: Path, receipt: Receipt) -> None:
+    def __init__(self, target: Path, receipt: Receipt, shown: Path | None = None) -> None:
         self.target, self.receipt = target, receipt
+        self._shown = shown or target
         self._path = target.with_name(f".{receipt.digest[:32]}.part")
         self._list_path = self._path.with_suffix(".chunks")
         self._listing = threading.Lock()
 
     def __enter__(self) -> Self:
         self._fd = open_to_write(self._path, create=True, mode=0o666)
-        self._list = self._list_path.open("a+", encoding="ascii")
+        try:
+            self._list = os.fdopen(open_to_write(self._list_path, create=True, mode=0o666), "r+", encoding="ascii")
+        except OSError:
+            os.close(self._fd)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,6 +69,7 @@ class PartFile:
         """Add a chunk, which is written, to the list."""
         index = chunk.start // len(split(self.receipt.size_bytes)[0])
         with self._listing:
+            self._list.seek(0, os.SEEK_END)
             self._list.write(f"{index}\n")
             self._list.flush()
 
@@ -78,13 +86,13 @@ class PartFile:
         if file_digest(self._fd, self.receipt.size_bytes) != self.receipt.digest:
             self._remove()
             raise FileCorrupt(
-                f"{self.target}: the downloaded bytes do not have the digest {self.receipt.digest}, and were deleted"
+                f"{self._shown}: the downloaded bytes do not have the digest {self.receipt.digest}, and were deleted"
             )
         sync_descriptor(self._fd)
         try:
             name_new_file(self._path, self.target)
         except FileExistsError as error:
-            raise NameTaken(f"{self.target}: another program created it during the download") from error
+            raise NameTaken(f"{self._shown}: another program created it during the download") from error
         self._remove()
 
     def _remove(self) -> None:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 10.0
+LONGEST_SILENCE_S, SHORTEST_SILENCE_S = 60.0, 1.0
 POLL_S = 0.1  # how soon a stop is noticed
 
 _random = random.SystemRandom()
@@ -25,6 +26,14 @@ _random = random.SystemRandom()
 def jittered(low_s: float, high_s: float) -> float:
     """Return a random time between two others, in s: clients that wait must not all try again at once."""
     return _random.uniform(low_s, high_s)
+
+
+def silence_s(give_up_after_s: float | None) -> float:
+    """Return how long a receiver may be silent in one request, in s, so that giving up is not delayed by one.
+
+    0 stands for one attempt that may take as long as any.
+    """
+    return min(LONGEST_SILENCE_S, max(give_up_after_s or LONGEST_SILENCE_S, SHORTEST_SILENCE_S))
 
 
 @dataclass(frozen=True, slots=True)

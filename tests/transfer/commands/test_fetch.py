@@ -120,6 +120,66 @@ def test_a_receiver_cannot_lead_out_of_the_folder(receiver, tmp_path):
     assert not (tmp_path / "escape").exists()
 
 
+def test_no_link_leads_out_of_the_folder(receiver, cryoferry, sent, tmp_path):
+    (tmp_path / "real" / "inside").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").symlink_to("real")  # the folder that was named may be a link
+    (tmp_path / "out" / "run1").symlink_to("inside")  # this link stays in it
+    (tmp_path / "out" / "run1" / "deep").symlink_to("../../elsewhere")
+    done = cryoferry("fetch", "grid1", "--from", receiver.url, "--out", "out")
+    assert done.code == 3
+    (failed,) = [told for told in done.objects if "error" in told]
+    assert (failed["path"], failed["error"]["type"]) == ("run1/deep/empty.star", "TargetUnwritable")
+    assert "lies outside of out" in failed["error"]["message"]
+    assert not any((tmp_path / "elsewhere").iterdir())
+    assert sorted(content(tmp_path / "real")) == ["inside/a.mrc", "inside/b.json"]
+
+
+def test_a_folder_that_becomes_a_link_meanwhile_changes_nothing(receiver, cryoferry, sent, tmp_path, monkeypatch):
+    """The link appears between the look at the folders and the first byte, and between that and the name."""
+    from transfer.download import fetcher
+    from transfer.download.part_file import PartFile
+
+    (tmp_path / "elsewhere").mkdir()
+    publish, names_of = PartFile.publish, fetcher.Fetcher._folders
+
+    def swap():
+        (tmp_path / "out" / "run1").rename(tmp_path / "moved")
+        (tmp_path / "out" / "run1").symlink_to("../elsewhere")
+
+    monkeypatch.setattr(PartFile, "publish", lambda part: (swap(), publish(part)))
+    done = cryoferry("fetch", "grid1/run1/b.json", "--from", receiver.url, "--out", "out")
+    assert done.code == 0
+    assert content(tmp_path / "moved") == {"b.json": (sent / "b.json").read_bytes()}
+    monkeypatch.undo()
+    (tmp_path / "out" / "run1").unlink()
+    (tmp_path / "moved").rename(tmp_path / "out" / "run1")
+    (tmp_path / "out" / "run1" / "b.json").unlink()
+
+    def meddled(self, folder):
+        names = names_of(self, folder)
+        swap()
+        return names
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CRYOFERRY_TOKEN", receiver.token("agent", "grid1"))
+    monkeypatch.setattr(fetcher.Fetcher, "_folders", meddled)
+    done = cryoferry("fetch", "grid1/run1/b.json", "--from", receiver.url, "--out", "out")
+    assert done.objects[0]["error"]["type"] == "TargetUnwritable"
+    assert not any((tmp_path / "elsewhere").iterdir())
+
+
+def test_the_list_of_chunks_is_never_written_through_a_link(receiver, sent, tmp_path):
+    with ReceiverClient(receiver.url, receiver.token()) as client:
+        (receipt,) = [receipt for receipt in client.files("grid1") if receipt.path == "run1/b.json"]
+        (tmp_path / "out" / "run1").mkdir(parents=True)
+        (tmp_path / "victim").write_text("mine")
+        (tmp_path / "out" / "run1" / f".{receipt.digest[:32]}.chunks").symlink_to(tmp_path / "victim")
+        (fetched,) = Fetcher(client, tmp_path / "out").fetch_all([receipt])
+    assert type(fetched.error).__name__ == "TargetUnwritable"
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
 def test_a_name_that_is_not_there(receiver, cryoferry, sent):
     done = cryoferry("fetch", "grid1/run2", "--from", receiver.url, "--out", "out")
     assert done.code == 2
