@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from transfer.wire.names import folded
+
 
 class TakenStems:
     """The names that the exposures of a journal have for their files on the receiver, without suffix."""
@@ -16,16 +18,16 @@ class TakenStems:
         """Return that name, or with the first number that makes it one that no exposure has; it counts as taken now."""
         if self._folded is None:
             rows = self._db.execute("SELECT remote_stem FROM exposures")
-            self._folded = {row["remote_stem"].casefold(): row["remote_stem"] for row in rows}
+            self._folded = {folded(row["remote_stem"]): row["remote_stem"] for row in rows}
         free, number = stem, 1
         while self._is_taken(free):
             number += 1
             free = f"{stem}-{number}"
-        self._folded[free.casefold()] = free
+        self._folded[folded(free)] = free
         return free
 
     def _is_taken(self, stem: str) -> bool:
-        has = self._folded.get(stem.casefold()) if self._folded is not None else None
+        has = self._folded.get(folded(stem)) if self._folded is not None else None
         if has is None:
             return False
         # what a transaction entered that was taken back is not there

@@ -31,6 +31,8 @@ from sqlalchemy import (
     text,
 )
 
+from transfer.wire.names import folded
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A time with time zone, always UTC. SQLite stores no zone, so it is added again when the time is read."""
@@ -66,12 +68,17 @@ def _session_column(**options: Any) -> Column[int]:
     return Column("session_id", ForeignKey("sessions.id"), nullable=False, **options)
 
 
+def _folded_name(context: Any) -> str:
+    return folded(context.get_current_parameters()["name"])
+
+
 sessions = Table(
     "sessions",
     metadata,
     Column("id", _NUMBER, primary_key=True),
     Column("uuid", Uuid, default=uuid4),  # never NULL; another one under the same name is another session
     Column("name", String(100), nullable=False, unique=True),
+    Column("folded", String(100), default=_folded_name, index=True),  # several have one in databases of older versions
     Column("state", String(16), nullable=False),  # SessionState
     Column("created_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
@@ -175,6 +182,18 @@ lost_files = Table(
     Column("path", String(1024), primary_key=True),
     Column("revision", Integer, primary_key=True, autoincrement=False),
     Column("lost_at", UtcDateTime, nullable=False),
+)
+
+names = Table(
+    "names",  # of files that are or were there or are received, of their folders, and stems of claimed exposures
+    metadata,
+    _session_column(primary_key=True),
+    # See `api.store.taken_names`. Names that differ only in case have these two in common.
+    Column("folder", String(400), primary_key=True),
+    Column("leaf", String(400), primary_key=True),
+    Column("is_stem", Boolean, primary_key=True),
+    Column("path", String(1024), primary_key=True),  # the name as it is; older versions took several
+    sqlite_with_rowid=False,
 )
 
 exposures = Table(

@@ -20,8 +20,8 @@ from api.routes.session_lines import log_in_session
 from api.store.publication import open_projects
 from api.store.receiver_state import no_session
 from transfer.wire import protocol
-from transfer.wire.errors import BadName, NotFound, ScopeRejected
-from transfer.wire.names import check_session_name
+from transfer.wire.errors import BadName, NameDiffersInCase, NotFound, ScopeRejected
+from transfer.wire.names import check_session_name, folded
 from transfer.wire.protocol import Session, SessionList, SessionState
 
 SessionName = Annotated[str, AfterValidator(check_session_name)]
@@ -90,11 +90,24 @@ def _sessions(connection: Connection, names: Sequence[str] | None, registrars: t
 
 
 def create_session(database: Database, name: str) -> bool:
-    """Make a session; return False if it exists already."""
+    """Make a session; return False if it exists already.
+
+    Raises
+    ------
+    NameDiffersInCase
+        The name differs only in upper and lower case from another session's.
+    """
     try:
         with database.write() as connection:
-            if connection.scalar(select(sessions.c.id).where(sessions.c.name == name)) is not None:
+            there = connection.scalars(select(sessions.c.name).where(sessions.c.folded == folded(name))).all()
+            if name in there:
                 return False
+            if there:
+                raise NameDiffersInCase(
+                    f"the name {name!r} differs only in upper and lower case from the session {there[0]!r}",
+                    hint=f"Use the session {there[0]!r}, or a name that differs in more than upper and lower case.",
+                    existing=there[0],
+                )
             made = connection.execute(
                 insert(sessions)
                 .values(name=name, state=SessionState.OPEN.value, created_at=now())
@@ -132,7 +145,7 @@ def _change(request: Request, name: str, state: SessionState, kind: str) -> Sess
     response_model=Session,
     responses={
         200: {"model": Session, "description": "The session exists already."},
-        **problems(ScopeRejected, BadName),
+        **problems(ScopeRejected, BadName, NameDiffersInCase),
     },
 )
 def start_session(session: SessionName, request: Request, response: Response) -> Session:

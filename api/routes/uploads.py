@@ -37,6 +37,7 @@ from transfer.wire.errors import (
     Deleted,
     FileCorrupt,
     LimitReached,
+    NameDiffersInCase,
     NameTaken,
     NotFound,
     ReceiverBusy,
@@ -108,7 +109,17 @@ def check_declaration(receiver: Receiver, declaration: UploadDeclaration) -> Non
     responses={
         200: {"model": UploadStatus, "description": "It was declared before, or the file is committed with that size."},
         **problems(
-            *(ScopeRejected, NotFound, UploadConflict, NameTaken, UploadGone, Deleted, TooLarge, BadName),
+            *(
+                ScopeRejected,
+                NotFound,
+                UploadConflict,
+                NameTaken,
+                NameDiffersInCase,
+                UploadGone,
+                Deleted,
+                TooLarge,
+                BadName,
+            ),
             *(ReceiverFull, LimitReached),
         ),
     },

@@ -23,6 +23,7 @@ from api.store.free_stem import free_stem
 from api.store.known_movies import known_of, path_key
 from api.store.leases import SeenAgent, seen_agents
 from api.store.storage import Storage
+from api.store.taken_names import take_stem
 from transfer.wire.agent_status import LEASE_S
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimBatch, ClaimStatus, MovieClaim
 
@@ -231,6 +232,7 @@ class _Noting:
         if exposure is None:
             revision, exposure_id = 1, self._new_id()
             stem = free_stem(self.connection, self.session_id, claim.stem, claim.suffixes, exposure_id)
+            take_stem(self.connection, self.session_id, stem)
             key = self._add_exposure(exposure_id, stem)
         else:
             revision, exposure_id, stem, key = (

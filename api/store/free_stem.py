@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select, union_all
+from sqlalchemy import Connection
 
-from api.database.tables import claimed_exposures, files, tombstones, uploads
+from api.store.taken_names import as_spelled, is_stem_taken
+from transfer.wire.names import folded
 
 USUAL = (
     ".mrc", "_noDW.mrc", "_EVN.mrc", "_ODD.mrc", ".star", ".png", "_spectrum.png", "_motion.png",
@@ -16,26 +17,14 @@ USUAL = (
 """What follows the stem in the names of an exposure's files. An agent need not know all of it when it claims."""
 _NUMBERS = range(2, 10)
 
-_TAKEN = union_all(
-    select(claimed_exposures.c.id).where(
-        claimed_exposures.c.session_id == bindparam("session_id"),
-        claimed_exposures.c.stem.in_(bindparam("stems", expanding=True)),
-    ),
-    *(
-        select(table.c.session_id).where(
-            table.c.session_id == bindparam("session_id"), table.c.path.in_(bindparam("paths", expanding=True))
-        )
-        for table in (files, uploads, tombstones)
-    ),
-).limit(1)
-
 
 def free_stem(
     connection: Connection, session_id: int, wanted: str, suffixes: tuple[str, ...], exposure_id: UUID
 ) -> str:
     """Return the wanted stem, with a number or the exposure's id after it if files of that name are there or claimed.
 
-    A leading `-` in one of its parts, which no new name may have, becomes `=2D`, as agents write it.
+    A leading `-` in one of its parts, which no new name may have, becomes `=2D`, as agents write it. Names that differ
+    only in case are one; a folder gets the spelling of the one that is there.
 
     Parameters
     ----------
@@ -43,13 +32,15 @@ def free_stem(
         Of the files that the exposure will have, beside the usual ones.
     """
     wanted = "/".join(f"=2D{part[1:]}" if part.startswith("-") else part for part in wanted.split("/"))
-    endings = tuple(dict.fromkeys((*suffixes, *USUAL)))
+    folder, slash, leaf = wanted.rpartition("/")
+    if slash:
+        wanted = f"{as_spelled(connection, session_id, folder)}/{leaf}"
+    endings = tuple(dict.fromkeys(folded(suffix) for suffix in (*suffixes, *USUAL)))
     for stem in _candidates(wanted, exposure_id):
-        paths = [stem + suffix for suffix in endings]
+        paths = [folded(stem) + suffix for suffix in endings]
         # An exposure `x` has a file `x_noDW.mrc`, and so has an exposure `x_noDW`.
         stems = {path.removesuffix(suffix) for path in paths for suffix in endings if path.endswith(suffix)}
-        taken = {"session_id": session_id, "stems": list(stems), "paths": paths}
-        if connection.execute(_TAKEN, taken).first() is None:
+        if not is_stem_taken(connection, session_id, stems, paths):
             return stem
     return f"{wanted}-{exposure_id.hex}"
 

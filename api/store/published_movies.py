@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from api.database.tables import claimed_exposures, movie_paths, movies, now, tombstones
 from api.store.known_movies import path_key
+from api.store.taken_names import is_stem_taken, take_stem
 from transfer.wire.errors import Deleted, ExposureConflict
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 
@@ -36,9 +37,6 @@ _OF_EXPOSURE = (
 )
 _WITHOUT_DIGEST = _OF_EXPOSURE.where(movies.c.movie_digest.is_(None)).limit(1)
 _NEWEST = _OF_EXPOSURE.limit(1)
-_STEM_TAKEN = select(claimed_exposures.c.id).where(
-    claimed_exposures.c.session_id == _SESSION, claimed_exposures.c.stem == bindparam("stem")
-)
 _PATH = select(movie_paths.c.movie).where(
     movie_paths.c.session_id == _SESSION, movie_paths.c.path_key == bindparam("key")
 )
@@ -142,8 +140,9 @@ def _add_exposure(connection: Connection, session_id: int, record: ExposureRecor
     """Note an exposure that was not claimed."""
     micrograph = record.file(FileRole.MICROGRAPH) or record.files[0]
     stem = micrograph.path.removesuffix(".mrc")
-    if connection.execute(_STEM_TAKEN, {"session": session_id, "stem": stem}).first() is not None:
+    if is_stem_taken(connection, session_id, [stem]):
         stem = record.exposure_id.hex
+    take_stem(connection, session_id, stem)
     key: int = connection.execute(
         insert(claimed_exposures)
         .values(

@@ -24,6 +24,7 @@ from api.database.tables import (
 )
 from api.store.on_disk import FILE_COLUMNS, FileRow, file_row
 from api.store.promises import RequireSpace, promised_space, require_few_open
+from api.store.taken_names import take_path
 from api.store.upload import Upload
 from transfer.wire.errors import Deleted, LimitReached, NameTaken, NotFound, UploadConflict, UploadGone
 from transfer.wire.names import check_path
@@ -157,7 +158,7 @@ def reserve(
 
     Raises
     ------
-    NotFound, UploadConflict, NameTaken, UploadGone, Deleted, ReceiverFull, RateLimited, LimitReached
+    NotFound, UploadConflict, NameTaken, NameDiffersInCase, UploadGone, Deleted, ReceiverFull, RateLimited, LimitReached
         See `api.store.upload_book.UploadBook.declare`.
     """
     if not one_request and (own := _declared_before(connection, upload_id, declaration)):
@@ -178,6 +179,8 @@ def reserve(
             f"session {declaration.session!r} has {row.files_there} files, a session has at most {MAX_FILES}",
             hint="Start another session for further files (`cryoferry session start NAME`).",
         )
+    if not row.newest_revision:
+        take_path(connection, row.of_session, declaration.path)
     promised = promised_space(connection, token_id)
     if not one_request:
         require_few_open(connection, token_id, promised)

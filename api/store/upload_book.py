@@ -20,6 +20,7 @@ from api.store.committed_files import CommittedFiles
 from api.store.file_records import add_file
 from api.store.promises import RequireSpace
 from api.store.reservations import COLUMNS, add_committed, find_committed, find_upload, reserve, upload_of
+from api.store.taken_names import free_path
 from api.store.upload import StoredChunk, Upload, receipt_of, require_quiet
 from transfer.wire.chunks import missing_ranges
 from transfer.wire.errors import NameTaken, NotFound, ReceiverBusy, UploadGone
@@ -103,6 +104,8 @@ class UploadBook:
         NameTaken
             Another file has the name, or the revision does not follow the newest one. The error's members `upload_id`
             and `state` name an upload of another size that is not committed; it may be withdrawn.
+        NameDiffersInCase
+            The name of a file or folder that is there differs only in upper and lower case.
         UploadGone
             The upload was withdrawn, or the disk has lost its file.
         ReceiverBusy
@@ -322,6 +325,7 @@ class UploadBook:
                 connection.execute(
                     insert(withdrawn_uploads).values(id=upload.id, session_id=upload.session_id, at=now())
                 )
+                free_path(connection, upload.session_id, upload.path)
                 return
             left = find_upload(connection, upload.id)
         if left and not left.committed:

@@ -20,6 +20,7 @@
     - UploadGone              410
     - Deleted                 410
     - NameTaken               409
+    - NameDiffersInCase       409
     - UploadIncomplete        409
     - UploadConflict          409
     - ExposureConflict        409
@@ -232,6 +233,14 @@ class NameTaken(PermanentError):
     slug = "name-taken"
     status: ClassVar[int | None] = 409
     hint = "Both files are safe. Send the new one under another name, or as the next revision."
+
+
+class NameDiffersInCase(PermanentError):
+    """This name differs only in upper and lower case from one that is there."""
+
+    slug = "name-differs-in-case"
+    status: ClassVar[int | None] = 409
+    hint = "Write the name as it is there, or send it under another name."
 
 
 class UploadConflict(PermanentError):

@@ -12,6 +12,16 @@ _DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
+def folded(name: str) -> str:
+    """Return what all names have in common that differ only in upper and lower case, or in Unicode's form.
+
+    That is Unicode's canonical caseless matching (section 3.13), as file systems that ignore case compare names.
+    """
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
 def check_session_name(name: str) -> str:
     """Return the name if it is allowed for a session.
 

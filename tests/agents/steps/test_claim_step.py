@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,9 @@ from agents.journal.states import State
 from agents.layouts import AUTO
 from agents.measurements import Measurements
 from agents.sending.publish import outputs_folder
+from agents.sending.receiver_link import ReceiverLink
 from agents.steps.align_step import AlignStep
+from agents.steps.send_step import SendStep
 from agents.turns import StepEnd
 from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, FailureKind
@@ -25,6 +28,10 @@ from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.settings import AlignmentSettings
 from tests.agents.steps.scripted import ScriptedReceiver, ScriptedWorker, access_of, claim_step
+from transfer.client import ReceiverClient
+from transfer.upload.file_to_send import FileToSend
+from transfer.upload.sender import Sender
+from transfer.wire.digest import chunk_digest, root_digest
 from transfer.wire.errors import BadRequest, FilesMissing, LinkLost, NameTaken
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimReason, ClaimStatus
 from transfer.wire.exposure_record import AcquisitionRecord, ExposureRecord, ShiftsRecord
@@ -35,6 +42,7 @@ CLAIMED = ClaimAnswer(status=ClaimStatus.CLAIMED, exposure_id=OTHER, revision=3,
 COMMITTED = ClaimAnswer(status=ClaimStatus.COMMITTED, exposure_id=OTHER, revision=3, stem="b")
 DELETED = ClaimAnswer(status=ClaimStatus.DELETED, detail="by anna")
 ELSEWHERE = ClaimAnswer(status=ClaimStatus.ELSEWHERE, detail="agent 7 on k3-pc")
+ROOT_OF_X = root_digest([chunk_digest(b"x")])
 DIGEST_NEEDED = ClaimAnswer(status=ClaimStatus.DIGEST_NEEDED)
 
 
@@ -77,7 +85,7 @@ def aligned(settings: WatchSettings, journal: Journal, finished: ExposureRow) ->
         (folder / f"a{suffix}").write_bytes(b"x")
         local_path = str((folder / f"a{suffix}").relative_to(settings.work))
         names = {"role": role, "local_path": local_path, "remote_path": f"a{suffix}"}
-        outputs.append(Output(**names, file_revision=1, digest="a" * 64, size_bytes=1))
+        outputs.append(Output(**names, file_revision=1, digest=ROOT_OF_X, size_bytes=1))
     record = ExposureRecord(
         exposure_id=finished.exposure_id,
         movie="a.mrc",
@@ -92,7 +100,7 @@ def aligned(settings: WatchSettings, journal: Journal, finished: ExposureRow) ->
         files=references(outputs),
     )
     journal.seal(finished.exposure_id, settings={}, outputs=outputs, record=record)
-    receipt = Receipt(session="s", path="a.json", revision=1, size_bytes=1, digest="a" * 64)
+    receipt = Receipt(session="s", path="a.json", revision=1, size_bytes=1, digest=ROOT_OF_X)
     journal.keep_receipt(finished.exposure_id, 1, "results", receipt)
     return journal.exposure(finished.exposure_id)
 
@@ -250,3 +258,24 @@ def test_a_restored_receiver_gives_a_revision_a_second_time(journal: Journal, al
     journal.seal(aligned.exposure_id, settings={}, outputs=outputs[:1], record=record)
     assert journal.outputs(aligned.exposure_id, 1) == outputs[:1]
     assert journal.take_up_lost(aligned.exposure_id, "the receiver has lost it") is None
+
+
+def test_a_name_that_differs_only_in_case_from_another_fails_that_exposure_alone(
+    settings: WatchSettings, journal: Journal, aligned: ExposureRow, receiver
+) -> None:
+    """With a receiver that somebody has sent a file to by hand after the exposure had its name."""
+    stop = threading.Event()
+    with ReceiverClient(receiver.url, receiver.token("agent", "s")) as client, Sender(client) as sender:
+        client.open_session("s")
+        (settings.work / "A.mrc").write_bytes(b"by hand")
+        sender.send(FileToSend(settings.work / "A.mrc", "s", "A.mrc"))
+        claims = claim_step(settings, journal, ScriptedReceiver())
+        step = SendStep(settings, journal, ReceiverLink(journal, stop), claims, Measurements(), stop.is_set)
+        assert step.run(aligned, sender) is StepEnd.DONE
+    after = journal.exposure(aligned.exposure_id)
+    assert (after.state, stop.is_set()) == (State.FAILED, False)
+    assert (
+        after.reason
+        == "NameDiffersInCase: a.mrc: the name differs only in upper and lower case from 'A.mrc', which is there"
+    )
+    assert after.hint.startswith("Send it as 'A.mrc', or rename it")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -15,11 +16,14 @@ from sqlalchemy import event, text
 from api.database.engine import Database
 from api.registrars.outbox import Outbox
 from api.registrars.settings import RegistrarSettings
+from api.store.free_stem import free_stem
 from api.store.publication import publish
+from api.store.taken_names import free_path, take_path, take_stem
 from tests.conftest import make_token
 from tests.published import add_file, record_of
+from transfer.wire.errors import NameDiffersInCase
 
-LARGE = ("exposures", "exposure_records", "registrations", "files", "events", "uploads")
+LARGE = ("exposures", "exposure_records", "registrations", "files", "events", "uploads", "names")
 """Tables that grow with every exposure."""
 OF_REQUESTS = "AnyIO worker thread"
 ROUTES = {
@@ -113,6 +117,23 @@ def test_a_publication_reads_only_the_files_that_it_names(receiver: Any) -> None
     assert any("files USING INDEX" in step and "(session_id=? AND path=?" in step for step in steps), steps
     whole_sessions = [step for step in steps if step.split(" <- ")[0].rstrip().endswith("(session_id=?)")]
     assert [step for step in whole_sessions if not step.startswith("SEARCH projects ")] == []
+
+
+def test_a_name_is_looked_for_by_what_names_like_it_have_in_common(receiver: Any) -> None:
+    database = receiver.app.state.receiver.database
+    with explained(database) as steps, database.write() as connection:
+        for path in ("d/e/x", "d/e/y"):
+            take_path(connection, 1, path)
+        with pytest.raises(NameDiffersInCase):
+            take_path(connection, 1, "D/e/z")
+        assert free_stem(connection, 1, "D/e/f/x", (), UUID(int=1)) == "d/e/f/x"
+        take_stem(connection, 1, "d/e/f/x")
+        free_path(connection, 1, "d/e/y")
+    assert expensive(steps) == []
+    looks = [step for step in steps if step.startswith(("SEARCH names ", "SEARCH same ", "SEARCH above "))]
+    assert len(looks) > 5
+    below = [step for step in looks if "folder=? AND leaf=?" not in step]
+    assert ["(session_id=? AND folder=?)" in step for step in below] == [True] * len(below), below
 
 
 def test_the_guard_sees_a_scan(receiver: Any) -> None:

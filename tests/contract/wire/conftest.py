@@ -27,6 +27,7 @@ ON_BOTH_DATABASES = {
     "test_agent_answers",
     "test_claims",
     "test_leases",
+    "test_names_in_case",
     "test_plans",
     "test_racing",
 }

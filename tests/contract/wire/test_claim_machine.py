@@ -36,6 +36,7 @@ from api.database.tables import claimed_exposures, exposure_records, exposures, 
 from api.store.claims import ClaimBook
 from api.store.publication import publish
 from api.store.storage import Storage, location_of
+from api.store.taken_names import take_path
 from tests.contract.wire.claiming import claim, digest, record
 from transfer.wire.agent_status import LEASE_S
 from transfer.wire.errors import ExposureConflict, FilesMissing, NameTaken
@@ -47,7 +48,7 @@ SHORT_RUN = {"max_examples": 20, "stateful_step_count": 30}
 LONG_RUN = {"max_examples": 2000, "stateful_step_count": 60, "print_blob": True}
 
 CONTENTS = ("A", "B", "S/1", "S/2", "S/3")  # the last three have the same samples
-PATHS = ("x.tiff", "x.mrc", "x_noDW.tiff", "d/x.tiff")
+PATHS = ("x.tiff", "x.mrc", "X_nodw.tiff", "d/x.tiff", "D/y.tiff")
 SENT_AT_MOST = 5  # times, as the agent does
 AGENTS = st.integers(0, 2)
 
@@ -216,6 +217,7 @@ class ClaimMachine(RuleBasedStateMachine):
         receipt = {"path": name, "revision": revision, "size_bytes": len(bytes_of_it), "digest": digest(str(self.sent))}
         with self.database.write() as connection:
             row = {"session_id": self.session_id, "location": location, "mtime_ns": there.stat().st_mtime_ns}
+            take_path(connection, self.session_id, name)  # refused for no name that the receiver has given
             connection.execute(insert(files).values(**receipt, **row, committed_at=self.moment))
         body = ExposureRecord.model_validate(record(answer, path, content, receipt))
         with self.database.write() as connection:
@@ -302,8 +304,10 @@ class ClaimMachine(RuleBasedStateMachine):
             with self.database.read() as connection:
                 stems = connection.scalars(select(claimed_exposures.c.stem)).all()
                 texts = connection.scalars(select(exposure_records.c.record)).all()
-            names = {stem + suffix: stem for stem in stems for suffix in (".mrc", "_noDW.mrc", ".json")}
+            names = {(stem + suffix).lower(): stem for stem in stems for suffix in (".mrc", "_noDW.mrc", ".json")}
             assert len(names) == 3 * len(stems)
+            folders = {stem.rpartition("/")[0] for stem in stems}
+            assert len({folder.lower() for folder in folders}) == len(folders)
             owners: dict[str, str] = {}
             for values in map(json.loads, texts):
                 for file in values["files"]:

@@ -46,7 +46,7 @@ SEEDS = {"socket": 1, "stream": 2}  # of the short run, always the same
 RESTARTS = 10 if LONG else 1
 """How often the receiver is started anew in one example."""
 
-PATHS = st.sampled_from(["a", "b", "c", "d/x", "a/x", "e f/g/h"])
+PATHS = st.sampled_from(["a", "b", "c", "d/x", "a/x", "e f/g/h", "B", "D/y"])
 REVISIONS = st.sampled_from([0, 0, 0, 0, 0, -1, 1])  # counted from the next one
 SIZES = st.sampled_from([0, 5, 70_000, CHUNK_BYTES, CHUNK_BYTES + 5, 2 * CHUNK_BYTES + 5])
 MOST = 23

@@ -125,6 +125,12 @@ BUSY = Expected(503, "receiver-busy")
 _BODY_FAULTS = {"corrupt": Expected(400, "chunk-corrupt"), "length": Expected(400, "bad-request"), "cut": None}
 
 
+def _places(path: str) -> list[str]:
+    """Return a path's folders, the first one first, and the path."""
+    parts = path.split("/")
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+
+
 class SessionModel:
     """One session: its uploads and its committed files."""
 
@@ -211,7 +217,19 @@ class SessionModel:
         if other := self.reserving(path, revision):
             members = {"upload_id": str(other.id), "state": RECEIVING}
             return Expected(409, "upload-conflict" if other.size_bytes == size_bytes else "name-taken", members)
-        return Expected(409, "name-taken") if revision != self.newest(path) + 1 else None
+        if revision != self.newest(path) + 1:
+            return Expected(409, "name-taken")
+        return None if self.newest(path) else self._refuse_case(path)
+
+    def _refuse_case(self, path: str) -> Expected | None:
+        """Refuse a new name of which a part differs only in case from what is there or is received."""
+        unfinished = {one.path for one in self.uploads.values() if one.state == RECEIVING}
+        there = {place for known in unfinished | {known for known, _ in self.files} for place in _places(known)}
+        for place in _places(path):
+            same = [known for known in there if known.lower() == place.lower()]
+            if same and place not in same:
+                return Expected(409, "name-differs-in-case", {"existing": same[0]})
+        return None
 
     def put(self, upload_id: UUID, chunks: Chunks) -> Expected | None:
         """Send a run of whole chunks that fits the upload; None: nobody waits for the answer."""
