@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from preprocess.movies.frame_bytes import Pieces
 from preprocess.movies.mrc_header import HEADER_BYTES, is_mrc, read_mrc_header
+from preprocess.movies.recognise import EER_COMPRESSIONS
 from preprocess.movies.tiff_layout import LayoutIncompleteError, is_tiff, tiff_pages
-from preprocess.movies.unwritten import Pieces, unwritten_frame
+from preprocess.movies.unwritten import unwritten_frame
 
-_NOT_COMPRESSED = 1
+_NOT_COMPRESSED, _LZW = 1, 5
 
 
 def missing_structure(path: Path) -> str | None:
@@ -45,7 +47,14 @@ def _missing_or_unwritten(file: BinaryIO, size: int) -> str | None:
         frames = _frames_in(file, size)
     except LayoutIncompleteError as error:
         return str(error)
-    return unwritten_frame(file, frames.count, frames.pieces_of, is_encoded=frames.is_encoded)
+    return unwritten_frame(
+        file,
+        size,
+        frames.count,
+        frames.pieces_of,
+        is_encoded=frames.is_encoded,
+        has_zero_blocks=frames.has_zero_blocks,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ class _Frames:
     count: int
     pieces_of: Callable[[int], Pieces]
     is_encoded: bool
+    has_zero_blocks: bool = True
 
 
 def _frames_in(file: BinaryIO, size: int) -> _Frames:
@@ -79,7 +89,9 @@ def _frames_of_tiff(file: BinaryIO, size: int) -> _Frames:
         page = pages[number]
         return sorted(zip(page.strip_offsets.tolist(), page.strip_byte_counts.tolist(), strict=True))
 
-    return _Frames(len(pages), pieces_of, is_encoded=all(page.compression != _NOT_COMPRESSED for page in pages))
+    codings = {page.compression for page in pages}
+    has_zero_blocks = bool(codings - {_LZW, *EER_COMPRESSIONS})
+    return _Frames(len(pages), pieces_of, _NOT_COMPRESSED not in codings, has_zero_blocks)
 
 
 def _frames_of_mrc(start: bytes, size: int) -> _Frames:
