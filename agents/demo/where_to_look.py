@@ -44,7 +44,7 @@ def where_to_look(
     else:
         yield f"  {cryoferry} serve --data {plan.receiver}" + (f" --scipion {plan.scipion} &" if project else " &")
     port = urlsplit(url).port if kept else 8642
-    yield f"  {cryoferry} token create --data {plan.receiver} --session mysession > mysession.token"
+    yield f"  {cryoferry} token create --data {plan.receiver} --session mysession --out mysession.token"
     yield f"  {cryoferry} watch MOVIES --to http://127.0.0.1:{port} --session mysession --token-file mysession.token"
 
 

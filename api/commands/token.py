@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -111,28 +112,50 @@ def create(
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="The token is valid for this time: 12h, 30d. Default: no end.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the token into this new file, which only you can read, instead of printing it."
+        ),
+    ] = None,
     database: DatabaseUrl = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Make a token and print it on stdout.
+    """Make a token and print it on stdout, or write it into a file with --out.
 
     Give --session or --all-sessions. The receiver keeps only a hash: if the token is lost, make another one.
     """
-    from api.access.tokens import Scope, create_token
+    from api.commands.token_file import require_free, token_file
 
     session = _session_of(scope, session, all_sessions)
     expires_at = datetime.now(UTC) + duration(expires) if expires else None
     if dry_run:
+        if out:
+            require_free(out)
         what = f"would make a token: {scope}, {f'session {session}' if session else 'all sessions'}"
         print_result(json, what, scope=scope, session=session, dry_run=True)
         return
-    kept = _open(data, database, make=True)
+    if out is None:
+        made, text = _create(data, database, scope, session, expires_at)
+        print_result(json, text, token=text, **_members(made))
+        return
+    with token_file(out) as descriptor:
+        made, text = _create(data, database, scope, session, expires_at)
+        os.write(descriptor, f"{text}\n".encode())
+    print_result(json, f"the token {made.id} is in {out}; only you can read it", file=str(out), **_members(made))
+
+
+def _create(
+    data: Path, url: str | None, scope: str, session: str | None, expires_at: datetime | None
+) -> tuple[Token, str]:
+    from api.access.tokens import Scope, create_token
+
+    kept = _open(data, url, make=True)
     try:
-        made, text = create_token(kept, Scope(scope), session, expires_at)
+        return create_token(kept, Scope(scope), session, expires_at)
     finally:
         kept.close()
-    print_result(json, text, token=text, **_members(made))
 
 
 @token.command("list")

@@ -44,7 +44,7 @@ class Place:
     def prepare(self) -> None:
         """Start what an earlier page of the documents started: the receiver, with a session and its token."""
         for command in (
-            "cryoferry token create --data /data/cryoferry --scope agent --session mysession > mysession.token",
+            "cryoferry token create --data /data/cryoferry --scope agent --session mysession --out mysession.token",
             "cryoferry serve --data /data/cryoferry --tls-cert cert.pem --tls-key key.pem",
             "cryoferry session start mysession --to https://vm.example.org:8642 --token-file mysession.token",
         ):
@@ -86,6 +86,8 @@ class Place:
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; `serve` is left running, and its answer here is empty."""
         real = self.made_real(command)
+        if "--out mysession.token" in real:  # `prepare` has made it: each page begins as if it were the first
+            (self.folder / "mysession.token").unlink(missing_ok=True)
         if re.search(r"\bserve\b", real):
             self._start(real)
             return subprocess.CompletedProcess(real, 0, "", "")

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from api.commands.token import token as token_commands
-from api.errors import BadOption
+from api.commands.token_file import token_file
+from api.errors import BadOption, DataFolderUnusable
 from transfer.wire.errors import BadName, NotFound
 
 ROOT = Path(__file__).parents[3]
@@ -153,3 +155,61 @@ def test_no_token_is_made_in_another_database_than_the_folders(tmp_path: Path) -
     assert done.stdout == ""
     assert "Give --database as this folder's receiver had it before" in " ".join(done.stderr.split())
     assert not (tmp_path / "data" / "receiver.sqlite").exists()
+
+
+def test_out_writes_a_file_that_only_its_owner_ever_could_read(tmp_path: Path) -> None:
+    out = tmp_path / "s1.token"
+    command = ["token", "create", "--data", str(tmp_path / "data"), "--session", "s1", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-m", "cryoferry", *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        umask=0,
+    )
+    assert done.returncode == 0, done.stderr
+    text = out.read_text()
+    assert re.fullmatch(r"cf_[a-z0-9]{8}_[A-Za-z0-9_-]{43}\n", text)
+    assert done.stdout == f"the token {text[3:11]} is in {out}; only you can read it\n"
+    assert out.stat().st_mode & 0o777 == 0o600
+    shown = made(tmp_path / "data", "--session", "s1", "--out", str(tmp_path / "other"))
+    assert "token" not in shown
+    assert shown["file"] == str(tmp_path / "other")
+
+
+def test_the_file_is_private_before_the_token_is_in_it(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with token_file(tmp_path / "new") as descriptor:
+            assert os.fstat(descriptor).st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+
+
+def make_link(path: Path) -> None:
+    path.symlink_to(path.parent / "somewhere")
+
+
+@pytest.mark.parametrize("occupy", [Path.touch, Path.mkdir, make_link], ids=["file", "folder", "link"])
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_out_replaces_nothing_and_follows_no_link(tmp_path: Path, occupy: Callable[[Path], None], more) -> None:
+    out = tmp_path / "taken"
+    occupy(out)
+    with pytest.raises(BadOption, match="exists already; no token was made") as refused:
+        made(tmp_path / "data", "--session", "s1", "--out", str(out), *more)
+    assert "Give another name" in refused.value.hint
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_out_in_a_folder_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match="No such file or directory; no token was made"):
+        made(tmp_path / "data", "--session", "s1", "--out", str(tmp_path / "no" / "t"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_empty_file_stays_if_no_token_is_made(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(DataFolderUnusable):
+        made(tmp_path / "data", "--session", "s1", "--out", str(tmp_path / "t"))
+    assert not (tmp_path / "t").exists()
