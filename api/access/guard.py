@@ -20,6 +20,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response, params
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import DBAPIError
 
 from api.access.permissions import Permission, require_permission, require_session
 from api.access.tokens import RecentTokens, Token, check_token
@@ -65,7 +66,7 @@ class Permit:
         if _CHECKED in request.scope:
             return
         if self.permission != Permission.PUBLIC:
-            token = await self._token(request)
+            token = await _valid_token(request, may_be_recent=self.is_bulk)
             require_permission(token, self.permission)
             session = request.path_params.get("session")
             if session is not None:
@@ -73,33 +74,35 @@ class Permit:
             request.state.token = token
         request.scope[_CHECKED] = self.permission
 
-    async def _token(self, request: Request) -> Token:
-        state, limits = request.state, front_of(request).requests
-        try:
-            token = await self._checked(request, state.bearer_token)
-        except AuthRejected:
-            limits.note_rejected(state.client_address, state.bearer_token)
-            raise
-        limits.note_valid(state.client_address, state.bearer_token)
-        place: Place | None = getattr(state, "place", None)  # of the connection; None: not accepted by api.http
-        if place is not None:
-            place.trust()
-        return token
-
-    async def _checked(self, request: Request, text: str) -> Token:
-        if not text:
-            raise AuthRejected("the request has no `Authorization: Bearer` token")
-        recent: RecentTokens = request.app.state.recent_tokens
-        token = recent.get(text) if self.is_bulk else None
-        if token is None:
-            token = await run_in_threadpool(check_token, receiver_of(request).database, text)
-            recent.put(text, token)
-        return token
-
     def described(self) -> dict[str, Any]:
         """Return what the OpenAPI description of the route says of this."""
         security: list[dict[str, list[str]]] = [] if self.permission == Permission.PUBLIC else [{SECURITY_SCHEME: []}]
         return {"security": security, "x-permission": self.permission.value}
+
+
+async def _valid_token(request: Request, *, may_be_recent: bool) -> Token:
+    state, limits = request.state, front_of(request).requests
+    try:
+        token = await _checked(request, state.bearer_token, may_be_recent=may_be_recent)
+    except AuthRejected:
+        limits.note_rejected(state.client_address, state.bearer_token)
+        raise
+    limits.note_valid(state.client_address, state.bearer_token)
+    place: Place | None = getattr(state, "place", None)  # of the connection; None: not accepted by api.http
+    if place is not None:
+        place.trust()
+    return token
+
+
+async def _checked(request: Request, text: str, *, may_be_recent: bool) -> Token:
+    if not text:
+        raise AuthRejected("the request has no `Authorization: Bearer` token")
+    recent: RecentTokens = request.app.state.recent_tokens
+    token = recent.get(text) if may_be_recent else None
+    if token is None:
+        token = await run_in_threadpool(check_token, receiver_of(request).database, text)
+        recent.put(text, token)
+    return token
 
 
 def permits(permission: Permission, *, is_bulk: bool = False, max_body_bytes: int = SMALL_BYTES) -> params.Depends:
@@ -183,3 +186,16 @@ async def _token_of(request: Request) -> Token:
 
 Bearer = Annotated[Token, Depends(_token_of)]
 """A route's parameter: the token of the request, already checked."""
+
+
+async def _token_if_any(request: Request) -> Token | None:
+    if not request.state.bearer_token:
+        return None
+    try:
+        return await _valid_token(request, may_be_recent=True)
+    except (AuthRejected, DBAPIError):
+        return None
+
+
+BearerIfAny = Annotated[Token | None, Depends(_token_if_any)]
+"""A public route's parameter: the request's token; None if it has none that is valid."""

@@ -136,6 +136,11 @@ class Connections:
         """How many connections are open."""
         return len(self._all)
 
+    @property
+    def count_without_token(self) -> int:
+        """How many of them have shown no valid token."""
+        return self._without_token.total()
+
     def admit(self, address: str) -> Place | None:
         """Return a place for a new connection; None: there is none, close it."""
         place = Place(self, network_of(address), is_shared=self._is_proxy(address))

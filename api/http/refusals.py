@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
 LOG_EVERY_S = 60.0
+_SLOT_S, _SLOTS = 10, 6  # of the last minute
 _MOST_KINDS = 40  # of different refusals in one line
 _MOST_ADDRESSES = 10_000
 
@@ -20,8 +23,10 @@ class RefusalCounts:
     A kind is a short text for the log, such as "no valid token". It never holds what a client has sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
+        self._slots: dict[int, Counter[str]] = {}  # by tens of seconds
         self._kinds: Counter[str] = Counter()
         self._addresses: Counter[str] = Counter()
         self._in_all: Counter[str] = Counter()
@@ -39,6 +44,7 @@ class RefusalCounts:
         with self._lock:
             kind = kind if kind in self._in_all or len(self._in_all) < _MOST_KINDS else "others"
             self._kinds[kind] += 1
+            self._present_slot()[kind] += 1
             self._in_all[kind] += 1
             if address and (address in self._addresses or len(self._addresses) < _MOST_ADDRESSES):
                 self._addresses[address] += 1
@@ -47,6 +53,19 @@ class RefusalCounts:
         """Return how many of each kind were counted since the start."""
         with self._lock:
             return dict(self._in_all)
+
+    def in_last_minute(self) -> dict[str, int]:
+        """Return how many of each kind were counted within the last minute."""
+        with self._lock:
+            self._present_slot()
+            return dict(sum(self._slots.values(), Counter()))
+
+    def _present_slot(self) -> Counter[str]:
+        present = int(self._clock() // _SLOT_S)
+        if present not in self._slots:
+            kept = {slot: counts for slot, counts in self._slots.items() if slot > present - _SLOTS}
+            self._slots = {**kept, present: Counter()}
+        return self._slots[present]
 
     def log_and_reset(self) -> None:
         """Log what was counted since the last call, in one line; nothing if nothing was."""

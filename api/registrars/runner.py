@@ -14,13 +14,15 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.database.engine import Database
+from api.database.tables import now
 from api.registrars import Registrar, RegistrarUnavailable, RegistrationOutcome
 from api.registrars.outbox import Outbox, PendingBatch
 from api.registrars.relion import RelionRegistrar
 from api.registrars.scipion import ScipionRegistrar
 from api.registrars.settings import RegistrarSettings
+from api.registrars.troubles import TroubleFile
 from transfer.disk import FileLock
-from transfer.wire.protocol import RegistrationState
+from transfer.wire.protocol import RegistrarTrouble, RegistrationState
 
 log = logging.getLogger(__name__)
 
@@ -73,15 +75,25 @@ class RegistrarRunner:
         return bool(self._workers) and all(worker.thread.is_alive() for worker in self._workers)
 
     def health(self) -> dict[str, str]:
-        """Return `ok` or the problem of each registrar. A process that waits for the lock reports `ok`."""
-        return {worker.registrar.name: worker.problem or OK for worker in self._workers}
+        """Return `ok` or the problem of each registrar, whichever process runs it."""
+        troubles = {trouble.registrar: trouble.reason for trouble in self.troubles()}
+        return {worker.registrar.name: troubles.get(worker.registrar.name, OK) for worker in self._workers}
+
+    def troubles(self) -> list[RegistrarTrouble]:
+        """Return the registrars that are in trouble, whichever process runs them."""
+        found = (worker.trouble if self._leader.held else worker.file.read() for worker in self._workers)
+        return [trouble for trouble in found if trouble is not None]
 
     def start(self) -> None:
         """Start a thread for each registrar."""
         self._stopping.clear()
         for registrar in make_registrars(self._settings, self._data):
             worker = RegistrarThread(
-                registrar, Outbox(self._database, self._data, registrar.name), self._leader, self._stopping
+                registrar,
+                Outbox(self._database, self._data, registrar.name),
+                self._leader,
+                self._stopping,
+                TroubleFile(self._data, registrar.name),
             )
             self._workers.append(worker)
             worker.thread.start()
@@ -98,9 +110,12 @@ class RegistrarRunner:
 class RegistrarThread:
     """One registrar's thread."""
 
-    def __init__(self, registrar: Registrar, outbox: Outbox, leader: FileLock, stopping: threading.Event) -> None:
+    def __init__(
+        self, registrar: Registrar, outbox: Outbox, leader: FileLock, stopping: threading.Event, file: TroubleFile
+    ) -> None:
         self.registrar = registrar
-        self.problem = ""
+        self.file = file
+        self.trouble: RegistrarTrouble | None = None
         self.thread = threading.Thread(target=self._run, name=f"registrar-{registrar.name}", daemon=True)
         self._outbox = outbox
         self._leader = leader
@@ -109,12 +124,15 @@ class RegistrarThread:
         self._checked = False
         self._retry_at: dict[int, float] = {}  # number of a failed row -> when it is tried again
         self._updated_at = float("-inf")
-        self._trouble_since = 0.0
+        self._leads = False
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             pause_s = TICK_S
             if self._leader.try_acquire():
+                if not self._leads:
+                    self.file.clear()  # what a process noted that has ended
+                    self._leads = True
                 try:
                     self._turn()
                 except RegistrarUnavailable as error:
@@ -126,20 +144,19 @@ class RegistrarThread:
             self._stopping.wait(pause_s)
 
     def _note_problem(self, reason: str, unexpected: Exception | None = None) -> float:
-        if reason != self.problem:
+        if self.trouble is None or reason != self.trouble.reason:
             log.warning("registrar %s is in trouble: %s", self.registrar.name, reason, exc_info=unexpected)
-        if not self.problem:
-            self._trouble_since = time.monotonic()
-        self.problem = reason
+            self.trouble = self.file.note(reason, now() if self.trouble is None else self.trouble.since)
         pause_s = min(delay_s(self._failures), 60.0)
         self._failures += 1
         return pause_s
 
     def _note_success(self) -> None:
-        if self.problem:
-            lasted_s = time.monotonic() - self._trouble_since
+        if self.trouble is not None:
+            lasted_s = (now() - self.trouble.since).total_seconds()
             log.info("registrar %s works again, after %.0f s of trouble", self.registrar.name, lasted_s)
-        self._failures, self.problem = 0, ""
+            self.file.clear()
+        self._failures, self.trouble = 0, None
 
     def _turn(self) -> None:
         if not self._checked:
@@ -169,8 +186,8 @@ class RegistrarThread:
         self._checked = True
 
     def _waiting(self) -> list[int]:
-        now = time.monotonic()
-        return [number for number, moment in self._retry_at.items() if moment > now]
+        present_s = time.monotonic()
+        return [number for number, moment in self._retry_at.items() if moment > present_s]
 
     def _settle(self, batch: PendingBatch, outcomes: dict[int, RegistrationOutcome]) -> None:
         for number, outcome in outcomes.items():

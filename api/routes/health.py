@@ -6,18 +6,21 @@ import logging
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from api.access.guard import GuardedRoute, permits
+from api.access.guard import BearerIfAny, GuardedRoute, front_of, permits
 from api.access.permissions import Permission
 from api.checking.background import last_result
 from api.checking.committed_rows import count_noted_lost, sessions_with_files
 from api.http.openapi import problems
 from api.receiver import Receiver, receiver_of
+from api.store.promises import promised_in_all
+from transfer.platform import open_files_count, open_files_limit
 from transfer.wire import protocol
-from transfer.wire.protocol import Health, Service
+from transfer.wire.protocol import Health, InUse, LimitsInUse, ReceiverReadiness, Service
 
 router = APIRouter(tags=["service"], route_class=GuardedRoute)
 
@@ -55,17 +58,40 @@ async def get_health() -> Health:
     return Health(ok=True, checks={})
 
 
-_NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Health, "description": "A part does not work."}}
+_NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": ReceiverReadiness, "description": "A part does not work."}
+}
 
 
 @router.get(
-    protocol.READY, dependencies=[permits(Permission.PUBLIC)], responses={**problems(public=True), **_NOT_READY}
+    protocol.READY,
+    dependencies=[permits(Permission.PUBLIC)],
+    response_model_exclude_none=True,
+    responses={**problems(public=True), **_NOT_READY},
 )
-def get_readiness(request: Request, response: Response) -> Health:
-    """Return which parts of the receiver work."""
+async def get_readiness(request: Request, response: Response, token: BearerIfAny) -> ReceiverReadiness:
+    """Return which parts of the receiver work; to a token for all sessions, also its limits and the reasons."""
+    checks = await run_in_threadpool(_checks, request)
+    ready = all(check in (OK, CHECKING) for name, check in checks.items() if not name.startswith(_REGISTRAR))
+    response.status_code = 200 if ready else 503
+    if token is None or token.session is not None:
+        return ReceiverReadiness(ok=ready, checks=checks)
+    connections = front_of(request).connections
+    of_all = InUse(count=connections.count, limit=connections.limits.most)
+    without = InUse(count=connections.count_without_token, limit=connections.limits.most_without_token)
+    limits = await run_in_threadpool(_limits, request, of_all, without)
+    troubles = await run_in_threadpool(receiver_of(request).registrars.troubles)
+    return ReceiverReadiness(ok=ready, checks=checks, limits=limits, registrars_in_trouble=tuple(troubles))
+
+
+_REGISTRAR = "registrar "
+
+
+def _checks(request: Request) -> dict[str, str]:
+    """Return how each part is: without names, paths and numbers, for anybody may read it."""
     receiver = receiver_of(request)
     checks = {
-        "database": _database(receiver),
+        "database": _database(request),
         "disk": _disk(receiver),
         "space": OK if receiver.storage.free_bytes() > 0 else "no space left for uploads",
         "files": _files(receiver),
@@ -73,24 +99,38 @@ def get_readiness(request: Request, response: Response) -> Health:
         if receiver.registrars.alive or not receiver.registrar_names
         else "a thread of a registrar has stopped; restart the receiver",
     }
-    ready = all(check in (OK, CHECKING) for check in checks.values())
-    # A registrar that waits is shown, but the receiver is ready all the same. The reason has paths in it, and anybody
-    # may read this answer: the reason is in the log and in the registrations of the exposures.
-    registrars = {
-        f"registrar {name}": OK if trouble == OK else "it waits; the reason is in the receiver's log"
-        for name, trouble in receiver.registrars.health().items()
+    # A registrar that waits is shown, but the receiver is ready all the same.
+    waits = "it waits; the reason is in the receiver's log, and here for a token for all sessions"
+    return checks | {
+        f"{_REGISTRAR}{name}": OK if trouble == OK else waits for name, trouble in receiver.registrars.health().items()
     }
-    health = Health(ok=ready, checks=checks | registrars)
-    response.status_code = 200 if health.ok else 503
-    return health
 
 
-def _database(receiver: Receiver) -> str:
+def _limits(request: Request, connections: InUse, without_token: InUse) -> LimitsInUse | None:
+    receiver = receiver_of(request)
     try:
         with receiver.database.read() as connection:
+            open_uploads, promised_bytes = promised_in_all(connection)
+    except DBAPIError:
+        return None
+    return LimitsInUse(
+        connections=connections,
+        connections_without_token=without_token,
+        open_files=InUse(count=open_files_count(), limit=open_files_limit()),
+        open_uploads=open_uploads,
+        promised_bytes=promised_bytes,
+        free_bytes=receiver.storage.free_bytes(),
+        refused_in_last_minute=front_of(request).refusals.in_last_minute(),
+    )
+
+
+def _database(request: Request) -> str:
+    try:
+        with receiver_of(request).database.read() as connection:
             connection.execute(text("SELECT 1"))
     except DBAPIError as error:
-        log.warning("cannot use the database: %s", error.orig)  # the answer must not name hosts and users
+        lines = front_of(request).lines  # the answer must not name hosts and users
+        lines.log(log, logging.WARNING, "database", "cannot use the database: %s", error.orig)
         return "it cannot be used; the reason is in the receiver's log"
     return OK
 

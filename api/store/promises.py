@@ -39,12 +39,15 @@ class PromisedSpace:
         The uploads of all other tokens together.
     open_count
         How many uploads of more than one request the token has among them.
+    alive_count
+        How many uploads there are of all tokens.
     """
 
     own_bytes: int = 0
     largest_bytes: int = 0
     other_bytes: int = 0
     open_count: int = 0
+    alive_count: int = 0
 
     def require_room(self, size_bytes: int, free_bytes: int) -> None:
         """Refuse a new upload of this token that does not fit.
@@ -92,16 +95,23 @@ def promised_space(connection: Connection, token_id: str | None) -> PromisedSpac
         Of the token that declares a new upload. Uploads of which no token is known count as others.
     """
     own: list[int] = []
-    other_bytes = open_count = 0
+    other_bytes = open_count = alive_count = 0
     alive = connection.execute(_ALIVE, {"since": now() - timedelta(seconds=PROMISE_S)})
     for owner, size_bytes, one_request, chunk_count in alive:
+        alive_count += 1
         left_bytes = max(0, size_bytes - chunk_count * CHUNK_BYTES)  # a last chunk counts as whole, if short too
         if token_id is None or owner != token_id:
             other_bytes += left_bytes
         else:
             own.append(left_bytes)
             open_count += not one_request
-    return PromisedSpace(sum(own), max(own, default=0), other_bytes, open_count)
+    return PromisedSpace(sum(own), max(own, default=0), other_bytes, open_count, alive_count)
+
+
+def promised_in_all(connection: Connection) -> tuple[int, int]:
+    """Return how many uploads were added to within `PROMISE_S`, and what they have yet to receive in bytes."""
+    promised = promised_space(connection, None)
+    return promised.alive_count, promised.other_bytes
 
 
 def require_few_open(connection: Connection, token_id: str | None, promised: PromisedSpace) -> None:

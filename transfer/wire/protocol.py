@@ -275,6 +275,43 @@ class Health(Record):
     checks: Named[str]
 
 
+class InUse(Record):
+    """How much of something limited is in use."""
+
+    count: int
+    limit: int
+
+
+class RegistrarTrouble(Record):
+    """A registrar that cannot work at present; what it has to register waits."""
+
+    registrar: str
+    reason: str
+    since: AwareDatetime
+
+
+class LimitsInUse(Record):
+    """How near the receiver is to its limits.
+
+    Connections, files and refusals are those of the worker process that answers.
+    """
+
+    connections: InUse
+    connections_without_token: InUse
+    open_files: InUse
+    open_uploads: int = Field(description="to which bytes came within two minutes")
+    promised_bytes: int = Field(description="what these uploads have yet to receive")
+    free_bytes: int = Field(description="on the disk, without what stays free")
+    refused_in_last_minute: dict[str, int]
+
+
+class ReceiverReadiness(Health):
+    """Whether the receiver can do its work; more for tokens that are for all sessions."""
+
+    limits: LimitsInUse | None = None
+    registrars_in_trouble: tuple[RegistrarTrouble, ...] | None = None
+
+
 def route(template: str, **values: str) -> str:
     """Return a route of this module with its values filled in and quoted for a URL."""
     quoted = {key: quote(value, safe="/" if key == "path" else "") for key, value in values.items()}

@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import select, update
 
 from api.database.engine import Database
-from api.database.tables import events, exposure_records
+from api.database.tables import events, exposure_records, now
 from api.registrars.runner import LONGEST_DELAY_S, RegistrarRunner, delay_s
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star
+from api.registrars.troubles import TroubleFile
 from tests.waiting import wait_until
 from transfer.disk import FileLock
 from transfer.wire import version_1
@@ -186,10 +187,33 @@ def test_trouble_and_recovery_are_one_line_each(
     in_the_way.write_text("not a folder")
     runner = start()
     wait_until(lambda: runner.health()["relion"] != "ok", "the registrar's trouble")
+    waiting = start()  # as in another process: it does not run the registrars, but knows of the trouble
+    assert waiting.troubles() == runner.troubles()
+    assert str(in_the_way) in waiting.health()["relion"]
     time.sleep(1.2)  # it tries again meanwhile
     in_the_way.unlink()
     wait_until(lambda: runner.health()["relion"] == "ok", "the registrar's recovery")
+    assert waiting.troubles() == []
     trouble, recovery = caplog.messages
     assert trouble.startswith("registrar relion is in trouble: ")
     assert str(in_the_way) in trouble
     assert re.fullmatch(r"registrar relion works again, after [1-9] s of trouble", recovery)
+
+
+def test_trouble_of_a_process_that_was_killed_is_forgotten(
+    publisher: Any, start: Callable[..., RegistrarRunner]
+) -> None:
+    left = TroubleFile(publisher.data, "relion")
+    assert left.note("an old reason", now()) == left.read()
+    runner = start()
+    wait_until(lambda: left.read() is None, "the file's removal")
+    assert runner.troubles() == []
+
+
+def test_a_file_that_cannot_be_read_is_trouble_and_one_that_cannot_be_written_is_not(tmp_path: Path) -> None:
+    file = TroubleFile(tmp_path, "relion")
+    (tmp_path / "registrar-relion.trouble").write_text("half a")
+    found = file.read()
+    assert found is not None
+    assert found.reason.endswith("cannot be read")
+    assert TroubleFile(tmp_path / "missing", "relion").note("a reason", now()).reason == "a reason"
