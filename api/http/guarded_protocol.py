@@ -25,6 +25,18 @@ _NO_HTTP = HeadFault(400, "The bytes that were sent are not a valid HTTP request
 _HEAD_TOO_LONG = HeadFault(431, "The request's head is too long, or has too many fields.")
 
 
+_OVERRIDDEN = (
+    *("connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing", "send_400_response"),
+    *("on_message_begin", "on_url", "on_header", "on_headers_complete", "on_body", "on_message_complete"),
+    "on_response_complete",
+)
+
+
+def missing_for_guard(protocol: type = HttpToolsProtocol) -> list[str]:
+    """Return what uvicorn's class lacks of what the guard overrides: it would never be called."""
+    return [name for name in _OVERRIDDEN if not hasattr(protocol, name)]
+
+
 class HeadRefusedError(Exception):
     """The parser must stop: the client's bytes are refused."""
 

@@ -102,6 +102,27 @@ def test_above_the_rate_of_its_address_a_client_without_token_is_told_when_to_co
     assert wire.put_file("a", b"x").status_code == 201
 
 
+def test_behind_a_proxy_the_address_that_it_forwards_counts_and_no_token_is_refused_for_others(make_receiver) -> None:
+    """As nginx forwards them: it adds the client's address at the end of what the client has written there."""
+    receiver = make_receiver(behind_proxy=True, requests_without_token_per_s=1.0)
+    with httpx.Client(base_url=receiver.url, trust_env=False) as client:
+
+        def ask(address: str, token: str | None) -> int:
+            headers = {"X-Forwarded-For": f"198.51.100.9, {address}"}
+            headers |= {"Authorization": f"Bearer {token}"} if token else {}
+            return client.get("/v1/sessions", headers=headers).status_code
+
+        institution, elsewhere, known = "203.0.113.7", "203.0.113.8", receiver.token("reader", None)
+        assert ask(institution, known) == 200
+        assert 429 in {ask(institution, None) for _ in range(30)}
+        wrong = f"cf_{'a' * 8}_{'b' * 43}"
+        assert {ask(elsewhere, wrong) for _ in range(30)} == {401, 429}
+        assert ask(institution, known) == 200
+        assert ask(institution, receiver.token("reader", None)) == 200  # another microscope behind the same address
+        assert ask(elsewhere, known) == 200  # the token counts first
+        assert ask("203.0.113.9", None) == 401
+
+
 def test_with_256_descriptors_idle_connections_stop_no_upload(receiver_process, wire_to) -> None:
     receiver_process.prefix = ("bash", "-c", 'ulimit -n 256; exec "$@"', "-")
     receiver_process.start()

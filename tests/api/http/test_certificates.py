@@ -163,8 +163,9 @@ def test_the_receiver_uses_a_renewed_certificate_and_survives_sighup(
             wait_until(lambda: shown() == {"third.example.org"}, "the third certificate")
             assert log.read_text().count("SIGHUP") == 1
             read_again = f"{files.certificate} changed and was read again"
-            wait_until(lambda: log.read_text().count(read_again) == 2, "a line for each renewal")
+            wait_until(lambda: read_again in log.read_text(), "a line about the renewal")
         finally:
             process.terminate()
         assert process.wait(30) == 0
-    assert log.read_text().count(read_again) == 2  # not once a worker
+    # Not once a worker; the one that logs it may see two renewals as one.
+    assert log.read_text().count(read_again) in ({2} if workers == 1 else {1, 2})

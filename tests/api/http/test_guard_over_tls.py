@@ -14,6 +14,8 @@ import trustme
 
 from api.http import accepting
 from api.http.slow_clients import ClientLimits
+from tests.api.http.raw_requests import status_of
+from tests.api.http.test_hostile_heads import REFUSED
 from tests.waiting import wait_until
 
 LIMITS = ClientLimits(head_timeout_s=1.0, write_timeout_s=1.0)
@@ -124,3 +126,11 @@ def test_trailers_are_bounded(secure, trusting) -> None:
                 link.sendall(b"X-Trailer: " + b"x" * 10_000 + b"\r\n")
         read_all(link)
     wait_until(lambda: open_connections(secure) == 0, "the end of the connection")
+
+
+def test_every_hostile_head_is_refused_as_in_clear_text(secure, trusting) -> None:
+    for kind, (sent, expected) in REFUSED.items():
+        with connected(secure, trusting) as link:
+            link.sendall(sent)
+            status = status_of(read_all(link))
+        assert status in (expected if isinstance(expected, tuple) else (expected,)), kind

@@ -6,12 +6,18 @@ import hashlib
 import importlib.metadata
 import inspect
 import logging
+from pathlib import Path
 
+import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api.http.guarded_protocol import GuardedProtocol
+from api.errors import ReceiverError
+from api.http.guarded_protocol import GuardedProtocol, missing_for_guard
 from api.intake.socket_protocol import TESTED_UVICORN, SocketProtocol, protocol_for
+from api.server import require_guard
+from tests.api.http.raw_requests import answers_to, status_of
+from tests.running import ROOT
 
 RELIED_ON = "1f0ad26f71ba02a760f1965589e05ae7e93ec5eb5a25b6c0d796f71630a3a051"
 
@@ -30,3 +36,38 @@ def test_with_another_uvicorn_the_guard_stays_and_that_files_come_more_slowly_is
         assert protocol_for("auto", tested_uvicorn="0.1") is GuardedProtocol
         assert protocol_for("socket", tested_uvicorn="0.1") is SocketProtocol
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_receiver_with_another_uvicorn_keeps_the_guard_and_says_so(
+    receiver_process, wire_to, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.metadata as metadata\n"
+        "real = metadata.version\n"
+        "metadata.version = lambda name: '0.99.0' if name == 'uvicorn' else real(name)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    receiver_process.start()
+    endless = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X-Field: x\r\n" * 1000
+    assert status_of(answers_to(receiver_process.port, endless)) == 431
+    assert wire_to(receiver_process).put_file("x", bytes(1 << 20)).status_code == 201
+    assert "not tested with uvicorn 0.99.0" in receiver_process.log.read_text()
+
+
+def test_a_uvicorn_that_would_lose_the_guard_is_refused() -> None:
+    require_guard(missing_for_guard())
+
+    class Renamed:
+        """As HttpToolsProtocol, but for two methods that have other names."""
+
+    for name in dir(HttpToolsProtocol):
+        if name not in ("on_header", "data_received") and not name.startswith("__"):
+            setattr(Renamed, name, None)
+    with pytest.raises(ReceiverError, match="has no data_received, on_header, which the guard") as refused:
+        require_guard(missing_for_guard(Renamed))
+    assert "pip install 'uvicorn==0.54.*'" in refused.value.hint
+
+
+def test_all_that_the_guard_overrides_is_looked_for() -> None:
+    own = {name for name in vars(GuardedProtocol) if not name.startswith("_") and hasattr(HttpToolsProtocol, name)}
+    assert {name for name in own if callable(getattr(HttpToolsProtocol, name))} <= {*missing_for_guard(object)}
