@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -18,15 +18,17 @@ from uvicorn.supervisors import multiprocess
 
 from api import defaults
 from api.app import create_app, prepared, quiet_uvicorn
+from api.database.engine import sqlite_file
 from api.defaults import DataPlane
 from api.errors import BadOption, PortTaken, ReceiverError, UnsafeAddress
 from api.http.accepting import Acceptor
 from api.http.certificates import look_now, renewed_context
 from api.http.front_door import FRONT, Front
-from api.http.guarded_protocol import GuardedProtocol
-from api.intake.socket_protocol import protocol_for
+from api.http.guarded_protocol import GuardedProtocol, missing_for_guard
+from api.intake.socket_protocol import TESTED_UVICORN, protocol_for
 from api.settings import ReceiverSettings
 from api.start_lines import log_end, log_ending, log_lost_worker, log_start
+from api.store.readable_by_others import readable_by_others, readable_secrets
 from transfer.platform import give_freed_memory_back, on_hangup
 from transfer.wire.addresses import is_loopback
 
@@ -132,6 +134,8 @@ def run(
     workers: int,
     on_listening: Callable[[str], None],
     data_plane: DataPlane = defaults.DATA_PLANE,
+    warnings: Sequence[str] = (),
+    secrets: Sequence[Path] = (),
 ) -> None:
     """Serve until a signal comes; requests in progress are answered first.
 
@@ -141,19 +145,29 @@ def run(
         Called with the URL when the receiver accepts requests.
     data_plane
         How the bytes of files are read.
+    warnings
+        What to warn of in the log.
+    secrets
+        Files that only the receiver's user should be able to read, beside the private key and the database.
 
     Raises
     ------
     ReceiverError
     """
     address.check()
+    require_guard(missing_for_guard())
     options = _options(address, data_plane)
     listening = listen(address)
     url = address.url(listening.getsockname()[1])
+    keys = () if address.tls_key is None else (address.tls_key,)
+    for warning in (*warnings, *readable_secrets((*keys, *secrets))):
+        log.warning("%s", warning)
     quiet_uvicorn()
     with listening, prepared(settings):
         settings = replace(settings, prepared=True)
         log_start(settings, url, workers)
+        for warning in readable_by_others(settings.data, sqlite_file(settings.database_url)):
+            log.warning("%s", warning)
         try:
             if workers == 1:
                 ending = _run_here(settings, options, listening, lambda: on_listening(url))
@@ -165,6 +179,21 @@ def run(
     if ending is None:
         raise ReceiverError("the receiver could not start, or not go on; its log says why")
     log_end(f"{signal.Signals(ending).name} came")
+
+
+def require_guard(missing: Sequence[str]) -> None:
+    """Refuse a uvicorn in which the guard against slow and hostile clients would not work.
+
+    Raises
+    ------
+    ReceiverError
+    """
+    if missing:
+        raise ReceiverError(
+            f"uvicorn {uvicorn.__version__} has no {', '.join(missing)}, which the guard against slow clients needs;"
+            " the receiver did not start",
+            hint=f"Install the version that was tested: pip install 'uvicorn=={TESTED_UVICORN}.*'.",
+        )
 
 
 def _options(address: Address, data_plane: DataPlane) -> dict[str, object]:

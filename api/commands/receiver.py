@@ -75,6 +75,7 @@ def check(
         done = _actions(opened, storage, repair=repair, dry_run=dry_run)
         for finding in _findings(whole):
             _show(finding, done(finding), json)
+    _warn_of_readers(data.absolute(), database)
     counts = whole.counts
     line = (
         f"{counts.files} committed files: {counts.missing} missing, {counts.changed} changed,"
@@ -83,6 +84,15 @@ def check(
     print_result(json, line, **asdict(counts), deep=deep, repaired=repair and not dry_run)
     if counts.problems:
         raise typer.Exit(MISMATCH)
+
+
+def _warn_of_readers(data: Path, url: str | None) -> None:
+    from api.database.engine import sqlite_file
+    from api.settings import ReceiverSettings
+    from api.store.readable_by_others import readable_by_others
+
+    for warning in readable_by_others(data, sqlite_file(ReceiverSettings(data=data, database=url).database_url)):
+        logging.getLogger("cryoferry").warning("%s", warning)
 
 
 @contextmanager

@@ -11,8 +11,14 @@ import typer
 from api import defaults
 from api.commands.options import Data, DatabaseUrl, DryRun, Json, duration, networks, print_result
 
+SHOWN_IN_LIST = (
+    "the database's password is in the command line, which every user of this machine can see in the list of processes:"
+    " put the URL into the environment variable CRYOFERRY_SERVE__DATABASE or the configuration file instead"
+)
+
 
 def serve(
+    ctx: typer.Context,
     data: Data,
     host: Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs TLS.")] = defaults.HOST,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on. 0: any free port.")] = defaults.PORT,
@@ -119,4 +125,26 @@ def serve(
         url = address.url(port)
         print_result(json, f"would receive at {url}, data in {data}", url=url, data=str(settings.data), dry_run=True)
         return
-    run(settings, address, workers=workers, on_listening=announce, data_plane=data_plane)
+    warnings, secrets = _about_password(ctx, database)
+    run(
+        *(settings, address),
+        workers=workers,
+        on_listening=announce,
+        data_plane=data_plane,
+        warnings=warnings,
+        secrets=secrets,
+    )
+
+
+def _about_password(ctx: typer.Context, database: str | None) -> tuple[list[str], list[Path]]:
+    """Return a warning of a password that is in the list of processes, and the file that holds a password."""
+    from api.database.engine import has_password
+
+    if not database or not has_password(database):
+        return [], []
+    source = ctx.get_parameter_source("database")
+    if source is not None and source.name == "COMMANDLINE":
+        return [SHOWN_IN_LIST], []
+    configuration = getattr(ctx.find_root().obj, "configuration", None)
+    value = configuration and configuration.sections.get("serve", {}).get("database")
+    return [], [] if value is None or value.source.startswith("$") else [Path(value.source)]

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
@@ -102,6 +103,19 @@ def described(url: str) -> str:
     if parsed.get_backend_name() == "sqlite":
         return f"SQLite in {parsed.database}"
     return f"PostgreSQL {parsed.database or ''} on {parsed.host or 'this machine'}"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of an SQLite database; None: it is another database, or in memory."""
+    parsed = _parsed(url)
+    name = parsed.database if parsed.get_backend_name() == "sqlite" else None
+    return Path(name) if name and name != ":memory:" else None
+
+
+def has_password(url: str) -> bool:
+    """Return whether a database's URL holds a password."""
+    parsed = _parsed(url)
+    return parsed.password is not None or "password" in parsed.query
 
 
 def _pool_options(url: URL) -> dict[str, Any]:

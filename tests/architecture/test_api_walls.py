@@ -31,7 +31,7 @@ MAY_IMPORT = {
         *("routes", "receiver", "start_lines", "settings", "access", "store", "database", "http", "once_a_run"),
         "errors",
     },
-    "server": {"app", "start_lines", "settings", "intake", "http", "errors", "defaults"},
+    "server": {"app", "store", "database", "start_lines", "settings", "intake", "http", "errors", "defaults"},
     "commands": {"checking", "server", "settings", "registrars", "access", "store", "database", "errors", "defaults"},
 }
 """For each part of `api`, the lower parts that it may import. The order is from the bottom to the top."""
