@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 BACKLOG = 2048
 DRAIN_S = 30
 IDLE_CONNECTION_S = 15
+WORKER_ANSWERS_WITHIN_S = 30
+"""One that does not is killed. uvicorn's own 5 s kill workers that are starting on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +211,7 @@ def _options(address: Address, data_plane: DataPlane) -> dict[str, object]:
         "ssl_context_factory": renewed_context if address.tls_cert else None,
         "timeout_keep_alive": IDLE_CONNECTION_S,
         "timeout_graceful_shutdown": DRAIN_S,
+        "timeout_worker_healthcheck": WORKER_ANSWERS_WITHIN_S,
         "lifespan": "on",
         "ws": "none",
     }
