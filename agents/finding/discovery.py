@@ -113,7 +113,7 @@ class Discovery:
     def scan_once(self) -> bool:
         """Scan, and enter what was found; return whether the journal changed."""
         growing = self._journal.standing_of_found()
-        self._at_rest -= growing.keys()
+        self._at_rest.difference_update(growing)  # the same set: late inputs are in it too
         found = self._access.scan(self._at_rest, self._mounts)
         self._report(found)
         if found.missing_root:

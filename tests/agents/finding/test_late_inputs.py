@@ -197,3 +197,25 @@ def test_a_movie_that_failed_before_its_alignment_waits_for_no_input(found: Foun
     version(found, "xml", 0)
     found.after(30)
     assert found.exposure(MOVIE).state == State.FAILED
+
+
+def test_inputs_at_rest_take_turns_and_a_change_is_seen_all_the_same(
+    found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(found, "xml")
+    version(found, "xml", 0)
+    found.align(MOVIE, State.RELEASED)
+    for number in range(40):
+        found.write(f"data/GridSquare_{number}.xml", XML.format(1))
+    found.after(30)
+    monkeypatch.setattr("agents.finding.scan.LOOKS_AT_REST", 4)
+    looked_at: list[set[str]] = []
+    monkeypatch.setattr(found.discovery._late_inputs, "take_in", lambda inputs: looked_at.append(set(inputs)))
+    for _ in range(12):
+        found.discovery.scan_once()
+    assert max(map(len, looked_at)) < 20
+    assert len(set().union(*looked_at)) == 41
+    monkeypatch.undo()
+    version(found, "xml", 1)
+    found.after(20)
+    assert found.standing(MOVIE)[1] == 2
