@@ -73,7 +73,7 @@ class InputWaits:
             return f"waits for its {' and its '.join(missing)}"
         if missing:
             log.warning(
-                "%s: its %s did not come within %g s; it is processed without",
+                "%s: its %s did not come within %g s; it waits no longer",
                 movie, " and its ".join(missing), self._wait_s,
             )  # fmt: skip
         self._since.pop(movie, None)

@@ -24,6 +24,7 @@ from agents.workers.digests import digests_of_movie, movie_digest, with_digests
 from agents.workers.jobs import from_json, processed_to_json
 from preprocess.errors import PreprocessError
 from preprocess.pipeline.process_movie import process_movie
+from preprocess.sidecars import find_sidecars
 from transfer.disk import is_full
 from transfer.platform import end_with_parent
 from transfer.terminal.streams import escape_outputs
@@ -46,7 +47,11 @@ def _align(job: AlignmentJob) -> dict[str, Any]:
             acquisition=chosen.flags,
             configured=chosen.configured,
         )
-        return {"processed": processed_to_json(with_digests(processed, chosen.settings, digest))}
+        return {
+            "processed": processed_to_json(
+                with_digests(processed, chosen.settings, digest, find_sidecars(Path(job.movie)))
+            )
+        }
 
     return _answer_or_failure(align)
 

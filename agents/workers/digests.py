@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -81,22 +82,26 @@ def _update(digest: blake3, descriptor: int, wanted: range) -> None:
 
 
 def with_digests(
-    processed: ProcessedMovie, settings: AlignmentSettings, digest_of_movie: str | None = None
+    processed: ProcessedMovie,
+    settings: AlignmentSettings,
+    digest_of_movie: str | None = None,
+    sidecars: Iterable[Path] = (),
 ) -> ProcessedMovie:
     """Return the result with the digests of its gain reference and its settings, and with that of its movie."""
     return replace(
         processed,
         movie_digest=digest_of_movie,
         gain_digest=digest_of(settings.gain.path),
-        settings_digest=settings_digest(settings, processed.acquisition),
+        settings_digest=settings_digest(settings, processed.acquisition, sidecars),
     )
 
 
-def settings_digest(settings: AlignmentSettings, acquisition: Acquisition) -> str:
+def settings_digest(settings: AlignmentSettings, acquisition: Acquisition, sidecars: Iterable[Path] = ()) -> str:
     """Return the BLAKE3 digest of everything but the movie that decides the result, in hex.
 
-    That is: the settings, the content of the gain reference and of the defect file, and the acquisition that was used,
-    whatever its source. Device, number of threads and software version are not part of it.
+    That is: the settings, the content of the gain reference, of the defect file and of the sidecars, which go into the
+    record too, and the acquisition that was used, whatever its source. Device, number of threads and software version
+    are not part of it.
     """
     chosen: dict[str, Any] = asdict(settings)
     for name in _DECIDES_NOTHING:
@@ -104,7 +109,10 @@ def settings_digest(settings: AlignmentSettings, acquisition: Acquisition) -> st
     chosen["gain"]["path"] = digest_of(settings.gain.path)
     chosen["defects"]["path"] = digest_of(settings.defects.path)
     known = {name: value for name, value in asdict(acquisition).items() if name not in _NOT_USED}
-    text = json.dumps({"settings": chosen, "acquisition": known}, sort_keys=True, separators=(",", ":"))
+    decides: dict[str, Any] = {"settings": chosen, "acquisition": known}
+    if described := [digest for each in sidecars if (digest := digest_of(each)) is not None]:
+        decides["sidecars"] = described
+    text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
     return blake3(text.encode("utf-8")).hexdigest()
 
 

@@ -60,7 +60,7 @@ def test_a_movie_waits_for_its_gain_and_its_late_metadata_makes_one_revision(
     for name in (f"{STEM}.xml", f"{STEM}_gain.mrc"):
         os.utime(source / name, ns=(10**18, 10**18))
     time.sleep(1.0)  # several scans: longer than the settle time
-    (source / f"{STEM}.xml").write_text(xml(105000))
+    (source / f"{MOVIE}.mdoc").write_text("PixelSpacing = 1.1\n")  # what --pixel-size says anyway
     agent.until(lambda: agent.states()[MOVIE] == ("released", 3), "it is done once more")
     ((revision, third),) = provenance(receiver.url, token)
     assert revision == 3

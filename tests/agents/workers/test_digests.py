@@ -64,6 +64,16 @@ def test_what_decides_the_result_changes_the_digest(gain: Path, tmp_path: Path) 
     assert all(len(bytes.fromhex(digest)) == 32 for digest in digests), json.dumps(sorted(digests))
 
 
+def test_the_content_of_the_sidecars_is_part_of_the_settings_digest(tmp_path: Path) -> None:
+    sidecar, settings = tmp_path / "a.mrc.mdoc", AlignmentSettings()
+    digests = [settings_digest(settings, KNOWN)]
+    assert settings_digest(settings, KNOWN, [sidecar]) == digests[0]  # it is not there
+    for content in ("PixelSpacing = 1\n", "PixelSpacing = 1\nTiltAngle = 3\n"):
+        sidecar.write_text(content)
+        digests.append(settings_digest(settings, KNOWN, [sidecar]))
+    assert len(set(digests)) == 3
+
+
 def digest_job(movie: Path, *, is_whole: bool = False) -> DigestJob:
     return DigestJob(movie=str(movie), is_whole=is_whole, timeout_s=60)
 
