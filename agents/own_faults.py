@@ -17,6 +17,7 @@ OWN_ERRORS = (OSError, MemoryError, RuntimeError, JournalError, sqlite3.Database
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DISK = frozenset({errno.EROFS, errno.EIO, errno.EFBIG, errno.ENODEV, errno.ENXIO, errno.EACCES, errno.EPERM})
+_CHANGED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP})
 _NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _NO_MEMORY = frozenset({errno.ENOMEM, errno.EAGAIN})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA})
@@ -34,6 +35,8 @@ _WAITS = frozenset(
     }
 )
 _FREE_SPACE = "Free space on that disk."
+_CHECK_DISK = "Check the disk of the work folder, its permissions, and how it is mounted."
+_CHECK_DISK_OR_LIMIT = f"{_CHECK_DISK} If it has no fault, raise the limit of file sizes (`ulimit -f`)."
 _RAISE_LIMIT = "Raise the limit (`ulimit -n`, or LimitNOFILE= of the service)."
 
 
@@ -101,7 +104,7 @@ def _of_sqlite(error: sqlite3.DatabaseError) -> OwnFault | None:
     if code == sqlite3.SQLITE_FULL:
         return OwnFault(text="the disk of the work folder is full: the journal cannot be written", hint=_FREE_SPACE)
     if code in _WAITS:
-        hint = "Check the disk of the work folder, its permissions, and how it is mounted."
+        hint = _CHECK_DISK_OR_LIMIT if code == sqlite3.SQLITE_IOERR else _CHECK_DISK
         return OwnFault(text=f"the journal in the work folder cannot be used ({error})", hint=hint)
     return None
 
@@ -116,8 +119,9 @@ def _of_system(error: OSError, work: Path) -> OwnFault | None:
         return OwnFault(text=f"{where} cannot be written: {error.strerror}", hint=_FREE_SPACE)
     is_ours = Path(where).is_relative_to(work) if error.filename else False
     if error.errno == errno.EROFS or (error.errno in _DISK and is_ours):
-        hint = "Check the disk of the work folder, its permissions, and how it is mounted."
+        hint = _CHECK_DISK_OR_LIMIT if error.errno == errno.EFBIG else _CHECK_DISK
         return OwnFault(text=f"{where} cannot be used: {error.strerror}", hint=hint)
-    if error.errno in (errno.ENOENT, errno.ENOTDIR) and is_ours:
-        return OwnFault(text=f"{where} is missing: {error.strerror}", hint="Do not change the agent's work folder.")
+    if error.errno in _CHANGED and is_ours:
+        hint = "Another program changed the agent's work folder: put back what it changed, or give another --work."
+        return OwnFault(text=f"{where} is missing or something else: {error.strerror}", hint=hint)
     return None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 from collections.abc import Callable
 
 from agents.journal.journal import Journal
+from agents.journal.opening import NAME
 from agents.journal.rows import ExposureRow
 from agents.journal.states import State
 from agents.measurements import Measurements
+from agents.own_faults import own_fault
 from agents.sending.publish import outputs_folder, publish_record, send_outputs
 from agents.sending.receiver_link import LinkStopped, ReceiverLink
 from agents.steps.claim_step import CONFLICTS, ClaimStep
@@ -17,7 +20,7 @@ from agents.steps.setting_aside import set_aside
 from agents.turns import StepEnd
 from agents.watch_settings import WatchSettings
 from transfer.upload.sender import Sender
-from transfer.wire.errors import NotFound, TransferError, TransferStopped
+from transfer.wire.errors import NotFound, SourceUnreadable, TransferError, TransferStopped
 
 MAX_CLAIMS_A_STEP = 5
 """An exposure that is refused after so many claims has failed."""
@@ -51,6 +54,11 @@ class SendStep:
         """Send one exposure, however long the receiver cannot be reached, and release it.
 
         The outputs are removed only after the journal says COMMITTED.
+
+        Raises
+        ------
+        OSError
+            The outputs cannot be read, for a reason that says nothing about the movie.
         """
         try:
             if exposure.state != State.COMMITTED and (end := self._claim_and_send(exposure, sender)) is not None:
@@ -58,9 +66,28 @@ class SendStep:
         except (LinkStopped, TransferStopped):
             return StepEnd.DONE
         except TransferError as error:
+            self._raise_own_fault(exposure, error)
             return set_aside(self._journal, exposure, f"{type(error).__name__}: {error}", error.hint)
         self._release(exposure)
         return StepEnd.DONE
+
+    def _raise_own_fault(self, exposure: ExposureRow, error: TransferError) -> None:
+        """Raise an error of the own disk or of open files, which says nothing about the movie.
+
+        A single output that is not there is none: waiting does not bring it back.
+
+        Raises
+        ------
+        OSError
+        """
+        cause, work = error.__cause__, self._settings.work
+        if not isinstance(error, SourceUnreadable) or not isinstance(cause, OSError):
+            return
+        if cause.errno in (errno.ENOENT, errno.ENOTDIR) and (work / NAME).exists():
+            return
+        of_output = OSError(cause.errno, cause.strerror, str(outputs_folder(work, exposure)))
+        if own_fault(of_output, work) is not None:
+            raise of_output from error
 
     def _claim_and_send(self, exposure: ExposureRow, sender: Sender) -> StepEnd | None:
         """Claim an exposure and send it; return how the step ends if it is not to be sent, None once it is committed.
