@@ -104,6 +104,7 @@ class Discovery:
         )  # fmt: skip
         self._input_waits = InputWaits(
             source, layout, wait_s=input_wait_s, look=self._access.inputs, is_settled=self._late_inputs.is_settled,
+            news=self._late_inputs.news,
             earlier=journal.inputs.newest(_EARLIER), clock=clock,
         )  # fmt: skip
         self._waiting: dict[str, tuple[str, str]] = {}

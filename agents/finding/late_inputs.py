@@ -97,7 +97,7 @@ class LateInputs:
         self._named_for_all = {input_name(source, path) for path in named_for_all if path is not None}
         self._seen: dict[str, _SeenInput] = {}
         self._open: dict[str, None] = {}
-        self._looks_left = self._bytes_left = 0
+        self._looks_left = self._bytes_left = self._news = 0
 
     def take_in(self, inputs: Mapping[str, FileIdentity]) -> None:
         """Take in the inputs that a scan looked at; those that no scan finds are looked at here."""
@@ -114,6 +114,7 @@ class LateInputs:
         version, seen = Version.of(identity), self._seen.get(name)
         if seen is None or seen.version != version:
             self._seen[name] = _SeenInput(version, now_s)
+            self._news += 1
             self._open[name] = None
             self._at_rest.discard(name)
 
@@ -123,6 +124,10 @@ class LateInputs:
         self._take_in(name, identity, now_s)
         seen = self._seen[name]
         return seen.is_done or now_s - seen.since_s >= self._settle_s
+
+    def news(self) -> int:
+        """Return how many inputs came or changed so far."""
+        return self._news
 
     def next_look_s(self) -> float | None:
         """Return in how many seconds the next input counts; None if none is awaited."""

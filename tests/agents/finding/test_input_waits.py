@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.finding.movie_inputs import NamedInputs
+from agents.finding.movie_inputs import FoundInput, NamedInputs, find_inputs
 from agents.journal.states import State
 from agents.layouts import FLAT, LAYOUTS, Layout
 from preprocess import simulation
@@ -152,3 +152,23 @@ def test_the_reason_is_said_once_also_after_a_restart(make: Make) -> None:
     found.after(10)
     assert found.exposure(K3).reason == "waits for its gain reference FoilHole_1_Data_2_gain.tiff"
     assert found.discovery.pause_s(60) <= 30
+
+
+def test_a_movie_that_waits_is_looked_at_again_only_when_an_input_comes(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def counted(movie: Path, *others: object) -> list[FoundInput]:
+        looks.append(movie)
+        return find_inputs(movie, *others)
+
+    monkeypatch.setattr("agents.finding.source_access.find_inputs", counted)
+    found = make()
+    write_tiff(found, K3)
+    found.after(30)
+    assert found.exposure(K3).reason.startswith("waits for its gain reference")
+    assert len(looks) == 1
+    write_tiff(found, TIFF_OF_K3)
+    found.after(5)
+    assert len(looks) > 1
