@@ -166,8 +166,22 @@ class ReceiverClient:
         return agreed
 
     def sessions(self) -> tuple[Session, ...]:
-        """Return the sessions that the token permits to see."""
-        return self._http.ask(SessionList, "GET", protocol.SESSIONS, most_bytes=UNPAGED_BYTES).sessions
+        """Return the sessions that the token permits to see, oldest first.
+
+        Raises
+        ------
+        ProtocolMismatch
+            The list does not end.
+        """
+        found, pages, after = dict[str, Session](), Pages("sessions"), "0"
+        while True:
+            params = {"after": after}  # an older receiver ignores it, and has one page
+            page = self._http.ask(SessionList, "GET", protocol.SESSIONS, params=params, most_bytes=UNPAGED_BYTES)
+            new = {one.name: one for one in page.sessions if one.name not in found}
+            found |= new
+            if (following := pages.follow(page.next, len(new))) is None:
+                return tuple(found.values())
+            after = following
 
     def open_session(self, name: str) -> Session:
         """Start a session; a session that is open already stays unchanged.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator
-from sqlalchemy import Connection, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from api.access.guard import Bearer, GuardedRoute, permits
@@ -28,6 +27,12 @@ SessionName = Annotated[str, AfterValidator(check_session_name)]
 """A route's parameter: a name that a session may have."""
 
 router = APIRouter(tags=["sessions"], route_class=GuardedRoute)
+
+PAGE = 1000
+PAGE_BYTES = 1_000_000
+"""A page ends when its sessions have about so many bytes; it has one session at least."""
+SESSION_BYTES = 500
+"""Of a session in a list, without the places of its projects."""
 
 
 _COUNTS = select(
@@ -53,9 +58,8 @@ def session_id_of(connection: Connection, name: str) -> int:
     return session_id
 
 
-def _sessions(connection: Connection, names: Sequence[str] | None, registrars: tuple[str, ...]) -> list[Session]:
-    """Return sessions as the protocol shows them, oldest first; without names, all sessions."""
-    condition = true() if names is None else sessions.c.name.in_(names)
+def _sessions(connection: Connection, condition: ColumnElement[bool], registrars: tuple[str, ...]) -> list[Session]:
+    """Return sessions as the protocol shows them, oldest first."""
     rows = connection.execute(select(sessions).where(condition).order_by(sessions.c.id)).all()
     registered: dict[int, dict[str, int]] = {}
     failed: dict[int, dict[str, int]] = {}
@@ -87,6 +91,10 @@ def _sessions(connection: Connection, names: Sequence[str] | None, registrars: t
         )
         for row in rows
     ]
+
+
+def _session(connection: Connection, name: str, registrars: tuple[str, ...]) -> Session:
+    return _sessions(connection, sessions.c.name == name, registrars)[0]
 
 
 def create_session(database: Database, name: str) -> bool:
@@ -132,7 +140,7 @@ def _change(request: Request, name: str, state: SessionState, kind: str) -> Sess
         if changed.rowcount:
             open_projects(connection, session_id)
             add_event(connection, session_id, kind, name)
-        session = _sessions(connection, [name], receiver.registrar_names)[0]
+        session = _session(connection, name, receiver.registrar_names)
     if changed.rowcount:
         log_in_session(request, name, kind.removeprefix("session-"))
     return session
@@ -156,16 +164,42 @@ def start_session(session: SessionName, request: Request, response: Response) ->
         response.status_code = 201
         log_in_session(request, session, "begun")
     with receiver.database.read() as connection:
-        return _sessions(connection, [session], receiver.registrar_names)[0]
+        return _session(connection, session, receiver.registrar_names)
 
 
 @router.get(protocol.SESSIONS, dependencies=[permits(Permission.TOKEN)], responses=problems())
-def list_sessions(request: Request, token: Bearer) -> SessionList:
-    """List the sessions that the token is for."""
+def list_sessions(
+    request: Request,
+    token: Bearer,
+    after: Annotated[
+        str | None,
+        Query(
+            pattern="^[0-9]{1,18}$",
+            description="`next` of the previous page; 0: the first page. Without it: the newest sessions, one page",
+        ),
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
+) -> SessionList:
+    """List the sessions that the token is for, oldest first; a page may have fewer than `limit`."""
     receiver = receiver_of(request)
-    names = None if token.session is None else [token.session]
+    own = true() if token.session is None else sessions.c.name == token.session
+    wanted = select(sessions.c.id).where(own, sessions.c.id > int(after or 0)).limit(limit + 1)
+    wanted = wanted.order_by(sessions.c.id.desc() if after is None else sessions.c.id)
     with receiver.database.read() as connection:
-        return SessionList(sessions=tuple(_sessions(connection, names, receiver.registrar_names)))
+        ids = connection.scalars(wanted).all()
+        page = _first_of(_sessions(connection, sessions.c.id.in_(ids[:limit]), receiver.registrar_names))
+    has_more = after is not None and len(page) < len(ids)
+    return SessionList(sessions=page, next=str(sorted(ids)[len(page) - 1]) if has_more else None)
+
+
+def _first_of(found: list[Session]) -> tuple[Session, ...]:
+    """Return the sessions that fit on a page: the first at least."""
+    size_bytes = 0
+    for count, session in enumerate(found):
+        size_bytes += SESSION_BYTES + sum(map(len, session.projects.values()))
+        if count and size_bytes > PAGE_BYTES:
+            return tuple(found[:count])
+    return tuple(found)
 
 
 @router.get(
@@ -176,7 +210,7 @@ def get_session(session: SessionName, request: Request) -> Session:
     receiver = receiver_of(request)
     with receiver.database.read() as connection:
         session_id_of(connection, session)
-        return _sessions(connection, [session], receiver.registrar_names)[0]
+        return _session(connection, session, receiver.registrar_names)
 
 
 @router.post(

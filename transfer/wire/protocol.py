@@ -196,9 +196,10 @@ class Session(Record):
 
 
 class SessionList(Record):
-    """All sessions that the token may see."""
+    """Sessions that the token may see, oldest first; `next` continues after the last."""
 
     sessions: Listed[Session]
+    next: str | None = Field(default=None, description="null: there are no more, or the receiver is older")
 
 
 class RegistrationState(StrEnum):

@@ -7,9 +7,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from api.routes.sessions import SESSION_BYTES
 from tests.records import record_of_files
+from transfer.client import ReceiverClient
 from transfer.wire.problems import PROBLEM_TYPE
-from transfer.wire.protocol import Exposure, ExposureList, Session
+from transfer.wire.protocol import Exposure, ExposureList, Session, SessionList
 
 DIGEST = "0" * 64
 
@@ -33,7 +35,7 @@ def test_a_session_is_started_ended_and_reopened(wire) -> None:
     assert started.status_code == 200  # the fixture has started it
     session = Session.model_validate(started.json())
     assert (session.name, session.state, session.exposure_count, session.closed) == ("s1", "open", 0, False)
-    assert wire.http.get("/v1/sessions").json() == {"sessions": [started.json()]}
+    assert wire.http.get("/v1/sessions").json() == {"sessions": [started.json()], "next": None}
     for _ in range(2):
         ended = Session.model_validate(wire.http.post("/v1/sessions/s1/end").json())
         assert (ended.state, ended.closed) == ("ended", True)
@@ -50,6 +52,28 @@ def test_events_continue_after_the_last_known(wire) -> None:
     events = wire.http.get("/v1/sessions/s1/events").json()["events"]
     later = wire.http.get("/v1/sessions/s1/events", params={"after": events[1]["number"], "limit": 1}).json()["events"]
     assert later == [events[2]]
+
+
+def test_sessions_come_in_pages(receiver, wire_to, monkeypatch) -> None:
+    admin, there = wire_to(receiver, "admin", None).http, ["s1", *(f"s{number}" for number in range(2, 8))]
+    for name in there[1:]:
+        assert admin.put(f"/v1/sessions/{name}").status_code == 201
+
+    def page(**params: Any) -> tuple[list[str], str | None]:
+        told = SessionList.model_validate(admin.get("/v1/sessions", params=params).json())
+        return [one.name for one in told.sessions], told.next
+
+    (first, after), (all_at_once, none) = page(after=0, limit=3), page(after=0)
+    assert (first, all_at_once, none) == (there[:3], there, None)
+    rest, none = page(after=after, limit=4)
+    assert (rest, none) == (there[3:], None)
+    assert page(limit=3) == (there[-3:], None)  # an older client asks for no page: it sees the newest
+    monkeypatch.setattr("api.routes.sessions.PAGE_BYTES", 2 * SESSION_BYTES)
+    assert page(after=0)[0] == there[:2]
+    with ReceiverClient(receiver.url, receiver.token("reader")) as client:
+        assert [one.name for one in client.sessions()] == there
+    with ReceiverClient(receiver.url, receiver.token("reader", "s3")) as client:
+        assert [one.name for one in client.sessions()] == ["s3"]
 
 
 def test_files_come_in_pages(wire) -> None:
