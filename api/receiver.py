@@ -40,7 +40,9 @@ class Receiver:
         self.storage = Storage(settings.data, settings.reserve_bytes)
         self.database = Database(settings.database_url)
         self.committed = CommittedFiles(self.database, self.storage)
-        self.uploads = UploadBook(self.database, settings.run_id, self.committed)
+        self.uploads = UploadBook(
+            self.database, settings.run_id, self.committed, max_open_uploads=settings.max_open_uploads
+        )
         self.activity = IntakeActivity(settings.data / ACTIVITY_NAME)
         self.intake = IntakeResources(
             self.uploads,

@@ -42,6 +42,8 @@ class ReceiverSettings:
         How many connections each process keeps open; None: as many as its limit on open files permits.
     requests_without_token_per_s
         How many requests without a valid token one address may make in the long run; ten times as many at once.
+    max_open_uploads
+        How many uploads in parts one token may have to which bytes came lately.
     behind_proxy
         Whether a proxy forwards the requests and names the addresses of their clients.
     trusted_proxies
@@ -62,6 +64,7 @@ class ReceiverSettings:
     large_requests_bytes: int = 64 << 20
     max_connections: int | None = None
     requests_without_token_per_s: float = defaults.REQUESTS_WITHOUT_TOKEN_PER_S
+    max_open_uploads: int = defaults.MAX_OPEN_UPLOADS
     behind_proxy: bool = False
     trusted_proxies: tuple[str, ...] = ()
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)

@@ -38,6 +38,7 @@ PAIRS: dict[tuple[str, type], dict[str, str]] = {
         "reserve_bytes": "reserve_bytes",
         "max_file_bytes": "max_file_bytes",
         "body_timeout": "body_timeout_s",
+        "max_open_uploads": "max_open_uploads",
     },
     ("simulate", SimulationSettings): {
         "frames": "frame_count",

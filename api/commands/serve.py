@@ -49,6 +49,12 @@ def serve(
             min=0.1, metavar="PER_SECOND", help="Requests without a valid token that one address may make in a second."
         ),
     ] = defaults.REQUESTS_WITHOUT_TOKEN_PER_S,
+    max_open_uploads: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="NUMBER", help="Uploads in parts that one token may have while bytes of them still come."
+        ),
+    ] = defaults.MAX_OPEN_UPLOADS,
     scipion: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Scipion's environment. Register exposures in a Scipion project.")
     ] = None,
@@ -112,6 +118,7 @@ def serve(
         body_timeout_s=body_timeout,
         max_connections=max_connections,
         requests_without_token_per_s=requests_without_token,
+        max_open_uploads=max_open_uploads,
         behind_proxy=behind_proxy,
         trusted_proxies=networks(trusted_proxy or []),
     )

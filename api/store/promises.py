@@ -18,8 +18,6 @@ from transfer.wire.errors import LimitReached, RateLimited, ReceiverFull
 
 PROMISE_S = 120.0
 """How long, after something was last added to an upload, disk space is kept for the rest of it."""
-MAX_OPEN_UPLOADS = 256
-"""How many uploads one token may have to which something was added within `PROMISE_S`."""
 MAX_UNFINISHED_UPLOADS = 10_000
 """How many uploads that are not committed one token may have, however old they are."""
 RETRY_AFTER_S = 10.0
@@ -114,16 +112,23 @@ def promised_in_all(connection: Connection) -> tuple[int, int]:
     return promised.alive_count, promised.other_bytes
 
 
-def require_few_open(connection: Connection, token_id: str | None, promised: PromisedSpace) -> None:
+def require_few_open(
+    connection: Connection, token_id: str | None, promised: PromisedSpace, max_open_uploads: int
+) -> None:
     """Refuse one more upload in parts to a token that has too many.
+
+    Parameters
+    ----------
+    max_open_uploads
+        How many it may have to which something was added within `PROMISE_S`.
 
     Raises
     ------
     RateLimited, LimitReached
     """
-    if promised.open_count >= MAX_OPEN_UPLOADS:
+    if promised.open_count >= max_open_uploads:
         busy = RateLimited(
-            f"this token has {promised.open_count} uploads in progress, a token has at most {MAX_OPEN_UPLOADS}",
+            f"this token has {promised.open_count} uploads in progress, a token has at most {max_open_uploads}",
             hint=f"Commit or withdraw some. One that gets no bytes does not count after {PROMISE_S:g} s.",
         )
         busy.retry_after_s = RETRY_AFTER_S

@@ -144,6 +144,7 @@ def reserve(
     require_space: RequireSpace,
     one_request: bool,
     token_id: str | None = None,
+    max_open_uploads: int,
 ) -> tuple[Upload, bool]:
     """Reserve a file's name for an upload, or find the upload that has it; return that and whether it is new.
 
@@ -155,6 +156,8 @@ def reserve(
         The upload ends with the request that makes it. Its id is new, so it is not looked for.
     token_id
         Of the token that declares it: what uploads were promised is counted for each token.
+    max_open_uploads
+        How many uploads in parts the token may have to which something was added lately.
 
     Raises
     ------
@@ -183,7 +186,7 @@ def reserve(
         take_path(connection, row.of_session, declaration.path)
     promised = promised_space(connection, token_id)
     if not one_request:
-        require_few_open(connection, token_id, promised)
+        require_few_open(connection, token_id, promised, max_open_uploads)
     require_space(declaration.size_bytes, promised)
     made = Upload(
         id=upload_id,

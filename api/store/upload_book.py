@@ -69,10 +69,13 @@ class UploadBook:
         Identifies this run of the receiver; noted with every chunk.
     committed
         Looks at the files on the disk before an upload is called committed.
+    max_open_uploads
+        How many uploads in parts one token may have to which something was added lately.
     """
 
-    def __init__(self, database: Database, run_id: str, committed: CommittedFiles) -> None:
+    def __init__(self, database: Database, run_id: str, committed: CommittedFiles, *, max_open_uploads: int) -> None:
         self._database = database
+        self.max_open_uploads = max_open_uploads
         self._grouped = GroupedWrites(database)
         self._committed = committed
         self.run_id = run_id
@@ -122,6 +125,7 @@ class UploadBook:
                 require_space=require_space,
                 one_request=one_request,
                 token_id=token_id,
+                max_open_uploads=self.max_open_uploads,
             )
 
         for _ in range(DECLARE_TRIES):

@@ -51,7 +51,8 @@ def fill(data: Path, count: int) -> None:
     root = root_digest([chunk_digest(bytes(SIZE_BYTES))])
     with prepared(settings):
         database = BatchedDatabase(settings.database_url)
-        book = UploadBook(database, settings.run_id, CommittedFiles(database, Storage(data, 0)))
+        committed = CommittedFiles(database, Storage(data, 0))
+        book = UploadBook(database, settings.run_id, committed, max_open_uploads=settings.max_open_uploads)
         with database.write() as connection:
             connection.execute(sessions.insert().values(name=SESSION, state="open", created_at=now()))
         for start in range(0, count, A_TRANSACTION):

@@ -69,7 +69,10 @@ class FilledReceiver:
         self._database = BatchedDatabase(settings.database_url)
         self._receiver.database = self._database
         self._book = self._receiver.uploads = UploadBook(
-            self._database, settings.run_id, CommittedFiles(self._database, self._receiver.storage)
+            self._database,
+            settings.run_id,
+            CommittedFiles(self._database, self._receiver.storage),
+            max_open_uploads=settings.max_open_uploads,
         )
         self._data, self._session = settings.data.absolute(), session
         create_session(self._receiver.database, session)

@@ -11,7 +11,6 @@ from uuid import uuid4
 import pytest
 
 from api.http.event_lines import AT_ONCE
-from api.store import promises
 
 
 def too_large(receiver: Any, wire: Any) -> int:
@@ -55,7 +54,7 @@ def failing(number: int) -> Callable[[Any, Any], int]:
     ids=lambda value: getattr(value, "__name__", None) or str(value)[:20],
 )
 def test_a_limit_that_is_reached_is_counted(receiver, wire, monkeypatch, reach, status: int, counted: str) -> None:
-    monkeypatch.setattr(promises, "MAX_OPEN_UPLOADS", 2)
+    monkeypatch.setattr(receiver.app.state.receiver.uploads, "max_open_uploads", 2)
     assert reach(receiver, wire) == status
     assert receiver.app.state.refusals.in_all() == {counted: 1}
 

@@ -410,8 +410,9 @@ def test_one_file_may_take_all_that_is_free(wire) -> None:
     assert wire.put_file("small", b"hello").status_code == 201
 
 
-def test_a_token_has_so_many_uploads_open(receiver, wire, wire_to, monkeypatch) -> None:
-    monkeypatch.setattr(promises, "MAX_OPEN_UPLOADS", 3)
+def test_a_token_has_so_many_uploads_open(make_receiver, wire_to, monkeypatch) -> None:
+    receiver = make_receiver(max_open_uploads=3)
+    wire = wire_to(receiver)
     monkeypatch.setattr(promises, "MAX_UNFINISHED_UPLOADS", 4)
     ids = [uuid4() for _ in range(5)]
     assert [wire.declare(upload, str(upload), 5).status_code for upload in ids] == [201, 201, 201, 429, 429]
