@@ -161,7 +161,7 @@ def protocol_for(
     """Return the value of `uvicorn.Config(http=…)` for a data plane.
 
     For `auto` it is `SocketProtocol` only with the uvicorn that was tested. With another one, a warning says so, and
-    the guard against slow and hostile clients stays.
+    the guard against slow and hostile clients stays; for `socket` only the warning.
 
     Parameters
     ----------
@@ -173,12 +173,13 @@ def protocol_for(
         The version of uvicorn, `MAJOR.MINOR`, for which `SocketProtocol` was written.
     """
     version = importlib.metadata.version("uvicorn")
-    if plane == "auto" and not version.startswith(f"{tested_uvicorn}."):
+    if plane != "stream" and not version.startswith(f"{tested_uvicorn}."):
+        what = "files are received more slowly" if plane == "auto" else "--data-plane socket may not work"
         log.warning(
-            "files are received more slowly: the quicker way, threads, was not tested with uvicorn %s, only with %s",
-            version,
-            tested_uvicorn,
+            "%s: the quicker way, threads, was not tested with uvicorn %s, only with %s; the guard against slow clients"
+            " is kept",
+            *(what, version, tested_uvicorn),
         )
-        plane = "stream"
+        plane = "stream" if plane == "auto" else plane
     protocol = GuardedProtocol if plane == "stream" else SocketProtocol
     return protocol if limits is None else type(protocol.__name__, (protocol,), {"limits": limits})
