@@ -205,6 +205,7 @@ def watch(
     held, with the reason: see `cryoferry status` and `cryoferry retry`.
     """
     from agents.commands import watch_run
+    from agents.commands.dry_run import dry_run as dry_run_of
     from agents.layouts import LAYOUTS
     from agents.watch_settings import Order, WatchSettings
     from transfer.client import ReceiverClient
@@ -219,7 +220,9 @@ def watch(
     in_use = ctx.find_root().obj.in_use()
     if dry_run:
         gain = chosen.settings.gain.path
-        watch_run.dry_run(source, LAYOUTS[layout], gain=gain, follow_links=follow_links, as_json=json)
+        dry_run_of(
+            source, LAYOUTS[layout], gain=gain, follow_links=follow_links, share_timeout_s=share_timeout, as_json=json
+        )
         return
     settings = WatchSettings(
         source=source,

@@ -21,18 +21,13 @@ from agents.commands.progress import JsonLines, ProgressDisplay, summary
 from agents.commands.restarts import Restarts
 from agents.commands.signals import INTERRUPTED, listening
 from agents.daemon import Agent
-from agents.finding.remote_names import remote_path
-from agents.finding.scan import Scan, scan
-from agents.finding.skipped_note import counts_text, skipped_text
-from agents.finding.source_access import DirectAccess, SourceAccess
+from agents.finding.source_access import SourceAccess
 from agents.happenings import AgentEnded, Happenings
 from agents.journal.changes import Change, NoteChanged
 from agents.journal.journal import Journal
-from agents.journal.movie_names import movie_path, relative_path
 from agents.journal.opening import JOURNAL_ERRORS, NAME, JournalDamaged
 from agents.journal.salvage import set_damaged_aside
 from agents.journal.states import SET_ASIDE, State
-from agents.layouts import Layout
 from agents.retries import retry_one
 from agents.share.reader import ShareReader
 from agents.watch_settings import WatchSettings
@@ -43,13 +38,11 @@ from agents.workers.local_process import LocalProcessWorker
 from configuration import ConfigError
 from preprocess.escaped_names import escaped
 from preprocess.kept_code import FALLBACK_VARIABLE
-from preprocess.movies.structure import missing_structure
 from transfer.client import ReceiverClient
 from transfer.terminal.console import PlainConsole
 from transfer.wire.agent_status import LeaseWish
 from transfer.wire.errors import SourceUnreadable
 from transfer.wire.exposure_claim import LONGEST_SOURCE_NAME
-from transfer.wire.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +76,7 @@ def _gpu_count() -> int:
     return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0
 
 
-def _real_source(access: SourceAccess, source: Path) -> str:
+def real_source(access: SourceAccess, source: Path) -> str:
     """Return the source's path without links, after making sure that it can be read.
 
     Raises
@@ -97,10 +90,15 @@ def _real_source(access: SourceAccess, source: Path) -> str:
             f"{source} is a file, not a folder", hint="Give the folder that the microscope writes its movies to."
         ) from error
     except OSError as error:
-        raise SourceUnreadable(
-            f"the source {source} cannot be read: {error.strerror}",
-            hint="Mount the microscope's share, or check the path and its permissions.",
-        ) from error
+        raise source_unreadable(source, error) from error
+
+
+def source_unreadable(source: Path, error: OSError) -> SourceUnreadable:
+    """Return the error that says why the source cannot be read."""
+    return SourceUnreadable(
+        f"the source {source} cannot be read: {error.strerror or error}",
+        hint="Mount the microscope's share, or check the path and its permissions.",
+    )
 
 
 def make_work_folder(work: Path) -> None:
@@ -180,11 +178,11 @@ def run_agent(
         silence_s=settings.share_timeout_s,
     )
     console = PlainConsole(stderr=True)
-    real_source = ""
+    real_path = ""
 
     def prepare(journal: Journal, *, is_first: bool) -> None:
         url = str(client.url).rstrip("/")
-        _claim(journal, settings, real_source)
+        _claim(journal, settings, real_path)
         _note_receiver(journal, url, token_file, ca, clear_text=clear_text)
         if is_first:
             show_start(settings, url, in_use, console)
@@ -200,12 +198,12 @@ def run_agent(
 
     with listening(stop) as received, closing(share):
         try:
-            real_source = _real_source(share, settings.source)
+            real_path = real_source(share, settings.source)
         except SourceUnreadable:
             if received:  # no answer was waited for
                 return INTERRUPTED if signal.SIGINT in received else 0
             raise
-        check_apart(settings.work, Path(real_source))
+        check_apart(settings.work, Path(real_path))
         restarts = Restarts(settings.work, stop, lambda: bool(received))
         counts = None
         while counts is None:
@@ -374,53 +372,3 @@ def _note_receiver(journal: Journal, url: str, token_file: Path | None, ca: Path
         ca=None if ca is None else escaped(str(ca.resolve())),
         clear_text="yes" if clear_text else None,
     )
-
-
-def dry_run(source: Path, layout: Layout, *, gain: Path | None, follow_links: bool, as_json: bool) -> None:
-    """Print what would be done with each file that is in the source now."""
-    _real_source(DirectAccess(source, layout), source)
-    console = PlainConsole(stderr=True, soft_wrap=True)
-    found = scan(source, layout, follow_links=follow_links)
-    for movie, identity in sorted(found.movies.items()):
-        path = movie_path(source, movie)
-        missing = _missing(path)
-        chosen_gain = gain or layout.gain(path, source)
-        plan: dict[str, object] = {
-            "movie": movie,
-            "would": "wait" if missing else "align and send",
-            "reason": missing or "",
-            "size_bytes": identity.size_bytes,
-            "gain": None if chosen_gain is None else escaped(str(chosen_gain)),
-            "remote_stem": remote_path(str(Path(relative_path(movie)).with_suffix(""))),
-        }
-        _show_plan(plan, as_json=as_json)
-    _show_skipped(found, as_json=as_json)
-    count = sum(found.all_skipped().counts.values())
-    console.print(f"{len(found.movies)} movies, {count} other files; nothing was done.", markup=False)
-
-
-def _show_skipped(found: Scan, *, as_json: bool) -> None:
-    """Print what would be skipped: for programs all of it, for people what they must know by name, and the counts."""
-    named = found.skipped_by_name()
-    if as_json:
-        for path, why in sorted({**found.others, **named}.items()):
-            _show_plan({"movie": path, "would": "skip", "reason": why}, as_json=True)
-        return
-    for path, why in sorted(named.items()):
-        sys.stdout.write(f"would skip {skipped_text(path, why, found.targets.get(path, ''))}\n")
-    if counts := found.all_skipped().counts:
-        sys.stdout.write(f"would skip in all: {counts_text(counts)}\n")
-
-
-def _missing(movie: Path) -> str | None:
-    try:
-        return missing_structure(movie)
-    except OSError as error:
-        return f"it cannot be read now: {error.strerror or error}"
-
-
-def _show_plan(plan: dict[str, object], *, as_json: bool) -> None:
-    gain = f", gain {plan['gain']}" if plan.get("gain") else ""
-    reason = f" ({plan['reason']})" if plan["reason"] else ""
-    line = f"would {plan['would']}{reason}: {plan['movie']}{gain}"
-    sys.stdout.write((json.dumps(plan) if as_json else printable(line)) + "\n")

@@ -37,6 +37,7 @@ _MISSING_PAUSE_S = 1.0
 _WAITS = "waits for its "
 _EARLIER = 50
 """So many movies of an earlier start of the agent say which inputs can be expected."""
+_EMPTY_S = 600.0
 _BROKEN_HINT = "Copy it from the microscope again; when it changes, the agent processes it again."
 _GONE_HINT = "When it comes back, the agent processes it again."
 _OVER = (State.RELEASED, State.HELD, State.FAILED)
@@ -95,6 +96,8 @@ class Discovery:
         self._set_apart, self._skipped = SetApart(journal), SkippedFiles(journal)
         self.comparisons = Comparisons()
         self.source_missing = ""
+        self._settle_s, self._clock = settle_s, clock
+        self._missing_since_s: dict[str, float] = {}
         self._without_digest: dict[str, UUID] | None = None
         self._at_rest: set[str] = set()
         self._named = named
@@ -118,6 +121,7 @@ class Discovery:
         found = self._access.scan(self._at_rest, self._mounts)
         self._report(found)
         if found.missing_root:
+            self._missing_since_s.clear()
             return False
         self._note_mounts(found.mounts)
         standing = growing | self._journal.standing(found.movies)
@@ -302,11 +306,20 @@ class Discovery:
         log.warning("%s: %s; it is processed again as revision %d", movie, why, exposure.revision)
 
     def _gone(self, found: Scan, standing: _Standing) -> list[_FoundStep]:
+        """Return what follows for movies that no walk has found for a while: a share may have dropped out of one.
+
+        A source in which nothing is left at all is more likely a share that lists nothing.
+        """
+        missing = [movie for movie, known in standing.items() if known.state == State.FOUND and found.is_gone(movie)]
+        now_s, before = self._clock(), self._missing_since_s
+        self._missing_since_s = {movie: before.get(movie, now_s) for movie in missing}
+        wait_s = max(self._settle_s, _EMPTY_S) if found.is_empty else self._settle_s
         steps = []
-        for movie, known in standing.items():
-            if known.state == State.FOUND and found.is_gone(movie):
+        for movie, since_s in self._missing_since_s.items():
+            if movie in before and now_s - since_s >= wait_s:
                 self._forget(movie)
-                steps.append(_FoundStep(movie, None, partial(self._set_gone_aside, movie, UUID(known.exposure_id))))
+                act = partial(self._set_gone_aside, movie, UUID(standing[movie].exposure_id))
+                steps.append(_FoundStep(movie, None, act))
         return steps
 
     def _set_gone_aside(self, movie: str, exposure_id: UUID) -> None:

@@ -52,6 +52,8 @@ class Scan:
         Why the source as a whole could not be read; then nothing else can be concluded from the walk.
     mounts
         Folders where another disk or share is mounted, by their names; "" is the source.
+    is_empty
+        Whether the source's own folder is empty.
     """
 
     movies: dict[str, FileIdentity] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Scan:
     unreadable: dict[str, str] = field(default_factory=dict)
     missing_root: str = ""
     mounts: set[str] = field(default_factory=set)
+    is_empty: bool = False
 
     def skipped_by_name(self) -> dict[str, str]:
         """Return what a person should know by name, what cannot be read included, with the reason."""
@@ -266,6 +269,8 @@ class _Walk:
         if parent is None:
             parent = path.parent.stat().st_dev
         self._devices[folder] = status.st_dev
+        if not folder:
+            self._result.is_empty = not entries
         self._mounts.check(movie_name(folder), is_mounted=status.st_dev != parent, is_empty=not entries)
         self.seen[folder] = judged = self._judged(folder, entries)
         self._identities.add(identity)
@@ -288,8 +293,11 @@ class _Walk:
         self._on_progress()
         try:
             status = look()
-        except FileNotFoundError:
-            return  # deleted since it was listed, or a link to nothing
+        except (
+            FileNotFoundError
+        ) as error:  # deleted since it was listed, or a share that drops out: the next walk tells
+            self._note_unreadable(movie, error)
+            return
         if stat.S_ISREG(status.st_mode):
             self._result.movies[movie] = FileIdentity.of(status)
         elif not stat.S_ISDIR(status.st_mode):

@@ -34,6 +34,8 @@ class _Seen:
     since_s: float
     looked_inside_s: float = -1.0
     missing: str = ""
+    is_confirmed: bool = False
+    """Whether the last two looks found the same."""
 
 
 class Settling:
@@ -80,20 +82,23 @@ class Settling:
         if seen.looked_inside_s < 0 or now - seen.looked_inside_s >= self._settle_s:
             seen.looked_inside_s = now
             was_unreadable = movie in self.unreadable
-            seen.missing = self._look_inside(movie, path)
+            before, seen.missing = seen.missing, self._look_inside(movie, path)
+            seen.is_confirmed = seen.missing == before
             if was_unreadable or movie in self.unreadable:
                 seen.since_s = now - self._settle_s  # the give-up time begins when the share lets it be read
                 unchanged_s = self._settle_s
         if not seen.missing:
             return MovieStatus.FINISHED, ""
-        is_over = unchanged_s >= self._give_up_s and movie not in self.unreadable
+        is_over = unchanged_s >= self._give_up_s and seen.is_confirmed and movie not in self.unreadable
         return (MovieStatus.BROKEN if is_over else MovieStatus.WAITING), seen.missing
 
     def _look_inside(self, movie: str, path: Path) -> str:
         before = self.unreadable.pop(movie, None)
 
         def failed(error: Exception) -> str:
-            of_share = error_of_share(error)
+            of_share = (
+                error if isinstance(error, FileNotFoundError) else error_of_share(error)
+            )  # the walk has just seen it
             if of_share is None:
                 return _unreadable(error)
             why = of_share.strerror or str(of_share)

@@ -5,6 +5,7 @@ Each answer may take for ever, if the share hangs. `agents.share` asks in a proc
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -48,8 +49,8 @@ class SourceAccess(Protocol):
     def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:
         """Return the BLAKE3 digest of an input; None if it is gone, or a sidecar that says nothing about the movie."""
 
-    def check_readable(self, movie: Path) -> None:
-        """Read the beginning, the middle and the end of a movie."""
+    def check_readable(self, file: Path) -> None:
+        """Read the beginning, the middle and the end of a file; that bytes of it are missing is an error."""
 
 
 class DirectAccess:
@@ -82,13 +83,24 @@ class DirectAccess:
         """Walk the source."""
         return self._scanner.scan(at_rest, mounts=MountPoints(mounts))
 
+    def scan_all(self) -> Scan:
+        """Walk the source, and list the files too that are no movies."""
+        return self._scanner.scan(with_others=True)
+
     def identity(self, movie: Path) -> FileIdentity:
         """Return what identifies a movie's file now."""
         return FileIdentity.of(movie.stat())
 
     def missing_structure(self, movie: Path) -> str | None:
-        """Return what is missing in a movie's structure."""
-        return missing_structure(movie)
+        """Return what is missing in a movie's structure, once it is sure that the share did not withhold it."""
+        is_whole = False
+        try:
+            missing = missing_structure(movie)
+            is_whole = missing is None
+        finally:
+            if not is_whole:
+                self.check_readable(movie)
+        return missing
 
     def inputs(self, movie: Path, named: NamedInputs) -> list[FoundInput]:
         """Return what a movie is to be aligned with, and whether that is there."""
@@ -98,10 +110,11 @@ class DirectAccess:
         """Return the BLAKE3 digest of an input; None if it is gone, or a sidecar that says nothing about the movie."""
         return input_digest(kind, path, movie, self._on_progress)
 
-    def check_readable(self, movie: Path) -> None:
-        """Read the beginning, the middle and the end of a movie."""
-        with movie.open("rb") as file:
-            size_bytes = os.fstat(file.fileno()).st_size
+    def check_readable(self, file: Path) -> None:
+        """Read the beginning, the middle and the end of a file."""
+        with file.open("rb") as opened:
+            size_bytes = os.fstat(opened.fileno()).st_size
             for offset in (0, size_bytes // 2, max(0, size_bytes - _PROBE_BYTES)):
-                file.seek(offset)
-                file.read(_PROBE_BYTES)
+                opened.seek(offset)
+                if len(opened.read(_PROBE_BYTES)) < min(_PROBE_BYTES, size_bytes - offset):
+                    raise OSError(errno.EIO, "the share returns fewer bytes than the file has")

@@ -99,6 +99,11 @@ class ShareReader:
             return Scan(missing_root=f"{self._begin[0]}: {getattr(error, 'strerror', None) or error}")
         return found
 
+    def scan_all(self) -> Scan:
+        """Walk the source, and list the files too that are no movies."""
+        found: Scan = self._ask("scan_all")
+        return found
+
     def identity(self, movie: Path) -> FileIdentity:
         """Return what identifies a movie's file now."""
         found: FileIdentity = self._ask("identity", movie)
@@ -119,9 +124,9 @@ class ShareReader:
         digest: str | None = self._ask("input_digest", kind, path, movie)
         return digest
 
-    def check_readable(self, movie: Path) -> None:
-        """Read the beginning, the middle and the end of a movie."""
-        self._ask("check_readable", movie)
+    def check_readable(self, file: Path) -> None:
+        """Read the beginning, the middle and the end of a file."""
+        self._ask("check_readable", file)
 
     def close(self) -> None:
         """End the processes, or leave them behind."""

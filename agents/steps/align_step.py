@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +24,11 @@ from agents.journal.states import State
 from agents.measurements import Measurements
 from agents.own_faults import WorkFolderFault
 from agents.sending.publish import exposure_record, outputs_folder, seal_outputs
+from agents.share_errors import error_of_share
 from agents.steps.claim_step import ClaimStep
 from agents.steps.setting_aside import set_aside
 from agents.steps.used_inputs import gain_of, named_inputs, used_inputs, what_differs
-from agents.turns import StepEnd, after_failure
+from agents.turns import MAX_ATTEMPTS, StepEnd, after_failure
 from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, AlignmentJob, AlignmentWorker, DigestJob, FailureKind
 from agents.workers.jobs import from_json, to_json, with_changes
@@ -65,6 +66,7 @@ class AlignStep:
         self._settings, self._journal, self._should_stop, self._access = settings, journal, should_stop, access
         self._said: dict[UUID, str] = {}
         self._input_changes: Counter[UUID] = Counter()
+        self._judgements: dict[UUID, list[str]] = {}
         self._claim_step = claim_step
         self._measurements = measurements
 
@@ -111,9 +113,10 @@ class AlignStep:
             return end
         self._journal.inputs.note(exposure.exposure_id, _with_gain_digest(used, answer))
         if isinstance(answer, AlignmentFailure):
-            return self._failed(exposure, answer)
+            return self._failed(exposure, answer, inputs)
         self._seal(exposure, choices, answer)
         self._said.pop(exposure.exposure_id, None)
+        self._judgements.pop(exposure.exposure_id, None)
         self._measurements.add_stage("align", time.monotonic() - began_s)
         return StepEnd.DONE
 
@@ -216,12 +219,15 @@ class AlignStep:
         self._journal.change(exposure.exposure_id, State.FOUND, differs)
         return StepEnd.DONE
 
-    def _failed(self, exposure: ExposureRow, failure: AlignmentFailure) -> StepEnd:
+    def _failed(self, exposure: ExposureRow, failure: AlignmentFailure, inputs: Sequence[FoundInput] = ()) -> StepEnd:
         if failure.kind is FailureKind.WORK_FOLDER:
             raise WorkFolderFault(failure.reason)
         counts = failure.kind in (FailureKind.DIED, FailureKind.HUNG)
-        if counts and (trouble := self._trouble_of_share(exposure)):
+        judges = failure.kind in (FailureKind.REFUSED, FailureKind.HELD_BACK)
+        if (counts or judges) and (trouble := self._trouble_of_share(exposure, inputs)):
             return self._wait(exposure, f"{failure.reason}, and the share does not let it be read: {trouble}")
+        if judges and not self._is_confirmed(exposure, failure.reason):
+            return StepEnd.DONE
         attempts = self._journal.count_attempt(exposure.exposure_id) if counts else exposure.attempts
         after = after_failure(failure, attempts)
         if after.state is not None:
@@ -231,13 +237,33 @@ class AlignStep:
         log.warning("%s: %s; it is tried again", exposure.movie, after.reason)
         return after.end
 
-    def _trouble_of_share(self, exposure: ExposureRow) -> str:
-        """Return why the share does not let a movie be read; empty if it does: then a failure is the movie's own."""
+    def _is_confirmed(self, exposure: ExposureRow, reason: str) -> bool:
+        """Return whether a movie was judged the same way before: a share that drops out may have shown half of it."""
+        earlier = self._judgements.setdefault(exposure.exposure_id, [])
+        if reason in earlier or len(earlier) >= MAX_ATTEMPTS - 1:
+            del self._judgements[exposure.exposure_id]
+            return True
+        earlier.append(reason)
+        return False
+
+    def _trouble_of_share(self, exposure: ExposureRow, inputs: Sequence[FoundInput]) -> str:
+        """Return why the share does not let a movie's files be read; empty if it does: then a failure is their own."""
+        movie = movie_path(self._settings.source, exposure.movie)
         try:
-            self._access.check_readable(movie_path(self._settings.source, exposure.movie))
+            self._access.check_readable(movie)
+            for each in inputs:
+                self._check_input(each.path)
         except OSError as error:
             return error.strerror or str(error)
         return ""
+
+    def _check_input(self, file: Path) -> None:
+        """Make sure that a file beside the movie can be read, or is not there."""
+        try:
+            self._access.check_readable(file)
+        except OSError as error:
+            if error_of_share(error) is not None:
+                raise
 
     def _wait(self, exposure: ExposureRow, why: str) -> StepEnd:
         """Let an exposure wait for the share or the device; the reason is logged when it is new."""

@@ -51,7 +51,7 @@ def digests_of_movie(job: DigestJob) -> MovieDigests:
 
 
 def movie_digest(movie: Path) -> str:
-    """Return the BLAKE3 digest of a movie in hex, read once from its first byte to its last, as `b3sum` prints it.
+    """Return the BLAKE3 digest of a movie, or another file, in hex, as `b3sum` prints it; it is read once.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def _update(digest: blake3, descriptor: int, wanted: range) -> None:
     while begin < wanted.stop:
         read_bytes = read_into_at(descriptor, buffer[: min(len(buffer), wanted.stop - begin)], begin)
         if not read_bytes:
-            raise OSError(errno.EIO, "the movie became shorter while it was read")
+            raise OSError(errno.EIO, "the file became shorter while it was read")
         digest.update(buffer[:read_bytes])
         begin += read_bytes
 
@@ -117,17 +117,23 @@ def settings_digest(settings: AlignmentSettings, acquisition: Acquisition, sidec
 
 
 def digest_of(path: Path | None) -> str | None:
-    """Return the BLAKE3 digest of a whole file in hex, as `b3sum` prints it; None if there is none or it is gone."""
+    """Return the BLAKE3 digest of a whole file in hex, as `b3sum` prints it; None if there is none or it is gone.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read now.
+    """
     if path is None:
         return None
     try:
         status = path.stat()
         return _digest(path, status.st_size, status.st_mtime_ns, status.st_ino)
-    except OSError:
+    except FileNotFoundError:
         return None
 
 
 @lru_cache(maxsize=8)
 def _digest(path: Path, _size_bytes: int, _mtime_ns: int, _inode: int) -> str:
     """Return the digest of a file that has not changed since it was read."""
-    return blake3().update_mmap(path).hexdigest()
+    return movie_digest(path)

@@ -197,11 +197,39 @@ def test_a_deleted_movie_is_set_aside_and_comes_back(
     discovery.scan_once()
     path.unlink()
     discovery.scan_once()
+    assert states(journal) == {"d/a.mrcs": State.FOUND}
+    pass_time(discovery, clock)
     assert states(journal) == {"d/a.mrcs": State.FAILED}
     movie(path)
     pass_time(discovery, clock)
     pass_time(discovery, clock)
     assert states(journal) == {"d/a.mrcs": State.FINISHED}
+
+
+def test_a_movie_that_one_walk_does_not_find_is_not_deleted(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock
+) -> None:
+    path = movie(source / "d/a.mrcs")
+    discovery.scan_once()
+    for _ in range(3):
+        path.rename(source.with_name("away"))
+        pass_time(discovery, clock, 1)
+        source.with_name("away").rename(path)
+        pass_time(discovery, clock, 1000)
+    assert states(journal) == {"d/a.mrcs": State.FINISHED}
+
+
+def test_a_source_that_lists_nothing_is_waited_for_longer(
+    source: Path, journal: Journal, discovery: Discovery, clock: Clock
+) -> None:
+    path = movie(source / "a.mrcs")
+    discovery.scan_once()
+    path.unlink()
+    discovery.scan_once()
+    pass_time(discovery, clock, 599)
+    assert states(journal) == {"a.mrcs": State.FOUND}
+    pass_time(discovery, clock, 1)
+    assert states(journal) == {"a.mrcs": State.FAILED}
 
 
 def test_a_share_that_drops_out_deletes_nothing(

@@ -125,7 +125,7 @@ def test_the_next_look_is_when_a_movie_can_be_finished(tmp_path: Path, clock: Cl
     assert settling.next_look_s() == pytest.approx(SETTLE_S - 10)
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file or directory"), ZeroDivisionError("defect")])
+@pytest.mark.parametrize("error", [IsADirectoryError(21, "Is a directory"), ZeroDivisionError("defect")])
 def test_an_error_in_one_movie_concerns_that_movie_alone(tmp_path: Path, clock: Clock, error: Exception) -> None:
     def raise_for_one(path: Path) -> str | None:
         if path.name == "bad.mrc":
@@ -138,7 +138,9 @@ def test_an_error_in_one_movie_concerns_that_movie_alone(tmp_path: Path, clock: 
         write_movie(path)
         look(settling, path)
     clock.now_s += GIVE_UP_S
-    assert [look(settling, path) for path in movies] == [MovieStatus.BROKEN, MovieStatus.FINISHED]
+    assert [look(settling, path) for path in movies] == [MovieStatus.WAITING, MovieStatus.FINISHED]
+    clock.now_s += SETTLE_S
+    assert look(settling, movies[0]) == MovieStatus.BROKEN
 
 
 @pytest.mark.parametrize(
@@ -183,4 +185,16 @@ def test_a_movie_that_could_not_be_read_is_looked_at_at_once_when_the_share_is_b
     assert look(settling, movie) == MovieStatus.WAITING
     settling.look_again()
     assert settling.next_look_s() == 0
+    assert look(settling, movie) == MovieStatus.FINISHED
+
+
+def test_a_movie_is_broken_only_if_it_is_read_the_same_again(tmp_path: Path, clock: Clock) -> None:
+    found = iter(["half of it", "nothing of it", "half of it", None])
+    settling = Settling(settle_s=SETTLE_S, give_up_s=GIVE_UP_S, missing_structure=lambda _: next(found), clock=clock)
+    write_movie(movie := tmp_path / "a.mrc")
+    look(settling, movie)
+    clock.now_s += GIVE_UP_S
+    for _ in range(3):
+        assert look(settling, movie) == MovieStatus.WAITING
+        clock.now_s += SETTLE_S
     assert look(settling, movie) == MovieStatus.FINISHED

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agents.finding.source_access import DirectAccess
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
 from agents.journal.rows import ExposureRow
@@ -84,6 +86,10 @@ def test_each_failure_leaves_its_state_and_no_files(
     state: State,
 ) -> None:
     worker = ScriptedWorker(fail(kind))
+    if state != State.FINISHED:  # a movie is judged only if it is read the same again
+        assert step.run(exposure, worker) is StepEnd.DONE
+        assert journal.exposure(exposure.exposure_id).state == State.FINISHED
+        worker.jobs.clear()
     assert step.run(exposure, worker) is end
     after = journal.exposure(exposure.exposure_id)
     assert after.state == state
@@ -144,6 +150,29 @@ def test_a_share_that_cannot_be_reached_postpones(
     assert journal.exposure(exposure.exposure_id).state == State.FINISHED
 
 
+def test_a_movie_that_is_read_otherwise_each_time_is_judged_in_the_end(
+    step: AlignStep, journal: Journal, exposure: ExposureRow
+) -> None:
+    reasons = iter(("half", "a quarter", "an eighth"))
+    worker = ScriptedWorker(lambda _job: AlignmentFailure(kind=FailureKind.HELD_BACK, reason=next(reasons)))
+    for state in (State.FINISHED, State.FINISHED, State.HELD):
+        assert step.run(exposure, worker) is StepEnd.DONE
+        assert journal.exposure(exposure.exposure_id).state == state
+
+
+@pytest.mark.parametrize("kind", [FailureKind.REFUSED, FailureKind.HELD_BACK, FailureKind.DIED])
+def test_a_failure_while_the_share_withholds_bytes_is_no_judgement(
+    step: AlignStep, journal: Journal, exposure: ExposureRow, monkeypatch: pytest.MonkeyPatch, kind: FailureKind
+) -> None:
+    def cut(_access: DirectAccess, _file: Path) -> None:
+        raise OSError(errno.EIO, "the share returns fewer bytes than the file has")
+
+    monkeypatch.setattr(DirectAccess, "check_readable", cut)
+    for _ in range(5):
+        assert step.run(exposure, ScriptedWorker(fail(kind))) is StepEnd.BACKED_OFF
+    assert journal.exposure(exposure.exposure_id).state == State.FINISHED
+
+
 def test_what_an_earlier_attempt_left_is_removed_first(
     step: AlignStep, exposure: ExposureRow, settings: WatchSettings
 ) -> None:
@@ -173,7 +202,8 @@ def test_an_input_that_comes_while_the_movie_is_aligned_begins_it_again(
             came = "came" if len(attempts) == 1 else "changed"
             assert now.reason == f"its metadata file {came} while it was aligned"
             journal.finish(exposure.exposure_id, FileIdentity.of((settings.source / "a.mrc").stat()))
-    assert len(attempts) == (2 if changes == "once" else MOST_INPUT_CHANGES + 1)
+    judged_twice = 2  # a movie is judged only if it is read the same again
+    assert len(attempts) == (1 + judged_twice if changes == "once" else judged_twice * (MOST_INPUT_CHANGES + 1))
     (used,) = journal.inputs.of(exposure.exposure_id)
     assert (used.kind, used.path) == ("sidecar", "a.mrc.mdoc")
     assert used.digest is not None
