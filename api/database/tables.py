@@ -79,6 +79,7 @@ sessions = Table(
     Column("uuid", Uuid, default=uuid4),  # never NULL; another one under the same name is another session
     Column("name", String(100), nullable=False, unique=True),
     Column("folded", String(100), default=_folded_name, index=True),  # several have one in databases of older versions
+    Column("token_id", String(8), index=True),  # of the token that began it; NULL: begun by an older version
     Column("state", String(16), nullable=False),  # SessionState
     Column("created_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),

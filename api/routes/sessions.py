@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator
-from sqlalchemy import ColumnElement, Connection, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from api.access.guard import Bearer, GuardedRoute, permits
@@ -19,7 +19,7 @@ from api.routes.session_lines import log_in_session
 from api.store.publication import open_projects
 from api.store.receiver_state import no_session
 from transfer.wire import protocol
-from transfer.wire.errors import BadName, NameDiffersInCase, NotFound, ScopeRejected
+from transfer.wire.errors import BadName, LimitReached, NameDiffersInCase, NotFound, ScopeRejected
 from transfer.wire.names import check_session_name, folded
 from transfer.wire.protocol import Session, SessionList, SessionState
 
@@ -28,6 +28,8 @@ SessionName = Annotated[str, AfterValidator(check_session_name)]
 
 router = APIRouter(tags=["sessions"], route_class=GuardedRoute)
 
+MAX_SESSIONS = 10_000
+"""How many sessions one token may begin."""
 PAGE = 1000
 PAGE_BYTES = 1_000_000
 """A page ends when its sessions have about so many bytes; it has one session at least."""
@@ -97,13 +99,15 @@ def _session(connection: Connection, name: str, registrars: tuple[str, ...]) -> 
     return _sessions(connection, sessions.c.name == name, registrars)[0]
 
 
-def create_session(database: Database, name: str) -> bool:
+def create_session(database: Database, name: str, token_id: str) -> bool:
     """Make a session; return False if it exists already.
 
     Raises
     ------
     NameDiffersInCase
         The name differs only in upper and lower case from another session's.
+    LimitReached
+        The token has begun too many.
     """
     try:
         with database.write() as connection:
@@ -116,9 +120,15 @@ def create_session(database: Database, name: str) -> bool:
                     hint=f"Use the session {there[0]!r}, or a name that differs in more than upper and lower case.",
                     existing=there[0],
                 )
+            begun = connection.scalar(select(func.count()).where(sessions.c.token_id == token_id)) or 0
+            if begun >= MAX_SESSIONS:
+                raise LimitReached(
+                    f"this token has begun {begun} sessions, a token begins at most {MAX_SESSIONS}",
+                    hint="Create another token for further sessions (`cryoferry token create`).",
+                )
             made = connection.execute(
                 insert(sessions)
-                .values(name=name, state=SessionState.OPEN.value, created_at=now())
+                .values(name=name, token_id=token_id, state=SessionState.OPEN.value, created_at=now())
                 .returning(sessions.c.id)
             )
             add_event(connection, made.scalar_one(), "session-started", name)
@@ -153,14 +163,14 @@ def _change(request: Request, name: str, state: SessionState, kind: str) -> Sess
     response_model=Session,
     responses={
         200: {"model": Session, "description": "The session exists already."},
-        **problems(ScopeRejected, BadName, NameDiffersInCase),
+        **problems(ScopeRejected, BadName, NameDiffersInCase, LimitReached),
     },
 )
-def start_session(session: SessionName, request: Request, response: Response) -> Session:
+def start_session(session: SessionName, request: Request, response: Response, token: Bearer) -> Session:
     """Start a session. A session that exists is returned unchanged."""
     receiver = receiver_of(request)
     response.status_code = 200
-    if create_session(receiver.database, session):
+    if create_session(receiver.database, session, token.id):
         response.status_code = 201
         log_in_session(request, session, "begun")
     with receiver.database.read() as connection:

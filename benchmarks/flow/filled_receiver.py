@@ -75,7 +75,7 @@ class FilledReceiver:
             max_open_uploads=settings.max_open_uploads,
         )
         self._data, self._session = settings.data.absolute(), session
-        create_session(self._receiver.database, session)
+        create_session(self._receiver.database, session, "filling")
         with self._database.read() as connection:
             self._session_id = session_id_of(connection, session)
         self._claims, self._agent = ClaimBook(self._database, self._receiver.storage, self._receiver.clock), uuid4()

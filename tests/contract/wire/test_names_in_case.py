@@ -142,6 +142,8 @@ def older(receiver, wire) -> Path:
         connection.execute(text("DROP TABLE names"))
         connection.execute(text("DROP INDEX ix_sessions_folded"))
         connection.execute(text("ALTER TABLE sessions DROP COLUMN folded"))
+        connection.execute(text("DROP INDEX ix_sessions_token_id"))
+        connection.execute(text("ALTER TABLE sessions DROP COLUMN token_id"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
     receiver.stop()
     return files

@@ -76,6 +76,14 @@ def test_sessions_come_in_pages(receiver, wire_to, monkeypatch) -> None:
         assert [one.name for one in client.sessions()] == ["s3"]
 
 
+def test_a_token_begins_so_many_sessions(receiver, wire_to, monkeypatch) -> None:
+    monkeypatch.setattr("api.routes.sessions.MAX_SESSIONS", 2)
+    one, other = (wire_to(receiver, "admin", None).http for _ in range(2))  # the first has begun s1
+    assert [one.put(f"/v1/sessions/{name}").status_code for name in ("s2", "s3", "s2")] == [201, 409, 200]
+    assert slug(one.put("/v1/sessions/s3")) == "limit-reached"
+    assert [other.put(f"/v1/sessions/{name}").status_code for name in ("s3", "s4", "s5")] == [201, 201, 409]
+
+
 def test_files_come_in_pages(wire) -> None:
     for name in "cab":
         wire.put_file(f"f/{name}", name.encode())
