@@ -7,8 +7,10 @@ in waiting for one answer is limited as a whole, its head included, and that of 
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpcore
@@ -60,22 +62,24 @@ class BoundedTransport(httpx.BaseTransport):
             "max_connections": None,
             "max_keepalive_connections": None,
             "keepalive_expiry": keepalive_s,
-            "network_backend": _BoundedNetwork(timeout_s),
+            "network_backend": (network := _BoundedNetwork(timeout_s)),
         }
+        self._network = network
         self._pool = httpcore.ConnectionPool(**common) if proxy is None else _through(proxy, trust, common)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; return its answer, of which the head is here."""
         assert isinstance(request.stream, Iterable)
-        answer = self._pool.handle_request(
-            httpcore.Request(
-                request.method,
-                _url(request.url),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=request.extensions,
+        with self._network.closed_on_error():
+            answer = self._pool.handle_request(
+                httpcore.Request(
+                    request.method,
+                    _url(request.url),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
             )
-        )
         stream = answer.extensions.get("network_stream")
         if isinstance(stream, _BoundedStream):
             stream.begin_body()
@@ -121,6 +125,15 @@ class _BoundedNetwork(httpcore.NetworkBackend):
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._network = httpcore.SyncBackend()
+        self._of_thread = threading.local()
+
+    @contextmanager
+    def closed_on_error(self) -> Iterator[None]:
+        """Close the connections that a request opened and that failed: httpcore forgets one that a proxy refused."""
+        with ExitStack() as opened:
+            self._of_thread.opened = opened
+            yield
+            opened.pop_all()
 
     def connect_tcp(
         self,
@@ -131,6 +144,7 @@ class _BoundedNetwork(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
+        self._of_thread.opened.callback(stream.close)
         return _BoundedStream(stream, self._timeout_s)
 
 
