@@ -44,6 +44,9 @@ def _report_of(error: Exception) -> ErrorReport:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         message = f"{error.filename or 'the output'} cannot be written: {error.strerror}"
         exit_code, hint = 7, "Free space on that disk, then run the same command again."
+    elif (limit := _limit_of_machine(error)) is not None:
+        message, hint = limit
+        exit_code = 7
     elif isinstance(error, OSError) and not hasattr(error, "exit_code"):
         what = error.strerror or type(error).__name__
         message = f"{error.filename}: {what}" if error.filename else message
@@ -56,6 +59,19 @@ def _report_of(error: Exception) -> ErrorReport:
         message = f"{type(error).__name__}: {message}"
         hint = "This is a bug. Please report it, with what `cryoferry --verbose …` prints." + hint
     return ErrorReport(type(error).__name__, message, hint, int(exit_code))
+
+
+def _limit_of_machine(error: Exception) -> tuple[str, str] | None:
+    """Return what the machine denied the command, and what to do; None: it denied nothing."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EFBIG and isinstance(error, OSError):
+        what = f"{error.filename or 'a file'} cannot be written: {error.strerror}"
+        return what, "Raise the limit of file sizes (`ulimit -f`), then run the same command again."
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open", "Raise the limit (`ulimit -n`), then run the same command again."
+    if number == errno.ENOMEM or isinstance(error, MemoryError):
+        return "the machine has too little memory", "Free memory, then run the same command again."
+    return None
 
 
 def _usage_report(error: typer.TyperException, of_run: Any) -> ErrorReport:

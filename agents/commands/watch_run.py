@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -95,10 +96,10 @@ def real_source(access: SourceAccess, source: Path) -> str:
 
 def source_unreadable(source: Path, error: OSError) -> SourceUnreadable:
     """Return the error that says why the source cannot be read."""
-    return SourceUnreadable(
-        f"the source {source} cannot be read: {error.strerror or error}",
-        hint="Mount the microscope's share, or check the path and its permissions.",
-    )
+    hint = "Mount the microscope's share, or check the path and its permissions."
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        hint = "Raise the limit of open files (`ulimit -n`), or check the server of the share."
+    return SourceUnreadable(f"the source {source} cannot be read: {error.strerror or error}", hint=hint)
 
 
 def make_work_folder(work: Path) -> None:
