@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+_LIST = Path("/proc/self/mountinfo")
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
 class NotMounted(OSError):
@@ -21,28 +28,63 @@ class MountPoints:
     Parameters
     ----------
     known
-        The folders that were mount points before.
+        What `found` was before.
 
     Attributes
     ----------
     found
         The folders that are mount points now, or must be again. One that holds files without a mount is none any more.
+        Also the mount point above the source, as an absolute path.
     """
 
     def __init__(self, known: Collection[str] = ()) -> None:
         self._known = frozenset(known)
+        self._of_system = mount_points()
         self.found: set[str] = set()
 
-    def check(self, folder: str, *, is_mounted: bool, is_empty: bool) -> None:
+    def check(self, folder: str, real: str, *, is_other_device: bool, is_empty: bool) -> None:
         """Note whether a folder is a mount point.
+
+        Parameters
+        ----------
+        folder
+            Its name in the source; "" is the source.
+        real
+            Its absolute path without links.
+        is_other_device
+            Whether it lies on another device than the folder above it. It need not: a part of the same disk can be
+            mounted too (`mount --bind`).
 
         Raises
         ------
         NotMounted
-            It was one, and is an empty folder now.
+            It was one, or the source lay below one, and is an empty folder now.
         """
-        if is_mounted:
+        if is_other_device or real in self._of_system:
             self.found.add(folder)
         elif folder in self._known and is_empty:
             self.found.add(folder)
             raise NotMounted
+        if not folder:
+            self._check_above(real, is_empty=is_empty)
+
+    def _check_above(self, real: str, *, is_empty: bool) -> None:
+        """Do the same for the mount point that the source lies below."""
+        above = [os.fspath(each) for each in Path(real).parents][:-1]  # the root is always mounted
+        gone = [each for each in above if each in self._known and each not in self._of_system]
+        if self._of_system and gone and is_empty:
+            self.found.update(gone)
+            raise NotMounted
+        self.found.update([each for each in above if each in self._of_system][:1])
+
+
+def mount_points() -> frozenset[str]:
+    """Return the absolute paths where something is mounted; nothing where the system does not list them."""
+    with suppress(OSError):
+        fields = [line.split(b" ") for line in _LIST.read_bytes().splitlines()]
+        return frozenset(os.fsdecode(_ESCAPED.sub(_unescaped, each[4])) for each in fields if len(each) > 4)
+    return frozenset()
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    return bytes([int(found[1], 8) & 0xFF])

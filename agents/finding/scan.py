@@ -51,7 +51,7 @@ class Scan:
     missing_root
         Why the source as a whole could not be read; then nothing else can be concluded from the walk.
     mounts
-        Folders where another disk or share is mounted, by their names; "" is the source.
+        Folders where something is mounted, by their names ("" is the source), and the mount point above the source.
     is_empty
         Whether the source's own folder is empty.
     """
@@ -271,7 +271,8 @@ class _Walk:
         self._devices[folder] = status.st_dev
         if not folder:
             self._result.is_empty = not entries
-        self._mounts.check(movie_name(folder), is_mounted=status.st_dev != parent, is_empty=not entries)
+        is_other_device = status.st_dev != parent
+        self._mounts.check(movie_name(folder), real, is_other_device=is_other_device, is_empty=not entries)
         self.seen[folder] = judged = self._judged(folder, entries)
         self._identities.add(identity)
         self._by_real_path[real] = folder
