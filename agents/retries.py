@@ -7,7 +7,7 @@ it got through the receiver.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path
 from agents.journal.rows import ExposureRow
 from agents.journal.states import SET_ASIDE, State
+from agents.share_errors import error_of_share
 from agents.workers.jobs import same_result, with_changes
 from configuration import ConfigError
 from preprocess.escaped_names import unescaped
@@ -37,7 +38,13 @@ class Retry:
 
 
 def plan_retry(
-    journal: Journal, work: Path, targets: Sequence[str], *, failed: bool, changed: dict[str, Any]
+    journal: Journal,
+    work: Path,
+    targets: Sequence[str],
+    *,
+    failed: bool,
+    changed: dict[str, Any],
+    look: Callable[[Path], object] = Path.stat,
 ) -> list[Retry]:
     """Return what would be done again; this changes nothing.
 
@@ -49,11 +56,14 @@ def plan_retry(
         Whether to take every exposure that is failed or held, too.
     changed
         What to change in the agent's settings for these exposures, as nested JSON.
+    look
+        Looks at a movie; raises OSError if that is not possible.
 
     Raises
     ------
     RetryRefused
-        An exposure is unknown, is still being processed, was released with the same settings, or its movie is gone.
+        An exposure is unknown, is still being processed, was released with the same settings, or its movie is gone
+        or cannot be looked at.
     """
     exposures = journal.exposures()
     chosen = [exposure for exposure in exposures if failed and exposure.state in SET_ASIDE]
@@ -66,7 +76,7 @@ def plan_retry(
                 hint="`cryoferry status --all` lists the movies. Name one by its whole path, or by its exposure id.",
             )
         chosen += [exposure for exposure in named if exposure not in chosen]
-    return [_planned(journal, work, exposure, changed) for exposure in chosen]
+    return [_planned(journal, work, exposure, changed, look) for exposure in chosen]
 
 
 def _named(exposures: Sequence[ExposureRow], target: str) -> list[ExposureRow]:
@@ -84,7 +94,9 @@ def _named(exposures: Sequence[ExposureRow], target: str) -> list[ExposureRow]:
     return [exposure for exposure in exposures if exposure.label == target]
 
 
-def _planned(journal: Journal, work: Path, exposure: ExposureRow, changed: dict[str, Any]) -> Retry:
+def _planned(
+    journal: Journal, work: Path, exposure: ExposureRow, changed: dict[str, Any], look: Callable[[Path], object]
+) -> Retry:
     changes = with_changes(exposure.changes, changed)
     if exposure.state in SET_ASIDE:
         outputs = journal.outputs(exposure.exposure_id, exposure.revision)
@@ -101,10 +113,18 @@ def _planned(journal: Journal, work: Path, exposure: ExposureRow, changed: dict[
             f"{exposure.movie} is done already, and the same settings would give the same result",
             hint="Give what should change, such as --gain or --pixel-size. The result becomes the next revision.",
         )
-    source = journal.about("source") or ""
-    if not movie_path(Path(unescaped(source)), exposure.movie).is_file():
-        raise RetryRefused(f"{exposure.movie} is no longer in {source}", hint="Put the movie back first.")
+    _refuse_if_gone(journal.about("source") or "", exposure.movie, look)
     return Retry(exposure=exposure, action="align", changes=changes)
+
+
+def _refuse_if_gone(source: str, movie: str, look: Callable[[Path], object]) -> None:
+    try:
+        look(movie_path(Path(unescaped(source)), movie))
+    except OSError as error:
+        if (of_share := error_of_share(error)) is not None:
+            text = f"{source} cannot be read: {of_share.strerror}"
+            raise RetryRefused(text, hint="Try again when it can be read.") from error
+        raise RetryRefused(f"{movie} is no longer in {source}", hint="Put the movie back first.") from error
 
 
 def do_retry(journal: Journal, retry: Retry) -> ExposureRow:
@@ -114,10 +134,10 @@ def do_retry(journal: Journal, retry: Retry) -> ExposureRow:
     return journal.begin_again(retry.exposure.exposure_id, "tried again", retry.changes, reason=ClaimReason.RETRY)
 
 
-def retry_one(journal: Journal, work: Path, exposure_id: UUID) -> str:
+def retry_one(journal: Journal, work: Path, exposure_id: UUID, look: Callable[[Path], object] = Path.stat) -> str:
     """Process one exposure again with its settings unchanged; return why not, or an empty text."""
     try:
-        (planned,) = plan_retry(journal, work, [str(exposure_id)], failed=False, changed={})
+        (planned,) = plan_retry(journal, work, [str(exposure_id)], failed=False, changed={}, look=look)
     except RetryRefused as error:
         return str(error)
     do_retry(journal, planned)

@@ -194,7 +194,7 @@ def run_agent(
         if as_json:
             happenings.listen("--json", JsonLines(sys.stdout.fileno()))
         with display.live():
-            retry = partial(retry_one, journal, settings.work) if remote_requests else None
+            retry = partial(retry_one, journal, settings.work, look=share.identity) if remote_requests else None
             Agent(settings, journal, client, workers, stop, share=share, reporting=reporting, retry=retry).run()
 
     with listening(stop) as received, closing(share):

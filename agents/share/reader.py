@@ -264,8 +264,10 @@ class _Child:
             [sys.executable, "-m", "agents.share.child", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         threading.Thread(target=self._read_all, args=(wake,), name="share", daemon=True).start()
+        threading.Thread(target=self._pass_log_on, name="share log", daemon=True).start()
 
     def send(self, request: tuple[Any, ...]) -> None:
         """Send a request."""
@@ -301,6 +303,17 @@ class _Child:
             else:
                 self.messages.put(message)
         self.messages.put(("ended",))
+
+    def _pass_log_on(self) -> None:
+        """Write what the process logs. Its stderr is a pipe: one of ours would stay open while it is left behind."""
+        stream = self.process.stderr
+        assert stream is not None
+        try:
+            for line in stream:
+                sys.stderr.write(line.decode(errors="backslashreplace"))
+                sys.stderr.flush()
+        except (OSError, ValueError):  # one of both was closed
+            return
 
 
 def _no_probe(error: Exception) -> None:

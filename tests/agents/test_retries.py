@@ -15,6 +15,7 @@ from agents.journal.outputs import Output
 from agents.journal.rows import ExposureRow
 from agents.journal.states import State
 from agents.retries import RetryRefused, do_retry, plan_retry, retry_one
+from agents.share_errors import ShareSilent
 from agents.workers.jobs import to_json
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
@@ -137,6 +138,17 @@ def test_a_movie_that_is_gone_is_refused(journal: Journal, work: Path) -> None:
     (work.parent / "source" / "a.tif").unlink()
     with pytest.raises(RetryRefused, match=r"a\.tif is no longer in"):
         plan_retry(journal, work, ["a"], failed=False, changed=BINNED)
+
+
+def test_a_share_that_does_not_answer_is_not_a_movie_that_is_gone(journal: Journal, work: Path) -> None:
+    find(journal, "a.tif", State.RELEASED)
+
+    def look(path: Path) -> None:
+        assert path.name == "a.tif"
+        raise ShareSilent(0)
+
+    with pytest.raises(RetryRefused, match="cannot be read: the share has not answered since"):
+        plan_retry(journal, work, ["a"], failed=False, changed=BINNED, look=look)
 
 
 def test_a_label_of_two_movies_is_refused(journal: Journal, work: Path) -> None:

@@ -176,11 +176,11 @@ def test_a_dry_run_says_that_the_share_does_not_answer(
         lay(movie, share.files / movie.name)
     share.hang(call)
     watch = ("watch", share.mount, "--session", "s", "--to", "http://127.0.0.1:9", "--share-timeout", HANG_S)
-    with (tmp_path / "told").open("w") as told:  # what is left behind would keep a pipe open
-        command = [*COMMAND, *watch, "--dry-run"]
-        done = subprocess.run(command, stdout=told, stderr=told, env=clean_environment(), check=False, timeout=60)
-    text = (tmp_path / "told").read_text()
-    assert (done.returncode, "the share has not answered since" in text) == (4, True), text
+    done = subprocess.run(  # a process that is left behind keeps no pipe open
+        [*COMMAND, *watch, "--dry-run"],
+        env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, "the share has not answered since" in done.stdout) == (4, True), done.stdout
 
 
 def test_an_unmounted_share_is_waited_for(
