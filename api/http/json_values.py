@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+import re
+from typing import Any, NamedTuple
 
 from fastapi import Request
 
-from transfer.wire.errors import BadValue
+from transfer.wire.errors import BadValue, TooLarge
 
 _LEAST_INTEGER, _GREATEST_INTEGER = -(2**63), 2**63 - 1
 _MOST_DIGITS = 20
+MOST_VALUES = 1 << 17
+"""In one body. A value takes up to 50 times the memory of its text: 4 MB of `{}` become 100."""
+
+_SHOWN_PLACE = 200  # characters of a place, in an answer
+
+_NO_NUMBER = "the number at {} is not finite, or is an integer beyond 64 bits"
+_NO_TEXT = "the text at {} has a NUL or half a surrogate pair"
+_NO_NAME = "the text of a name in the object at {} has a NUL or half a surrogate pair"
+_REFUSED_LETTER = re.compile("[\0\ud800-\udfff]")
 
 
 class _Scalars:
@@ -48,34 +58,64 @@ def read_json(body: bytes) -> Any:
     BadValue
         It has a number that is not finite or an integer beyond 64 bits, text with a NUL or half a surrogate pair, or
         is nested too deeply.
+    TooLarge
+        It has more than `MOST_VALUES` values.
     ValueError
         It is no JSON.
     """
     scalars = _Scalars()
     if b"\0" in body:
         raise BadValue("the body has a NUL, which is not JSON in UTF-8")
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MOST_VALUES:
+        raise TooLarge(
+            f"the body of this request has more than {MOST_VALUES:,} values, or as many commas and brackets",
+            hint="Send less in one request.",
+        )
     try:
         value = json.loads(body, parse_constant=scalars.constant, parse_int=scalars.integer, parse_float=scalars.real)
         # Only these bytes can become a NUL or half a surrogate pair.
         if scalars.found or b"\\u" in body or b"\xed" in body:
-            _refuse_in(value, "")
+            _refuse_in(value)
     except RecursionError as error:
         raise BadValue("the body's JSON is nested too deeply") from error
     return value
 
 
-def _refuse_in(value: Any, place: str) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadValue(f"the number at {place or 'the beginning'} is not finite, or is an integer beyond 64 bits")
-    if isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
-        raise BadValue(f"the text at {place or 'the beginning'} has a NUL or half a surrogate pair")
+def _refuse_in(value: Any) -> None:
+    wrong = _first_wrong(value)
+    if wrong is not None:
+        place = "".join(reversed(wrong.steps)).removeprefix(".")
+        raise BadValue(wrong.text.format(place[:_SHOWN_PLACE] or "the beginning"))
+
+
+class _Wrong(NamedTuple):
+    """A value that is refused: the text about it, and the steps that lead to it, the last one first.
+
+    The steps are put together only here: the place of each value of a large body would take hours.
+    """
+
+    text: str
+    steps: list[str]
+
+
+def _first_wrong(value: Any) -> _Wrong | None:
+    if isinstance(value, float):
+        return None if math.isfinite(value) else _Wrong(_NO_NUMBER, [])
+    if isinstance(value, str):
+        return _Wrong(_NO_TEXT, []) if _REFUSED_LETTER.search(value) else None
     if isinstance(value, list):
         for number, item in enumerate(value):
-            _refuse_in(item, f"{place}[{number}]")
+            if (wrong := _first_wrong(item)) is not None:
+                wrong.steps.append(f"[{number}]")
+                return wrong
     if isinstance(value, dict):
         for name, item in value.items():
-            _refuse_in(name, f"a name in {place or 'the outermost object'}")
-            _refuse_in(item, f"{place}.{name}" if place else name)
+            if _first_wrong(name) is not None:
+                return _Wrong(_NO_NAME, [])
+            if (wrong := _first_wrong(item)) is not None:
+                wrong.steps.append(f".{name[:_SHOWN_PLACE]}")
+                return wrong
+    return None
 
 
 class JsonRequest(Request):
@@ -89,7 +129,7 @@ class JsonRequest(Request):
 
         Raises
         ------
-        BadValue
+        BadValue, TooLarge
         """
         try:
             self._value = read_json(await self.body())

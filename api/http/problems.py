@@ -59,6 +59,7 @@ _COUNTED: dict[type[TransferError], str] = {
 _DISK_FULL = "requests that found the disk full (507)"
 _NO_DESCRIPTOR_LEFT = "requests that found no free descriptor (503)"
 _SHOWN_PATH = 200  # characters in the log
+_SHOWN_ERRORS, _SHOWN_PLACE = 10, 200  # wrong values in one answer, and characters of the place of each
 
 RETRY_AFTER_S = {ReceiverBusy: 1, ReceiverFull: 10, StorageFailed: 10}
 
@@ -136,9 +137,11 @@ async def _no_connection_free(_request: Request, _error: PoolTimeout) -> Respons
 
 
 async def _invalid(_request: Request, error: RequestValidationError) -> Response:
-    wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-    kinds = {item["type"] for item in error.errors()}
-    return answer_of(BadValue(wrong) if kinds <= _BAD_VALUES else BadRequest(wrong))
+    found = error.errors()
+    shown = [f"{'.'.join(map(str, item['loc']))[:_SHOWN_PLACE]}: {item['msg']}" for item in found[:_SHOWN_ERRORS]]
+    more = [f"and {len(found) - _SHOWN_ERRORS} more"] if len(found) > _SHOWN_ERRORS else []
+    wrong = "; ".join(shown + more)
+    return answer_of(BadValue(wrong) if {item["type"] for item in found} <= _BAD_VALUES else BadRequest(wrong))
 
 
 async def _http_error(_request: Request, error: HTTPException) -> Response:

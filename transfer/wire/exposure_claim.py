@@ -85,7 +85,7 @@ class MovieClaim(Record):
     movie_digest: FileDigest | None = Field(default=None, description="BLAKE3 over the whole movie, as b3sum prints it")
     settings_digest: FileDigest | None = Field(default=None, description="of all else that decides the result")
     reason: ClaimReason = ClaimReason.NEW
-    suffixes: tuple[Suffix, ...] = Field(
+    suffixes: Listed[Suffix] = Field(
         default=(), max_length=64, description="of the files that will be sent: their names after the stem"
     )
 
@@ -94,7 +94,7 @@ class ClaimBatch(Record):
     """What one agent claims."""
 
     agent: UUID
-    claims: tuple[MovieClaim, ...] = Field(min_length=1, max_length=MAX_CLAIMS)
+    claims: Listed[MovieClaim] = Field(min_length=1, max_length=MAX_CLAIMS)
 
 
 class ClaimAnswer(Record):

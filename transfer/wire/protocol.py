@@ -303,7 +303,7 @@ class LimitsInUse(Record):
     open_uploads: int = Field(description="to which bytes came within two minutes")
     promised_bytes: int = Field(description="what these uploads have yet to receive")
     free_bytes: int = Field(description="on the disk, without what stays free")
-    refused_in_last_minute: dict[str, int]
+    refused_in_last_minute: Named[int]
 
 
 class ReceiverReadiness(Health):

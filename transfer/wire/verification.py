@@ -32,7 +32,7 @@ class FileCheck(StrEnum):
 class VerificationRequest(Record):
     """Which files to read: these paths, newest revisions; without paths all files of the session."""
 
-    paths: tuple[str, ...] = Field(default=(), max_length=MAX_VERIFIED_PATHS)
+    paths: Listed[str] = Field(default=(), max_length=MAX_VERIFIED_PATHS)
 
 
 class VerificationState(StrEnum):
