@@ -29,6 +29,7 @@ from api.receiver import Receiver
 from api.routes import agents, claims, events, exposures, files, health, sessions, uploads, verifications
 from api.settings import ReceiverSettings
 from api.start_lines import connection_limits
+from api.store import promises
 from api.store.folder_identity import prepare_database
 from api.store.recovery import recover
 from api.store.silent_agents import AgentNews, SilentAgents
@@ -48,6 +49,7 @@ ROUTERS = tuple(
 SWEEP_EVERY_S = 600.0
 ONE_REQUEST_EXPIRY_S = 600.0
 LOOK_FOR_SILENCE_EVERY_S = 10.0
+LOOK_FOR_LEFT_UPLOADS_EVERY_S = 0.5
 
 
 @contextmanager
@@ -97,6 +99,15 @@ def _sweep(receiver: Receiver) -> int:
     return sweep(book, receiver.storage, list(given_up.values()))
 
 
+async def _end_promises_for_ever(receiver: Receiver) -> None:
+    while True:
+        await asyncio.sleep(LOOK_FOR_LEFT_UPLOADS_EVERY_S)
+        left = receiver.upload_connections.take_left(promises.END_AFTER_CLOSE_S)
+        if left:
+            with contextlib.suppress(OSError, DBAPIError):  # they end by their age
+                await run_in_threadpool(receiver.uploads.end_promises, left)
+
+
 async def _log_silent_agents_for_ever(receiver: Receiver) -> None:
     agents = SilentAgents(receiver.database, FileLock(receiver.settings.data / "agents.lock"))
     try:
@@ -130,7 +141,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         receiver.start_checks()
         receiver.registrars.start()
         front: Front = app.state.front
-        work = _sweep_for_ever(receiver), _log_silent_agents_for_ever(receiver), front.refusals.log_for_ever()
+        work = (
+            *(_sweep_for_ever(receiver), _end_promises_for_ever(receiver)),
+            *(_log_silent_agents_for_ever(receiver), front.refusals.log_for_ever()),
+        )
         tasks = [asyncio.create_task(one) for one in work]
         try:
             yield {FRONT: front}

@@ -18,6 +18,7 @@ from api.intake.activity import ACTIVITY_NAME, IntakeActivity
 from api.intake.batches import Batches
 from api.intake.body_threads import BodyThreads, ThreadTurns
 from api.intake.contract import IntakeResources
+from api.intake.upload_connections import UploadConnections
 from api.registrars.runner import RegistrarRunner
 from api.settings import ReceiverSettings
 from api.store.committed_files import CommittedFiles
@@ -43,6 +44,7 @@ class Receiver:
         self.uploads = UploadBook(
             self.database, settings.run_id, self.committed, max_open_uploads=settings.max_open_uploads
         )
+        self.upload_connections = UploadConnections()
         self.activity = IntakeActivity(settings.data / ACTIVITY_NAME)
         self.intake = IntakeResources(
             self.uploads,

@@ -123,6 +123,7 @@ uploads = Table(
     Column("one_request", Boolean, nullable=False),  # ends with the request that made it
     Column("touched_at", UtcDateTime, nullable=False),
     Column("token_id", String(8)),  # of the token that declared it; NULL: declared to an older version
+    Column("promise_ended_at", UtcDateTime),  # with its connections; NULL: it did not, or bytes came since
     UniqueConstraint("session_id", "path", "revision"),  # the reservation
     Index("ix_uploads_touched_at", "touched_at"),
     Index("ix_uploads_token_id", "token_id"),

@@ -80,7 +80,10 @@ class Place:
         Whether a request on it had a valid token.
     """
 
-    __slots__ = ("_connections", "address", "close", "has_token", "is_shared", "since_s", "waits")
+    __slots__ = (
+        *("_connections", "_is_closed", "_when_closed"),
+        *("address", "close", "has_token", "is_shared", "since_s", "waits"),
+    )
 
     def __init__(self, connections: Connections, address: str, *, is_shared: bool) -> None:
         self._connections = connections
@@ -90,6 +93,8 @@ class Place:
         self.waits = True  # for its client: to send the head of a request
         self.since_s = time.monotonic()
         self.close: Callable[[], object] = lambda: None
+        self._is_closed = False
+        self._when_closed: set[Callable[[Place], object]] = set()
 
     def begin_request(self) -> None:
         """Note that a request came: the connection is not closed to make room."""
@@ -107,6 +112,15 @@ class Place:
     def leave(self) -> None:
         """Free the place; the connection is closed."""
         self._connections.remove(self)
+        self._is_closed = True
+        for call in tuple(self._when_closed):
+            call(self)
+
+    def when_closed(self, call: Callable[[Place], object]) -> None:
+        """Call a function once the connection is closed; at once if it is, and perhaps twice. Threads may use this."""
+        self._when_closed.add(call)
+        if self._is_closed:
+            call(self)
 
 
 class Connections:

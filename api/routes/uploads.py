@@ -13,6 +13,7 @@ from api.access.permissions import Permission, require_session, sees
 from api.access.tokens import Token
 from api.database.tables import now
 from api.http.bulk_requests import CONTENT_ENCODING, required_header, uuid_in_path
+from api.http.connections import Place
 from api.http.openapi import of_body, parameter, problems
 from api.intake.contract import Announced, ContentDigest
 from api.intake.decoding_sink import is_encoded
@@ -88,6 +89,11 @@ def _upload(receiver: Receiver, token: Token, upload_id: UUID) -> Upload:
     return upload
 
 
+def _connection_of(request: Request) -> Place | None:
+    place: Place | None = getattr(request.state, "place", None)  # None: not accepted by api.http
+    return place
+
+
 def check_declaration(receiver: Receiver, declaration: UploadDeclaration) -> None:
     """Refuse a file that the receiver can never accept."""
     check_session_name(declaration.session)
@@ -134,6 +140,8 @@ def declare_upload(
     upload, is_new = receiver.uploads.declare(
         upload_id, declaration, require_space=receiver.storage.require_space, token_id=token.id
     )
+    if not upload.committed:
+        receiver.upload_connections.note(upload_id, _connection_of(request))
     response.status_code = 201 if is_new else 200
     response.headers[protocol.H_UPLOAD_LIMIT] = f"max-size={receiver.settings.max_file_bytes}"
     return receiver.uploads.status(upload)
@@ -170,12 +178,14 @@ def declare_upload(
 async def put_content(request: Request) -> Response:
     """Send one or more whole chunks. 204 means: received and checked, not yet durable."""
     token, receiver = request.state.token, receiver_of(request)
+    connections, connection = receiver.upload_connections, _connection_of(request)
     upload_id = uuid_in_path(request, "upload_id")
     content_range = required_header(request, protocol.H_CONTENT_RANGE)
     content_digest = required_header(request, protocol.H_CONTENT_DIGEST)
 
     def begin() -> Reception:
         upload = _upload(receiver, token, upload_id)
+        connections.note(upload_id, connection)
         span, total = parse_content_range(content_range)
         encoded = is_encoded(request.headers.get(protocol.H_CONTENT_ENCODING))
         sent = ContentDigest(*parse_content_digest(content_digest, is_encoded=encoded))
@@ -192,7 +202,11 @@ async def put_content(request: Request) -> Response:
             )
         return Reception(receiver.intake, upload, announced)
 
-    await receive(receiver.intake.of_token(token.id), begin, body_of(request), Reception.note)
+    def end(reception: Reception) -> None:
+        reception.note()
+        connections.note(upload_id, connection)  # again: it may have closed before the bytes were noted
+
+    await receive(receiver.intake.of_token(token.id), begin, body_of(request), end)
     return Response(status_code=204)
 
 

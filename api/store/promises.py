@@ -1,16 +1,19 @@
 """Disk space that uploads were promised: how much counts against a new one, so that no token takes what all need.
 
-A promise counts for `PROMISE_S` after something was last added to its upload. The upload can be continued later too, as
-far as there is space then.
+A promise counts for `PROMISE_S` after something was last added to its upload, and ends sooner with the connections on
+which the upload was declared and sent. The upload can be continued later too, as far as there is space then; what is
+added to it then makes the promise anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Self
+from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from api.database.tables import now, upload_chunks, uploads
 from transfer.wire.chunks import CHUNK_BYTES
@@ -18,6 +21,12 @@ from transfer.wire.errors import LimitReached, RateLimited, ReceiverFull
 
 PROMISE_S = 120.0
 """How long, after something was last added to an upload, disk space is kept for the rest of it."""
+END_AFTER_CLOSE_S = 10.0
+"""How long after its upload's last connection closed a promise ends if no bytes came since.
+
+Clients declare on one connection and send on others, and a proxy may open one for each request: the next bytes come on
+another connection, and a client that was cut off connects again. A client that died does neither.
+"""
 MAX_UNFINISHED_UPLOADS = 10_000
 """How many uploads that are not committed one token may have, however old they are."""
 RETRY_AFTER_S = 10.0
@@ -69,6 +78,19 @@ class PromisedSpace:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LeftUpload:
+    """An upload whose connections are all closed, and since when."""
+
+    id: UUID
+    at: datetime
+
+    @classmethod
+    def by_now(cls, upload_id: UUID) -> Self:
+        """Return an upload whose last connection has just closed."""
+        return cls(upload_id, now())
+
+
 NOTHING_PROMISED = PromisedSpace()
 
 RequireSpace = Callable[[int, PromisedSpace], None]
@@ -79,13 +101,18 @@ _CHUNK_COUNT = (
 )
 # Not grouped by upload: SQLite would read the uploads in the order of their ids, and not by the index of the time.
 _ALIVE = select(uploads.c.token_id, uploads.c.size_bytes, uploads.c.one_request, _CHUNK_COUNT).where(
-    uploads.c.touched_at > bindparam("since")
+    uploads.c.touched_at > bindparam("since"), uploads.c.promise_ended_at.is_(None)
+)
+_END = (
+    update(uploads)
+    .where(uploads.c.id == bindparam("left_id"), uploads.c.touched_at <= bindparam("at"))
+    .values(promise_ended_at=bindparam("at"))
 )
 _UNFINISHED = select(func.count()).where(uploads.c.token_id == bindparam("token_id"))
 
 
 def promised_space(connection: Connection, token_id: str | None) -> PromisedSpace:
-    """Return what uploads have yet to receive to which something was added within `PROMISE_S`.
+    """Return what uploads have yet to receive whose promise has not ended.
 
     Parameters
     ----------
@@ -106,8 +133,14 @@ def promised_space(connection: Connection, token_id: str | None) -> PromisedSpac
     return PromisedSpace(sum(own), max(own, default=0), other_bytes, open_count, alive_count)
 
 
+def end_promises(connection: Connection, left: Sequence[LeftUpload]) -> None:
+    """End the promises of uploads to which nothing was added since their last connection closed."""
+    if left:
+        connection.execute(_END, [{"left_id": one.id, "at": one.at} for one in left])
+
+
 def promised_in_all(connection: Connection) -> tuple[int, int]:
-    """Return how many uploads were added to within `PROMISE_S`, and what they have yet to receive in bytes."""
+    """Return how many uploads have a promise, and what they have yet to receive in bytes."""
     promised = promised_space(connection, None)
     return promised.alive_count, promised.other_bytes
 
@@ -120,7 +153,7 @@ def require_few_open(
     Parameters
     ----------
     max_open_uploads
-        How many it may have to which something was added within `PROMISE_S`.
+        How many it may have whose promise has not ended.
 
     Raises
     ------
@@ -129,7 +162,8 @@ def require_few_open(
     if promised.open_count >= max_open_uploads:
         busy = RateLimited(
             f"this token has {promised.open_count} uploads in progress, a token has at most {max_open_uploads}",
-            hint=f"Commit or withdraw some. One that gets no bytes does not count after {PROMISE_S:g} s.",
+            hint=f"Commit or withdraw some. One that gets no bytes does not count after {PROMISE_S:g} s, or "
+            f"{END_AFTER_CLOSE_S:g} s after its client closed its connections.",
         )
         busy.retry_after_s = RETRY_AFTER_S
         raise busy

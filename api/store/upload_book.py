@@ -6,7 +6,7 @@ bytes are in part files; see `api.store.storage`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from api.database.grouped_writes import GroupedWrites
 from api.database.tables import data_folder, now, sessions, upload_chunks, uploads, withdrawn_uploads
 from api.store.committed_files import CommittedFiles
 from api.store.file_records import add_file
-from api.store.promises import RequireSpace
+from api.store.promises import LeftUpload, RequireSpace, end_promises
 from api.store.reservations import COLUMNS, add_committed, find_committed, find_upload, reserve, upload_of
 from api.store.taken_names import free_path
 from api.store.upload import StoredChunk, Upload, receipt_of, require_quiet
@@ -44,7 +44,7 @@ _WITH_CHUNKS = (
     .where(uploads.c.id == bindparam("upload_id"))
 )
 _OF_GENERATION = and_(uploads.c.id == bindparam("upload_id"), uploads.c.generation == bindparam("of_generation"))
-_TOUCH = update(uploads).where(_OF_GENERATION).values(touched_at=bindparam("moment"))
+_TOUCH = update(uploads).where(_OF_GENERATION).values(touched_at=bindparam("moment"), promise_ended_at=None)
 _END = delete(uploads).where(_OF_GENERATION)
 _ADD_CHUNKS = insert(upload_chunks)
 _FOLDER = select(data_folder.c.folder_id).where(data_folder.c.id == 1)
@@ -285,6 +285,10 @@ class UploadBook:
             connection.execute(
                 update(uploads).where(uploads.c.id == upload.id).values(generation=upload.generation + 1)
             )
+
+    def end_promises(self, left: Sequence[LeftUpload]) -> None:
+        """End the promises of uploads to which nothing was added since their last connection closed."""
+        self._grouped.write(lambda connection: end_promises(connection, left))
 
     # its end
 
