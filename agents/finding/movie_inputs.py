@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind, UsedInput, Version
 from agents.journal.movie_names import movie_name
 from agents.layouts import Layout
+from preprocess.input_files import open_regular
 from preprocess.sidecars import SidecarUnreadableError, find_sidecars, read_sidecar
 
 _BLOCK_BYTES = 4 << 20
@@ -71,7 +73,7 @@ def input_digest(
         if kind is InputKind.SIDECAR and not _says_something(path, movie):
             return None
         digest = blake3()
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path) as file:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
                 on_progress()
@@ -90,7 +92,9 @@ def _says_something(sidecar: Path, movie: Path) -> bool:
 
 
 def _identity(path: Path) -> FileIdentity | None:
+    """Return what identifies an input; None if it is not there, or is no regular file, which reading may wait for."""
     try:
-        return FileIdentity.of(path.stat())
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    return FileIdentity.of(status) if stat.S_ISREG(status.st_mode) else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
 from agents.layouts.layout import MOVIE, Layout, Recognised
+from preprocess.input_files import read_small_text
 from preprocess.sidecars import file_beside
 
 _REFERENCE_SUFFIXES = (".mrc", ".tif", ".tiff")
@@ -35,11 +37,20 @@ def _named_reference(movie: Path) -> str:
         mdoc = file_beside(movie, name)
         if mdoc is None:
             continue
-        for line in mdoc.read_text("utf-8", errors="replace").splitlines():
+        for line in _text(mdoc).splitlines():
             key, _, value = line.partition("=")
             if key.strip() == "GainReference" and value.strip():
                 return value.strip().replace("\\", "/").rpartition("/")[2]  # from a Windows path, only the file name
     return ""
+
+
+def _text(mdoc: Path) -> str:
+    try:
+        return read_small_text(mdoc, "utf-8")
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            return ""  # no mdoc; what its values are needed for says so
+        raise
 
 
 def named_gain(movie: Path) -> Path | None:

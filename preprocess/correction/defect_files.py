@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from preprocess.correction.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image
 from preprocess.errors import DefectMismatch, UnreadableMovie, UnsupportedFormat
+from preprocess.input_files import read_small_text
 
 Mask = NDArray[np.bool_]
 
@@ -85,7 +86,7 @@ def load_defects(path: Path, shape: tuple[int, int], *, upsampling: int = 1) -> 
 
 def is_serialem(path: Path) -> bool:
     """Return whether a text of defects is SerialEM's, which RELION does not read."""
-    return path.suffix.lower() == ".txt" and _is_serialem(path.read_text("latin-1"))
+    return path.suffix.lower() == ".txt" and _is_serialem(read_small_text(path))
 
 
 def _is_serialem(text: str) -> bool:
@@ -112,7 +113,7 @@ def _from_map(path: Path, shape: tuple[int, int], upsampling: int) -> Mask:
 
 
 def _from_text(path: Path, shape: tuple[int, int]) -> Mask:
-    text = path.read_text("latin-1")
+    text = read_small_text(path)
     if _is_serialem(text):
         return _Serialem(path, text).mask(shape)
     mask = np.zeros(shape, np.bool_)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableMovie
+from preprocess.input_files import open_regular
 from preprocess.movies.mrc import MrcMovie
 from preprocess.movies.structure import missing_in
 from preprocess.movies.tiff import read_page
@@ -40,14 +41,14 @@ def enlarged(image: NDArray[Any], factor: int) -> NDArray[Any]:
 
 def _first_tiff_page(path: Path) -> NDArray[Any]:
     size = path.stat().st_size
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         if not is_tiff(file.read(8)):
             raise LayoutIncompleteError("the file is not a TIFF file")
         return read_page(path, file, next(tiff_pages(file, size)))
 
 
 def _first_mrc_section(path: Path) -> NDArray[Any]:
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         missing = missing_in(file, path.stat().st_size)  # an image of zeros is whole
     if missing is not None:
         raise UnreadableMovie(missing)

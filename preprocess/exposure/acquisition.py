@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
@@ -91,14 +91,18 @@ def resolve_acquisition(
     return _first_known(with_doses, movie)
 
 
-def read_sidecars(movie: Movie) -> list[Sidecar]:
-    """Return what the files beside a movie say about it; one that is cut off is left out and logged."""
+def read_sidecars(movie: Movie, on_unusable: Callable[[str], None] = lambda _why: None) -> list[Sidecar]:
+    """Return what the files beside a movie say about it.
+
+    One that is cut off, or not what its name says, is left out and logged; `on_unusable` is told which and why.
+    """
     found = []
     for path in find_sidecars(movie.path):
         try:
             sidecar = read_sidecar(path, movie.path)
         except SidecarUnreadableError as error:
             _log.warning("%s; its values are not used", error)
+            on_unusable(str(error))
             continue
         if sidecar is not None:
             found.append(sidecar)

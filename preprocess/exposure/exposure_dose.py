@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +40,15 @@ def exposure_dose(acquisition: Acquisition, frame_count: int, used: range | None
     return ExposureDose(per_frame, before, after if used is None else after[used.start : used.stop])
 
 
-def require_known(acquisition: Acquisition, dose: ExposureDose | None, *, dose_weighting: bool) -> float:
+def require_known(
+    acquisition: Acquisition, dose: ExposureDose | None, *, dose_weighting: bool, unusable: Sequence[str] = ()
+) -> float:
     """Make sure that all facts about the exposure are known that an alignment needs; return the pixel size in Å.
+
+    Parameters
+    ----------
+    unusable
+        Why sidecars of the movie could not be used.
 
     Raises
     ------
@@ -60,7 +68,7 @@ def require_known(acquisition: Acquisition, dose: ExposureDose | None, *, dose_w
     needless = "" if list(missing) == ["the pixel size"] else " Or give --no-dose-weighting, which needs no dose."
     raise AcquisitionUnknown(
         f"{_listed(list(missing))} of the movie {'is' if len(missing) == 1 else 'are'} not known:"
-        " no option, configuration, sidecar or header gives it",
+        f" no option, configuration, sidecar or header gives it{''.join(f'; {why}' for why in unusable)}",
         hint=f"Give {_listed(list(missing.values()))}." + needless,
     )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from preprocess.errors import UnreadableMovie, UnsupportedFormat
+from preprocess.input_files import open_regular
 from preprocess.movies.eer import EerMovie
 from preprocess.movies.movie import Frame, Movie
 from preprocess.movies.mrc import MrcMovie
@@ -68,7 +69,7 @@ def open_movie(path: Path, eer: EerSettings = _USUAL_GROUPING, *, threads: int =
 
 def _open(path: Path, eer: EerSettings, threads: int) -> Movie:
     size = path.stat().st_size
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         if size == 0:
             raise UnreadableMovie(f"{path}: the file is empty")
         kind = recognise(file, size)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from preprocess.input_files import open_regular
 from preprocess.movies.frame_bytes import Pieces
 from preprocess.movies.mrc_header import HEADER_BYTES, is_mrc, read_mrc_header
 from preprocess.movies.recognise import EER_COMPRESSIONS
@@ -29,7 +30,7 @@ def missing_structure(path: Path) -> str | None:
         The file cannot be read, which says nothing about its structure.
     """
     size = path.stat().st_size
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         return _missing_or_unwritten(file, size)
 
 

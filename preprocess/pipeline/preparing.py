@@ -74,12 +74,13 @@ def prepare_movie(
         if source is not None:
             refuse_to_write_over(source, output_paths(movie_path, out_dir).values())
     movie = open_movie(movie_path, settings.eer, threads=settings.threads)
-    sidecars = read_sidecars(movie)
+    unusable = list[str]()
+    sidecars = read_sidecars(movie, unusable.append)
     known = resolve_acquisition(movie, flags=acquisition, configured=configured, sidecars=sidecars)
     used = used_frames(settings.frames, movie.frame_count)
     groups = FrameGroups.of(len(used), settings.frames.group)
     dose = exposure_dose(known, movie.frame_count, used)
-    pixel_size = require_known(known, dose, dose_weighting=settings.dose_weighting)
+    pixel_size = require_known(known, dose, dose_weighting=settings.dose_weighting, unusable=unusable)
     weights, warnings = _weights(len(used), settings, known, dose, pixel_size)
     return PreparedMovie(
         movie=movie,

@@ -7,9 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from preprocess.input_files import read_small
 from preprocess.sidecars.recording import Recording
 from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError, number, positive
 
+_MOST_BYTES = 8 << 20
+"""A hundred times what EPU writes. In memory XML may take forty times as much."""
 _CAMERA = "{*}microscopeData/{*}acquisition/{*}camera"
 _POSITION = "{*}microscopeData/{*}stage/{*}Position"
 _BEAM_SHIFT = "{*}microscopeData/{*}optics/{*}BeamShift"
@@ -24,8 +27,10 @@ def read_epu_xml(path: Path) -> Sidecar | None:
         The file is cut off or no XML.
     """
     try:
-        root = ET.fromstring(path.read_bytes())  # noqa: S314 - the facility's own file; expat bounds entity expansion
-    except (OSError, ET.ParseError) as error:
+        root = ET.fromstring(read_small(path, _MOST_BYTES))  # noqa: S314 - the facility's; expat bounds expansion
+    except OSError as error:
+        raise SidecarUnreadableError(f"{path}: {error.strerror or error}") from error
+    except (ET.ParseError, LookupError, ValueError) as error:  # the last two: an encoding that Python cannot read
         raise SidecarUnreadableError(f"{path}: {error}") from error
     if root.tag.rpartition("}")[2] != "MicroscopeImage":
         return None

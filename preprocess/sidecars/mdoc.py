@@ -10,6 +10,7 @@ import re
 from datetime import datetime
 from pathlib import Path, PureWindowsPath
 
+from preprocess.input_files import read_small_text
 from preprocess.sidecars.recording import Recording
 from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError, number, positive
 
@@ -28,7 +29,7 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
         The file holds no `key = value` line.
     """
     try:
-        text = path.read_text(encoding="latin-1")
+        text = read_small_text(path)
     except OSError as error:
         raise SidecarUnreadableError(f"{path}: {error.strerror or error}") from error
     head, sections = _parse(text)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocess.errors import AcquisitionConflict
-from preprocess.exposure.acquisition import Acquisition, resolve_acquisition
+from preprocess.errors import AcquisitionConflict, AcquisitionUnknown
+from preprocess.exposure.acquisition import Acquisition, read_sidecars, resolve_acquisition
+from preprocess.exposure.exposure_dose import require_known
 from preprocess.movies import open_movie
 from preprocess.settings import EerSettings
 from preprocess.sidecars import SidecarUnreadableError, find_sidecars, read_sidecar
@@ -231,3 +232,12 @@ def test_doses_that_make_no_sense_are_left_alone(tmp_path, text):
     sidecar = read_sidecar(tmp_path / "a.mdoc", Path("a.tif"))
     assert sidecar.frame_doses_e_per_a2 is None
     assert sidecar.total_dose_e_per_a2 == 4.0
+
+
+def test_a_missing_value_names_the_sidecar_that_could_not_be_used(tmp_path):
+    (tmp_path / "a.xml").write_text('<?xml version="1.0" encoding="x-odd"?><MicroscopeImage/>')
+    movie, unusable = write_movie(tmp_path / "a_fractions.tiff", pixel_size_angstrom=0.9), []
+    sidecars = read_sidecars(movie, unusable.append)
+    known = resolve_acquisition(movie, sidecars=sidecars)
+    with pytest.raises(AcquisitionUnknown, match=r"are not known: .*a\.xml: unknown encoding"):
+        require_known(known, None, dose_weighting=True, unusable=unusable)
