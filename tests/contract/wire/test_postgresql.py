@@ -28,6 +28,7 @@ from tests.waiting import wait_until
 from transfer.client import ReceiverClient
 from transfer.pace.retrying import RetryPolicy
 from transfer.verifying import files_with_problems
+from transfer.wire.problems import PROBLEM_TYPE
 
 
 def test_several_workers_share_the_work(receiver_process, postgresql, wire_to, tmp_path) -> None:
@@ -36,6 +37,7 @@ def test_several_workers_share_the_work(receiver_process, postgresql, wire_to, t
     receiver_process.start()
     wires = [wire_to(receiver_process) for _ in range(6)]
     racing_names_have_one_winner_each(receiver_process, wires)
+    racing_spellings_have_one_winner_each(wires)
     an_exposure_reaches_relion_once(receiver_process, wires, tmp_path)
     assert receiver_process.stop() == 0
     assert not list(receiver_process.data.glob("*.sqlite"))
@@ -68,6 +70,30 @@ def racing_names_have_one_winner_each(served, wires) -> None:
     assert sorted(file["path"] for file in listed) == [f"f{turn}" for turn in range(5)]
     told = wires[0].http.get("/v1/sessions/s1/events").json()["events"]
     assert [event["kind"] for event in told].count("file-committed") == 5
+
+
+def racing_spellings_have_one_winner_each(wires) -> None:
+    """Of names that differ in case, of files and of folders, that several clients begin at once at both workers."""
+    ready = threading.Barrier(len(wires))
+
+    def begin(wire, path: str) -> tuple[str, httpx.Response]:
+        ready.wait()
+        if wires.index(wire) % 2:
+            return path, wire.put_file(path, b"hello")
+        return path, wire.declare(uuid4(), path, 5)
+
+    def spelled(name: str) -> list[str]:
+        return [name[:number] + name[number:].swapcase() for number in range(len(wires))]
+
+    with ThreadPoolExecutor(len(wires)) as pool:
+        for turn in range(8):
+            paths = spelled(f"moviex{turn}") if turn % 2 else [f"{one}/x" for one in spelled(f"folder{turn}")]
+            answers = dict(pool.map(begin, wires, paths))
+            (winner,) = (path for path, answer in answers.items() if answer.status_code == 201)
+            for path in answers.keys() - {winner}:
+                told = answers[path].json()
+                assert (answers[path].status_code, told["type"]) == (409, PROBLEM_TYPE + "name-differs-in-case"), told
+                assert told["existing"] == (winner if turn % 2 else winner.partition("/")[0])
 
 
 def exposure_of(micrograph: dict) -> dict:
