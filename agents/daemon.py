@@ -203,7 +203,8 @@ class Agent:
         return Sender(
             self.client,
             connections=settings.connections,
-            give_up_after_s=1.0,
+            give_up_after_s=1.0,  # then the agent itself waits for the receiver
+            limits_attempts=False,
             pacer=settings.pacer,
             may_use_bbr=settings.may_use_bbr,
             may_compress=settings.may_compress,

@@ -85,12 +85,14 @@ def _verified(
                 )
             retry.wait(wait_s)
             wait_s = min(1.5 * wait_s, LONGEST_POLL_S)
-            now = _polled(client, session, now, retry)
+            now = _polled(client, session, now, retry, grew_s)
     raise ReceiverBusy(f"the receiver did not finish reading files of session {session}: {now.detail}")
 
 
-def _polled(client: ReceiverClient, session: str, before: Verification, retry: RetryPolicy) -> Verification:
-    return retry.repeat(lambda: client.verification(session, before.id))
+def _polled(
+    client: ReceiverClient, session: str, before: Verification, retry: RetryPolicy, grew_s: float
+) -> Verification:
+    return retry.repeat(lambda: client.verification(session, before.id), quiet_since_s=grew_s)
 
 
 def _started(
@@ -104,9 +106,10 @@ def _started(
     began_s = retry.clock()
     while True:
         try:
-            return retry.repeat(lambda: client.start_verification(session, paths))
+            return retry.repeat(lambda: client.start_verification(session, paths), quiet_since_s=began_s)
         except LimitReached as full:
-            if retry.give_up_after_s is not None and retry.clock() - began_s > retry.give_up_after_s:
+            pause_s = jittered(*WAIT_FOR_PLACE_S)
+            if retry.give_up_after_s is not None and retry.clock() + pause_s > began_s + retry.give_up_after_s:
                 raise
             on_full(full)
-        retry.wait(jittered(*WAIT_FOR_PLACE_S))
+        retry.wait(pause_s)

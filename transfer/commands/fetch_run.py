@@ -10,7 +10,7 @@ from rich.console import Console
 
 from transfer.download.fetcher import FetchResult
 from transfer.terminal.lines import print_line
-from transfer.wire.errors import TransferError
+from transfer.wire.errors import TemporaryError, TransferError
 from transfer.wire.receipt import Receipt
 
 MISMATCH = 6  # exit code
@@ -69,5 +69,8 @@ def exit_code(errors: list[TransferError | None]) -> int:
     failed = [error for error in errors if error]
     if not failed:
         return 0
+    for error in failed:
+        if isinstance(error, TemporaryError):
+            return error.exit_code
     codes = {error.exit_code for error in failed}
     return codes.pop() if len(codes) == 1 and (len(failed) == len(errors) or MISMATCH in codes) else 3

@@ -18,10 +18,6 @@ UNPAGED_BYTES = 8 << 20
 """Of a list that comes whole, and of a page of records: older receivers count them, and not their bytes."""
 HEAD_BYTES = 1 << 18
 """Of all that comes before a body."""
-LEAST_BYTES_PER_S = 1000
-"""A file that arrives slower than this for as long as a receiver may be silent counts as stalled."""
-BODY_TIMEOUTS = 2
-"""How much longer than a receiver may be silent the body of an answer may take, unless it is a file."""
 
 _PIECE_BYTES = 1 << 16
 

@@ -1,14 +1,13 @@
 """Carries httpx's requests over connections on which no answer can take for ever.
 
-httpx limits how long nothing may arrive. An answer of one byte a second passes that limit: here the time that is spent
-in waiting for one answer is limited as a whole, its head included, and that of a proxy too.
+httpx limits each wait alone: the lookup of a name not at all, and an answer of one byte a second for ever. Here the
+waits of one request share one limit, from the lookup to the end of the answer, and those for a proxy too.
 """
 
 from __future__ import annotations
 
 import ssl
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,7 +15,9 @@ from typing import Any
 import httpcore
 import httpx
 
-from transfer.connections.answer_limits import HEAD_BYTES, LEAST_BYTES_PER_S, AnswerBudget, AnswerRefused
+from transfer.connections.answer_limits import HEAD_BYTES, AnswerBudget, AnswerRefused
+from transfer.connections.opening import opened
+from transfer.connections.patience import LEAST_BYTES_PER_S, Patience
 from transfer.connections.proxies import Proxy
 from transfer.connections.tls_trust import TlsTrust
 
@@ -29,6 +30,11 @@ LINK_ERRORS = (
     httpcore.UnsupportedProtocol,
 )
 """What a request through this transport raises when it gets no answer."""
+
+SENDS_FILE, RECEIVES_FILE = {"cryoferry_file": "sent"}, {"cryoferry_file": "received"}
+"""Extensions of a request: its body, or that of its answer, is a file, and may take as long as it moves."""
+
+_WRITTEN_BYTES = 1 << 16  # at a time: httpcore limits each `send`, and not how many a write takes
 
 
 class BoundedTransport(httpx.BaseTransport):
@@ -43,7 +49,8 @@ class BoundedTransport(httpx.BaseTransport):
     proxy
         The proxy that all requests go through; None: they go to the receiver itself.
     timeout_s
-        How long the head of an answer may take, in s, and an answer bring nothing.
+        How long a request may wait, in s, for all that comes before the end of its answer; while a file moves, how long
+        no byte of it may.
     keepalive_s
         How long a connection may be without a request and is still used, in s.
     """
@@ -62,14 +69,15 @@ class BoundedTransport(httpx.BaseTransport):
             "max_connections": None,
             "max_keepalive_connections": None,
             "keepalive_expiry": keepalive_s,
-            "network_backend": (network := _BoundedNetwork(timeout_s)),
+            "network_backend": (network := _BoundedNetwork()),
         }
-        self._network = network
+        self._network, self._timeout_s = network, timeout_s
         self._pool = httpcore.ConnectionPool(**common) if proxy is None else _through(proxy, trust, common)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; return its answer, of which the head is here."""
         assert isinstance(request.stream, Iterable)
+        self._network.begin(Patience(self._timeout_s), request.extensions.get("cryoferry_file"))
         with self._network.closed_on_error():
             answer = self._pool.handle_request(
                 httpcore.Request(
@@ -122,18 +130,25 @@ class _Body(httpx.SyncByteStream):
 class _BoundedNetwork(httpcore.NetworkBackend):
     """Opens connections whose waiting is limited."""
 
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self) -> None:
         self._network = httpcore.SyncBackend()
         self._of_thread = threading.local()
+
+    def begin(self, patience: Patience, moves: str | None) -> None:
+        """Begin a request of this thread, with the time that it may wait and what it does with a file."""
+        self._of_thread.patience, self._of_thread.moves = patience, moves
+
+    def current(self) -> tuple[Patience, str | None]:
+        """Return what `begin` was given for the request of this thread."""
+        return self._of_thread.patience, self._of_thread.moves
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
         """Close the connections that a request opened and that failed: httpcore forgets one that a proxy refused."""
-        with ExitStack() as opened:
-            self._of_thread.opened = opened
+        with ExitStack() as opened_now:
+            self._of_thread.opened = opened_now
             yield
-            opened.pop_all()
+            opened_now.pop_all()
 
     def connect_tcp(
         self,
@@ -143,68 +158,91 @@ class _BoundedNetwork(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
+        patience, _ = self.current()
+
+        def open_one(address: str, seconds: float) -> httpcore.NetworkStream:
+            return self._network.connect_tcp(address, port, seconds, local_address, socket_options)
+
+        failures = (httpcore.ConnectError, httpcore.ConnectTimeout)
+        try:
+            stream = opened(host, port, float("inf") if timeout is None else timeout, patience, open_one, failures)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
         self._of_thread.opened.callback(stream.close)
-        return _BoundedStream(stream, self._timeout_s)
+        return _BoundedStream(stream, self)
 
 
 class _BoundedStream(httpcore.NetworkStream):
     """A connection: what is read between two writes is one answer."""
 
-    def __init__(self, stream: httpcore.NetworkStream, timeout_s: float) -> None:
-        self._stream, self._timeout_s = stream, timeout_s
+    def __init__(self, stream: httpcore.NetworkStream, network: _BoundedNetwork) -> None:
+        self._stream, self._network = stream, network
+        self._patience, self._moves = network.current()
         self._head: AnswerBudget | None = None  # while a head is read
         self._is_body = False
-        self._body_bytes, self._waited_s = 0, 0.0  # of this body; time in which its reader did something else is none
 
     def begin_body(self) -> None:
         """Note that the head of the answer is complete."""
-        self._head, self._is_body, self._body_bytes, self._waited_s = None, True, 0, 0.0
+        self._head, self._is_body = None, True
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._head, self._is_body = None, False
-        self._stream.write(buffer, timeout)
+        self._patience, self._moves = self._network.current()
+        for start in range(0, len(buffer), _WRITTEN_BYTES):
+            piece = buffer[start : start + _WRITTEN_BYTES]
+            try:
+                left_s = self._patience.left_s(_endless(timeout))
+            except TimeoutError as error:
+                raise httpcore.WriteTimeout(str(error)) from error
+            with self._patience.waiting():
+                self._stream.write(piece, left_s)
+            if self._moves == "sent":
+                self._patience.moved(len(piece))
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        left_s = self._left_s()
-        began_s = time.monotonic()
-        try:
-            data = self._stream.read(max_bytes, left_s if timeout is None else min(timeout, left_s))
-        except httpcore.ReadTimeout:
-            if self._has_begun() and (timeout is None or left_s < timeout):
-                raise self._too_slow() from None
-            raise  # nothing arrived: the connection is lost
-        if self._is_body:
-            self._waited_s += time.monotonic() - began_s
-            self._body_bytes += len(data)
-        elif self._head is not None:
-            self._head.spend(len(data))
-        return data
-
-    def _left_s(self) -> float:
         if not self._is_body:
-            self._head = self._head or AnswerBudget(HEAD_BYTES, self._timeout_s)
-            return self._head.left_s()
-        left_s = self._timeout_s + self._body_bytes / LEAST_BYTES_PER_S - self._waited_s
-        if left_s <= 0:
-            raise self._too_slow()
-        return left_s
+            self._head = self._head or AnswerBudget(HEAD_BYTES, float("inf"))
+        try:
+            left_s = self._patience.left_s(_endless(timeout))
+            with self._patience.waiting():
+                data = self._stream.read(max_bytes, left_s)
+        except (TimeoutError, httpcore.ReadTimeout) as error:
+            if self._has_begun():
+                raise self._too_slow() from None
+            raise httpcore.ReadTimeout(str(error)) from error  # nothing arrived: the connection is lost
+        if self._head is not None:
+            self._head.spend(len(data))
+        elif self._moves == "received":
+            self._patience.moved(len(data))
+        return data
 
     def _has_begun(self) -> bool:
         return self._is_body or (self._head is not None and self._head.has_begun)
 
     def _too_slow(self) -> AnswerRefused:
-        if self._is_body:
-            return AnswerRefused(f"the answer came with less than {LEAST_BYTES_PER_S} bytes per second")
-        return AnswerRefused(f"the head of the answer was not complete after {self._timeout_s:g} s")
+        if self._is_body and self._moves == "received":
+            return AnswerRefused(f"the file came with less than {LEAST_BYTES_PER_S} bytes per second")
+        what = "the answer" if self._is_body else "the head of the answer"
+        return AnswerRefused(f"{what} was not complete in time")
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._timeout_s)
+        try:
+            left_s = self._patience.left_s(_endless(timeout))
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
+        with self._patience.waiting():
+            return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, left_s), self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _endless(timeout: float | None) -> float:
+    return float("inf") if timeout is None else timeout

@@ -17,9 +17,9 @@ import httpcore
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from transfer.connections.answer_limits import BODY_TIMEOUTS, ONE_BYTES, AnswerRefused, whole_body
+from transfer.connections.answer_limits import ONE_BYTES, AnswerRefused, whole_body
 from transfer.connections.authorization import Authorization
-from transfer.connections.bounded_transport import LINK_ERRORS, BoundedTransport
+from transfer.connections.bounded_transport import LINK_ERRORS, RECEIVES_FILE, SENDS_FILE, BoundedTransport
 from transfer.connections.contract import Put
 from transfer.connections.own_answers import OwnAnswers, is_marked
 from transfer.connections.proxies import Proxy
@@ -76,7 +76,7 @@ class HttpClient:
     own
         Tells the receiver's answers from others.
     timeout_s
-        How long the receiver may be silent, in s. `transfer.connections.answer_limits` derives the other limits.
+        How long the receiver may be silent in one request, in s; see `transfer.connections.patience`.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ class HttpClient:
         TransferError
         """
         headers = {"Content-Length": str(put.body_bytes), **put.headers}
-        return self.request("PUT", put.target, content=content, headers=headers).body
+        return self.request("PUT", put.target, content=content, headers=headers, extensions=SENDS_FILE).body
 
     def request(
         self,
@@ -185,6 +185,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         most_bytes: int = ONE_BYTES,
+        extensions: Mapping[str, str] | None = None,
     ) -> WholeAnswer:
         """Send a request and return its answer, which is 2xx and has at most `most_bytes`.
 
@@ -197,7 +198,10 @@ class HttpClient:
         if self.protocol_version is not None and target != protocol.SERVICE:
             named[protocol.H_PROTOCOL] = str(self.protocol_version)
         try:
-            with self._current().stream(method, target, content=content, headers=named, params=params) as arriving:
+            more = dict(extensions or {})
+            with self._current().stream(
+                method, target, content=content, headers=named, params=params, extensions=more
+            ) as arriving:
                 if self.congestion_control is None:
                     self.congestion_control = _congestion_control(arriving)
                 answer = self._whole(arriving, most_bytes if arriving.is_success else ONE_BYTES)
@@ -214,7 +218,7 @@ class HttpClient:
 
     def _whole(self, arriving: httpx.Response, most_bytes: int) -> WholeAnswer:
         coding = arriving.headers.get("Content-Encoding", "")
-        body = whole_body(arriving.iter_raw(), coding, most_bytes, BODY_TIMEOUTS * self._timeout_s)
+        body = whole_body(arriving.iter_raw(), coding, most_bytes, self._timeout_s)
         return WholeAnswer(arriving.status_code, arriving.headers, body)
 
     @contextmanager
@@ -234,7 +238,10 @@ class HttpClient:
         """
         own, where = self._authorization.headers(), self._where("GET", target)
         try:
-            with self._current().stream("GET", target, params=params, headers={**own, **headers}) as answer:
+            every = {**own, **headers}
+            with self._current().stream(
+                "GET", target, params=params, headers=every, extensions=RECEIVES_FILE
+            ) as answer:
                 if not answer.is_success:
                     whole = self._whole(answer, ONE_BYTES)
                     raise self._authorization.judged(

@@ -21,7 +21,9 @@ from transfer.connections.answer_limits import ONE_BYTES, AnswerBudget, AnswerRe
 from transfer.connections.answer_reader import AnswerReader
 from transfer.connections.authorization import Authorization
 from transfer.connections.contract import PIECE_BYTES, Put, SendCallbacks
+from transfer.connections.opening import connected_socket
 from transfer.connections.own_answers import OwnAnswers
+from transfer.connections.patience import Patience
 from transfer.connections.tls_trust import TlsTrust, tls_error
 from transfer.platform import SocketWatch
 from transfer.wire.errors import LinkLost, TransferError
@@ -69,6 +71,15 @@ class Endpoint:
         return {"Host": host, **self.authorization.headers()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request without an answer."""
+
+    where: str
+    headers: dict[str, str]
+    patience: Patience
+
+
 class SocketConnection:
     """One connection to the receiver, see `transfer.connections.contract.Connection`.
 
@@ -79,7 +90,7 @@ class SocketConnection:
         self.unanswered = self.generation = 0
         self.congestion_control: str | None = None
         self._endpoint = endpoint
-        self._sent: deque[tuple[str, dict[str, str]]] = deque()  # of each request without an answer: where, headers
+        self._sent: deque[_Sent] = deque()  # the requests without an answer
         self._socket: socket.socket | None = None
         self._answers: AnswerReader | None = None
         self._is_spent = False  # no further request may follow on this connection
@@ -108,17 +119,20 @@ class SocketConnection:
 
     def send(self, put: Put, callbacks: SendCallbacks) -> None:
         """Send a request, see `Connection`."""
+        patience = Patience(self._endpoint.timeout_s)
         try:
-            connected = self._connected()
+            connected = self._connected(patience)
             every = self._endpoint.headers()
             fields = "".join(f"{name}: {value}\r\n" for name, value in {**every, **put.headers}.items())
             target = self._endpoint.base + put.target
             head = f"PUT {target} HTTP/1.1\r\nContent-Length: {put.body_bytes}\r\n{fields}\r\n"
-            connected.sendall(head.encode("ascii"))
+            connected.settimeout(patience.left_s())
+            with patience.waiting():
+                connected.sendall(head.encode("ascii"))
             if isinstance(connected, ssl.SSLSocket):
-                self._send_encrypted(connected, put, callbacks)
+                self._send_encrypted(connected, put, callbacks, patience)
             else:
-                self._send_file(connected, put, callbacks)
+                self._send_file(connected, put, callbacks, patience)
         except OSError as error:
             if (of_tls := tls_error(error, self._endpoint.host, self._where(put))) is not None:
                 self.close()
@@ -132,7 +146,7 @@ class SocketConnection:
         except TransferError:
             self.close()
             raise
-        self._sent.append((self._where(put), every))
+        self._sent.append(_Sent(self._where(put), every, patience))
         self.unanswered += 1
 
     def answer(self, check_stop: Callable[[], None]) -> bytes:
@@ -140,8 +154,9 @@ class SocketConnection:
         if self._answers is None:
             raise LinkLost(f"the connection to {self._endpoint.host} was closed before the answer came")
         try:
-            self._await_answer(check_stop)
-            self._answers.begin(AnswerBudget(ONE_BYTES, self._endpoint.timeout_s), check_stop)
+            patience = self._sent[0].patience
+            self._await_answer(patience, check_stop)
+            self._answers.begin(AnswerBudget(ONE_BYTES, patience.left_s()), check_stop)
             answer = http.client.HTTPResponse(cast("socket.socket", self._answers), method="PUT")
             answer.begin()
             body = answer.read()
@@ -151,12 +166,12 @@ class SocketConnection:
                 f"{self._endpoint.host} sent no complete answer: {str(error) or type(error).__name__}"
             ) from error
         except (http.client.HTTPException, ValueError) as error:
-            where, _ = self._sent[0]
+            where = self._sent[0].where
             self.close()
             text = printable(str(error)) or type(error).__name__
             raise no_http(where, f"the answer is not HTTP/1.1 ({text})") from error
         except AnswerRefused as error:
-            where, _ = self._sent[0]
+            where = self._sent[0].where
             self.close()
             raise no_http(where, str(error)) from error
         except TransferError:
@@ -166,30 +181,30 @@ class SocketConnection:
         self._socket.settimeout(self._endpoint.timeout_s)
         self.unanswered -= 1
         self._used_s = time.monotonic()
-        where, sent = self._sent.popleft()
+        answered = self._sent.popleft()
         if answer.will_close or self._is_spent:
             self.close()
         try:
-            self._endpoint.own.check(answer.status, body, answer.headers.get, where=where)
+            self._endpoint.own.check(answer.status, body, answer.headers.get, where=answered.where)
         except TransferError as error:
-            raise self._endpoint.authorization.judged(error, sent) from error.__cause__
+            raise self._endpoint.authorization.judged(error, answered.headers) from error.__cause__
         return body
 
-    def _connected(self) -> socket.socket:
+    def _connected(self, patience: Patience) -> socket.socket:
         """Return the open socket; a new one if the last was closed, is spent, or was idle for too long."""
         idle = not self.unanswered and time.monotonic() - self._used_s > KEEPALIVE_S
         if self._socket is not None and not idle and not self._is_spent:
             return self._socket
         self.close()
         endpoint = self._endpoint
-        timeout_s = min(CONNECT_TIMEOUT_S, endpoint.timeout_s)
-        connected = socket.create_connection((endpoint.host, endpoint.port), timeout_s)
+        connected = connected_socket(endpoint.host, endpoint.port, CONNECT_TIMEOUT_S, patience)
         try:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._choose_congestion_control(connected)
             if endpoint.trust is not None:
-                connected = endpoint.trust.context().wrap_socket(connected, server_hostname=endpoint.host)
-            connected.settimeout(endpoint.timeout_s)
+                connected.settimeout(patience.left_s(CONNECT_TIMEOUT_S))
+                with patience.waiting():
+                    connected = endpoint.trust.context().wrap_socket(connected, server_hostname=endpoint.host)
         except OSError:
             connected.close()
             raise
@@ -201,7 +216,7 @@ class SocketConnection:
             tcp.use_bbr(connected)
         self.congestion_control = tcp.congestion_control(connected)
 
-    def _send_file(self, connected: socket.socket, put: Put, callbacks: SendCallbacks) -> None:
+    def _send_file(self, connected: socket.socket, put: Put, callbacks: SendCallbacks, patience: Patience) -> None:
         """Let the kernel send the body. If the receiver answers meanwhile, the rest is not sent."""
         position, watch = 0, SocketWatch(connected, for_output=True, for_input=not self.unanswered)
         while position < put.body_bytes:
@@ -210,49 +225,56 @@ class SocketConnection:
                 try:
                     count = _push(connected, put, position, granted)
                 except BlockingIOError:
-                    self._await_space(watch, callbacks)
+                    self._await_space(watch, callbacks, patience)
                     continue
                 position, granted = position + count, granted - count
+                patience.moved(count)
                 callbacks.on_sent(count)
 
-    def _await_space(self, watch: SocketWatch, callbacks: SendCallbacks) -> None:
-        until = time.monotonic() + self._endpoint.timeout_s
-        while (ready := watch.wait(POLL_S)) is None:
+    def _await_space(self, watch: SocketWatch, callbacks: SendCallbacks, patience: Patience) -> None:
+        ready = None
+        while ready is None:
+            left_s = patience.left_s(POLL_S, over="the receiver accepts no more bytes")
+            with patience.waiting():
+                ready = watch.wait(left_s)
             callbacks.check_stop()
-            if time.monotonic() > until:
-                raise TimeoutError("the receiver accepts no more bytes")
         if ready.input:
             raise ConnectionAbortedError("the receiver answered or closed before the request ended")
 
-    def _send_encrypted(self, connected: ssl.SSLSocket, put: Put, callbacks: SendCallbacks) -> None:
+    def _send_encrypted(self, connected: ssl.SSLSocket, put: Put, callbacks: SendCallbacks, patience: Patience) -> None:
         position, buffer = 0, memoryview(bytearray(TLS_PIECE_BYTES))
         connected.settimeout(POLL_S)
         while position < put.body_bytes:
             piece = buffer[: callbacks.grant(min(len(buffer), put.body_bytes - position))]
             put.read_into(piece, position)
             position += len(piece)
-            self._send_piece(connected, piece, callbacks)
+            self._send_piece(connected, piece, callbacks, patience)
             callbacks.on_sent(len(piece))
 
-    def _send_piece(self, connected: ssl.SSLSocket, piece: memoryview, callbacks: SendCallbacks) -> None:
-        until = time.monotonic() + self._endpoint.timeout_s
+    def _send_piece(
+        self, connected: ssl.SSLSocket, piece: memoryview, callbacks: SendCallbacks, patience: Patience
+    ) -> None:
         while piece:
+            patience.left_s(over="the receiver accepts no more bytes")
             try:
-                piece = piece[connected.send(piece) :]
+                with patience.waiting():
+                    count = connected.send(piece)
             except TimeoutError:
                 callbacks.check_stop()
-                if time.monotonic() > until:
-                    raise
+            else:
+                piece = piece[count:]
+                patience.moved(count)
 
-    def _await_answer(self, check_stop: Callable[[], None]) -> None:
+    def _await_answer(self, patience: Patience, check_stop: Callable[[], None]) -> None:
         assert self._socket is not None
         assert self._answers is not None
-        until = time.monotonic() + self._endpoint.timeout_s
         arriving = SocketWatch(self._socket, for_input=True)
-        while not self._answers.is_waiting() and arriving.wait(POLL_S) is None:
+        has_come = self._answers.is_waiting()
+        while not has_come:
+            left_s = patience.left_s(POLL_S, over="the receiver sent no answer")
+            with patience.waiting():
+                has_come = arriving.wait(left_s) is not None
             check_stop()
-            if time.monotonic() > until:
-                raise TimeoutError("the receiver sent no answer")
         self._socket.settimeout(POLL_S)
 
     def _where(self, put: Put) -> str:

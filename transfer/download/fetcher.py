@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from transfer.client import ReceiverClient
@@ -19,7 +19,15 @@ from transfer.disk import held_folder
 from transfer.download.part_file import PartFile
 from transfer.pace.retrying import RetryPolicy
 from transfer.source import digest_of
-from transfer.wire.errors import BadName, LinkLost, NameTaken, TargetUnwritable, TransferError
+from transfer.wire.errors import (
+    BadName,
+    LinkLost,
+    NameTaken,
+    TargetUnwritable,
+    TemporaryError,
+    TransferError,
+    TransferStopped,
+)
 from transfer.wire.names import check_committed_path
 from transfer.wire.receipt import Receipt
 
@@ -65,13 +73,16 @@ class Fetcher:
         self.client, self.out, self.on_progress = client, out, on_progress
         self.fetched_bytes = 0
         self._counting, self._left = threading.Lock(), threading.Event()
+        self._arrived_s = 0.0  # when a range of any file was complete
+        self._hopeless: TemporaryError | None = None  # what every further file would meet
         self._retry = RetryPolicy(give_up_after_s, self._left.is_set)
         self._connections = connections
 
     def fetch_all(self, receipts: Iterable[Receipt]) -> Iterator[FetchResult]:
         """Download files side by side; yield the result of each as soon as it ends.
 
-        If the caller leaves the loop early, the downloads that are running are stopped.
+        If the caller leaves the loop early, the downloads that are running are stopped. When one is given up and no
+        other has got anything meanwhile, all are given up: the receiver is not waited for once a file.
         """
         with (
             ThreadPoolExecutor(self._connections, thread_name_prefix="cryoferry-fetch") as ranges,
@@ -93,6 +104,8 @@ class Fetcher:
                 return FetchResult(receipt, target)
             with held_folder(self.out, folders) as folder:
                 self._fetch_into(PartFile(folder / target.name, receipt, target), ranges)
+        except TransferStopped as error:
+            return FetchResult(receipt, target, error=self._hopeless or error)
         except TransferError as error:
             return FetchResult(receipt, target, error=error)
         except OSError as error:
@@ -137,7 +150,7 @@ class Fetcher:
         with part:
             missing = part.missing()
             self.on_progress(part.receipt.size_bytes - sum(map(len, missing)))
-            futures = [ranges.submit(self._retry.repeat, partial(self._fetch_range, part, one)) for one in missing]
+            futures = [ranges.submit(self._fetch_range, part, one) for one in missing]
             wait(futures, return_when=FIRST_EXCEPTION)
             for future in futures:
                 future.cancel()
@@ -148,6 +161,19 @@ class Fetcher:
             part.publish()
 
     def _fetch_range(self, part: PartFile, wanted: range) -> None:
+        began_s = time.monotonic()
+        try:
+            self._retry.repeat(lambda: self._fetch_once(part, wanted))
+        except TemporaryError as error:
+            with self._counting:
+                if self._arrived_s < began_s:
+                    self._hopeless = self._hopeless or error
+                    self._left.set()
+            raise
+        with self._counting:
+            self._arrived_s = time.monotonic()
+
+    def _fetch_once(self, part: PartFile, wanted: range) -> None:
         """Download one chunk. A receiver that ignores ranges sends the file from its first byte."""
         self._retry.check_stop()
         with self.client.content(part.receipt, wanted) as (begin, pieces):

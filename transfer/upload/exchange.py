@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from transfer.connections.contract import Connection, Put, SendCallbacks
 from transfer.pace.retrying import RetryPolicy
@@ -31,6 +32,7 @@ class Exchange:
         self.retry = retry
         self._prepare, self._accept = prepare, accept
         self._generation = -1
+        self._sign_s = 0.0  # when it was begun, or bytes of it were taken
 
     def begin(self, connection: Connection, callbacks: SendCallbacks, buffer: memoryview, *, may_encode: bool) -> bool:
         """Send the request; return whether an answer will come.
@@ -40,10 +42,16 @@ class Exchange:
         TransferError
         """
         self.retry.check_stop()
+        self._note_sign()
         put = self._prepare(buffer, may_encode)
         if put is None:
             return False
-        connection.send(put, callbacks)
+
+        def on_sent(count: int) -> None:
+            self._note_sign()
+            callbacks.on_sent(count)
+
+        connection.send(put, replace(callbacks, on_sent=on_sent))
         self._generation = connection.generation
         return True
 
@@ -58,6 +66,9 @@ class Exchange:
             raise LinkLost("the connection was closed before the answer came")
         self._accept(connection.answer(self.retry.check_stop))
 
+    def _note_sign(self) -> None:
+        self._sign_s = self.retry.clock()
+
     def repeat(
         self,
         error: TransferError,
@@ -66,14 +77,21 @@ class Exchange:
         buffer: memoryview,
         *,
         may_encode: bool,
+        answered_s: float = 0.0,
     ) -> None:
         """Try again after a first error, as long as that is useful; no other request may be without an answer.
+
+        Parameters
+        ----------
+        answered_s
+            When the receiver last answered another request.
 
         Raises
         ------
         TransferError
         """
         first: list[TransferError] = [error]
+        quiet_since_s: float | None = max(self._sign_s, answered_s)
 
         def attempt() -> None:
             if first:
@@ -83,9 +101,9 @@ class Exchange:
 
         for _ in range(CORRUPT_TRIES - 1):
             try:
-                return self.retry.repeat(attempt)
+                return self.retry.repeat(attempt, quiet_since_s=quiet_since_s)
             except ChunkCorrupt:
-                continue
+                quiet_since_s = None  # it has answered
         return self.retry.repeat(attempt)
 
 

@@ -63,6 +63,8 @@ class Sender:
         How many requests are sent at once; None: decided from the link, see `transfer.pace.congestion`.
     give_up_after_s
         How long, in s, a request with a temporary error is retried; None: until `should_stop` returns True.
+    limits_attempts
+        Whether that includes the attempts, see `transfer.pace.retrying.RetryPolicy`.
     quiet_s
         If another sender has begun an upload of the same name, this one waits while it grows. When nothing has arrived
         for this long, in s, this sender takes it over, or withdraws it if it is of another size.
@@ -87,6 +89,7 @@ class Sender:
         *,
         connections: int | None = None,
         give_up_after_s: float | None = GIVE_UP_AFTER_S,
+        limits_attempts: bool = True,
         quiet_s: float = 2.0,
         pacer: Pacer | None = None,
         may_use_bbr: bool = True,
@@ -96,6 +99,7 @@ class Sender:
     ) -> None:
         self.client = client
         self.give_up_after_s = give_up_after_s
+        self._limits_attempts = limits_attempts
         self.sent_bytes = 0
         self.scheduler = UploadScheduler(
             client.new_connection,
@@ -163,7 +167,7 @@ class Sender:
                 self.scheduler,
                 file,
                 source,
-                RetryPolicy(self.give_up_after_s, should_stop),
+                RetryPolicy(self.give_up_after_s, should_stop, limits_attempts=self._limits_attempts),
                 on_progress=on_progress,
                 on_sent=self._count,
                 quiet_s=self._quiet_s,

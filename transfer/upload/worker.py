@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -48,6 +49,7 @@ class Worker:
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._unanswered: deque[Task] = deque()
         self._failed: list[tuple[Task, TransferError]] = []
+        self._answered_s = 0.0
 
     def run(self) -> None:
         """Run tasks until `next_task` returns None and every task has ended."""
@@ -93,6 +95,7 @@ class Worker:
         except TransferError as error:
             self._handle(task, error)
         else:
+            self._answered_s = time.monotonic()
             task.finish()
 
     def _handle(self, task: Task, error: TransferError) -> None:
@@ -105,8 +108,16 @@ class Worker:
         try:
             callbacks = self._callbacks_of(task)
             with self._budget.reserve() as may_encode:
-                task.exchange.repeat(error, self._connection, callbacks, self._buffer, may_encode=may_encode)
+                task.exchange.repeat(
+                    error,
+                    self._connection,
+                    callbacks,
+                    self._buffer,
+                    may_encode=may_encode,
+                    answered_s=self._answered_s,
+                )
         except TransferError as last:
             task.finish(last)
         else:
+            self._answered_s = time.monotonic()
             task.finish()

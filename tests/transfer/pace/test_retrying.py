@@ -1,9 +1,11 @@
 """Retries: of temporary errors only, within the time given, not before the receiver asks, and never after a stop."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from transfer.connections.patience import Patience
 from transfer.pace.retrying import LONGEST_WAIT_S, POLL_S, RetryPolicy, jittered
 from transfer.wire.errors import AuthRejected, LinkLost, NameTaken, RateLimited, TransferStopped
 
@@ -75,14 +77,44 @@ def test_it_gives_up_in_time_with_the_last_error(clock, policy):
     assert began_s < clock.now_s <= began_s + 0.5
 
 
-def test_the_time_runs_from_the_first_failure_not_from_the_request(clock, policy):
+@pytest.mark.parametrize("limits_attempts", [True, False])
+def test_the_time_includes_the_first_request_unless_attempts_have_their_own(clock, policy, limits_attempts):
     def slow():
         if not request.calls:
             clock.sleep(0.5)
         return request()
 
     request = Failing(clock, LinkLost())
+    retry = replace(policy(0.4, never), limits_attempts=limits_attempts)
+    if limits_attempts:
+        with pytest.raises(LinkLost):
+            retry.repeat(slow)
+    else:
+        assert retry.repeat(slow) == "answer"
+
+
+def test_a_file_that_moves_in_the_first_request_is_a_sign_of_the_receiver(clock, policy):
+    def slow():
+        if not request.calls:
+            clock.sleep(0.5)
+            Patience(60).moved(1)
+        return request()
+
+    request = Failing(clock, LinkLost())
     assert policy(0.4, never).repeat(slow) == "answer"
+
+
+def test_each_attempt_may_take_what_is_left_and_a_least_time(clock, policy):
+    left = []
+
+    def slow():
+        left.append(Patience(60).left_s())
+        clock.sleep(3)
+        raise LinkLost
+
+    with pytest.raises(LinkLost):
+        policy(4, never).repeat(slow)
+    assert left == [pytest.approx(4, abs=0.1), pytest.approx(1, abs=0.3)]
 
 
 def test_without_time_to_retry_the_first_error_is_raised(clock, policy):
