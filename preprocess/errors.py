@@ -9,6 +9,7 @@
   + AcquisitionConflict     two sources give different values and no option decides
   + ImpossibleSettings      settings that do not work with this movie
   + OutputRefused           an output exists, or two movies would write one output
+  + NotFiniteOutput         a micrograph would hold NaN or infinity
   + DeviceError             the device is missing or cannot be used
     - DeviceOutOfMemory
     - DeviceLacksFeature    the GPU code does not support what this movie needs
@@ -87,6 +88,13 @@ class OutputRefused(PreprocessError):
 
     exit_code = 2
     hint = "Give another folder with --out."
+
+
+class NotFiniteOutput(PreprocessError):
+    """The micrograph would hold values that are not finite numbers."""
+
+    exit_code = 4
+    hint = "Look for NaN and huge values in the movie and its gain reference; please report it if there are none."
 
 
 class DeviceError(PreprocessError):

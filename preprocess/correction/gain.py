@@ -7,7 +7,7 @@ RELION's rules, found by comparing with RELION 3.1.3 pixel by pixel (`tests/prep
 * EER movies are multiplied by a `.gain` file (a TIFF; its first page, as it lies); any other gain divides, scaled by
   its mean over all pixels, zeros included;
 * an EER movie at twice the camera's resolution takes a gain of either: four pixels share one of the camera's;
-* zero means a defect;
+* zero means a defect; so do values that no pixel's sensitivity has (`gain_values`), which are counted;
 * rotation first, clockwise as seen with row 0 at the top, then the flip: y upside down, x left to right.
 """
 
@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.correction.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image
+from preprocess.correction.gain_values import believable
+from preprocess.correction.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image, image_count
 from preprocess.errors import GainMismatch, UnreadableMovie, UnsupportedFormat
 from preprocess.movies.eer import EerMovie
 from preprocess.movies.movie import Movie
@@ -30,8 +31,21 @@ from preprocess.settings import GainSettings
 _FALCON = ".gain"
 
 
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What frames are multiplied by, and what a user should know about the values in the file."""
+
+    image: NDArray[np.float32] | None
+    doubts: tuple[str, ...] = ()
+
+
 def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | None:
-    """Return what a movie's frames are multiplied by.
+    """Return what a movie's frames are multiplied by: see `load_checked_gain`."""
+    return load_checked_gain(settings, movie).image
+
+
+def load_checked_gain(settings: GainSettings, movie: Movie) -> Gain:
+    """Return what a movie's frames are multiplied by, and what is doubtful about it.
 
     Parameters
     ----------
@@ -42,24 +56,26 @@ def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | Non
 
     Returns
     -------
-    ndarray or None
-        Shape (height, width) in the movie's orientation; zero = defect. None when the settings name no file. The last
-        one is kept: the next movie with that file, unchanged, gets the same array, which must not be changed.
+    Gain
+        Its image: shape (height, width) in the movie's orientation; zero = defect. None when the settings name no
+        file. The last one is kept: the next movie with that file, unchanged, gets the same array, which must not be
+        changed.
 
     Raises
     ------
     GainMismatch
-        The file cannot be read, its values are none of a gain's, or its shape is not the movie's.
+        The file cannot be read, holds several images, its values are none of a gain's, or its shape is not the movie's.
     UnsupportedFormat
         A gain reference that is neither MRC, TIFF nor `.gain`.
     """
     if settings.path is None:
-        return None
+        return Gain(None)
     twice = movie.upsampling if isinstance(movie, EerMovie) else 1
     shape, state = (movie.height, movie.width), _state(settings.path)
     gain = _loaded(settings, _Use(movie.format, divides(settings, movie), shape, twice, state))
-    if gain.shape != (movie.height, movie.width):
-        raise _shape_mismatch(settings, gain.shape, movie)
+    assert gain.image is not None
+    if gain.image.shape != (movie.height, movie.width):
+        raise _shape_mismatch(settings, gain.image.shape, movie)
     return gain
 
 
@@ -84,17 +100,17 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(settings: GainSettings, use: _Use) -> NDArray[np.float32]:
+def _loaded(settings: GainSettings, use: _Use) -> Gain:
     """Return what a file's gain multiplies by, turned and enlarged; read anew when any of the arguments differs."""
     assert settings.path is not None
     stored = _read(settings.path, use.movie_format)
-    _check_values(settings.path, stored)
+    stored, doubts = believable(settings.path, stored)
     if use.divides:
         stored = np.divide(stored.mean(dtype=np.float64), stored, out=np.zeros_like(stored), where=stored > 0)
     gain = turned(stored, settings)
     if use.upsampling > 1 and (gain.shape[0] * 2, gain.shape[1] * 2) == use.shape:
         gain = enlarged(gain, use.upsampling)
-    return np.ascontiguousarray(gain, np.float32)
+    return Gain(np.ascontiguousarray(gain, np.float32), doubts)
 
 
 def divides(settings: GainSettings, movie: Movie) -> bool:
@@ -116,6 +132,7 @@ def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
         )
     try:
         image = first_image(path)
+        images = 1 if extension == _FALCON else image_count(path)
     except OSError as error:
         raise GainMismatch(
             f"gain reference {path} cannot be read: {error.strerror or error}",
@@ -123,19 +140,13 @@ def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
         ) from error
     except UnreadableMovie as error:
         raise GainMismatch(f"gain reference {path} cannot be read: {error}") from error
+    if images > 1:
+        raise GainMismatch(
+            f"gain reference {path} holds {images} images: it is a stack or a movie",
+            hint="Give the gain reference itself, a file of one image.",
+        )
     upside_down = extension in TIFF_EXTENSIONS or (extension == _FALCON and movie_format != "eer")
     return (image[::-1] if upside_down else image).astype(np.float64)
-
-
-def _check_values(path: Path, stored: NDArray[np.float64]) -> None:
-    not_numbers = int(np.count_nonzero(~np.isfinite(stored)))
-    if not_numbers:
-        raise GainMismatch(f"gain reference {path} has {not_numbers} pixels whose value is not a finite number")
-    negative = int(np.count_nonzero(stored < 0))
-    if negative:
-        raise GainMismatch(f"gain reference {path} has {negative} negative pixels")
-    if not stored.any():
-        raise GainMismatch(f"gain reference {path} is zero everywhere")
 
 
 def turned(image: NDArray[Any], settings: GainSettings) -> NDArray[Any]:

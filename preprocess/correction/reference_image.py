@@ -34,6 +34,26 @@ def first_image(path: Path) -> NDArray[Any]:
         raise UnreadableMovie(str(error)) from error
 
 
+def image_count(path: Path) -> int:
+    """Return how many images of the first one's size a file holds (a smaller one behind it is a preview).
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    UnreadableMovie
+        It is cut off, corrupt or of another format.
+    """
+    if path.suffix.lower() in MRC_EXTENSIONS:
+        return MrcMovie(path, threads=1).frame_count
+    with open_regular(path) as file:
+        try:
+            sizes = [(page.height, page.width) for page in tiff_pages(file, path.stat().st_size)]
+        except LayoutIncompleteError as error:
+            raise UnreadableMovie(str(error)) from error
+    return sizes.count(sizes[0])
+
+
 def enlarged(image: NDArray[Any], factor: int) -> NDArray[Any]:
     """Return an image with each pixel repeated `factor` times along both axes."""
     return image if factor == 1 else np.repeat(np.repeat(image, factor, 0), factor, 1)
@@ -52,4 +72,4 @@ def _first_mrc_section(path: Path) -> NDArray[Any]:
         missing = missing_in(file, path.stat().st_size)  # an image of zeros is whole
     if missing is not None:
         raise UnreadableMovie(missing)
-    return np.asarray(next(MrcMovie(path, threads=1).frames(0, 1)))
+    return np.asarray(MrcMovie(path, threads=1).stored_frame(0))

@@ -171,7 +171,7 @@ def _with_dose_per_frame(
     if total is None or (per_frame is not None and not user_said):
         return level
     # A total is the whole file's: of EER's hardware frames, those left out have had their part too.
-    share = movie.hardware_frames_per_frame / movie.hardware_frame_count
+    share = movie.hardware_frames_per_frame / movie.recorded_frame_count
     divided = total / frames_in_total if frames_in_total else total * share
     if per_frame is not None and abs(divided - per_frame) > 0.01 * per_frame:
         raise AcquisitionConflict(

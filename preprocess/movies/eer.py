@@ -7,7 +7,8 @@ Hardware frames hold too few electrons to be aligned, so a frame is a group of t
 * neither: about 1 e⁻/Å² for each frame where the header knows the total dose, else 32; but fewer where that would leave
   less than 10 frames.
 
-Hardware frames that fill no group are dropped, as RELION does; `remarks` says how many. Frames come at the camera's
+Hardware frames that fill no group are dropped, as RELION does; `remarks` says how many, and where the file holds less
+than the camera recorded. Frames come at the camera's
 physical resolution, or, with `upsampling` 2, at twice that by the first of the events' sub-pixel bits along each axis
 (the pixel size is half the camera's then); in the orientation in which they are stored.
 """
@@ -26,6 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import AcquisitionUnknown, UnreadableMovie, UnsupportedFormat
+from preprocess.movie_warning import MovieWarning
+from preprocess.movies.eer_strips import codes_of, cut_off_pages
 from preprocess.movies.encoded import EncodedEvents, EncodedHardwareFrame, events_are_decoded_anywhere
 from preprocess.movies.movie import Frame, Receive
 from preprocess.movies.mrc import known_pixel_size
@@ -59,14 +62,23 @@ class EerMovie:
                 raise UnreadableMovie(f"{path}: hardware frame {page.number} differs in size from the first one")
         self._pages = pages
         self.hardware_frame_count = len(pages)
+        self.unbelievable_pixels: NDArray[np.int64] = np.zeros(0, np.int64)
         metadata = _metadata(path, first.eer_metadata)
+        named = _number(metadata, "numberOfFrames")
+        self.recorded_frame_count = max(len(pages), round(named or 0))
         camera_pixel_size = _header_pixel_size(metadata)
         self.header_pixel_size_angstrom = None if camera_pixel_size is None else camera_pixel_size / self.upsampling
         self.header_total_dose_e_per_a2 = _header_total_dose(metadata, camera_pixel_size)
-        self.hardware_frames_per_frame = _group_size(path, settings, len(pages), self.header_total_dose_e_per_a2)
+        self.hardware_frames_per_frame = _group_size(
+            path, settings, len(pages), self.recorded_frame_count, self.header_total_dose_e_per_a2
+        )
         self.frame_count, dropped = divmod(len(pages), self.hardware_frames_per_frame)
         self.dtype: np.dtype[Any] = np.dtype(np.uint8 if self.hardware_frames_per_frame <= 255 else np.uint16)
-        self.remarks = _dropped_remark(dropped, len(pages), self.hardware_frames_per_frame)
+        self.remarks = (
+            *_dropped_remark(dropped, len(pages), self.hardware_frames_per_frame),
+            *_count_remark(len(pages), named),
+            *self._cut_off_remarks(),
+        )
         for remark in self.remarks:
             _log.info("%s: %s", path, remark)
 
@@ -110,14 +122,23 @@ class EerMovie:
                 frame = counts if frame.dtype == np.uint8 else frame + counts
         return frame
 
+    def _cut_off_remarks(self) -> tuple[MovieWarning, ...]:
+        with self.path.open("rb", buffering=0) as file:
+            cut_off = cut_off_pages(file, self._pages, [_code_bits(page) for page in self._pages])
+        return tuple(
+            MovieWarning(
+                "frame-cut-off",
+                f"hardware frame {index + 1} of {len(self._pages)} is cut off:"
+                f" it holds the first {rows} of {self.height // self.upsampling} rows",
+                min(index // self.hardware_frames_per_frame + 1, self.frame_count),
+            )
+            for index, rows in cut_off.items()
+        )
+
     def _add_events(self, file: BinaryIO, page: TiffPage, counts: NDArray[np.uint8]) -> None:
         """Add a hardware frame's electrons to `counts`."""
         bits = _code_bits(page)
-        parts = []
-        for offset, count in zip(page.strip_offsets.tolist(), page.strip_byte_counts.tolist(), strict=True):
-            file.seek(offset)
-            parts.append(file.read(count))
-        events = b"".join(parts)
+        events = codes_of(file, page)
         if len(events) != int(page.strip_byte_counts.sum()):  # the file was cut after it was opened
             raise UnreadableMovie(f"{self.path}: hardware frame {page.number} is cut off")
         if len(events) % 2:
@@ -135,7 +156,9 @@ def _code_bits(page: TiffPage) -> tuple[int, int, int]:
     return page.eer_bits if page.compression == 65002 and page.eer_bits else _BITS.get(page.compression, (7, 2, 2))
 
 
-def _group_size(path: Path, settings: EerSettings, hardware_frames: int, total_dose_e_per_a2: float | None) -> int:
+def _group_size(
+    path: Path, settings: EerSettings, hardware_frames: int, recorded_frames: int, total_dose_e_per_a2: float | None
+) -> int:
     if settings.hardware_frames_per_frame is not None:
         wanted = settings.hardware_frames_per_frame
         if not 1 <= wanted <= hardware_frames:
@@ -151,17 +174,27 @@ def _group_size(path: Path, settings: EerSettings, hardware_frames: int, total_d
                 f"{path}: the header gives no total dose, so hardware frames cannot be grouped by dose",
                 hint="Give --eer-frames instead of --eer-dose-per-frame.",
             )
-        return min(hardware_frames, max(1, round(dose * hardware_frames / total_dose_e_per_a2)))
+        return min(hardware_frames, max(1, round(dose * recorded_frames / total_dose_e_per_a2)))
     usual = _USUAL_HARDWARE_FRAMES
     if total_dose_e_per_a2 is not None:
-        usual = max(1, round(_USUAL_DOSE_E_PER_A2 * hardware_frames / total_dose_e_per_a2))
+        usual = max(1, round(_USUAL_DOSE_E_PER_A2 * recorded_frames / total_dose_e_per_a2))
     return max(1, min(usual, hardware_frames // _FEWEST_FRAMES))
 
 
-def _dropped_remark(dropped: int, hardware_frames: int, group: int) -> tuple[str, ...]:
+def _dropped_remark(dropped: int, hardware_frames: int, group: int) -> tuple[MovieWarning, ...]:
     if not dropped:
         return ()
-    return (f"the last {dropped} of {hardware_frames} hardware frames do not fill a group of {group} and are left out",)
+    text = f"the last {dropped} of {hardware_frames} hardware frames do not fill a group of {group} and are left out"
+    return (MovieWarning("frames-left-out", text),)
+
+
+def _count_remark(hardware_frames: int, named: float | None) -> tuple[MovieWarning, ...]:
+    if named is None or round(named) == hardware_frames:
+        return ()
+    text = f"the camera's metadata name {named:g} hardware frames, but the file holds {hardware_frames}"
+    if hardware_frames < named:
+        text += ": the dose of a frame is its share of those named; copy the movie from the microscope again"
+    return (MovieWarning("frame-count-differs", text),)
 
 
 def _metadata(path: Path, xml: bytes) -> dict[str, tuple[str, str]]:

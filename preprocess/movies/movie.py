@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.movie_warning import MovieWarning
 from preprocess.movies.encoded import Encoded
 
 Frame = NDArray[Any]
@@ -66,8 +67,16 @@ class Movie(Protocol):
         """Return how many hardware frames the file holds, left out ones included (`frame_count` except for EER)."""
 
     @property
-    def remarks(self) -> tuple[str, ...]:
-        """Return what a user should know about how the file is read (EER: hardware frames left out)."""
+    def recorded_frame_count(self) -> int:
+        """Return how many hardware frames the camera recorded by the header; some may be missing from the file."""
+
+    @property
+    def remarks(self) -> tuple[MovieWarning, ...]:
+        """Return what a user should know about how the file is read; more is known when all frames were read."""
+
+    @property
+    def unbelievable_pixels(self) -> NDArray[np.int64]:
+        """Return the pixels (flat indices, ascending) that held no believable number in the frames read so far."""
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames `start` (from 0) to `stop` (not included) in order.

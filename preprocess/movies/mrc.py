@@ -10,21 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableMovie, UnsupportedFormat
+from preprocess.movie_warning import MovieWarning
 from preprocess.movies.encoded import EncodedFrame, EncodedFrames
+from preprocess.movies.float_pixels import FloatPixels
+from preprocess.movies.integer_meaning import LESS_16_BIT, bytes_meaning, is_less_32768, restored
 from preprocess.movies.movie import Frame, Receive
-from preprocess.movies.mrc_header import HEADER_BYTES, read_mrc_header
+from preprocess.movies.mrc_header import HEADER_BYTES, MrcHeader, read_mrc_header
+from preprocess.movies.packed_pixels import unpacked
 from preprocess.movies.prefetch import in_order
+
+_SAMPLES, _SAMPLE_BYTES = 8, 1 << 16
 
 
 class MrcMovie:
-    """A movie in an MRC file; frames come as they are stored."""
+    """A movie in an MRC file; frames come as they are stored, counts from which a constant was subtracted restored."""
 
     def __init__(self, path: Path, *, threads: int) -> None:
         self.path = path
         self.format = "mrc"
         self.hardware_frames_per_frame = 1
         self.header_total_dose_e_per_a2: float | None = None
-        self.remarks: tuple[str, ...] = ()
         self._threads = threads
         with path.open("rb") as file:
             self._header = header = read_mrc_header(file.read(HEADER_BYTES))
@@ -32,11 +37,23 @@ class MrcMovie:
             raise UnsupportedFormat(
                 f"{path}: MRC mode {header.mode} is not supported (modes 0, 1, 2, 6, 12 and 101 are)"
             )
-        self._stored_dtype = header.stored_dtype
+        self._stored_dtype, self._less, remarks = _meaning(path, header, header.stored_dtype)
+        self._remarks = (*remarks, *_surplus_remark(path, header))
+        self._float_pixels = FloatPixels(path)
         self.frame_count, self.height, self.width = header.frame_count, header.height, header.width
-        self.hardware_frame_count = self.frame_count
-        self.dtype: np.dtype[Any] = self._stored_dtype.newbyteorder("=")
+        self.hardware_frame_count = self.recorded_frame_count = self.frame_count
+        self.dtype: np.dtype[Any] = restored(np.empty(0, self._stored_dtype), self._less).dtype.newbyteorder("=")
         self.header_pixel_size_angstrom = known_pixel_size(header.pixel_size_angstrom)
+
+    @property
+    def remarks(self) -> tuple[MovieWarning, ...]:
+        """Return what a user should know about how the file is read."""
+        return (*self._remarks, *self._float_pixels.warnings(self.width))
+
+    @property
+    def unbelievable_pixels(self) -> NDArray[np.int64]:
+        """Return the pixels, as flat indices, that hold no believable number in a frame handed out so far."""
+        return self._float_pixels.pixels
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames `start` to `stop` (not included) in order; UnreadableMovie names a frame that is cut off."""
@@ -51,8 +68,10 @@ class MrcMovie:
 
         return in_order(self.path, make, indices, threads=min(self._threads, 2))
 
-    def encoded(self) -> EncodedFrames:
-        """Return where the frames lie in the file."""
+    def encoded(self) -> EncodedFrames | None:
+        """Return where the frames lie in the file; None where a constant must be added to what is stored."""
+        if self._less:
+            return None
         header = self._header
         size = np.array([header.frame_bytes], np.int64)
         offsets = header.data_offset + header.frame_bytes * np.arange(self.frame_count, dtype=np.int64)
@@ -67,6 +86,10 @@ class MrcMovie:
         )
 
     def _frame(self, index: int) -> Frame:
+        return self._float_pixels.cleaned(self.stored_frame(index), index)
+
+    def stored_frame(self, index: int) -> Frame:
+        """Return a frame with whatever values it holds."""
         header = self._header
         stored: NDArray[Any] = np.empty((header.height, header.row_bytes), np.uint8)
         with self.path.open("rb", buffering=0) as file:
@@ -75,8 +98,8 @@ class MrcMovie:
             if file.readinto(stored.data) != header.frame_bytes:
                 raise UnreadableMovie(f"{self.path}: frame {index + 1} of {self.frame_count} is cut off")
         if header.packed_4_bit:
-            return _unpack_4_bit(stored, header.width)
-        values = stored.view(self._stored_dtype)
+            return unpacked(stored, header.width)
+        values = restored(stored.view(self._stored_dtype), self._less)
         return values if values.dtype.isnative else values.astype(self.dtype)
 
 
@@ -86,9 +109,51 @@ def known_pixel_size(angstrom: float | None) -> float | None:
     return angstrom if believable else None
 
 
-def _unpack_4_bit(packed: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """Return two values for each byte, the low half first."""
-    values = np.empty((packed.shape[0], packed.shape[1] * 2), np.uint8)
-    np.bitwise_and(packed, 15, out=values[:, 0::2])
-    np.right_shift(packed, 4, out=values[:, 1::2])
-    return values if values.shape[1] == width else np.ascontiguousarray(values[:, :width])
+def _meaning(
+    path: Path, header: MrcHeader, stored_dtype: np.dtype[Any]
+) -> tuple[np.dtype[Any], int, tuple[MovieWarning, ...]]:
+    """Return the type of what is stored, what was subtracted from it, and what a user should know about that."""
+    if header.meaning_known:
+        return stored_dtype, header.less, ()
+    values = _sampled_values(path, header, stored_dtype)
+    if header.mode == 1:
+        if not is_less_32768(values):
+            return stored_dtype, 0, ()
+        return stored_dtype, LESS_16_BIT, (_judged("its 16-bit values", "counts less 32768, which is added"),)
+    meaning = bytes_meaning(values)
+    if meaning == "less 128":
+        return stored_dtype, 128, (_judged("its bytes", "counts less 128, which is added"),)
+    if meaning == "signed":
+        return np.dtype("i1"), 0, ()
+    known_alike = float((values > 127).mean()) == 0.0
+    return stored_dtype, 0, () if known_alike else (_judged("its bytes", "unsigned counts"),)
+
+
+def _judged(what: str, reading: str) -> MovieWarning:
+    text = (
+        f"the header does not say what {what} mean: by their values they are read as {reading};"
+        " if that is wrong, convert the movie to 16-bit unsigned (MRC mode 6)"
+    )
+    return MovieWarning("values-judged", text)
+
+
+def _sampled_values(path: Path, header: MrcHeader, stored_dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return some values, evenly from the whole movie."""
+    last = max(0, header.frame_count * header.frame_bytes - _SAMPLE_BYTES)
+    blocks = []
+    with path.open("rb", buffering=0) as file:
+        for place in sorted({int(place) for place in np.linspace(0, last, _SAMPLES)}):
+            file.seek(header.data_offset + place - place % stored_dtype.itemsize)
+            block = file.read(_SAMPLE_BYTES)
+            blocks.append(block[: len(block) - len(block) % stored_dtype.itemsize])
+    return np.frombuffer(b"".join(blocks), stored_dtype)
+
+
+def _surplus_remark(path: Path, header: MrcHeader) -> tuple[MovieWarning, ...]:
+    surplus = path.stat().st_size - header.data_offset - header.frame_count * header.frame_bytes
+    if surplus <= 0:
+        return ()
+    more = surplus // header.frame_bytes
+    room = f", room for {more} more frame{'s' * (more != 1)}, which are not read" if more else ""
+    text = f"the file has {surplus} bytes after the {header.frame_count} frames that its header names{room}"
+    return (MovieWarning("surplus-bytes", text),)

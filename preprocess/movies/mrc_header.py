@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from preprocess.movies.packed_pixels import has_size_of_packed_frames
+
 HEADER_BYTES = 1024
 
 _IMOD_STAMP = 1146047817  # IMOD's mark at byte 152: its flags at byte 156 mean something
@@ -15,11 +17,17 @@ _IMOD_SIGNED_BYTES, _IMOD_4_BIT_IN_BYTES = 1, 16
 _MODE_TYPES = {1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _KNOWN_MODES = frozenset({0, 1, 2, 3, 4, 6, 12, 16, 101})
 _LARGEST_SIDE_PX = 1 << 17
+_LABEL_COUNT, _LABELS, _LABEL_BYTES = 220, 224, 80
+_PACKED_LABEL = b"4 bits packed"
 
 
 @dataclass(frozen=True, slots=True)
 class MrcHeader:
-    """The part of a header that is needed to read frames. `stored_dtype` has the file's byte order."""
+    """The part of a header that is needed to read frames. `stored_dtype` has the file's byte order.
+
+    `less` is what was subtracted from the counts so that they fit signed numbers. `meaning_known` is False where the
+    header does not say whether integers are signed, so that only their values can tell.
+    """
 
     width: int
     height: int
@@ -29,6 +37,8 @@ class MrcHeader:
     stored_dtype: np.dtype[Any] | None  # None: a mode that is not read
     data_offset: int
     pixel_size_angstrom: float
+    less: int = 0
+    meaning_known: bool = True
 
     @property
     def row_bytes(self) -> int:
@@ -62,29 +72,44 @@ def read_mrc_header(start: bytes) -> MrcHeader:
     (extended_bytes,) = struct.unpack_from(order + "i", start, 92)
     stamp, flags = struct.unpack_from(order + "2i", start, 152)
     imod_flags = flags if stamp == _IMOD_STAMP else 0
-    half_width = mode == 0 and bool(imod_flags & _IMOD_4_BIT_IN_BYTES)
+    half_width = mode == 0 and (bool(imod_flags & _IMOD_4_BIT_IN_BYTES) or _is_labelled_packed(start, order))
     packed = mode == 101 or half_width
+    is_signed = None if packed or mode != 0 else _bytes_are_signed(stamp, imod_flags, minimum, maximum)
     return MrcHeader(
         width=width * 2 if half_width else width,
         height=height,
         frame_count=frames,
         mode=mode,
         packed_4_bit=packed,
-        stored_dtype=np.dtype("u1") if packed else _stored_dtype(order, mode, stamp, imod_flags, minimum, maximum),
+        stored_dtype=np.dtype("u1") if packed or mode == 0 else _stored_dtype(order, mode),
         data_offset=HEADER_BYTES + max(0, extended_bytes),
         pixel_size_angstrom=cell_x / grid_x if grid_x > 0 else 0.0,
+        less=128 if is_signed else 0,
+        meaning_known=packed or (mode != 1 and not (mode == 0 and is_signed is None)),
     )
 
 
-def _stored_dtype(
-    order: str, mode: int, stamp: int, imod_flags: int, minimum: float, maximum: float
-) -> np.dtype[Any] | None:
-    """Return the values' type. Bytes are signed by MRC2014; IMOD's flag, or values beyond 127, say otherwise."""
-    if mode != 0:
-        return np.dtype(order + _MODE_TYPES[mode]) if mode in _MODE_TYPES else None
+def _stored_dtype(order: str, mode: int) -> np.dtype[Any] | None:
+    return np.dtype(order + _MODE_TYPES[mode]) if mode in _MODE_TYPES else None
+
+
+def _bytes_are_signed(stamp: int, imod_flags: int, minimum: float, maximum: float) -> bool | None:
+    """Return whether bytes are counts less 128, as IMOD writes them; None where the header leaves it open.
+
+    MRC2014 calls bytes signed, but cameras' programs write unsigned ones as well: without IMOD's stamp, only a range
+    that signed bytes cannot have says something.
+    """
     if stamp == _IMOD_STAMP:
-        return np.dtype("i1" if imod_flags & _IMOD_SIGNED_BYTES else "u1")
-    return np.dtype("u1" if minimum >= 0 and 128 <= maximum <= 255 else "i1")
+        return bool(imod_flags & _IMOD_SIGNED_BYTES)
+    return False if minimum >= 0 and 128 <= maximum <= 255 else None
+
+
+def _is_labelled_packed(start: bytes, order: str) -> bool:
+    """Return whether the only label says that bytes hold two pixels each, as SerialEM's plugin writes it."""
+    (count,) = struct.unpack_from(order + "i", start, _LABEL_COUNT)
+    width, height = struct.unpack_from(order + "2i", start)
+    labelled = count == 1 and _PACKED_LABEL in start[_LABELS : _LABELS + _LABEL_BYTES]
+    return labelled and has_size_of_packed_frames(height, width)
 
 
 def _byte_order(start: bytes) -> str:

@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.errors import UnreadableMovie, UnsupportedFormat
+from preprocess.movie_warning import MovieWarning
 from preprocess.movies.encoded import Compression, EncodedFrame, EncodedFrames, strip_sizes
+from preprocess.movies.float_pixels import FloatPixels
+from preprocess.movies.integer_meaning import LESS_16_BIT, is_less_32768, restored
 from preprocess.movies.movie import Frame, Receive
 from preprocess.movies.mrc import known_pixel_size
+from preprocess.movies.packed_pixels import has_size_of_packed_frames, hold_second_pixels, unpacked
 from preprocess.movies.prefetch import in_order
 from preprocess.movies.tiff_layout import TiffPage, tiff_pages
 
@@ -33,19 +37,36 @@ class TiffMovie:
         self.format = "tiff"
         self.hardware_frames_per_frame = 1
         self.header_total_dose_e_per_a2: float | None = None
-        self.remarks: tuple[str, ...] = ()
         self._threads = threads
         self._scratch = threading.local()
         with path.open("rb", buffering=0) as file:
             self._pages = list(tiff_pages(file, path.stat().st_size))
         first = self._pages[0]
         self.frame_count, self.height, self.width = len(self._pages), first.height, first.width
-        self.hardware_frame_count = self.frame_count
+        self._page_shape = (first.height, first.width)
+        self._float_pixels = FloatPixels(path)
+        self._packed, self._less = False, 0
+        self._remarks: tuple[MovieWarning, ...] = ()
+        self.hardware_frame_count = self.recorded_frame_count = self.frame_count
         self._stored_dtype = _movie_dtype(path, first)
-        self.dtype: np.dtype[Any] = self._stored_dtype.newbyteorder("=")
         self.header_pixel_size_angstrom = known_pixel_size(first.pixel_size_angstrom)
         for page in self._pages:
             self._check_like_first(page)
+        if self._stored_dtype == np.uint8 and has_size_of_packed_frames(first.height, first.width):
+            self._judge_packing()
+        elif self._stored_dtype.kind == "i" and self._stored_dtype.itemsize == 2:
+            self._judge_sign()
+        self.dtype: np.dtype[Any] = restored(np.empty(0, self._stored_dtype), self._less).dtype.newbyteorder("=")
+
+    @property
+    def remarks(self) -> tuple[MovieWarning, ...]:
+        """Return what a user should know about how the file is read."""
+        return (*self._remarks, *self._float_pixels.warnings(self.width))
+
+    @property
+    def unbelievable_pixels(self) -> NDArray[np.int64]:
+        """Return the pixels, as flat indices, that hold no believable number in a frame handed out so far."""
+        return self._float_pixels.pixels
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames `start` to `stop` (not included) in order, decoded ahead in threads, one frame each."""
@@ -58,16 +79,18 @@ class TiffMovie:
         def make(index: int) -> None:
             with self.path.open("rb", buffering=0) as file:
                 page = read_page(self.path, file, self._pages[index], self._buffer())
-            receive(index - indices.start, page[::-1])
+            receive(index - indices.start, self._counts(page, index)[::-1])
 
         return in_order(self.path, make, indices, threads=self._threads)
 
     def encoded(self) -> EncodedFrames | None:
         """Return where the frames' strips lie and how they are encoded; None where frames differ in that."""
         first = self._pages[0]
-        if any((page.compression, page.predictor) != (first.compression, first.predictor) for page in self._pages):
+        if self._less or any(
+            (page.compression, page.predictor) != (first.compression, first.predictor) for page in self._pages
+        ):
             return None
-        row_bytes = self.width * self._stored_dtype.itemsize
+        row_bytes = first.width * self._stored_dtype.itemsize
         return EncodedFrames(
             frames=tuple(_encoded_frame(page, row_bytes) for page in self._pages),
             compression=_COMPRESSIONS[first.compression],
@@ -75,21 +98,50 @@ class TiffMovie:
             row_bytes=row_bytes,
             differences=first.predictor == 2,
             flipped=True,
-            packed_4_bit=False,
+            packed_4_bit=self._packed,
         )
 
     def _buffer(self) -> NDArray[Any]:
         if not hasattr(self._scratch, "image"):
-            self._scratch.image = np.empty((self.height, self.width), self._stored_dtype)
+            self._scratch.image = np.empty(self._page_shape, self._stored_dtype)
         image: NDArray[Any] = self._scratch.image
         return image
 
     def _frame(self, index: int) -> Frame:
         with self.path.open("rb", buffering=0) as file:
-            return np.ascontiguousarray(read_page(self.path, file, self._pages[index])[::-1])
+            page = read_page(self.path, file, self._pages[index])
+        return np.ascontiguousarray(self._counts(page, index)[::-1])
+
+    def _counts(self, page: NDArray[Any], index: int) -> NDArray[Any]:
+        """Return the pixels of a page, top row first."""
+        if self._packed:
+            return unpacked(page, self.width)
+        return restored(self._float_pixels.cleaned(page, index, flipped=True), self._less)
+
+    def _judge_packing(self) -> None:
+        """Read frames of bytes, whose size only packed ones have, as such, unless their values forbid it."""
+        with self.path.open("rb", buffering=0) as file:
+            values = read_page(self.path, file, self._pages[0])
+        if hold_second_pixels(values):
+            self._packed, self.width = True, 2 * self.width
+            return
+        text = (
+            f"frames of {self.height} x {self.width} px (height x width) are usually packed, two pixels of 4 bits in a"
+            " byte, but here the second pixels would be empty: each byte is read as one pixel"
+        )
+        self._remarks = (MovieWarning("values-judged", text),)
+
+    def _judge_sign(self) -> None:
+        """Add 32768 to signed values where only that makes counts of them."""
+        with self.path.open("rb", buffering=0) as file:
+            values = read_page(self.path, file, self._pages[0])
+        if is_less_32768(values[:: max(1, values.shape[0] // 64)]):
+            self._less = LESS_16_BIT
+            text = "16-bit values about -32768 are read as counts from which 32768 was subtracted: it is added"
+            self._remarks = (MovieWarning("values-judged", text),)
 
     def _check_like_first(self, page: TiffPage) -> None:
-        if (page.height, page.width) != (self.height, self.width):
+        if (page.height, page.width) != self._page_shape:
             raise UnreadableMovie(
                 f"{self.path}: frame {page.number} is {page.height} x {page.width} px,"
                 f" frame 1 is {self.height} x {self.width} px"

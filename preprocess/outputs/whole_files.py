@@ -12,6 +12,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 from mrcfile.utils import mode_from_dtype
 
+from preprocess.errors import NotFiniteOutput
 from preprocess.images import ArrivingImage
 from preprocess.platform import is_running, sync
 
@@ -63,13 +64,21 @@ def remove_partial_files(folder: Path, stem: str) -> None:
 
 
 def write_micrograph(path: Path, image: ArrivingImage, pixel_size_angstrom: float | None, label: str) -> None:
-    """Write an image as MRC when it has arrived: float16 is mode 12, float32 mode 2."""
+    """Write an image as MRC when it has arrived: float16 is mode 12, float32 mode 2.
+
+    Raises
+    ------
+    NotFiniteOutput
+        The image holds NaN or infinity.
+    """
     write_whole(path, lambda temporary: _write_mrc(temporary, image, pixel_size_angstrom, label))
 
 
 def _write_mrc(path: Path, image: ArrivingImage, pixel: float | None, label: str) -> None:
     """Write header and data; mrcfile's own writer would put the time into the header."""
     data, statistics = image.pixels(), image.statistics
+    if not (np.isfinite(statistics.mean) and np.isfinite(statistics.deviation)):
+        raise NotFiniteOutput("the micrograph would have values that are not finite numbers, so it was not written")
     height, width = data.shape
     values: dict[str, Any] = {
         "nx": width,

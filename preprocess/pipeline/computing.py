@@ -59,7 +59,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
         device=backend.name,
         warnings=(
             *prepared.warnings,
-            *(MovieWarning("frames-left-out", remark) for remark in movie.remarks),
+            *movie.remarks,
             *_warnings(len(prepared.used), held, motion.whole, dose),
         ),
     )
@@ -100,6 +100,13 @@ def _warnings(
     frame_count: int, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None
 ) -> list[MovieWarning]:
     found = [MovieWarning("decoded-on-cpu", remark) for remark in held.remarks]
+    found += [MovieWarning("gain-doubtful", doubt) for doubt in held.gain_doubts]
+    if held.mean_counts < 0:
+        text = (
+            f"the mean of the frames is negative ({held.mean_counts:.3g}), which counts cannot be: check how the movie"
+            " was converted"
+        )
+        found.append(MovieWarning("negative-mean", text))
     if held.gain_fit is not None and held.gain_fit.warning is not None:
         found.append(MovieWarning("gain-does-not-fit", held.gain_fit.warning))
     if frame_count == 1:

@@ -120,8 +120,8 @@ def _mrc_header(
     struct.pack_into("<3f", header, 40, width * pixel_size, height * pixel_size, frame_count * pixel_size)
     struct.pack_into("<3f3i", header, 52, 90.0, 90.0, 90.0, 1, 2, 3)
     struct.pack_into("<4i", header, 76, 0, 0, 0, 0)
-    if mode in {0, 101}:
-        struct.pack_into("<2i", header, 152, 1146047817, 0 if unsigned_bytes or mode == 101 else 1)
+    if mode == 101 or (mode == 0 and unsigned_bytes):
+        struct.pack_into("<2i", header, 152, 1146047817, 0)
     header[208:216] = b"MAP DD\0\0"
     return header
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from preprocess.correction.gain import load_gain
+from preprocess.correction.gain import load_checked_gain, load_gain
 from preprocess.errors import GainMismatch, UnsupportedFormat
 from preprocess.movies import open_movie
 from preprocess.settings import GainSettings
@@ -66,7 +66,7 @@ def test_without_a_gain_there_is_none(movie):
 
 @pytest.mark.parametrize("dtype", ["u2", "i4", "f8", "f4"])
 def test_number_types_of_tiff_gains(tmp_path, movie, dtype):
-    values = np.arange(1, HEIGHT * WIDTH + 1).reshape(HEIGHT, WIDTH).astype(dtype)
+    values = np.arange(21, HEIGHT * WIDTH + 21).reshape(HEIGHT, WIDTH).astype(dtype)
     tifffile.imwrite(tmp_path / "g.tif", values, photometric="minisblack", metadata=None)
     loaded = load_gain(GainSettings(path=tmp_path / "g.tif", operation="multiply"), movie)
     assert np.array_equal(loaded, values[::-1])
@@ -122,13 +122,65 @@ def test_a_super_resolution_gain_is_named(tmp_path, movie):
 
 @pytest.mark.parametrize(
     ("value", "named"),
-    [(np.nan, "1 pixels whose value is not a finite"), (np.inf, "not a finite"), (-0.5, "1 negative")],
+    [
+        (np.nan, "1 pixel that are not a finite number"),
+        (np.inf, "not a finite"),
+        (-0.5, "1 pixel that are negative"),
+        (1e6, "1 pixel that are over 30 times"),
+        (1e-6, "over 30 times larger or smaller"),
+    ],
 )
-def test_values_that_no_gain_has(tmp_path, gain, movie, value, named):
-    gain[5, 5] = value
+@pytest.mark.parametrize("operation", ["multiply", "divide"])
+def test_a_few_values_that_no_gain_has_are_defects_and_named(tmp_path, gain, movie, value, named, operation):
+    def loaded(content):
+        write_mrc(tmp_path / "g.mrc", [content], frame_count=1, mode=2)
+        return load_checked_gain(GainSettings(path=tmp_path / "g.mrc", operation=operation), movie)
+
+    without = gain.copy()
+    without[5, 5], gain[5, 5] = 0, value
+    expected, found = loaded(without), loaded(gain)
+    assert np.array_equal(found.image, expected.image)
+    assert expected.doubts == ()
+    assert named in found.doubts[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"rows": slice(0, 1), "value": np.nan}, "20 pixels that are not a finite number"),
+        ({"rows": slice(0, None, 2), "value": 0.0}, "zero in 50% of its pixels"),
+        ({"rows": slice(2, 4), "value": -1.0}, "40 pixels that are negative"),
+    ],
+)
+def test_many_of_them_or_many_zeros_are_no_gain(tmp_path, gain, movie, change, named):
+    gain[3, 4] = 1
+    gain[change["rows"]] = change["value"]
     write_mrc(tmp_path / "g.mrc", [gain], frame_count=1, mode=2)
     with pytest.raises(GainMismatch, match=named):
         load_gain(GainSettings(path=tmp_path / "g.mrc"), movie)
+
+
+def test_a_row_of_zeros_is_said(tmp_path, gain, movie):
+    gain[2] = 0
+    write_mrc(tmp_path / "g.mrc", [gain], frame_count=1, mode=2)
+    (doubt,) = load_checked_gain(GainSettings(path=tmp_path / "g.mrc"), movie).doubts
+    assert "is zero, which means a defect, in 8.8% of its pixels" in doubt
+
+
+@pytest.mark.parametrize("extension", ["mrc", "tif"])
+def test_a_stack_is_no_gain(tmp_path, gain, movie, extension):
+    path = tmp_path / f"stack.{extension}"
+    if extension == "mrc":
+        write_mrc(path, [gain] * 3, frame_count=3, mode=2)
+    else:
+        write_tiff(path, [gain] * 3)
+    with pytest.raises(GainMismatch, match="holds 3 images"):
+        load_gain(GainSettings(path=path), movie)
+
+
+def test_a_small_preview_behind_a_gain_is_not_counted(tmp_path, gain, movie):
+    write_tiff(tmp_path / "g.tif", [gain, gain[::4, ::4]])
+    assert load_gain(GainSettings(path=tmp_path / "g.tif"), movie).shape == gain.shape
 
 
 def test_a_gain_of_zeros(tmp_path, gain, movie):

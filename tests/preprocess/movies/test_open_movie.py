@@ -137,7 +137,9 @@ def test_eer_drops_and_names_what_fills_no_group(tmp_path, counts):
     write_eer(path, counts, hardware_frames_per_frame=6)
     movie = open_movie(path, EerSettings(hardware_frames_per_frame=7))
     assert movie.frame_count == 4
-    assert movie.remarks == ("the last 2 of 30 hardware frames do not fill a group of 7 and are left out",)
+    assert [str(remark) for remark in movie.remarks] == [
+        "the last 2 of 30 hardware frames do not fill a group of 7 and are left out"
+    ]
     assert len(list(movie.frames())) == 4
 
 

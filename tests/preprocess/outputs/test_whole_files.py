@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from preprocess.backends.cpu.backend import CpuBackend
+from preprocess.errors import NotFiniteOutput
 from preprocess.outputs.whole_files import _write_mrc, remove_partial_files, write_micrograph, write_text, write_whole
 
 
@@ -105,3 +106,11 @@ def test_a_name_of_any_characters_is_cleared_of_partial_files(tmp_path):
     left.write_bytes(b"half")
     remove_partial_files(tmp_path, stem)
     assert not left.exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_that_is_not_finite_is_never_written(tmp_path, image, value):
+    image[3, 4] = value
+    with pytest.raises(NotFiniteOutput):
+        write(tmp_path / "a.mrc", image, 1.0, "x", float32=True)
+    assert list(tmp_path.iterdir()) == []
