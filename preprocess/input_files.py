@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 MOST_TEXT_BYTES = 32 << 20
 """More than any file of text has that describes a movie or a camera: 10,000 sections of an mdoc are half as much."""
@@ -15,7 +15,7 @@ _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "ut
 """What a file begins with that says its own encoding."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> FileIO:
     """Return a regular file, open for reading without a buffer.
 
     Raises

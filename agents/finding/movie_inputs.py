@@ -13,6 +13,7 @@ from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind, UsedInput, Version
 from agents.journal.movie_names import movie_name
 from agents.layouts import Layout
+from agents.share_errors import error_of_share
 from preprocess.input_files import open_regular
 from preprocess.sidecars import SidecarUnreadableError, find_sidecars, read_sidecar
 
@@ -86,8 +87,8 @@ def _says_something(sidecar: Path, movie: Path) -> bool:
     try:
         return read_sidecar(sidecar, movie) is not None
     except SidecarUnreadableError as error:
-        if isinstance(error.__cause__, OSError):
-            raise error.__cause__ from error
+        if (of_share := error_of_share(error)) is not None:
+            raise of_share from error
         return False
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Collection
+from io import BufferedReader
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from agents.finding.scan import Scan, Scanner
 from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind
 from agents.layouts import Layout
+from preprocess.input_files import open_regular
 from preprocess.movies.structure import missing_structure
 
 _PROBE_BYTES = 4096
@@ -112,7 +114,7 @@ class DirectAccess:
 
     def check_readable(self, file: Path) -> None:
         """Read the beginning, the middle and the end of a file."""
-        with file.open("rb") as opened:
+        with BufferedReader(open_regular(file)) as opened:
             size_bytes = os.fstat(opened.fileno()).st_size
             for offset in (0, size_bytes // 2, max(0, size_bytes - _PROBE_BYTES)):
                 opened.seek(offset)
