@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -86,6 +87,14 @@ def test_a_name_that_was_deleted_on_purpose(wire, receiver, agent) -> None:
     refused_for(wire, "d/X.mrc", "d/x.mrc")
 
 
+def test_a_decomposed_name_is_refused_as_such(wire) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "Zürich.mrc") for form in ("NFC", "NFD"))
+    for _ in range(2):  # without its twin, and with it
+        refused(wire.declare(uuid4(), decomposed, 5), 422, "bad-name")
+        refused(wire.put_file(decomposed, b"hello"), 422, "bad-name")
+        assert wire.put_file(composed, b"hello").is_success
+
+
 def test_sessions(receiver, wire_to) -> None:
     admin = wire_to(receiver, "admin", None).http
     answers = at_once(*(lambda name=name: admin.put(f"/v1/sessions/{name}") for name in ("Krios-1", "krios-1") * 3))
@@ -144,6 +153,7 @@ def older(receiver, wire) -> Path:
         connection.execute(text("ALTER TABLE sessions DROP COLUMN folded"))
         connection.execute(text("DROP INDEX ix_sessions_token_id"))
         connection.execute(text("ALTER TABLE sessions DROP COLUMN token_id"))
+        connection.execute(text("ALTER TABLE uploads DROP COLUMN promise_ended_at"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
     receiver.stop()
     return files
