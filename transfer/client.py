@@ -16,7 +16,7 @@ from uuid import UUID
 import httpx
 from pydantic import RootModel
 
-from transfer.connections.answer_limits import PAGE_BYTES, UNPAGED_BYTES
+from transfer.connections.answer_limits import PAGE_BYTES, RECORDS_BYTES, SESSIONS_BYTES
 from transfer.connections.authorization import Authorization
 from transfer.connections.contract import Connection
 from transfer.connections.http_client import HttpClient, parsed_url
@@ -33,7 +33,7 @@ from transfer.wire.errors import NotFound, ProtocolMismatch
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimAnswers, ClaimBatch
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.header_fields import format_etag, format_range, parse_content_range
-from transfer.wire.listing import Pages, SessionListing
+from transfer.wire.listing import MOST_SESSION_BYTES, Pages, SessionListing
 from transfer.wire.protocol import (
     CommitRequest,
     Exposure,
@@ -173,13 +173,15 @@ class ReceiverClient:
         ProtocolMismatch
             The list does not end.
         """
-        found, pages, after = dict[str, Session](), Pages("sessions"), "0"
+        found, pages, after = dict[str, Session](), Pages("sessions", MOST_SESSION_BYTES), "0"
         while True:
             params = {"after": after}  # an older receiver ignores it, and has one page
-            page = self._http.ask(SessionList, "GET", protocol.SESSIONS, params=params, most_bytes=UNPAGED_BYTES)
+            page, size_bytes = self._http.ask_sized(
+                SessionList, "GET", protocol.SESSIONS, params=params, most_bytes=SESSIONS_BYTES
+            )
             new = {one.name: one for one in page.sessions if one.name not in found}
             found |= new
-            if (following := pages.follow(page.next, len(new))) is None:
+            if (following := pages.follow(page.next, len(new), size_bytes)) is None:
                 return tuple(found.values())
             after = following
 
@@ -223,16 +225,16 @@ class ReceiverClient:
         pages, listing = Pages(f"files of session {session}"), SessionListing(session)
         after: str | None = None
         while True:
-            page = repeat(partial(self._page_of_files, session, after))
+            page, size_bytes = repeat(partial(self._page_of_files, session, after))
             files = list(listing.accepted(page.files))
             yield from files
-            if (after := pages.follow(page.next, len(files))) is None:
+            if (after := pages.follow(page.next, len(files), size_bytes)) is None:
                 return
 
-    def _page_of_files(self, session: str, after: str | None) -> FileList:
+    def _page_of_files(self, session: str, after: str | None) -> tuple[FileList, int]:
         params = {} if after is None else {"after": after}
         target = route(protocol.SESSION_FILES, session=session)
-        return self._http.ask(FileList, "GET", target, params=params, most_bytes=PAGE_BYTES)
+        return self._http.ask_sized(FileList, "GET", target, params=params, most_bytes=PAGE_BYTES)
 
     # Agents
 
@@ -281,7 +283,7 @@ class ReceiverClient:
         """Return one page of a session's exposures; for the following page, pass its `next` as `after`."""
         params = {} if after is None else {"after": after}
         target = route(protocol.EXPOSURES, session=session)
-        return self._http.ask(ExposureList, "GET", target, params=params, most_bytes=UNPAGED_BYTES)
+        return self._http.ask(ExposureList, "GET", target, params=params, most_bytes=RECORDS_BYTES)
 
     def exposure_pages(self, session: str) -> Iterator[tuple[Exposure, ...]]:
         """Yield the published exposures of a session page by page.

@@ -14,8 +14,10 @@ ONE_BYTES = 1 << 20
 """Of an answer about one thing, of an error, and of an answer to a request with chunks."""
 PAGE_BYTES = 4 << 20
 """Of one page of a list. A receiver sends at most 1000 entries in one."""
-UNPAGED_BYTES = 8 << 20
-"""Of a list that comes whole, and of a page of records: older receivers count them, and not their bytes."""
+SESSIONS_BYTES = 5 << 20
+"""Of a page of sessions: older receivers send all in one. About 14,000 sessions, and 160 MB of memory at the worst."""
+RECORDS_BYTES = 8 << 20
+"""Of a page of records: older receivers count them, and not their bytes."""
 HEAD_BYTES = 1 << 18
 """Of all that comes before a body."""
 

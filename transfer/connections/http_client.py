@@ -15,7 +15,8 @@ from typing import TypeVar
 
 import httpcore
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
+from pydantic_core import from_json
 
 from transfer.connections.answer_limits import ONE_BYTES, AnswerRefused, whole_body
 from transfer.connections.authorization import Authorization
@@ -153,18 +154,32 @@ class HttpClient:
         ------
         TransferError
         """
+        return self.ask_sized(model, method, target, body=body, params=params, most_bytes=most_bytes)[0]
+
+    def ask_sized(
+        self,
+        model: type[Model],
+        method: str,
+        target: str,
+        *,
+        body: BaseModel | None = None,
+        params: Mapping[str, str] | None = None,
+        most_bytes: int = ONE_BYTES,
+    ) -> tuple[Model, int]:
+        """Send a request and return its answer, as `ask` does, and how many bytes that answer had."""
         content = None if body is None else body.model_dump_json().encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
         answer = self.request(method, target, content=content, headers=headers, params=params, most_bytes=most_bytes)
         try:
-            valid = model.model_validate_json(answer.body)
-        except ValidationError as error:
+            # Not `model_validate_json`: each of its errors holds a copy of what is wrong, which may be all of it.
+            valid = model.model_validate(from_json(answer.body))
+        except ValueError as error:
             where = self._where(method, target)
             if is_marked(answer.headers.get):
                 raise ProtocolMismatch(f"{where}: the answer is not a {model.__name__} of this version") from error
             raise foreign_answer(answer.status, answer.body, answer.headers.get, where=where) from error
         self._own.proven(answer.headers.get)
-        return valid
+        return valid, len(answer.body)
 
     def put(self, put: Put, content: Iterator[bytes]) -> bytes:
         """Send a request that carries chunks, `content` being its body; return the body of the answer.

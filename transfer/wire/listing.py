@@ -13,6 +13,10 @@ from transfer.wire.protocol import ListedFile
 
 MOST_ENTRIES = 4_000_000
 """Of one list: one that is longer is taken for one without an end."""
+MOST_BYTES = 512 << 20
+"""Of one list of files, on all its pages: more than a million files."""
+MOST_SESSION_BYTES = 16 << 20
+"""Of the list of sessions, on all its pages: more than 40,000 sessions."""
 LONGEST_SHOWN = 200
 _HINT = (
     "The list is not used, and nothing was written. Look at the receiver: its software, or its database, is damaged."
@@ -26,14 +30,16 @@ class Pages:
     ----------
     what
         What is listed, for messages.
+    most_bytes
+        How many bytes all pages may have: the entries are kept.
     """
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, what: str, most_bytes: int = MOST_BYTES) -> None:
+        self._what, self._left_bytes = what, most_bytes
         self._cursors: set[str] = set()
         self._entries = 0
 
-    def follow(self, cursor: str | None, new_entries: int) -> str | None:
+    def follow(self, cursor: str | None, new_entries: int, size_bytes: int = 0) -> str | None:
         """Return the cursor of the next page; None if there is none.
 
         Parameters
@@ -42,6 +48,8 @@ class Pages:
             The `next` of a page.
         new_entries
             How many entries the page had that no page before it had.
+        size_bytes
+            How many bytes the page had.
 
         Raises
         ------
@@ -49,12 +57,15 @@ class Pages:
             The list would never end.
         """
         self._entries += new_entries
+        self._left_bytes -= size_bytes
         if cursor is None:
             return None
         if cursor in self._cursors or not new_entries:
             raise ProtocolMismatch(f"{self._what}: the receiver goes on at {_shown(cursor)} without an end", hint=_HINT)
         if self._entries > MOST_ENTRIES:
             raise ProtocolMismatch(f"{self._what}: the receiver lists more than {MOST_ENTRIES:,} entries", hint=_HINT)
+        if self._left_bytes < 0:
+            raise ProtocolMismatch(f"{self._what}: the receiver lists more than such a list has", hint=_HINT)
         self._cursors.add(cursor)
         return cursor
 

@@ -52,3 +52,7 @@ def test_a_list_must_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "MOST_ENTRIES", 10)
     with pytest.raises(ProtocolMismatch, match="more than 10 entries"):
         pages.follow("d", 11)
+    long = Pages("files", most_bytes=100)
+    assert long.follow("a", 1, 60) == "a"
+    with pytest.raises(ProtocolMismatch, match="more than such a list has"):
+        long.follow("b", 1, 60)
