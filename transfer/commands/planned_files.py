@@ -12,7 +12,7 @@ from transfer.pace.pacer import Priority
 from transfer.source import FileNumber
 from transfer.upload.file_to_send import FileToSend
 from transfer.wire.errors import BadName, SourceUnreadable
-from transfer.wire.names import check_path
+from transfer.wire.names import check_path, with_composed_parts
 
 
 def plan(
@@ -26,6 +26,8 @@ def plan(
     on_left_out: Callable[[LeftOut], None] = lambda _left_out: None,
 ) -> list[FileToSend]:
     """Return what to send under which names; files below a folder keep their paths, hidden ones stay behind.
+
+    Parts of names that are not in Unicode's composed form are escaped.
 
     Links are followed where they were named, and below a folder if they lead to something in that folder. What else
     lies there and cannot be sent is handed to `on_left_out`.
@@ -42,7 +44,8 @@ def plan(
     """
     planned: dict[str, FileToSend] = {}
     for source, relative, number in _files(sources, on_left_out):
-        path = check_name(f"{prefix.strip('/')}/{relative}" if prefix.strip("/") else relative)
+        named = f"{prefix.strip('/')}/{relative}" if prefix.strip("/") else relative
+        path = check_name(with_composed_parts(named))
         if path in planned:
             raise BadName(
                 f"{planned[path].source} and {source} would both be named {path}",

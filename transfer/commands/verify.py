@@ -10,7 +10,7 @@ import typer
 
 from transfer.commands.shared import Ca, ClearText, GiveUpAfter, Json, SessionOption, TokenFile, connect
 from transfer.defaults import GIVE_UP_AFTER_S
-from transfer.wire.names import check_session_name
+from transfer.wire.names import check_session_name, with_composed_parts
 
 
 def verify(
@@ -52,7 +52,8 @@ def verify(
 
     check_session_name(session)
     here = named_files(folder, session, path_prefix, whole_session=whole_session)
-    top = path_prefix.strip("/") if whole_session else "/".join(filter(None, (path_prefix.strip("/"), name_of(folder))))
+    parts = (path_prefix.strip("/"),) if whole_session else (path_prefix.strip("/"), name_of(folder))
+    top = with_composed_parts("/".join(filter(None, parts)))
     found, sums = [], []
     with connect(with_, token_file, ca, clear_text=clear_text, give_up_after_s=give_up_after) as client:
         listed = client.files(session, repeat=RetryPolicy(give_up_after, lambda: False).repeat)

@@ -37,6 +37,7 @@ def test_two_names_never_become_one(one: str, other: str) -> None:
         (" a.", "=20a=2E"),
         ("-rf/--x", "=2Drf/=2D-x"),
         ("e\u0301", "e=CC=81"),
+        ("\u00e9", None),  # the composed twin
         ("caf\udce9", "caf=E9"),  # a byte that is not UTF-8
     ],
 )

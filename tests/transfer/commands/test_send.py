@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import unicodedata
 
 import pytest
 from chaos_proxy import ChaosProxy
@@ -188,3 +189,18 @@ def test_a_token_file_of_no_use_is_named_with_the_reason(case, receiver, cryofer
     assert f"the token file {file}" in done.stderr
     assert reason in done.stderr
     assert "Errno" not in done.stderr
+
+
+def test_a_decomposed_name_arrives_beside_its_composed_twin(receiver, cryoferry, tmp_path) -> None:
+    contents = {"Zürich": b"composed", unicodedata.normalize("NFD", "Zürich"): b"decomposed"}
+    folder = tmp_path / unicodedata.normalize("NFD", "Größe")
+    for name, content in contents.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / f"{name}=1.tiff").write_bytes(content)
+    where = ("--session", "grid1", "--path-prefix", "a")
+    assert cryoferry("send", folder.name, "--to", receiver.url, *where).returncode == 0
+    there = receiver.data / "sessions/grid1/files/a/Gro=CC=88=C3=9Fe"
+    assert (there / "Zürich/Zürich=1.tiff").read_bytes() == b"composed"
+    assert (there / "Zu=CC=88rich/Zu=CC=88rich=3D1.tiff").read_bytes() == b"decomposed"
+    done = cryoferry("verify", folder.name, "--with", receiver.url, *where, "--json")
+    assert (done.returncode, done.objects[-1]["same"], done.objects[-1]["files"]) == (0, 2, 2)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer.wire.errors import BadName
-from transfer.wire.names import check_committed_path, check_path, check_session_name
+from transfer.wire.names import check_committed_path, check_path, check_session_name, with_composed_parts
 
 GOOD_PATHS = [
     "micrograph.mrc",
@@ -82,6 +82,17 @@ def test_a_leading_hyphen_is_refused_only_in_new_names(path):
 def test_what_no_receiver_has_ever_accepted_is_no_committed_path(path):
     with pytest.raises(BadName):
         check_committed_path(path)
+
+
+@settings(deadline=None)
+@given(*[st.lists(st.text("eu=/1\u0301\u00e9\u0308", min_size=1), min_size=1, max_size=3).map("/".join)] * 2)
+def test_a_decomposed_name_gets_one_of_its_own(one, other):
+    sent = with_composed_parts(one)
+    assert unicodedata.is_normalized("NFC", sent)
+    if unicodedata.is_normalized("NFC", one):
+        assert sent == one
+    elif not unicodedata.is_normalized("NFC", other):
+        assert (sent == with_composed_parts(other)) == (one == other)
 
 
 @pytest.mark.parametrize("name", GOOD_SESSIONS)
