@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.alignment.frame_judgement import LeftOutFrame
 from preprocess.alignment.local_motion import LocalDecision
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.correction.defects import Defects
@@ -52,7 +53,7 @@ class Micrographs:
 class ComputedMovie:
     """A movie's images and figures.
 
-    `used` has the indices of the frames in the images; `device` is `cpu` or `cuda:N`.
+    `used` has the indices of the used frames, of which `left_out` are in no image; `device` is `cpu` or `cuda:N`.
     """
 
     movie: Movie
@@ -67,6 +68,7 @@ class ComputedMovie:
     field: DisplacementField
     local: LocalDecision
     accumulated: AccumulatedMotion
+    left_out: tuple[LeftOutFrame, ...]
     defects: Defects
     gain_fit: GainFit | None
     mean_counts: float

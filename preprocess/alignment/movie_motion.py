@@ -8,13 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.alignment.frame_judgement import judge_by_correlation
 from preprocess.alignment.local_motion import LocalDecision, estimate_local_motion
-from preprocess.alignment.whole_frame import WholeFrameMotion, estimate_motion, estimation_bin, no_motion
+from preprocess.alignment.whole_frame import (
+    WholeFrameMotion,
+    correlation_peaks,
+    estimate_motion,
+    estimation_bin,
+    no_motion,
+)
 from preprocess.backends.contract import FrameStack
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.patches import lay_patches, patch_counts
 
 COARSE_SIDE_PX = 1536
+JUDGED_SIDE_PX = 768
 SMALL_SIDE_PX = 1536
 KEPT, KEPT_WHEN_BINNED = 0.6, 0.75
 """Part of the frequencies that patches of larger frames keep: beyond, there is little to align by."""
@@ -33,11 +41,15 @@ class MovieMotion:
         The displacement field to undo, relative to the movie's mean position.
     local : LocalDecision
         Whether it differs from place to place, and why.
+    foreign : tuple[int, ...]
+        Frames, or groups of them, that do not match the others. If there are any, the motion is to be estimated again
+        without them: local motion has not been looked for.
     """
 
     whole: WholeFrameMotion
     field: DisplacementField
     local: LocalDecision
+    foreign: tuple[int, ...] = ()
 
     def for_frames(self, to_frames: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> MovieMotion:
         """Return the motion of single frames from that of groups; `to_frames` does so for values (groups, …)."""
@@ -48,6 +60,24 @@ class MovieMotion:
         y, x = to_frames(self.field.y), to_frames(self.field.x)
         return replace(self, whole=whole, field=DisplacementField(y - y.mean(0), x - x.mean(0)))
 
+    def spread(self, places: NDArray[np.int64], frame_count: int) -> MovieMotion:
+        """Return the motion of `frame_count` frames from that of those at `places`, ascending: the others' neighbours'.
+
+        Between two frames motion is interpolated; before the first and after the last nothing moves.
+        """
+        whole = replace(
+            self.whole,
+            shifts=_spread(self.whole.shifts, places, frame_count),
+            standard_errors=_spread(self.whole.standard_errors, places, frame_count),
+        )
+        y, x = (_spread(terms, places, frame_count) for terms in (self.field.y, self.field.x))
+        return replace(self, whole=whole, field=DisplacementField(y, x))
+
+
+def _spread(values: NDArray[np.float64], places: NDArray[np.int64], frame_count: int) -> NDArray[np.float64]:
+    columns = [np.interp(np.arange(frame_count), places, column) for column in values.T]
+    return np.stack(columns, 1)
+
 
 def estimate_movie_motion(
     stack: FrameStack,
@@ -56,6 +86,7 @@ def estimate_movie_motion(
     patches: tuple[int, int] | None,
     electrons_per_px: float,
     progress: Callable[[float], None],
+    levels: NDArray[np.float64] | None = None,
 ) -> MovieMotion:
     """Find how the content of a movie moves.
 
@@ -71,6 +102,8 @@ def estimate_movie_motion(
         Mean sum of all frames, counts a pixel.
     progress : Callable[[float], None]
         Called with the fraction that is done, from 0 to 1.
+    levels : NDArray[np.float64] | None
+        The frames' counts in units of the usual ones, where they differ.
     """
     counts = patch_counts(*frame_shape, electrons_per_px) if patches is None else (patches[1], patches[0])
     bin_factor = estimation_bin(*frame_shape)
@@ -79,12 +112,14 @@ def estimate_movie_motion(
     if counts == (1, 1) or frame_count < LEAST_FRAMES:
         reason = "one patch: the whole frame" if counts == (1, 1) else "two frames: too few to test a local model"
         whole = estimate_motion(stack.spectra(bin_factor), bin_factor)
-        return _whole_frame_alone(whole, counts, bin_factor, reason)
+        return replace(_whole_frame_alone(whole, counts, bin_factor, reason), foreign=_foreign(whole, levels))
     coarse = coarse_bin(frame_shape)
     whole = estimate_motion(stack.spectra(coarse), coarse)
     progress(0.4)
-    if not whole.has_signal:
-        return _whole_frame_alone(whole, counts, coarse, "the frames share nothing that stands out from noise")
+    foreign = _foreign(whole, levels)
+    if foreign or not whole.has_signal:
+        reason = "the frames share nothing that stands out from noise"
+        return replace(_whole_frame_alone(whole, counts, coarse, reason), foreign=foreign)
     layout = lay_patches(
         (frame_shape[0] // bin_factor, frame_shape[1] // bin_factor),
         counts,
@@ -102,6 +137,15 @@ def estimate_movie_motion(
     return MovieMotion(replace(whole, shifts=found.field.mean_shifts()), found.field, found.decision)
 
 
+def foreign_frames(
+    stack: FrameStack, shifts: NDArray[np.float64], frame_shape: tuple[int, int], levels: NDArray[np.float64]
+) -> tuple[int, ...]:
+    """Return which single frames do not match the others, their displacements (px as recorded) being known."""
+    bin_factor = max(1, -(-max(frame_shape) // JUDGED_SIDE_PX))
+    peaks = correlation_peaks(stack.spectra(bin_factor), shifts, bin_factor)
+    return judge_by_correlation(peaks, levels)
+
+
 def coarse_bin(frame_shape: tuple[int, int]) -> int:
     """Return by how much frames of that height and width are binned to find the whole frame's motion."""
     return max(estimation_bin(*frame_shape), -(-max(frame_shape) // COARSE_SIDE_PX))
@@ -112,6 +156,12 @@ def kept_frequencies(frame_shape: tuple[int, int]) -> float:
     if estimation_bin(*frame_shape) > 1:
         return KEPT_WHEN_BINNED
     return KEPT if max(frame_shape) > SMALL_SIDE_PX else 1.0
+
+
+def _foreign(whole: WholeFrameMotion, levels: NDArray[np.float64] | None) -> tuple[int, ...]:
+    if whole.peaks is None:
+        return ()
+    return judge_by_correlation(whole.peaks, np.ones(len(whole.peaks)) if levels is None else levels)
 
 
 def _whole_frame_alone(whole: WholeFrameMotion, counts: tuple[int, int], bin_factor: int, reason: str) -> MovieMotion:

@@ -8,11 +8,12 @@ SSNR / (1 + SSNR), measured on the movie itself, which is close to the maximum-l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.alignment.frame_judgement import peak_heights
 from preprocess.backends.contract import RING_COUNT, Spectra
 
 B_FACTOR_PX2 = 150.0
@@ -40,6 +41,8 @@ class WholeFrameMotion:
         Whether the last step was smaller than 0.003 px.
     has_signal : bool
         Whether the frames share anything beyond noise; without, shifts are those of the coarse stage.
+    peaks : NDArray[np.float64] | None
+        How well each frame matches the others in the coarse stage, see `peak_heights`; None: not known.
     """
 
     shifts: NDArray[np.float64]
@@ -47,6 +50,7 @@ class WholeFrameMotion:
     steps: int
     converged: bool
     has_signal: bool
+    peaks: NDArray[np.float64] | None = None
 
 
 def estimation_bin(height: int, width: int) -> int:
@@ -70,32 +74,52 @@ def estimate_motion(spectra: Spectra, bin_factor: int) -> WholeFrameMotion:
     bin_factor : int
         The binning of those frames.
     """
-    height, width = spectra.shape
+    high_pass, weights = _coarse_weights(spectra, bin_factor)
+    shifts, peaks = _coarse(spectra, weights, bin_factor)
+    return replace(_fine(spectra, shifts, high_pass, bin_factor), peaks=peaks)
+
+
+def correlation_peaks(spectra: Spectra, shifts: NDArray[np.float64], bin_factor: int) -> NDArray[np.float64]:
+    """Return how well each frame matches the others when displacements, px as recorded, are undone."""
+    weights, (shape, step) = _coarse_weights(spectra, bin_factor)[1], _coarse_grid(spectra, bin_factor)
+    spectra.ring_powers(shifts / bin_factor)
+    reach = min(int(LARGEST_SHIFT_PX / (bin_factor * step.max())), min(shape) // 4)
+    return peak_heights(spectra.correlations(shifts / bin_factor, weights, shape, max(2, reach)))
+
+
+def _coarse_weights(spectra: Spectra, bin_factor: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which rings are not too low, and the weights of the coarse stage."""
     frequencies = (np.arange(RING_COUNT) + 0.5) / (2 * RING_COUNT)
-    high_pass = frequencies * min(height, width) > LOWEST_CYCLES
-    weights = high_pass.astype(np.float64) * np.exp(-2 * B_FACTOR_PX2 / bin_factor**2 * frequencies**2)
-    shifts = _coarse(spectra, weights, bin_factor)
-    return _fine(spectra, shifts, high_pass, bin_factor)
+    high_pass: NDArray[np.bool_] = frequencies * min(spectra.shape) > LOWEST_CYCLES
+    return high_pass, high_pass.astype(np.float64) * np.exp(-2 * B_FACTOR_PX2 / bin_factor**2 * frequencies**2)
 
 
-def _coarse(spectra: Spectra, weights: NDArray[np.float64], bin_factor: int) -> NDArray[np.float64]:
-    """Return shifts in binned px, found step by step as peaks of low-frequency correlations."""
+def _coarse_grid(spectra: Spectra, bin_factor: int) -> tuple[tuple[int, int], NDArray[np.float64]]:
+    """Return the shape of correlations and their step in binned px: every 4 px as recorded."""
     height, width = spectra.shape
-    shrink = max(1, 4 // bin_factor)  # correlations are sampled every 4 px as recorded
+    shrink = max(1, 4 // bin_factor)
     shape = (2 * (height // (2 * shrink)), 2 * (width // (2 * shrink)))
-    step = np.array([height / shape[0], width / shape[1]])
+    return shape, np.array([height / shape[0], width / shape[1]])
+
+
+def _coarse(
+    spectra: Spectra, weights: NDArray[np.float64], bin_factor: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return shifts in binned px, found step by step as peaks of low-frequency correlations, and the last peaks."""
+    shape, step = _coarse_grid(spectra, bin_factor)
     shifts = np.zeros((spectra.frame_count, 2))
     radius = int(LARGEST_SHIFT_PX / (bin_factor * step.max()))
     for _ in range(COARSE_STEPS):
         spectra.ring_powers(shifts)
         reach = max(2, min(radius, min(shape) // 4))
-        change = _peaks(spectra.correlations(shifts, weights, shape, reach)) * step * _share_of_others(len(shifts))
+        windows = spectra.correlations(shifts, weights, shape, reach)
+        change = _peaks(windows) * step * _share_of_others(len(shifts))
         change -= change.mean(0)
         shifts += change
         if np.abs(change).max() * bin_factor < 0.5:
             break
         radius = max(6, radius // 2)
-    return shifts
+    return shifts, peak_heights(windows)
 
 
 def _share_of_others(frame_count: int) -> float:

@@ -227,6 +227,26 @@ class FrameStack(FrameReceiver, Protocol):
             A frame is corrupt or cut off; the text names it, and the strip.
         """
 
+    def keep(self, places: NDArray[np.int64]) -> None:
+        """Hold the frames of these numbers, ascending, and no others from now on."""
+
+    def add_up(self, groups: FrameGroups, grouped: FrameStack) -> None:
+        """Put the sums of groups of the frames into a stack of the same backend that holds as many frames."""
+
+    def box_moments(self, boxes: int, rows: int) -> NDArray[np.float64]:
+        """Measure each frame as it was counted, without the gain, in `boxes` by `boxes` boxes of equal size.
+
+        Parameters
+        ----------
+        rows : int
+            About how many rows of a frame are looked at, evenly spaced.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            How many pixels of a box were looked at, their mean and their variance; shape (frames, 3, boxes²).
+        """
+
     def set_gain(self, gain: DeviceImage | Image | None) -> None:
         """Multiply frames by this, shape (height, width), whenever they are used from now on."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,18 +25,24 @@ class ExposureDose:
     after_frame: NDArray[np.float64]
 
 
-def exposure_dose(acquisition: Acquisition, frame_count: int, used: range | None = None) -> ExposureDose | None:
-    """Return the dose of each used frame (of all, if None); None when it is unknown."""
+def exposure_dose(
+    acquisition: Acquisition, frame_count: int, used: range | None = None, unexposed: Collection[int] = ()
+) -> ExposureDose | None:
+    """Return the dose of each used frame (of all, if None); None when it is unknown.
+
+    `unexposed` are the indices of frames during which the beam was off: they have no dose, unless it is listed.
+    """
     per_frame = acquisition.dose_per_frame_e_per_a2
     if per_frame is None and acquisition.total_dose_e_per_a2 is not None:
-        per_frame = acquisition.total_dose_e_per_a2 / frame_count
+        per_frame = acquisition.total_dose_e_per_a2 / max(frame_count - len(unexposed), 1)
     if not per_frame:
         return None
     before = acquisition.pre_exposure_e_per_a2 or 0.0
     if acquisition.frame_doses_e_per_a2:
         after = before + np.cumsum(acquisition.frame_doses_e_per_a2)
     else:
-        after = before + per_frame * np.arange(1, frame_count + 1, dtype=np.float64)
+        exposed = np.array([index not in unexposed for index in range(frame_count)], np.float64)
+        after = before + per_frame * np.cumsum(exposed)
     return ExposureDose(per_frame, before, after if used is None else after[used.start : used.stop])
 
 

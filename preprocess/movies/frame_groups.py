@@ -7,6 +7,7 @@ from single frames, each with its own shift and dose.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,9 +43,16 @@ def used_frames(settings: FrameSettings, frame_count: int) -> range:
 
 @dataclass(frozen=True, slots=True)
 class FrameGroups:
-    """How many consecutive frames each group holds."""
+    """How many consecutive frames each group holds.
+
+    Attributes
+    ----------
+    places : tuple[int, ...] | None
+        When each frame was recorded, counted in frames; None: one after the other.
+    """
 
     sizes: tuple[int, ...]
+    places: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, frame_count: int, frames_per_group: int) -> FrameGroups:
@@ -83,6 +91,13 @@ class FrameGroups:
         """Return the group of each frame, from 0."""
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
+    def without(self, left_out: Collection[int]) -> FrameGroups:
+        """Return the groups without the frames of these numbers, from 0; groups that become empty are gone."""
+        places = self.places or range(self.frame_count)
+        kept = [number for number in range(self.frame_count) if number not in left_out]
+        sizes = np.bincount(self.of_frames()[kept], minlength=len(self))
+        return FrameGroups(tuple(sizes[sizes > 0].tolist()), tuple(places[number] for number in kept))
+
     def sum_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Return the number type that holds the sum of a group."""
         if self.single or max(self.sizes) > MOST_FRAMES:
@@ -93,9 +108,8 @@ class FrameGroups:
         """Return values of single frames, shape (frames, …), from those of groups, shape (groups, …)."""
         if len(self) == 1:
             return np.repeat(values, self.frame_count, axis=0)
-        sizes = np.array(self.sizes)
-        middles = np.cumsum(sizes) - (sizes + 1) / 2
-        frames = np.arange(self.frame_count)
+        frames = np.arange(self.frame_count) if self.places is None else np.array(self.places)
+        middles = np.bincount(self.of_frames(), frames) / np.array(self.sizes)
         left = np.clip(np.searchsorted(middles, frames, side="right") - 1, 0, len(self) - 2)
         share = (frames - middles[left]) / (middles[left + 1] - middles[left])
         share = share.reshape(-1, *[1] * (values.ndim - 1))

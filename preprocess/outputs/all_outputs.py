@@ -143,6 +143,7 @@ def _star_content(computed: ComputedMovie, relion: RelionMotion) -> MotionStar:
         voltage_kv=computed.acquisition.voltage_kv,
         hardware_frames_per_frame=movie.hardware_frames_per_frame if movie.format == "eer" else None,
         eer_upsampling=computed.settings.eer.upsampling,
+        left_out=tuple(computed.used[frame.place] + 1 for frame in computed.left_out),
         motion=relion,
         hot_pixels=np.stack(np.divmod(hot, movie.width), 1),
     )
@@ -167,6 +168,9 @@ def _sections(computed: ComputedMovie, figures: dict[str, float], warnings: tupl
         "motion": {
             "first_frame": computed.used.start + 1,
             "last_frame": computed.used.stop,
+            "frames_left_out": [
+                {"frame": computed.used[frame.place] + 1, "reason": frame.reason} for frame in computed.left_out
+            ],
             "shifts_y_px": shifts[:, 0].tolist(),
             "shifts_x_px": shifts[:, 1].tolist(),
             "standard_error_px": figures[MOTION_STANDARD_ERROR],

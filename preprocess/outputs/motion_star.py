@@ -22,7 +22,8 @@ NO_LOCAL_MODEL, POLYNOMIAL = 0, 1
 class MotionStar:
     """The content of the file.
 
-    Frames count from 1, those that are not used are part of `frame_count`. `hot_pixels` has shape (n, 2): (y, x).
+    Frames count from 1, those that are not used are part of `frame_count`; those in `left_out` are in no sum.
+    `hot_pixels` has shape (n, 2): (y, x).
     """
 
     movie_name: str
@@ -39,6 +40,7 @@ class MotionStar:
     voltage_kv: float | None
     hardware_frames_per_frame: int | None
     eer_upsampling: int
+    left_out: tuple[int, ...] = ()
     motion: RelionMotion
     hot_pixels: NDArray[np.int64]
 
@@ -49,6 +51,7 @@ def motion_star(content: MotionStar) -> str:
         _general(content),
         _global_shift(content.motion.shifts, content.first_frame),
         _local_motion_model(content.motion.coefficients),
+        _left_out(content.left_out),
         _hot_pixels(content.hot_pixels),
     ]
     return "".join(f"\n# version 30001\n\n{block}\n" for block in blocks if block)
@@ -92,6 +95,17 @@ def _local_motion_model(coefficients: NDArray[np.float64] | None) -> str:
     lines = ["data_local_motion_model", "", "loop_ ", "_rlnMotionModelCoeffsIdx #1 ", "_rlnMotionModelCoeff #2 "]
     lines += [f"{index:12d} {value:.6e} " for index, value in enumerate(coefficients)]  # those of z³ are small
     return "\n".join([*lines, ""])
+
+
+def _left_out(frames: tuple[int, ...]) -> str:
+    """Return a table of our own, which RELION passes over."""
+    if not frames:
+        return ""
+    return "\n".join(
+        ["data_frames_left_out", "", "loop_ ", "_rlnMicrographFrameNumber #1 "]
+        + [f"{number:12d} " for number in frames]
+        + [""]
+    )
 
 
 def _hot_pixels(pixels: NDArray[np.int64]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion
+from preprocess.alignment.frame_judgement import unexposed
+from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion, foreign_frames
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.backends.contract import Backend
 from preprocess.computed_movie import ComputedMovie, Micrographs
@@ -13,6 +14,7 @@ from preprocess.geometry.accumulated_motion import accumulated_motion
 from preprocess.geometry.field import DisplacementField
 from preprocess.movie_warning import MovieWarning
 from preprocess.pipeline.holding import HeldMovie
+from preprocess.pipeline.left_out_warnings import left_out_warnings
 from preprocess.pipeline.preparing import PreparedMovie
 from preprocess.pipeline.stage_timer import StageTimer
 from preprocess.pipeline.sums import micrograph_shape, micrographs
@@ -29,15 +31,22 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
     DeviceError
         The device has not enough memory, or fails.
     """
-    movie, dose = prepared.movie, prepared.dose
+    movie = prepared.movie
     try:
         with timer.stage("align"):
-            motion = _motion(prepared, held, timer)
+            held, motion = _motion(prepared, held, timer)
             field = motion.field.seen_from_first((movie.height, movie.width))
+        if held.left_out:
+            prepared = prepared.without(held.kept, unexposed(held.left_out, held.used_count))
         with timer.stage("sum"):
             images = _images(prepared, held, backend, field)
     finally:
         held.release()
+    warnings = _warnings(held, motion.whole, prepared.dose)
+    if held.left_out:
+        motion = motion.spread(held.kept, held.used_count)
+        field = motion.field.seen_from_first((movie.height, movie.width))
+    dose = prepared.dose
     after_frame = None if dose is None else dose.after_frame
     return ComputedMovie(
         movie=movie,
@@ -52,6 +61,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
         field=field,
         local=motion.local,
         accumulated=accumulated_motion(motion.whole.shifts, prepared.pixel_size_angstrom, after_frame),
+        left_out=held.left_out,
         defects=held.defects,
         gain_fit=held.gain_fit,
         mean_counts=held.mean_counts,
@@ -60,25 +70,34 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
         warnings=(
             *prepared.warnings,
             *movie.remarks,
-            *_warnings(len(prepared.used), held, motion.whole, dose),
+            *left_out_warnings(held.left_out, prepared.used, held.used_count),
+            *warnings,
         ),
     )
 
 
-def _motion(prepared: PreparedMovie, held: HeldMovie, timer: StageTimer) -> MovieMotion:
+def _motion(prepared: PreparedMovie, held: HeldMovie, timer: StageTimer) -> tuple[HeldMovie, MovieMotion]:
+    """Estimate motion until all frames that are left match the others; return the movie without those that do not."""
     movie = prepared.movie
-    motion = estimate_movie_motion(
-        held.grouped,
-        (movie.height, movie.width),
-        len(held.groups),
-        prepared.settings.patches,
-        held.mean_counts * held.groups.frame_count,
-        lambda fraction: timer.report("align", fraction),
-    )
-    if held.groups.single:
-        return motion
-    held.grouped.release()
-    return motion.for_frames(held.groups.to_frames)
+    while True:
+        motion = estimate_movie_motion(
+            held.grouped,
+            (movie.height, movie.width),
+            len(held.groups),
+            prepared.settings.patches,
+            held.mean_counts * held.groups.frame_count,
+            lambda fraction: timer.report("align", fraction),
+            held.group_levels,
+        )
+        foreign = motion.foreign
+        if foreign:
+            foreign = tuple(np.flatnonzero(np.isin(held.groups.of_frames(), foreign)).tolist())
+        elif held.grouped is not held.stack:
+            motion = motion.for_frames(held.groups.to_frames)
+            foreign = foreign_frames(held.stack, motion.whole.shifts, (movie.height, movie.width), held.levels)
+        if not foreign:
+            return held, motion
+        held = held.without(foreign)
 
 
 def _images(prepared: PreparedMovie, held: HeldMovie, backend: Backend, field: DisplacementField) -> Micrographs:
@@ -96,9 +115,8 @@ def _images(prepared: PreparedMovie, held: HeldMovie, backend: Backend, field: D
     )
 
 
-def _warnings(
-    frame_count: int, held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None
-) -> list[MovieWarning]:
+def _warnings(held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[MovieWarning]:
+    frame_count = held.groups.frame_count
     found = [MovieWarning("decoded-on-cpu", remark) for remark in held.remarks]
     found += [MovieWarning("gain-doubtful", doubt) for doubt in held.gain_doubts]
     if held.mean_counts < 0:
@@ -110,10 +128,12 @@ def _warnings(
     if held.gain_fit is not None and held.gain_fit.warning is not None:
         found.append(MovieWarning("gain-does-not-fit", held.gain_fit.warning))
     if frame_count == 1:
-        text = "the movie has one frame, so there is nothing to align: the micrograph is that frame"
+        whose = "the movie has one frame" if held.used_count == 1 else "one frame is left"
+        text = f"{whose}, so there is nothing to align: the micrograph is that frame"
         found.append(MovieWarning("one-frame", text))
     elif frame_count == 2:
-        text = "the movie has two frames: they are aligned to each other, but nothing can confirm the result"
+        whose = "the movie has two frames" if held.used_count == 2 else "two frames are left"
+        text = f"{whose}: they are aligned to each other, but nothing can confirm the result"
         found.append(MovieWarning("two-frames", text))
     if frame_count > 1:
         found += _doubts(motion)

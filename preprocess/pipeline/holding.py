@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.alignment.frame_judgement import (
+    BOXES,
+    FOREIGN,
+    SAMPLED_ROWS,
+    LeftOutFrame,
+    frame_levels,
+    judge_by_counts,
+)
 from preprocess.backends.contract import Backend, FrameStack, FrameSum
 from preprocess.correction.defect_files import load_defects
 from preprocess.correction.defects import Defects, find_defects
@@ -40,6 +48,12 @@ class HeldMovie:
         How well the gain reference fits; None without one.
     remarks : tuple[str, ...]
         What the user should know about how the movie was read.
+    levels : NDArray[np.float64]
+        The counts of the frames that are held, in units of the usual ones.
+    used_count : int
+        Number of used frames; the stack holds those that are not left out.
+    left_out : tuple[LeftOutFrame, ...]
+        The used frames without usable signal, in order.
     gain_doubts : tuple[str, ...]
         What the user should know about the values in the gain reference's file.
     """
@@ -51,7 +65,29 @@ class HeldMovie:
     gain_fit: GainFit | None
     mean_counts: float
     remarks: tuple[str, ...]
+    levels: NDArray[np.float64]
+    used_count: int
+    left_out: tuple[LeftOutFrame, ...]
     gain_doubts: tuple[str, ...] = ()
+
+    @property
+    def group_levels(self) -> NDArray[np.float64]:
+        """Return the same of the groups."""
+        levels = np.bincount(self.groups.of_frames(), self.levels)
+        return levels / np.median(levels)
+
+    @property
+    def kept(self) -> NDArray[np.int64]:
+        """Return which of the used frames are held."""
+        return np.setdiff1d(np.arange(self.used_count), [frame.place for frame in self.left_out])
+
+    def without(self, foreign: tuple[int, ...]) -> HeldMovie:
+        """Return the movie without some of the frames that it holds, given by their numbers there."""
+        more = [LeftOutFrame(place, FOREIGN) for place in self.kept[list(foreign)].tolist()]
+        groups = _hold_without(self.stack, self.groups, self.grouped, np.array(foreign))
+        left_out = tuple(sorted([*self.left_out, *more], key=lambda frame: frame.place))
+        levels = np.delete(self.levels, list(foreign))
+        return replace(self, groups=groups, levels=levels, left_out=left_out)
 
     def release(self) -> None:
         """Give back the memory of all frames."""
@@ -66,8 +102,9 @@ def hold_movie(
     backend: Backend,
     settings: AlignmentSettings,
     progress: Callable[[float], None],
+    frame_doses: NDArray[np.float64] | None = None,
 ) -> HeldMovie:
-    """Read frames, find defects, replace them; the gain reference is applied whenever frames are used.
+    """Read frames, leave out those without signal, replace defects; the gain is applied whenever frames are used.
 
     Parameters
     ----------
@@ -77,6 +114,8 @@ def hold_movie(
         How they are added up to estimate motion.
     progress : Callable[[float], None]
         Called with the fraction of frames read.
+    frame_doses : NDArray[np.float64] | None
+        Those of the used frames where they are unequal.
     """
     loaded = load_checked_gain(settings.gain, movie)
     gain = loaded.image
@@ -88,10 +127,15 @@ def hold_movie(
     remarks = stack.fill(movie, used, groups, grouped, progress)
     on_device = None if gain is None else backend.upload(gain)
     stack.set_gain(on_device)
-    total = stack.frame_sum()
-    if backend.name != "cpu" and _must_be_looked_at(movie, total):
+    if backend.name != "cpu" and movie.dtype.kind == "f" and _must_be_looked_at(stack.frame_sum()):
         remarks = stack.fill(read_by_cpu(movie), used, groups, grouped, progress)
-        total = stack.frame_sum()
+    moments = stack.box_moments(BOXES, SAMPLED_ROWS)
+    left_out = judge_by_counts(moments, frame_doses)
+    if left_out:
+        places = np.array([frame.place for frame in left_out])
+        moments = np.delete(moments, places, 0)
+        groups = _hold_without(stack, groups, grouped, places)
+    total = stack.frame_sum()
     listed = _with_unbelievable(listed, movie.unbelievable_pixels)
     defects = find_defects(total, listed, automatic=settings.defects.automatic)
     gain_fit = None
@@ -101,16 +145,38 @@ def hold_movie(
     replacements = find_replacements(defects.pixels, total.shape)
     if gain is not None:
         on_device = backend.with_pixels(on_device, replacements.targets, replacements.gains(gain))
-    for frames in (stack,) if groups.single else (stack, grouped):
+    for frames in (stack,) if grouped is stack else (stack, grouped):
         frames.replace_pixels(replacements)
         frames.set_gain(on_device)
-    return HeldMovie(stack, groups, grouped, defects, gain_fit, total.mean() / len(used), remarks, loaded.doubts)
+    return HeldMovie(
+        stack=stack,
+        groups=groups,
+        grouped=grouped,
+        defects=defects,
+        gain_fit=gain_fit,
+        mean_counts=total.mean() / groups.frame_count,
+        remarks=remarks,
+        levels=frame_levels(moments),
+        used_count=len(used),
+        left_out=left_out,
+        gain_doubts=loaded.doubts,
+    )
 
 
-def _must_be_looked_at(movie: Movie, total: FrameSum) -> bool:
+def _hold_without(
+    stack: FrameStack, groups: FrameGroups, grouped: FrameStack, places: NDArray[np.int64]
+) -> FrameGroups:
+    """Let a stack, and that of its groups' sums, no more hold the frames at these places; return the others' groups."""
+    fewer = groups.without(places.tolist())
+    stack.keep(np.setdiff1d(np.arange(groups.frame_count), places))
+    if grouped is not stack:
+        grouped.keep(np.arange(len(fewer)))
+        stack.add_up(fewer, grouped)
+    return fewer
+
+
+def _must_be_looked_at(total: FrameSum) -> bool:
     """Tell whether a sum shows values that no sum of counts has, which a device that decodes frames does not see."""
-    if movie.dtype.kind != "f":
-        return False
     statistics = total.statistics()
     return not (
         np.isfinite(statistics.mean) and statistics.lowest >= -LARGEST_SUM and statistics.highest <= LARGEST_SUM

@@ -85,6 +85,7 @@ class MovieStages:
                 self.backend,
                 self.settings,
                 lambda fraction: timer.report("read", fraction),
+                prepared.frame_doses,
             )
             self.backend.finish()
         return held

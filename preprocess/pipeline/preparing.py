@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from preprocess.alignment.whole_frame import estimation_bin
 from preprocess.exposure.acquisition import Acquisition, read_sidecars, resolve_acquisition
@@ -53,6 +57,25 @@ class PreparedMovie:
         """Return how many weighted sums of the frames are accumulated at once."""
         return len(self.weights.frame_weights) + self.settings.unweighted + 2 * self.settings.even_odd
 
+    def without(self, kept: NDArray[np.int64], unexposed: Collection[int]) -> PreparedMovie:
+        """Return the movie with the dose and the weights that it has when only some of the used frames are summed.
+
+        `unexposed` are the places, among the used frames, of those that have no dose.
+        """
+        indices = [self.used[place] for place in unexposed]
+        dose = exposure_dose(self.acquisition, self.movie.frame_count, self.used, indices)
+        after = None if dose is None else dose.after_frame[kept]
+        weights, _ = _weights(len(kept), self.settings, self.acquisition, after, self.pixel_size_angstrom)
+        return replace(self, dose=dose, weights=weights)
+
+    @property
+    def frame_doses(self) -> NDArray[np.float64] | None:
+        """Return the doses of the used frames where each one's is known, e/Å²."""
+        listed = self.acquisition.frame_doses_e_per_a2
+        if not listed or min(listed) <= 0:
+            return None
+        return np.array(listed[self.used.start : self.used.stop])
+
     @property
     def estimation_bin(self) -> int:
         """Return by how much frames are binned to estimate motion."""
@@ -81,7 +104,8 @@ def prepare_movie(
     groups = FrameGroups.of(len(used), settings.frames.group)
     dose = exposure_dose(known, movie.frame_count, used)
     pixel_size = require_known(known, dose, dose_weighting=settings.dose_weighting, unusable=unusable)
-    weights, warnings = _weights(len(used), settings, known, dose, pixel_size)
+    after = None if dose is None else dose.after_frame
+    weights, warnings = _weights(len(used), settings, known, after, pixel_size)
     return PreparedMovie(
         movie=movie,
         settings=settings,
@@ -97,9 +121,13 @@ def prepare_movie(
 
 
 def _weights(
-    frame_count: int, settings: AlignmentSettings, known: Acquisition, dose: ExposureDose | None, pixel_size: float
+    frame_count: int,
+    settings: AlignmentSettings,
+    known: Acquisition,
+    doses: NDArray[np.float64] | None,
+    pixel_size: float,
 ) -> tuple[DoseWeights, tuple[MovieWarning, ...]]:
-    if not settings.dose_weighting or dose is None or known.voltage_kv is None:
+    if not settings.dose_weighting or doses is None or known.voltage_kv is None:
         return plain_weights(frame_count), ()
     voltage = known.voltage_kv
     scale, interpolated = critical_dose_scale(voltage)
@@ -110,4 +138,4 @@ def _weights(
             f"{scale:.3g} is used, interpolated between them"
         )
         warnings = (MovieWarning("voltage-interpolated", text),)
-    return low_rank_weights(dose.after_frame, pixel_size, voltage), warnings
+    return low_rank_weights(doses, pixel_size, voltage), warnings

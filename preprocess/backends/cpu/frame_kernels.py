@@ -37,6 +37,32 @@ def raw_sum(frames: Array, total: Array, start: int, stop: int) -> None:
 
 
 @compiled(fastmath=True)
+def sums_of_piece(line: Array) -> tuple[float, float]:
+    """Return the sum of a piece of a line, and that of its squares."""
+    total, squares = 0.0, 0.0
+    for x in range(line.size):
+        value = np.float64(line[x])
+        total += value
+        squares += value * value
+    return total, squares
+
+
+@compiled()
+def box_sums(frames: Array, row_ends: Array, column_ends: Array, step: int, sums: Array, start: int, stop: int) -> None:
+    """Add up boxes of frames start to stop, every `step`-th row: pixels, values, squares (frames, 3, boxes, boxes)."""
+    boxes = column_ends.size - 1
+    for t in range(start, stop):
+        for box_y in range(boxes):
+            for y in range(row_ends[box_y], row_ends[box_y + 1], step):
+                for box_x in range(boxes):
+                    left, right = column_ends[box_x], column_ends[box_x + 1]
+                    total, squares = sums_of_piece(frames[t, y, left:right])
+                    sums[t, 0, box_y, box_x] += right - left
+                    sums[t, 1, box_y, box_x] += total
+                    sums[t, 2, box_y, box_x] += squares
+
+
+@compiled(fastmath=True)
 def bin_frame(frame: Array, gain: Array, has_gain: bool, factor: int, binned: Array, start: int, stop: int) -> None:
     """Add up boxes of `factor` by `factor` px, gain applied, into `binned`."""
     width = binned.shape[1]

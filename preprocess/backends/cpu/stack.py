@@ -9,7 +9,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from preprocess.backends.contract import DeviceImage, FrameReceiver, Image
+from preprocess.backends.box_moments import box_ends, moments_of_sums, row_step
+from preprocess.backends.contract import DeviceImage, FrameReceiver, FrameStack, Image
 from preprocess.backends.cpu import frame_kernels as kernels
 from preprocess.backends.cpu import image_kernels
 from preprocess.backends.cpu.frame_sum import CpuFrameSum
@@ -60,6 +61,28 @@ class CpuFrameStack:
     def put(self, index: int, frame: NDArray[Any]) -> None:
         """Copy in one frame."""
         self.frames[index] = frame
+
+    def keep(self, places: NDArray[np.int64]) -> None:
+        """Hold these frames alone; they move to the front, so that no more memory is needed."""
+        for index, place in enumerate(places.tolist()):
+            if index != place:
+                self.frames[index] = self.frames[place]
+        self.frames = self.frames[: len(places)]
+
+    def add_up(self, groups: FrameGroups, grouped: FrameStack) -> None:
+        """Put the sums of groups of frames into another stack."""
+        assert isinstance(grouped, CpuFrameStack)
+        grouped.frames[...] = 0
+        for frame, group in zip(self.frames, groups.of_frames().tolist(), strict=True):
+            grouped.frames[group] += frame
+
+    def box_moments(self, boxes: int, rows: int) -> NDArray[np.float64]:
+        """Return how many pixels of each box were looked at, their mean and variance."""
+        count, height, width = self.frames.shape
+        ends = box_ends(height, boxes), box_ends(width, boxes)
+        sums = np.zeros((count, 3, boxes, boxes))
+        self.threads.run(kernels.box_sums, self.frames, *ends, row_step(height, rows), sums, rows=count)
+        return moments_of_sums(sums.reshape(count, 3, -1))
 
     def set_gain(self, gain: Image | None) -> None:
         """Multiply frames by this whenever they are used."""

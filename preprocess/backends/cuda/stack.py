@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.contract import DeviceImage, FrameReceiver, Image
+from preprocess.backends.contract import DeviceImage, FrameReceiver, FrameStack, Image
+from preprocess.backends.cuda.box_moments import box_moments
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.decoding import fill_frames, sum_groups
 from preprocess.backends.cuda.device import DeviceArray, cupy, on_its_device
@@ -47,6 +48,25 @@ class CudaFrameStack:
     def put(self, index: int, frame: NDArray[Any]) -> None:
         """Copy in one frame."""
         self.frames[index].set(np.ascontiguousarray(frame, self.frames.dtype))
+
+    @on_its_device
+    def keep(self, places: NDArray[np.int64]) -> None:
+        """Hold these frames alone; they move to the front, so that no more memory is needed."""
+        for index, place in enumerate(places.tolist()):
+            if index != place:
+                self.frames[index][...] = self.frames[place]
+        self.frames = self.frames[: len(places)]
+
+    @on_its_device
+    def add_up(self, groups: FrameGroups, grouped: FrameStack) -> None:
+        """Put the sums of groups of frames into another stack."""
+        assert isinstance(grouped, CudaFrameStack)
+        sum_groups(self.device, self.frames, groups, grouped.frames)
+
+    @on_its_device
+    def box_moments(self, boxes: int, rows: int) -> NDArray[np.float64]:
+        """Return how many pixels of each box were looked at, their mean and variance."""
+        return box_moments(self.device, self.frames, boxes, rows)
 
     @on_its_device
     def set_gain(self, gain: DeviceImage | Image | None) -> None:

@@ -11,6 +11,7 @@ from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps
 from preprocess.geometry.field import DisplacementField, terms_at
 from preprocess.geometry.patches import lay_patches, patch_window
 from preprocess.geometry.replacements import find_replacements
+from preprocess.movies.frame_groups import FrameGroups
 
 COUNT, HEIGHT, WIDTH = 3, 70, 150  # neither is a multiple of a kernel's blocks
 
@@ -80,6 +81,38 @@ def test_defect_pixels_take_other_values_of_their_own_frame(backend: Backend, ra
         frame[replacements.targets] = frame[replacements.sources[np.arange(len(pixels)), turn]]
     assert (expected != frames.reshape(COUNT, -1)).sum() > COUNT
     np.testing.assert_array_equal(raw_sum(stack).ravel(), expected.sum(0, dtype=np.float64))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_moments_are_those_of_boxes(backend: Backend, random: np.random.Generator, dtype: str) -> None:
+    frames = counts(random, dtype)
+    found = hold(backend, frames, np.full((HEIGHT, WIDTH), 2, np.float32)).box_moments(4, 35)  # every second row
+    for box in range(16):
+        y, x = divmod(box, 4)
+        rows = slice(y * HEIGHT // 4, (y + 1) * HEIGHT // 4)
+        columns = slice(x * WIDTH // 4, (x + 1) * WIDTH // 4)
+        seen = frames[:, rows, columns][:, ::2].reshape(COUNT, -1).astype(np.float64)
+        np.testing.assert_array_equal(found[:, 0, box], seen.shape[1])
+        np.testing.assert_allclose(found[:, 1, box], seen.mean(1), rtol=1e-12)
+        np.testing.assert_allclose(found[:, 2, box], seen.var(1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_frames_that_are_kept_and_the_sums_of_their_groups(
+    backend: Backend, random: np.random.Generator, dtype: str
+) -> None:
+    frames = np.concatenate([counts(random, dtype), counts(random, dtype)])
+    groups = FrameGroups.of(6, 2)
+    stack, grouped = hold(backend, frames), backend.hold(3, HEIGHT, WIDTH, groups.sum_dtype(frames.dtype))
+    fewer = groups.without([0, 1, 4])
+    assert (fewer.sizes, fewer.places) == ((2, 1), (2, 3, 5))
+    stack.keep(np.array([2, 3, 5]))
+    grouped.keep(np.arange(2))
+    stack.add_up(fewer, grouped)
+    np.testing.assert_array_equal(raw_sum(stack), frames[[2, 3, 5]].astype(np.float64).sum(0))
+    np.testing.assert_array_equal(raw_sum(grouped), frames[[2, 3, 5]].astype(np.float64).sum(0))
+    grouped.keep(np.array([1]))
+    np.testing.assert_array_equal(raw_sum(grouped), frames[5])
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])

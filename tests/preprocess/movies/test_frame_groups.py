@@ -39,6 +39,16 @@ def test_steady_motion_is_interpolated_without_error():
     np.testing.assert_allclose(groups.to_frames(means), motion, atol=1e-12)
 
 
+def test_groups_without_some_frames_stay_where_they_were_in_time():
+    groups = FrameGroups.of(11, 3).without([0, 4, 6])
+    assert groups.sizes == (2, 2, 4)
+    motion = np.stack([0.5 * np.arange(11.0) - 2, -1.25 * np.arange(11.0)], 1)[list(groups.places)]
+    means = np.stack([motion[groups.of_frames() == group].mean(0) for group in range(3)])
+    np.testing.assert_allclose(groups.to_frames(means), motion, atol=1e-12)
+    again = groups.without([0, 1])
+    assert (again.sizes, again.places) == ((2, 4), (3, 5, 7, 8, 9, 10))
+
+
 def test_sums_of_frames_have_room():
     assert FrameGroups.of(8, 4).sum_dtype(np.dtype(np.uint8)) == np.uint16
     assert FrameGroups.of(8, 4).sum_dtype(np.dtype(np.uint16)) == np.float32
