@@ -28,6 +28,7 @@ from api.http.connections import Place
 from api.http.control_bodies import SMALL_BYTES, ControlBodies
 from api.http.front_door import Front
 from api.http.openapi import SECURITY_SCHEME
+from api.http.request_turns import Turn
 from api.receiver import receiver_of
 from transfer.wire.errors import AuthRejected
 
@@ -159,7 +160,12 @@ def _checked_first(
     permit: Permit, handle: Callable[[Request], Awaitable[Response]]
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     async def guarded(request: Request) -> Response:
-        await permit(request)
+        turn: Turn = request.state.turn
+        if turn.is_known and not permit.is_bulk:  # bodies of files have their own turns
+            await turn.begin()
+        await permit(request)  # wrong tokens take no turn of the address that they share with others
+        if not turn.is_known and not permit.is_bulk:
+            await turn.begin()
         return await handle(request)
 
     return guarded

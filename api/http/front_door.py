@@ -13,6 +13,7 @@ from api.http.event_lines import EventLines
 from api.http.problems import answer_of
 from api.http.refusals import RefusalCounts
 from api.http.request_rates import RequestLimits, RequestRates
+from api.http.request_turns import RequestTurns
 from transfer.wire.errors import BadValue, RateLimited
 
 FRONT = "front"
@@ -56,6 +57,7 @@ class Front:
         self.addresses = addresses or ClientAddresses()
         self.connections = Connections(limits, self.refusals, self.addresses.is_proxy)
         self.requests = RequestLimits(self.refusals, rates)
+        self.turns = RequestTurns()
         self.logger = ProtocolLogger(self.refusals)
         self.lines = EventLines(self.refusals)
 
@@ -81,8 +83,13 @@ class FrontDoor:
             _require_text(scope)
         except (RateLimited, BadValue) as error:
             await answer_of(error)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            return
+        name = self._front.requests.known_token(token)
+        turn = state["turn"] = self._front.turns.of(name or address, is_known=bool(name))
+        try:
+            await self._app(scope, receive, turn.sending(send))
+        finally:
+            turn.end()
 
 
 def _require_text(scope: Scope) -> None:

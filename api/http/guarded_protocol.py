@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.http.connections import Place
 from api.http.front_door import FRONT, Front
@@ -65,6 +65,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._unanswered: list[RequestResponseCycle] = []
         self._front: Front | None = self.app_state.get(FRONT)
         if self._front is not None:
             self.logger = self._front.logger
@@ -82,6 +83,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self.place.leave()
         self._head_came()
         self._written()
+        self.pipeline.clear()
+        for cycle in self._unanswered:  # uvicorn tells only the last request, and would handle and answer the others
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -186,6 +192,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.place.begin_request()
             self.scope["state"]["place"] = self.place
         super().on_headers_complete()
+        self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete] + [self.cycle]
 
     def _stop_parsing(self, fault: HeadFault) -> None:
         self._fault = fault

@@ -123,6 +123,11 @@ class RequestLimits:
             error.retry_after_s = math.ceil(wait_s)
             raise error
 
+    def known_token(self, token: str) -> str:
+        """Return a name for a token that was valid within the hour; empty for others."""
+        name = _name_of(token)
+        return name.hex() if token and self._is_recent(self._valid, name) else ""
+
     def note_valid(self, address: str, token: str) -> None:
         """Note that a request's token was valid."""
         name = _name_of(token)

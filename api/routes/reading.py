@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import ClassVar
 
 import aiofiles
 from aiofiles.threadpool.binary import AsyncFileIO
@@ -15,7 +16,9 @@ from transfer.wire.digest import format_content_digest
 from transfer.wire.header_fields import format_content_range
 from transfer.wire.protocol import H_CONTENT_RANGE, H_REPR_DIGEST
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES, _SMALL_BLOCK_BYTES = 1 << 20, 64 << 10
+"""So much is in memory for each client that reads, however slowly: the smaller one while many read."""
+_MANY_READERS = 32
 
 
 class CommittedFile(Response):
@@ -36,6 +39,8 @@ class CommittedFile(Response):
     sha256
         Of the whole file, in hex; None if it is not known yet.
     """
+
+    _readers: ClassVar[int] = 0  # in this process; changed in its event loop only
 
     def __init__(
         self,
@@ -77,13 +82,22 @@ class CommittedFile(Response):
 
         async with aiofiles.open(Path(self._location), "rb", buffering=0, opener=opener) as file:
             span = range(0) if scope["method"] == "HEAD" else self._span
-            answer = StreamingResponse(_blocks(file, span), self.status_code, self._answer_headers, self.media_type)
-            await answer(scope, receive, send)
+            answer = StreamingResponse(
+                self._blocks(file, span), self.status_code, self._answer_headers, self.media_type
+            )
+            CommittedFile._readers += 1
+            try:
+                await answer(scope, receive, send)
+            finally:
+                CommittedFile._readers -= 1
 
+    async def _blocks(self, file: AsyncFileIO, span: range) -> AsyncIterator[bytes]:
+        await file.seek(span.start)
+        rest = len(span)
+        while rest and (block := await file.read(min(rest, self._block_bytes()))):
+            rest -= len(block)
+            yield block
 
-async def _blocks(file: AsyncFileIO, span: range) -> AsyncIterator[bytes]:
-    await file.seek(span.start)
-    rest = len(span)
-    while rest and (block := await file.read(min(rest, _BLOCK_BYTES))):
-        rest -= len(block)
-        yield block
+    @classmethod
+    def _block_bytes(cls) -> int:
+        return _BLOCK_BYTES if cls._readers <= _MANY_READERS else _SMALL_BLOCK_BYTES
