@@ -7,6 +7,7 @@
   + DefectMismatch          a list or map of defects that does not fit the movie
   + AcquisitionUnknown      a needed value is given nowhere
   + AcquisitionConflict     two sources give different values and no option decides
+  + AcquisitionImplausible  a value that cannot be true, as in a wrong unit
   + ImpossibleSettings      settings that do not work with this movie
   + OutputRefused           an output exists, or two movies would write one output
   + NotFiniteOutput         a micrograph would hold NaN or infinity
@@ -71,6 +72,13 @@ class AcquisitionUnknown(PreprocessError):
 
 class AcquisitionConflict(PreprocessError):
     """Two sources give different values for the same exposure."""
+
+    exit_code = 2
+    hint = "Give the right value as an option or in the configuration file."
+
+
+class AcquisitionImplausible(PreprocessError):
+    """A value about the exposure cannot be true."""
 
     exit_code = 2
     hint = "Give the right value as an option or in the configuration file."

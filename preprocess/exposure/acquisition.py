@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from preprocess.errors import AcquisitionConflict
+from preprocess.exposure.plausible import DOSE_TOLERANCE, LIMITED, USER, Warn, believed, warn_of_contradictions
+from preprocess.movie_warning import MovieWarning
 from preprocess.sidecars import Sidecar, SidecarUnreadableError, find_sidecars, read_sidecar
 
 if TYPE_CHECKING:  # commands read this module for their options: it must stay light
@@ -16,7 +18,8 @@ if TYPE_CHECKING:  # commands read this module for their options: it must stay l
 _log = logging.getLogger(__name__)
 
 _PIXEL_SIZE_TOLERANCE = 0.01
-_SUPER_RESOLUTION_RATIOS = (0.25, 0.5, 1.0, 2.0, 4.0)
+_SUPER_RESOLUTION_RATIOS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
+_CROPPED_SHARE = 0.025
 _DOSE_FIELDS = ("dose_per_frame_e_per_a2", "total_dose_e_per_a2", "frame_doses_e_per_a2")
 
 
@@ -53,10 +56,12 @@ def resolve_acquisition(
     flags: Acquisition = _NOTHING,
     configured: Acquisition = _NOTHING,
     sidecars: Sequence[Sidecar] | None = None,
+    warn: Warn = lambda warning: _log.warning("%s", warning),
 ) -> Acquisition:
     """Return how a movie was taken: flags, configuration, sidecars, the movie's header, defaults, in this order.
 
-    A total dose is divided among the frames. An unknown value stays None; code that needs it raises an error.
+    A total dose is divided among the frames that were recorded. An unknown value stays None; code that needs it raises
+    an error. What a sidecar or header says and cannot be true is not used.
 
     Parameters
     ----------
@@ -66,9 +71,13 @@ def resolve_acquisition(
         What the user says, on the command line and in the configuration.
     sidecars
         What the files beside the movie say; None: `read_sidecars(movie)`.
+    warn
+        Told what a person should know.
 
     Raises
     ------
+    AcquisitionImplausible
+        The user says what cannot be true.
     AcquisitionConflict
         Sidecars and header disagree about the pixel size by more than 1 %, or a sidecar's image is not the movie's, and
         the user does not decide; or the user's total dose and dose per frame contradict. The text names both.
@@ -76,19 +85,41 @@ def resolve_acquisition(
     found = read_sidecars(movie) if sidecars is None else sidecars
     user_says_pixel_size = (flags.pixel_size_angstrom or configured.pixel_size_angstrom) is not None
     levels = [("flag", flags), ("configuration", configured)]
-    levels += [(sidecar.source, _from_sidecar(sidecar, movie, user_says_pixel_size)) for sidecar in found]
-    levels += [("header", _from_header(movie)), ("default", _DEFAULTS)]
+    levels += [(sidecar.source, _from_sidecar(sidecar, movie, user_says_pixel_size, warn)) for sidecar in found]
+    levels += [("header", _from_header(movie, user_says_pixel_size)), ("default", _DEFAULTS)]
+    levels = [(source, _as_believed(level, source, warn)) for source, level in levels]
     if not user_says_pixel_size:
         _refuse_conflicting_pixel_sizes(movie, levels)
-    frames_in_total: dict[str, int | None] = {
-        sidecar.source: sidecar.frame_count for sidecar in found if movie.format != "eer"
-    }
-    with_doses = []
-    for source, level in levels:
-        user_said = source in {"flag", "configuration"}
-        frames = frames_in_total.get(source)
-        with_doses.append((source, _with_dose_per_frame(level, movie, frames, user_said=user_said)))
+    # A total is that of all frames recorded: those that are missing, or left out of EER's groups, had their part too.
+    recorded = _recorded_frames(movie, found, warn)
+    with_doses = [(source, _with_dose_per_frame(level, movie, recorded, source, warn)) for source, level in levels]
+    by_machines = [(source, level) for source, level in with_doses if source not in USER]
+    warn_of_contradictions(
+        [(source, {name: getattr(level, name) for name in LIMITED}) for source, level in by_machines], warn
+    )
     return _first_known(with_doses, movie)
+
+
+def _as_believed(level: Acquisition, source: str, warn: Warn) -> Acquisition:
+    values: dict[str, Any] = {name: getattr(level, name) for name in LIMITED}
+    values.update(believed(values, source, warn))
+    return replace(level, **values)
+
+
+def _recorded_frames(movie: Movie, sidecars: Sequence[Sidecar], warn: Warn) -> float:
+    """Return how many frames the camera recorded, by the file or, if it names more, by a sidecar."""
+    if movie.format == "eer":  # sidecars count in units of their own
+        return movie.recorded_frame_count / movie.hardware_frames_per_frame
+    recorded = movie.frame_count
+    for sidecar in sidecars:
+        named = sidecar.frame_count
+        if named is None or named == movie.frame_count:
+            continue
+        recorded = max(recorded, named)
+        lost = "copy the movie from the microscope again" if named > movie.frame_count else "check which is right"
+        text = f"{sidecar.path.name} names {named} frames, but the movie has {movie.frame_count}: {lost}"
+        warn(MovieWarning("frame-count-differs", text))
+    return recorded
 
 
 def read_sidecars(movie: Movie, on_unusable: Callable[[str], None] = lambda _why: None) -> list[Sidecar]:
@@ -109,15 +140,14 @@ def read_sidecars(movie: Movie, on_unusable: Callable[[str], None] = lambda _why
     return found
 
 
-def _from_sidecar(sidecar: Sidecar, movie: Movie, user_says_pixel_size: bool) -> Acquisition:
+def _from_sidecar(sidecar: Sidecar, movie: Movie, user_says_pixel_size: bool, warn: Warn) -> Acquisition:
     doses = sidecar.frame_doses_e_per_a2
     if doses is not None and len(doses) != movie.frame_count:
-        _log.warning(
-            "%s lists the doses of %d frames, but the movie has %d; they are not used",
-            sidecar.path,
-            len(doses),
-            movie.frame_count,
+        text = (
+            f"{sidecar.path.name} lists the doses of {len(doses)} frames, but the movie has {movie.frame_count};"
+            " they are not used"
         )
+        warn(MovieWarning("frame-doses-not-used", text))
         doses = None
     return Acquisition(
         pixel_size_angstrom=None if user_says_pixel_size else _pixel_size_of_movie(sidecar, movie),
@@ -126,17 +156,22 @@ def _from_sidecar(sidecar: Sidecar, movie: Movie, user_says_pixel_size: bool) ->
         dose_per_frame_e_per_a2=sum(doses) / len(doses) if doses else sidecar.dose_per_frame_e_per_a2,
         frame_doses_e_per_a2=doses,
         total_dose_e_per_a2=sidecar.total_dose_e_per_a2,
+        pre_exposure_e_per_a2=sidecar.pre_exposure_e_per_a2,
         defocus_angstrom=sidecar.defocus_angstrom,
     )
 
 
 def _pixel_size_of_movie(sidecar: Sidecar, movie: Movie) -> float | None:
-    """Return a sidecar's pixel size scaled to the movie: at Binning 2, EPU writes that of the binned image."""
+    """Return a sidecar's pixel size scaled to the movie: it is that of an image which may be binned.
+
+    SerialEM crops binned images a little, so that sizes need not divide without remainder.
+    """
     height, width = sidecar.image_height_px, sidecar.image_width_px
     if sidecar.pixel_size_angstrom is None or not height or not width:
         return sidecar.pixel_size_angstrom
     for ratio in _SUPER_RESOLUTION_RATIOS:
-        if sorted((movie.height, movie.width)) == sorted((round(height * ratio), round(width * ratio))):
+        sides = zip(sorted((movie.height, movie.width)), sorted((height * ratio, width * ratio)), strict=True)
+        if all(abs(side - wanted) <= _CROPPED_SHARE * side for side, wanted in sides):
             return sidecar.pixel_size_angstrom / ratio
     raise AcquisitionConflict(
         f"{sidecar.path} describes an image of {height} x {width} px (height x width),"
@@ -145,9 +180,10 @@ def _pixel_size_of_movie(sidecar: Sidecar, movie: Movie) -> float | None:
     )
 
 
-def _from_header(movie: Movie) -> Acquisition:
+def _from_header(movie: Movie, user_says_pixel_size: bool) -> Acquisition:
     return Acquisition(
-        pixel_size_angstrom=movie.header_pixel_size_angstrom, total_dose_e_per_a2=movie.header_total_dose_e_per_a2
+        pixel_size_angstrom=None if user_says_pixel_size else movie.header_pixel_size_angstrom,
+        total_dose_e_per_a2=movie.header_total_dose_e_per_a2,
     )
 
 
@@ -164,15 +200,22 @@ def _refuse_conflicting_pixel_sizes(movie: Movie, levels: list[tuple[str, Acquis
 
 
 def _with_dose_per_frame(
-    level: Acquisition, movie: Movie, frames_in_total: int | None, *, user_said: bool
+    level: Acquisition, movie: Movie, recorded_frames: float, source: str, warn: Warn
 ) -> Acquisition:
     """Return a level that says the dose either for each frame or not at all."""
     per_frame, total = level.dose_per_frame_e_per_a2, level.total_dose_e_per_a2
-    if total is None or (per_frame is not None and not user_said):
+    if total is None:
         return level
-    # A total is the whole file's: of EER's hardware frames, those left out have had their part too.
-    share = movie.hardware_frames_per_frame / movie.recorded_frame_count
-    divided = total / frames_in_total if frames_in_total else total * share
+    divided = total / recorded_frames
+    if per_frame is not None and source not in USER:
+        if movie.format != "eer" and abs(divided - per_frame) > DOSE_TOLERANCE * max(divided, per_frame):
+            text = (
+                f"the {source} contradicts itself: {per_frame:.4g} e/Å² for each frame, {total:.4g} e/Å² in all, which"
+                f" is {divided:.4g} e/Å² for each of {recorded_frames:g} frames; the former is used:"
+                " give the right one with --dose-per-frame"
+            )
+            warn(MovieWarning("sources-differ", text))
+        return level
     if per_frame is not None and abs(divided - per_frame) > 0.01 * per_frame:
         raise AcquisitionConflict(
             f"{movie.path}: {per_frame:g} e/Å² for each frame and {total:g} e/Å² in all contradict each other",

@@ -99,7 +99,8 @@ def prepare_movie(
     movie = open_movie(movie_path, settings.eer, threads=settings.threads)
     unusable = list[str]()
     sidecars = read_sidecars(movie, unusable.append)
-    known = resolve_acquisition(movie, flags=acquisition, configured=configured, sidecars=sidecars)
+    found = [MovieWarning("sidecar-unusable", f"{why}; its values are not used") for why in unusable]
+    known = resolve_acquisition(movie, flags=acquisition, configured=configured, sidecars=sidecars, warn=found.append)
     used = used_frames(settings.frames, movie.frame_count)
     groups = FrameGroups.of(len(used), settings.frames.group)
     dose = exposure_dose(known, movie.frame_count, used)
@@ -116,7 +117,7 @@ def prepare_movie(
         groups=groups,
         dose=dose,
         weights=weights,
-        warnings=warnings,
+        warnings=(*found, *warnings),
     )
 
 

@@ -37,6 +37,7 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
         raise SidecarUnreadableError(f"{path}: it holds no values")
     section = _section_of(movie, sections)
     values = head | section
+    size, prior = _image_size(values.get("ImageSize")), number(values.get("PriorRecordDose"))
     doses = _frame_doses(values.get("FrameDosesAndNumber"))
     equal = len(set(doses)) == 1
     frames = len(doses) or positive(values.get("NumSubFrames"))
@@ -44,11 +45,14 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
         path=path,
         source="mdoc",
         pixel_size_angstrom=positive(values.get("PixelSpacing")),
+        image_height_px=size[1],
+        image_width_px=size[0],
         voltage_kv=positive(values.get("Voltage")),
         magnification=positive(values.get("Magnification")),
         dose_per_frame_e_per_a2=doses[0] if equal else None,
         total_dose_e_per_a2=positive(values.get("ExposureDose")),
         frame_doses_e_per_a2=None if equal or not doses else doses,
+        pre_exposure_e_per_a2=None if prior is None or prior < 0 else prior,
         defocus_angstrom=_underfocus_angstrom(values),
         frame_count=int(frames) if frames else None,
         recording=_recording(values, tilt_series=head.get("ImageFile") if section else None),
@@ -72,6 +76,12 @@ def _recording(values: dict[str, str], tilt_series: str | None) -> Recording:
 def _pair(text: str | None) -> tuple[float | None, float | None]:
     numbers = [number(part) for part in (text or "").split()]
     return (numbers[0], numbers[1]) if len(numbers) == 2 and None not in numbers else (None, None)
+
+
+def _image_size(text: str | None) -> tuple[int | None, int | None]:
+    """Return width and height of the image that the mdoc is about, whose pixel size it gives; frames may have more."""
+    width, height = _pair(text)
+    return (int(width), int(height)) if width and height and min(width, height) >= 1 else (None, None)
 
 
 def _time(text: str | None) -> datetime | None:

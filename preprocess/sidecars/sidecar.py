@@ -33,6 +33,7 @@ class Sidecar:
     dose_per_frame_e_per_a2: float | None = None
     total_dose_e_per_a2: float | None = None
     frame_doses_e_per_a2: tuple[float, ...] | None = None
+    pre_exposure_e_per_a2: float | None = None
     defocus_angstrom: float | None = None
     frame_count: int | None = None
     recording: Recording = field(default_factory=Recording)
