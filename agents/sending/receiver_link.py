@@ -45,7 +45,7 @@ class ReceiverLink:
     stop
         Ends the waiting.
     refused_wait_s
-        How long to wait before a request is repeated whose token was refused.
+        How long to wait at most before a request is repeated whose token was refused.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class ReceiverLink:
         ------
         LinkStopped
         TransferError
-            One that repeating does not help; one of `REFUSALS` only as the very first answer.
+            One that repeating does not help; one of `REFUSALS` only if the very first request meets it.
         """
         wait_s = _FIRST_WAIT_S
         try:
@@ -100,10 +100,11 @@ class ReceiverLink:
                     wait_s = min(2 * wait_s, longest_s)
                     self._note(error)
                 except REFUSALS as error:
-                    if not self._was_reached:
+                    if not self._was_reached and not self.was_tried.is_set():
                         raise
                     self._note(error)
-                    pause_s = self._refused_wait_s
+                    pause_s = min(wait_s, self._refused_wait_s)  # soon at first: files may be replaced right now
+                    wait_s = min(2 * wait_s, self._refused_wait_s)
                 else:
                     self._was_reached = True
                     return result
