@@ -55,7 +55,8 @@ def troubles(journal: Journal | JournalReader) -> list[str]:
     if trouble := journal.about("lease_trouble"):
         found.append(f"waiting: {trouble}")
     if trouble := journal.about("receiver_trouble"):
-        found.append(f"receiver: {trouble}, since {since(float(journal.about('receiver_trouble_since') or 0))}")
+        lasts = since(float(journal.about("receiver_trouble_since") or 0))
+        found.append(f"receiver: {trouble.rstrip('.')}. It has been so for {lasts}")
     if trouble := journal.about("source_trouble"):
         found.append(f"source: {trouble}")
     if trouble := journal.about("work_full"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,10 @@ def test_an_exposure_and_the_troubles_read_the_same_from_the_agents_and_from_ano
         (listed,), _ = reader.listed()
     assert as_json(listed) == as_json(failed)
     journal.close()
+
+
+def test_how_long_the_receiver_has_been_in_trouble_stands_in_a_sentence_of_its_own(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path)) as journal:
+        for trouble in ("LinkLost: refused. Check the URL.", "LinkLost: refused. Check the URL"):
+            journal.note(receiver_trouble=trouble, receiver_trouble_since=str(time.time() - 7200))
+            assert troubles(journal) == ["receiver: LinkLost: refused. Check the URL. It has been so for 2 h"]
