@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from api.database.engine import Database
 from api.database.tables import now
@@ -137,6 +137,8 @@ class RegistrarThread:
                     self._turn()
                 except RegistrarUnavailable as error:
                     pause_s = self._note_problem(str(error))
+                except DBAPIError as error:  # its text has the statement with all values
+                    pause_s = self._note_problem(f"the receiver's database reported an error: {error.orig}")
                 except (OSError, SQLAlchemyError) as error:
                     pause_s = self._note_problem(f"{type(error).__name__}: {error}", error)
                 else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from api.database.engine import Database
 from api.database.tables import events, exposure_records, now
@@ -198,6 +198,20 @@ def test_trouble_and_recovery_are_one_line_each(
     assert trouble.startswith("registrar relion is in trouble: ")
     assert str(in_the_way) in trouble
     assert re.fullmatch(r"registrar relion works again, after [1-9] s of trouble", recovery)
+
+
+def test_an_error_of_the_database_is_one_short_line(
+    publisher: Any, start: Callable[..., RegistrarRunner], caplog: pytest.LogCaptureFixture
+) -> None:
+    with publisher.database.write() as connection:
+        connection.execute(text("ALTER TABLE registrations RENAME TO elsewhere"))
+    runner = start()
+    wait_until(lambda: runner.health()["relion"] != "ok", "the registrar's trouble")
+    (logged,) = (record for record in caplog.records if "in trouble" in record.getMessage())
+    assert "database reported an error: " in logged.getMessage()
+    assert "registrations" in logged.getMessage()
+    assert "SELECT" not in logged.getMessage()
+    assert not logged.exc_info
 
 
 def test_trouble_of_a_process_that_was_killed_is_forgotten(
