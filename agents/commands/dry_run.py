@@ -9,7 +9,6 @@ from pathlib import Path
 
 from agents.commands.watch_run import real_source, source_unreadable
 from agents.finding.movie_inputs import NamedInputs
-from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan
 from agents.finding.skipped_note import counts_text, skipped_text
 from agents.journal.file_identity import FileIdentity
@@ -22,6 +21,7 @@ from preprocess.escaped_names import escaped
 from transfer.terminal.console import PlainConsole
 from transfer.wire.errors import SourceUnreadable
 from transfer.wire.printable import printable
+from transfer.wire.remote_names import remote_path
 
 
 def dry_run(

@@ -16,7 +16,6 @@ from agents.finding.comparisons import AT_ONCE, Comparisons
 from agents.finding.input_waits import InputWaits
 from agents.finding.late_inputs import LateInputs
 from agents.finding.movie_inputs import NamedInputs
-from agents.finding.remote_names import remote_path
 from agents.finding.scan import Scan
 from agents.finding.set_apart import SetApart
 from agents.finding.settle import MovieStatus, Settling
@@ -29,6 +28,7 @@ from agents.journal.rows import Standing
 from agents.journal.states import State
 from agents.layouts import Layout
 from transfer.wire.exposure_claim import ClaimReason
+from transfer.wire.remote_names import remote_path
 
 log = logging.getLogger(__name__)
 

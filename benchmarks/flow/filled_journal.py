@@ -12,7 +12,6 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from agents.finding.remote_names import remote_path
 from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
 from agents.journal.outputs import Output
@@ -32,6 +31,7 @@ from transfer.wire.exposure_record import (
 )
 from transfer.wire.figures import FIGURES
 from transfer.wire.receipt import Receipt
+from transfer.wire.remote_names import remote_path
 
 FILE_BYTES = {
     FileRole.MICROGRAPH: (".mrc", 47_000_000),

@@ -12,7 +12,8 @@ from transfer.pace.pacer import Priority
 from transfer.source import FileNumber
 from transfer.upload.file_to_send import FileToSend
 from transfer.wire.errors import BadName, SourceUnreadable
-from transfer.wire.names import check_path, with_composed_parts
+from transfer.wire.names import check_path
+from transfer.wire.remote_names import sent_path
 
 
 def plan(
@@ -27,7 +28,7 @@ def plan(
 ) -> list[FileToSend]:
     """Return what to send under which names; files below a folder keep their paths, hidden ones stay behind.
 
-    Parts of names that are not in Unicode's composed form are escaped.
+    Parts of names that a receiver would refuse are escaped.
 
     Links are followed where they were named, and below a folder if they lead to something in that folder. What else
     lies there and cannot be sent is handed to `on_left_out`.
@@ -44,8 +45,8 @@ def plan(
     """
     planned: dict[str, FileToSend] = {}
     for source, relative, number in _files(sources, on_left_out):
-        named = f"{prefix.strip('/')}/{relative}" if prefix.strip("/") else relative
-        path = check_name(with_composed_parts(named))
+        sent = sent_path(relative, check_name)
+        path = check_name(f"{prefix.strip('/')}/{sent}" if prefix.strip("/") else sent)
         if path in planned:
             raise BadName(
                 f"{planned[path].source} and {source} would both be named {path}",

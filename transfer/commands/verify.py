@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from json import dumps
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from transfer.commands.shared import Ca, ClearText, GiveUpAfter, Json, SessionOption, TokenFile, connect
 from transfer.defaults import GIVE_UP_AFTER_S
-from transfer.wire.names import check_session_name, with_composed_parts
+from transfer.wire.names import check_committed_path, check_session_name
 
 
 def verify(
@@ -45,19 +46,27 @@ def verify(
     A file is the same, different, missing on the receiver, extra there, or lost there: committed, and no longer on its
     disk as it was. Exit code 6 if any is not the same. Without --deep, the receiver looks at size and time stamp only.
     """
-    from transfer.commands.verify_run import as_written, exit_code, lost_files, name_of, named_files, show_comparison
+    from transfer.commands.verify_run import (
+        as_written,
+        exit_code,
+        lost_files,
+        named_files,
+        show_comparison,
+        tops,
+        with_older_names,
+    )
     from transfer.download.comparing import ComparisonStatus, compare
     from transfer.download.sha256sums import write_sha256sums
     from transfer.pace.retrying import RetryPolicy
 
     check_session_name(session)
-    here = named_files(folder, session, path_prefix, whole_session=whole_session)
-    parts = (path_prefix.strip("/"),) if whole_session else (path_prefix.strip("/"), name_of(folder))
-    top = with_composed_parts("/".join(filter(None, parts)))
+    named = partial(named_files, folder, session, path_prefix, whole_session=whole_session)
+    here, below = named(), tops(folder, path_prefix, whole_session=whole_session)
     found, sums = [], []
     with connect(with_, token_file, ca, clear_text=clear_text, give_up_after_s=give_up_after) as client:
         listed = client.files(session, repeat=RetryPolicy(give_up_after, lambda: False).repeat)
-        there = [r for r in listed if not top or r.path == top or r.path.startswith(f"{top}/")]
+        there = [r for r in listed if "" in below or any(f"{r.path}/".startswith(f"{top}/") for top in below)]
+        here = with_older_names(here, there, partial(named, check_name=check_committed_path))
         lost = lost_files(client, session, there, give_up_after) if deep else {}
         for comparison in compare(here, there, lost, with_sha256=sha256sums is not None):
             found.append(comparison.status)

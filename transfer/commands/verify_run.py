@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from json import dumps
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from transfer.pace.retrying import RetryPolicy
 from transfer.terminal.lines import print_line
 from transfer.verifying import files_with_problems
 from transfer.wire.errors import LimitReached, NotFound
-from transfer.wire.names import check_committed_path
+from transfer.wire.names import check_path
 from transfer.wire.protocol import ListedFile
+from transfer.wire.remote_names import sent_path
 
 MISMATCH = 6  # exit code
 
@@ -28,11 +29,36 @@ def name_of(folder: Path) -> str:
     return folder.resolve().name if folder.is_dir() else folder.name
 
 
-def named_files(folder: Path, session: str, path_prefix: str, *, whole_session: bool) -> dict[str, Path]:
+def named_files(
+    folder: Path,
+    session: str,
+    path_prefix: str,
+    *,
+    whole_session: bool,
+    check_name: Callable[[str], str] = check_path,
+) -> dict[str, Path]:
     """Return the files to compare, by their path in the session."""
     sources = sorted(folder.iterdir()) if whole_session and folder.is_dir() else [folder]
     visible = [source for source in sources if not source.name.startswith(".")]
-    return {file.path: file.source for file in plan(visible, session, path_prefix, 1, check_name=check_committed_path)}
+    return {file.path: file.source for file in plan(visible, session, path_prefix, 1, check_name=check_name)}
+
+
+def tops(folder: Path, path_prefix: str, *, whole_session: bool) -> set[str]:
+    """Return the paths in the session below which the files to compare lie; an older client escaped no name."""
+    name, prefix = name_of(folder), path_prefix.strip("/")
+    names = {""} if whole_session else {name, sent_path(name)}
+    return {"/".join(filter(None, (prefix, one))) for one in names}
+
+
+def with_older_names(
+    here: dict[str, Path], there: Sequence[ListedFile], older: Callable[[], dict[str, Path]]
+) -> dict[str, Path]:
+    """Return the files to compare, by their names on the receiver: older clients sent names that begin with `-`."""
+    listed = {file.path for file in there}
+    if not any("/-" in f"/{path}" for path in listed):
+        return here
+    kept = {source: path for path, source in older().items() if path in listed}
+    return {path if path in listed else kept.get(source, path): source for path, source in here.items()}
 
 
 def as_written(folder: Path, file: Path) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 
 from transfer.wire.errors import BadName
 
 _SEGMENT = re.compile(r"[\w .+=@#(),-]+")  # \w: letters and digits of every script
-_EQUALS_OR_NOT_ASCII = re.compile(r"[^\x00-\x7f]|=")
 _DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"}
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -22,22 +20,6 @@ def folded(name: str) -> str:
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
-
-
-def with_composed_parts(path: str) -> str:
-    """Return the path under which a file is sent: a part that is not in Unicode's composed form (NFC) is escaped.
-
-    macOS writes such names. In that part, `=` and each byte of what is not ASCII are written as `=XX`. Composed instead
-    it would be the name of another file, which may lie beside it.
-    """
-    return "/".join(
-        part if unicodedata.is_normalized("NFC", part) else _EQUALS_OR_NOT_ASCII.sub(_escaped, part)
-        for part in path.split("/")
-    )
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return "".join(f"={byte:02X}" for byte in os.fsencode(match[0]))
 
 
 def check_session_name(name: str) -> str:

@@ -28,6 +28,7 @@ def test_a_plan_names_every_file_once(tmp_path, folder):
         plan([folder, folder], "grid1", "", 1)
     with pytest.raises(SourceUnreadable):
         plan([tmp_path / "nothing"], "grid1", "", 1)
-    (folder / "bad\nname").write_bytes(b"")
     with pytest.raises(BadName):
-        plan([folder], "grid1", "", 1)
+        plan([folder], "grid1", "../up", 1)
+    (folder / "-odd\nname").write_bytes(b"")
+    assert "run1/=2Dodd=0Aname" in [file.path for file in plan([folder], "grid1", "", 1)]

@@ -191,6 +191,21 @@ def test_a_token_file_of_no_use_is_named_with_the_reason(case, receiver, cryofer
     assert "Errno" not in done.stderr
 
 
+def test_names_that_a_receiver_refuses_are_sent_escaped(receiver, cryoferry, tmp_path) -> None:
+    names = {"-rf": "=2Drf", "a:b.": "a=3Ab=2E", "new\nline": "new=0Aline", "caf\udce9": "caf=E9", "con": "=63on"}
+    folder = tmp_path / "-top"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(os.fsencode(name))
+    assert cryoferry("send", "./-top", "--to", receiver.url, "--session", "grid1").returncode == 0
+    there = receiver.data / "sessions/grid1/files/=2Dtop"
+    assert {file.name: file.read_bytes() for file in there.iterdir()} == {
+        sent: os.fsencode(name) for name, sent in names.items()
+    }
+    done = cryoferry("verify", "./-top", "--with", receiver.url, "--session", "grid1", "--json")
+    assert (done.returncode, done.objects[-1]["same"], done.objects[-1]["files"]) == (0, 5, 5)
+
+
 def test_a_decomposed_name_arrives_beside_its_composed_twin(receiver, cryoferry, tmp_path) -> None:
     contents = {"Zürich": b"composed", unicodedata.normalize("NFD", "Zürich"): b"decomposed"}
     folder = tmp_path / unicodedata.normalize("NFD", "Größe")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from transfer.commands.verify_run import with_older_names
 from transfer.wire import protocol
+from transfer.wire.protocol import ListedFile
 
 
 @pytest.fixture
@@ -84,3 +86,14 @@ def test_sha256sum_accepts_the_list(receiver, cryoferry, there, tmp_path, absolu
     (tmp_path / "run1/b.json").write_bytes(b"changed here")
     assert cryoferry("verify", folder, *to).returncode == 6
     assert "b.json" not in (tmp_path / "SUMS").read_text()  # only what is the same
+
+
+def test_files_that_older_clients_sent_are_found_by_their_own_names() -> None:
+    def listed(path: str) -> ListedFile:
+        return ListedFile.model_construct(path=path)
+
+    here = {"=2Da": Path("-a"), "=2Db": Path("-b"), "c": Path("c")}
+    older = {"-a": Path("-a"), "-b": Path("-b"), "c": Path("c")}
+    assert with_older_names(here, [listed("c")], lambda: pytest.fail("nothing is listed that begins with -")) is here
+    there = [listed("-a"), listed("=2Db"), listed("-b")]
+    assert with_older_names(here, there, lambda: older) == {"-a": Path("-a"), "=2Db": Path("-b"), "c": Path("c")}

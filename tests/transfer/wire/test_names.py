@@ -5,11 +5,11 @@ import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer.wire.errors import BadName
-from transfer.wire.names import check_committed_path, check_path, check_session_name, with_composed_parts
+from transfer.wire.names import check_committed_path, check_path, check_session_name
 
 GOOD_PATHS = [
     "micrograph.mrc",
@@ -82,18 +82,6 @@ def test_a_leading_hyphen_is_refused_only_in_new_names(path):
 def test_what_no_receiver_has_ever_accepted_is_no_committed_path(path):
     with pytest.raises(BadName):
         check_committed_path(path)
-
-
-@settings(deadline=None)
-@given(*[st.lists(st.sampled_from(["e", "=", "=CC=81", "/", "\u0301", "\u00e9"]), min_size=1).map("".join)] * 2)
-@example("e\u0301e=CC=81", "e\u0301e\u0301")
-def test_a_decomposed_name_gets_one_of_its_own(one, other):
-    sent = with_composed_parts(one)
-    assert unicodedata.is_normalized("NFC", sent)
-    if unicodedata.is_normalized("NFC", one):
-        assert sent == one
-    elif not unicodedata.is_normalized("NFC", other):
-        assert (sent == with_composed_parts(other)) == (one == other)
 
 
 @pytest.mark.parametrize("name", GOOD_SESSIONS)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.finding.remote_names import remote_path
+from transfer.wire.errors import BadName
 from transfer.wire.names import check_path
+from transfer.wire.remote_names import remote_path, sent_path
 
 part = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
     lambda text: text not in (".", "..")
@@ -49,3 +50,28 @@ def test_long_names_stay_different() -> None:
     one, other = remote_path("x" * 250 + "1"), remote_path("x" * 250 + "2")
     assert one != other
     assert check_path(one + "_spectrum.png")
+
+
+@given(path)
+def test_what_is_sent_is_permitted_and_stays_as_it_is_if_it_was(name: str) -> None:
+    sent = sent_path(name)
+    assert check_path(sent)
+    for before, after in zip(name.split("/"), sent.split("/"), strict=True):
+        try:
+            assert after == check_path(before)
+        except BadName:
+            assert after == remote_path(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a=b/c.mrc", "a=b/c.mrc"),
+        ("-rf/.x/ends.", "=2Drf/=2Ex/ends=2E"),
+        ("a=b/-x=y", "a=b/=2Dx=3Dy"),
+        ("Zu\u0308rich=1", "Zu=CC=88rich=3D1"),
+        ("caf\udce9:1", "caf=E9=3A1"),
+    ],
+)
+def test_examples_of_what_is_sent(name: str, expected: str) -> None:
+    assert sent_path(name) == expected

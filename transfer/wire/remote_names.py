@@ -1,4 +1,4 @@
-"""Names of files on the receiver, made from names at the microscope: deterministic, and never two from different ones.
+"""Names of files on the receiver, made from names of any kind: deterministic, and never two from different ones.
 
 What `transfer.wire.names` does not permit is written as `=XX`, the two upper-case hexadecimal digits of each of its
 UTF-8 bytes, and so is `=` itself. A part too long for a file system keeps its beginning and ends in `==` and a digest.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Callable
 
 from blake3 import blake3
 
@@ -22,8 +23,26 @@ _EDGE = re.compile(r"^[ .]|[ .]$")
 
 
 def remote_path(path: str) -> str:
-    """Return the path on the receiver of a path relative to the source (`/` between folders)."""
+    """Return the path on the receiver of a movie's path relative to the source (`/` between folders)."""
     return "/".join(_part(part) for part in path.split("/"))
+
+
+def sent_path(path: str, check_name: Callable[[str], str] = check_path) -> str:
+    """Return the path under which a file is sent: parts that are permitted stay as they are, `=` in them too.
+
+    Parameters
+    ----------
+    check_name
+        Raises BadName for a part that is not permitted.
+    """
+    return "/".join(_sent_part(part, check_name) for part in path.split("/"))
+
+
+def _sent_part(part: str, check_name: Callable[[str], str]) -> str:
+    try:
+        return check_name(part)
+    except BadName:
+        return _part(part)
 
 
 def _part(part: str) -> str:
