@@ -188,6 +188,20 @@ class FrameSum(Protocol):
             variance over its mean. None if there is no such pixel.
         """
 
+    def peaks(self, slope: float, floor: float) -> NDArray[np.int64]:
+        """Return the valid pixels that stand out from those 4 px away: all that may be hot, and some that are not.
+
+        Four pairs of pixels lie on opposite sides of each one, along both axes and both diagonals, edges mirrored. A
+        pixel is returned whose value exceeds r, the mean of the lower ones of the pairs, by more than five standard
+        deviations and 9 * slope; the variance is slope * max(r, 0) + floor. One with a pair of invalid pixels is not.
+        """
+
+    def windows(self, pixels: NDArray[np.int64], reach: int) -> NDArray[np.float32]:
+        """Return what lies around pixels, up to `reach` px away along each axis: shape (pixels, (2 reach + 1)²).
+
+        Windows are listed row by row. NaN stands for pixels that are invalid or beyond the edge.
+        """
+
     def raw_centre(self, side: int) -> Image:
         """Return the middle of the sum, without the gain, at most `side` px high and wide: see `centre_of`."""
 

@@ -118,6 +118,7 @@ def _images(prepared: PreparedMovie, held: HeldMovie, backend: Backend, field: D
 def _warnings(held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[MovieWarning]:
     frame_count = held.groups.frame_count
     found = [MovieWarning("decoded-on-cpu", remark) for remark in held.remarks]
+    found += [MovieWarning("unlikely-defects", doubt) for doubt in held.defects.doubts]
     found += [MovieWarning("gain-doubtful", doubt) for doubt in held.gain_doubts]
     if held.mean_counts < 0:
         text = (

@@ -69,6 +69,22 @@ class CpuFrameSum:
         total, count = noise.sum(1)
         return around, float(total / count) if count else None
 
+    def peaks(self, slope: float, floor: float) -> NDArray[np.int64]:
+        """Return the valid pixels that stand out from those 4 px away."""
+        marks, counts = np.empty(self.shape, np.uint8), np.empty(self.shape[0], np.int64)
+        variance = (float(slope), float(floor))
+        self.threads.run(kernels.mark_peaks, *self._seen, self._good, variance, marks, counts, rows=len(marks))
+        rows = np.flatnonzero(counts)
+        y, x = np.nonzero(marks[rows])
+        found: NDArray[np.int64] = rows[y] * self.shape[1] + x
+        return found
+
+    def windows(self, pixels: NDArray[np.int64], reach: int) -> NDArray[np.float32]:
+        """Return what lies around pixels, NaN where nothing valid does."""
+        found = np.empty((len(pixels), (2 * reach + 1) ** 2), np.float32)
+        self.threads.run(kernels.cut_windows, *self._seen, self._good, pixels, reach, found, rows=len(pixels))
+        return found
+
     def raw_centre(self, side: int) -> NDArray[np.float32]:
         """Return the middle of the sum, without the gain."""
         return centre_of(self._seen[0], side)

@@ -243,6 +243,88 @@ def surroundings(
 
 
 @compiled()
+def padded_line(raw: Array, gain: Array, has_gain: bool, good: Array, y: int, line: Array) -> None:
+    """Write the values of row y, infinite where they are not good, with 4 mirrored columns at both ends."""
+    width = raw.shape[1]
+    for x in range(width):
+        value = raw[y, x] * gain[y, x] if has_gain else raw[y, x]
+        line[x + 4] = value if good[y, x] else np.float32(np.inf)
+    for x in range(4):
+        line[3 - x] = line[4 + mirrored(-1 - x, width)]
+        line[width + 4 + x] = line[4 + mirrored(width + x, width)]
+
+
+@compiled(error_model="numpy")
+def mark_line(up: Array, here: Array, down: Array, slope: float, floor: float, marks: Array) -> int:
+    """Mark the pixels of a line that stand out from pixels 4 px away; return how many. Lines are padded."""
+    count = 0
+    of_mean, always = np.float32(slope), np.float32(floor)
+    quarter, sure, least = np.float32(0.25), np.float32(25), np.float32(9) * of_mean
+    for x in range(marks.size):
+        across = min(here[x], here[x + 8])
+        along = min(up[x + 4], down[x + 4])
+        falling = min(up[x], down[x + 8])
+        rising = min(up[x + 8], down[x])
+        around = ((across + along) + (falling + rising)) * quarter
+        above = here[x + 4] - around - least
+        variance = of_mean * max(around, np.float32(0)) + always
+        stands_out = (above > 0) & (above * above > sure * variance) & (here[x + 4] < np.float32(np.inf))
+        marks[x] = stands_out
+        count += stands_out
+    return count
+
+
+@compiled()
+def mark_peaks(
+    raw: Array,
+    gain: Array,
+    has_gain: bool,
+    good: Array,
+    variance: tuple[float, float],
+    marks: Array,
+    counts: Array,
+    start: int,
+    stop: int,
+) -> None:
+    """Mark the pixels of rows start to stop that stand out; `variance`: slope and floor."""
+    height, width = raw.shape
+    ring = np.empty((9, width + 8), np.float32)
+    next_row = max(0, start - 4)
+    for y in range(start, stop):
+        while next_row < min(y + 5, height):
+            padded_line(raw, gain, has_gain, good, next_row, ring[next_row % 9])
+            next_row += 1
+        up, down = ring[mirrored(y - 4, height) % 9], ring[mirrored(y + 4, height) % 9]
+        counts[y] = mark_line(up, ring[y % 9], down, variance[0], variance[1], marks[y])
+
+
+@compiled()
+def cut_windows(
+    raw: Array,
+    gain: Array,
+    has_gain: bool,
+    good: Array,
+    pixels: Array,
+    reach: int,
+    found: Array,
+    start: int,
+    stop: int,
+) -> None:
+    """Write the values around pixels start to stop, NaN where nothing good lies."""
+    height, width = raw.shape
+    for index in range(start, stop):
+        y, x = pixels[index] // width, pixels[index] % width
+        place = 0
+        for row in range(y - reach, y + reach + 1):
+            for column in range(x - reach, x + reach + 1):
+                value = np.float32(np.nan)
+                if 0 <= row < height and 0 <= column < width and good[row, column]:
+                    value = raw[row, column] * gain[row, column] if has_gain else raw[row, column]
+                found[index, place] = value
+                place += 1
+
+
+@compiled()
 def replace_pixels(
     frames: Array, targets: Array, sources: Array, counts: Array, starts: Array, steps: Array, start: int, stop: int
 ) -> None:

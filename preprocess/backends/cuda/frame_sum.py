@@ -76,6 +76,29 @@ class CudaFrameSum:
         return around.get(), float(total / count) if count else None
 
     @on_its_device
+    def peaks(self, slope: float, floor: float) -> NDArray[np.int64]:
+        """Return the valid pixels that stand out from those 4 px away."""
+        (height, width), unmarked = self.shape, self.device.memory.array("masks", self.shape, "u1")
+        with self.device.timer.stage("defects", moved_bytes=10 * unmarked.size, flop=20 * unmarked.size):
+            mark = kernel("peaks", "mark_peaks")
+            blocks = (blocks_over(width), height)
+            mark(blocks, *self._seen, self._good, unmarked, height, width, float(slope), float(floor))
+        return self._list_pixels(np.arange(height), None, unmarked)
+
+    @on_its_device
+    def windows(self, pixels: NDArray[np.int64], reach: int) -> NDArray[np.float32]:
+        """Return what lies around pixels, NaN where nothing valid does."""
+        count, places = len(pixels), (2 * reach + 1) ** 2
+        if not count:
+            return np.empty((0, places), np.float32)
+        memory, size = self.device.memory, self.shape
+        listed, found = memory.upload("lists", pixels, "i4"), memory.array("results", (count, places), "f4")
+        with self.device.timer.stage("defects", moved_bytes=2 * found.nbytes):
+            cut = kernel("peaks", "cut_windows")
+            cut((blocks_over(count), places), *self._seen, self._good, listed, found, *size, count, reach)
+        return found.get()  # type: ignore[no-any-return]  # CuPy has no types
+
+    @on_its_device
     def raw_centre(self, side: int) -> Image:
         """Return the middle of the sum, without the gain."""
         rows, columns = centre_slices(*self.shape, side)
@@ -89,8 +112,13 @@ class CudaFrameSum:
             statistics((blocks_over(height, ROWS_A_BLOCK),), *self._seen, self._good, rows, height, width)
         return RowStatistics(rows.get(), width)
 
-    def _list_pixels(self, rows: NDArray[np.int64], limits: tuple[float, float] | None) -> NDArray[np.int64]:
-        """Return pixels of some rows: the valid ones within limits, or without limits the invalid ones."""
+    def _list_pixels(
+        self, rows: NDArray[np.int64], limits: tuple[float, float] | None, good: DeviceArray | None = None
+    ) -> NDArray[np.int64]:
+        """Return pixels of some rows: the valid ones within limits, or without limits the invalid ones.
+
+        `good` says which are valid; if None, those of this sum are.
+        """
         if not rows.size:
             return np.zeros(0, np.int64)
         memory, count = self.device.memory, len(rows)
@@ -100,7 +128,9 @@ class CudaFrameSum:
         def list_them(firsts: DeviceArray, found: DeviceArray, *, counting: bool) -> None:
             sought = (*which, counting, *(limits or (0.0, 0.0)))
             lister = kernel("frame_sum", "list_pixels")
-            lister((blocks_over(count),), *self._seen, self._good, listed, firsts, found, *sought)
+            lister(
+                (blocks_over(count),), *self._seen, self._good if good is None else good, listed, firsts, found, *sought
+            )
 
         with self.device.timer.stage("defects", moved_bytes=2 * 9 * count * self.shape[1]):
             list_them(counts, counts, counting=True)

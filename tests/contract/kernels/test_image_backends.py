@@ -90,6 +90,37 @@ def test_surroundings_are_means_over_boxes(backend: Backend, random: np.random.G
     assert noise == pytest.approx(((values[usual] - mean[usual]) ** 2 / mean[usual]).mean(), rel=1e-6)
 
 
+def peaks_by_definition(values: np.ndarray, good: np.ndarray, slope: float, floor: float) -> np.ndarray:
+    padded = np.pad(np.where(good, values, np.inf), 4, mode="symmetric")
+
+    def moved(y: int, x: int) -> np.ndarray:
+        return padded[4 + y : 4 + y + HEIGHT, 4 + x : 4 + x + WIDTH]
+
+    steps = ((0, 4), (4, 0), (4, 4), (4, -4))
+    around = np.mean([np.minimum(moved(y, x), moved(-y, -x)) for y, x in steps], 0)
+    above = np.where(np.isfinite(around), values - around, 0) - 9 * slope
+    return np.flatnonzero(good & (above > 5 * np.sqrt(slope * np.where(np.isfinite(around), around, 0) + floor)))
+
+
+@pytest.mark.parametrize("with_gain", [False, True])
+def test_peaks_and_windows_are_as_defined(backend: Backend, random: np.random.Generator, with_gain: bool) -> None:
+    frames, gain = faint(random), gain_of(random) if with_gain else None
+    values = frames.sum(0).astype(np.float32) * (1 if gain is None else gain)
+    good = np.ones((HEIGHT, WIDTH), bool) if gain is None else gain > 0
+    total = sum_of(backend, frames, gain)
+    total.exclude(np.array([9 * WIDTH + 20]))
+    good[9, 20] = False
+    for slope, floor in ((1.0, 0.0), (0.1, 3.0), (0.0, 0.5)):
+        expected = peaks_by_definition(values.astype(np.float64), good, slope, floor)
+        np.testing.assert_array_equal(total.peaks(slope, floor), expected)
+        assert {7 * WIDTH + 9, 8 * WIDTH + 20} <= set(expected)
+    pixels = np.array([0, WIDTH - 1, 8 * WIDTH + 20, 41 * WIDTH + 80, HEIGHT * WIDTH - 1])
+    padded = np.pad(np.where(good, values, np.nan), 2, constant_values=np.nan)
+    cut = [padded[y : y + 5, x : x + 5].ravel() for y, x in zip(*np.divmod(pixels, WIDTH), strict=True)]
+    np.testing.assert_array_equal(total.windows(pixels, 2), np.array(cut, np.float32))
+    assert total.windows(pixels[:0], 2).shape == (0, 25)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("with_gain", [False, True])
 def test_the_device_finds_the_very_defects_that_the_cpu_finds(
@@ -113,6 +144,7 @@ def test_the_device_finds_the_very_defects_that_the_cpu_finds(
     (around, noise), (around_there, noise_there) = (total.surroundings(suspects, 4) for total in sums)
     np.testing.assert_array_equal(around_there, around)
     assert noise_there == noise
+    np.testing.assert_array_equal(sums[1].peaks(1.0, 0.1), sums[0].peaks(1.0, 0.1))
     np.testing.assert_array_equal(sums[1].raw_centre(64), sums[0].raw_centre(64))
     assert sums[1].raw_centre(64).shape == (64, 64)
 

@@ -1,26 +1,11 @@
 /* Each pixel of a raw sum compared with the mean of the believed ones around it, in the CPU's order of rounding: rows
    are averaged first, then columns, each average rounded to float; the weights of believed pixels likewise. */
 #include "portable.h"
+#include "neighbours.h"
 
 #define LANES 32
 #define ROWS_A_BLOCK (THREADS / LANES)
 #define LEAST_WEIGHT 1e-6f
-
-CORE i32 mirrored(i32 index, i32 size) {
-    i32 period = 2 * size;
-    index %= period;
-    if (index < 0) index += period;
-    return index < size ? index : period - 1 - index;
-}
-
-/* A product rounded to float, whatever it is added to or taken from afterwards. */
-CORE float product(float one, float other) {
-#ifdef __CUDACC__
-    return __fmul_rn(one, other);
-#else
-    return one * other;
-#endif
-}
 
 /* averages (2, height, width): of believed values, and how many of them are believed. Blocks: x over columns, y over
    rows. */
