@@ -387,3 +387,17 @@ def test_eer_of_every_code_and_odd_strips(tmp_path, compression, skip_bits, sub_
     (tmp_path / "movie.eer").write_bytes(file)
     assert lengths == {0, 1}
     assert same(list(open_movie(tmp_path / "movie.eer", EerSettings(hardware_frames_per_frame=1)).frames()), written)
+
+
+@pytest.mark.parametrize(
+    ("surplus", "told"), [(12, "12 bytes after the 3 frames"), (2 * HEIGHT * WIDTH, "2 more frames")]
+)
+def test_bytes_after_the_last_frame_of_an_mrc_file_are_named(tmp_path, counts, surplus, told):
+    path = tmp_path / "movie.mrc"
+    write_mrc(path, counts[:3], frame_count=3, mode=0)
+    assert open_movie(path).remarks == ()
+    with path.open("ab") as file:
+        file.write(bytes(surplus))
+    (remark,) = open_movie(path).remarks
+    assert remark.code == "surplus-bytes"
+    assert told in remark.text

@@ -404,3 +404,15 @@ def test_a_frame_that_only_the_device_finds_corrupt_is_the_cpus(cuda, tmp_path, 
     np.testing.assert_array_equal(frames[:, ::-1], counts())
     assert "frame 3 was decoded by the CPU after all" in caplog.text
     caplog.clear()
+
+
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_packed_pixels_of_a_tiff(cuda, tmp_path, monkeypatch, compression):
+    """Real ones are too large for a host; only the rule that knows them by their size is another here."""
+    monkeypatch.setattr("preprocess.movies.tiff.has_size_of_packed_frames", lambda *size: size == (HEIGHT, WIDTH // 2))
+    first, second = np.minimum(counts(shape=(2, FRAMES, HEIGHT, WIDTH // 2)), 15)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for frame in first | second << 4:
+            file.write(frame, photometric="minisblack", compression=compression, rowsperstrip=20, metadata=None)
+    frames = as_on_cpu(cuda, tmp_path / "a.tif")
+    assert np.array_equal(frames[0, -1, :4], [first[0, 0, 0], second[0, 0, 0], first[0, 0, 1], second[0, 0, 1]])
