@@ -8,9 +8,10 @@ import stat
 from io import FileIO
 from pathlib import Path
 
+from preprocess.platform import OPEN_WITHOUT_WAITING
+
 MOST_TEXT_BYTES = 32 << 20
 """More than any file of text has that describes a movie or a camera: 10,000 sections of an mdoc are half as much."""
-_NO_BLOCK = getattr(os, "O_NONBLOCK", 0)
 _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 """What a file begins with that says its own encoding."""
 
@@ -62,4 +63,4 @@ def read_small_text(path: Path, encoding: str = "latin-1") -> str:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | _NO_BLOCK)
+    return os.open(path, flags | OPEN_WITHOUT_WAITING)

@@ -1,4 +1,4 @@
-"""The calls that only some systems offer: processor cores, memory, running processes, durable files.
+"""The calls that only some systems offer: cores, memory, running processes, durable files, holes of files.
 
 No other module of `preprocess` makes them. The module can be imported everywhere; it has never been run on Windows.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 
 def usable_cores() -> int:
@@ -77,3 +78,38 @@ def is_ours_alone(status: os.stat_result) -> bool:
     if not hasattr(os, "getuid"):
         return True
     return status.st_uid in (os.getuid(), 0) and not status.st_mode & stat.S_IWOTH
+
+
+OPEN_WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0)
+"""A flag for os.open: a pipe that nobody writes to is opened at once."""
+_MOST_HOLES = 256
+_NO_DATA = -1
+
+
+def known_holes(file: BinaryIO, size: int) -> list[tuple[int, int]]:
+    """Return where a file has no data, as begin and end, the longest first; nothing where the system does not tell.
+
+    Space that was only set aside for the file counts as a hole until it is written.
+    """
+    try:
+        descriptor, to_hole, to_data = file.fileno(), os.SEEK_HOLE, os.SEEK_DATA
+    except (AttributeError, OSError):
+        return []
+    holes: list[tuple[int, int]] = []
+    data = 0
+    while data < size and len(holes) < _MOST_HOLES:
+        hole = _sought(descriptor, data, to_hole)
+        if hole == _NO_DATA or hole >= size:
+            break
+        data = _sought(descriptor, hole, to_data)
+        if data == _NO_DATA:
+            data = size
+        holes.append((hole, data))
+    return sorted(holes, key=lambda each: each[0] - each[1])
+
+
+def _sought(descriptor: int, offset: int, whence: int) -> int:
+    try:
+        return os.lseek(descriptor, offset, whence)
+    except OSError:  # no data behind it (ENXIO), or the file system does not know
+        return _NO_DATA

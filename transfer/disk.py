@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -606,3 +607,18 @@ def why_not_writable(folder: Path, least_bytes: int) -> str:
     if disk.f_files and not disk.f_favail:
         return "its disk is full: it can hold no more files"
     return ""
+
+
+_ESCAPED_BYTE = re.compile(rb"\\([0-7]{3})")
+
+
+def mount_points() -> frozenset[str]:
+    """Return the absolute paths where something is mounted; nothing where the system does not list them."""
+    with suppress(OSError):
+        fields = [line.split(b" ") for line in Path("/proc/self/mountinfo").read_bytes().splitlines()]
+        return frozenset(os.fsdecode(_ESCAPED_BYTE.sub(_unescaped_byte, each[4])) for each in fields if len(each) > 4)
+    return frozenset()
+
+
+def _unescaped_byte(found: re.Match[bytes]) -> bytes:
+    return bytes([int(found[1], 8) & 0xFF])

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 
-_LIST = Path("/proc/self/mountinfo")
-_ESCAPED = re.compile(rb"\\([0-7]{3})")
+from transfer.disk import mount_points
 
 
 class NotMounted(OSError):
@@ -76,15 +73,3 @@ class MountPoints:
             self.found.update(gone)
             raise NotMounted
         self.found.update([each for each in above if each in self._of_system][:1])
-
-
-def mount_points() -> frozenset[str]:
-    """Return the absolute paths where something is mounted; nothing where the system does not list them."""
-    with suppress(OSError):
-        fields = [line.split(b" ") for line in _LIST.read_bytes().splitlines()]
-        return frozenset(os.fsdecode(_ESCAPED.sub(_unescaped, each[4])) for each in fields if len(each) > 4)
-    return frozenset()
-
-
-def _unescaped(found: re.Match[bytes]) -> bytes:
-    return bytes([int(found[1], 8) & 0xFF])

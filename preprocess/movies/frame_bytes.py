@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -10,9 +9,6 @@ from typing import BinaryIO
 
 Pieces = Sequence[tuple[int, int]]
 """Where the parts of one frame lie: offset and bytes of each, in the order in which they lie in the file."""
-
-_MOST_HOLES = 256
-_NO_DATA = -1
 
 
 class FrameBytes:
@@ -57,32 +53,3 @@ class FrameBytes:
             if self._ends[number] - size >= end:
                 return
             yield self._ends[number] - size, offset, size
-
-
-def known_holes(file: BinaryIO, size: int) -> list[tuple[int, int]]:
-    """Return where a file has no data, as begin and end, the longest first; nothing where the system does not tell.
-
-    Space that was only set aside for the file counts as a hole until it is written.
-    """
-    try:
-        descriptor, to_hole, to_data = file.fileno(), os.SEEK_HOLE, os.SEEK_DATA
-    except (AttributeError, OSError):
-        return []
-    holes: list[tuple[int, int]] = []
-    data = 0
-    while data < size and len(holes) < _MOST_HOLES:
-        hole = _sought(descriptor, data, to_hole)
-        if hole == _NO_DATA or hole >= size:
-            break
-        data = _sought(descriptor, hole, to_data)
-        if data == _NO_DATA:
-            data = size
-        holes.append((hole, data))
-    return sorted(holes, key=lambda each: each[0] - each[1])
-
-
-def _sought(descriptor: int, offset: int, whence: int) -> int:
-    try:
-        return os.lseek(descriptor, offset, whence)
-    except OSError:  # no data behind it (ENXIO), or the file system does not know
-        return _NO_DATA

@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from preprocess.movies.frame_bytes import FrameBytes, Pieces, known_holes
+from preprocess.movies.frame_bytes import FrameBytes, Pieces
+from preprocess.platform import known_holes
 
 _BLOCK_BYTES = 4096
 _READ_BYTES = 1 << 20

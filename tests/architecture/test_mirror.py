@@ -8,8 +8,13 @@ TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
 OF_SEVERAL_MODULES = {"architecture", "contract", "documentation", "faults", "gpu", "gpu_host", "integration"}
 WITHOUT_A_MODULE = {
+    "agents/commands/test_limits_of_machine.py": "commands that the machine denies something",
+    "agents/commands/test_watch_inputs.py": "a whole agent whose inputs come late",
     "agents/commands/test_watch_listeners.py": "what `watch` prints when its listeners are slow or fail",
     "agents/layouts/test_layouts.py": "all layouts and the automatic choice among them",
+    "agents/test_foreign_answers.py": "a whole agent and what answers in its receiver's place",
+    "agents/test_odd_files.py": "a whole agent and every odd file",
+    "agents/test_wrong_ends.py": "a whole agent whose link ends at the wrong thing",
     "api/access/test_every_route_with_every_token.py": "every route with every kind of token",
     "api/http/test_before_a_token.py": "every route without a token",
     "api/http/test_guard_over_tls.py": "the guard over TLS",
@@ -26,10 +31,14 @@ WITHOUT_A_MODULE = {
     "preprocess/pipeline/test_magnification.py": "distortion of the magnification, from settings to sum",
     "preprocess/pipeline/test_orientation.py": "orientation of every format, from file to sum",
     "preprocess/pipeline/test_relion_comparison.py": "the whole pipeline against RELION",
+    "preprocess/pipeline/test_unbelievable_values.py": "values that nobody can believe, from file to micrograph",
     "test_defaults.py": "defaults that several packages share",
     "test_front_door.py": "the command as a user meets it",
     "test_packaging.py": "the source archive",
     "test_waiting.py": "the tests' own waiting",
+    "transfer/commands/test_giving_up.py": "what send, fetch and verify wait for",
+    "transfer/commands/test_giving_up_in_time.py": "how long they wait for it",
+    "transfer/commands/test_through_proxies.py": "send and fetch through proxies",
     "transfer/connections/test_connections.py": "what both kinds of connections promise",
 }
 
