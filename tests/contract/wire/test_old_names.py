@@ -69,7 +69,7 @@ def test_what_has_such_a_name_is_fetched_and_compared(receiver, wire, sent, tmp_
     assert compared.returncode == 0, compared.stdout + compared.stderr
     sent_again = cryoferry("send", tmp_path / "-d", "--to", receiver.url, "--session", "s1", **token)
     assert sent_again.returncode == 0, sent_again.stderr
-    assert (receiver.data / "sessions/s1/files/=2Dd/=2Dx.tiff").read_bytes() == b"hello"
+    assert (receiver.data / "sessions/s1/files/=2Dd/=2Drf.mrc").read_bytes() == b"hello"
 
 
 def test_an_older_agent_that_claims_such_a_name_gets_another(agent) -> None:
