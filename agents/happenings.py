@@ -67,13 +67,14 @@ class Happenings:
         for queue in self._queues:
             queue.put(happening)
 
-    def close(self, *, give_up_s: float = 5.0) -> int:
+    def close(self, *, give_up_s: float = 1.5) -> int:
         """End every listener after it has had all that waits for it; return how many announcements were not delivered.
 
         Parameters
         ----------
         give_up_s
-            A listener that takes no announcement for this many seconds is left behind.
+            A listener that takes no announcement for this many seconds is left behind. By default it leaves time in the
+            4 s that the agent's end may take after a signal.
         """
         queues, self._queues = self._queues, []
         for queue in queues:
