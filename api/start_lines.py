@@ -39,9 +39,10 @@ def log_start(settings: ReceiverSettings, url: str, workers: int) -> None:
         settings.requests_without_token_per_s,
     )
     log.info(
-        "limits on space: %d bytes of a file, %d bytes of the disk stay free", settings.max_file_bytes,
-        settings.reserve_bytes,
-    )  # fmt: skip
+        "limits on space: a file has at most %.4g GB, %.3g GB of the disk stay free",
+        settings.max_file_bytes / 1e9,
+        settings.reserve_bytes / 1e9,
+    )
     if files < FEW_FILES and settings.max_connections is None:
         log.warning(
             "the system permits only %d open files for one process, so each keeps at most %d connections open:"
