@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from uuid import UUID
 
+from agents.journal.part import JournalPart
 
-class AnsweredRequests:
-    """The requests that the agent did or refused, and whether the receiver has these outcomes.
 
-    Parameters
-    ----------
-    db, lock, transaction
-        The journal's connection, the lock around each use of it, and what begins a transaction of the journal.
-    """
-
-    def __init__(
-        self, db: sqlite3.Connection, lock: threading.RLock, transaction: Callable[[], AbstractContextManager[None]]
-    ) -> None:
-        self._db, self._lock, self._transaction = db, lock, transaction
+class AnsweredRequests(JournalPart):
+    """The requests that the agent did or refused, and whether the receiver has these outcomes."""
 
     def keep(self, request_id: str, kind: str, exposure_id: UUID | None, outcome: str, reason: str) -> None:
         """Keep what became of a request, so that it is never done a second time."""

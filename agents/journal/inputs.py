@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
 from agents.journal.file_identity import FileIdentity
+from agents.journal.part import JournalPart
 from agents.journal.states import State
 
 _LAST_CHARACTER = "\U0010ffff"
@@ -77,19 +76,8 @@ class Candidate(NamedTuple):
 _CANDIDATE = "exposures.exposure_id, movie, state, has_gain, inputs_noted"
 
 
-class ExposureInputs:
-    """The inputs of all exposures.
-
-    Parameters
-    ----------
-    db, lock, transaction
-        The journal's connection, the lock around each use of it, and what begins a transaction of the journal.
-    """
-
-    def __init__(
-        self, db: sqlite3.Connection, lock: threading.RLock, transaction: Callable[[], AbstractContextManager[None]]
-    ) -> None:
-        self._db, self._lock, self._transaction = db, lock, transaction
+class ExposureInputs(JournalPart):
+    """The inputs of all exposures."""
 
     def note(self, exposure_id: UUID, inputs: Iterable[UsedInput]) -> None:
         """Note all that the newest attempt to align an exposure used; what an earlier one used is forgotten."""
