@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from agents.layouts import Layout
 from preprocess.exposure.chosen import ChosenAlignment
+from preprocess.layouts import Layout
 from transfer.pace.pacer import Pacer
 from transfer.wire.agent_status import LeaseWish
 

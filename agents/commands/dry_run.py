@@ -14,10 +14,10 @@ from agents.finding.skipped_note import counts_text, skipped_text
 from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind
 from agents.journal.movie_names import movie_path, relative_path
-from agents.layouts import Layout
 from agents.share.reader import ShareReader
 from agents.share_errors import ShareSilent
 from preprocess.escaped_names import escaped
+from preprocess.layouts import Layout
 from transfer.terminal.console import PlainConsole
 from transfer.wire.errors import SourceUnreadable
 from transfer.wire.printable import printable

@@ -206,8 +206,8 @@ def watch(
     """
     from agents.commands import watch_run
     from agents.commands.dry_run import dry_run as dry_run_of
-    from agents.layouts import LAYOUTS
     from agents.watch_settings import Order, WatchSettings
+    from preprocess.layouts import LAYOUTS
     from transfer.client import ReceiverClient
     from transfer.credentials import TokenSource
     from transfer.pace.pacer import pacer_of

@@ -26,7 +26,7 @@ from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path, relative_path
 from agents.journal.rows import Standing
 from agents.journal.states import State
-from agents.layouts import Layout
+from preprocess.layouts import Layout
 from transfer.wire.exposure_claim import ClaimReason
 from transfer.wire.remote_names import remote_path
 

@@ -17,7 +17,7 @@ from agents.finding.movie_inputs import FoundInput, NamedInputs, input_name
 from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind
 from agents.journal.movie_names import movie_path, relative_path
-from agents.layouts import Layout
+from preprocess.layouts import Layout
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from blake3 import blake3
 from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind, UsedInput, Version
 from agents.journal.movie_names import movie_name
-from agents.layouts import Layout
 from agents.share_errors import error_of_share
 from preprocess.input_files import open_regular
+from preprocess.layouts import Layout
 from preprocess.sidecars import SidecarUnreadableError, find_sidecars, read_sidecar
 
 _BLOCK_BYTES = 4 << 20

@@ -20,7 +20,7 @@ from agents.finding.mounts import MountPoints
 from agents.finding.skipped_note import Skipped
 from agents.journal.file_identity import FileIdentity
 from agents.journal.movie_names import movie_name
-from agents.layouts import A_REFERENCE, Layout
+from preprocess.layouts import A_REFERENCE, Layout
 
 log = logging.getLogger(__name__)
 

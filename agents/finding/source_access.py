@@ -17,8 +17,8 @@ from agents.finding.movie_inputs import FoundInput, NamedInputs, find_inputs, in
 from agents.finding.scan import Scan, Scanner
 from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind
-from agents.layouts import Layout
 from preprocess.input_files import open_regular
+from preprocess.layouts import Layout
 from preprocess.movies.structure import missing_structure
 
 _PROBE_BYTES = 4096

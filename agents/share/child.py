@@ -22,8 +22,8 @@ from typing import Any, BinaryIO
 from agents.boundary import contained
 from agents.finding.scan import Hints, Scan
 from agents.finding.source_access import DirectAccess
-from agents.layouts import LAYOUTS
 from agents.share_errors import error_of_share
+from preprocess.layouts import LAYOUTS
 from transfer.platform import end_with_parent
 
 _LENGTH = struct.Struct("<Q")

@@ -17,9 +17,9 @@ from agents.finding.links import Why
 from agents.journal.journal import Journal
 from agents.journal.opening import NAME
 from agents.journal.states import PAUSED, State
-from agents.layouts import FLAT
 from agents.work_folder import WorkLock
 from benchmarks.flow.filled_journal import FilledSession, fill_journal
+from preprocess.layouts import FLAT
 from tests.agents.journal.old_journal import write_old_journal
 from tests.running import cryoferry_here
 from transfer.wire.exposure_record import FileRole

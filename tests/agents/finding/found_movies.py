@@ -15,8 +15,8 @@ from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path
 from agents.journal.rows import ExposureRow
 from agents.journal.states import TRANSITIONS, State
-from agents.layouts import AUTO, Layout
 from agents.steps.used_inputs import used_inputs
+from preprocess.layouts import AUTO, Layout
 from preprocess.simulation import write_mrc
 
 XML = (

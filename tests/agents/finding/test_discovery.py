@@ -15,7 +15,7 @@ from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path
 from agents.journal.states import State
-from agents.layouts import AUTO, FLAT
+from preprocess.layouts import AUTO, FLAT
 from preprocess.simulation import write_mrc
 
 

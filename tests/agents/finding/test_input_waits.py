@@ -10,8 +10,8 @@ import pytest
 
 from agents.finding.movie_inputs import FoundInput, NamedInputs, find_inputs
 from agents.journal.states import State
-from agents.layouts import FLAT, LAYOUTS, Layout
 from preprocess import simulation
+from preprocess.layouts import FLAT, LAYOUTS, Layout
 from tests.agents.finding.found_movies import XML, Found
 
 Make = Callable[..., Found]

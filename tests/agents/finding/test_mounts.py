@@ -11,7 +11,7 @@ import pytest
 
 from agents.finding.mounts import MountPoints, mount_points
 from agents.finding.scan import Scan, Scanner
-from agents.layouts import FLAT
+from preprocess.layouts import FLAT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a folder")
 

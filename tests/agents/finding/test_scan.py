@@ -8,7 +8,7 @@ import pytest
 
 from agents.finding import scan as scan_module
 from agents.finding.scan import Scanner
-from agents.layouts import FLAT
+from preprocess.layouts import FLAT
 
 
 @pytest.fixture

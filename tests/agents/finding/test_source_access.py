@@ -11,8 +11,8 @@ import pytest
 from agents.finding.movie_inputs import NamedInputs
 from agents.finding.source_access import DirectAccess
 from agents.journal.inputs import InputKind
-from agents.layouts import FLAT, SERIALEM
 from agents.share_errors import error_of_share
+from preprocess.layouts import FLAT, SERIALEM
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import pytest
 
 from agents.journal.journal import Journal
 from agents.journal.states import PAUSED, State
-from agents.layouts import AUTO
 from agents.measurements import Measurements
 from agents.sending.lease import SessionLease
 from agents.sending.receiver_memory import ReceiverMemory
@@ -22,6 +21,7 @@ from agents.sending.status_report import Requests, StatusReport, agent_id
 from agents.watch_settings import WatchSettings
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
+from preprocess.layouts import AUTO
 from preprocess.settings import AlignmentSettings
 from tests.agents.agent_process import StartAgent, lay
 from tests.running import cryoferry

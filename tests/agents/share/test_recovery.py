@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agents.finding.source_access import DirectAccess
-from agents.layouts import FLAT
 from agents.share.recovery import PROBE_S, ShareRecovery
+from preprocess.layouts import FLAT
 
 MOVIE = Path("a.tiff")
 

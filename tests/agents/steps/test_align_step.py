@@ -13,7 +13,6 @@ from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
 from agents.journal.rows import ExposureRow
 from agents.journal.states import State
-from agents.layouts import AUTO
 from agents.measurements import Measurements
 from agents.sending.publish import outputs_folder
 from agents.steps.align_step import MOST_INPUT_CHANGES, AlignStep
@@ -22,6 +21,7 @@ from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, AlignmentJob, FailureKind
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
+from preprocess.layouts import AUTO
 from preprocess.settings import AlignmentSettings
 from tests.agents.steps.scripted import Answer, ScriptedReceiver, ScriptedWorker, access_of, claim_step
 

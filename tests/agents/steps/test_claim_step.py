@@ -15,7 +15,6 @@ from agents.journal.journal import Journal
 from agents.journal.outputs import Output, references
 from agents.journal.rows import ExposureRow
 from agents.journal.states import State
-from agents.layouts import AUTO
 from agents.measurements import Measurements
 from agents.sending.publish import outputs_folder
 from agents.sending.receiver_link import ReceiverLink
@@ -26,6 +25,7 @@ from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, FailureKind
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
+from preprocess.layouts import AUTO
 from preprocess.settings import AlignmentSettings
 from tests.agents.steps.scripted import ScriptedReceiver, ScriptedWorker, access_of, claim_step
 from transfer.client import ReceiverClient

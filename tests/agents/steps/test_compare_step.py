@@ -12,12 +12,12 @@ from agents.journal.file_identity import FileIdentity
 from agents.journal.journal import Journal
 from agents.journal.rows import ExposureRow
 from agents.journal.states import State
-from agents.layouts import AUTO
 from agents.steps.compare_step import CompareStep
 from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, DigestJob, FailureKind
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
+from preprocess.layouts import AUTO
 from preprocess.settings import AlignmentSettings
 from tests.agents.steps.scripted import ScriptedWorker, access_of
 from transfer.wire.exposure_claim import ClaimReason

@@ -11,7 +11,6 @@ import pytest
 from agents.journal.journal import Journal
 from agents.journal.rows import ExposureRow
 from agents.journal.states import State
-from agents.layouts import AUTO
 from agents.measurements import Measurements
 from agents.sending.publish import outputs_folder
 from agents.sending.receiver_link import ReceiverLink
@@ -21,6 +20,7 @@ from agents.turns import StepEnd
 from agents.watch_settings import WatchSettings
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
+from preprocess.layouts import AUTO
 from preprocess.settings import AlignmentSettings
 from tests.agents.steps.scripted import ScriptedReceiver, claim_step
 from transfer.client import ReceiverClient

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from agents.layouts.layout import MOVIE, Layout, Recognised
+from preprocess.layouts.layout import MOVIE, Layout, Recognised
 
 
 def judge(_name: str, _siblings: Collection[str]) -> Recognised:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
-from agents.layouts import epu, serialem
-from agents.layouts.layout import MOVIE, Layout, Recognised
+from preprocess.layouts import epu, serialem
+from preprocess.layouts.layout import MOVIE, Layout, Recognised
 
 
 def judge(name: str, siblings: Collection[str]) -> Recognised:

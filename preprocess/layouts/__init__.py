@@ -1,10 +1,10 @@
 """The layouts: for each recording program, which files are movies and where their gain reference is."""
 
-from agents.layouts.automatic import AUTO
-from agents.layouts.epu import EPU
-from agents.layouts.flat import FLAT
-from agents.layouts.layout import A_REFERENCE, Layout, Recognised
-from agents.layouts.serialem import SERIALEM
+from preprocess.layouts.automatic import AUTO
+from preprocess.layouts.epu import EPU
+from preprocess.layouts.flat import FLAT
+from preprocess.layouts.layout import A_REFERENCE, Layout, Recognised
+from preprocess.layouts.serialem import SERIALEM
 
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (AUTO, EPU, SERIALEM, FLAT)}
 

@@ -6,8 +6,8 @@ import errno
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
-from agents.layouts.layout import MOVIE, Layout, Recognised
 from preprocess.input_files import read_small_text
+from preprocess.layouts.layout import MOVIE, Layout, Recognised
 from preprocess.sidecars import file_beside
 
 _REFERENCE_SUFFIXES = (".mrc", ".tif", ".tiff")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
-from agents.layouts.layout import MOVIE, Layout, Recognised
+from preprocess.layouts.layout import MOVIE, Layout, Recognised
 from preprocess.sidecars import file_beside
 
 _EPU_NAME = re.compile(r"^(FoilHole|GridSquare|Position|Tile|Atlas)_", re.IGNORECASE)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.layouts import LAYOUTS
+from preprocess.layouts import LAYOUTS
 
 K3 = "FoilHole_25598436_Data_25597084_25597086_20210625_171939"
 FALCON = "FoilHole_9015889_Data_9013463_19_20250108_154725"
