@@ -141,6 +141,8 @@ def read_sidecars(movie: Movie, on_unusable: Callable[[str], None] = lambda _why
 
 
 def _from_sidecar(sidecar: Sidecar, movie: Movie, user_says_pixel_size: bool, warn: Warn) -> Acquisition:
+    for remark in sidecar.remarks:
+        warn(MovieWarning("sidecar-doubtful", f"{sidecar.path.name}: {remark}"))
     doses = sidecar.frame_doses_e_per_a2
     if doses is not None and len(doses) != movie.frame_count:
         text = (

@@ -7,12 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from preprocess.input_files import read_small
+from preprocess.input_files import read_small, text_of
 from preprocess.sidecars.recording import Recording
 from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError, number, positive
 
 _MOST_BYTES = 8 << 20
 """A hundred times what EPU writes. In memory XML may take forty times as much."""
+_LEAST_DOSE, _MOST_DOSE, _TOLERANCE = 1e-4, 2000.0, 0.25
+"""Of the whole exposure, in e⁻/Å²; by what share two of a file's doses may differ without a remark."""
 _CAMERA = "{*}microscopeData/{*}acquisition/{*}camera"
 _POSITION = "{*}microscopeData/{*}stage/{*}Position"
 _BEAM_SHIFT = "{*}microscopeData/{*}optics/{*}BeamShift"
@@ -27,29 +29,33 @@ def read_epu_xml(path: Path) -> Sidecar | None:
         The file is cut off or no XML.
     """
     try:
-        root = ET.fromstring(read_small(path, _MOST_BYTES))  # noqa: S314 - the facility's; expat bounds expansion
+        # Decoded here: the encoding that a file names is not always its own, and EPU's numbers and keys are ASCII.
+        root = ET.fromstring(text_of(read_small(path, _MOST_BYTES)))  # noqa: S314 - expat bounds expansion
     except OSError as error:
         raise SidecarUnreadableError(f"{path}: {error.strerror or error}") from error
-    except (ET.ParseError, LookupError, ValueError) as error:  # the last two: an encoding that Python cannot read
+    except (ET.ParseError, ValueError) as error:
         raise SidecarUnreadableError(f"{path}: {error}") from error
     if root.tag.rpartition("}")[2] != "MicroscopeImage":
         return None
     custom = _entries(root.find("{*}CustomData"))
     width, height = (positive(root.findtext(f"{_CAMERA}/{{*}}ReadoutArea/{{*}}{side}")) for side in ("width", "height"))
+    pixel_size = positive(root.findtext("{*}SpatialScale/{*}pixelSize/{*}x/{*}numericValue"), scale=1e10)
+    dose, remarks = _total_dose(custom, root.findtext(f"{_CAMERA}/{{*}}Name") or "", pixel_size)
     return Sidecar(
         path=path,
         source="epu-xml",
-        pixel_size_angstrom=positive(root.findtext("{*}SpatialScale/{*}pixelSize/{*}x/{*}numericValue"), scale=1e10),
+        pixel_size_angstrom=pixel_size,
         image_height_px=int(height) if height and width else None,
         image_width_px=int(width) if height and width else None,
         voltage_kv=positive(root.findtext("{*}microscopeData/{*}gun/{*}AccelerationVoltage"), scale=1e-3),
         magnification=positive(
             root.findtext("{*}microscopeData/{*}optics/{*}TemMagnification/{*}NominalMagnification")
         ),
-        total_dose_e_per_a2=_total_dose(custom),
+        total_dose_e_per_a2=dose,
         defocus_angstrom=_underfocus_angstrom(custom),
         frame_count=_frame_count(root),
         recording=_recording(root),
+        remarks=remarks,
     )
 
 
@@ -82,13 +88,34 @@ def _entries(dictionary: ET.Element | None) -> dict[str, str]:
     return {key: value for key, value in pairs if key and value}
 
 
-def _total_dose(custom: dict[str, str]) -> float | None:
-    """Return the dose in e⁻/Å²: `Dose` is in e⁻/m², a detector's `TotalDose` in e⁻/Å²."""
-    dose = positive(custom.get("Dose"), scale=1e-20)
-    if dose is not None:
-        return dose
-    totals = (positive(value) for key, value in custom.items() if key.startswith("Detectors[") and "TotalDose" in key)
-    return next((total for total in totals if total is not None), None)
+def _total_dose(custom: dict[str, str], camera: str, pixel_size: float | None) -> tuple[float | None, tuple[str, ...]]:
+    """Return the dose in e⁻/Å², and what is doubtful about it.
+
+    `Dose` is in e⁻/m²; `TotalDose` of a detector is in e⁻/Å², and a file may list several detectors; `DoseOnCamera` is
+    the whole exposure's e⁻ in a pixel of the size that the file gives.
+    """
+    detectors = [custom.get("BinaryResult.Detector", ""), camera]
+    keys = [f"Detectors[{name}].TotalDose" for name in detectors if name]
+    keys += sorted(key for key in custom if key.startswith("Detectors[") and key.endswith(".TotalDose"))
+    total = next((key for key in keys if positive(custom.get(key)) is not None), "")
+    area = None if pixel_size is None else pixel_size**2
+    said = {
+        "Dose": positive(custom.get("Dose"), scale=1e-20),
+        total: positive(custom.get(total)),
+        "DoseOnCamera": None if area is None else positive(custom.get("DoseOnCamera"), scale=1 / area),
+    }
+    known = {key: dose for key, dose in said.items() if dose is not None}
+    possible = [key for key, dose in known.items() if _LEAST_DOSE <= dose <= _MOST_DOSE] or list(known)
+    if not possible:
+        return None, ()
+    used = possible[0]
+    others = [key for key, dose in known.items() if abs(dose - known[used]) > _TOLERANCE * max(dose, known[used])]
+    remarks = [
+        f"it contradicts itself: {known[used]:.4g} e/Å² in all by {used}, {known[key]:.4g} e/Å² by {key}; the former is"
+        " used: give the right one with --total-dose"
+        for key in others
+    ]
+    return known[used], tuple(remarks)
 
 
 def _underfocus_angstrom(custom: dict[str, str]) -> float | None:

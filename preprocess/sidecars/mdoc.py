@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
 
 from preprocess.input_files import read_small_text
 from preprocess.sidecars.recording import Recording
@@ -16,8 +17,16 @@ from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError, number,
 
 _TIME = re.compile(r"(\d\d)-([A-Za-z]{3})-(\d\d|\d{4})\s+(\d\d):(\d\d):(\d\d)", re.ASCII)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_NUMBERS = re.compile(r"[-+.\deE\s]*")
 MOST_FRAMES = 100_000
 """More than any movie has: a larger count is no count."""
+
+
+class Section(NamedTuple):
+    """A section: its kind, such as `FrameSet` or `ZValue`, and its values by key."""
+
+    kind: str
+    values: dict[str, str]
 
 
 def read_mdoc(path: Path, movie: Path) -> Sidecar:
@@ -26,17 +35,23 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
     Raises
     ------
     SidecarUnreadableError
-        The file holds no `key = value` line.
+        The file holds no `key = value` line, or a part of it was never written.
     """
     try:
         text = read_small_text(path)
     except OSError as error:
         raise SidecarUnreadableError(f"{path}: {error.strerror or error}") from error
-    head, sections = _parse(text)
+    if "\0" in text:
+        raise SidecarUnreadableError(f"{path}: a part of it was never written (it holds zero bytes)")
+    text, cut_off = _without_cut_off_number(text)
+    head, sections = parse_mdoc(text)
     if not head and not sections:
         raise SidecarUnreadableError(f"{path}: it holds no values")
-    section = _section_of(movie, sections)
-    values = head | section
+    section = section_of(movie, sections)
+    remarks = [f"its last line is cut off, and not used: {cut_off}"] if cut_off else []
+    if section is None and len(sections) > 1:
+        remarks.append(f"none of its {len(sections)} sections names the movie")
+    values = head | (section or {})
     size, prior = _image_size(values.get("ImageSize")), number(values.get("PriorRecordDose"))
     doses = _frame_doses(values.get("FrameDosesAndNumber"))
     equal = len(set(doses)) == 1
@@ -56,6 +71,7 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
         defocus_angstrom=_underfocus_angstrom(values),
         frame_count=int(frames) if frames else None,
         recording=_recording(values, tilt_series=head.get("ImageFile") if section else None),
+        remarks=tuple(remarks),
     )
 
 
@@ -99,17 +115,28 @@ def _time(text: str | None) -> datetime | None:
         return None
 
 
-def _parse(text: str) -> tuple[dict[str, str], list[dict[str, str]]]:
+def _without_cut_off_number(text: str) -> tuple[str, str]:
+    """Return the text without a last line that does not end and gives numbers: digits may be missing; and that line.
+
+    SerialEM ends each line.
+    """
+    whole, feed, last = text.rpartition("\n")
+    _, equals, value = last.partition("=")
+    return (whole + feed, last.strip()) if equals and _NUMBERS.fullmatch(value) else (text, "")
+
+
+def parse_mdoc(text: str) -> tuple[dict[str, str], list[Section]]:
     """Return the values before the first section, and those of each section (`[FrameSet = 0]`, `[ZValue = 3]`)."""
     head: dict[str, str] = {}
-    sections: list[dict[str, str]] = []
+    sections: list[Section] = []
     current = head
-    for line in text.splitlines():
+    for line in text.split("\n"):
         stripped = line.strip()
         if stripped.startswith("["):
-            if not stripped.startswith("[T ="):  # a title, which no values follow
+            kind = stripped[1:].partition("=")[0].strip()
+            if kind != "T":  # a title, which no values follow
                 current = {}
-                sections.append(current)
+                sections.append(Section(kind, current))
             continue
         key, equals, value = stripped.partition("=")
         if equals and key.strip() != "T":
@@ -117,12 +144,28 @@ def _parse(text: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     return head, sections
 
 
-def _section_of(movie: Path, sections: list[dict[str, str]]) -> dict[str, str]:
-    """Return the section whose frames are this movie; the path in it is that of a Windows machine elsewhere."""
-    for section in sections:
-        if PureWindowsPath(section.get("SubFramePath", "")).name.lower() == movie.name.lower():
-            return section
-    return sections[0] if len(sections) == 1 else {}
+def section_of(movie: Path, sections: list[Section]) -> dict[str, str] | None:
+    """Return the section whose frames are this movie; the path in it is that of a Windows machine elsewhere.
+
+    The last one that names it counts: what was recorded again has overwritten the movie. If none does, it is the only
+    section, or the only one about a set of frames.
+    """
+    for same in (_same_name, _same_stem):
+        for section in reversed(sections):
+            if same(PureWindowsPath(section.values.get("SubFramePath", "")), movie):
+                return section.values
+    frame_sets = [section for section in sections if section.kind == "FrameSet"]
+    only = next((each[0] for each in (sections, frame_sets) if len(each) == 1), None)
+    return None if only is None else only.values
+
+
+def _same_name(named: PureWindowsPath, movie: Path) -> bool:
+    return named.name.lower() == movie.name.lower()
+
+
+def _same_stem(named: PureWindowsPath, movie: Path) -> bool:
+    """Return whether the names differ only in what a converter of movies changes: the extension."""
+    return named.stem.lower() == movie.stem.lower()
 
 
 def _frame_doses(text: str | None) -> tuple[float, ...]:

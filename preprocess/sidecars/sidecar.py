@@ -20,7 +20,8 @@ class Sidecar:
 
     `pixel_size_angstrom` is of an image of `image_height_px` by `image_width_px`; where these are known and the movie
     has twice or half as many pixels, its pixel size is another one. `frame_count` counts the fractions.
-    `frame_doses_e_per_a2` has each one's dose where these are unequal.
+    `frame_doses_e_per_a2` has each one's dose where these are unequal. `remarks` say what was not believed, without the
+    file's name.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class Sidecar:
     defocus_angstrom: float | None = None
     frame_count: int | None = None
     recording: Recording = field(default_factory=Recording)
+    remarks: tuple[str, ...] = ()
 
 
 def positive(text: str | None, scale: float = 1.0) -> float | None:

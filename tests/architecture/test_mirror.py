@@ -28,6 +28,7 @@ WITHOUT_A_MODULE = {
     "preprocess/movies/test_eer_upsampling.py": "a property of EER movies over several modules",
     "preprocess/movies/test_open_movie.py": "all formats through open_movie",
     "preprocess/outputs/test_relion_polishing.py": "RELION's polishing with our motion files",
+    "preprocess/sidecars/test_odd_texts.py": "mdoc and XML however they are encoded, cut off or padded",
     "preprocess/pipeline/test_magnification.py": "distortion of the magnification, from settings to sum",
     "preprocess/pipeline/test_orientation.py": "orientation of every format, from file to sum",
     "preprocess/pipeline/test_relion_comparison.py": "the whole pipeline against RELION",

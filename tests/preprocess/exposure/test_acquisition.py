@@ -235,9 +235,9 @@ def test_doses_that_make_no_sense_are_left_alone(tmp_path, text):
 
 
 def test_a_missing_value_names_the_sidecar_that_could_not_be_used(tmp_path):
-    (tmp_path / "a.xml").write_text('<?xml version="1.0" encoding="x-odd"?><MicroscopeImage/>')
+    (tmp_path / "a.xml").write_text('<?xml version="1.0" encoding="utf-8"?><MicroscopeImage>')
     movie, unusable = write_movie(tmp_path / "a_fractions.tiff", pixel_size_angstrom=0.9), []
     sidecars = read_sidecars(movie, unusable.append)
     known = resolve_acquisition(movie, sidecars=sidecars)
-    with pytest.raises(AcquisitionUnknown, match=r"are not known: .*a\.xml: unknown encoding"):
+    with pytest.raises(AcquisitionUnknown, match=r"are not known: .*a\.xml: no element found"):
         require_known(known, None, dose_weighting=True, unusable=unusable)
