@@ -34,7 +34,7 @@ PreExposure = Annotated[
     float | None, _option(panel=ACQUISITION, metavar="e/Å²", min=0, help="Dose before the first frame. Default: 0.")
 ]
 Gain = Annotated[
-    Path | None, _option(panel=CORRECTION, metavar="FILE", help="Gain reference: an MRC, TIFF or .gain file.")
+    Path | None, _option(panel=CORRECTION, metavar="FILE", help="Gain reference: an MRC, TIFF, DM4 or .gain file.")
 ]
 GainRotate = Annotated[
     Literal["0", "90", "180", "270"],

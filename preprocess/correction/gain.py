@@ -3,6 +3,8 @@
 RELION's rules, found by comparing with RELION 3.1.3 pixel by pixel (`tests/preprocess/pipeline/test_orientation.py`):
 
 * MRC gains are taken as they lie, TIFF gains upside down (as TIFF movies are), for movies of every format;
+* DM4 gains, which RELION does not read, are taken upside down too: their rows count from the top, those of MRC from the
+  bottom. IMOD's dm2mrc turns them over in the same way: a DM4 file and what dm2mrc makes of it are the same gain;
 * TIFF and MRC movies are multiplied by the gain;
 * EER movies are multiplied by a `.gain` file (a TIFF; its first page, as it lies); any other gain divides, scaled by
   its mean over all pixels, zeros included;
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.correction.dm4_image import DM4_EXTENSIONS
 from preprocess.correction.gain_values import believable
 from preprocess.correction.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image, image_count
 from preprocess.errors import GainMismatch, UnreadableMovie, UnsupportedFormat
@@ -29,6 +32,8 @@ from preprocess.movies.movie import Movie
 from preprocess.settings import GainSettings
 
 _FALCON = ".gain"
+GAIN_EXTENSIONS = MRC_EXTENSIONS | TIFF_EXTENSIONS | DM4_EXTENSIONS | {_FALCON}
+"""In lower case, of the files that are read as gain references."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def load_checked_gain(settings: GainSettings, movie: Movie) -> Gain:
     GainMismatch
         The file cannot be read, holds several images, its values are none of a gain's, or its shape is not the movie's.
     UnsupportedFormat
-        A gain reference that is neither MRC, TIFF nor `.gain`.
+        A gain reference that is neither MRC, TIFF, DM4 nor `.gain`.
     """
     if settings.path is None:
         return Gain(None)
@@ -123,12 +128,12 @@ def divides(settings: GainSettings, movie: Movie) -> bool:
 def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
     """Return the first image of a gain's file in the movie's orientation."""
     extension = path.suffix.lower()
-    if extension not in MRC_EXTENSIONS | TIFF_EXTENSIONS | {_FALCON}:
+    if extension not in GAIN_EXTENSIONS:
         if path.is_dir():
             raise UnsupportedFormat(f"gain reference {path} is a folder, not a file", hint="Name the file with --gain.")
         raise UnsupportedFormat(
-            f"gain reference {path} is not an MRC, TIFF or .gain file",
-            hint="Convert a DM4 file first, for example with IMOD's dm2mrc. DM4 gain references are upside down.",
+            f"gain reference {path} is not an MRC, TIFF, DM4 or .gain file",
+            hint="Convert a DM3 file first, for example with IMOD's dm2mrc.",
         )
     try:
         image = first_image(path)
@@ -145,7 +150,7 @@ def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
             f"gain reference {path} holds {images} images: it is a stack or a movie",
             hint="Give the gain reference itself, a file of one image.",
         )
-    upside_down = extension in TIFF_EXTENSIONS or (extension == _FALCON and movie_format != "eer")
+    upside_down = extension in TIFF_EXTENSIONS | DM4_EXTENSIONS or (extension == _FALCON and movie_format != "eer")
     return (image[::-1] if upside_down else image).astype(np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Images that belong to a camera, such as gain references and defect maps: the first image of an MRC or TIFF file."""
+"""Images that belong to a camera, such as gain references and defect maps: the first image of their file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.correction.dm4_image import DM4_EXTENSIONS, dm4_image, dm4_image_count
 from preprocess.errors import UnreadableMovie
 from preprocess.input_files import open_regular
 from preprocess.movies.mrc import MrcMovie
@@ -19,7 +20,9 @@ MRC_EXTENSIONS, TIFF_EXTENSIONS = frozenset({".mrc", ".mrcs"}), frozenset({".tif
 
 
 def first_image(path: Path) -> NDArray[Any]:
-    """Return the first image of a file as it is stored, shape (height, width); by the extension, all but MRC is TIFF.
+    """Return the first image of a file as it is stored, shape (height, width).
+
+    The extension decides: all but MRC and DM4 is TIFF.
 
     Raises
     ------
@@ -28,6 +31,8 @@ def first_image(path: Path) -> NDArray[Any]:
     UnreadableMovie
         It is cut off, corrupt or of another format.
     """
+    if path.suffix.lower() in DM4_EXTENSIONS:
+        return dm4_image(path)
     try:
         return _first_mrc_section(path) if path.suffix.lower() in MRC_EXTENSIONS else _first_tiff_page(path)
     except LayoutIncompleteError as error:
@@ -46,6 +51,8 @@ def image_count(path: Path) -> int:
     """
     if path.suffix.lower() in MRC_EXTENSIONS:
         return MrcMovie(path, threads=1).frame_count
+    if path.suffix.lower() in DM4_EXTENSIONS:
+        return dm4_image_count(path)
     with open_regular(path) as file:
         try:
             sizes = [(page.height, page.width) for page in tiff_pages(file, path.stat().st_size)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from preprocess.computed_movie import ComputedMovie
 from preprocess.correction.defect_files import is_serialem
+from preprocess.correction.dm4_image import DM4_EXTENSIONS
 from preprocess.errors import OutputRefused
 from preprocess.escaped_names import escaped
 from preprocess.exposure.dose import critical_dose_scale
@@ -128,9 +129,10 @@ def _star_content(computed: ComputedMovie, relion: RelionMotion) -> MotionStar:
     if defects_file is not None and is_serialem(defects_file):  # which RELION cannot read
         hot, defects_file = np.union1d(hot, defects.listed), None
     as_it_lies = gain.path is not None and gain.rotate_degrees == 0 and gain.flip == "none"
+    is_relions = gain.path is not None and gain.path.suffix.lower() not in DM4_EXTENSIONS
     return MotionStar(
         movie_name=escaped(movie.path.name),
-        gain_name=escaped(gain.path.name) if gain.path is not None and as_it_lies else None,
+        gain_name=escaped(gain.path.name) if gain.path is not None and as_it_lies and is_relions else None,
         defects_name=None if defects_file is None else escaped(defects_file.name),
         width=movie.width,
         height=movie.height,

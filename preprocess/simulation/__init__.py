@@ -20,7 +20,7 @@ Everything is in the orientation in which `open_movie` hands frames out; writers
 stored upside down). Equal settings give equal movies in every run. `SimulationSettings` says what
 can be chosen; movies of one microscope share `detector_seed` and with it gain reference and hot pixels.
 
-`write_tiff`, `write_mrc`, `write_eer` and `write_gain` also write arrays of one's own.
+`write_tiff`, `write_mrc`, `write_eer`, `write_dm4` and `write_gain` also write arrays of one's own.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from preprocess.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
+    from preprocess.simulation.dm4_writer import write_dm4
     from preprocess.simulation.eer_writer import write_eer
     from preprocess.simulation.movie import SimulatedMovie, Truth, simulate_movie
     from preprocess.simulation.writers import write_gain, write_mrc, write_tiff
@@ -40,6 +41,7 @@ __all__ = [
     "SimulationSettings",
     "Truth",
     "simulate_movie",
+    "write_dm4",
     "write_eer",
     "write_gain",
     "write_mrc",
@@ -50,6 +52,7 @@ _HOMES = {
     "SimulatedMovie": "movie",
     "Truth": "movie",
     "simulate_movie": "movie",
+    "write_dm4": "dm4_writer",
     "write_eer": "eer_writer",
     "write_gain": "writers",
     "write_mrc": "writers",

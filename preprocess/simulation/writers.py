@@ -14,6 +14,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from preprocess.simulation.dm4_writer import write_dm4
+
 _HEADER_BYTES = 1024
 _MODES: dict[int, np.dtype[Any]] = {
     0: np.dtype("i1"),
@@ -76,8 +78,8 @@ def write_mrc(
 def write_gain(path: Path, gain: NDArray[np.float32], *, movie_format: str) -> None:
     """Write a multiplicative gain reference so that RELION's rule for a movie of that format reads it back.
 
-    `.mrc` as frames lie; `.tif` and `.tiff` upside down; for EER these divide, so the reciprocal is written; `.gain`
-    (EER alone) is a TIFF that multiplies and lies as frames do.
+    `.mrc` as frames lie; `.tif`, `.tiff` and `.dm4` upside down; for EER these divide, so the reciprocal is written;
+    `.gain` (EER alone) is a TIFF that multiplies and lies as frames do.
     """
     values = gain.astype(np.float32)
     extension = path.suffix.lower()
@@ -87,10 +89,12 @@ def write_gain(path: Path, gain: NDArray[np.float32], *, movie_format: str) -> N
         write_mrc(path, [values], frame_count=1, mode=2)
     elif extension in {".tif", ".tiff"}:
         write_tiff(path, [values], compression="none")
+    elif extension == ".dm4":
+        write_dm4(path, values[::-1])
     elif extension == ".gain":
         write_tiff(path, [values[::-1]], compression="none")
     else:
-        raise ValueError(f"{path}: gain references are written as .mrc, .tif, .tiff or .gain")
+        raise ValueError(f"{path}: gain references are written as .mrc, .tif, .tiff, .dm4 or .gain")
 
 
 def _clipped(frame: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -8,10 +8,11 @@ import pytest
 import tifffile
 
 from preprocess.correction.gain import load_checked_gain, load_gain
+from preprocess.correction.gain_fit import check_gain
 from preprocess.errors import GainMismatch, UnsupportedFormat
 from preprocess.movies import open_movie
 from preprocess.settings import GainSettings
-from preprocess.simulation import write_eer, write_gain, write_mrc, write_tiff
+from preprocess.simulation import write_dm4, write_eer, write_gain, write_mrc, write_tiff
 
 HEIGHT, WIDTH = 12, 20
 
@@ -41,7 +42,7 @@ def _movie(request, tmp_path):
 
 
 @pytest.mark.parametrize("movie_extension", ["tif", "mrc", "eer"])
-@pytest.mark.parametrize("extension", ["mrc", "tif", "TIFF"])
+@pytest.mark.parametrize("extension", ["mrc", "tif", "TIFF", "dm4"])
 def test_a_gain_written_for_a_movie_comes_back(tmp_path, gain, movie_extension, extension):
     movie, path = write_movie(tmp_path, movie_extension), tmp_path / f"reference.{extension}"
     write_gain(path, gain, movie_format=movie.format)
@@ -178,6 +179,34 @@ def test_a_stack_is_no_gain(tmp_path, gain, movie, extension):
         load_gain(GainSettings(path=path), movie)
 
 
+def test_a_dm4_gain_is_the_one_that_its_conversion_to_mrc_gives(tmp_path, gain):
+    """The raw sum of the frames proves it: of all orientations, the one that is read fits, and none better."""
+    random = np.random.default_rng(7)
+    true_gain = random.normal(1, 0.05, (128, 96)).astype(np.float32)
+    raw_sum = random.poisson(100 / true_gain).astype(np.float32)
+    write_mrc(tmp_path / "movie.mrc", [raw_sum], frame_count=1, mode=2)
+    movie = open_movie(tmp_path / "movie.mrc")
+    write_dm4(tmp_path / "CountRef.dm4", true_gain[::-1])  # its rows count from the top
+    loaded = load_gain(GainSettings(path=tmp_path / "CountRef.dm4"), movie)
+    write_mrc(tmp_path / "CountRef.mrc", [true_gain], frame_count=1, mode=2)  # as IMOD's dm2mrc does
+    assert np.array_equal(loaded, load_gain(GainSettings(path=tmp_path / "CountRef.mrc"), movie))
+    defects = np.zeros(0, np.int64)
+    assert check_gain(raw_sum, loaded, defects, GainSettings()).warning is None
+    upside_down = check_gain(raw_sum, np.ascontiguousarray(loaded[::-1]), defects, GainSettings(flip="y"))
+    assert "--gain-rotate 0 --gain-flip none" in upside_down.warning
+
+
+def test_a_dm4_gain_that_is_cut_off_or_a_stack(tmp_path, gain, movie):
+    path = tmp_path / "CountRef.dm4"
+    write_dm4(path, np.stack([gain, gain]))
+    with pytest.raises(GainMismatch, match="holds 2 images"):
+        load_gain(GainSettings(path=path), movie)
+    write_dm4(path, gain)
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(GainMismatch, match=r"CountRef\.dm4 cannot be read: the DM4 file is cut off or damaged"):
+        load_gain(GainSettings(path=path), movie)
+
+
 def test_a_small_preview_behind_a_gain_is_not_counted(tmp_path, gain, movie):
     write_tiff(tmp_path / "g.tif", [gain, gain[::4, ::4]])
     assert load_gain(GainSettings(path=tmp_path / "g.tif"), movie).shape == gain.shape
@@ -192,8 +221,11 @@ def test_a_gain_of_zeros(tmp_path, gain, movie):
 def test_files_that_cannot_be_read(tmp_path, gain, movie):
     with pytest.raises(GainMismatch, match="No such file"):
         load_gain(GainSettings(path=tmp_path / "none.mrc"), movie)
-    with pytest.raises(UnsupportedFormat, match="dm4"):
-        load_gain(GainSettings(path=tmp_path / "CountRef.dm4"), movie)
+    with pytest.raises(UnsupportedFormat, match="dm3"):
+        load_gain(GainSettings(path=tmp_path / "CountRef.dm3"), movie)
+    (tmp_path / "text.dm4").write_text("this is no DM4 file at all")
+    with pytest.raises(GainMismatch, match="not a DM4 file"):
+        load_gain(GainSettings(path=tmp_path / "text.dm4"), movie)
     (tmp_path / "text.gain").write_text("this is no TIFF at all")
     with pytest.raises(GainMismatch, match="not a TIFF"):
         load_gain(GainSettings(path=tmp_path / "text.gain"), movie)
