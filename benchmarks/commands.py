@@ -111,6 +111,31 @@ def align(
         raise typer.Exit(exit_code)
 
 
+@bench.command("faults")
+def faults(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="WORD…", help="Try only faults with one of these words in their name.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="N|N-M", help="Seeds of the movies of each fault, such as 0-4.")] = "0",
+    relion: Annotated[bool, typer.Option("--relion/--no-relion", help="Run RELION on the same movies.")] = True,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for faults.json.")] = Path("cryoferry-bench"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the faults, and do nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object on stdout.")] = False,
+) -> None:
+    """Align small movies that have faults; compare the shifts that cryoferry and RELION find with the truth.
+
+    Faults are those of cameras, files and people: empty frames, hot pixels, signed bytes, a missing gain reference, the
+    edge of the beam. docs/benchmarks.md explains the results.
+    """
+    from benchmarks.alignment.presets import parse_seeds
+    from benchmarks.faults.command import FaultsPlan, run_faults_benchmark
+    from preprocess.output_folder import refuse_unwritable
+
+    plan = FaultsPlan(words=tuple(words or ()), seeds=tuple(parse_seeds(seeds)), relion=relion, out=out)
+    refuse_unwritable(out)
+    run_faults_benchmark(plan, dry_run=dry_run, json=json)
+
+
 @bench.command("transfer")
 def transfer(
     to: Annotated[

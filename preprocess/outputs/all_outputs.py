@@ -194,6 +194,7 @@ def _sections(computed: ComputedMovie, figures: dict[str, float], warnings: tupl
             "gain_fit": None if fit is None else asdict(fit),
         },
         "warnings": [warning.text for warning in warnings],
+        "warning_codes": [warning.code for warning in warnings],
     }
 
 

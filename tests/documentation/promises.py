@@ -141,6 +141,16 @@ def rates_and_a_recommendation(place: Place, done: Done) -> None:
     assert (place.folder / "cryoferry-bench" / "transfer.png").stat().st_size > 1000
 
 
+def errors_of_faults(place: Place, done: Done) -> None:
+    results = json.loads((place.folder / "cryoferry-bench" / "faults.json").read_text())
+    assert [run["warnings"] for run in results["runs"]] == [["frames-without-signal"]]
+    assert "frames-without-signal" in done.stdout
+
+
+def a_list_of_faults(place: Place, done: Done) -> None:
+    assert "pixels: a hot column" in done.stdout
+
+
 def a_plan_of_a_session(place: Place, done: Done) -> None:
     assert "50000" in done.stdout
     assert not list((place.folder / "cryoferry-bench").glob("cryoferry-flow-*"))
@@ -210,6 +220,8 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"align .*--out others": aligned("others", "second+", "third+"),
     r"align .*--out chosen": frames_and_defects_as_asked,
     r"bench (align|transfer) .*--dry-run": a_plan,
+    r"bench faults (?!.*--dry-run)": errors_of_faults,
+    r"bench faults .*--dry-run": a_list_of_faults,
     r"bench flow .*--dry-run": a_plan_of_a_session,
     r"bench flow (?!.*--dry-run)": costs_of_an_exposure,
     r"bench align .*--sustained": movies_an_hour,

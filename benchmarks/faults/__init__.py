@@ -1,0 +1,1 @@
+"""Movies with faults: what cryoferry and RELION make of each, against the known motion."""
