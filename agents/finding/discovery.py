@@ -39,6 +39,7 @@ _EARLIER = 50
 """So many movies of an earlier start of the agent say which inputs can be expected."""
 _EMPTY_S = 600.0
 _BROKEN_HINT = "Copy it from the microscope again; when it changes, the agent processes it again."
+_NO_MOVIE_HINT = "If it is one, start the agent with --layout flat."
 _GONE_HINT = "When it comes back, the agent processes it again."
 _OVER = (State.RELEASED, State.HELD, State.FAILED)
 _MOUNTS = "mounts"
@@ -318,11 +319,16 @@ class Discovery:
         for movie, since_s in self._missing_since_s.items():
             if movie in before and now_s - since_s >= wait_s:
                 self._forget(movie)
-                act = partial(self._set_gone_aside, movie, UUID(standing[movie].exposure_id))
+                act = partial(self._set_gone_aside, movie, UUID(standing[movie].exposure_id), found.not_movies)
                 steps.append(_FoundStep(movie, None, act))
         return steps
 
-    def _set_gone_aside(self, movie: str, exposure_id: UUID) -> None:
+    def _set_gone_aside(self, movie: str, exposure_id: UUID, not_movies: Mapping[str, str]) -> None:
+        if movie in not_movies:
+            reason = f"it is no movie: {not_movies[movie]}"
+            log.warning("%s: %s", movie, reason)
+            self._journal.set_aside(exposure_id, None, reason, _NO_MOVIE_HINT)
+            return
         why = self._journal.exposure(exposure_id).reason  # such as: the receiver has lost it
         reason = f"the movie is gone, so it cannot be processed again; {why}" if why else "the movie is gone"
         log.warning("%s: %s", movie, reason)

@@ -15,12 +15,13 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 from agents.boundary import contained
+from agents.finding.known_contents import KnownContents
 from agents.finding.links import ALIAS, LinkTarget, SourceLink, SourceLinks, Why, is_inside
 from agents.finding.mounts import MountPoints
 from agents.finding.skipped_note import Skipped
 from agents.journal.file_identity import FileIdentity
 from agents.journal.movie_names import movie_name
-from preprocess.layouts import A_REFERENCE, Layout
+from preprocess.layouts import A_REFERENCE, Doubt, Layout
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class Scan:
         Where the links in `named` lead to.
     others
         All files that are no movies, with the reason; empty unless the walk was asked for them.
+    not_movies
+        Files with a movie's name whose content says that they are none, with the reason; they count in `skipped` too.
     inputs
         What may describe a movie or be a gain reference, by name. One at rest is here only if it was its turn.
     unreadable
@@ -61,6 +64,7 @@ class Scan:
     named: dict[str, str] = field(default_factory=dict)
     targets: dict[str, str] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
+    not_movies: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, FileIdentity] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     missing_root: str = ""
@@ -98,11 +102,13 @@ class Scan:
 class _Folder:
     """What a folder's names mean; they are judged anew only when one came or went, or a link became another one.
 
-    `movies` has the movies' names by the files' names; `folders` and the paths of `links` are as Python holds them.
+    `movies` has the movies' names by the files' names, and `doubts` what must be read of some of them. `folders` and
+    the paths of `links` are as Python holds them.
     """
 
     names: list[str]
     movies: dict[str, str]
+    doubts: dict[str, Doubt]
     links: dict[str, SourceLink]
     skipped: Skipped
     others: dict[str, str]
@@ -156,7 +162,7 @@ class Scanner:
         self._source, self._layout, self._follow_links = source, layout, follow_links
         self._on_progress = on_progress
         self._folders: dict[str, _Folder] = {}
-        self._links = SourceLinks()
+        self._links, self._contents = SourceLinks(), KnownContents()
         self._walks = 0
 
     def scan(
@@ -178,7 +184,7 @@ class Scanner:
         walk = _Walk(
             self._source, self._layout, self._folders, self._links, _DueMovies(at_rest, self._walks),
             follow_links=self._follow_links, mounts=mounts or MountPoints(), with_others=with_others,
-            on_progress=self._on_progress,
+            on_progress=self._on_progress, contents=self._contents,
         )  # fmt: skip
         result = walk.run()
         if not result.missing_root:
@@ -201,8 +207,9 @@ class _Walk:
         mounts: MountPoints,
         with_others: bool,
         on_progress: Callable[[], None],
+        contents: KnownContents,
     ) -> None:
-        self._mounts, self._on_progress = mounts, on_progress
+        self._mounts, self._on_progress, self._contents = mounts, on_progress, contents
         self._source, self._layout, self._before, self._links, self._is_due = source, layout, before, links, is_due
         self._follow_links, self._with_others = follow_links, with_others
         self.seen: dict[str, _Folder] = {}
@@ -284,13 +291,14 @@ class _Walk:
         for entry in entries:
             movie = judged.movies.get(entry.name)
             if movie is not None and self._is_due(movie):
-                contained(partial(self._look_at, entry.stat, movie), partial(self._note_unreadable, movie))
+                look = partial(self._look_at, entry.stat, movie, path / entry.name, judged.doubts.get(entry.name))
+                contained(look, partial(self._note_unreadable, movie))
             name = judged.inputs.get(entry.name)
             if name is not None and self._is_due(name):
                 contained(partial(self._look_at_input, entry.stat, name), partial(self._note_unreadable, name))
         return identity
 
-    def _look_at(self, look: Callable[[], os.stat_result], movie: str) -> None:
+    def _look_at(self, look: Callable[[], os.stat_result], movie: str, path: Path, doubt: Doubt | None) -> None:
         self._on_progress()
         try:
             status = look()
@@ -300,7 +308,12 @@ class _Walk:
             self._note_unreadable(movie, error)
             return
         if stat.S_ISREG(status.st_mode):
-            self._result.movies[movie] = FileIdentity.of(status)
+            identity = FileIdentity.of(status)
+            why = "" if doubt is None else self._contents.why_no_movie(path, identity, doubt)
+            if why:
+                self._note_no_movie(movie, why)
+            else:
+                self._result.movies[movie] = identity
         elif not stat.S_ISDIR(status.st_mode):
             self._result.named[movie] = Why.NOT_A_FILE
 
@@ -312,6 +325,12 @@ class _Walk:
             return
         if stat.S_ISREG(status.st_mode):
             self._result.inputs[name] = FileIdentity.of(status)
+
+    def _note_no_movie(self, name: str, why: str) -> None:
+        self._result.skipped.add(why, name)
+        self._result.not_movies[name] = why
+        if self._with_others:
+            self._result.others[name] = why
 
     def _note_unreadable(self, name: str, error: Exception) -> None:
         self._result.unreadable[name] = _why(error)
@@ -352,8 +371,9 @@ class _Walk:
         taken.add(target.real)
         movie = movie_name(link.path)
         if self._is_due(movie):
-            look = (self._source / link.path).stat
-            contained(partial(self._look_at, look, movie), partial(self._note_unreadable, movie))
+            path, (folder, _, name) = self._source / link.path, link.path.rpartition("/")
+            look = partial(self._look_at, path.stat, movie, path, self.seen[folder].doubts.get(name))
+            contained(look, partial(self._note_unreadable, movie))
 
     # ---- names
 
@@ -364,7 +384,7 @@ class _Walk:
             return before
         prefix = f"{folder}/" if folder else ""
         siblings = set(names)
-        movies, links, folders = dict[str, str](), dict[str, SourceLink](), list[str]()
+        movies, doubts, links, folders = dict[str, str](), dict[str, Doubt](), dict[str, SourceLink](), list[str]()
         others, inputs, skipped = dict[str, str](), dict[str, str](), Skipped()
         for entry in entries:
             path = prefix + entry.name
@@ -377,13 +397,15 @@ class _Walk:
                 links[entry.name] = SourceLink(path, entry.inode(), is_movie=not why, why_not=why)
             elif not why:
                 movies[entry.name] = movie_name(path)
+            if not why and (doubt := self._layout.doubt(entry.name, siblings)) is not None:
+                doubts[entry.name] = doubt
             if why:
                 others[movie_name(path)] = why
                 if why == A_REFERENCE or entry.name.endswith((".xml", ".mdoc", ".gain")):
                     inputs[entry.name] = movie_name(path)
                 if entry.name not in links:  # what a link leads to decides
                     skipped.add(why, movie_name(path))
-        return _Folder(names, movies, links, skipped, others, inputs, tuple(folders))
+        return _Folder(names, movies, doubts, links, skipped, others, inputs, tuple(folders))
 
 
 def scan(source: Path, layout: Layout, *, follow_links: bool = False) -> Scan:

@@ -3,9 +3,9 @@
 from preprocess.layouts.automatic import AUTO
 from preprocess.layouts.epu import EPU
 from preprocess.layouts.flat import FLAT
-from preprocess.layouts.layout import A_REFERENCE, Layout, Recognised
+from preprocess.layouts.layout import A_REFERENCE, Doubt, Layout, Recognised
 from preprocess.layouts.serialem import SERIALEM
 
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (AUTO, EPU, SERIALEM, FLAT)}
 
-__all__ = ["A_REFERENCE", "LAYOUTS", "Layout", "Recognised"]
+__all__ = ["A_REFERENCE", "LAYOUTS", "Doubt", "Layout", "Recognised"]

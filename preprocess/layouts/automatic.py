@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path, PurePath
 
 from preprocess.layouts import epu, serialem
-from preprocess.layouts.layout import MOVIE, Layout, Recognised
+from preprocess.layouts.layout import MOVIE, Doubt, Layout, Recognised
 
 
 def judge(name: str, siblings: Collection[str]) -> Recognised:
@@ -27,9 +27,14 @@ def judge(name: str, siblings: Collection[str]) -> Recognised:
     return MOVIE
 
 
+def doubt(name: str, siblings: Collection[str]) -> Doubt | None:
+    """Return what SerialEM's rules say must be read; EPU's names tell by themselves."""
+    return None if epu.is_epu_name(name) else serialem.doubt(name, siblings)
+
+
 def gain(movie: Path, source: Path) -> Path | None:
     """Return the gain reference by EPU's rules, or else by SerialEM's; None if there is none."""
     return epu.gain(movie, source) or serialem.gain(movie, source)
 
 
-AUTO = Layout("auto", judge, gain, serialem.named_gain, epu.usual_gain)
+AUTO = Layout("auto", judge, gain, serialem.named_gain, epu.usual_gain, doubt)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 A_REFERENCE = "a reference image, by its name"
 """Why a gain reference or a defect file is not a movie."""
@@ -31,12 +32,31 @@ class Recognised:
 MOVIE = Recognised()
 
 
+class Doubt(NamedTuple):
+    """What must be read to know whether a file with a movie's name is one: see `preprocess.layouts.contents`.
+
+    Attributes
+    ----------
+    mdoc
+        Name of the mdoc that may say it; empty: only the file itself does.
+    is_named_as_image
+        Whether the name has a word for maps or previews, so that a single image is no movie.
+    """
+
+    mdoc: str = ""
+    is_named_as_image: bool = False
+
+
 def _no_path(_movie: Path) -> Path | None:
     return None
 
 
 def _no_name(_name: str) -> str:
     return ""
+
+
+def _no_doubt(_name: str, _siblings: Collection[str]) -> Doubt | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +73,8 @@ class Layout:
         Returns where the gain reference is to be that a movie's sidecar names; None if none is named.
     usual_gain
         Returns the name of the gain reference that the program writes beside a movie of this name; "" if it does not.
+    doubt
+        Returns what must be read to know whether a file that `judge` calls a movie is one; None: nothing.
     """
 
     name: str
@@ -60,6 +82,7 @@ class Layout:
     gain: Callable[[Path, Path], Path | None]
     named_gain: Callable[[Path], Path | None] = _no_path
     usual_gain: Callable[[str], str] = _no_name
+    doubt: Callable[[str, Collection[str]], Doubt | None] = _no_doubt
 
     def recognise(self, name: str, siblings: Collection[str]) -> Recognised:
         """Return whether a file is a movie, from its name and the names of all files in its folder."""

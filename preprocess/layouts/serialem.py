@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
 from preprocess.input_files import read_small_text
-from preprocess.layouts.layout import MOVIE, Layout, Recognised
+from preprocess.layouts.layout import MOVIE, Doubt, Layout, Recognised
 from preprocess.sidecars import file_beside
 
+_IMAGE_NAME = re.compile(
+    r"(?:^|[_\-. ])(?:[LM]MM|maps?|(?:full)?mont(?:age)?|atlas|prev(?:iew)?|view|search|overview|anchor|snapshot"
+    r"|tempref|tgt|target|trial|track(?:ing)?|focus)(?=$|[_\-. \d])",
+    re.IGNORECASE,
+)
 _REFERENCE_SUFFIXES = (".mrc", ".tif", ".tiff")
 
 
@@ -22,6 +28,20 @@ def judge(name: str, siblings: Collection[str]) -> Recognised:
         if f"{name}.mdoc" not in siblings and f"{path.stem}.mdoc" not in siblings:
             return Recognised("a map, since it has no mdoc")
     return MOVIE
+
+
+def doubt(name: str, siblings: Collection[str]) -> Doubt | None:
+    """Return what must be read of a `.mrc`: maps and sums of tilt series have no names of their own.
+
+    A `.tif` with an mdoc is a movie, unless its name has a word for maps or previews: then that must be read too.
+    """
+    stem, _, suffix = name.rpartition(".")
+    suffix = suffix.lower()
+    is_named_as_image = bool(_IMAGE_NAME.search(stem))
+    if suffix not in ("mrc", "mrcs") and not (is_named_as_image and suffix in ("tif", "tiff")):
+        return None
+    mdoc = next((each for each in (f"{name}.mdoc", f"{stem}.mdoc") if each in siblings), "")
+    return Doubt(mdoc, is_named_as_image)
 
 
 def gain(movie: Path, _source: Path) -> Path | None:
@@ -59,4 +79,4 @@ def named_gain(movie: Path) -> Path | None:
     return movie.with_name(name) if PurePath(name).suffix.lower() in _REFERENCE_SUFFIXES else None
 
 
-SERIALEM = Layout("serialem", judge, gain, named_gain)
+SERIALEM = Layout("serialem", judge, gain, named_gain, doubt=doubt)

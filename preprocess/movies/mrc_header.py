@@ -104,6 +104,13 @@ def _bytes_are_signed(stamp: int, imod_flags: int, minimum: float, maximum: floa
     return False if minimum >= 0 and 128 <= maximum <= 255 else None
 
 
+def first_label(start: bytes) -> str:
+    """Return the first label of a header: what wrote the file; empty if there is none."""
+    (count,) = struct.unpack_from(_byte_order(start) + "i", start, _LABEL_COUNT)
+    label = start[_LABELS : _LABELS + _LABEL_BYTES] if count > 0 else b""
+    return label.decode("latin-1").strip("\0 ")
+
+
 def _is_labelled_packed(start: bytes, order: str) -> bool:
     """Return whether the only label says that bytes hold two pixels each, as SerialEM's plugin writes it."""
     (count,) = struct.unpack_from(order + "i", start, _LABEL_COUNT)

@@ -234,6 +234,8 @@ def test_a_dry_run_tells_and_does_nothing(source: Path, simulated: Path, tmp_pat
     lay(simulated / "0.tiff", source / "FoilHole_1_Data_2_fractions.tiff")
     (source / "FoilHole_1_Data_2_gain.tiff").touch()
     (source / "empty.mrc").touch()
+    (source / "LMM.mrc").write_bytes(bytes(1024))
+    (source / "LMM.mrc.mdoc").write_text("[ZValue = 0]\nPieceCoordinates = 0 0 0\n")
     work = tmp_path / "work"
     told = cryoferry(
         *("watch", str(source), "--work", str(work), "--to", "http://127.0.0.1:9", "--session", "s"),
@@ -245,6 +247,7 @@ def test_a_dry_run_tells_and_does_nothing(source: Path, simulated: Path, tmp_pat
     assert plans["FoilHole_1_Data_2_fractions.tiff"]["gain"].endswith("_gain.tiff")
     assert plans["empty.mrc"]["would"] == "wait"
     assert plans["FoilHole_1_Data_2_gain.tiff"]["would"] == "skip"
+    assert plans["LMM.mrc"] == {"movie": "LMM.mrc", "would": "skip", "reason": "a montage of SerialEM, by its mdoc"}
     assert not work.exists()
 
 
