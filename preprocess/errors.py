@@ -4,6 +4,7 @@
   + UnreadableMovie         truncated, empty, corrupt
   + UnsupportedFormat       a file format or number type that is not supported
   + GainMismatch            a gain reference that does not fit the movie
+  + GainMissing             no gain reference, where the user requires one
   + DefectMismatch          a list or map of defects that does not fit the movie
   + AcquisitionUnknown      a needed value is given nowhere
   + AcquisitionConflict     two sources give different values and no option decides
@@ -54,6 +55,13 @@ class GainMismatch(PreprocessError):
 
     exit_code = 2
     hint = "Give the gain reference of this session, and check --gain-rotate and --gain-flip."
+
+
+class GainMissing(PreprocessError):
+    """No gain reference is known, and --require-gain asks for one."""
+
+    exit_code = 2
+    hint = "Give it with --gain FILE, or give --gain none if there is none."
 
 
 class DefectMismatch(PreprocessError):

@@ -9,9 +9,15 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainSettings:
-    """A gain reference and how it lies. `operation` auto: RELION's rule (multiply; EER divides unless `.gain`)."""
+    """A gain reference and how it lies. `operation` auto: RELION's rule (multiply; EER divides unless `.gain`).
+
+    `absent`: the user says that there is none, so that none is looked for and none is missed; `path` is None then.
+    `required`: without one, a movie that may need one is not aligned.
+    """
 
     path: Path | None = None
+    absent: bool = False
+    required: bool = False
     rotate_degrees: Literal[0, 90, 180, 270] = 0
     flip: Literal["none", "x", "y"] = "none"
     operation: Literal["auto", "multiply", "divide"] = "auto"

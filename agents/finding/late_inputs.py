@@ -94,7 +94,8 @@ class LateInputs:
     ) -> None:
         self._journal, self._source, self._access, self._clock = journal, source, access, clock
         self._settle_s, self._at_rest, self._named = settle_s, at_rest, named
-        self._named_for_all = {input_name(source, path) for path in named_for_all if path is not None}
+        paths = (named_for_all.gain, named_for_all.defects)
+        self._named_for_all = {input_name(source, path) for path in paths if path is not None}
         self._seen: dict[str, _SeenInput] = {}
         self._open: dict[str, None] = {}
         self._looks_left = self._bytes_left = self._news = 0

@@ -21,10 +21,11 @@ _BLOCK_BYTES = 4 << 20
 
 
 class NamedInputs(NamedTuple):
-    """The files that the user named for a movie."""
+    """The files that the user named for a movie; `no_gain`: the user says that it has no gain reference."""
 
     gain: Path | None = None
     defects: Path | None = None
+    no_gain: bool = False
 
 
 class FoundInput(NamedTuple):
@@ -53,7 +54,7 @@ def find_inputs(movie: Path, source: Path, layout: Layout, named: NamedInputs) -
     OSError
         That cannot be found out now.
     """
-    gain = named.gain or layout.gain(movie, source) or layout.named_gain(movie)
+    gain = None if named.no_gain else named.gain or layout.gain(movie, source) or layout.named_gain(movie)
     wanted = [(InputKind.GAIN, gain), (InputKind.DEFECTS, named.defects)]
     found = [FoundInput(kind, path, _identity(path)) for kind, path in wanted if path is not None]
     sidecars = [FoundInput(InputKind.SIDECAR, path, _identity(path)) for path in find_sidecars(movie)]

@@ -25,7 +25,7 @@ def named_inputs(chosen: ChosenAlignment, changes: Mapping[str, Any]) -> NamedIn
         What `retry` changed in the agent's settings for it.
     """
     settings = (from_json(with_changes(to_json(chosen), changes)) if changes else chosen).settings
-    return NamedInputs(settings.gain.path, settings.defects.path)
+    return NamedInputs(settings.gain.path, settings.defects.path, no_gain=settings.gain.absent)
 
 
 def gain_of(inputs: list[FoundInput]) -> Path | None:

@@ -16,6 +16,7 @@ _CHOSEN = TypeAdapter(ChosenAlignment)
 _PROCESSED = TypeAdapter(ProcessedMovie)
 _NOTHING_CHOSEN = ChosenAlignment(settings=AlignmentSettings(), flags=Acquisition(), configured=Acquisition())
 _SAME_RESULT = ("device", "threads")
+_WHICH_GAIN = ("path", "absent")
 
 
 def to_json(chosen: ChosenAlignment) -> dict[str, Any]:
@@ -41,8 +42,16 @@ def processed_from_json(values: Mapping[str, Any]) -> ProcessedMovie:
 
 
 def changes(chosen: ChosenAlignment) -> dict[str, Any]:
-    """Return, nested, what of the choices differs from choosing nothing."""
-    return _difference(to_json(chosen), to_json(_NOTHING_CHOSEN))
+    """Return, nested, what of the choices differs from choosing nothing.
+
+    That there is no gain reference replaces one that was chosen before, and the other way round: both are always said.
+    """
+    values = to_json(chosen)
+    found = _difference(values, to_json(_NOTHING_CHOSEN))
+    gain = found.get("settings", {}).get("gain", {})
+    if gain.keys() & set(_WHICH_GAIN):
+        gain.update({name: values["settings"]["gain"][name] for name in _WHICH_GAIN})
+    return found
 
 
 def with_changes(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:

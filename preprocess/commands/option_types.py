@@ -34,7 +34,19 @@ PreExposure = Annotated[
     float | None, _option(panel=ACQUISITION, metavar="e/Å²", min=0, help="Dose before the first frame. Default: 0.")
 ]
 Gain = Annotated[
-    Path | None, _option(panel=CORRECTION, metavar="FILE", help="Gain reference: an MRC, TIFF, DM4 or .gain file.")
+    Path | None,
+    _option(
+        panel=CORRECTION,
+        metavar="FILE|none",
+        help="Gain reference: an MRC, TIFF, DM4 or .gain file. none: there is none, and it is not missed.",
+    ),
+]
+RequireGain = Annotated[
+    bool,
+    _option(
+        panel=CORRECTION,
+        help="Align no movie without a gain reference, unless it is known to be corrected already.",
+    ),
 ]
 GainRotate = Annotated[
     Literal["0", "90", "180", "270"],

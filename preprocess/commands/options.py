@@ -15,6 +15,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 import typer
@@ -48,6 +49,7 @@ from preprocess.commands.option_types import (
     Patches,
     PixelSize,
     PreExposure,
+    RequireGain,
     Threads,
     Throw,
     TotalDose,
@@ -87,6 +89,7 @@ def chosen_alignment(
     total_dose: TotalDose = None,
     pre_exposure: PreExposure = None,
     gain: Gain = None,
+    require_gain: RequireGain = _GAIN.required,
     gain_rotate: GainRotate = _GAIN_ROTATE,
     gain_flip: GainFlip = _GAIN.flip,
     gain_operation: GainOperation = _GAIN.operation,
@@ -128,7 +131,12 @@ def chosen_alignment(
     return ChosenAlignment(
         settings=AlignmentSettings(
             gain=GainSettings(
-                path=gain, rotate_degrees=ROTATIONS[gain_rotate], flip=gain_flip, operation=gain_operation
+                path=None if _is_none(gain) else gain,
+                absent=_is_none(gain),
+                required=require_gain,
+                rotate_degrees=ROTATIONS[gain_rotate],
+                flip=gain_flip,
+                operation=gain_operation,
             ),
             defects=DefectSettings(path=defects, automatic=find_defects),
             eer=EerSettings(
@@ -152,6 +160,11 @@ def chosen_alignment(
         flags=Acquisition(**flags),
         configured=Acquisition(**configured),
     )
+
+
+def _is_none(gain: Path | None) -> bool:
+    """Return whether the user says that there is no gain reference; a file of that name is given by a longer path."""
+    return gain is not None and str(gain).lower() == "none"
 
 
 def _first_frame(first: int | None, throw: int | None) -> int:

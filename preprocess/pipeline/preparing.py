@@ -17,6 +17,7 @@ from preprocess.exposure.exposure_dose import (
     exposure_dose,
     require_known,
 )
+from preprocess.gains.missing import miss_gain
 from preprocess.movie_warning import MovieWarning
 from preprocess.movies import Movie, open_movie
 from preprocess.movies.frame_groups import FrameGroups, used_frames
@@ -91,7 +92,7 @@ def prepare_movie(
     ------
     PreprocessError
         The movie cannot be read, an output would replace what it is made from, or something must be known that
-        is given nowhere.
+        is given nowhere, such as a gain reference that is required.
     """
     for source in (movie_path, settings.gain.path, settings.defects.path):
         if source is not None:
@@ -100,6 +101,7 @@ def prepare_movie(
     unusable = list[str]()
     sidecars = read_sidecars(movie, unusable.append)
     found = [MovieWarning("sidecar-unusable", f"{why}; its values are not used") for why in unusable]
+    miss_gain(settings.gain, movie, sidecars, found.append)
     known = resolve_acquisition(movie, flags=acquisition, configured=configured, sidecars=sidecars, warn=found.append)
     used = used_frames(settings.frames, movie.frame_count)
     groups = FrameGroups.of(len(used), settings.frames.group)

@@ -54,6 +54,7 @@ def read_epu_xml(path: Path) -> Sidecar | None:
         total_dose_e_per_a2=dose,
         defocus_angstrom=_underfocus_angstrom(custom),
         frame_count=_frame_count(root),
+        camera=_camera(root, custom),
         recording=_recording(root),
         remarks=remarks,
     )
@@ -122,6 +123,13 @@ def _underfocus_angstrom(custom: dict[str, str]) -> float | None:
     """Return the defocus as CTF programs count it: EPU's underfocus is negative, in metres."""
     applied = number(custom.get("AppliedDefocus"))
     return -applied * 1e10 if applied else None
+
+
+def _camera(root: ET.Element, custom: dict[str, str]) -> str | None:
+    """Return the camera's names: the one in the software, such as EF-CCD, and its maker's, such as BioContinuum K3."""
+    name = (root.findtext(f"{_CAMERA}/{{*}}Name") or "").strip()
+    sold_as = custom.get(f"Detectors[{name}].CommercialName") or custom.get("DetectorCommercialName")
+    return " ".join(filter(None, (name, f"({sold_as})" if sold_as else ""))) or None
 
 
 def _frame_count(root: ET.Element) -> int | None:

@@ -16,6 +16,7 @@ from preprocess.sidecars.recording import Recording
 from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError, number, positive
 
 _TIME = re.compile(r"(\d\d)-([A-Za-z]{3})-(\d\d|\d{4})\s+(\d\d):(\d\d):(\d\d)", re.ASCII)
+_OF_FRAMES = "frameset"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NUMBERS = re.compile(r"[-+.\deE\s]*")
 MOST_FRAMES = 100_000
@@ -70,6 +71,8 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
         pre_exposure_e_per_a2=None if prior is None or prior < 0 else prior,
         defocus_angstrom=_underfocus_angstrom(values),
         frame_count=int(frames) if frames else None,
+        gain_reference=PureWindowsPath(values.get("GainReference", "")).name or None,
+        is_of_frames=any(each.kind.lower() == _OF_FRAMES for each in sections),
         recording=_recording(values, tilt_series=head.get("ImageFile") if section else None),
         remarks=tuple(remarks),
     )

@@ -20,8 +20,9 @@ class Sidecar:
 
     `pixel_size_angstrom` is of an image of `image_height_px` by `image_width_px`; where these are known and the movie
     has twice or half as many pixels, its pixel size is another one. `frame_count` counts the fractions.
-    `frame_doses_e_per_a2` has each one's dose where these are unequal. `remarks` say what was not believed, without the
-    file's name.
+    `frame_doses_e_per_a2` has each one's dose where these are unequal. `camera` is its name, `gain_reference` the name
+    of a file, and `is_of_frames` tells whether the sidecar describes the saved frames themselves, not an image.
+    `remarks` say what was not believed, without the file's name.
     """
 
     path: Path
@@ -37,6 +38,9 @@ class Sidecar:
     pre_exposure_e_per_a2: float | None = None
     defocus_angstrom: float | None = None
     frame_count: int | None = None
+    camera: str | None = None
+    gain_reference: str | None = None
+    is_of_frames: bool = False
     recording: Recording = field(default_factory=Recording)
     remarks: tuple[str, ...] = ()
 

@@ -35,3 +35,13 @@ def test_where_it_is_computed_decides_nothing() -> None:
     base = to_json(CHOSEN)
     assert same_result(base, with_changes(base, {"settings": {"device": "cuda:1", "threads": 3}}))
     assert not same_result(base, with_changes(base, {"settings": {"float32": True}}))
+
+
+def test_that_there_is_no_gain_reference_replaces_one_and_is_replaced_by_one() -> None:
+    """`retry --gain none` where the agent has a gain reference, and `retry --gain FILE` where it has none."""
+    file, none = GainSettings(path=Path("/g.mrc")), GainSettings(absent=True)
+    for before, after in ((file, none), (none, file)):
+        base = to_json(replace(CHOSEN, settings=AlignmentSettings(gain=before)))
+        changed = changes(replace(CHOSEN, settings=AlignmentSettings(gain=after)))
+        assert from_json(with_changes(base, changed)).settings.gain == after
+        assert not same_result(base, with_changes(base, changed))

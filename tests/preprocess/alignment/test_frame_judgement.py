@@ -26,7 +26,7 @@ from preprocess.alignment.frame_judgement import (
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import ProcessedMovie
-from preprocess.settings import AlignmentSettings, EerSettings, FrameSettings
+from preprocess.settings import AlignmentSettings, EerSettings, FrameSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie, write_mrc
 from preprocess.simulation.eer_writer import write_eer
 
@@ -210,7 +210,7 @@ def test_hardware_frames_without_electrons_are_left_out(frames: np.ndarray, tmp_
     write_eer(
         tmp_path / "m.eer", list(dark), pixel_size_angstrom=1.1, total_dose_e_per_px=30, hardware_frames_per_frame=4
     )
-    settings = replace(PLAIN, eer=EerSettings(hardware_frames_per_frame=4))
+    settings = replace(PLAIN, eer=EerSettings(hardware_frames_per_frame=4), gain=GainSettings(absent=True))
     result = process_movie(tmp_path / "m.eer", tmp_path / "out", settings=settings, acquisition=EXPOSURE)
     assert result.warnings[0].text.startswith("frames 1 and 2 have no counts")
     np.testing.assert_array_equal(shifts_of(result)[:3], 0)

@@ -1,0 +1,1 @@
+"""Gain references: which movies need one."""
