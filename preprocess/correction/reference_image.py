@@ -13,8 +13,8 @@ from preprocess.errors import UnreadableMovie
 from preprocess.input_files import open_regular
 from preprocess.movies.mrc import MrcMovie
 from preprocess.movies.structure import missing_in
-from preprocess.movies.tiff import read_page
 from preprocess.movies.tiff_layout import LayoutIncompleteError, is_tiff, tiff_pages
+from preprocess.movies.tiff_pixels import read_page
 
 MRC_EXTENSIONS, TIFF_EXTENSIONS = frozenset({".mrc", ".mrcs"}), frozenset({".tif", ".tiff"})
 

@@ -11,6 +11,7 @@ from preprocess.input_files import open_regular
 from preprocess.movies.frame_bytes import Pieces
 from preprocess.movies.mrc_header import HEADER_BYTES, is_mrc, read_mrc_header
 from preprocess.movies.recognise import EER_COMPRESSIONS
+from preprocess.movies.tiff_frames import frames_of
 from preprocess.movies.tiff_layout import LayoutIncompleteError, is_tiff, tiff_pages
 from preprocess.movies.unwritten import unwritten_frame
 
@@ -84,7 +85,7 @@ def _frames_in(file: BinaryIO, size: int) -> _Frames:
 
 
 def _frames_of_tiff(file: BinaryIO, size: int) -> _Frames:
-    pages = sorted(tiff_pages(file, size), key=lambda page: int(page.strip_offsets.max()))
+    pages = sorted(frames_of(list(tiff_pages(file, size))), key=lambda page: int(page.strip_offsets.max()))
 
     def pieces_of(number: int) -> Pieces:
         page = pages[number]

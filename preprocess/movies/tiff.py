@@ -1,32 +1,32 @@
-"""TIFF movies: uncompressed, LZW or deflate, 8 and 16 bit (and float), one strip or many for each frame."""
+"""TIFF movies: a page a frame, or ImageJ's stacks."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.errors import UnreadableMovie, UnsupportedFormat
+from preprocess.errors import UnreadableMovie
 from preprocess.movie_warning import MovieWarning
-from preprocess.movies.encoded import Compression, EncodedFrame, EncodedFrames, strip_sizes
+from preprocess.movies.encoded import EncodedFrame, EncodedFrames, strip_sizes
 from preprocess.movies.float_pixels import FloatPixels
 from preprocess.movies.integer_meaning import LESS_16_BIT, is_less_32768, restored
 from preprocess.movies.movie import Frame, Receive
 from preprocess.movies.mrc import known_pixel_size
 from preprocess.movies.packed_pixels import has_size_of_packed_frames, hold_second_pixels, unpacked
 from preprocess.movies.prefetch import in_order
+from preprocess.movies.tiff_description import is_32768_added, named_image_count
+from preprocess.movies.tiff_frames import checked_frames, page_warnings
 from preprocess.movies.tiff_layout import TiffPage, tiff_pages
+from preprocess.movies.tiff_pixels import COMPRESSIONS, is_decoded_here, pixel_dtype, read_page
 
-_NONE, _LZW = 1, 5
-_DEFLATE = (8, 32946)
-_COMPRESSIONS: Mapping[int, Compression] = {_NONE: "none", _LZW: "lzw", **dict.fromkeys(_DEFLATE, "deflate")}
-_DTYPES = {(8, 1): "u1", (8, 2): "i1", (16, 1): "u2", (16, 2): "i2", (16, 3): "f2", (32, 3): "f4"}
-_GAIN_DTYPES = _DTYPES | {(32, 1): "u4", (32, 2): "i4", (64, 3): "f8"}  # gain references, no movies
+_AS_THEY_ARE = frozenset({"uint8", "int8", "uint16", "int16", "float16", "float32"})
+"""Number types that frames are handed out in; numbers of other types become float32."""
+_WHITE_IS_ZERO, _PALETTE = 0, 3
 
 
 class TiffMovie:
@@ -39,24 +39,31 @@ class TiffMovie:
         self.header_total_dose_e_per_a2: float | None = None
         self._threads = threads
         self._scratch = threading.local()
+        size = path.stat().st_size
         with path.open("rb", buffering=0) as file:
-            self._pages = list(tiff_pages(file, path.stat().st_size))
+            pages = list(tiff_pages(file, size))
+        self._pages = checked_frames(path, pages)
         first = self._pages[0]
         self.frame_count, self.height, self.width = len(self._pages), first.height, first.width
         self._page_shape = (first.height, first.width)
         self._float_pixels = FloatPixels(path)
         self._packed, self._less = False, 0
-        self._remarks: tuple[MovieWarning, ...] = ()
-        self.hardware_frame_count = self.recorded_frame_count = self.frame_count
-        self._stored_dtype = _movie_dtype(path, first)
+        named = named_image_count(first.description, first.height, first.width)
+        self._remarks = (*page_warnings(pages, self._pages, size), *_header_warnings(first, named, self.frame_count))
+        self.hardware_frame_count = self.frame_count
+        self.recorded_frame_count = max(self.frame_count, named)
+        self._stored_dtype = pixel_dtype(path, first)
         self.header_pixel_size_angstrom = known_pixel_size(first.pixel_size_angstrom)
         for page in self._pages:
             self._check_like_first(page)
-        if self._stored_dtype == np.uint8 and has_size_of_packed_frames(first.height, first.width):
+        self._added = self._stored_dtype == np.uint16 and is_32768_added(first.description)
+        if self._added:
+            self._say_values("ImageJ added 32768 to signed 16-bit values, by its description: it is subtracted again")
+        if first.bits == 8 and self._stored_dtype == np.uint8 and has_size_of_packed_frames(first.height, first.width):
             self._judge_packing()
         elif self._stored_dtype.kind == "i" and self._stored_dtype.itemsize == 2:
             self._judge_sign()
-        self.dtype: np.dtype[Any] = restored(np.empty(0, self._stored_dtype), self._less).dtype.newbyteorder("=")
+        self.dtype: np.dtype[Any] = self._meant(np.empty(0, self._stored_dtype)).dtype
 
     @property
     def remarks(self) -> tuple[MovieWarning, ...]:
@@ -84,26 +91,32 @@ class TiffMovie:
         return in_order(self.path, make, indices, threads=self._threads)
 
     def encoded(self) -> EncodedFrames | None:
-        """Return where the frames' strips lie and how they are encoded; None where frames differ in that."""
+        """Return where the frames' strips lie and how they are encoded; None where only the CPU can decode them."""
         first = self._pages[0]
-        if self._less or any(
-            (page.compression, page.predictor) != (first.compression, first.predictor) for page in self._pages
-        ):
+        if not self._are_decoded_anywhere():
             return None
         row_bytes = first.width * self._stored_dtype.itemsize
         return EncodedFrames(
             frames=tuple(_encoded_frame(page, row_bytes) for page in self._pages),
-            compression=_COMPRESSIONS[first.compression],
-            stored_dtype=self._stored_dtype,
+            compression=COMPRESSIONS[first.compression],
+            stored_dtype=self._stored_dtype.newbyteorder(first.byte_order),
             row_bytes=row_bytes,
             differences=first.predictor == 2,
             flipped=True,
             packed_4_bit=self._packed,
         )
 
+    def _are_decoded_anywhere(self) -> bool:
+        first = self._pages[0]
+        is_meant = not self._less and not self._added and self._stored_dtype.name in _AS_THEY_ARE
+        return is_meant and all(
+            is_decoded_here(page) and (page.compression, page.predictor) == (first.compression, first.predictor)
+            for page in self._pages
+        )
+
     def _buffer(self) -> NDArray[Any]:
         if not hasattr(self._scratch, "image"):
-            self._scratch.image = np.empty(self._page_shape, self._stored_dtype)
+            self._scratch.image = np.empty(self._page_shape, self._stored_dtype.newbyteorder(self._pages[0].byte_order))
         image: NDArray[Any] = self._scratch.image
         return image
 
@@ -116,7 +129,20 @@ class TiffMovie:
         """Return the pixels of a page, top row first."""
         if self._packed:
             return unpacked(page, self.width)
-        return restored(self._float_pixels.cleaned(page, index, flipped=True), self._less)
+        return self._float_pixels.cleaned(self._meant(page), index, flipped=True)
+
+    def _meant(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return numbers as they are meant, in a type that frames are handed out in."""
+        if self._added:
+            signed: NDArray[Any] = np.bitwise_xor(values, np.uint16(LESS_16_BIT)).view(np.int16)
+            return signed
+        if values.dtype.name not in _AS_THEY_ARE:
+            with np.errstate(over="ignore"):  # infinity is looked for afterwards
+                return values.astype(np.float32)
+        return restored(values, self._less)
+
+    def _say_values(self, text: str) -> None:
+        self._remarks = (*self._remarks, MovieWarning("values-judged", text))
 
     def _judge_packing(self) -> None:
         """Read frames of bytes, whose size only packed ones have, as such, unless their values forbid it."""
@@ -125,11 +151,10 @@ class TiffMovie:
         if hold_second_pixels(values):
             self._packed, self.width = True, 2 * self.width
             return
-        text = (
+        self._say_values(
             f"frames of {self.height} x {self.width} px (height x width) are usually packed, two pixels of 4 bits in a"
             " byte, but here the second pixels would be empty: each byte is read as one pixel"
         )
-        self._remarks = (MovieWarning("values-judged", text),)
 
     def _judge_sign(self) -> None:
         """Add 32768 to signed values where only that makes counts of them."""
@@ -137,16 +162,12 @@ class TiffMovie:
             values = read_page(self.path, file, self._pages[0])
         if is_less_32768(values[:: max(1, values.shape[0] // 64)]):
             self._less = LESS_16_BIT
-            text = "16-bit values about -32768 are read as counts from which 32768 was subtracted: it is added"
-            self._remarks = (MovieWarning("values-judged", text),)
+            self._say_values(
+                "16-bit values about -32768 are read as counts from which 32768 was subtracted: it is added"
+            )
 
     def _check_like_first(self, page: TiffPage) -> None:
-        if (page.height, page.width) != self._page_shape:
-            raise UnreadableMovie(
-                f"{self.path}: frame {page.number} is {page.height} x {page.width} px,"
-                f" frame 1 is {self.height} x {self.width} px"
-            )
-        if _movie_dtype(self.path, page) != self._stored_dtype:
+        if pixel_dtype(self.path, page) != self._stored_dtype:
             raise UnreadableMovie(f"{self.path}: frame {page.number} has another number type than frame 1")
 
 
@@ -155,109 +176,17 @@ def _encoded_frame(page: TiffPage, row_bytes: int) -> EncodedFrame:
     return EncodedFrame(page.strip_offsets.astype(np.int64), page.strip_byte_counts.astype(np.int64), sizes)
 
 
-def _movie_dtype(path: Path, page: TiffPage) -> np.dtype[Any]:
-    dtype = _page_dtype(path, page)
-    if (page.bits, page.sample_format) not in _DTYPES:
-        raise UnsupportedFormat(
-            f"{path}: frame {page.number} has pixels of type {dtype.name}, which is not supported for movies"
+def _header_warnings(first: TiffPage, named: int, frame_count: int) -> tuple[MovieWarning, ...]:
+    """Return what is to be said about the first page's header."""
+    found = []
+    if named > frame_count:
+        text = (
+            f"the file's description names {named} images, but it holds {frame_count} frames: the dose of a frame is"
+            " its share of those named; copy the movie from the microscope again"
         )
-    return dtype
-
-
-def _page_dtype(path: Path, page: TiffPage) -> np.dtype[Any]:
-    """Return a page's number type in the file's byte order, or raise UnsupportedFormat with the reason."""
-    where = f"{path}: frame {page.number}"
-    if page.tiled or page.samples_per_pixel != 1 or page.fill_order != 1:
-        raise UnsupportedFormat(f"{where} is tiled, in colour or bit-reversed, which is not supported")
-    if page.compression not in _DECODERS:
-        raise UnsupportedFormat(
-            f"{where} has TIFF compression {page.compression}; only none, LZW and deflate are supported"
-        )
-    if (page.bits, page.sample_format) not in _GAIN_DTYPES:
-        raise UnsupportedFormat(
-            f"{where} has {page.bits} bits of sample format {page.sample_format}, which is not supported"
-        )
-    dtype = np.dtype(page.byte_order + _GAIN_DTYPES[page.bits, page.sample_format])
-    if page.predictor not in {1, 2} or (page.predictor == 2 and dtype.kind == "f"):
-        raise UnsupportedFormat(f"{where} has TIFF predictor {page.predictor}, which is not supported")
-    return dtype
-
-
-def read_page(path: Path, file: BinaryIO, page: TiffPage, buffer: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Return one page as stored (top row first), shape (height, width), in native byte order.
-
-    It is decoded into `buffer`, if one of that shape and of the stored number type is given.
-
-    Raises
-    ------
-    UnreadableMovie
-        A strip cannot be decoded or holds too little; the text names frame and strip.
-    """
-    stored_dtype = _page_dtype(path, page)
-    image: NDArray[Any] = np.empty((page.height, page.width), stored_dtype) if buffer is None else buffer
-    block, begins = _encoded_strips(file, page)
-    counts = page.strip_byte_counts.astype(np.int64)
-    strip_bytes = page.rows_per_strip * page.width * stored_dtype.itemsize
-    ends = begins + counts
-    corrupt = int(ends.argmax()) if ends.max() > len(block) else -1  # the file was cut after it was opened
-    if corrupt < 0:
-        corrupt = _DECODERS[page.compression](block, begins, counts, image.reshape(-1).view(np.uint8), strip_bytes)
-    if corrupt >= 0:
-        raise UnreadableMovie(f"{path}: frame {page.number}, strip {corrupt + 1} is corrupt")
-    if not stored_dtype.isnative:
-        image = image.astype(stored_dtype.newbyteorder("="))
-    return np.add.accumulate(image, axis=1, dtype=image.dtype) if page.predictor == 2 else image
-
-
-def _encoded_strips(file: BinaryIO, page: TiffPage) -> tuple[bytes, NDArray[np.int64]]:
-    """Return a page's strips as one block, and where each begins in it."""
-    offsets, counts = page.strip_offsets.astype(np.int64), page.strip_byte_counts.astype(np.int64)
-    begin, end = int(offsets.min()), int((offsets + counts).max())
-    if end - begin <= 1.1 * int(counts.sum()) + 65536:  # strips that lie together are read at once
-        file.seek(begin)
-        return file.read(end - begin), offsets - begin
-    parts = []
-    for offset, count in zip(offsets.tolist(), counts.tolist(), strict=True):
-        file.seek(offset)
-        parts.append(file.read(count))
-    return b"".join(parts), np.cumsum(counts) - counts
-
-
-Decoder = Callable[[bytes, NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], int], int]
-"""Decodes strips (block, begins, counts) into an image's bytes; returns the first corrupt strip's index, or -1."""
-
-
-def _decode_lzw(
-    block: bytes, begins: NDArray[np.int64], counts: NDArray[np.int64], image: NDArray[np.uint8], strip_bytes: int
-) -> int:
-    from preprocess.movies.lzw import decode_strips  # noqa: PLC0415 - numba is slow to import, and other movies need none
-
-    return int(decode_strips(np.frombuffer(block, np.uint8), begins, counts, image, strip_bytes))
-
-
-def _decode_deflate(
-    block: bytes, begins: NDArray[np.int64], counts: NDArray[np.int64], image: NDArray[np.uint8], strip_bytes: int
-) -> int:
-    for index, (begin, count) in enumerate(zip(begins.tolist(), counts.tolist(), strict=True)):
-        place = image[index * strip_bytes : (index + 1) * strip_bytes].data
-        try:
-            decoded = imagecodecs.zlib_decode(block[begin : begin + count], out=place)
-        except imagecodecs.ZlibError:
-            return index
-        if len(decoded) != len(place):
-            return index
-    return -1
-
-
-def _copy(
-    block: bytes, begins: NDArray[np.int64], counts: NDArray[np.int64], image: NDArray[np.uint8], strip_bytes: int
-) -> int:
-    for index, (begin, count) in enumerate(zip(begins.tolist(), counts.tolist(), strict=True)):
-        place = image[index * strip_bytes : (index + 1) * strip_bytes]
-        if count < place.size:
-            return index
-        place[:] = np.frombuffer(block, np.uint8, place.size, begin)
-    return -1
-
-
-_DECODERS: Mapping[int, Decoder] = {_NONE: _copy, _LZW: _decode_lzw} | dict.fromkeys(_DEFLATE, _decode_deflate)
+        found.append(MovieWarning("frame-count-differs", text))
+    if first.photometric in {_WHITE_IS_ZERO, _PALETTE}:
+        kind = "0 is white" if first.photometric == _WHITE_IS_ZERO else "values are places in a palette of colours"
+        text = f"by the file's header {kind}: values are used as counts, as they are stored"
+        found.append(MovieWarning("values-judged", text))
+    return tuple(found)

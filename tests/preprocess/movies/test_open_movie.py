@@ -227,27 +227,6 @@ def test_complex_mrc_modes_are_not_movies(tmp_path, counts, mode):
         open_movie(path)
 
 
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"compression": "packbits"}, "compression 32773"),
-        ({"tile": (16, 16)}, "tiled"),
-    ],
-)
-def test_tiff_variants_that_are_not_read(tmp_path, counts, options, named):
-    path = tmp_path / "movie.tif"
-    tifffile.imwrite(path, counts[0], photometric="minisblack", metadata=None, **options)
-    with pytest.raises(UnsupportedFormat, match=named):
-        open_movie(path)
-
-
-def test_64_bit_numbers_are_no_movies(tmp_path):
-    path = tmp_path / "movie.tif"
-    tifffile.imwrite(path, np.zeros((8, 8)), photometric="minisblack", metadata=None)
-    with pytest.raises(UnsupportedFormat, match="float64"):
-        open_movie(path)
-
-
 @pytest.mark.parametrize("extension", ["tif", "mrc", "eer"])
 @pytest.mark.parametrize("part", [0.02, 0.5, 0.999])
 def test_a_truncated_movie_names_the_frame_or_the_header(tmp_path, counts, extension, part):

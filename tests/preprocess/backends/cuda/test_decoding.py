@@ -84,6 +84,33 @@ def test_tiff_of_every_layout(cuda, tmp_path, monkeypatch, compression, rows_per
             np.testing.assert_array_equal(frames[:, ::-1], written)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [
+        ("uint8", {"tile": (16, 32), "compression": "lzw"}),
+        ("uint16", {"compression": "zstd", "predictor": True}),
+        ("int32", {"compression": "lzw"}),
+        ("float32", {"compression": "zlib", "predictor": True}),
+    ],
+)
+def test_tiff_that_devices_do_not_decode_comes_from_the_cpu_and_it_is_said(cuda, tmp_path, dtype, options):
+    path, written = tmp_path / "a.tif", counts(dtype)
+    tifffile.imwrite(path, written, photometric="minisblack", **options)
+    movie = open_movie(path, threads=2)
+    frames, _, remarks, _ = filled(cuda, movie)
+    np.testing.assert_array_equal(frames[:, ::-1], written)
+    assert frames.dtype == movie.dtype
+    assert remarks == ("frames were decoded on the CPU: their encoding is read by the CPU alone",)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_imagejs_stack_of_one_header(cuda, tmp_path, byteorder):
+    written = counts("uint16")
+    with tifffile.TiffWriter(tmp_path / "a.tif", imagej=True, byteorder=byteorder) as file:
+        file.write(written, truncate=True)
+    np.testing.assert_array_equal(as_on_cpu(cuda, tmp_path / "a.tif")[:, ::-1], written)
+
+
 @pytest.mark.parametrize("mean", [0.02, 0.9, 60])
 def test_one_lzw_strip_a_frame_is_shared_out_by_stretches(cuda, tmp_path, monkeypatch, mean):
     monkeypatch.setattr(cuda.module("strips"), "LONG_STRIP_BYTES", 64)
