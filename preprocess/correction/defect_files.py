@@ -84,6 +84,36 @@ def load_defects(path: Path, shape: tuple[int, int], *, upsampling: int = 1) -> 
     return mask
 
 
+@dataclass(frozen=True, slots=True)
+class DefectiveCamera:
+    """The camera that a file of SerialEM's lists the defects of, and how its frames lie: SerialEM's RotationAndFlip."""
+
+    height: int
+    width: int
+    rotation_and_flip: int
+
+    def has(self, shape: tuple[int, int]) -> bool:
+        """Return whether frames of that height and width are this camera's."""
+        return any((self.height * scale, self.width * scale) == shape for scale in SCALES)
+
+
+def camera_of(path: Path) -> DefectiveCamera | None:
+    """Return whose defects a file of SerialEM's lists; None if it is none that can be used.
+
+    Raises
+    ------
+    OSError
+        It cannot be read now.
+    """
+    text = read_small_text(path)
+    if not _is_serialem(text):
+        return None
+    try:
+        return _Serialem(path, text).camera()
+    except DefectMismatch:
+        return None
+
+
 def is_serialem(path: Path) -> bool:
     """Return whether a text of defects is SerialEM's, which RELION does not read."""
     return path.suffix.lower() == ".txt" and _is_serialem(read_small_text(path))
@@ -151,12 +181,8 @@ class _Serialem:
     text: str
 
     def mask(self, shape: tuple[int, int]) -> Mask:
-        lines = self._lines()
-        sizes = {word: values[0] for _, word, values in lines if word.startswith("camerasize") and values}
-        try:
-            height, width = sizes["camerasizey"], sizes["camerasizex"]
-        except KeyError as error:
-            raise DefectMismatch(f"defects {self.path}: CameraSizeX and CameraSizeY are missing") from error
+        lines, camera_described = self._lines(), self.camera()
+        height, width = camera_described.height, camera_described.width
         scale = next((each for each in SCALES if (height * each, width * each) == shape), None)
         if scale is None:
             raise DefectMismatch(
@@ -173,6 +199,14 @@ class _Serialem:
                     )
                 camera[top:bottom, left:right] = True
         return _scaled(camera[::-1], scale)
+
+    def camera(self) -> DefectiveCamera:
+        values = {word: found[0] for _, word, found in self._lines() if found}
+        try:
+            height, width = values["camerasizey"], values["camerasizex"]
+        except KeyError as error:
+            raise DefectMismatch(f"defects {self.path}: CameraSizeX and CameraSizeY are missing") from error
+        return DefectiveCamera(height, width, values.get("rotationandflip", 0))
 
     def _lines(self) -> list[tuple[int, str, list[int]]]:
         found = []

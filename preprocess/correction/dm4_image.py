@@ -72,6 +72,13 @@ def dm4_image(path: Path) -> NDArray[Any]:
         return first
 
 
+def dm4_shape(path: Path) -> tuple[int, int]:
+    """Return height and width of the largest image of a DM4 file; raise as `dm4_image` does."""
+    with _opened(path) as (dm4_file, _):
+        width, height, *_ = _largest(dm4_file)
+        return height, width
+
+
 def dm4_image_count(path: Path) -> int:
     """Return how many images the largest stack of a DM4 file has; raise as `dm4_image` does."""
     with _opened(path) as (dm4_file, _):

@@ -1,1 +1,1 @@
-"""Gain references: which movies need one."""
+"""Gain references: which movies need one, and where it is."""

@@ -72,6 +72,8 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
         defocus_angstrom=_underfocus_angstrom(values),
         frame_count=int(frames) if frames else None,
         gain_reference=PureWindowsPath(values.get("GainReference", "")).name or None,
+        defect_file=PureWindowsPath(values.get("DefectFile", "")).name or None,
+        rotation_and_flip=_whole(values.get("RotationAndFlip")),
         is_of_frames=any(each.kind.lower() == _OF_FRAMES for each in sections),
         recording=_recording(values, tilt_series=head.get("ImageFile") if section else None),
         remarks=tuple(remarks),
@@ -90,6 +92,11 @@ def _recording(values: dict[str, str], tilt_series: str | None) -> Recording:
         image_shift_x_um=shift[0],
         image_shift_y_um=shift[1],
     )
+
+
+def _whole(text: str | None) -> int | None:
+    value = number(text)
+    return int(value) if value is not None and value == int(value) else None
 
 
 def _pair(text: str | None) -> tuple[float | None, float | None]:

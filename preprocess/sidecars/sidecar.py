@@ -20,8 +20,10 @@ class Sidecar:
 
     `pixel_size_angstrom` is of an image of `image_height_px` by `image_width_px`; where these are known and the movie
     has twice or half as many pixels, its pixel size is another one. `frame_count` counts the fractions.
-    `frame_doses_e_per_a2` has each one's dose where these are unequal. `camera` is its name, `gain_reference` the name
-    of a file, and `is_of_frames` tells whether the sidecar describes the saved frames themselves, not an image.
+    `frame_doses_e_per_a2` has each one's dose where these are unequal. `camera` is its name, `gain_reference` and
+    `defect_file` the names of files, and `rotation_and_flip` says how frames lie relative to these
+    (`preprocess.gains.orientation_by_mdoc`). `is_of_frames` tells whether the sidecar describes the saved frames
+    themselves, not an image.
     `remarks` say what was not believed, without the file's name.
     """
 
@@ -40,6 +42,8 @@ class Sidecar:
     frame_count: int | None = None
     camera: str | None = None
     gain_reference: str | None = None
+    defect_file: str | None = None
+    rotation_and_flip: int | None = None
     is_of_frames: bool = False
     recording: Recording = field(default_factory=Recording)
     remarks: tuple[str, ...] = ()
