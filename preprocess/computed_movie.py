@@ -18,6 +18,7 @@ from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.geometry.accumulated_motion import AccumulatedMotion
 from preprocess.geometry.field import DisplacementField
 from preprocess.images import ArrivingImage
+from preprocess.made_from import MadeFrom
 from preprocess.movie_warning import MovieWarning
 from preprocess.movies import Movie
 from preprocess.settings import AlignmentSettings
@@ -57,6 +58,7 @@ class ComputedMovie:
     """
 
     movie: Movie
+    made_from: MadeFrom
     used: range
     settings: AlignmentSettings
     acquisition: Acquisition

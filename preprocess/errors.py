@@ -10,6 +10,7 @@
   + AcquisitionConflict     two sources give different values and no option decides
   + AcquisitionImplausible  a value that cannot be true, as in a wrong unit
   + ImpossibleSettings      settings that do not work with this movie
+  + InputMissing            a file that the user named is not there
   + OutputRefused           an output exists, or two movies would write one output
   + NotFiniteOutput         a micrograph would hold NaN or infinity
   + DeviceError             the device is missing or cannot be used
@@ -97,6 +98,13 @@ class ImpossibleSettings(PreprocessError):
 
     exit_code = 2
     hint = "Change the settings; `cryoferry align --help` explains them."
+
+
+class InputMissing(PreprocessError):
+    """A file that was named is not there."""
+
+    exit_code = 2
+    hint = "Check the path."
 
 
 class OutputRefused(PreprocessError):

@@ -13,10 +13,20 @@ from preprocess.exposure.chosen import ChosenAlignment
 
 @takes_alignment_options
 def align(
-    movies: Annotated[list[Path], typer.Argument(metavar="MOVIE…", help="Movies: TIFF, MRC or EER files.")],
+    movies: Annotated[
+        list[Path],
+        typer.Argument(metavar="MOVIE…", help="Movies (TIFF, MRC or EER files), and folders with movies in them."),
+    ],
     alignment: ChosenAlignment,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results. It is made if it does not exist.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder for the results. It is made if it does not exist."),
+    ],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist already.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Skip movies whose results are there, whole, and made with these settings."),
+    ] = False,
     star: Annotated[
         bool, typer.Option("--star", help="Also write DIR/corrected_micrographs.star, which RELION imports.")
     ] = False,
@@ -25,21 +35,33 @@ def align(
 ) -> None:
     """Align movies: write motion-corrected, dose-weighted micrographs.
 
-    For STEM.tiff it writes STEM.mrc, STEM.star, STEM.json, STEM.png, STEM_spectrum.png and STEM_motion.png. Pixel size,
-    voltage and dose are taken from the options; else from the configuration; else from the XML file of EPU or the mdoc
-    beside the movie; else from the movie's header.
+    For STEM.tiff it writes STEM.mrc, STEM.star, STEM.json, STEM.png, STEM_spectrum.png and STEM_motion.png. Of a folder
+    it takes all movies, also those in folders inside it; results lie in DIR as the movies do in that folder. Reference
+    images, sums and previews are passed over. Pixel size, voltage and dose are taken from the options; else from the
+    configuration; else from the XML file of EPU or the mdoc beside the movie; else from the movie's header.
     """
-    from preprocess.commands.align_run import AlignmentRun, refuse_collisions, refuse_existing
+    from preprocess.commands.align_run import AlignmentRun
+    from preprocess.commands.chosen_movies import choose_movies, refuse_missing
+    from preprocess.commands.refusals import refuse_collisions, refuse_existing, refuse_foreign
+    from preprocess.errors import OutputRefused
     from preprocess.output_folder import refuse_unwritable
 
-    refuse_collisions(movies, out)
-    if not overwrite:
-        refuse_existing(movies, out)
+    if overwrite and resume:
+        raise OutputRefused("--resume and --overwrite contradict each other", hint="Give one of them.")
+    refuse_missing(alignment.settings.gain.path, "the gain reference")
+    refuse_missing(alignment.settings.defects.path, "the file of defects")
+    chosen = choose_movies(movies, out)
+    refuse_collisions(chosen.movies)
+    if resume:
+        refuse_foreign(chosen.movies)
+    elif not overwrite:
+        refuse_existing(chosen.movies)
     refuse_unwritable(out)
-    run = AlignmentRun(alignment, out, json=json, star=star)
+    run = AlignmentRun(alignment, out, json=json, star=star, resume=resume)
+    run.say_passed_over(chosen.passed_over)
     if dry_run:
-        run.say_what_would_be_done(movies)
+        run.say_what_would_be_done(chosen.movies)
         return
-    exit_code = run.align_all(movies)
+    exit_code = run.align_all(chosen.movies)
     if exit_code:
         raise typer.Exit(exit_code)

@@ -1,90 +1,67 @@
-"""Aligns the movies of `cryoferry align`: refuses what cannot work before it begins, and prints the results."""
+"""Aligns the movies of `cryoferry align` one after the other, and says what becomes of each."""
 
 from __future__ import annotations
 
-import json
-import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from preprocess.commands.align_report import (
+    Aligned,
+    as_object,
+    console,
+    line_of,
+    print_object,
+    remarks,
+    results_console,
+    table,
+)
+from preprocess.commands.chosen_movies import MovieToAlign, counts_by_reason
 from preprocess.commands.movie_bars import MovieBars
-from preprocess.errors import OutputRefused, PreprocessError
+from preprocess.errors import PreprocessError
 from preprocess.escaped_names import encodable, escaped, for_terminal
 from preprocess.exposure.chosen import ChosenAlignment
-from preprocess.outputs.micrographs_star import FILE_NAME, write_micrographs_star
-from preprocess.outputs.output_names import output_paths, refuse_to_write_over
+from preprocess.layouts.layout import NO_MOVIES_EXTENSION
+from preprocess.made_from import made_from
+from preprocess.outputs.finished import NotFinished, finished_report
+from preprocess.outputs.micrographs_star import FILE_NAME, ListedMicrograph, write_micrographs_star
+from preprocess.outputs.output_names import output_paths
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.overlapping import pays_on, process_movies
 from preprocess.pipeline.process_movie import process_movie
-from preprocess.results import MOTION_EARLY, MOTION_TOTAL, ProcessedMovie
+from preprocess.results import ProcessedMovie
 
 SOME_FAILED = 3
-_WIDE = 10_000  # columns of a table in a pipe
-
-
-def refuse_collisions(movies: Sequence[Path], out: Path) -> None:
-    """Refuse movies that would write the same outputs, or over a movie.
-
-    Raises
-    ------
-    OutputRefused
-        Two movies have the same stem, or an output is one of the movies. The text names both.
-    """
-    first: dict[Path, Path] = {}
-    for movie in movies:
-        for other in movies:
-            refuse_to_write_over(other, output_paths(movie, out).values())
-        for path in output_paths(movie, out).values():
-            other = first.setdefault(path, movie)
-            if other is not movie:
-                raise OutputRefused(
-                    f"{other} and {movie} would both write {path}",
-                    hint="Run the command once for each, with another --out.",
-                )
-
-
-def refuse_existing(movies: Sequence[Path], out: Path) -> None:
-    """Refuse to replace results.
-
-    Raises
-    ------
-    OutputRefused
-        An output exists already.
-    """
-    for movie in movies:
-        for path in output_paths(movie, out).values():
-            if path.exists():
-                raise OutputRefused(f"{path} exists already", hint="Give another --out, or --overwrite to replace it.")
-
-
-@dataclass(frozen=True, slots=True)
-class Aligned:
-    """A movie, and its results or the error that it ended with."""
-
-    movie: Path
-    result: ProcessedMovie | PreprocessError
 
 
 class AlignmentRun:
     """Aligns movies in their order, going on after a failed one."""
 
-    def __init__(self, alignment: ChosenAlignment, out: Path, *, json: bool, star: bool = False) -> None:
+    def __init__(
+        self, alignment: ChosenAlignment, out: Path, *, json: bool, star: bool = False, resume: bool = False
+    ) -> None:
         self._alignment = alignment
         self._out = out
         self._json = json
         self._star = star
-        self._console = _console(stderr=True)
+        self._resume = resume
+        self._console = console(stderr=True)
+        self._listed: dict[Path, ListedMicrograph] = {}
 
-    def say_what_would_be_done(self, movies: Sequence[Path]) -> None:
+    def say_passed_over(self, passed_over: dict[Path, str]) -> None:
+        """Say what in the folders is not taken for a movie."""
+        if self._json:
+            for path, why in passed_over.items():
+                if why != NO_MOVIES_EXTENSION:
+                    print_object({"movie": escaped(str(path)), "passed_over": encodable(why)})
+        if passed_over:
+            self._say(f"passed over: {counts_by_reason(passed_over)}")
+
+    def say_what_would_be_done(self, movies: Sequence[MovieToAlign]) -> None:
         """Print what each movie would become."""
         settings = self._alignment.settings
         wanted = {
@@ -94,16 +71,18 @@ class AlignmentRun:
             "motion_log": settings.motioncor_logs,
             "patch_motion_log": settings.motioncor_logs,
         }
-        for movie in movies:
+        for movie in self._not_done(movies):
             outputs = [
-                escaped(str(path)) for role, path in output_paths(movie, self._out).items() if wanted.get(role, True)
+                escaped(str(path))
+                for role, path in output_paths(movie.path, movie.out).items()
+                if wanted.get(role, True)
             ]
             if self._json:
-                _print_object({"movie": escaped(str(movie)), "would_write": outputs})
+                print_object({"movie": escaped(str(movie.path)), "would_write": outputs})
             else:
-                typer.echo(f"{escaped(str(movie))} would become {', '.join(outputs)}")
+                typer.echo(f"{escaped(str(movie.path))} would become {', '.join(outputs)}")
 
-    def align_all(self, movies: Sequence[Path]) -> int:
+    def align_all(self, movies: Sequence[MovieToAlign]) -> int:
         """Align all; return the exit code.
 
         Raises
@@ -111,60 +90,122 @@ class AlignmentRun:
         PreprocessError
             The only movie failed.
         """
-        done: list[Aligned] = []
-        with MovieBars(self._console, movies) as bars:
-            for item in self._aligned(movies, bars):
-                done.append(item)
-                bars.remove(item.movie)
-                if self._json and not (len(movies) == 1 and isinstance(item.result, PreprocessError)):
-                    with bars.aside():
-                        _print_object(_as_object(item))
+        wanted, done = self._not_done(movies), list[Aligned]()
+        try:
+            self._align(wanted, done, is_alone=len(movies) == 1)
+        except KeyboardInterrupt:
+            self._say(f"interrupted: {len(done)} of {len(wanted)} movies are done; with --resume it goes on from there")
+            raise
         failed = [item for item in done if isinstance(item.result, PreprocessError)]
-        aligned = [item.result for item in done if isinstance(item.result, ProcessedMovie)]
-        if self._star and aligned:
-            write_micrographs_star(self._out / FILE_NAME, aligned)
+        aligned = [item for item in done if isinstance(item.result, ProcessedMovie)]
+        if self._star and (aligned or self._listed):
+            self._write_star(movies, aligned)
         if failed and len(movies) == 1 and isinstance(failed[0].result, PreprocessError):
-            raise _naming(failed[0].movie, failed[0].result)
-        if not self._json:
-            _results_console().print(_table(done))
-        for item in done:
-            for line in _remarks(item):
-                self._console.print(f"{escaped(item.movie.name)}: {for_terminal(line)}", soft_wrap=True)
-        return SOME_FAILED if failed else 0
+            raise _naming(failed[0].movie.path, failed[0].result)
+        if not self._json and done:
+            results_console().print(table(done))
+        if self._console.is_terminal:
+            for item in done:
+                self._say_remarks(item)
+        return _exit_code([item.result for item in failed], len(movies))
 
-    def _aligned(self, movies: Sequence[Path], bars: MovieBars) -> Iterator[Aligned]:
+    def _align(self, movies: Sequence[MovieToAlign], done: list[Aligned], *, is_alone: bool) -> None:
+        by_path = {movie.path: movie for movie in movies}
+        with MovieBars(self._console, {movie.path: movie.name for movie in movies}) as bars:
+            for item in self._aligned(by_path, bars):
+                done.append(item)
+                bars.remove(item.movie.path)
+                if is_alone and isinstance(item.result, PreprocessError):
+                    return  # it is the command's error
+                if self._json:
+                    with bars.aside():
+                        print_object(as_object(item))
+                if not self._console.is_terminal:
+                    self._say(line_of(item, len(done), len(movies)))
+                    self._say_remarks(item)
+
+    def _not_done(self, movies: Sequence[MovieToAlign]) -> list[MovieToAlign]:
+        """Return the movies that are to be aligned, and say which are done; all of them, if this is no resumption."""
+        if not self._resume:
+            return list(movies)
+        wanted = list[MovieToAlign]()
+        for movie in movies:
+            try:
+                report = self._finished(movie)
+            except NotFinished as why:
+                wanted.append(movie)
+                if str(why):
+                    self._say(f"{escaped(movie.name)} is aligned again: {for_terminal(str(why))}")
+            else:
+                self._listed[movie.path] = ListedMicrograph.of_report(report, movie.out)
+                if self._json:
+                    print_object({"movie": escaped(str(movie.path)), "passed_over": "it is done"})
+        if self._listed:
+            self._say(f"{len(self._listed)} of {len(movies)} movies are done already")
+        return wanted
+
+    def _finished(self, movie: MovieToAlign) -> dict[str, object]:
+        chosen = self._alignment
+        try:
+            wanted = made_from(movie.path, chosen.settings, chosen.flags, chosen.configured)
+            return finished_report(movie.path, movie.out, wanted)
+        except OSError as error:
+            raise NotFinished from error  # aligning it says why
+
+    def _aligned(self, movies: dict[Path, MovieToAlign], bars: MovieBars) -> Iterator[Aligned]:
         """Yield what becomes of each movie, in order; their stages overlap where that pays."""
         chosen = self._alignment
         if len(movies) > 1 and chosen.settings.device != "cpu":
             stages = MovieStages.chosen(self._out, chosen.settings, chosen.flags, chosen.configured)
             if pays_on(stages.backend):
-                with closing(process_movies(movies, stages, bars.advance)) as ends:
-                    for movie, end in zip(movies, ends, strict=True):
+                folders = {path: movie.out for path, movie in movies.items()}
+                stages = stages.with_folders(folders)
+                with closing(process_movies(list(movies), stages, bars.advance)) as ends:
+                    for movie, end in zip(movies.values(), ends, strict=True):
                         yield _what_became(movie, end.result)
                 return
-        for movie in movies:
+        for movie in movies.values():
             yield _what_became(movie, partial(self._align_alone, movie, bars))
 
-    def _align_alone(self, movie: Path, bars: MovieBars) -> ProcessedMovie:
+    def _align_alone(self, movie: MovieToAlign, bars: MovieBars) -> ProcessedMovie:
         return process_movie(
-            movie,
-            self._out,
+            movie.path,
+            movie.out,
             settings=self._alignment.settings,
             acquisition=self._alignment.flags,
             configured=self._alignment.configured,
-            progress=partial(bars.advance, movie),
+            progress=partial(bars.advance, movie.path),
         )
 
+    def _write_star(self, movies: Sequence[MovieToAlign], aligned: Sequence[Aligned]) -> None:
+        """List all movies that are done, those of before among them, in the order in which they were named."""
+        now = {
+            item.movie.path: ListedMicrograph.of_result(item.result)
+            for item in aligned
+            if isinstance(item.result, ProcessedMovie)
+        }
+        listed = self._listed | now
+        write_micrographs_star(self._out / FILE_NAME, [listed[movie.path] for movie in movies if movie.path in listed])
 
-def _results_console() -> Console:
-    """Return a console on stdout; in a pipe or a file, no line is broken or cut."""
-    console = _console()
-    return console if console.is_terminal else _console(width=_WIDE)
+    def _say_remarks(self, item: Aligned) -> None:
+        for line in remarks(item):
+            self._say(f"{escaped(item.movie.name)}: {line}")
+
+    def _say(self, line: str) -> None:
+        if self._console.is_terminal:
+            self._console.print(for_terminal(line), soft_wrap=True)
+        else:  # an interrupt must not make a line come twice
+            typer.echo(for_terminal(line), err=True)
 
 
-def _console(**options: Any) -> Console:
-    """Return a console that takes no part of a name for a style."""
-    return Console(markup=False, emoji=False, highlight=False, **options)
+def _exit_code(failures: Sequence[object], count: int) -> int:
+    """Return 3 if some movies failed and others did not; if all did, what their failures have in common."""
+    codes = {error.exit_code for error in failures if isinstance(error, PreprocessError)}
+    if not codes:
+        return 0
+    if len(failures) < count:
+        return SOME_FAILED
+    return codes.pop() if len(codes) == 1 else 1
 
 
 def _naming(movie: Path, error: PreprocessError) -> PreprocessError:
@@ -174,58 +215,12 @@ def _naming(movie: Path, error: PreprocessError) -> PreprocessError:
     return error
 
 
-def _what_became(movie: Path, align: Callable[[], ProcessedMovie]) -> Aligned:
+def _what_became(movie: MovieToAlign, align: Callable[[], ProcessedMovie]) -> Aligned:
+    begun_s = time.monotonic()
     try:
-        return Aligned(movie, align())
+        result: ProcessedMovie | PreprocessError = align()
     except PreprocessError as error:
-        return Aligned(movie, error)
-
-
-def _print_object(item: dict[str, Any]) -> None:
-    typer.echo(json.dumps(item, ensure_ascii=False))
-    sys.stdout.flush()
-
-
-def _as_object(item: Aligned) -> dict[str, Any]:
-    if isinstance(item.result, PreprocessError):
-        error = item.result
-        report = {
-            "type": type(error).__name__,
-            "message": encodable(str(error)),
-            "hint": error.hint,
-            "exit_code": error.exit_code,
-        }
-        return {"movie": escaped(str(item.movie)), "error": report}
-    report = asdict(item.result)
-    report["movie"] = escaped(str(item.movie))
-    report["files"] = {file.role: escaped(str(file.path)) for file in item.result.files}
-    report["seconds"] = {stage: round(seconds, 3) for stage, seconds in item.result.seconds.items()}
-    return report
-
-
-def _table(done: Sequence[Aligned]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("movie")
-    table.add_column("motion, Å", justify="right")
-    table.add_column("early", justify="right")
-    table.add_column("seconds", justify="right")
-    table.add_column("micrograph")
-    for item in done:
-        if isinstance(item.result, PreprocessError):
-            table.add_row(escaped(item.movie.name), "", "", "", Text("failed", "red"))
-            continue
-        result = item.result
-        table.add_row(
-            escaped(item.movie.name),
-            f"{result.figures[MOTION_TOTAL]:.1f}",
-            f"{result.figures[MOTION_EARLY]:.1f}",
-            f"{sum(result.seconds.values()):.1f}",
-            for_terminal(str(result.file("micrograph"))),
-        )
-    return table
-
-
-def _remarks(item: Aligned) -> list[str]:
-    if isinstance(item.result, PreprocessError):
-        return [f"{item.result}; what to do: {item.result.hint}"]
-    return [f"warning: {warning.text}" for warning in item.result.warnings]
+        result = error
+    if isinstance(result, ProcessedMovie):
+        return Aligned(movie, result, sum(result.seconds.values()))
+    return Aligned(movie, result, time.monotonic() - begun_s)

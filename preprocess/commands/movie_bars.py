@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -20,9 +20,10 @@ STAGES = ("read", "align", "sum", "write")
 class MovieBars:
     """Shows a bar for each movie, from its first progress until it is removed. Any thread may call it."""
 
-    def __init__(self, console: Console, movies: Sequence[Path]) -> None:
+    def __init__(self, console: Console, names: Mapping[Path, str]) -> None:
         self._labels = {
-            movie: f"{number}/{len(movies)} {escaped(movie.name)}" for number, movie in enumerate(movies, start=1)
+            movie: f"{number}/{len(names)} {escaped(name)}"
+            for number, (movie, name) in enumerate(names.items(), start=1)
         }
         self._tasks: dict[Path, TaskID] = {}
         self._lock = Lock()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 A_REFERENCE = "a reference image, by its name"
 """Why a gain reference or a defect file is not a movie."""
+NO_MOVIES_EXTENSION = "not a movie's extension"
 MOVIE_SUFFIXES = frozenset({".tif", ".tiff", ".mrc", ".mrcs", ".eer"})
 _IN_FLIGHT = re.compile(r"(downloading|\.tmp|\.temp|\.part|\.partial|\.filepart|\.crdownload|~)$", re.IGNORECASE)
 _REFERENCE = re.compile(
@@ -92,7 +93,7 @@ class Layout:
         if _IN_FLIGHT.search(name) or _IN_FLIGHT.search(stem):
             return Recognised("still being written, by its name")
         if f".{suffix.lower()}" not in MOVIE_SUFFIXES:
-            return Recognised("not a movie's extension")
+            return Recognised(NO_MOVIES_EXTENSION)
         if _REFERENCE.search(stem):
             return Recognised(A_REFERENCE)
         return self.judge(name, siblings)

@@ -63,6 +63,7 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
         raise OutputRefused(f"{out_dir} is not a folder and cannot be created as one") from error
     remove_partial_files(out_dir, output_stem(computed.movie.path))
     paths, images = output_paths(computed.movie.path, out_dir), computed.images.images
+    paths["results"].unlink(missing_ok=True)  # it says that all the others are there, and whole
     with ThreadPoolExecutor(len(images), thread_name_prefix="micrographs") as pool:
         writing = [
             pool.submit(
@@ -85,12 +86,17 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
         text = f"pixel values are beyond float16's range: {names} written as float32 instead"
         warnings = (*warnings, MovieWarning("beyond-float16", text))
     figures = figures_of(computed, relion)
-    drawn["results"] = report.report_text(_sections(computed, figures, warnings)).encode("utf-8")
     for role, content in drawn.items():
         write_bytes(paths[role], content)
-    for role in paths.keys() - images.keys() - drawn.keys():
+    written_roles = [*images, *drawn]
+    for role in paths.keys() - {*written_roles, "results"}:
         paths[role].unlink(missing_ok=True)
-    files = tuple(OutputFile(role=role, path=paths[role]) for role in [*images, *drawn])
+    sections = _sections(computed, figures, warnings)
+    sections["files"] = {
+        role: {"name": paths[role].name, "bytes": paths[role].stat().st_size} for role in written_roles
+    }
+    write_bytes(paths["results"], report.report_text(sections).encode("utf-8"))
+    files = tuple(OutputFile(role=role, path=paths[role]) for role in [*written_roles, "results"])
     return Written(files, figures, warnings)
 
 
@@ -157,6 +163,7 @@ def _sections(computed: ComputedMovie, figures: dict[str, float], warnings: tupl
     return {
         "software": report.software_label(),
         "movie": report.movie_section(computed.movie),
+        "made_from": asdict(computed.made_from),
         "parameters": report.parameters_section(computed.settings),
         "device": computed.device.split(":")[0],
         "acquisition": report.acquisition_section(computed.acquisition),

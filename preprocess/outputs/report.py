@@ -11,6 +11,7 @@ from typing import Any
 
 from preprocess.escaped_names import encodable, escaped
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.made_from import DECIDES_NOTHING
 from preprocess.movies import Movie
 from preprocess.settings import AlignmentSettings
 
@@ -44,7 +45,8 @@ def movie_section(movie: Movie) -> dict[str, Any]:
 def parameters_section(settings: AlignmentSettings) -> dict[str, Any]:
     """List the settings that decide the result; the number of threads does not."""
     parameters = dataclasses.asdict(settings)
-    del parameters["threads"], parameters["device"], parameters["device_memory_gb"]
+    for name in DECIDES_NOTHING:
+        del parameters[name]
     return parameters
 
 

@@ -50,6 +50,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
     after_frame = None if dose is None else dose.after_frame
     return ComputedMovie(
         movie=movie,
+        made_from=prepared.made_from,
         used=prepared.used,
         settings=prepared.settings,
         acquisition=prepared.acquisition,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from preprocess.backends.choose import choose_backend
@@ -29,6 +29,8 @@ class MovieStages:
 
     Attributes
     ----------
+    folders : Mapping[Path, Path]
+        Where the outputs of a movie go, if not to `out_dir`.
     acquisition, configured : Acquisition
         What the caller and the configuration say about the exposures; the former wins.
     backend : Backend
@@ -46,6 +48,7 @@ class MovieStages:
     backend: Backend
     check_memory: Callable[[PreparedMovie, Backend], None] = refuse_too_large
     said: SaidOnce = SAID
+    folders: Mapping[Path, Path] = field(default_factory=dict)
 
     @classmethod
     def chosen(
@@ -70,10 +73,19 @@ class MovieStages:
         """Return the same stages on the CPU."""
         return replace(self, backend=choose_backend("cpu", self.settings.threads))
 
+    def with_folders(self, folders: Mapping[Path, Path]) -> MovieStages:
+        """Return the same stages for movies whose outputs go to folders of their own."""
+        return replace(self, folders=folders)
+
+    def folder(self, movie_path: Path) -> Path:
+        """Return the folder of a movie's outputs."""
+        return self.folders.get(movie_path, self.out_dir)
+
     def prepare(self, movie_path: Path, timer: StageTimer) -> PreparedMovie:
         """Read a movie's headers."""
         with timer.beginning_of("read"):
-            return prepare_movie(movie_path, self.out_dir, self.settings, self.acquisition, self.configured)
+            out_dir = self.folder(movie_path)
+            return prepare_movie(movie_path, out_dir, self.settings, self.acquisition, self.configured)
 
     def read(self, prepared: PreparedMovie, timer: StageTimer) -> HeldMovie:
         """Read a movie's frames onto the device; another thread may use them once this is done."""
@@ -97,5 +109,5 @@ class MovieStages:
     def write(self, computed: ComputedMovie, timer: StageTimer) -> ProcessedMovie:
         """Write all outputs, each whole and durable."""
         with timer.stage("write"):
-            written = write_outputs(computed, self.out_dir)
+            written = write_outputs(computed, self.folder(computed.movie.path))
         return processed_movie(computed, written, timer.seconds)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.alignment.whole_frame import estimation_bin
+from preprocess.errors import UnreadableMovie
 from preprocess.exposure.acquisition import Acquisition, read_sidecars, resolve_acquisition
 from preprocess.exposure.dose import DoseWeights, critical_dose_scale, low_rank_weights, plain_weights
 from preprocess.exposure.exposure_dose import (
@@ -18,6 +19,7 @@ from preprocess.exposure.exposure_dose import (
     require_known,
 )
 from preprocess.gains.missing import miss_gain
+from preprocess.made_from import MadeFrom, made_from
 from preprocess.movie_warning import MovieWarning
 from preprocess.movies import Movie, open_movie
 from preprocess.movies.frame_groups import FrameGroups, used_frames
@@ -43,6 +45,7 @@ class PreparedMovie:
     """
 
     movie: Movie
+    made_from: MadeFrom
     settings: AlignmentSettings
     acquisition: Acquisition
     recording: Recording
@@ -111,6 +114,7 @@ def prepare_movie(
     weights, warnings = _weights(len(used), settings, known, after, pixel_size)
     return PreparedMovie(
         movie=movie,
+        made_from=_made_from(movie_path, settings, acquisition, configured),
         settings=settings,
         acquisition=known,
         recording=first_known([*(sidecar.recording for sidecar in sidecars), recording_by_name(movie_path)]),
@@ -121,6 +125,18 @@ def prepare_movie(
         weights=weights,
         warnings=(*found, *warnings),
     )
+
+
+def _made_from(
+    movie_path: Path, settings: AlignmentSettings, acquisition: Acquisition, configured: Acquisition
+) -> MadeFrom:
+    try:
+        return made_from(movie_path, settings, acquisition, configured)
+    except OSError as error:
+        where = error.filename or movie_path
+        raise UnreadableMovie(
+            f"{where}: {error.strerror or error}", hint="Check the path and its permissions."
+        ) from error
 
 
 def _weights(

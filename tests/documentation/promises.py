@@ -114,6 +114,14 @@ def frames_and_defects_as_asked(place: Place, done: Done) -> None:
     assert '"first_frame": 2' in (place.folder / "chosen" / "movie.json").read_text()
 
 
+def a_folder_of_micrographs(place: Place, done: Done) -> None:
+    aligned("micrographs", STEM)(place, done)
+    listed = (place.folder / "micrographs" / "corrected_micrographs.star").is_file()
+    assert listed == ("--star" in done.args[-1])
+    assert "a reference image, by its name" in done.stderr
+    assert ("1 of 1 movies are done already" in done.stderr) == ("--resume" in done.args[-1])
+
+
 def align_results(place: Place, done: Done) -> None:
     results = json.loads((place.folder / "cryoferry-bench" / "align.json").read_text())
     assert results["runs"]
@@ -216,6 +224,7 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"retry FoilHole": the_next_revision_waits,
     r"session end": the_session_is("ended"),
     r"session reopen": the_session_is("open"),
+    r"align .*-o micrographs": a_folder_of_micrographs,
     r"align .*--out aligned": aligned("aligned", "movie"),
     r"align .*--out others": aligned("others", "second+", "third+"),
     r"align .*--out chosen": frames_and_defects_as_asked,

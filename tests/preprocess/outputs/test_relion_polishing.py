@@ -15,7 +15,7 @@ import scipy.ndimage
 import starfile
 
 from preprocess.exposure.acquisition import Acquisition
-from preprocess.outputs.micrographs_star import write_micrographs_star
+from preprocess.outputs.micrographs_star import ListedMicrograph, write_micrographs_star
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import OutputFile
 from preprocess.settings import AlignmentSettings, GainSettings
@@ -87,7 +87,9 @@ def test_polishing_reads_the_star_and_begins_from_our_field(tmp_path, movie_name
     told = json.loads(result.file("results").read_text())["motion"]
     assert told["local"]["used"]
     files = tuple(OutputFile(role=file.role, path=file.path.relative_to(tmp_path)) for file in result.files)
-    write_micrographs_star(tmp_path / "corrected_micrographs.star", [replace(result, files=files)])
+    write_micrographs_star(
+        tmp_path / "corrected_micrographs.star", [ListedMicrograph.of_result(replace(result, files=files))]
+    )
     write_refinement(tmp_path)
     subprocess.run(
         [

@@ -1,0 +1,151 @@
+"""A folder of movies through `cryoferry align`: its lines, its ends, interruptions and resumptions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import starfile
+
+from preprocess.simulation import SimulationSettings, simulate_movie
+from tests.running import COMMAND, clean_environment, cryoferry_here
+
+KNOWN = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83", "--device", "cpu", "--threads", "1")
+SQUARES = ("square1", "square2")
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two squares with movies of the same names, a gain reference and metadata."""
+    folder = tmp_path_factory.mktemp("recorded")
+    for seed, square in enumerate(SQUARES, start=1):
+        (folder / square).mkdir()
+        made = simulate_movie(SimulationSettings(height=64, width=64, frame_count=3, seed=seed, gain=False))
+        made.write(folder / square / "a.mrc")
+        made.write(folder / square / "b.tiff")
+    shutil.copy(folder / "square1/a.mrc", folder / "square1/gain_x.mrc")
+    (folder / "notes.txt").touch()
+    return folder
+
+
+@pytest.fixture
+def session(recorded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(recorded, tmp_path / "session"))
+
+
+@pytest.fixture
+def align(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return lambda *args: cryoferry_here(monkeypatch, capsys, "align", *args)
+
+
+def times(out: Path) -> dict[str, int]:
+    return {path.relative_to(out).as_posix(): path.stat().st_mtime_ns for path in out.rglob("*.mrc")}
+
+
+def test_a_folder_is_mirrored_with_a_line_a_movie_in_a_log(align, session, tmp_path):
+    done = align(session, "-o", "out", "--star", *KNOWN)
+    assert done.returncode == 0, done.stderr
+    assert set(times(tmp_path / "out")) == {f"{square}/{stem}.mrc" for square in SQUARES for stem in "ab"}
+    passed_over, *lines = done.stderr.splitlines()
+    assert (
+        passed_over
+        == "passed over: 1 file: a reference image, by its name (gain_x.mrc); 1 file: not a movie's extension"
+    )
+    told = [line.split(" aligned in ")[0] for line in lines if " aligned in " in line]
+    assert told == ["1/4 square1/a.mrc:", "2/4 square1/b.tiff:", "3/4 square2/a.mrc:", "4/4 square2/b.tiff:"]
+    names = starfile.read(tmp_path / "out/corrected_micrographs.star")["micrographs"]["rlnMicrographName"]
+    assert names.tolist() == [f"out/{square}/{stem}.mrc" for square in SQUARES for stem in "ab"]
+
+
+def test_resume_skips_what_is_done_and_says_why_it_does_the_rest(align, session, tmp_path):
+    assert align(session / "square1", "-o", "out/square1", *KNOWN).returncode == 0
+    before = times(tmp_path / "out")
+    (tmp_path / "out/square1/b.star").unlink()
+    refused = align(session, "-o", "out", *KNOWN)
+    assert refused.returncode == 2
+    assert "--resume" in refused.stderr
+    resumed = align(session, "-o", "out", "--resume", "--star", *KNOWN)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "1 of 4 movies are done already" in resumed.stderr
+    assert "square1/b.tiff is aligned again: b.star is not whole, or gone" in resumed.stderr
+    after = times(tmp_path / "out")
+    assert after["square1/a.mrc"] == before["square1/a.mrc"]
+    assert after["square1/b.mrc"] != before["square1/b.mrc"]
+    listed = starfile.read(tmp_path / "out/corrected_micrographs.star")
+    assert len(listed["micrographs"]) == 4, "those of before too"
+    assert len(listed["optics"]) == 1
+    again = align(session, "-o", "out", "--resume", "--star", "--json", *KNOWN)
+    assert again.returncode == 0
+    told = [json.loads(line) for line in again.stdout.splitlines()]
+    assert [one["passed_over"] for one in told if "gain" not in one["movie"]] == ["it is done"] * 4
+    assert times(tmp_path / "out") == after
+    assert starfile.read(tmp_path / "out/corrected_micrographs.star")["micrographs"].equals(listed["micrographs"])
+
+
+def test_resume_replaces_no_file_of_another_program(align, session, tmp_path):
+    (tmp_path / "out/square2").mkdir(parents=True)
+    shutil.copy(session / "square1/a.mrc", tmp_path / "out/square2/b.mrc")
+    done = align(session, "-o", "out", "--resume", *KNOWN)
+    assert done.returncode == 2
+    assert "no alignment of cryoferry wrote it" in " ".join(done.stderr.split())
+    assert align(session, "-o", "out", "--resume", "--overwrite", *KNOWN).returncode == 2
+
+
+def test_some_failed_is_3_and_all_failed_is_their_own(align, session, tmp_path):
+    for path in session.glob("square1/*.*"):
+        path.write_bytes(path.read_bytes()[:2000])
+    some = align(session, "-o", "out", *KNOWN)
+    assert some.returncode == 3
+    assert "1/4 square1/a.mrc: failed after" in some.stderr
+    assert len(times(tmp_path / "out")) == 2
+    assert align(session / "square1", "-o", "none", *KNOWN).returncode == 4
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(("option", "what"), [("--gain", "the gain reference"), ("--defects", "the file of defects")])
+def test_a_missing_file_is_an_error_at_once(align, session, option, what):
+    done = align(session, session / "nowhere.mrc", "-o", "out", *KNOWN)
+    assert (done.returncode, "nowhere.mrc: No such file" in done.stderr) == (2, True)
+    done = align(session, "-o", "out", option, "gone.mrc", *KNOWN)
+    assert (done.returncode, f"{what} gone.mrc: No such file" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_an_end_in_the_middle_leaves_whole_files_and_resume_goes_on(align, session, tmp_path, ending):
+    for number in range(3):
+        shutil.copy(session / "square1/a.mrc", session / f"square2/c{number:02d}.mrc")
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        [*COMMAND, "align", str(session), "-o", str(out), *KNOWN],
+        env=clean_environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if " aligned in " in line)
+        process.send_signal(ending)
+        rest = line + process.stderr.read()
+        code = process.wait()
+    lines = [one for one in rest.splitlines() if " aligned in " in one]
+    assert 0 < len(lines) < 7
+    if ending == signal.SIGINT:
+        assert code == 130
+        assert f"interrupted: {len(lines)} of 7 movies are done" in rest
+        assert not list(out.rglob(".*"))
+    finished = {path for path in out.rglob("*.json") if path.stat().st_size}
+    for path in finished:
+        for file in json.loads(path.read_text())["files"].values():
+            assert (path.parent / file["name"]).stat().st_size == file["bytes"]
+    before = {path: path.stat().st_mtime_ns for path in finished}
+    resumed = align(session, "-o", out, "--resume", *KNOWN)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"{len(finished)} of 7 movies are done already" in resumed.stderr
+    assert {path: path.stat().st_mtime_ns for path in finished} == before
+    assert len(times(out)) == 7
+    assert not list(out.rglob(".*"))
