@@ -34,12 +34,13 @@ def dry_run(
     SourceUnreadable
         The source cannot be read, or does not answer any more.
     """
-    with closing(ShareReader(source, layout.name, follow_links=follow_links, silence_s=share_timeout_s)) as share:
+    with closing(ShareReader(source, layout, follow_links=follow_links, silence_s=share_timeout_s)) as share:
         real_source(share, source)
         try:
             found = share.scan_all()
+            programs = _programs(found, layout)
             for movie, identity in sorted(found.movies.items()):
-                _show_plan(_plan(share, source, movie, identity, gain), as_json=as_json)
+                _show_plan(_plan(share, source, movie, identity, gain) | programs[movie], as_json=as_json)
         except OSError as error:
             raise source_unreadable(source, error) from error
     if found.missing_root:
@@ -61,6 +62,18 @@ def _plan(share: ShareReader, source: Path, movie: str, identity: FileIdentity, 
         "size_bytes": identity.size_bytes,
         "gain": None if chosen_gain is None else escaped(str(chosen_gain)),
         "remote_stem": remote_path(str(Path(relative_path(movie)).with_suffix(""))),
+    }
+
+
+def _programs(found: Scan, layout: Layout) -> dict[str, dict[str, str]]:
+    """Return by which layout's rules each file is a movie; "" where `auto` knows no program that gives such names."""
+    folders: dict[str, set[str]] = {}
+    for path in (*found.movies, *found.others):
+        folder, _, name = path.rpartition("/")
+        folders.setdefault(folder, set()).add(name)
+    return {
+        movie: {"layout": layout.program_of(movie.rpartition("/")[2], folders[movie.rpartition("/")[0]])}
+        for movie in found.movies
     }
 
 
@@ -96,5 +109,6 @@ def _missing(share: ShareReader, movie: Path) -> str | None:
 def _show_plan(plan: dict[str, object], *, as_json: bool) -> None:
     gain = f", gain {plan['gain']}" if plan.get("gain") else ""
     reason = f" ({plan['reason']})" if plan["reason"] else ""
-    line = f"would {plan['would']}{reason}: {plan['movie']}{gain}"
+    layout = f", layout {plan['layout'] or 'of no known program'}" if "layout" in plan else ""
+    line = f"would {plan['would']}{reason}: {plan['movie']}{layout}{gain}"
     sys.stdout.write((json.dumps(plan) if as_json else printable(line)) + "\n")

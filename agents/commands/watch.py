@@ -41,8 +41,26 @@ Source = Annotated[
     ),
 ]
 LayoutName = Annotated[
-    Literal["auto", "epu", "serialem", "flat"],
+    Literal["auto", "epu", "epu-tomo", "serialem", "leginon", "flat"],
     typer.Option(help="Program that wrote the folder. auto: recognised by the file names.", rich_help_panel=WATCHING),
+]
+MoviePatterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--movies",
+        metavar="PATTERN",
+        help="Only files of these names are movies, such as '*_frames.tif'. Repeat for more patterns.",
+        rich_help_panel=WATCHING,
+    ),
+]
+ExcludedPatterns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="PATTERN",
+        help="Files of these names are no movies, such as 'tests/*'. Repeat for more patterns.",
+        rich_help_panel=WATCHING,
+    ),
 ]
 FollowLinks = Annotated[
     bool,
@@ -175,6 +193,8 @@ def watch(
     clear_text: ClearText = False,
     work: Work = None,
     layout: LayoutName = "auto",
+    movies: MoviePatterns = None,
+    exclude: ExcludedPatterns = None,
     follow_links: FollowLinks = False,
     settle_seconds: SettleSeconds = 30.0,
     give_up_seconds: GiveUpSeconds = 600.0,
@@ -218,17 +238,16 @@ def watch(
     check_session_name(session)
     chosen, source = with_absolute_gain(alignment), source.absolute()
     in_use = ctx.find_root().obj.in_use()
+    rules = LAYOUTS[layout].choosing(movies or (), exclude or ())
     if dry_run:
         gain = chosen.settings.gain.path
-        dry_run_of(
-            source, LAYOUTS[layout], gain=gain, follow_links=follow_links, share_timeout_s=share_timeout, as_json=json
-        )
+        dry_run_of(source, rules, gain=gain, follow_links=follow_links, share_timeout_s=share_timeout, as_json=json)
         return
     settings = WatchSettings(
         source=source,
         work=(work or state_folder() / session).absolute(),
         session=session,
-        layout=LAYOUTS[layout],
+        layout=rules,
         follow_links=follow_links,
         chosen=chosen,
         settle_s=settle_seconds,

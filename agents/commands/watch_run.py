@@ -173,7 +173,7 @@ def run_agent(
     began_s, stop = time.monotonic(), threading.Event()
     share = ShareReader(
         settings.source,
-        settings.layout.name,
+        settings.layout,
         follow_links=settings.follow_links,
         should_stop=stop.is_set,
         silence_s=settings.share_timeout_s,

@@ -392,7 +392,7 @@ class _Walk:
                 if not entry.name.startswith("."):
                     folders.append(path)
                 continue
-            why = self._layout.recognise(entry.name, siblings).not_a_movie
+            why = self._layout.recognise(entry.name, siblings, folder).not_a_movie
             if _is_link(entry) and not entry.name.startswith("."):
                 links[entry.name] = SourceLink(path, entry.inode(), is_movie=not why, why_not=why)
             elif not why:

@@ -23,7 +23,7 @@ from agents.boundary import contained
 from agents.finding.scan import Hints, Scan
 from agents.finding.source_access import DirectAccess
 from agents.share_errors import error_of_share
-from preprocess.layouts import LAYOUTS
+from preprocess.layouts import Layout
 from transfer.platform import end_with_parent
 
 _LENGTH = struct.Struct("<Q")
@@ -66,9 +66,9 @@ class Messages:
 class Answers:
     """Answers the requests of one agent; what does not change is not sent again."""
 
-    def __init__(self, source: Path, layout: str, messages: Messages, *, follow_links: bool) -> None:
+    def __init__(self, source: Path, layout: Layout, messages: Messages, *, follow_links: bool) -> None:
         self._messages = messages
-        self._access = DirectAccess(source, LAYOUTS[layout], follow_links=follow_links, on_progress=messages.progress)
+        self._access = DirectAccess(source, layout, follow_links=follow_links, on_progress=messages.progress)
         self._at_rest: set[str] = set()
 
     def scan(self, new_at_rest: set[str], moving: set[str], mounts: set[str]) -> Scan:

@@ -23,6 +23,7 @@ from agents.journal.inputs import InputKind
 from agents.left_behind import LeftBehind
 from agents.share.child import pickled, read_pickled
 from agents.share_errors import ShareSilent
+from preprocess.layouts import Layout
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class ShareReader:
     def __init__(
         self,
         source: Path,
-        layout: str,
+        layout: Layout,
         *,
         follow_links: bool = False,
         should_stop: Callable[[], bool] = lambda: False,

@@ -10,11 +10,12 @@ import re
 from collections.abc import Collection
 from pathlib import Path, PurePath
 
+from preprocess.layouts import epu_tomo
 from preprocess.layouts.layout import MOVIE, Layout, Recognised
 from preprocess.sidecars import file_beside
 
-_EPU_NAME = re.compile(r"^(FoilHole|GridSquare|Position|Tile|Atlas)_", re.IGNORECASE)
-_OVERVIEW = re.compile(r"^(FoilHole_(?!.*_Data_)|GridSquare_|Tile_|Atlas_)", re.IGNORECASE)
+_EPU_NAME = re.compile(r"^(FoilHole|GridSquare|Position|Tile|Atlas|Search ?Maps?|Overview)_", re.IGNORECASE)
+_OVERVIEW = re.compile(r"^(FoilHole_(?!.*_Data_)|GridSquare_|Tile_|Atlas_|Search ?Maps?_|Overview_)", re.IGNORECASE)
 _FRACTIONS = re.compile(r"_fractions$", re.IGNORECASE)
 
 
@@ -23,8 +24,10 @@ def is_epu_name(name: str) -> bool:
     return bool(_EPU_NAME.match(name))
 
 
-def judge(name: str, _siblings: Collection[str]) -> Recognised:
+def judge(name: str, siblings: Collection[str]) -> Recognised:
     """Return whether it is a movie: no overview image, and a `.mrc` only if its name ends with `_fractions`."""
+    if epu_tomo.is_tomo_name(name):
+        return epu_tomo.judge(name, siblings)
     path = PurePath(name)
     if _OVERVIEW.match(name):
         return Recognised("an overview image of EPU")
@@ -61,4 +64,4 @@ def usual_gain(name: str) -> str:
     return f"{_FRACTIONS.sub('', path.stem)}_gain{path.suffix}" if is_raw else ""
 
 
-EPU = Layout("epu", judge, gain, usual_gain=usual_gain)
+EPU = Layout("epu", judge, gain, usual_gain=usual_gain, doubt=epu_tomo.doubt)

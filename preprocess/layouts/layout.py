@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import NamedTuple
+
+from preprocess.layouts.patterns import NamePatterns
 
 A_REFERENCE = "a reference image, by its name"
 """Why a gain reference or a defect file is not a movie."""
@@ -76,6 +78,10 @@ class Layout:
         Returns the name of the gain reference that the program writes beside a movie of this name; "" if it does not.
     doubt
         Returns what must be read to know whether a file that `judge` calls a movie is one; None: nothing.
+    program
+        Returns the name of the layout whose rules hold for a file of this name; "" if it is that of no known program.
+    patterns
+        Which files the user wants as movies.
     """
 
     name: str
@@ -84,9 +90,17 @@ class Layout:
     named_gain: Callable[[Path], Path | None] = _no_path
     usual_gain: Callable[[str], str] = _no_name
     doubt: Callable[[str, Collection[str]], Doubt | None] = _no_doubt
+    program: Callable[[str, Collection[str]], str] | None = None
+    patterns: NamePatterns | None = None
 
-    def recognise(self, name: str, siblings: Collection[str]) -> Recognised:
-        """Return whether a file is a movie, from its name and the names of all files in its folder."""
+    def recognise(self, name: str, siblings: Collection[str], folder: str = "") -> Recognised:
+        """Return whether a file is a movie, from its name and the names of all files in its folder.
+
+        Parameters
+        ----------
+        folder
+            Path of the folder relative to the source: patterns may be about it.
+        """
         stem, _, suffix = name.rpartition(".")  # a scan of a large session does this 20 000 times; pathlib is slower
         if name.startswith("."):
             return Recognised("a hidden file")
@@ -96,7 +110,17 @@ class Layout:
             return Recognised(NO_MOVIES_EXTENSION)
         if _REFERENCE.search(stem):
             return Recognised(A_REFERENCE)
+        if self.patterns is not None and (why := self.patterns.why_not(name, folder)):
+            return Recognised(why)
         return self.judge(name, siblings)
+
+    def program_of(self, name: str, siblings: Collection[str]) -> str:
+        """Return the name of the layout whose rules hold for a file; "" if no known program gives such names."""
+        return self.name if self.program is None else self.program(name, siblings)
+
+    def choosing(self, movies: Sequence[str], excluded: Sequence[str]) -> Layout:
+        """Return this layout for the files that the user wants as movies, by patterns; see `NamePatterns`."""
+        return replace(self, patterns=NamePatterns(tuple(movies), tuple(excluded))) if movies or excluded else self
 
     @staticmethod
     def label(movie: str) -> str:

@@ -23,6 +23,7 @@ from faulty_share import FaultyShare, faulty_share, why_not
 from agents.left_behind import MOST, LeftBehind
 from agents.share.reader import ShareReader
 from agents.share_errors import ShareSilent
+from preprocess.layouts.flat import FLAT
 from preprocess.simulation import write_mrc
 from tests.agents.agent_process import AgentProcess, lay, make_movie
 from tests.running import COMMAND, clean_environment
@@ -209,9 +210,7 @@ def test_an_unmounted_share_is_waited_for(
 def test_the_reader_leaves_few_processes_behind_and_none_for_ever(share: FaultyShare, movies: list[Path]) -> None:
     lay(movies[0], share.files / "0.tiff")
     left_behind = LeftBehind()
-    with closing(
-        ShareReader(share.mount, "flat", silence_s=0.3, left_behind=left_behind, first_probe_s=0.05)
-    ) as reader:
+    with closing(ShareReader(share.mount, FLAT, silence_s=0.3, left_behind=left_behind, first_probe_s=0.05)) as reader:
         reader.identity(share.mount / "0.tiff")
         share.hang("getattr", "readdir")
         since, seen = set(), set[int]()
@@ -233,7 +232,7 @@ def test_the_reader_leaves_few_processes_behind_and_none_for_ever(share: FaultyS
 def test_the_reader_asks_again_as_soon_as_the_share_answers(share: FaultyShare, movies: list[Path]) -> None:
     lay(movies[0], share.files / "0.tiff")
     woken = threading.Event()
-    with closing(ShareReader(share.mount, "flat", silence_s=0.3, first_probe_s=600)) as reader:
+    with closing(ShareReader(share.mount, FLAT, silence_s=0.3, first_probe_s=600)) as reader:
         reader.listen(woken.set)
         share.hang("getattr")
         with pytest.raises(ShareSilent):

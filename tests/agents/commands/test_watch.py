@@ -245,10 +245,25 @@ def test_a_dry_run_tells_and_does_nothing(source: Path, simulated: Path, tmp_pat
     plans = {plan["movie"]: plan for plan in tell(told)}
     assert plans["FoilHole_1_Data_2_fractions.tiff"]["would"] == "align and send"
     assert plans["FoilHole_1_Data_2_fractions.tiff"]["gain"].endswith("_gain.tiff")
-    assert plans["empty.mrc"]["would"] == "wait"
+    assert plans["FoilHole_1_Data_2_fractions.tiff"]["layout"] == "epu"
+    assert (plans["empty.mrc"]["would"], plans["empty.mrc"]["layout"]) == ("wait", "")
     assert plans["FoilHole_1_Data_2_gain.tiff"]["would"] == "skip"
     assert plans["LMM.mrc"] == {"movie": "LMM.mrc", "would": "skip", "reason": "a montage of SerialEM, by its mdoc"}
     assert not work.exists()
+
+
+def test_a_dry_run_with_patterns(source: Path, simulated: Path, tmp_path: Path) -> None:
+    for name in ("a_frames.tiff", "a.tiff", "tests/b_frames.tiff"):
+        lay(simulated / "0.tiff", source / name)
+    told = cryoferry(
+        *("watch", str(source), "--work", str(tmp_path / "work"), "--to", "http://127.0.0.1:9", "--session", "s"),
+        *("--layout", "flat", "--movies", "*_frames.tiff", "--exclude", "tests/*", "--dry-run"),
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines() == [
+        "would align and send: a_frames.tiff, layout flat",
+        "would skip in all: 1 × excluded by --exclude; 1 × its name fits no pattern of --movies",
+    ]
 
 
 def test_the_start_says_what_is_watched_and_which_settings_hold(source: Path, tmp_path: Path, receiver: Any) -> None:
