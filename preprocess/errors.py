@@ -56,6 +56,7 @@ class GainMismatch(PreprocessError):
 
     exit_code = 2
     hint = "Give the gain reference of this session, and check --gain-rotate and --gain-flip."
+    fits_rotated = False  # whether a quarter turn gives it the movie's shape
 
 
 class GainMissing(PreprocessError):

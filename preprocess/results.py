@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.movie_warning import MovieWarning
@@ -18,6 +19,16 @@ class OutputFile:
 
     role: str
     path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GainUse:
+    """How a gain reference was used, in the words of the options, and how that was decided (`GainDecision`)."""
+
+    rotate_degrees: Literal[0, 90, 180, 270]
+    flip: Literal["none", "x", "y"]
+    operation: Literal["auto", "multiply", "divide"]
+    decision: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +47,8 @@ class ProcessedMovie:
         Numbers about the movie by name; `transfer/wire/figures.py` defines each.
     seconds : dict[str, float]
         Wall time of each stage; never written into an output.
+    gain : GainUse | None
+        How the gain reference was used; None: there is none.
     software : str
         Name and version of what made it.
     gain_digest, settings_digest : str | None
@@ -62,6 +75,7 @@ class ProcessedMovie:
     device: str
     software: str
     warnings: tuple[MovieWarning, ...] = ()
+    gain: GainUse | None = None
     recording: Recording = field(default_factory=Recording)
     gain_digest: str | None = None
     settings_digest: str | None = None

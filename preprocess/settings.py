@@ -13,6 +13,8 @@ class GainSettings:
 
     `absent`: the user says that there is none, so that none is looked for and none is missed; `path` is None then.
     `required`: without one, a movie that may need one is not aligned.
+    `orientation` auto: rotation, flip and, where it is auto, operation are where to begin; another orientation is used
+    if the movies show that it fits. given: they hold.
     """
 
     path: Path | None = None
@@ -21,6 +23,7 @@ class GainSettings:
     rotate_degrees: Literal[0, 90, 180, 270] = 0
     flip: Literal["none", "x", "y"] = "none"
     operation: Literal["auto", "multiply", "divide"] = "auto"
+    orientation: Literal["auto", "given"] = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

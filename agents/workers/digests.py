@@ -88,6 +88,9 @@ def with_digests(
     sidecars: Iterable[Path] = (),
 ) -> ProcessedMovie:
     """Return the result with the digests of its gain reference and its settings, and with that of its movie."""
+    if (use := processed.gain) is not None:
+        lies = replace(settings.gain, rotate_degrees=use.rotate_degrees, flip=use.flip, operation=use.operation)
+        settings = replace(settings, gain=lies)
     return replace(
         processed,
         movie_digest=digest_of_movie,
@@ -99,13 +102,14 @@ def with_digests(
 def settings_digest(settings: AlignmentSettings, acquisition: Acquisition, sidecars: Iterable[Path] = ()) -> str:
     """Return the BLAKE3 digest of everything but the movie that decides the result, in hex.
 
-    That is: the settings, the content of the gain reference, of the defect file and of the sidecars, which go into the
-    record too, and the acquisition that was used, whatever its source. Device, number of threads and software version
-    are not part of it.
+    That is: the settings, with the orientation of the gain reference that was used, the content of the gain reference,
+    of the defect file and of the sidecars, which go into the record too, and the acquisition that was used, whatever
+    its source. Device, number of threads and software version are not part of it.
     """
     chosen: dict[str, Any] = asdict(settings)
     for name in _DECIDES_NOTHING:
         del chosen[name]
+    del chosen["gain"]["orientation"]
     chosen["gain"]["path"] = digest_of(settings.gain.path)
     chosen["defects"]["path"] = digest_of(settings.defects.path)
     known = {name: value for name, value in asdict(acquisition).items() if name not in _NOT_USED}

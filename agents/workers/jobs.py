@@ -17,6 +17,8 @@ _PROCESSED = TypeAdapter(ProcessedMovie)
 _NOTHING_CHOSEN = ChosenAlignment(settings=AlignmentSettings(), flags=Acquisition(), configured=Acquisition())
 _SAME_RESULT = ("device", "threads")
 _WHICH_GAIN = ("path", "absent")
+_LIES = ("rotate_degrees", "flip")
+"""How a gain reference lies."""
 
 
 def to_json(chosen: ChosenAlignment) -> dict[str, Any]:
@@ -45,9 +47,13 @@ def changes(chosen: ChosenAlignment) -> dict[str, Any]:
     """Return, nested, what of the choices differs from choosing nothing.
 
     That there is no gain reference replaces one that was chosen before, and the other way round: both are always said.
+    So is all of an orientation that was given.
     """
-    values = to_json(chosen)
-    found = _difference(values, to_json(_NOTHING_CHOSEN))
+    values, nothing = to_json(chosen), to_json(_NOTHING_CHOSEN)
+    if chosen.settings.gain.orientation == "given":
+        for name in _LIES:
+            del nothing["settings"]["gain"][name]
+    found = _difference(values, nothing)
     gain = found.get("settings", {}).get("gain", {})
     if gain.keys() & set(_WHICH_GAIN):
         gain.update({name: values["settings"]["gain"][name] for name in _WHICH_GAIN})
@@ -69,7 +75,8 @@ def same_result(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _without_device(values: Mapping[str, Any]) -> dict[str, Any]:
-    return with_changes(values, {"settings": dict.fromkeys(_SAME_RESULT)})
+    complete = to_json(from_json(values))  # an older version of cryoferry may have written them
+    return with_changes(complete, {"settings": dict.fromkeys(_SAME_RESULT)})
 
 
 def _difference(values: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from preprocess.made_from import made_from
 from preprocess.outputs.finished import NotFinished, finished_report
 from preprocess.outputs.micrographs_star import FILE_NAME, ListedMicrograph, write_micrographs_star
 from preprocess.outputs.output_names import output_paths
+from preprocess.pipeline.gain_orientations import GainOrientations
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.overlapping import pays_on, process_movies
 from preprocess.pipeline.process_movie import process_movie
@@ -156,7 +157,9 @@ class AlignmentRun:
         """Yield what becomes of each movie, in order; their stages overlap where that pays."""
         chosen = self._alignment
         if len(movies) > 1 and chosen.settings.device != "cpu":
-            stages = MovieStages.chosen(self._out, chosen.settings, chosen.flags, chosen.configured)
+            stages = MovieStages.chosen(
+                self._out, chosen.settings, chosen.flags, chosen.configured, GainOrientations(list(movies))
+            )
             if pays_on(stages.backend):
                 folders = {path: movie.out for path, movie in movies.items()}
                 stages = stages.with_folders(folders)
@@ -164,10 +167,11 @@ class AlignmentRun:
                     for movie, end in zip(movies.values(), ends, strict=True):
                         yield _what_became(movie, end.result)
                 return
+        orientations = GainOrientations(list(movies))
         for movie in movies.values():
-            yield _what_became(movie, partial(self._align_alone, movie, bars))
+            yield _what_became(movie, partial(self._align_alone, movie, bars, orientations))
 
-    def _align_alone(self, movie: MovieToAlign, bars: MovieBars) -> ProcessedMovie:
+    def _align_alone(self, movie: MovieToAlign, bars: MovieBars, orientations: GainOrientations) -> ProcessedMovie:
         return process_movie(
             movie.path,
             movie.out,
@@ -175,6 +179,7 @@ class AlignmentRun:
             acquisition=self._alignment.flags,
             configured=self._alignment.configured,
             progress=partial(bars.advance, movie.path),
+            orientations=orientations,
         )
 
     def _write_star(self, movies: Sequence[MovieToAlign], aligned: Sequence[Aligned]) -> None:

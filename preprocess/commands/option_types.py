@@ -48,12 +48,20 @@ RequireGain = Annotated[
         help="Align no movie without a gain reference, unless it is known to be corrected already.",
     ),
 ]
+GainOrientation = Annotated[
+    Literal["auto", "given"],
+    _option(
+        panel=CORRECTION,
+        help="auto: use the orientation of the gain reference that the movies show; given: use it as it lies, turned by"
+        " --gain-rotate and --gain-flip. With either of these it is always given.",
+    ),
+]
 GainRotate = Annotated[
-    Literal["0", "90", "180", "270"],
+    Literal["0", "90", "180", "270"] | None,
     _option(panel=CORRECTION, help="Rotate the gain reference clockwise by these degrees."),
 ]
 GainFlip = Annotated[
-    Literal["none", "x", "y"],
+    Literal["none", "x", "y"] | None,
     _option(panel=CORRECTION, help="Then flip it: y turns it upside down, x swaps left and right."),
 ]
 GainOperation = Annotated[

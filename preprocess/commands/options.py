@@ -39,6 +39,7 @@ from preprocess.commands.option_types import (
     Gain,
     GainFlip,
     GainOperation,
+    GainOrientation,
     GainRotate,
     Group,
     LastFrame,
@@ -74,7 +75,6 @@ ROTATIONS: dict[str, Literal[0, 90, 180, 270]] = {"0": 0, "90": 90, "180": 180, 
 
 _USUAL = AlignmentSettings()
 _GAIN = _USUAL.gain
-_GAIN_ROTATE: Any = str(_GAIN.rotate_degrees)
 _EER_UPSAMPLING: Any = str(_USUAL.eer.upsampling)
 
 
@@ -90,8 +90,9 @@ def chosen_alignment(
     pre_exposure: PreExposure = None,
     gain: Gain = None,
     require_gain: RequireGain = _GAIN.required,
-    gain_rotate: GainRotate = _GAIN_ROTATE,
-    gain_flip: GainFlip = _GAIN.flip,
+    gain_orientation: GainOrientation = _GAIN.orientation,
+    gain_rotate: GainRotate = None,
+    gain_flip: GainFlip = None,
     gain_operation: GainOperation = _GAIN.operation,
     eer_upsampling: EerUpsampling = _EER_UPSAMPLING,
     defects: DefectsFile = None,
@@ -134,9 +135,10 @@ def chosen_alignment(
                 path=None if _is_none(gain) else gain,
                 absent=_is_none(gain),
                 required=require_gain,
-                rotate_degrees=ROTATIONS[gain_rotate],
-                flip=gain_flip,
+                rotate_degrees=ROTATIONS[gain_rotate or "0"],
+                flip=gain_flip or "none",
                 operation=gain_operation,
+                orientation=gain_orientation if gain_rotate is None and gain_flip is None else "given",
             ),
             defects=DefectSettings(path=defects, automatic=find_defects),
             eer=EerSettings(

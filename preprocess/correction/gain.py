@@ -16,14 +16,14 @@ RELION's rules, found by comparing with RELION 3.1.3 pixel by pixel (`tests/prep
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.correction.dm4_image import DM4_EXTENSIONS
+from preprocess.correction.gain_turns import turned, turned_further
 from preprocess.correction.gain_values import believable
 from preprocess.correction.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image, image_count
 from preprocess.errors import GainMismatch, UnreadableMovie, UnsupportedFormat
@@ -34,13 +34,18 @@ from preprocess.settings import GainSettings
 _FALCON = ".gain"
 GAIN_EXTENSIONS = MRC_EXTENSIONS | TIFF_EXTENSIONS | DM4_EXTENSIONS | {_FALCON}
 """In lower case, of the files that are read as gain references."""
+_QUARTER = GainSettings(rotate_degrees=90)
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What frames are multiplied by, and what a user should know about the values in the file."""
+    """What frames are multiplied by, and what a user should know about the values in the file.
+
+    `settings` say how it lies.
+    """
 
     image: NDArray[np.float32] | None
+    settings: GainSettings
     doubts: tuple[str, ...] = ()
 
 
@@ -74,14 +79,30 @@ def load_checked_gain(settings: GainSettings, movie: Movie) -> Gain:
         A gain reference that is neither MRC, TIFF, DM4 nor `.gain`.
     """
     if settings.path is None:
-        return Gain(None)
+        return Gain(None, settings)
     twice = movie.upsampling if isinstance(movie, EerMovie) else 1
-    shape, state = (movie.height, movie.width), _state(settings.path)
+    shape, state = (movie.height, movie.width), file_state(settings.path)
     gain = _loaded(settings, _Use(movie.format, divides(settings, movie), shape, twice, state))
     assert gain.image is not None
-    if gain.image.shape != (movie.height, movie.width):
+    if gain.image.shape != shape:
         raise _shape_mismatch(settings, gain.image.shape, movie)
     return gain
+
+
+def load_gain_of_shape(settings: GainSettings, movie: Movie) -> Gain:
+    """Return a movie's gain as `load_checked_gain` does, rotated if only that gives it the movie's shape.
+
+    Raises
+    ------
+    GainMismatch, UnsupportedFormat
+        As there; also if the settings' orientation is `given`, and it has another shape.
+    """
+    try:
+        return load_checked_gain(settings, movie)
+    except GainMismatch as error:
+        if settings.orientation == "given" or not error.fits_rotated:
+            raise
+    return load_checked_gain(turned_further(settings, _QUARTER), movie)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +116,7 @@ class _Use:
     file_state: tuple[int, int, int] | None
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
+def file_state(path: Path) -> tuple[int, int, int] | None:
     """Return what differs when a file is another than before; None if it cannot be seen."""
     try:
         seen = path.stat()
@@ -115,7 +136,7 @@ def _loaded(settings: GainSettings, use: _Use) -> Gain:
     gain = turned(stored, settings)
     if use.upsampling > 1 and (gain.shape[0] * 2, gain.shape[1] * 2) == use.shape:
         gain = enlarged(gain, use.upsampling)
-    return Gain(np.ascontiguousarray(gain, np.float32), doubts)
+    return Gain(np.ascontiguousarray(gain, np.float32), settings, doubts)
 
 
 def divides(settings: GainSettings, movie: Movie) -> bool:
@@ -123,6 +144,13 @@ def divides(settings: GainSettings, movie: Movie) -> bool:
     if settings.operation != "auto" or settings.path is None:
         return settings.operation == "divide"
     return movie.format == "eer" and settings.path.suffix.lower() != _FALCON
+
+
+def is_relions(settings: GainSettings, movie: Movie) -> bool:
+    """Return whether RELION, given the same file, would correct a movie in the same way: it is not told how it lies."""
+    is_read = settings.path is not None and settings.path.suffix.lower() not in DM4_EXTENSIONS
+    as_it_lies = settings.rotate_degrees == 0 and settings.flip == "none"
+    return is_read and as_it_lies and divides(settings, movie) == divides(replace(settings, operation="auto"), movie)
 
 
 def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
@@ -154,14 +182,6 @@ def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
     return (image[::-1] if upside_down else image).astype(np.float64)
 
 
-def turned(image: NDArray[Any], settings: GainSettings) -> NDArray[Any]:
-    """Return an image turned as the settings say: clockwise with row 0 at the top, then flipped."""
-    rotated = np.rot90(image, -(settings.rotate_degrees // 90))
-    if settings.flip == "y":
-        return rotated[::-1]
-    return rotated[:, ::-1] if settings.flip == "x" else rotated
-
-
 def _shape_mismatch(settings: GainSettings, shape: tuple[int, ...], movie: Movie) -> GainMismatch:
     rotated = f" after rotation by {settings.rotate_degrees} degrees" if settings.rotate_degrees else ""
     wanted = (movie.height, movie.width)
@@ -178,8 +198,10 @@ def _shape_mismatch(settings: GainSettings, shape: tuple[int, ...], movie: Movie
             "The movie is super-resolution, but the gain reference is not. Give the super-resolution gain reference"
             " (and --bin 2 for a micrograph of physical pixels)."
         )
-    return GainMismatch(
+    mismatch = GainMismatch(
         f"gain reference {settings.path} is {shape[0]} x {shape[1]} px (height x width){rotated},"
         f" but the movie {movie.path.name} is {wanted[0]} x {wanted[1]} px",
         hint=hint,
     )
+    mismatch.fits_rotated = shape == wanted[::-1]
+    return mismatch

@@ -9,17 +9,17 @@ first: specimen and illumination vary slowly, pixels' sensitivities do not.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 
-from preprocess.correction.gain import turned
+from preprocess.correction.gain_turns import ORIENTATIONS, options_of, turned, turned_further
+from preprocess.correction.orientation_evidence import Fit, Judgement, evidence_of, fast_part, judged
 from preprocess.geometry.image_centre import centre_of, centre_slices
 from preprocess.settings import GainSettings
 
-SMOOTHING_PX = 16
 LARGEST_SIDE_PX = 1024
 MARGIN = 0.02
 """How much better another orientation must correlate before it is believed."""
@@ -28,17 +28,14 @@ RESIDUAL_LIMIT = 0.1
 
 Figure = NDArray[Any]
 
-ORIENTATIONS: tuple[GainSettings, ...] = (
-    GainSettings(),
-    GainSettings(rotate_degrees=90),
-    GainSettings(rotate_degrees=180),
-    GainSettings(rotate_degrees=270),
-    GainSettings(flip="y"),
-    GainSettings(flip="x"),
-    GainSettings(rotate_degrees=90, flip="y"),
-    GainSettings(rotate_degrees=90, flip="x"),
-)
-"""All eight, each once; the first leaves the image as it is."""
+
+class GainDecision(StrEnum):
+    """How it was decided which way a gain reference lies."""
+
+    GIVEN = "given"  # by options
+    KEPT = "kept"  # it fits as its file lies, or as a sidecar says; or it hardly varies
+    TURNED = "turned"  # another orientation fits, and is used
+    UNSURE = "unsure"  # the movies do not show it: as its file lies, or as a sidecar says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +49,16 @@ class GainFit:
     raw_correlation : float
         Correlation of the raw sum with the inverse of the gain reference; clearly above 0 when it fits.
     best : GainSettings
-        The settings under which the raw sum correlates best.
+        The settings that the raw sum fits best.
     best_raw_correlation : float
-        That correlation.
-    warning : str | None
+        The same correlation with them.
+    decision : GainDecision
+        How it was decided which way the gain reference lies.
+    standard_errors : float
+        By how many standard errors this movie, for itself, shows the best orientation better than any other.
+    contrast_share : float
+        How much of the gain's contrast this movie shows in it; about 1 when it fits.
+    warning_code, warning : str | None
         What a person should know, if anything.
     """
 
@@ -63,6 +66,10 @@ class GainFit:
     raw_correlation: float
     best: GainSettings
     best_raw_correlation: float
+    decision: GainDecision
+    standard_errors: float
+    contrast_share: float
+    warning_code: str | None
     warning: str | None
 
 
@@ -71,6 +78,8 @@ def check_gain(
     gain: NDArray[np.float32],
     defects: NDArray[np.int64],
     settings: GainSettings,
+    judgement: Judgement | None = None,
+    decision: GainDecision = GainDecision.GIVEN,
     *,
     divided: bool = False,
 ) -> GainFit:
@@ -86,30 +95,33 @@ def check_gain(
         Flat indices into the gain of pixels to leave out.
     settings : GainSettings
         How the gain reference was turned, so that the warning can name the flags to give instead.
+    judgement : Judgement | None
+        What this movie says, with the gain as it was applied; None: that is found out here.
+    decision : GainDecision
+        Why it was turned so.
     divided : bool
         Whether the movie is divided by what the gain's file holds.
     """
     good, gain = _good_centre(gain, defects), centre_of(gain, LARGEST_SIDE_PX)
-    inverse = _fast(np.divide(1, gain, out=np.ones_like(gain), where=good), good)
-    raw, corrected = _fast(raw_centre, good), _fast(raw_centre * gain, good)
+    judgement = judgement or judged(evidence_of(raw_centre, gain))
+    inverse = fast_part(np.divide(1, gain, out=np.ones_like(gain), where=good), good)
+    raw, corrected = fast_part(raw_centre, good), fast_part(raw_centre * gain, good)
     used = _correlation(raw, inverse)
-    residual = _correlation(corrected, _fast(gain, good))
-    best, turn = used, ORIENTATIONS[0]
-    for orientation in ORIENTATIONS[1:]:
-        candidate = turned(inverse, orientation)
-        correlation = _correlation(raw, candidate) if candidate.shape == raw.shape else 0.0
-        if abs(correlation) > abs(best):
-            best, turn = correlation, orientation
-    settings_of_best = _composed(settings, turn)
-    if best < 0:
-        settings_of_best = replace(settings_of_best, operation="multiply" if divided else "divide")
-    warning = None
-    if abs(best) > used + MARGIN:
+    residual = _correlation(corrected, fast_part(gain, good))
+    turn = ORIENTATIONS[judgement.best]
+    best = _correlation(raw, turned(inverse, turn)) if judgement.best else used
+    settings_of_best = in_other_way(settings, turn, is_inverted=best < 0, divided=divided)
+    code, warning = None, None
+    if decision is not GainDecision.UNSURE and (judgement.changes_something or abs(best) > used + MARGIN):
+        code = "gain-does-not-fit"
         warning = (
-            f"the gain reference seems to have the wrong orientation: it fits best with {_flags(settings_of_best)} "
-            f"(correlation with the raw sum {abs(best):.3f}, as given {used:.3f})"
+            "the gain reference seems to have the wrong orientation: it fits best with"
+            f" {options_of(settings_of_best)} (correlation with the raw sum {abs(best):.3f}, as given {used:.3f})"
         )
+    elif decision in _WARNINGS:
+        code, warning = _WARNINGS[decision](settings, judgement)
     elif residual > RESIDUAL_LIMIT:
+        code = "gain-does-not-fit"
         warning = (
             f"the gain-corrected sum still shows the gain reference (correlation {residual:.3f}): "
             "it may belong to another session, or the movie may be gain-corrected already"
@@ -119,8 +131,40 @@ def check_gain(
         raw_correlation=used,
         best=settings_of_best,
         best_raw_correlation=abs(best),
+        decision=decision,
+        standard_errors=judgement.standard_errors,
+        contrast_share=judgement.share,
+        warning_code=code,
         warning=warning,
     )
+
+
+def in_other_way(settings: GainSettings, turn: GainSettings, *, is_inverted: bool, divided: bool) -> GainSettings:
+    """Return the settings that turn further than `settings` do, and multiply where those divide, if it is inverted."""
+    further = turned_further(settings, turn)
+    return replace(further, operation="multiply" if divided else "divide") if is_inverted else further
+
+
+def _turned_warning(settings: GainSettings, _judgement: Judgement) -> tuple[str, str]:
+    return "gain-turned", (
+        "the gain reference does not fit the movies as it lies: it was turned so that it fits, as with"
+        f" {options_of(settings)}; give these options to say that this is right"
+    )
+
+
+def _unsure_warning(settings: GainSettings, judgement: Judgement) -> tuple[str, str]:
+    if judgement.fit is Fit.NONE:
+        return "gain-does-not-fit", (
+            "the movie shows the gain reference in none of its orientations: it may be gain-corrected already, or the"
+            " gain reference may belong to another camera or session"
+        )
+    return "gain-orientation-unsure", (
+        f"the movie is too faint to tell which orientation of the gain reference fits: {options_of(settings)} is used;"
+        " compare with a brighter movie, or give --gain-rotate and --gain-flip"
+    )
+
+
+_WARNINGS = {GainDecision.TURNED: _turned_warning, GainDecision.UNSURE: _unsure_warning}
 
 
 def _good_centre(gain: NDArray[np.float32], defects: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -134,28 +178,6 @@ def _good_centre(gain: NDArray[np.float32], defects: NDArray[np.int64]) -> NDArr
     return good
 
 
-def _fast(image: Figure, good: NDArray[np.bool_]) -> Figure:
-    """Return the image less its local mean; defects and pixels beyond 6 standard deviations become 0."""
-    filled = np.where(good, image, image[good].mean(dtype=np.float64) if good.any() else 0).astype(np.float32)
-    filled -= scipy.ndimage.uniform_filter(filled, SMOOTHING_PX, mode="reflect")
-    filled[~good] = 0
-    limit = 6 * filled.std(dtype=np.float64)
-    return np.where(np.abs(filled) > limit, 0, filled).astype(np.float32)
-
-
 def _correlation(one: Figure, other: Figure) -> float:
     norm = np.sqrt(np.vdot(one, one).astype(np.float64) * np.vdot(other, other).astype(np.float64))
     return float(np.sum(one * other, dtype=np.float64) / norm) if norm > 0 else 0.0
-
-
-def _composed(settings: GainSettings, turn: GainSettings) -> GainSettings:
-    """Return the settings that do what `settings` do and then turn further."""
-    probe = np.arange(4).reshape(2, 2)
-    wanted = turned(turned(probe, settings), turn)
-    best = next(way for way in ORIENTATIONS if np.array_equal(turned(probe, way), wanted))
-    return replace(settings, rotate_degrees=best.rotate_degrees, flip=best.flip)
-
-
-def _flags(settings: GainSettings) -> str:
-    operation = "" if settings.operation == "auto" else f" --gain-operation {settings.operation}"
-    return f"--gain-rotate {settings.rotate_degrees} --gain-flip {settings.flip}{operation}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from preprocess.computed_movie import ComputedMovie
 from preprocess.correction.defect_files import is_serialem
-from preprocess.correction.dm4_image import DM4_EXTENSIONS
+from preprocess.correction.gain import is_relions
 from preprocess.errors import OutputRefused
 from preprocess.escaped_names import escaped
 from preprocess.exposure.dose import critical_dose_scale
@@ -35,7 +35,7 @@ from preprocess.outputs.output_names import output_paths, output_stem
 from preprocess.outputs.pictures import spectrum_png, thumbnail_png, whole_spectrum
 from preprocess.outputs.relion_motion import RelionMotion, relion_motion
 from preprocess.outputs.whole_files import remove_partial_files, write_bytes, write_micrograph
-from preprocess.results import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL, OutputFile, ProcessedMovie
+from preprocess.results import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL, GainUse, OutputFile, ProcessedMovie
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +134,9 @@ def _star_content(computed: ComputedMovie, relion: RelionMotion) -> MotionStar:
     hot = np.union1d(defects.hot, defects.dead)
     if defects_file is not None and is_serialem(defects_file):  # which RELION cannot read
         hot, defects_file = np.union1d(hot, defects.listed), None
-    as_it_lies = gain.path is not None and gain.rotate_degrees == 0 and gain.flip == "none"
-    is_relions = gain.path is not None and gain.path.suffix.lower() not in DM4_EXTENSIONS
     return MotionStar(
         movie_name=escaped(movie.path.name),
-        gain_name=escaped(gain.path.name) if gain.path is not None and as_it_lies and is_relions else None,
+        gain_name=escaped(gain.path.name) if gain.path is not None and is_relions(gain, movie) else None,
         defects_name=None if defects_file is None else escaped(defects_file.name),
         width=movie.width,
         height=movie.height,
@@ -253,5 +251,15 @@ def processed_movie(computed: ComputedMovie, written: Written, seconds: dict[str
         device=computed.device,
         software=report.software_label(),
         warnings=written.warnings,
+        gain=_gain_use(computed),
         recording=computed.recording,
+    )
+
+
+def _gain_use(computed: ComputedMovie) -> GainUse | None:
+    gain, fit = computed.settings.gain, computed.gain_fit
+    if fit is None:
+        return None
+    return GainUse(
+        rotate_degrees=gain.rotate_degrees, flip=gain.flip, operation=gain.operation, decision=fit.decision.value
     )

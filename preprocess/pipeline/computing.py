@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from preprocess.alignment.frame_judgement import unexposed
@@ -52,7 +54,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
         movie=movie,
         made_from=prepared.made_from,
         used=prepared.used,
-        settings=prepared.settings,
+        settings=replace(prepared.settings, gain=held.gain),
         acquisition=prepared.acquisition,
         recording=prepared.recording,
         dose=dose,
@@ -127,8 +129,8 @@ def _warnings(held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | No
             " was converted"
         )
         found.append(MovieWarning("negative-mean", text))
-    if held.gain_fit is not None and held.gain_fit.warning is not None:
-        found.append(MovieWarning("gain-does-not-fit", held.gain_fit.warning))
+    if (fit := held.gain_fit) is not None and fit.warning is not None and fit.warning_code is not None:
+        found.append(MovieWarning(fit.warning_code, fit.warning))
     if frame_count == 1:
         whose = "the movie has one frame" if held.used_count == 1 else "one frame is left"
         text = f"{whose}, so there is nothing to align: the micrograph is that frame"

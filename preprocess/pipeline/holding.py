@@ -16,17 +16,18 @@ from preprocess.alignment.frame_judgement import (
     frame_levels,
     judge_by_counts,
 )
-from preprocess.backends.contract import Backend, FrameStack, FrameSum
+from preprocess.backends.contract import Backend, DeviceImage, FrameStack, FrameSum
 from preprocess.correction.defect_files import load_defects
 from preprocess.correction.defects import Defects, find_defects
-from preprocess.correction.gain import divides, load_checked_gain
+from preprocess.correction.gain import Gain, divides, load_checked_gain
 from preprocess.correction.gain_fit import LARGEST_SIDE_PX, GainFit, check_gain
 from preprocess.geometry.replacements import find_replacements
 from preprocess.movies import Movie
 from preprocess.movies.eer import EerMovie
 from preprocess.movies.float_pixels import read_by_cpu
 from preprocess.movies.frame_groups import FrameGroups
-from preprocess.settings import AlignmentSettings, DefectSettings
+from preprocess.pipeline.gain_orientations import ChosenOrientation, GainOrientations
+from preprocess.settings import AlignmentSettings, DefectSettings, GainSettings
 
 LARGEST_SUM = 1e8
 """No pixel counts more in a whole movie."""
@@ -54,6 +55,8 @@ class HeldMovie:
         Number of used frames; the stack holds those that are not left out.
     left_out : tuple[LeftOutFrame, ...]
         The used frames without usable signal, in order.
+    gain : GainSettings
+        How the gain reference lies, as it was used.
     gain_doubts : tuple[str, ...]
         What the user should know about the values in the gain reference's file.
     """
@@ -68,6 +71,7 @@ class HeldMovie:
     levels: NDArray[np.float64]
     used_count: int
     left_out: tuple[LeftOutFrame, ...]
+    gain: GainSettings
     gain_doubts: tuple[str, ...] = ()
 
     @property
@@ -103,6 +107,7 @@ def hold_movie(
     settings: AlignmentSettings,
     progress: Callable[[float], None],
     frame_doses: NDArray[np.float64] | None = None,
+    orientations: GainOrientations | None = None,
 ) -> HeldMovie:
     """Read frames, leave out those without signal, replace defects; the gain is applied whenever frames are used.
 
@@ -116,17 +121,18 @@ def hold_movie(
         Called with the fraction of frames read.
     frame_doses : NDArray[np.float64] | None
         Those of the used frames where they are unequal.
+    orientations : GainOrientations | None
+        What was decided about the gain reference for the run; None: the movie decides alone.
     """
-    loaded = load_checked_gain(settings.gain, movie)
-    gain = loaded.image
+    orientations = orientations or GainOrientations()
+    loaded = orientations.load(settings.gain, movie)
     listed = _listed_defects(settings.defects, movie)
     stack = backend.hold(len(used), movie.height, movie.width, movie.dtype)
     grouped = stack
     if not groups.single:
         grouped = backend.hold(len(groups), movie.height, movie.width, groups.sum_dtype(movie.dtype))
     remarks = stack.fill(movie, used, groups, grouped, progress)
-    on_device = None if gain is None else backend.upload(gain)
-    stack.set_gain(on_device)
+    on_device = _set_gain(stack, loaded, backend)
     if backend.name != "cpu" and movie.dtype.kind == "f" and _must_be_looked_at(stack.frame_sum()):
         remarks = stack.fill(read_by_cpu(movie), used, groups, grouped, progress)
     moments = stack.box_moments(BOXES, SAMPLED_ROWS)
@@ -136,12 +142,18 @@ def hold_movie(
         moments = np.delete(moments, places, 0)
         groups = _hold_without(stack, groups, grouped, places)
     total = stack.frame_sum()
+    choice = None
+    if loaded.image is not None:
+        choice = orientations.choose(settings, loaded, movie, total.raw_centre(LARGEST_SIDE_PX))
+        if choice.settings != loaded.settings:
+            loaded = load_checked_gain(choice.settings, movie)
+            on_device = _set_gain(stack, loaded, backend)
+            total = stack.frame_sum()
+            choice = replace(choice, judgement=orientations.judge(loaded, total.raw_centre(LARGEST_SIDE_PX)))
     listed = _with_unbelievable(listed, movie.unbelievable_pixels)
     defects = find_defects(total, listed, automatic=settings.defects.automatic)
-    gain_fit = None
-    if gain is not None:
-        divided = divides(settings.gain, movie)
-        gain_fit = check_gain(total.raw_centre(LARGEST_SIDE_PX), gain, defects.pixels, settings.gain, divided=divided)
+    gain = loaded.image
+    gain_fit = None if choice is None else _fit(choice, loaded, total, defects, movie)
     replacements = find_replacements(defects.pixels, total.shape)
     if gain is not None:
         on_device = backend.with_pixels(on_device, replacements.targets, replacements.gains(gain))
@@ -159,7 +171,29 @@ def hold_movie(
         levels=frame_levels(moments),
         used_count=len(used),
         left_out=left_out,
+        gain=loaded.settings,
         gain_doubts=loaded.doubts,
+    )
+
+
+def _set_gain(stack: FrameStack, loaded: Gain, backend: Backend) -> DeviceImage | None:
+    """Let a stack's frames be multiplied by a gain; return it as it lies on the device."""
+    on_device = None if loaded.image is None else backend.upload(loaded.image)
+    stack.set_gain(on_device)
+    return on_device
+
+
+def _fit(choice: ChosenOrientation, loaded: Gain, total: FrameSum, defects: Defects, movie: Movie) -> GainFit:
+    """Return how the gain fits a movie's raw sum, as it is used."""
+    assert loaded.image is not None
+    return check_gain(
+        total.raw_centre(LARGEST_SIDE_PX),
+        loaded.image,
+        defects.pixels,
+        loaded.settings,
+        choice.judgement,
+        choice.decision,
+        divided=divides(loaded.settings, movie),
     )
 
 

@@ -13,6 +13,7 @@ from preprocess.exposure.acquisition import Acquisition
 from preprocess.outputs.all_outputs import processed_movie, write_outputs
 from preprocess.pipeline.computing import compute_movie
 from preprocess.pipeline.falling_back import SAID, SaidOnce
+from preprocess.pipeline.gain_orientations import GainOrientations
 from preprocess.pipeline.holding import HeldMovie, hold_movie
 from preprocess.pipeline.memory import refuse_too_large
 from preprocess.pipeline.preparing import PreparedMovie, prepare_movie
@@ -37,6 +38,8 @@ class MovieStages:
         Where the movies are computed.
     check_memory : Callable[[PreparedMovie, Backend], None]
         Raises DeviceOutOfMemory for a movie that the backend's memory cannot hold.
+    orientations : GainOrientations
+        What is decided about the gain reference for all of them.
     said : SaidOnce
         Which reasons for using the CPU have been reported; one for the whole process unless another is given.
     """
@@ -47,12 +50,18 @@ class MovieStages:
     configured: Acquisition
     backend: Backend
     check_memory: Callable[[PreparedMovie, Backend], None] = refuse_too_large
+    orientations: GainOrientations = field(default_factory=GainOrientations)
     said: SaidOnce = SAID
     folders: Mapping[Path, Path] = field(default_factory=dict)
 
     @classmethod
     def chosen(
-        cls, out_dir: Path, settings: AlignmentSettings, acquisition: Acquisition, configured: Acquisition
+        cls,
+        out_dir: Path,
+        settings: AlignmentSettings,
+        acquisition: Acquisition,
+        configured: Acquisition,
+        orientations: GainOrientations | None = None,
     ) -> MovieStages:
         """Return the stages on the device that the settings name.
 
@@ -62,7 +71,14 @@ class MovieStages:
             There is no such device, or it does not answer.
         """
         backend = choose_backend(settings.device, settings.threads, settings.device_memory_gb)
-        return cls(out_dir=out_dir, settings=settings, acquisition=acquisition, configured=configured, backend=backend)
+        return cls(
+            out_dir=out_dir,
+            settings=settings,
+            acquisition=acquisition,
+            configured=configured,
+            backend=backend,
+            orientations=orientations or GainOrientations(),
+        )
 
     @property
     def may_use_cpu(self) -> bool:
@@ -98,6 +114,7 @@ class MovieStages:
                 self.settings,
                 lambda fraction: timer.report("read", fraction),
                 prepared.frame_doses,
+                self.orientations,
             )
             self.backend.finish()
         return held

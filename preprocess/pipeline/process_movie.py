@@ -12,6 +12,7 @@ from preprocess.computed_movie import ComputedMovie
 from preprocess.errors import DeviceError
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline.falling_back import CANNOT, let_go_of_memory
+from preprocess.pipeline.gain_orientations import GainOrientations
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.preparing import PreparedMovie, prepare_movie
 from preprocess.pipeline.stage_timer import Progress, StageTimer
@@ -27,6 +28,7 @@ def process_movie(
     acquisition: Acquisition = Acquisition(),  # noqa: B008 - a frozen value
     configured: Acquisition = Acquisition(),  # noqa: B008 - a frozen value
     progress: Progress | None = None,
+    orientations: GainOrientations | None = None,
 ) -> ProcessedMovie:
     """Align a movie's frames and write its micrograph with all that belongs to it.
 
@@ -44,6 +46,8 @@ def process_movie(
         What the caller knows about the exposure: decided now, and configured for all; the former wins.
     progress : Callable[[str, float], None] | None
         Called with the stage (`read`, `align`, `sum`, `write`) and how much of it is done, from 0 to 1.
+    orientations : GainOrientations | None
+        What is decided about the gain reference for all movies of a run; None: this movie decides alone.
 
     Returns
     -------
@@ -58,7 +62,7 @@ def process_movie(
     timer = StageTimer(progress)
     with timer.beginning_of("read"):
         prepared = prepare_movie(movie_path, out_dir, settings, acquisition, configured)
-        stages = MovieStages.chosen(out_dir, settings, acquisition, configured)
+        stages = MovieStages.chosen(out_dir, settings, acquisition, configured, orientations)
     return process_alone(stages, prepared, timer)
 
 

@@ -35,6 +35,19 @@ def test_where_it_is_computed_decides_nothing() -> None:
     base = to_json(CHOSEN)
     assert same_result(base, with_changes(base, {"settings": {"device": "cuda:1", "threads": 3}}))
     assert not same_result(base, with_changes(base, {"settings": {"float32": True}}))
+    older = to_json(CHOSEN)
+    del older["settings"]["gain"]["orientation"]
+    assert same_result(base, older)
+
+
+def test_an_orientation_that_is_given_replaces_another_one() -> None:
+    turned = GainSettings(path=Path("/g.mrc"), rotate_degrees=90, flip="y", orientation="given")
+    chosen = replace(CHOSEN, settings=AlignmentSettings(gain=turned))
+    as_it_lies = replace(CHOSEN, settings=AlignmentSettings(gain=GainSettings(orientation="given")))
+    merged = from_json(with_changes(to_json(chosen), changes(as_it_lies)))
+    assert merged.settings.gain == GainSettings(path=Path("/g.mrc"), orientation="given")
+    nothing = replace(CHOSEN, flags=Acquisition(), settings=AlignmentSettings())
+    assert changes(nothing) == {}
 
 
 def test_that_there_is_no_gain_reference_replaces_one_and_is_replaced_by_one() -> None:

@@ -41,6 +41,7 @@ def movies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     movie = simulate_movie(SimulationSettings(height=192, width=256, frame_count=4, seed=1))
     movie.write(folder / "a.tiff")
     movie.write(folder / "b.mrc")
+    movie.write_gain(folder / "gain.mrc", movie_format="mrc")
     (folder / "bad.tiff").write_bytes((folder / "a.tiff").read_bytes()[:9000])
     (folder / "empty.tiff").touch()
     return folder
@@ -220,6 +221,21 @@ def test_flags_win_over_the_configuration_and_each_source_is_said(align, movies,
     assert (acquisition["pixel_size_angstrom"], acquisition["voltage_kv"]) == (1.1, 200)
     assert acquisition["sources"]["pixel_size_angstrom"] == "flag"
     assert acquisition["sources"]["voltage_kv"] == "configuration"
+
+
+@pytest.mark.parametrize(
+    ("flags", "decision"),
+    [
+        ((), "kept"),
+        (("--gain-orientation", "given"), "given"),
+        (("--gain-rotate", "0"), "given"),
+        (("--gain-flip", "none", "--gain-orientation", "auto"), "given"),
+    ],
+)
+def test_the_orientation_of_the_gain_is_found_unless_it_is_given(align, movies, tmp_path, flags, decision):
+    answer = align(movies / "b.mrc", "--out", tmp_path, "--gain", movies / "gain.mrc", *flags, *KNOWN, "--json")
+    gain = {"rotate_degrees": 0, "flip": "none", "operation": "auto", "decision": decision}
+    assert [told["gain"] for told in answer.objects] == [gain]
 
 
 def test_help_tells_every_option(align):

@@ -1,16 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from preprocess.correction.gain import turned
-from preprocess.correction.gain_fit import LARGEST_SIDE_PX, ORIENTATIONS, check_gain
+from preprocess.correction.gain_fit import LARGEST_SIDE_PX, GainDecision, check_gain
+from preprocess.correction.gain_turns import ORIENTATIONS, turned
 from preprocess.geometry.image_centre import centre_of
 from preprocess.settings import GainSettings
 
 NO_PIXELS = np.zeros(0, np.int64)
 
 
-def fit_of(raw_sum, gain, *settings, **divided):
-    return check_gain(centre_of(raw_sum, LARGEST_SIDE_PX), gain, *settings, **divided)
+def fit_of(raw_sum, gain, defects, settings, decision=GainDecision.GIVEN, **divided):
+    return check_gain(centre_of(raw_sum, LARGEST_SIDE_PX), gain, defects, settings, decision=decision, **divided)
 
 
 def make_gain(height, width, seed=2):
@@ -79,9 +81,23 @@ def test_a_movie_that_is_not_square_has_four_orientations():
     assert "--gain-rotate 180 --gain-flip none" in fit.warning
 
 
-def test_orientations_are_all_eight():
-    probe = np.arange(9).reshape(3, 3)
-    assert len({turned(probe, way).tobytes() for way in ORIENTATIONS}) == 8
+def test_what_was_decided_is_said():
+    gain = make_gain(256, 256)
+    raw = raw_sum_behind(gain)
+    turned_itself = fit_of(raw, gain, NO_PIXELS, GainSettings(flip="x"), GainDecision.TURNED)
+    assert turned_itself.warning_code == "gain-turned"
+    assert "--gain-rotate 0 --gain-flip x" in turned_itself.warning
+    wrong = fit_of(raw, gain[::-1].copy(), NO_PIXELS, GainSettings(), GainDecision.TURNED)
+    assert wrong.warning_code == "gain-does-not-fit"
+    assert fit_of(raw, gain, NO_PIXELS, GainSettings(), GainDecision.KEPT).warning_code is None
+    faint = fit_of(
+        np.random.default_rng(1).poisson(0.1, gain.shape), gain, NO_PIXELS, GainSettings(), GainDecision.UNSURE
+    )
+    assert faint.warning_code == "gain-orientation-unsure"
+    flat = raw_sum_behind(np.ones_like(gain))
+    corrected = fit_of(flat, gain, NO_PIXELS, GainSettings(), GainDecision.UNSURE)
+    assert corrected.warning_code == "gain-does-not-fit"
+    assert "in none of its orientations" in corrected.warning
 
 
 @pytest.mark.parametrize("size", [(1024, 1025), (1300, 2047), (3000, 1023)])
@@ -90,5 +106,9 @@ def test_a_large_sum_is_judged_by_its_middle_wherever_defects_lie(size):
     raw = raw_sum_behind(gain)
     defects = np.array([0, gain.size // 2 + 3, gain.size - 1])
     raw.reshape(-1)[defects] = 1e9
-    assert fit_of(raw, gain, defects, GainSettings()) == fit_of(raw * (raw < 1e8), gain, defects, GainSettings())
-    assert abs(fit_of(raw, gain, defects, GainSettings()).residual_gain_correlation) < 0.03
+    fit = fit_of(raw, gain, defects, GainSettings())
+    without = fit_of(raw * (raw < 1e8), gain, defects, GainSettings())
+    assert fit.standard_errors == pytest.approx(without.standard_errors, rel=0.01)
+    same = {"standard_errors": 0.0, "contrast_share": 0.0}
+    assert replace(fit, **same) == replace(without, **same)
+    assert abs(fit.residual_gain_correlation) < 0.03

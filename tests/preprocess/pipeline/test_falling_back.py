@@ -49,7 +49,9 @@ def on(folder: Path, tmp_path: Path) -> Callable[..., ProcessedMovie]:
     said = SaidOnce()
 
     def run(device: str, name: str = "a.mrc", **changes: object) -> ProcessedMovie:
-        settings = AlignmentSettings(device=device, threads=1, gain=GainSettings(path=folder / "gain.mrc"))
+        settings = AlignmentSettings(
+            device=device, threads=1, gain=GainSettings(path=folder / "gain.mrc", orientation="given")
+        )
         stages = MovieStages.chosen(tmp_path / device[:4], settings, EXPOSURE, Acquisition())
         timer = StageTimer()
         return process_alone(replace(stages, said=said, **changes), stages.prepare(folder / name, timer), timer)
@@ -114,7 +116,9 @@ def test_each_kind_of_reason_is_said_once():
 
 @pytest.mark.parametrize("part_of_two", [10.0, 0.6])
 def test_movies_overlap_on_the_device_as_one_by_one(on, folder, tmp_path, part_of_two):
-    settings = AlignmentSettings(device="cuda:0", threads=1, gain=GainSettings(path=folder / "gain.mrc"))
+    settings = AlignmentSettings(
+        device="cuda:0", threads=1, gain=GainSettings(path=folder / "gain.mrc", orientation="given")
+    )
     with cuda_on_host(PLENTY) as host:
         alone = [on("cuda:0", name) for name in ("a.mrc", "b.mrc", "c.mrc")]
         highest = host.device.highest
@@ -129,7 +133,9 @@ def test_movies_overlap_on_the_device_as_one_by_one(on, folder, tmp_path, part_o
 def test_movies_that_the_device_cannot_hold_go_to_the_cpu_one_by_one(on, folder, tmp_path):
     on("cpu")
     with cuda_on_host(TINY):
-        settings = AlignmentSettings(device="auto", threads=1, gain=GainSettings(path=folder / "gain.mrc"))
+        settings = AlignmentSettings(
+            device="auto", threads=1, gain=GainSettings(path=folder / "gain.mrc", orientation="given")
+        )
         stages = replace(MovieStages.chosen(tmp_path / "together", settings, EXPOSURE, Acquisition()), said=SaidOnce())
         first, second = (end.result() for end in process_movies([folder / "a.mrc", folder / "b.mrc"], stages))
     assert (first.device, second.device) == ("cpu", "cpu")
@@ -172,6 +178,8 @@ def test_an_error_that_waits_to_be_told_holds_no_frames(folder, tmp_path):
 
 
 def test_a_cap_on_the_device_counts(on, folder):
-    settings = AlignmentSettings(device="cuda:0", device_memory_gb=1e-4, gain=GainSettings(path=folder / "gain.mrc"))
+    settings = AlignmentSettings(
+        device="cuda:0", device_memory_gb=1e-4, gain=GainSettings(path=folder / "gain.mrc", orientation="given")
+    )
     with cuda_on_host(PLENTY), pytest.raises(DeviceOutOfMemory, match=r"0.0 GB are there"):
         process_movie(folder / "a.mrc", folder / "out", settings=replace(settings), acquisition=EXPOSURE)

@@ -123,7 +123,7 @@ def test_all_outputs_and_what_they_hold(folder, movie, tmp_path):
 
 @pytest.mark.parametrize("wrong", [{"rotate_degrees": 180}, {"flip": "x"}, {"flip": "y"}])
 def test_a_wrong_orientation_of_the_gain_is_named(folder, tmp_path, wrong):
-    settings = replace(PLAIN, gain=GainSettings(path=folder / "tiff_gain.mrc", **wrong))
+    settings = replace(PLAIN, gain=GainSettings(path=folder / "tiff_gain.mrc", orientation="given", **wrong))
     result = run(folder, tmp_path, "tiff.tiff", settings)
     told = json.loads(result.file("results").read_text())
     [warning] = result.warnings
