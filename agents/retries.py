@@ -15,6 +15,7 @@ from uuid import UUID
 
 from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path
+from agents.journal.retryable import RetryableExposure
 from agents.journal.rows import ExposureRow
 from agents.journal.states import SET_ASIDE, State
 from agents.share_errors import error_of_share
@@ -42,7 +43,6 @@ def plan_retry(
     work: Path,
     targets: Sequence[str],
     *,
-    failed: bool,
     changed: dict[str, Any],
     look: Callable[[Path], object] = Path.stat,
 ) -> list[Retry]:
@@ -52,8 +52,6 @@ def plan_retry(
     ----------
     targets
         Exposure ids, movies (relative to the source) or labels.
-    failed
-        Whether to take every exposure that is failed or held, too.
     changed
         What to change in the agent's settings for these exposures, as nested JSON.
     look
@@ -65,33 +63,35 @@ def plan_retry(
         An exposure is unknown, is still being processed, was released with the same settings, or its movie is gone
         or cannot be looked at.
     """
-    exposures = journal.exposures()
-    chosen = [exposure for exposure in exposures if failed and exposure.state in SET_ASIDE]
+    chosen = dict[UUID, ExposureRow]()
     for target in targets:
-        named = _named(exposures, target)
+        named = _named(journal, target)
         if len(named) != 1:
             what = f"{len(named)} exposures are named {target}" if named else f"no exposure is named {target}"
             raise RetryRefused(
                 what,
                 hint="`cryoferry status --all` lists the movies. Name one by its whole path, or by its exposure id.",
             )
-        chosen += [exposure for exposure in named if exposure not in chosen]
-    return [_planned(journal, work, exposure, changed, look) for exposure in chosen]
+        chosen[named[0].exposure_id] = journal.exposure(named[0].exposure_id)
+    return [_planned(journal, work, exposure, changed, look) for exposure in chosen.values()]
 
 
-def _named(exposures: Sequence[ExposureRow], target: str) -> list[ExposureRow]:
+def _named(journal: Journal, target: str) -> list[RetryableExposure]:
     """Return the exposures that an id, a movie or a label names.
 
     Several rows can have one id on the receiver, because its movie was found under several paths. The one that was
     aligned here is meant, or else the one that was found last.
     """
-    named = [exposure for exposure in exposures if target in (str(exposure.exposure_id), exposure.movie)]
-    if named:
-        return named
-    named = [exposure for exposure in exposures if str(exposure.published_id) == target]
-    if named:
-        return [exposure for exposure in named if exposure.record is not None][-1:] or named[-1:]
-    return [exposure for exposure in exposures if exposure.label == target]
+    exactly, published, labelled = list[RetryableExposure](), list[RetryableExposure](), list[RetryableExposure]()
+    for exposure in journal.retryable.all():
+        if target in (str(exposure.exposure_id), exposure.movie):
+            exactly.append(exposure)
+        if str(exposure.published_id) == target:
+            published.append(exposure)
+        if exposure.label == target:
+            labelled.append(exposure)
+    aligned_here = [exposure for exposure in published if exposure.has_record]
+    return exactly or aligned_here[-1:] or published[-1:] or labelled
 
 
 def _planned(
@@ -137,7 +137,7 @@ def do_retry(journal: Journal, retry: Retry) -> ExposureRow:
 def retry_one(journal: Journal, work: Path, exposure_id: UUID, look: Callable[[Path], object] = Path.stat) -> str:
     """Process one exposure again with its settings unchanged; return why not, or an empty text."""
     try:
-        (planned,) = plan_retry(journal, work, [str(exposure_id)], failed=False, changed={}, look=look)
+        (planned,) = plan_retry(journal, work, [str(exposure_id)], changed={}, look=look)
     except RetryRefused as error:
         return str(error)
     do_retry(journal, planned)

@@ -23,6 +23,7 @@ from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import ExposureInputs
 from agents.journal.opening import NAME, JournalDamaged, JournalError, open_database, whole_or_nothing
 from agents.journal.outputs import Output, output_of, references, renamed
+from agents.journal.retryable import RetryableExposures
 from agents.journal.rows import (
     ExposureRow,
     ReleasedExposure,
@@ -114,6 +115,7 @@ class Journal:
         self._stems = TakenStems(self._db)
         self.requests = AnsweredRequests(self._db, self._lock, self.transaction)
         self.inputs = ExposureInputs(self._db, self._lock, self.transaction)
+        self.retryable = RetryableExposures(self._db, self._lock, self.transaction)
 
     def close(self) -> None:
         """Close the database."""

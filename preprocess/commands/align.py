@@ -41,15 +41,15 @@ def align(
     configuration; else from the XML file of EPU or the mdoc beside the movie; else from the movie's header.
     """
     from preprocess.commands.align_run import AlignmentRun
-    from preprocess.commands.chosen_movies import choose_movies, refuse_missing
+    from preprocess.commands.chosen_movies import choose_movies
     from preprocess.commands.refusals import refuse_collisions, refuse_existing, refuse_foreign
     from preprocess.errors import OutputRefused
+    from preprocess.named_files import refuse_missing_references
     from preprocess.output_folder import refuse_unwritable
 
     if overwrite and resume:
         raise OutputRefused("--resume and --overwrite contradict each other", hint="Give one of them.")
-    refuse_missing(alignment.settings.gain.path, "the gain reference")
-    refuse_missing(alignment.settings.defects.path, "the file of defects")
+    refuse_missing_references(alignment.settings)
     chosen = choose_movies(movies, out)
     refuse_collisions(chosen.movies)
     if resume:

@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess.errors import InputMissing, PreprocessError, UnreadableMovie
+from preprocess.errors import PreprocessError, UnreadableMovie
 from preprocess.input_files import open_regular
-from preprocess.layouts import LAYOUTS
+from preprocess.layouts import LAYOUTS, Doubt
+from preprocess.layouts.contents import why_no_movie
 from preprocess.layouts.layout import NO_MOVIES_EXTENSION
 from preprocess.movies import open_movie
 from preprocess.movies.tiff_layout import LayoutIncompleteError, is_tiff, tiff_pages
+from preprocess.named_files import refuse_missing
 from preprocess.outputs.output_names import ENDINGS
 
 _RULES = LAYOUTS["auto"]
@@ -52,7 +54,7 @@ def choose_movies(named: Sequence[Path], out: Path) -> ChosenMovies:
     chosen = ChosenMovies([], {})
     seen = set[Path]()
     for path in named:
-        refuse_missing(path, "")
+        refuse_missing(path)
     for path in named:
         found = _in_folder(path, out, chosen.passed_over) if path.is_dir() else [MovieToAlign(path, out, path.name)]
         if not found:
@@ -60,21 +62,6 @@ def choose_movies(named: Sequence[Path], out: Path) -> ChosenMovies:
         chosen.movies.extend(each for each in found if each.path.absolute() not in seen or not path.is_dir())
         seen.update(each.path.absolute() for each in found)
     return chosen
-
-
-def refuse_missing(path: Path | None, what: str) -> None:
-    """Refuse a file that was named and is not there.
-
-    Raises
-    ------
-    InputMissing
-        `what` says which of them it is.
-    """
-    try:
-        if path is not None:
-            path.stat()
-    except OSError as error:
-        raise InputMissing(f"{what} {path}: {error.strerror}".strip()) from error
 
 
 def _no_movie(folder: Path, passed_over: dict[Path, str]) -> UnreadableMovie:
@@ -129,11 +116,20 @@ def _judged(folder: Path, files: Collection[str]) -> Iterator[tuple[str, str]]:
     names = set(files)
     for name in sorted(names):
         why = _RULES.recognise(name, names).not_a_movie
+        if not why:
+            why = _by_content(folder / name, _RULES.doubt(name, names))
         if not why and _is_result(name, names):
             why = "a result of an alignment"
         if not why and _is_one_image(folder / name):
             why = "one image, no movie; name the file itself if it is to be aligned"
         yield name, why
+
+
+def _by_content(path: Path, doubt: Doubt | None) -> str:
+    try:
+        return "" if doubt is None else why_no_movie(path, doubt)
+    except OSError:
+        return ""  # aligning it says why it cannot be read
 
 
 def _is_result(name: str, siblings: Collection[str]) -> bool:

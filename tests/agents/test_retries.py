@@ -90,7 +90,7 @@ def test_all_failed_ones_and_named_ones_are_planned_once_each(journal: Journal, 
     failed = find(journal, "a.tif", State.FAILED)
     released = find(journal, "b.tif", State.RELEASED)
     targets = ["a.tif", "b", str(released.exposure_id)]
-    planned = plan_retry(journal, work, targets, failed=True, changed=BINNED)
+    planned = plan_retry(journal, work, targets, changed=BINNED)
     assert [(plan.exposure.movie, plan.action) for plan in planned] == [("a.tif", "align"), ("b.tif", "align")]
     assert journal.exposure(failed.exposure_id).state == State.FAILED
     after = [do_retry(journal, plan) for plan in planned]
@@ -120,7 +120,7 @@ def test_a_failed_upload_is_aligned_again_with_other_settings(journal: Journal, 
     journal.change(found.exposure_id, State.SENDING)
     journal.change(found.exposure_id, State.FAILED, "refused")
     (work / "x").touch()
-    (planned,) = plan_retry(journal, work, ["a"], failed=False, changed=BINNED)
+    (planned,) = plan_retry(journal, work, ["a"], changed=BINNED)
     assert planned.action == "align"
 
 
@@ -137,7 +137,7 @@ def test_a_movie_that_is_gone_is_refused(journal: Journal, work: Path) -> None:
     find(journal, "a.tif", State.RELEASED)
     (work.parent / "source" / "a.tif").unlink()
     with pytest.raises(RetryRefused, match=r"a\.tif is no longer in"):
-        plan_retry(journal, work, ["a"], failed=False, changed=BINNED)
+        plan_retry(journal, work, ["a"], changed=BINNED)
 
 
 def test_a_share_that_does_not_answer_is_not_a_movie_that_is_gone(journal: Journal, work: Path) -> None:
@@ -148,11 +148,11 @@ def test_a_share_that_does_not_answer_is_not_a_movie_that_is_gone(journal: Journ
         raise ShareSilent(0)
 
     with pytest.raises(RetryRefused, match="cannot be read: the share has not answered since"):
-        plan_retry(journal, work, ["a"], failed=False, changed=BINNED, look=look)
+        plan_retry(journal, work, ["a"], changed=BINNED, look=look)
 
 
 def test_a_label_of_two_movies_is_refused(journal: Journal, work: Path) -> None:
     find(journal, "a.tif", State.FAILED)
     find(journal, "a.mrc", State.FAILED)
     with pytest.raises(RetryRefused, match="2 exposures are named a"):
-        plan_retry(journal, work, ["a"], failed=False, changed={})
+        plan_retry(journal, work, ["a"], changed={})

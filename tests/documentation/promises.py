@@ -76,6 +76,10 @@ def nothing_to_retry(_place: Place, done: Done) -> None:
     assert "nothing" in done.stdout + done.stderr
 
 
+def one_would_be_done_again(_place: Place, done: Done) -> None:
+    assert done.stderr == "1 exposure would be processed again as the next revision\n"
+
+
 def the_next_revision_waits(place: Place, _done: Done) -> None:
     told = place.run("cryoferry status --session mysession --all --json").stdout.splitlines()
     (exposure,) = [one for one in map(json.loads, told) if one.get("label") == STEM]
@@ -221,6 +225,7 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"status --to": the_receivers_totals,
     r"status .*--json": an_object_for_each_exposure,
     r"retry --failed": nothing_to_retry,
+    r"retry --all .*--dry-run": one_would_be_done_again,
     r"retry FoilHole": the_next_revision_waits,
     r"session end": the_session_is("ended"),
     r"session reopen": the_session_is("open"),

@@ -127,7 +127,7 @@ def test_an_overwritten_movie_and_a_retry_become_next_revisions(
     assert "no exposure is named b.tiff" in unknown.stderr
     would = cryoferry("retry", "--work", work, "a.tiff", "--bin", "2", "--even-odd", "--dry-run", "--json")
     assert tell(would)[0]["done"] is False
-    retried = cryoferry("retry", "--work", work, "a", "--bin", "2", "--even-odd", "--json")
+    retried = cryoferry("retry", "--work", work, "--all", "--bin", "2", "--even-odd", "--json")
     assert retried.returncode == 0, retried.stderr
     assert tell(retried)[0]["revision"] == 3
     agent.wait_for(a_tiff="released", revision=3)
@@ -139,6 +139,8 @@ def test_an_overwritten_movie_and_a_retry_become_next_revisions(
     assert revisions["micrograph_even"] == 1  # the first file of that name
     again = cryoferry("retry", "--work", work, "a", "--bin", "2", "--even-odd")
     assert again.returncode == 2
+    (none,) = tell(cryoferry("retry", "--work", work, "--all", "--bin", "2", "--even-odd", "--json"))
+    assert none["summary"]["done_already"] == 1
     assert agent.end(signal.SIGINT) == 130
 
 
