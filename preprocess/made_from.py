@@ -12,7 +12,7 @@ from typing import Any
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.input_files import open_regular
 from preprocess.settings import AlignmentSettings
-from preprocess.sidecars import find_sidecars
+from preprocess.sidecars import SidecarUnreadableError, content_about, find_sidecars, is_shared
 
 DECIDES_NOTHING = ("threads", "device", "device_memory_gb")
 """Settings that say where and how fast a movie is aligned."""
@@ -73,9 +73,20 @@ def _request(movie: Path, settings: AlignmentSettings, flags: Acquisition, confi
         "settings": chosen,
         "flags": dataclasses.asdict(flags),
         "configured": dataclasses.asdict(configured),
-        "sidecars": [_digest_of(path) for path in find_sidecars(movie)],
+        "sidecars": [_digest_of_sidecar(path, movie) for path in find_sidecars(movie)],
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode("utf-8")).hexdigest()
+
+
+def _digest_of_sidecar(sidecar: Path, movie: Path) -> str | None:
+    """Return the digest of a sidecar, or of what one that is about many movies says about this one."""
+    if not is_shared(sidecar, movie):
+        return _digest_of(sidecar)
+    try:
+        said = content_about(sidecar, movie)
+    except SidecarUnreadableError:
+        return None
+    return None if said is None else hashlib.sha256(said).hexdigest()
 
 
 def _digest_of(path: Path | None) -> str | None:

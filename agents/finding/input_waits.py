@@ -126,6 +126,8 @@ class InputWaits:
         name = input_name(self._source, found.path).rpartition("/")[2]
         if found.identity is None:
             return f"{found.kind.in_words} {name}"
+        if found.is_shared:
+            return ""  # it is written to for other movies
         is_settled = self._is_settled(input_name(self._source, found.path), found.identity)
         return "" if is_settled else f"{found.kind.in_words} {name}, which is still being written"
 

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 AT_ONCE, LOOKS_AT_ONCE, BYTES_AT_ONCE = 2000, 1000, 256 << 20
 """So many inputs are compared after one scan; so many files are looked at, and so many bytes read, for that."""
 _SIDECARS = (".xml", ".mdoc")
+_OF_OWN_MOVIE = (".tif.mdoc", ".tiff.mdoc", ".eer.mdoc")
 _OF_ONE_MOVIE = re.compile(r"^(.+)[_-]gain(ref)?$|^(?:countref|superref)_(.+)$", re.IGNORECASE)
 _CAN_BEGIN = (State.RELEASED, State.HELD, State.FAILED, State.ALIGNED)
 _BEFORE = (State.FOUND, State.FINISHED)
@@ -199,13 +200,23 @@ class LateInputs:
         for candidate in users:
             used = candidate.used
             if used is not None and used.version == seen.version:
-                seen.digest = seen.digest or used.digest
+                if used.kind is not InputKind.SIDECAR:  # that of a tilt series says something else about each movie
+                    seen.digest = seen.digest or used.digest
             elif candidate.state not in _BEFORE:
                 yield candidate
         known = {candidate.exposure_id for candidate in users}
-        for candidate in self._journal.inputs.movies_with(_beginning_of_movies(name)):
+        for candidate in self._candidates(name):
             if candidate.exposure_id not in known | seen.not_used_by and _may_lack(candidate, name):
                 yield candidate
+
+    def _candidates(self, name: str) -> list[Candidate]:
+        """Return the exposures that by their names may use an input: in its folder; of a tilt series, also below it."""
+        beginning = _beginning_of_movies(name)
+        found = self._journal.inputs.movies_with(beginning)
+        if found or not name.endswith(".mdoc") or name.endswith(_OF_OWN_MOVIE):
+            return found
+        folder, _, series = beginning.rpartition("/")
+        return self._journal.inputs.movies_below(f"{folder}/" if folder else "", series)
 
     def _as_used_now(self, comparison: _ComparedInput, candidate: Candidate) -> UsedInput | None:
         """Return an input as an exposure would use it now; None if it would not."""
@@ -217,14 +228,17 @@ class LateInputs:
             self._looks_left -= 1
             found = self._access.inputs(movie, self._named(candidate.exposure_id))
             kind = next((each.kind for each in found if each.path == path), None)
-        if kind is not None and seen.digest is None:
+        digest = seen.digest
+        if kind is not None and digest is None:
             self._looks_left -= 1
             self._bytes_left -= seen.version.size_bytes
-            seen.digest = self._access.input_digest(kind, path, movie)
-        if kind is None or seen.digest is None:
+            digest = self._access.input_digest(kind, path, movie)
+            if kind is not InputKind.SIDECAR:
+                seen.digest = digest
+        if kind is None or digest is None:
             seen.not_used_by.add(candidate.exposure_id)
             return None
-        return UsedInput(kind, comparison.name, seen.version, seen.digest)
+        return UsedInput(kind, comparison.name, seen.version, digest)
 
     def _is_gone(self, candidate: Candidate, late: UsedInput) -> bool:
         """Return whether a movie is deleted, so that its exposure stays as it is; this is said once."""
@@ -262,10 +276,10 @@ def _may_lack(candidate: Candidate, name: str) -> bool:
 
 
 def _beginning_of_movies(name: str) -> str:
-    """Return how the names of all movies begin that may use an input: its stem, or the folder if it is for many."""
+    """Return how the names of all movies begin that may use an input: its stem, or the folder if it is for all."""
     path = PurePosixPath(name)
     if path.suffix in _SIDECARS:
-        return str(path.with_suffix(""))
+        return str(path.with_suffix("")).removesuffix(".mrc").removesuffix(".st")  # `TS_01.mrc.mdoc`: TS_01_000_0.0.tif
     of_one = _OF_ONE_MOVIE.match(path.stem)
     if of_one and path.suffix != ".gain":
         return str(path.with_name(of_one[1] or of_one[3]))

@@ -15,7 +15,7 @@ from agents.journal.movie_names import movie_name
 from agents.share_errors import error_of_share
 from preprocess.input_files import open_regular
 from preprocess.layouts import Layout
-from preprocess.sidecars import SidecarUnreadableError, find_sidecars, read_sidecar
+from preprocess.sidecars import SidecarUnreadableError, content_about, find_sidecars, is_shared, read_sidecar
 
 _BLOCK_BYTES = 4 << 20
 
@@ -29,11 +29,15 @@ class NamedInputs(NamedTuple):
 
 
 class FoundInput(NamedTuple):
-    """One input of a movie; identity None: it was named, by the user or by a sidecar, and is not there."""
+    """One input of a movie; identity None: it was named, by the user or by a sidecar, and is not there.
+
+    `is_shared`: it is the sidecar of many movies, which changes with each of them, such as that of a tilt series.
+    """
 
     kind: InputKind
     path: Path
     identity: FileIdentity | None
+    is_shared: bool = False
 
     def used(self, source: Path, digest: str | None = None) -> UsedInput:
         """Return what the journal notes of it."""
@@ -57,7 +61,9 @@ def find_inputs(movie: Path, source: Path, layout: Layout, named: NamedInputs) -
     gain = None if named.no_gain else named.gain or layout.gain(movie, source) or layout.named_gain(movie)
     wanted = [(InputKind.GAIN, gain), (InputKind.DEFECTS, named.defects)]
     found = [FoundInput(kind, path, _identity(path)) for kind, path in wanted if path is not None]
-    sidecars = [FoundInput(InputKind.SIDECAR, path, _identity(path)) for path in find_sidecars(movie)]
+    sidecars = [
+        FoundInput(InputKind.SIDECAR, path, _identity(path), is_shared(path, movie)) for path in find_sidecars(movie)
+    ]
     return found + [each for each in sidecars if each.identity is not None]
 
 
@@ -66,15 +72,20 @@ def input_digest(
 ) -> str | None:
     """Return the BLAKE3 digest of an input; None if it is gone, or a sidecar that says nothing about the movie.
 
+    Of a sidecar that is about many movies, what it says about this one is digested.
+
     Raises
     ------
     OSError
         It cannot be read now.
     """
     try:
-        if kind is InputKind.SIDECAR and not _says_something(path, movie):
+        said = _what_it_says(path, movie) if kind is InputKind.SIDECAR else b""
+        if said is None:
             return None
-        digest = blake3()
+        digest = blake3(said)
+        if said:
+            return digest.hexdigest()
         with open_regular(path) as file:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
@@ -84,13 +95,16 @@ def input_digest(
     return digest.hexdigest()
 
 
-def _says_something(sidecar: Path, movie: Path) -> bool:
+def _what_it_says(sidecar: Path, movie: Path) -> bytes | None:
+    """Return what a sidecar says about a movie, b"" if all of it is about the movie; None: nothing."""
     try:
-        return read_sidecar(sidecar, movie) is not None
+        if is_shared(sidecar, movie):
+            return content_about(sidecar, movie)
+        return None if read_sidecar(sidecar, movie) is None else b""
     except SidecarUnreadableError as error:
         if (of_share := error_of_share(error)) is not None:
             raise of_share from error
-        return False
+        return None
 
 
 def _identity(path: Path) -> FileIdentity | None:

@@ -117,6 +117,17 @@ class ExposureInputs(JournalPart):
             rows = self._db.execute(query, (prefix, prefix + _LAST_CHARACTER)).fetchall()
         return [_candidate(row) for row in rows]
 
+    def movies_below(self, folder: str, beginning: str) -> list[Candidate]:
+        """Return the exposures of movies in the folders below one whose files' names begin so."""
+        query = (
+            f"SELECT {_CANDIDATE} FROM exposures WHERE movie >= ? AND movie < ?"  # noqa: S608  # fixed text
+            " AND instr(substr(movie, ?), ?) > 0"
+        )
+        values = (folder, folder + _LAST_CHARACTER, len(folder) + 1, f"/{beginning}")
+        with self._lock:
+            rows = self._db.execute(query, values).fetchall()
+        return [_candidate(row) for row in rows]
+
     def watched(self) -> set[str]:
         """Return inputs that no scan finds: those that were named and not there, and those outside of the source."""
         query = (

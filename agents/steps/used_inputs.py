@@ -54,6 +54,6 @@ def what_differs(before: list[FoundInput], after: list[FoundInput]) -> str:
     known = {(each.kind, each.path): each.identity for each in before}
     for each in after:
         earlier = known.get((each.kind, each.path))
-        if each.identity is not None and (earlier is None or earlier[:2] != each.identity[:2]):
+        if each.identity is not None and (earlier is None or (earlier[:2] != each.identity[:2] and not each.is_shared)):
             return f"its {each.kind.in_words} {'came' if earlier is None else 'changed'} while it was aligned"
     return ""

@@ -40,8 +40,9 @@ def _align(job: AlignmentJob) -> dict[str, Any]:
 
     def align() -> dict[str, Any]:
         digest = job.movie_digest or movie_digest(Path(job.movie))  # read once now; the alignment reads it from memory
+        movie = Path(job.movie)
         processed = process_movie(
-            Path(job.movie),
+            movie,
             Path(job.outputs),
             settings=chosen.settings,
             acquisition=chosen.flags,
@@ -49,7 +50,7 @@ def _align(job: AlignmentJob) -> dict[str, Any]:
         )
         return {
             "processed": processed_to_json(
-                with_digests(processed, chosen.settings, digest, find_sidecars(Path(job.movie)))
+                with_digests(processed, chosen.settings, digest, find_sidecars(movie), movie)
             )
         }
 

@@ -20,6 +20,7 @@ from agents.workers.contract import DigestJob, MovieDigests
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
+from preprocess.sidecars import SidecarUnreadableError, content_about, is_shared
 from transfer.disk import open_to_read, read_into_at
 from transfer.wire.exposure_claim import samples
 
@@ -86,6 +87,7 @@ def with_digests(
     settings: AlignmentSettings,
     digest_of_movie: str | None = None,
     sidecars: Iterable[Path] = (),
+    movie: Path | None = None,
 ) -> ProcessedMovie:
     """Return the result with the digests of its gain reference and its settings, and with that of its movie."""
     if (use := processed.gain) is not None:
@@ -95,16 +97,19 @@ def with_digests(
         processed,
         movie_digest=digest_of_movie,
         gain_digest=digest_of(settings.gain.path),
-        settings_digest=settings_digest(settings, processed.acquisition, sidecars),
+        settings_digest=settings_digest(settings, processed.acquisition, sidecars, movie),
     )
 
 
-def settings_digest(settings: AlignmentSettings, acquisition: Acquisition, sidecars: Iterable[Path] = ()) -> str:
+def settings_digest(
+    settings: AlignmentSettings, acquisition: Acquisition, sidecars: Iterable[Path] = (), movie: Path | None = None
+) -> str:
     """Return the BLAKE3 digest of everything but the movie that decides the result, in hex.
 
     That is: the settings, with the orientation of the gain reference that was used, the content of the gain reference,
     of the defect file and of the sidecars, which go into the record too, and the acquisition that was used, whatever
-    its source. Device, number of threads and software version are not part of it.
+    its source. Of a sidecar about many movies it is what that says about this one. Device, number of threads and
+    software version are not part of it.
     """
     chosen: dict[str, Any] = asdict(settings)
     for name in _DECIDES_NOTHING:
@@ -114,10 +119,20 @@ def settings_digest(settings: AlignmentSettings, acquisition: Acquisition, sidec
     chosen["defects"]["path"] = digest_of(settings.defects.path)
     known = {name: value for name, value in asdict(acquisition).items() if name not in _NOT_USED}
     decides: dict[str, Any] = {"settings": chosen, "acquisition": known}
-    if described := [digest for each in sidecars if (digest := digest_of(each)) is not None]:
+    if described := [digest for each in sidecars if (digest := _digest_of_sidecar(each, movie)) is not None]:
         decides["sidecars"] = described
     text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
     return blake3(text.encode("utf-8")).hexdigest()
+
+
+def _digest_of_sidecar(sidecar: Path, movie: Path | None) -> str | None:
+    if movie is None or not is_shared(sidecar, movie):
+        return digest_of(sidecar)
+    try:
+        said = content_about(sidecar, movie)
+    except SidecarUnreadableError:
+        return None
+    return None if said is None else blake3(said).hexdigest()
 
 
 def digest_of(path: Path | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from preprocess.errors import AcquisitionConflict
 from preprocess.exposure.plausible import DOSE_TOLERANCE, LIMITED, USER, Warn, believed, warn_of_contradictions
 from preprocess.movie_warning import MovieWarning
-from preprocess.sidecars import Sidecar, SidecarUnreadableError, find_sidecars, read_sidecar
+from preprocess.sidecars import Sidecar, SidecarUnreadableError, find_sidecars, read_sidecar, tilt_by_name
 
 if TYPE_CHECKING:  # commands read this module for their options: it must stay light
     from preprocess.movies.movie import Movie
@@ -29,8 +29,8 @@ class Acquisition:
 
     `pixel_size_angstrom` is of the movie as recorded. `frame_doses_e_per_a2` has every frame's dose where these
     are unequal; the dose per frame is then their mean. `defocus_angstrom` is the intended one; underfocus is positive.
-    `sources` says for each known field where it came from (`flag`, `configuration`, `epu-xml`, `mdoc`, `header`,
-    `default`).
+    `sources` says for each known field where it came from (`flag`, `configuration`, `epu-xml`, `mdoc`, `name`,
+    `header`, `default`).
     """
 
     pixel_size_angstrom: float | None = None
@@ -82,7 +82,7 @@ def resolve_acquisition(
         Sidecars and header disagree about the pixel size by more than 1 %, or a sidecar's image is not the movie's, and
         the user does not decide; or the user's total dose and dose per frame contradict. The text names both.
     """
-    found = read_sidecars(movie) if sidecars is None else sidecars
+    found = _without_second_pixel_sizes(read_sidecars(movie) if sidecars is None else sidecars)
     user_says_pixel_size = (flags.pixel_size_angstrom or configured.pixel_size_angstrom) is not None
     levels = [("flag", flags), ("configuration", configured)]
     levels += [(sidecar.source, _from_sidecar(sidecar, movie, user_says_pixel_size, warn)) for sidecar in found]
@@ -97,7 +97,43 @@ def resolve_acquisition(
     warn_of_contradictions(
         [(source, {name: getattr(level, name) for name in LIMITED}) for source, level in by_machines], warn
     )
-    return _first_known(with_doses, movie)
+    return _with_dose_before(_first_known(with_doses, movie), movie, found, recorded, warn)
+
+
+def _without_second_pixel_sizes(sidecars: Sequence[Sidecar]) -> list[Sidecar]:
+    """Return sidecars where a tilt series says the pixel size only if none before it does: it is that of its sums."""
+    found, is_said = list[Sidecar](), False
+    for each in sidecars:
+        found.append(replace(each, pixel_size_angstrom=None) if is_said and each.recording.tilt_series else each)
+        is_said = is_said or each.pixel_size_angstrom is not None
+    return found
+
+
+def _with_dose_before(
+    known: Acquisition, movie: Movie, sidecars: Sequence[Sidecar], recorded_frames: float, warn: Warn
+) -> Acquisition:
+    """Return the acquisition of a tilt with the dose of those before it, unless somebody says that dose.
+
+    It is counted in exposures like this one, so that it is right where the user corrects the dose.
+    """
+    if known.sources["pre_exposure_e_per_a2"] != "default" or not known.dose_per_frame_e_per_a2:
+        return known
+    dose = known.dose_per_frame_e_per_a2 * recorded_frames
+    count = next((each.prior_exposures for each in sidecars if each.prior_exposures is not None), None)
+    source, tilt = "mdoc", tilt_by_name(movie.path)
+    if count is None and tilt is not None:
+        source, count = "name", tilt.number - 1.0
+        if count > 0:
+            text = (
+                f"no mdoc tells the dose before this tilt; by its number it is that of {count:g} exposures like this"
+                f" one, {count * dose:.4g} e/Å²: give the right one with --pre-exposure"
+            )
+            warn(MovieWarning("prior-dose-assumed", text))
+    if count is None:
+        return known
+    before = believed({"pre_exposure_e_per_a2": count * dose}, source, warn)["pre_exposure_e_per_a2"]
+    sources = known.sources | {"pre_exposure_e_per_a2": source}
+    return known if before is None else replace(known, pre_exposure_e_per_a2=before, sources=sources)
 
 
 def _as_believed(level: Acquisition, source: str, warn: Warn) -> Acquisition:

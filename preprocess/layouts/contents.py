@@ -17,7 +17,7 @@ from preprocess.input_files import open_regular, read_small_text
 from preprocess.layouts.layout import Doubt
 from preprocess.movies.mrc_header import HEADER_BYTES, first_label, is_mrc, read_mrc_header
 from preprocess.movies.tiff_layout import LayoutIncompleteError, is_tiff, tiff_pages
-from preprocess.sidecars.mdoc import Section, parse_mdoc
+from preprocess.sidecars.mdoc_sections import Mdoc, Section, parse_mdoc
 
 MONTAGE = "a montage of SerialEM, by its mdoc"
 SUMS = "sums of SerialEM, whose mdoc names their movies"
@@ -47,7 +47,8 @@ def why_no_movie(path: Path, doubt: Doubt) -> str:
 
 def _by_mdoc(path: Path, mdoc: Path) -> str | None:
     """Return why a file is no movie, by its mdoc; None if the mdoc does not tell, such as one that is just begun."""
-    head, sections = _parsed(mdoc)
+    parsed = _parsed(mdoc)
+    head, sections = parsed.head, parsed.sections
     if not sections:
         return None
     name, kind = path.name.lower(), sections[0].kind
@@ -61,12 +62,12 @@ def _by_mdoc(path: Path, mdoc: Path) -> str | None:
     return SUMS if any(_frames_of(section) for section in sections) else IMAGES
 
 
-def _parsed(mdoc: Path) -> tuple[dict[str, str], list[Section]]:
+def _parsed(mdoc: Path) -> Mdoc:
     try:
         return parse_mdoc(read_small_text(mdoc))
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EFBIG, errno.EINVAL):  # it is gone, or no mdoc
-            return {}, []
+            return Mdoc({}, [], [])
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from preprocess.sidecars.beside import file_beside
@@ -9,16 +10,22 @@ from preprocess.sidecars.epu import read_epu_xml
 from preprocess.sidecars.mdoc import read_mdoc
 from preprocess.sidecars.recording import Recording, first_known, recording_by_name
 from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError
+from preprocess.sidecars.tilt_names import TiltName, tilt_by_name
+from preprocess.sidecars.tilt_series import series_mdocs
 
 __all__ = [
     "Recording",
     "Sidecar",
     "SidecarUnreadableError",
+    "TiltName",
+    "content_about",
     "file_beside",
     "find_sidecars",
     "first_known",
+    "is_shared",
     "read_sidecar",
     "recording_by_name",
+    "tilt_by_name",
 ]
 
 _EPU_ENDINGS = ("_fractions", "_eer")
@@ -26,11 +33,42 @@ _EPU_ENDINGS = ("_fractions", "_eer")
 
 
 def find_sidecars(movie: Path) -> list[Path]:
-    """Return the files that by their names describe a movie, EPU's before SerialEM's; only those that exist."""
+    """Return the files that describe a movie; only those that exist.
+
+    By their names: EPU's, before SerialEM's. Then mdocs of tilt series with a section about this movie.
+
+    Raises
+    ------
+    OSError
+        That cannot be found out now.
+    """
+    own = [path for name in _own_names(movie) if (path := file_beside(movie, name)) is not None]
+    return own + series_mdocs(movie)
+
+
+def _own_names(movie: Path) -> list[str]:
     stems = [movie.stem]
     stems += [movie.stem[: -len(ending)] for ending in _EPU_ENDINGS if movie.stem.lower().endswith(ending)]
-    names = [f"{stem}.xml" for stem in reversed(stems)] + [f"{movie.name}.mdoc", f"{movie.stem}.mdoc"]
-    return [path for name in names if (path := file_beside(movie, name)) is not None]
+    return [f"{stem}.xml" for stem in reversed(stems)] + [f"{movie.name}.mdoc", f"{movie.stem}.mdoc"]
+
+
+def is_shared(sidecar: Path, movie: Path) -> bool:
+    """Return whether a movie's sidecar is about other movies too, such as that of a tilt series."""
+    return sidecar.parent != movie.parent or sidecar.name not in _own_names(movie)
+
+
+def content_about(sidecar: Path, movie: Path) -> bytes | None:
+    """Return what a sidecar that is about many movies says about one, to tell whether that changed; None: nothing.
+
+    Raises
+    ------
+    SidecarUnreadableError
+        It is cut off or not what its name says.
+    """
+    if not any(path == sidecar for path in series_mdocs(movie)):
+        return None
+    said = read_sidecar(sidecar, movie)
+    return None if said is None else repr(replace(said, path=Path())).encode()
 
 
 def read_sidecar(path: Path, movie: Path) -> Sidecar | None:

@@ -6,28 +6,16 @@ not known is left alone.
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
 from pathlib import Path, PureWindowsPath
-from typing import NamedTuple
 
-from preprocess.input_files import read_small_text
+from preprocess.sidecars.mdoc_sections import mdoc_at, section_of, time_of
 from preprocess.sidecars.recording import Recording
-from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError, number, positive
+from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError, number, pair, positive
+from preprocess.sidecars.tilt_series import exposures_before, series_name, tilt_axis_degrees, tilts_of
 
-_TIME = re.compile(r"(\d\d)-([A-Za-z]{3})-(\d\d|\d{4})\s+(\d\d):(\d\d):(\d\d)", re.ASCII)
 _OF_FRAMES = "frameset"
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_NUMBERS = re.compile(r"[-+.\deE\s]*")
 MOST_FRAMES = 100_000
 """More than any movie has: a larger count is no count."""
-
-
-class Section(NamedTuple):
-    """A section: its kind, such as `FrameSet` or `ZValue`, and its values by key."""
-
-    kind: str
-    values: dict[str, str]
 
 
 def read_mdoc(path: Path, movie: Path) -> Sidecar:
@@ -38,22 +26,21 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
     SidecarUnreadableError
         The file holds no `key = value` line, or a part of it was never written.
     """
-    try:
-        text = read_small_text(path)
-    except OSError as error:
-        raise SidecarUnreadableError(f"{path}: {error.strerror or error}") from error
-    if "\0" in text:
-        raise SidecarUnreadableError(f"{path}: a part of it was never written (it holds zero bytes)")
-    text, cut_off = _without_cut_off_number(text)
-    head, sections = parse_mdoc(text)
+    mdoc = mdoc_at(path)
+    head, sections = mdoc.head, mdoc.sections
     if not head and not sections:
         raise SidecarUnreadableError(f"{path}: it holds no values")
     section = section_of(movie, sections)
-    remarks = [f"its last line is cut off, and not used: {cut_off}"] if cut_off else []
+    remarks = [f"its last line is cut off, and not used: {mdoc.cut_off}"] if mdoc.cut_off else []
     if section is None and len(sections) > 1:
         remarks.append(f"none of its {len(sections)} sections names the movie")
-    values = head | (section or {})
+    values = head | (section.values if section else {})
     size, prior = _image_size(values.get("ImageSize")), number(values.get("PriorRecordDose"))
+    tilts = tilts_of(mdoc)
+    is_tilt = any(tilt is section for tilt in tilts)
+    before = exposures_before(tilts, section) if section is not None and is_tilt else None
+    if prior == 0 and before:
+        prior = None  # nobody counted
     doses = _frame_doses(values.get("FrameDosesAndNumber"))
     equal = len(set(doses)) == 1
     frames = len(doses) or positive(values.get("NumSubFrames"))
@@ -75,20 +62,23 @@ def read_mdoc(path: Path, movie: Path) -> Sidecar:
         defect_file=PureWindowsPath(values.get("DefectFile", "")).name or None,
         rotation_and_flip=_whole(values.get("RotationAndFlip")),
         is_of_frames=any(each.kind.lower() == _OF_FRAMES for each in sections),
-        recording=_recording(values, tilt_series=head.get("ImageFile") if section else None),
+        prior_exposures=before,
+        recording=_recording(
+            values, series_name(path, mdoc) if is_tilt else None, tilt_axis_degrees(mdoc) if is_tilt else None
+        ),
         remarks=tuple(remarks),
     )
 
 
-def _recording(values: dict[str, str], tilt_series: str | None) -> Recording:
-    """Return when and where; `tilt_series` is the file that the tilt series is written to, if there is one."""
-    stage, shift = _pair(values.get("StagePosition")), _pair(values.get("ImageShift"))
+def _recording(values: dict[str, str], series: str | None, axis: float | None) -> Recording:
+    stage, shift = pair(values.get("StagePosition")), pair(values.get("ImageShift"))
     return Recording(
-        shutter_time=_time(values.get("DateTime")),
+        shutter_time=time_of(values.get("DateTime")),
         stage_x_um=stage[0],
         stage_y_um=stage[1],
         tilt_angle_degrees=number(values.get("TiltAngle")),
-        tilt_series=PureWindowsPath(tilt_series).stem if tilt_series else None,
+        tilt_series=series,
+        tilt_axis_degrees=axis,
         image_shift_x_um=shift[0],
         image_shift_y_um=shift[1],
     )
@@ -99,83 +89,10 @@ def _whole(text: str | None) -> int | None:
     return int(value) if value is not None and value == int(value) else None
 
 
-def _pair(text: str | None) -> tuple[float | None, float | None]:
-    numbers = [number(part) for part in (text or "").split()]
-    return (numbers[0], numbers[1]) if len(numbers) == 2 and None not in numbers else (None, None)
-
-
 def _image_size(text: str | None) -> tuple[int | None, int | None]:
     """Return width and height of the image that the mdoc is about, whose pixel size it gives; frames may have more."""
-    width, height = _pair(text)
+    width, height = pair(text)
     return (int(width), int(height)) if width and height and min(width, height) >= 1 else (None, None)
-
-
-def _time(text: str | None) -> datetime | None:
-    """Return the time of `08-Oct-21  07:39:08` or `08-Oct-2021  07:39:08`; the months are English everywhere."""
-    found = _TIME.fullmatch((text or "").strip())
-    if not found:
-        return None
-    day, month, year, hour, minute, second = found.groups()
-    try:
-        century = 2000 if len(year) == 2 else 0
-        return datetime(
-            century + int(year), _MONTHS.index(month.capitalize()) + 1, int(day), int(hour), int(minute), int(second)
-        )  # SerialEM writes no time zone
-    except ValueError:
-        return None
-
-
-def _without_cut_off_number(text: str) -> tuple[str, str]:
-    """Return the text without a last line that does not end and gives numbers: digits may be missing; and that line.
-
-    SerialEM ends each line.
-    """
-    whole, feed, last = text.rpartition("\n")
-    _, equals, value = last.partition("=")
-    return (whole + feed, last.strip()) if equals and _NUMBERS.fullmatch(value) else (text, "")
-
-
-def parse_mdoc(text: str) -> tuple[dict[str, str], list[Section]]:
-    """Return the values before the first section, and those of each section (`[FrameSet = 0]`, `[ZValue = 3]`)."""
-    head: dict[str, str] = {}
-    sections: list[Section] = []
-    current = head
-    for line in text.split("\n"):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            kind = stripped[1:].partition("=")[0].strip()
-            if kind != "T":  # a title, which no values follow
-                current = {}
-                sections.append(Section(kind, current))
-            continue
-        key, equals, value = stripped.partition("=")
-        if equals and key.strip() != "T":
-            current[key.strip()] = value.strip()
-    return head, sections
-
-
-def section_of(movie: Path, sections: list[Section]) -> dict[str, str] | None:
-    """Return the section whose frames are this movie; the path in it is that of a Windows machine elsewhere.
-
-    The last one that names it counts: what was recorded again has overwritten the movie. If none does, it is the only
-    section, or the only one about a set of frames.
-    """
-    for same in (_same_name, _same_stem):
-        for section in reversed(sections):
-            if same(PureWindowsPath(section.values.get("SubFramePath", "")), movie):
-                return section.values
-    frame_sets = [section for section in sections if section.kind == "FrameSet"]
-    only = next((each[0] for each in (sections, frame_sets) if len(each) == 1), None)
-    return None if only is None else only.values
-
-
-def _same_name(named: PureWindowsPath, movie: Path) -> bool:
-    return named.name.lower() == movie.name.lower()
-
-
-def _same_stem(named: PureWindowsPath, movie: Path) -> bool:
-    """Return whether the names differ only in what a converter of movies changes: the extension."""
-    return named.stem.lower() == movie.stem.lower()
 
 
 def _frame_doses(text: str | None) -> tuple[float, ...]:

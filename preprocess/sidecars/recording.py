@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
+from preprocess.sidecars.tilt_names import tilt_by_name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
@@ -23,6 +25,8 @@ class Recording:
         Tilt of the stage about its axis.
     tilt_series : str | None
         Name of the tilt series.
+    tilt_axis_degrees : float | None
+        Angle of the tilt axis in the images.
     grid_square, foil_hole : str | None
         EPU's numbers.
     image_shift_x_um, image_shift_y_um : float | None
@@ -37,6 +41,7 @@ class Recording:
     stage_y_um: float | None = None
     tilt_angle_degrees: float | None = None
     tilt_series: str | None = None
+    tilt_axis_degrees: float | None = None
     grid_square: str | None = None
     foil_hole: str | None = None
     image_shift_x_um: float | None = None
@@ -50,7 +55,9 @@ _FOIL_HOLE = re.compile(r"FoilHole_(\d+)_Data_", re.ASCII | re.IGNORECASE)
 
 
 def recording_by_name(movie: Path) -> Recording:
-    """Return what EPU's names of a movie and its folders say: `GridSquare_N/Data/FoilHole_N_Data_…`."""
+    """Return what EPU's names of a movie and its folders say: `GridSquare_N/Data/FoilHole_N_Data_…`, and of a tilt."""
+    if (tilt := tilt_by_name(movie)) is not None:
+        return Recording(shutter_time=tilt.time, tilt_angle_degrees=tilt.angle_degrees, tilt_series=tilt.series)
     hole = _FOIL_HOLE.match(movie.name)
     squares = (_GRID_SQUARE.fullmatch(folder.name) for folder in movie.parents)
     square = next((found for found in squares if found), None) if hole else None

@@ -23,8 +23,8 @@ class Sidecar:
     `frame_doses_e_per_a2` has each one's dose where these are unequal. `camera` is its name, `gain_reference` and
     `defect_file` the names of files, and `rotation_and_flip` says how frames lie relative to these
     (`preprocess.gains.orientation_by_mdoc`). `is_of_frames` tells whether the sidecar describes the saved frames
-    themselves, not an image.
-    `remarks` say what was not believed, without the file's name.
+    themselves, not an image. `prior_exposures` is how many times the exposure's own dose the specimen received before
+    in its tilt series. `remarks` say what was not believed, without the file's name.
     """
 
     path: Path
@@ -45,6 +45,7 @@ class Sidecar:
     defect_file: str | None = None
     rotation_and_flip: int | None = None
     is_of_frames: bool = False
+    prior_exposures: float | None = None
     recording: Recording = field(default_factory=Recording)
     remarks: tuple[str, ...] = ()
 
@@ -53,6 +54,12 @@ def positive(text: str | None, scale: float = 1.0) -> float | None:
     """Return a text's number times `scale`; None where it is no finite number above zero: not filled in."""
     value = number(text)
     return value * scale if value is not None and value > 0 else None
+
+
+def pair(text: str | None) -> tuple[float | None, float | None]:
+    """Return a text's two numbers; None for both where it has not two."""
+    numbers = [number(part) for part in (text or "").split()]
+    return (numbers[0], numbers[1]) if len(numbers) == 2 and None not in numbers else (None, None)
 
 
 def number(text: str | None) -> float | None:

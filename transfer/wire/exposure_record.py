@@ -71,6 +71,7 @@ class AcquisitionRecord(Record):
     stage_y_um: FiniteFloat | None = None
     tilt_angle_degrees: FiniteFloat | None = None
     tilt_series: str | None = Field(default=None, max_length=200, description="name of the tilt series")
+    tilt_axis_degrees: FiniteFloat | None = Field(default=None, description="angle of the tilt axis in the images")
     grid_square: str | None = Field(default=None, max_length=200)
     foil_hole: str | None = Field(default=None, max_length=200)
     image_shift_x_um: FiniteFloat | None = None

@@ -11,8 +11,11 @@ import pytest
 from blake3 import blake3
 
 from agents.finding.movie_inputs import NamedInputs
+from agents.finding.source_access import DirectAccess
 from agents.journal.inputs import UsedInput
 from agents.journal.states import State
+from agents.steps.used_inputs import what_differs
+from preprocess.layouts.automatic import AUTO
 from tests.agents.finding.found_movies import XML, Found
 
 MOVIE = "data/FoilHole_1_Data_2_fractions.mrc"
@@ -219,3 +222,54 @@ def test_inputs_at_rest_take_turns_and_a_change_is_seen_all_the_same(
     version(found, "xml", 1)
     found.after(20)
     assert found.standing(MOVIE)[1] == 2
+
+
+TILTS = [f"frames/TS_01_{number:03d}_{angle}.mrc" for number, angle in enumerate((0.0, 3.0, -3.0, 6.0))]
+
+
+def series(count: int, dose: float = 2.0) -> str:
+    """Return the mdoc of a tilt series after so many tilts."""
+    sections = (
+        f"[ZValue = {number}]\nTiltAngle = {name[14:-4]}\nExposureDose = {dose}\nSubFramePath = D:\\{name[7:]}\n"
+        for number, name in enumerate(TILTS[:count])
+    )
+    return "[T = Tilt axis angle = 85.3 dosym = 0.0]\n" + "".join(sections)
+
+
+@pytest.mark.parametrize("folder", ["", "frames/"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_the_section_of_a_tilt_comes_after_its_movie(found: Found, folder: str, restart: bool) -> None:
+    mdoc = f"{folder}TS_01.mrc.mdoc"
+    for count, name in enumerate(TILTS, 1):
+        found.write(name, count)
+        found.after(10)
+        found.align(name, State.RELEASED)  # its section is not there yet
+        found.write(mdoc, series(count))
+        if restart:
+            found.restart()
+        found.after(15)
+        assert found.standing(name) == (State.FOUND, 2), "and no other one"
+        assert found.exposure(name).reason == "its metadata file came after it had been processed"
+        found.after(10)
+        (used,) = found.begin(name)
+        assert used.path == mdoc
+        found.align(name, State.RELEASED)
+        assert {found.standing(each) for each in TILTS[:count]} == {(State.RELEASED, 2)}
+    found.write(mdoc, series(4, dose=3.0))
+    found.after(15)
+    assert {found.standing(each) for each in TILTS} == {(State.FOUND, 3)}, "somebody corrected it"
+
+
+def test_a_series_that_grows_delays_no_tilt(tmp_path: Path) -> None:
+    found = Found(tmp_path, input_wait_s=300)
+    for count, name in enumerate(TILTS, 1):
+        found.write("TS_01.mdoc", series(count))
+        found.write(name, count)
+        found.after(10)
+        assert found.exposure(name).state == State.FINISHED
+    before = DirectAccess(found.source, AUTO).inputs(found.source / TILTS[0], NamedInputs())
+    found.write("TS_01.mdoc", series(2))
+    after = DirectAccess(found.source, AUTO).inputs(found.source / TILTS[0], NamedInputs())
+    assert what_differs(before, after) == ""
+    assert what_differs([], after) == "its metadata file came while it was aligned"
+    found.close()
