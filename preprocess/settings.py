@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,9 @@ class GainSettings:
     `required`: without one, a movie that may need one is not aligned.
     `orientation` auto: rotation, flip and, where it is auto, operation are where to begin; another orientation is used
     if the movies show that it fits. given: they hold.
+
+    `found_by` says how a file was found that the user did not name, and `not_found` why one that is there was not
+    taken, both for people.
     """
 
     path: Path | None = None
@@ -24,6 +27,8 @@ class GainSettings:
     flip: Literal["none", "x", "y"] = "none"
     operation: Literal["auto", "multiply", "divide"] = "auto"
     orientation: Literal["auto", "given"] = "auto"
+    found_by: str = field(default="", compare=False)
+    not_found: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from agents.commands.watch_run import real_source, source_unreadable
-from agents.finding.movie_inputs import NamedInputs
+from agents.finding.movie_inputs import FoundInput, NamedInputs
 from agents.finding.scan import Scan
 from agents.finding.skipped_note import counts_text, skipped_text
 from agents.journal.file_identity import FileIdentity
@@ -54,13 +54,15 @@ def dry_run(
 def _plan(share: ShareReader, source: Path, movie: str, identity: FileIdentity, gain: Path | None) -> dict[str, object]:
     path = movie_path(source, movie)
     missing = _missing(share, path)
-    chosen_gain = gain or _gain_of(share, path)
+    found = None if gain else _gain_of(share, path)
+    chosen_gain = gain or (found.path if found else None)
     return {
         "movie": movie,
         "would": "wait" if missing else "align and send",
         "reason": missing or "",
         "size_bytes": identity.size_bytes,
         "gain": None if chosen_gain is None else escaped(str(chosen_gain)),
+        "gain_found_by": found.gain.found_by if found and found.gain else None,
         "remote_stem": remote_path(str(Path(relative_path(movie)).with_suffix(""))),
     }
 
@@ -90,9 +92,8 @@ def _show_skipped(found: Scan, *, as_json: bool) -> None:
         sys.stdout.write(f"would skip in all: {counts_text(counts)}\n")
 
 
-def _gain_of(share: ShareReader, movie: Path) -> Path | None:
-    found = (each.path for each in share.inputs(movie, NamedInputs()) if each.kind is InputKind.GAIN)
-    return next(found, None)
+def _gain_of(share: ShareReader, movie: Path) -> FoundInput | None:
+    return next((each for each in share.inputs(movie, NamedInputs()) if each.kind is InputKind.GAIN), None)
 
 
 def _missing(share: ShareReader, movie: Path) -> str | None:
@@ -108,6 +109,7 @@ def _missing(share: ShareReader, movie: Path) -> str | None:
 
 def _show_plan(plan: dict[str, object], *, as_json: bool) -> None:
     gain = f", gain {plan['gain']}" if plan.get("gain") else ""
+    gain += f" ({plan['gain_found_by']})" if plan.get("gain_found_by") else ""
     reason = f" ({plan['reason']})" if plan["reason"] else ""
     layout = f", layout {plan['layout'] or 'of no known program'}" if "layout" in plan else ""
     line = f"would {plan['would']}{reason}: {plan['movie']}{layout}{gain}"

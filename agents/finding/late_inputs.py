@@ -25,6 +25,7 @@ from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path
 from agents.journal.opening import concerns_journal
 from agents.journal.states import State
+from preprocess.gains.reference_names import REFERENCE_FOLDERS, is_defect_file
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ AT_ONCE, LOOKS_AT_ONCE, BYTES_AT_ONCE = 2000, 1000, 256 << 20
 """So many inputs are compared after one scan; so many files are looked at, and so many bytes read, for that."""
 _SIDECARS = (".xml", ".mdoc")
 _OF_OWN_MOVIE = (".tif.mdoc", ".tiff.mdoc", ".eer.mdoc")
-_OF_ONE_MOVIE = re.compile(r"^(.+)[_-]gain(ref)?$|^(?:countref|superref)_(.+)$", re.IGNORECASE)
+_OF_ONE_MOVIE = re.compile(r"^(.+)[_-]gain(ref)?$", re.IGNORECASE)
 _CAN_BEGIN = (State.RELEASED, State.HELD, State.FAILED, State.ALIGNED)
 _BEFORE = (State.FOUND, State.FINISHED)
 """The exposure has not been aligned yet: it will be with what is there then."""
@@ -210,13 +211,19 @@ class LateInputs:
                 yield candidate
 
     def _candidates(self, name: str) -> list[Candidate]:
-        """Return the exposures that by their names may use an input: in its folder; of a tilt series, also below it."""
-        beginning = _beginning_of_movies(name)
-        found = self._journal.inputs.movies_with(beginning)
-        if found or not name.endswith(".mdoc") or name.endswith(_OF_OWN_MOVIE):
+        """Return the exposures that by their names may use an input.
+
+        A reference is for the movie whose name it bears, or for its folder and those below; the mdoc of a tilt series
+        for movies below its folder.
+        """
+        beginning = _beginning_of_its_movie(name)
+        found = self._journal.inputs.movies_with(beginning) if beginning else []
+        if found or name.endswith(_OF_OWN_MOVIE):
             return found
-        folder, _, series = beginning.rpartition("/")
-        return self._journal.inputs.movies_below(f"{folder}/" if folder else "", series)
+        if name.endswith(".mdoc"):
+            folder, _, series = beginning.rpartition("/")
+            return self._journal.inputs.movies_below(f"{folder}/" if folder else "", series)
+        return [] if name.endswith(_SIDECARS) else self._journal.inputs.movies_with(_beginning_of_folder(name))
 
     def _as_used_now(self, comparison: _ComparedInput, candidate: Candidate) -> UsedInput | None:
         """Return an input as an exposure would use it now; None if it would not."""
@@ -267,20 +274,27 @@ def _may_lack(candidate: Candidate, name: str) -> bool:
     if candidate.state == State.HELD:
         return True
     is_sidecar = PurePosixPath(name).suffix in _SIDECARS
-    if candidate.state != State.FAILED and candidate.has_gain and not is_sidecar:
+    is_gain = not is_sidecar and not is_defect_file(PurePosixPath(name).name)
+    if candidate.state != State.FAILED and candidate.has_gain and is_gain:
         return False  # it has a gain reference
     if candidate.is_noted:
         return True
     # An agent of an older version noted no inputs; only of gain references it is known that there was none.
-    return candidate.state == State.RELEASED and candidate.has_gain is False and not is_sidecar
+    return candidate.state == State.RELEASED and candidate.has_gain is False and is_gain
 
 
-def _beginning_of_movies(name: str) -> str:
-    """Return how the names of all movies begin that may use an input: its stem, or the folder if it is for all."""
+def _beginning_of_folder(name: str) -> str:
+    """Return how the names of all movies begin in the folder that a reference lies in, or is kept for."""
+    folder = PurePosixPath(name).parent
+    if folder.name.lower() in REFERENCE_FOLDERS:
+        folder = folder.parent
+    return "" if str(folder) == "." else f"{folder}/"
+
+
+def _beginning_of_its_movie(name: str) -> str:
+    """Return how the name of the movie begins whose name an input bears; empty: it bears none."""
     path = PurePosixPath(name)
     if path.suffix in _SIDECARS:
         return str(path.with_suffix("")).removesuffix(".mrc").removesuffix(".st")  # `TS_01.mrc.mdoc`: TS_01_000_0.0.tif
     of_one = _OF_ONE_MOVIE.match(path.stem)
-    if of_one and path.suffix != ".gain":
-        return str(path.with_name(of_one[1] or of_one[3]))
-    return "" if str(path.parent) == "." else f"{path.parent}/"
+    return str(path.with_name(of_one[1])) if of_one and path.suffix != ".gain" else ""

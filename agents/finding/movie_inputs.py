@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind, UsedInput, Version
 from agents.journal.movie_names import movie_name
 from agents.share_errors import error_of_share
+from preprocess.gains.finding import FoundGain, FoundReferences, ReferenceFinder
 from preprocess.input_files import open_regular
-from preprocess.layouts import Layout
 from preprocess.sidecars import SidecarUnreadableError, content_about, find_sidecars, is_shared, read_sidecar
 
 _BLOCK_BYTES = 4 << 20
@@ -29,15 +29,23 @@ class NamedInputs(NamedTuple):
 
 
 class FoundInput(NamedTuple):
-    """One input of a movie; identity None: it was named, by the user or by a sidecar, and is not there.
+    """One input of a movie.
 
-    `is_shared`: it is the sidecar of many movies, which changes with each of them, such as that of a tilt series.
+    Attributes
+    ----------
+    identity
+        None: it was named, by the user or by a sidecar, and is not there.
+    is_shared
+        It is the sidecar of many movies, which changes with each of them, such as that of a tilt series.
+    gain
+        Of a gain reference that nobody named: how it lies, and how it was found.
     """
 
     kind: InputKind
     path: Path
     identity: FileIdentity | None
     is_shared: bool = False
+    gain: FoundGain | None = None
 
     def used(self, source: Path, digest: str | None = None) -> UsedInput:
         """Return what the journal notes of it."""
@@ -45,26 +53,48 @@ class FoundInput(NamedTuple):
         return UsedInput(self.kind, input_name(source, self.path), version, digest)
 
 
+class MovieInputs(list[FoundInput]):
+    """All inputs of a movie; `doubt` says why a gain reference that is there was not taken."""
+
+    def __init__(self, found: Iterable[FoundInput] = (), doubt: str = "") -> None:
+        super().__init__(found)
+        self.doubt = doubt
+
+
 def input_name(source: Path, path: Path) -> str:
     """Return the name of an input: relative to the source if it lies there."""
     return movie_name(path.relative_to(source).as_posix() if path.is_relative_to(source) else str(path))
 
 
-def find_inputs(movie: Path, source: Path, layout: Layout, named: NamedInputs) -> list[FoundInput]:
+def find_inputs(movie: Path, named: NamedInputs, finder: ReferenceFinder) -> MovieInputs:
     """Return the inputs of a movie; of those that nobody named, the ones that are there.
+
+    Parameters
+    ----------
+    finder
+        Looks for what the user did not name.
 
     Raises
     ------
     OSError
         That cannot be found out now.
     """
-    gain = None if named.no_gain else named.gain or layout.gain(movie, source) or layout.named_gain(movie)
-    wanted = [(InputKind.GAIN, gain), (InputKind.DEFECTS, named.defects)]
-    found = [FoundInput(kind, path, _identity(path)) for kind, path in wanted if path is not None]
+    found, gain = FoundReferences(), named.gain
+    if not (named.gain or named.no_gain) or named.defects is None:
+        found = finder.find(movie)
+    if not (named.gain or named.no_gain):
+        gain = found.missing_gain if found.gain is None else found.gain.settings.path
+    inputs = MovieInputs(doubt="" if named.gain or named.no_gain else found.doubt)
+    if gain is not None:
+        of_found = None if named.gain else found.gain
+        inputs.append(FoundInput(InputKind.GAIN, gain, _identity(gain), gain=of_found))
+    if (defects := named.defects or found.defects) is not None:
+        inputs.append(FoundInput(InputKind.DEFECTS, defects, _identity(defects)))
     sidecars = [
         FoundInput(InputKind.SIDECAR, path, _identity(path), is_shared(path, movie)) for path in find_sidecars(movie)
     ]
-    return found + [each for each in sidecars if each.identity is not None]
+    inputs += [each for each in sidecars if each.identity is not None]
+    return inputs
 
 
 def input_digest(

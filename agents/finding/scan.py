@@ -21,7 +21,9 @@ from agents.finding.mounts import MountPoints
 from agents.finding.skipped_note import Skipped
 from agents.journal.file_identity import FileIdentity
 from agents.journal.movie_names import movie_name
+from preprocess.gains.reference_names import is_defect_file, is_gain
 from preprocess.layouts import A_REFERENCE, Doubt, Layout
+from preprocess.layouts.layout import is_gain_folder
 
 log = logging.getLogger(__name__)
 
@@ -383,7 +385,7 @@ class _Walk:
         if before is not None and before.still_holds(names, entries):
             return before
         prefix = f"{folder}/" if folder else ""
-        siblings = set(names)
+        siblings, in_gain_folder = set(names), bool(self._layout.programs) and is_gain_folder(folder)
         movies, doubts, links, folders = dict[str, str](), dict[str, Doubt](), dict[str, SourceLink](), list[str]()
         others, inputs, skipped = dict[str, str](), dict[str, str](), Skipped()
         for entry in entries:
@@ -401,7 +403,7 @@ class _Walk:
                 doubts[entry.name] = doubt
             if why:
                 others[movie_name(path)] = why
-                if why == A_REFERENCE or entry.name.endswith((".xml", ".mdoc", ".gain")):
+                if why == A_REFERENCE or _may_be_input(entry.name, in_gain_folder):
                     inputs[entry.name] = movie_name(path)
                 if entry.name not in links:  # what a link leads to decides
                     skipped.add(why, movie_name(path))
@@ -411,6 +413,10 @@ class _Walk:
 def scan(source: Path, layout: Layout, *, follow_links: bool = False) -> Scan:
     """Walk a source once, and list all files; see `Scanner`."""
     return Scanner(source, layout, follow_links=follow_links).scan(with_others=True)
+
+
+def _may_be_input(name: str, in_gain_folder: bool) -> bool:
+    return name.endswith((".xml", ".mdoc")) or is_gain(name, in_gain_folder) or is_defect_file(name)
 
 
 def _why(error: Exception) -> str:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from agents.finding.mounts import MountPoints
-from agents.finding.movie_inputs import FoundInput, NamedInputs, find_inputs, input_digest
+from agents.finding.movie_inputs import MovieInputs, NamedInputs, find_inputs, input_digest
 from agents.finding.scan import Scan, Scanner
 from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind
+from preprocess.gains.finding import ReferenceFinder
 from preprocess.input_files import open_regular
 from preprocess.layouts import Layout
 from preprocess.movies.structure import missing_structure
@@ -45,7 +46,7 @@ class SourceAccess(Protocol):
     def missing_structure(self, movie: Path) -> str | None:
         """Return what is missing in a movie's structure; None when it is complete."""
 
-    def inputs(self, movie: Path, named: NamedInputs) -> list[FoundInput]:
+    def inputs(self, movie: Path, named: NamedInputs) -> MovieInputs:
         """Return what a movie is to be aligned with, and whether that is there."""
 
     def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:
@@ -72,7 +73,8 @@ class DirectAccess:
         follow_links: bool = False,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
-        self._source, self._layout, self._on_progress = source, layout, on_progress
+        self._source, self._on_progress = source, on_progress
+        self._finder = ReferenceFinder(layout.programs, lambda _movie: source)
         self._scanner = Scanner(source, layout, follow_links=follow_links, on_progress=on_progress)
 
     def real_path(self) -> str:
@@ -104,9 +106,9 @@ class DirectAccess:
                 self.check_readable(movie)
         return missing
 
-    def inputs(self, movie: Path, named: NamedInputs) -> list[FoundInput]:
+    def inputs(self, movie: Path, named: NamedInputs) -> MovieInputs:
         """Return what a movie is to be aligned with, and whether that is there."""
-        return find_inputs(movie, self._source, self._layout, named)
+        return find_inputs(movie, named, self._finder)
 
     def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:
         """Return the BLAKE3 digest of an input; None if it is gone, or a sidecar that says nothing about the movie."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from agents.boundary import contained
-from agents.finding.movie_inputs import FoundInput, NamedInputs
+from agents.finding.movie_inputs import MovieInputs, NamedInputs
 from agents.finding.scan import Scan
 from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind
@@ -115,9 +115,9 @@ class ShareReader:
         missing: str | None = self._ask("missing_structure", movie)
         return missing
 
-    def inputs(self, movie: Path, named: NamedInputs) -> list[FoundInput]:
+    def inputs(self, movie: Path, named: NamedInputs) -> MovieInputs:
         """Return what a movie is to be aligned with, and whether that is there."""
-        found: list[FoundInput] = self._ask("inputs", movie, named)
+        found: MovieInputs = self._ask("inputs", movie, named)
         return found
 
     def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:

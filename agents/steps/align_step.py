@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from agents.finding.movie_inputs import FoundInput, NamedInputs
+from agents.finding.movie_inputs import FoundInput, MovieInputs, NamedInputs
 from agents.finding.source_access import SourceAccess
 from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind, UsedInput
@@ -26,13 +26,13 @@ from agents.own_faults import WorkFolderFault
 from agents.sending.publish import exposure_record, outputs_folder, seal_outputs
 from agents.share_errors import error_of_share
 from agents.steps.claim_step import ClaimStep
+from agents.steps.said_references import SaidReferences
 from agents.steps.setting_aside import set_aside
-from agents.steps.used_inputs import gain_of, named_inputs, used_inputs, what_differs
+from agents.steps.used_inputs import named_inputs, used_inputs, what_differs, with_found_inputs
 from agents.turns import MAX_ATTEMPTS, StepEnd, after_failure
 from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, AlignmentJob, AlignmentWorker, DigestJob, FailureKind
 from agents.workers.jobs import from_json, to_json, with_changes
-from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.results import ProcessedMovie
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class AlignStep:
         self._settings, self._journal, self._should_stop, self._access = settings, journal, should_stop, access
         self._said: dict[UUID, str] = {}
         self._input_changes: Counter[UUID] = Counter()
+        self._found_references = SaidReferences()
         self._judgements: dict[UUID, list[str]] = {}
         self._claim_step = claim_step
         self._measurements = measurements
@@ -97,12 +98,13 @@ class AlignStep:
             used = used_inputs(self._access, source, movie, inputs)
         except OSError as error:
             return self._wait(exposure, f"what belongs to it cannot be read now: {error.strerror or error}")
+        self._found_references.say(exposure.movie, inputs)
         outputs = outputs_folder(self._settings.work, exposure)
         with suppress(FileNotFoundError):
             shutil.rmtree(outputs)  # what an agent or a worker that died left incomplete
         outputs.mkdir(parents=True)
         began_s = time.monotonic()
-        answer = worker.align(self._job(exposure, movie, outputs, choices, gain_of(inputs)), self._should_stop)
+        answer = worker.align(self._job(exposure, movie, outputs, choices, inputs), self._should_stop)
         if isinstance(answer, AlignmentFailure) and answer.kind is FailureKind.STOPPED:
             _remove(outputs)
             return StepEnd.DONE
@@ -160,12 +162,12 @@ class AlignStep:
         return self._journal.exposure(exposure.exposure_id)
 
     def _job(
-        self, exposure: ExposureRow, movie: Path, outputs: Path, choices: dict[str, Any], gain: Path | None
+        self, exposure: ExposureRow, movie: Path, outputs: Path, choices: dict[str, Any], inputs: MovieInputs
     ) -> AlignmentJob:
         return AlignmentJob(
             movie=str(movie),
             outputs=str(outputs),
-            settings=to_json(_with_gain(from_json(choices), gain)),
+            settings=to_json(with_found_inputs(from_json(choices), inputs)),
             timeout_s=self._settings.align_timeout_s,
             movie_digest=exposure.movie_digest,
         )
@@ -280,14 +282,6 @@ class AlignStep:
             outputs=outputs,
             record=exposure_record(exposure, processed, outputs),
         )
-
-
-def _with_gain(chosen: ChosenAlignment, gain: Path | None) -> ChosenAlignment:
-    """Return the choices with the gain reference that was found, if the user named none."""
-    if chosen.settings.gain.path is not None:
-        return chosen
-    settings = replace(chosen.settings, gain=replace(chosen.settings.gain, path=gain))
-    return replace(chosen, settings=settings)
 
 
 def _with_gain_digest(used: list[UsedInput], answer: ProcessedMovie | AlignmentFailure) -> list[UsedInput]:

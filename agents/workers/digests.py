@@ -27,6 +27,7 @@ from transfer.wire.exposure_claim import samples
 _BLOCK_BYTES = 8 << 20
 _DECIDES_NOTHING = ("device", "device_memory_gb", "threads")
 """Settings that say where and how fast a movie is aligned."""
+_HOW_CHOSEN = ("orientation", "found_by", "not_found")
 _NOT_USED = ("defocus_angstrom", "sources")
 """Parts of the acquisition that no output is computed from."""
 
@@ -114,7 +115,8 @@ def settings_digest(
     chosen: dict[str, Any] = asdict(settings)
     for name in _DECIDES_NOTHING:
         del chosen[name]
-    del chosen["gain"]["orientation"]
+    for name in _HOW_CHOSEN:
+        del chosen["gain"][name]
     chosen["gain"]["path"] = digest_of(settings.gain.path)
     chosen["defects"]["path"] = digest_of(settings.defects.path)
     known = {name: value for name, value in asdict(acquisition).items() if name not in _NOT_USED}

@@ -17,7 +17,6 @@ import errno
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Literal
 
 from preprocess.correction.defect_files import DefectiveCamera, camera_of
 from preprocess.gains.choosing import DatedFile, choose
@@ -25,14 +24,13 @@ from preprocess.gains.image_shapes import ImageShapes, shapes_of_gain
 from preprocess.gains.need import GainNeed, judge_counts
 from preprocess.gains.orientation_by_mdoc import orientation_by_mdoc
 from preprocess.gains.reference_folders import ReferenceFolders
-from preprocess.gains.reference_names import FALCON, IMAGE_SUFFIXES, is_serialems
+from preprocess.gains.reference_names import FALCON, IMAGE_SUFFIXES, is_named_after, is_serialems
 from preprocess.input_files import open_regular
 from preprocess.movies.packed_pixels import has_size_of_packed_frames
 from preprocess.movies.stored_frames import StoredFrames, stored_frames
 from preprocess.settings import GainSettings
 from preprocess.sidecars import Sidecar, SidecarUnreadableError, file_beside, find_sidecars, read_sidecar
 
-Program = Literal["epu", "serialem"]
 _EPU_ENDING = "_fractions"
 _MOST_NAMED = 3
 _BLOCK_BYTES = 1 << 20
@@ -46,6 +44,13 @@ class FoundGain:
 
     settings: GainSettings
     found_by: str
+
+    def as_chosen(self, by_user: GainSettings) -> GainSettings:
+        """Return the user's settings with this file, and with how it lies unless the user says that."""
+        found = replace(by_user, path=self.settings.path, found_by=self.found_by)
+        if by_user.orientation == "given":
+            return found
+        return replace(found, rotate_degrees=self.settings.rotate_degrees, flip=self.settings.flip)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +77,12 @@ class ReferenceFinder:
     Parameters
     ----------
     programs
-        Whose rules apply, by the layout.
+        Whose rules apply: `epu`, `serialem`; see `preprocess.layouts.Layout`.
     root
         Returns the folder of a movie's session: no folder above it is looked into.
     """
 
-    def __init__(self, programs: Collection[Program], root: Callable[[Path], Path]) -> None:
+    def __init__(self, programs: Collection[str], root: Callable[[Path], Path]) -> None:
         self._programs, self._root = programs, root
         self._folders, self._shapes = ReferenceFolders(), ImageShapes()
         self._cameras: dict[DatedFile, DefectiveCamera | None] = {}
@@ -93,6 +98,12 @@ class ReferenceFinder:
         """
         if not self._programs:
             return FoundReferences()
+        try:
+            return self._find(movie)
+        except (FileNotFoundError, NotADirectoryError):  # the movie or a reference came and went
+            return FoundReferences()
+
+    def _find(self, movie: Path) -> FoundReferences:
         if "epu" in self._programs and (beside := _epu_gain_beside(movie)) is not None:
             return FoundReferences(gain=_found(beside, "it is named after the movie"))
         sidecars = _sidecars_of(movie)
@@ -109,14 +120,14 @@ class ReferenceFinder:
     def _named(self, movie: Path, mdoc: Sidecar, name: str) -> FoundReferences:
         """Return the file that the mdoc names, wherever it is."""
         if PurePath(name).suffix.lower() not in (*IMAGE_SUFFIXES, FALCON):
-            return FoundReferences(doubt=f"{mdoc.path.name} names the gain reference {name}, which cannot be read")
+            return FoundReferences(doubt=f"its mdoc names {name}, which is no MRC, TIFF, DM4 or .gain file")
         stem = PurePath(name).stem
         names = [name, *(f"{stem}{suffix}" for suffix in (*IMAGE_SUFFIXES, FALCON) if stem + suffix != name)]
         for folder in self._places(movie):
             for each in names:
                 if (path := file_beside(folder / "movie", each)) is not None:
                     other = "" if each == name else f" as {name}"
-                    return FoundReferences(gain=_turned(path, movie, mdoc, f"{mdoc.path.name} names it{other}"))
+                    return FoundReferences(gain=_turned(path, movie, mdoc, f"its mdoc names it{other}"))
         return FoundReferences(missing_gain=movie.with_name(name))
 
     # ---- by search
@@ -124,15 +135,19 @@ class ReferenceFinder:
     def _searched(self, movie: Path, mdoc: Sidecar | None, frames: StoredFrames) -> FoundReferences:
         """Return the gain reference in the nearest place that has one of the movie's size."""
         wanted, others = shapes_of_gain(frames), list[str]()
+        is_eer = frames.format == "eer" or movie.suffix.lower() == ".eer"
         for level in self._levels(movie):
             names = [self._folders.references(folder).gains for folder in self._at(level)]
             paths = [folder / name for folder, found in zip(self._at(level), names, strict=True) for name in found]
-            files = [DatedFile.of(path) for path in paths if self._may_be_of(path, frames)]
+            files = [DatedFile.of(path) for path in paths if self._may_be_of(path, is_eer)]
             fitting = [file for file in files if self._shapes.shape(file) in wanted]
-            others += [self._described(file) for file in files if file not in fitting]
+            unreadable = [file for file in files if self._shapes.shape(file) is None]  # not whole yet, or damaged
+            others += [self._described(file) for file in files if file not in fitting + unreadable]
+            fitting = self._of_own_size(fitting, frames) or unreadable
             if not fitting:
                 continue
-            choice = choose(DatedFile.of(movie), self._of_own_size(fitting, frames), self._are_equal)
+            own = [file for file in fitting if is_named_after(file.path.name, movie.stem)]
+            choice = choose(DatedFile.of(movie), own or fitting, self._are_equal)
             if choice.path is None:
                 undecided = ", ".join(path.name for path in choice.undecided)
                 return FoundReferences(
@@ -142,21 +157,20 @@ class ReferenceFinder:
             return FoundReferences(gain=_turned(choice.path, movie, mdoc, why))
         return FoundReferences(doubt=_not_taken(others).removeprefix("; "))
 
-    def _may_be_of(self, path: Path, frames: StoredFrames) -> bool:
+    def _may_be_of(self, path: Path, is_eer: bool) -> bool:
         """Return whether a reference is of the kind that a movie of that format has, and may be looked for."""
-        if (frames.format == "eer") != (path.suffix.lower() == FALCON):
+        if is_eer != (path.suffix.lower() == FALCON):
             return False
         return "serialem" in self._programs or not is_serialems(path.name)
 
-    def _of_own_size(self, files: Sequence[DatedFile], frames: StoredFrames) -> Sequence[DatedFile]:
+    def _of_own_size(self, files: list[DatedFile], frames: StoredFrames) -> list[DatedFile]:
         """Return those of the movie's own size, if there are any; else all."""
         own = {(frames.height, frames.width), (frames.width, frames.height)}
         return [file for file in files if self._shapes.shape(file) in own] or files
 
     def _described(self, file: DatedFile) -> str:
-        shape = self._shapes.shape(file)
-        size = "cannot be read" if shape is None else f"has {shape[1]} x {shape[0]} px"
-        return f"{file.path.name} {size}"
+        height, width = self._shapes.shape(file) or (0, 0)
+        return f"{file.path.name} has {width} x {height} px"
 
     def _are_equal(self, one: DatedFile, other: DatedFile) -> bool:
         if one.size_bytes != other.size_bytes:
@@ -265,7 +279,7 @@ def _turned(path: Path, movie: Path, mdoc: Sidecar | None, found_by: str) -> Fou
         return _found(path, found_by)
     settings = replace(orientation_by_mdoc(mdoc.rotation_and_flip), path=path)
     if settings.rotate_degrees or settings.flip != "none":
-        found_by += f"; {mdoc.path.name} says RotationAndFlip = {mdoc.rotation_and_flip}"
+        found_by += f"; its mdoc says RotationAndFlip = {mdoc.rotation_and_flip}"
     return FoundGain(settings=settings, found_by=found_by)
 
 

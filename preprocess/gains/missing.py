@@ -12,14 +12,14 @@ from preprocess.movies.stored_frames import StoredFrames
 from preprocess.settings import GainSettings
 from preprocess.sidecars import Sidecar
 
-NO_GAIN = "no-gain"
-"""Code of the warning."""
+NO_GAIN, NOT_TAKEN = "no-gain", "gain-not-taken"
+"""Codes of the warnings."""
 
 
 def miss_gain(
     settings: GainSettings, movie: Movie, sidecars: Sequence[Sidecar], warn: Callable[[MovieWarning], None]
 ) -> None:
-    """Warn if a movie has no gain reference and needs one, unless the user says that there is none.
+    """Warn if a movie has no gain reference and needs one, or some are there; not if the user says that there is none.
 
     Raises
     ------
@@ -29,6 +29,11 @@ def miss_gain(
     if settings.path is not None or settings.absent:
         return
     judged = judge_counts(movie.path, StoredFrames.of(movie), sidecars)
+    if settings.not_found:
+        text = (
+            f"no gain reference was taken, though some are there: {settings.not_found}; give the right one with --gain"
+        )
+        warn(MovieWarning(NOT_TAKEN, text))
     if judged.need is GainNeed.NOT_NEEDED:
         return
     if settings.required:

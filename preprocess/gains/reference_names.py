@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePath
 
+from preprocess.layouts.layout import GAIN_FOLDERS, is_gain_folder
+
 FALCON = ".gain"
 IMAGE_SUFFIXES = (".dm4", ".mrc", ".tif", ".tiff")
-GAIN_FOLDERS = frozenset(
-    {"gain", "gains", "gainref", "gainrefs", "gain_ref", "gain_refs", "gain_reference", "gain_references"}
-)
-"""In lower case: every image in such a folder is a gain reference."""
 REFERENCE_FOLDERS = GAIN_FOLDERS | {"ref", "refs", "reference", "references"}
 """Folders in which references are looked for, by their names."""
 
@@ -41,9 +39,9 @@ class References:
 
 def references_among(names: Collection[str], folder: str) -> References:
     """Return the references among the names in a folder of that name; those of one movie of the folder are left out."""
-    siblings, is_gain_folder = set(names), folder.lower() in GAIN_FOLDERS
+    siblings, is_for_gains = set(names), is_gain_folder(folder)
     return References(
-        tuple(sorted(name for name in names if is_gain(name, is_gain_folder) and not _is_of_one(name, siblings))),
+        tuple(sorted(name for name in names if is_gain(name, is_for_gains) and not _is_of_one(name, siblings))),
         tuple(sorted(name for name in names if is_defect_file(name))),
         tuple(sorted(name for name in names if name.lower() in REFERENCE_FOLDERS)),
     )
@@ -51,12 +49,16 @@ def references_among(names: Collection[str], folder: str) -> References:
 
 def is_gain(name: str, is_in_gain_folder: bool = False) -> bool:
     """Return whether a file is a gain reference, by its name and its folder."""
-    path = PurePath(name)
-    suffix = path.suffix.lower()
-    if suffix == FALCON:
-        return not name.startswith(".")
-    by_name = bool(_SERIALEM.match(path.stem) or _GAIN.fullmatch(path.stem))
-    return suffix in IMAGE_SUFFIXES and not name.startswith(".") and (is_in_gain_folder or by_name)
+    stem, _, suffix = name.rpartition(".")  # a scan does this for each file that is no movie; pathlib is slower
+    suffix = f".{suffix.lower()}"
+    if not stem or name.startswith(".") or suffix not in (FALCON, *IMAGE_SUFFIXES):
+        return False
+    return suffix == FALCON or is_in_gain_folder or bool(_SERIALEM.match(stem) or _GAIN.fullmatch(stem))
+
+
+def is_named_after(name: str, movie_stem: str) -> bool:
+    """Return whether SerialEM wrote a reference when it saved that movie: later ones use it too, until the next one."""
+    return is_serialems(name) and PurePath(name).stem.partition("_")[2] == movie_stem
 
 
 def is_serialems(name: str) -> bool:

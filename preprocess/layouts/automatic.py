@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from preprocess.layouts import epu, epu_tomo, leginon, serialem
 from preprocess.layouts.layout import MOVIE, Doubt, Layout, Recognised
@@ -50,9 +50,4 @@ def _rules(name: str, siblings: Collection[str]) -> Layout | None:
     return serialem.SERIALEM if f"{name}.mdoc" in siblings else None
 
 
-def gain(movie: Path, source: Path) -> Path | None:
-    """Return the gain reference by EPU's rules, or else by SerialEM's; None if there is none."""
-    return epu.gain(movie, source) or serialem.gain(movie, source)
-
-
-AUTO = Layout("auto", judge, gain, serialem.named_gain, epu.usual_gain, doubt, program)
+AUTO = Layout("auto", judge, ("epu", "serialem"), epu.usual_gain, doubt, program)

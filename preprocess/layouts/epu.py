@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from preprocess.layouts import epu_tomo
 from preprocess.layouts.layout import MOVIE, Layout, Recognised
-from preprocess.sidecars import file_beside
 
 _EPU_NAME = re.compile(r"^(FoilHole|GridSquare|Position|Tile|Atlas|Search ?Maps?|Overview)_", re.IGNORECASE)
 _OVERVIEW = re.compile(r"^(FoilHole_(?!.*_Data_)|GridSquare_|Tile_|Atlas_|Search ?Maps?_|Overview_)", re.IGNORECASE)
@@ -36,24 +35,6 @@ def judge(name: str, siblings: Collection[str]) -> Recognised:
     return MOVIE
 
 
-def gain(movie: Path, source: Path) -> Path | None:
-    """Return `…_gain.tiff` beside the movie; for EER the `.gain` file in the nearest folder up to the source.
-
-    Return None if there is none, or if that folder has several.
-    """
-    if movie.suffix.lower() != ".eer":
-        stem = _FRACTIONS.sub("", movie.stem)
-        beside = (file_beside(movie, f"{stem}_gain{suffix}") for suffix in (".tiff", ".tif", ".mrc"))
-        return next((path for path in beside if path is not None), None)
-    for folder in movie.parents:
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".gain")
-        if found:
-            return found[0] if len(found) == 1 else None  # of several, only the user knows the right one
-        if folder == source:
-            break
-    return None
-
-
 def usual_gain(name: str) -> str:
     """Return the name of the gain reference that EPU writes beside a movie of this name; "" if it writes none.
 
@@ -64,4 +45,4 @@ def usual_gain(name: str) -> str:
     return f"{_FRACTIONS.sub('', path.stem)}_gain{path.suffix}" if is_raw else ""
 
 
-EPU = Layout("epu", judge, gain, usual_gain=usual_gain, doubt=epu_tomo.doubt)
+EPU = Layout("epu", judge, ("epu",), usual_gain, epu_tomo.doubt)

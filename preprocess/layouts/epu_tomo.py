@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from preprocess.layouts.layout import MOVIE, Doubt, Layout, Recognised
 
@@ -41,8 +41,4 @@ def doubt(name: str, _siblings: Collection[str]) -> Doubt | None:
     return Doubt(is_named_as_image=True) if is_either else None
 
 
-def _no_gain(_movie: Path, _source: Path) -> Path | None:
-    return None
-
-
-EPU_TOMO = Layout("epu-tomo", judge, _no_gain, doubt=doubt)
+EPU_TOMO = Layout("epu-tomo", judge, ("epu",), doubt=doubt)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
 from preprocess.layouts.layout import MOVIE, Layout, Recognised
 
@@ -13,9 +12,4 @@ def judge(_name: str, _siblings: Collection[str]) -> Recognised:
     return MOVIE
 
 
-def gain(_movie: Path, _source: Path) -> Path | None:
-    """Return None: no gain reference is searched for."""
-    return None
-
-
-FLAT = Layout("flat", judge, gain)
+FLAT = Layout("flat", judge)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
-from typing import NamedTuple
+from pathlib import PurePath
+from typing import Literal, NamedTuple
 
 from preprocess.layouts.patterns import NamePatterns
 
@@ -14,10 +14,19 @@ A_REFERENCE = "a reference image, by its name"
 """Why a gain reference or a defect file is not a movie."""
 NO_MOVIES_EXTENSION = "not a movie's extension"
 MOVIE_SUFFIXES = frozenset({".tif", ".tiff", ".mrc", ".mrcs", ".eer"})
+GAIN_FOLDERS = frozenset(
+    {"gain", "gains", "gainref", "gainrefs", "gain_ref", "gain_refs", "gain_reference", "gain_references"}
+)
+"""In lower case: every image in such a folder is a gain reference."""
 _IN_FLIGHT = re.compile(r"(downloading|\.tmp|\.temp|\.part|\.partial|\.filepart|\.crdownload|~)$", re.IGNORECASE)
 _REFERENCE = re.compile(
     r"([_-]gain|[_-]gainref|^gain(ref|[_-].*)?|^countref.*|^superref.*|^defects?.*)$", re.IGNORECASE
 )
+
+
+def is_gain_folder(folder: str) -> bool:
+    """Return whether people keep gain references in a folder, and no movies, by the last part of its path."""
+    return folder.rpartition("/")[2].lower() in GAIN_FOLDERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +59,6 @@ class Doubt(NamedTuple):
     is_named_as_image: bool = False
 
 
-def _no_path(_movie: Path) -> Path | None:
-    return None
-
-
 def _no_name(_name: str) -> str:
     return ""
 
@@ -70,10 +75,8 @@ class Layout:
     ----------
     judge
         Returns whether a file with a movie's suffix is a movie, from its name and the names in its folder.
-    gain
-        Returns the gain reference of a movie, from the paths of the movie and of the source; None if there is none.
-    named_gain
-        Returns where the gain reference is to be that a movie's sidecar names; None if none is named.
+    programs
+        Whose rules apply to where gain references and files of defects are: see `preprocess.gains.finding`.
     usual_gain
         Returns the name of the gain reference that the program writes beside a movie of this name; "" if it does not.
     doubt
@@ -86,8 +89,7 @@ class Layout:
 
     name: str
     judge: Callable[[str, Collection[str]], Recognised]
-    gain: Callable[[Path, Path], Path | None]
-    named_gain: Callable[[Path], Path | None] = _no_path
+    programs: tuple[Literal["epu", "serialem", "leginon"], ...] = ()
     usual_gain: Callable[[str], str] = _no_name
     doubt: Callable[[str, Collection[str]], Doubt | None] = _no_doubt
     program: Callable[[str, Collection[str]], str] | None = None
@@ -108,7 +110,7 @@ class Layout:
             return Recognised("still being written, by its name")
         if f".{suffix.lower()}" not in MOVIE_SUFFIXES:
             return Recognised(NO_MOVIES_EXTENSION)
-        if _REFERENCE.search(stem):
+        if _REFERENCE.search(stem) or (self.programs and folder and is_gain_folder(folder)):
             return Recognised(A_REFERENCE)
         if self.patterns is not None and (why := self.patterns.why_not(name, folder)):
             return Recognised(why)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from pathlib import Path
 
 from preprocess.layouts.layout import A_REFERENCE, MOVIE, Layout, Recognised
 
@@ -38,8 +37,4 @@ def judge(name: str, _siblings: Collection[str]) -> Recognised:
     return Recognised(ALIGNED if _PROCESSED.search(name) else NO_FRAMES)
 
 
-def _no_gain(_movie: Path, _source: Path) -> Path | None:
-    return None
-
-
-LEGINON = Layout("leginon", judge, _no_gain)
+LEGINON = Layout("leginon", judge, ("leginon",))

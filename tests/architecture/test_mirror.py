@@ -9,6 +9,7 @@ ROOT = TESTS.parent
 OF_SEVERAL_MODULES = {"architecture", "contract", "documentation", "faults", "gpu", "gpu_host", "integration"}
 WITHOUT_A_MODULE = {
     "agents/commands/test_limits_of_machine.py": "commands that the machine denies something",
+    "agents/commands/test_watch_gains.py": "a whole agent that finds gain references",
     "agents/commands/test_watch_inputs.py": "a whole agent whose inputs come late",
     "agents/commands/test_watch_listeners.py": "what `watch` prints when its listeners are slow or fail",
     "agents/test_foreign_answers.py": "a whole agent and what answers in its receiver's place",

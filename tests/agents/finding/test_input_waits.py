@@ -82,7 +82,7 @@ def test_a_session_without_an_input_waits_once(make: Make) -> None:
     [
         ("xml", "data/a.xml", "data/b.xml", "metadata file"),
         ("mdoc", "data/a.mrcs.mdoc", "data/b.mrcs.mdoc", "metadata file"),
-        ("gain", "data/CountRef_a.mrc", "data/CountRef_b.mrc", "gain reference"),
+        ("gain", "data/a_gain.mrc", "data/b_gain.mrc", "gain reference"),
     ],
 )
 def test_what_the_newest_movie_of_a_folder_had_is_waited_for(

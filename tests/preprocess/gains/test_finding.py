@@ -90,7 +90,7 @@ def test_the_file_that_an_mdoc_names_is_found_in_the_usual_places(tmp_path, find
     place = gain((frames / above).resolve() / folder / "SuperRef_a_Jan01_09.00.00.dm4")
     found = find(first)
     assert gain_of(found) == place
-    assert found.gain.found_by == "a.tif.mdoc names it; a.tif.mdoc says RotationAndFlip = 3"
+    assert found.gain.found_by == "its mdoc names it; its mdoc says RotationAndFlip = 3"
     assert (found.gain.settings.rotate_degrees, found.gain.settings.flip) == (270, "none")
 
 
@@ -100,7 +100,7 @@ def test_a_converted_file_stands_for_the_one_that_the_mdoc_names(tmp_path, find)
     converted = gain(tmp_path / "SuperRef_a_Jan01_09.00.00.mrc")
     found = find(first)
     assert gain_of(found) == converted
-    assert found.gain.found_by == "a.tif.mdoc names it as SuperRef_a_Jan01_09.00.00.dm4"
+    assert found.gain.found_by == "its mdoc names it as SuperRef_a_Jan01_09.00.00.dm4"
 
 
 def test_a_file_that_the_mdoc_names_is_missed_and_no_other_taken(tmp_path, find):
@@ -185,10 +185,27 @@ def test_between_equal_ones_that_differ_nothing_is_guessed(tmp_path, find):
 def test_only_references_of_another_size_are_reported(tmp_path, find):
     first = movie(tmp_path / "a.tif")
     gain(tmp_path / "gain.mrc", (8, 8))
-    (tmp_path / "CountRef_x.dm4").write_bytes(b"cut off")
     found = find(first)
     assert found.gain is None
-    assert found.doubt == "not of the movie's size: CountRef_x.dm4 cannot be read, gain.mrc has 8 x 8 px"
+    assert found.doubt == "not of the movie's size: gain.mrc has 8 x 8 px"
+
+
+def test_one_that_cannot_be_read_is_taken_if_no_other_fits(tmp_path, find):
+    """It may be being written; or the alignment says what is wrong with it."""
+    first = movie(tmp_path / "a.tif")
+    (tmp_path / "CountRef_x.dm4").write_bytes(b"cut off")
+    assert gain_of(find(first)) == tmp_path / "CountRef_x.dm4"
+    whole = gain(tmp_path / "CountRef_w.dm4")
+    assert gain_of(find(first)) == whole
+
+
+def test_a_reference_that_was_written_with_the_movie_is_its_own(tmp_path, find):
+    """Whatever the time stamps of copies say."""
+    first = movie(tmp_path / "m_2.tif")
+    os.utime(first, (5000, 5000))
+    gain(tmp_path / "CountRef_m_1.dm4", value=1.1, at_s=4000)
+    own = gain(tmp_path / "CountRef_m_2.dm4", value=1.2, at_s=6000)
+    assert gain_of(find(first)) == own
 
 
 def test_corrected_movies_get_nothing_that_does_not_bear_their_name(tmp_path, find):

@@ -21,7 +21,7 @@ def test_gain_references(name):
     assert is_gain(name)
 
 
-@pytest.mark.parametrize("name", ["again_1.mrc", "gain.txt", ".gain", "gains", "movie.tif", "CountRef_a.txt"])
+@pytest.mark.parametrize("name", ["again_1.mrc", "gain.txt", ".gain", "gain", "gains", "movie.tif", "CountRef_a.txt"])
 def test_other_files(name):
     assert not is_gain(name)
 

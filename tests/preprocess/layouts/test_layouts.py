@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from preprocess.layouts import A_REFERENCE, LAYOUTS
@@ -129,21 +127,3 @@ def test_patterns_choose_movies(folder: str, name: str, reason: str) -> None:
 
 def test_the_label_is_the_stem() -> None:
     assert LAYOUTS["auto"].label(f"a/b/{K3}_fractions.tiff") == f"{K3}_fractions"
-
-
-def test_gain_references_that_lie_with_the_movie_are_found(tmp_path: Path) -> None:
-    data = tmp_path / "Images-Disc1/GridSquare_1/Data"
-    data.mkdir(parents=True)
-    (data / f"{K3}_gain.tiff").touch()
-    (tmp_path / "session.gain").touch()
-    (tmp_path / "CountRef_s.mrc").touch()
-    (tmp_path / "named.mrc").touch()
-    (tmp_path / "t.tif.mdoc").write_text("[T = x]\nGainReference = C:\\frames\\named.mrc\n")
-    auto = LAYOUTS["auto"]
-    assert auto.gain(data / f"{K3}_fractions.tiff", tmp_path) == data / f"{K3}_gain.tiff"
-    assert auto.gain(data / f"{FALCON}_EER.eer", tmp_path) == tmp_path / "session.gain"
-    assert auto.gain(data / f"{FALCON}_fractions.mrc", tmp_path) is None
-    assert auto.gain(tmp_path / "s.tif", tmp_path) == tmp_path / "CountRef_s.mrc"
-    assert auto.gain(tmp_path / "t.tif", tmp_path) == tmp_path / "named.mrc"
-    (tmp_path / "second.gain").touch()
-    assert auto.gain(data / f"{FALCON}_EER.eer", tmp_path) is None
