@@ -116,6 +116,7 @@ def _acquisition(processed: ProcessedMovie) -> AcquisitionRecord:
             "magnification": known.magnification,
             "dose_per_frame_e_per_a2": known.dose_per_frame_e_per_a2,
             "pre_exposure_e_per_a2": known.pre_exposure_e_per_a2 or 0.0,
+            "target_defocus_um": None if known.defocus_angstrom is None else known.defocus_angstrom / 1e4,
             "frame_count": processed.frame_count,
         }
     )

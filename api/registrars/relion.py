@@ -2,7 +2,8 @@
 
 `DATA/sessions/NAME/relion/corrected_micrographs.star` lists the micrographs as RELION's own motion correction does
 (RELION 3.1 and later: optics groups), with the STAR file of each movie's motion. The files that it names are links in
-`micrographs/` and `motion/` of the same folder, so RELION writes its outputs below its job's folder.
+`micrographs/` and `motion/` of the same folder, so RELION writes its outputs below its job's folder. Tilts stand in
+lists of their own (`api.registrars.relion_tilts`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from api.registrars import PublishedExposure, RegistrationOutcome, SessionPlace
 from api.registrars.float32 import registered_micrograph
+from api.registrars.relion_tilts import TiltLists
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import FileMark, append_rows, read_star, write_star
 from transfer.disk import make_link
@@ -64,6 +66,11 @@ class Listing:
             self.mark = None
         return None
 
+    def remove(self, row: Row) -> None:
+        """List a micrograph no longer: its newest revision is a tilt."""
+        if self.micrographs.pop(Path(row["rlnMicrographName"]).name, None) is not None:
+            self.mark = None
+
 
 class RelionRegistrar:
     """The registrar `relion`. Its project is the folder `relion` in the session's folder."""
@@ -73,6 +80,7 @@ class RelionRegistrar:
     def __init__(self, settings: RegistrarSettings) -> None:
         self._float16 = settings.float16
         self._listings: dict[str, Listing] = {}
+        self._tilts: dict[str, TiltLists] = {}
 
     def project(self, place: SessionPlace) -> Path:
         """Return the folder to run RELION in."""
@@ -85,6 +93,7 @@ class RelionRegistrar:
         """Return whether the STAR file is final; it is complete after every batch."""
         if ended:
             self._listings.pop(place.name, None)  # the memory of a session that is over
+            self._tilts.pop(place.name, None)
         return ended
 
     def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, RegistrationOutcome]:
@@ -93,7 +102,7 @@ class RelionRegistrar:
         Rows are appended, so that the cost of one does not grow with the list. When a row changes, or an optics group
         is new, the file is replaced in one step.
         """
-        listing = self._listing(place)
+        listing, tilts = self._listing(place), self._tilts_of(place)
         outcomes: dict[int, RegistrationOutcome] = {}
         added: list[str] = []
         for exposure in exposures:
@@ -102,15 +111,29 @@ class RelionRegistrar:
             except (FileNotFoundError, ValueError) as error:
                 outcomes[exposure.number] = RegistrationOutcome(RegistrationState.FAILED, str(error))
                 continue
-            row["rlnOpticsGroup"] = _optics_group(listing, exposure.record)
-            line = listing.put(row)
+            line = None
+            if exposure.record.acquisition.tilt_series is not None:
+                tilts.put(row, exposure.record)
+                listing.remove(row)
+            else:
+                tilts.remove(row["rlnMicrographName"])
+                row["rlnOpticsGroup"] = _optics_group(listing, exposure.record)
+                line = listing.put(row)
             added += [line] if line else []
             outcomes[exposure.number] = RegistrationOutcome(RegistrationState.REGISTERED)
         self._write(place, listing, added)
+        tilts.write()
         return outcomes
+
+    def _tilts_of(self, place: SessionPlace) -> TiltLists:
+        if place.name not in self._tilts:
+            self._tilts[place.name] = TiltLists(self.project(place))
+        return self._tilts[place.name]
 
     def _write(self, place: SessionPlace, listing: Listing, added: list[str]) -> None:
         path = self.project(place) / STAR
+        if not listing.micrographs and not path.exists():  # a session of tilts alone
+            return
         mark, listing.mark = listing.mark, None  # the file is written anew after an error
         if mark is not None:
             mark = append_rows(path, mark, added)

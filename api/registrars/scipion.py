@@ -82,6 +82,8 @@ class ScipionRegistrar:
     def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, RegistrationOutcome]:
         """Write exposures that the journal does not contain into it; return what the follower has answered.
 
+        Tilts are not written: they are no single-particle micrographs.
+
         Raises
         ------
         RegistrarUnavailable
@@ -92,6 +94,9 @@ class ScipionRegistrar:
         outcomes: dict[int, RegistrationOutcome] = {}
         entries = []
         for exposure in exposures:
+            if exposure.record.acquisition.tilt_series is not None:
+                outcomes[exposure.number] = _left_out(journal, exposure)
+                continue
             if not _needs_entry(journal, exposure):
                 continue
             try:
@@ -179,6 +184,16 @@ class ScipionRegistrar:
 
 def _relative_to_first_frame(shifts: dict[str, Any]) -> dict[str, Any]:
     return shifts | {axis: [value - shifts[axis][0] for value in shifts[axis]] for axis in ("x_px", "y_px")}
+
+
+def _left_out(journal: SessionJournal, exposure: PublishedExposure) -> RegistrationOutcome:
+    """Return that a tilt is not among the micrographs: the plugin makes no sets of tilt series."""
+    name, newest = reader_name(exposure.micrograph_name), exposure.record.revision
+    earlier = [revision for revision in range(1, newest) if journal.entry_number(name, revision) is not None]
+    detail = f"a tilt of {exposure.record.acquisition.tilt_series}: it is not in the set of micrographs"
+    if earlier:
+        detail += f", where its revision {earlier[-1]} still is: leave that one out there"
+    return RegistrationOutcome(RegistrationState.REGISTERED, detail)
 
 
 def _needs_entry(journal: SessionJournal, exposure: PublishedExposure) -> bool:

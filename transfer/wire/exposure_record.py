@@ -63,6 +63,7 @@ class AcquisitionRecord(Record):
     magnification: FiniteFloat | None = None
     dose_per_frame_e_per_a2: FiniteFloat | None = None
     pre_exposure_e_per_a2: FiniteFloat = 0.0
+    target_defocus_um: FiniteFloat | None = Field(default=None, description="the intended one; underfocus is positive")
     frame_count: int = Field(ge=1)
     shutter_time: datetime | None = Field(
         default=None, description="by the microscope's clock; without a time zone where the microscope writes none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from pathlib import Path
+from typing import Any
 
 import mrcfile
 import numpy as np
@@ -79,6 +80,8 @@ class Publisher:
         image: np.ndarray | None = None,
         ctf: bool = False,
         seed: int = 1,
+        movie: str = "",
+        tilt: dict[str, Any] | None = None,
     ) -> ExposureRecord:
         """Commit an exposure's files and publish its record; a higher revision supersedes."""
         stem = label if revision == 1 else f"{label}.r{revision}"
@@ -103,7 +106,7 @@ class Publisher:
         record = ExposureRecord(
             exposure_id=uuid.uuid5(uuid.NAMESPACE_URL, f"{self.session}/{label}"),
             revision=revision,
-            movie=f"Images-Disc1/{label}.tiff",
+            movie=movie or f"Images-Disc1/{label}.tiff",
             label=label,
             micrograph_pixel_size_angstrom=pixel_size,
             micrograph_width_px=image.shape[1],
@@ -115,8 +118,8 @@ class Publisher:
                 movie_pixel_size_angstrom=pixel_size,
                 magnification=None if seed % 2 else 105000,
                 dose_per_frame_e_per_a2=None if seed % 3 else 1.25,
-                pre_exposure_e_per_a2=0.5,
                 frame_count=3,
+                **{"pre_exposure_e_per_a2": 0.5, **(tilt or {})},
             ),
             shifts=ShiftsRecord(first_frame=1, y_px=(0.25, -0.25, -0.75), x_px=(0.5, 2.0, 3.0)),
             figures=MOTION | (CTF if ctf else {}),
