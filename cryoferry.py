@@ -66,6 +66,7 @@ COMMANDS: dict[str, Mounted] = {
     "align": Mounted(
         "preprocess.commands.align", ANYWHERE, "Align movies: write motion-corrected, dose-weighted micrographs."
     ),
+    "gain": Mounted("preprocess.commands.gain", ANYWHERE, "Make a gain reference from a session's own movies."),
     "send": Mounted("transfer.commands.send", ANYWHERE, "Send files to a receiver; continue what was interrupted."),
     "fetch": Mounted(
         "transfer.commands.fetch", ANYWHERE, "Download committed files of a session; continue what was interrupted."

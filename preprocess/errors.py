@@ -66,6 +66,12 @@ class GainMissing(PreprocessError):
     hint = "Give it with --gain FILE, or give --gain none if there is none."
 
 
+class GainUnsure(PreprocessError):
+    """The movies do not show how the camera's pixels differ."""
+
+    hint = "Give more movies, of different places; or no gain reference, if the movies are gain-corrected already."
+
+
 class DefectMismatch(PreprocessError):
     """The list or map of defects does not fit the movie."""
 

@@ -64,6 +64,11 @@ class Place:
         movie.write(session / f"{stem}_fractions.tiff")
         movie.write_gain(session / f"{stem}_gain.tiff", movie_format="tiff")
         movie.write_epu_xml(session / f"{stem}.xml")
+        raw = session.parent / "raw-session"
+        raw.mkdir()
+        for seed in range(6):
+            other = SimulationSettings(height=256, width=256, frame_count=2, seed=seed, dose_per_frame_e_per_a2=9)
+            simulate_movie(other).write(raw / f"movie_{seed}.tiff")
         self.recorded = {path.name for path in session.iterdir()}
 
     def made_real(self, command: str) -> str:

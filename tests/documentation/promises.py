@@ -213,6 +213,13 @@ def every_option_with_its_source(_place: Place, done: Done) -> None:
     assert re.search(r"^port = \"\d+\"  # \$CRYOFERRY_SERVE__PORT$", done.stdout, re.MULTILINE)
 
 
+def a_gain_reference_and_how_good_it_is(place: Place, done: Done) -> None:
+    assert re.search(r"made from 6 movies; these movies multiply by it", done.stdout), done.stderr
+    assert re.search(r"about \d+ more movies are needed", done.stdout)
+    with mrcfile.open(place.folder / "estimated.mrc") as file:
+        assert file.data.shape == (256, 256)
+
+
 PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"token create": one_token,
     r"serve": a_healthy_receiver,
@@ -233,6 +240,7 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"align .*--out aligned": aligned("aligned", "movie"),
     r"align .*--out others": aligned("others", "second+", "third+"),
     r"align .*--out chosen": frames_and_defects_as_asked,
+    r"gain estimate": a_gain_reference_and_how_good_it_is,
     r"bench (align|transfer) .*--dry-run": a_plan,
     r"bench faults (?!.*--dry-run)": errors_of_faults,
     r"bench faults .*--dry-run": a_list_of_faults,
