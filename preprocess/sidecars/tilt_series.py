@@ -45,7 +45,8 @@ def series_mdocs(movie: Path) -> list[Path]:
 def _candidates(movie: Path) -> Iterator[Path]:
     stem = movie.stem
     beginnings = list(dict.fromkeys(stem[: cut.start()] for cut in _CUTS.finditer(stem) if cut.start()))
-    for beside in (movie, movie.parent):
+    folder = movie.absolute().parent
+    for beside in dict.fromkeys((movie, folder if folder.name else movie)):  # no folder is above the root
         for beginning in reversed(beginnings):
             for ending in _ENDINGS:
                 path = file_beside(beside, beginning + ending)

@@ -106,6 +106,19 @@ def test_the_mdoc_of_the_series_is_found(tmp_path: Path, name: str, frames: str)
     assert (is_shared(own, tilts[0]), is_shared(tmp_path / name, tilts[0])) == (False, True)
 
 
+@pytest.mark.parametrize("above", [False, True])
+def test_a_movie_named_from_its_own_folder(tmp_path: Path, above: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "frames").mkdir()
+    mdoc = (tmp_path if above else tmp_path / "frames") / "TS_01.mdoc"
+    mdoc.write_text(series(3))
+    monkeypatch.chdir(tmp_path / "frames")
+    (found,) = find_sidecars(movie(Path(), 0))
+    assert found.absolute() == mdoc
+    assert is_shared(found, movie(Path(), 0))
+    assert content_about(found, movie(Path(), 0)) is not None
+    assert find_sidecars(Path("/a_b_c.tif")) == []
+
+
 def test_an_unreadable_mdoc_of_a_series_is_none(tmp_path: Path) -> None:
     (tmp_path / "TS_01.mdoc").write_bytes(b"[ZValue\0 = 0]\nSub")
     assert find_sidecars(movie(tmp_path, 0)) == []
