@@ -16,6 +16,8 @@ from preprocess.sidecars import SidecarUnreadableError, content_about, find_side
 
 DECIDES_NOTHING = ("threads", "device", "device_memory_gb")
 """Settings that say where and how fast a movie is aligned."""
+_NOT_OF_THE_GAIN = ("required", "found_by", "not_found")
+"""What is chosen about the gain reference and decides nothing: only whether one is there, and how it was found."""
 _SAMPLES, _SAMPLE_BYTES = 4, 1 << 16
 _BLOCK_BYTES = 4 << 20
 
@@ -66,7 +68,8 @@ def _request(movie: Path, settings: AlignmentSettings, flags: Acquisition, confi
     chosen: dict[str, Any] = dataclasses.asdict(settings)
     for name in DECIDES_NOTHING:
         del chosen[name]
-    del chosen["gain"]["required"]  # whether a movie is refused is no part of its result
+    for name in _NOT_OF_THE_GAIN:
+        del chosen["gain"][name]
     for part in ("gain", "defects"):
         chosen[part]["path"] = _digest_of(chosen[part]["path"])
     asked = {

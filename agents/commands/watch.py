@@ -228,6 +228,7 @@ def watch(
     from agents.commands.dry_run import dry_run as dry_run_of
     from agents.watch_settings import Order, WatchSettings
     from preprocess.layouts import LAYOUTS
+    from preprocess.named_files import refuse_missing_references
     from transfer.client import ReceiverClient
     from transfer.credentials import TokenSource
     from transfer.pace.pacer import pacer_of
@@ -237,11 +238,11 @@ def watch(
     check_url(to, clear_text=clear_text)
     check_session_name(session)
     chosen, source = with_absolute_gain(alignment), source.absolute()
+    refuse_missing_references(chosen.settings)
     in_use = ctx.find_root().obj.in_use()
     rules = LAYOUTS[layout].choosing(movies or (), exclude or ())
     if dry_run:
-        gain = chosen.settings.gain.path
-        dry_run_of(source, rules, gain=gain, follow_links=follow_links, share_timeout_s=share_timeout, as_json=json)
+        dry_run_of(source, rules, chosen, follow_links=follow_links, share_timeout_s=share_timeout, as_json=json)
         return
     settings = WatchSettings(
         source=source,

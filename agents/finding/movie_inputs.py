@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind, UsedInput, Version
 from agents.journal.movie_names import movie_name
 from agents.share_errors import error_of_share
+from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.gains.finding import FoundGain, FoundReferences, ReferenceFinder
 from preprocess.input_files import open_regular
 from preprocess.sidecars import SidecarUnreadableError, content_about, find_sidecars, is_shared, read_sidecar
@@ -95,6 +97,24 @@ def find_inputs(movie: Path, named: NamedInputs, finder: ReferenceFinder) -> Mov
     ]
     inputs += [each for each in sidecars if each.identity is not None]
     return inputs
+
+
+def with_found_inputs(chosen: ChosenAlignment, inputs: MovieInputs) -> ChosenAlignment:
+    """Return the choices with the gain reference and the defects that were found, where the user named none.
+
+    How the gain reference lies is the user's choice too, if it was made.
+    """
+    there = {each.kind: each for each in inputs if each.identity is not None}
+    gain, defects = chosen.settings.gain, chosen.settings.defects
+    if gain.path is None and (found := there.get(InputKind.GAIN)) is not None:
+        gain = replace(gain, path=found.path)
+        if found.gain is not None:
+            gain = found.gain.as_chosen(gain)
+    elif gain.path is None:
+        gain = replace(gain, not_found=inputs.doubt)
+    if defects.path is None and InputKind.DEFECTS in there:
+        defects = replace(defects, path=there[InputKind.DEFECTS].path)
+    return replace(chosen, settings=replace(chosen.settings, gain=gain, defects=defects))
 
 
 def input_digest(

@@ -8,18 +8,21 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Protocol
 
 from agents.finding.mounts import MountPoints
-from agents.finding.movie_inputs import MovieInputs, NamedInputs, find_inputs, input_digest
+from agents.finding.movie_inputs import MovieInputs, NamedInputs, find_inputs, input_digest, with_found_inputs
 from agents.finding.scan import Scan, Scanner
 from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind
+from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.gains.finding import ReferenceFinder
 from preprocess.input_files import open_regular
 from preprocess.layouts import Layout
+from preprocess.movie_plan import MoviePlan, MoviePlanner
 from preprocess.movies.structure import missing_structure
 
 _PROBE_BYTES = 4096
@@ -75,6 +78,7 @@ class DirectAccess:
     ) -> None:
         self._source, self._on_progress = source, on_progress
         self._finder = ReferenceFinder(layout.programs, lambda _movie: source)
+        self._planner = MoviePlanner()
         self._scanner = Scanner(source, layout, follow_links=follow_links, on_progress=on_progress)
 
     def real_path(self) -> str:
@@ -109,6 +113,17 @@ class DirectAccess:
     def inputs(self, movie: Path, named: NamedInputs) -> MovieInputs:
         """Return what a movie is to be aligned with, and whether that is there."""
         return find_inputs(movie, named, self._finder)
+
+    def plan(self, movie: Path, chosen: ChosenAlignment) -> MoviePlan:
+        """Return what would become of a movie, by headers and the files beside it alone."""
+        named = NamedInputs(
+            chosen.settings.gain.path, chosen.settings.defects.path, no_gain=chosen.settings.gain.absent
+        )
+        inputs = self.inputs(movie, named)
+        plan = self._planner.plan(movie, with_found_inputs(chosen, inputs))
+        gains = [each for each in inputs if each.kind is InputKind.GAIN]
+        awaited = next((each.path for each in gains if each.identity is None), None)
+        return replace(plan, awaited_gain=awaited)
 
     def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:
         """Return the BLAKE3 digest of an input; None if it is gone, or a sidecar that says nothing about the movie."""

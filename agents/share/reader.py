@@ -23,7 +23,9 @@ from agents.journal.inputs import InputKind
 from agents.left_behind import LeftBehind
 from agents.share.child import pickled, read_pickled
 from agents.share_errors import ShareSilent
+from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.layouts import Layout
+from preprocess.movie_plan import MoviePlan
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +121,11 @@ class ShareReader:
         """Return what a movie is to be aligned with, and whether that is there."""
         found: MovieInputs = self._ask("inputs", movie, named)
         return found
+
+    def plan(self, movie: Path, chosen: ChosenAlignment) -> MoviePlan:
+        """Return what would become of a movie, by headers and the files beside it alone."""
+        plan: MoviePlan = self._ask("plan", movie, chosen)
+        return plan
 
     def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:
         """Return the BLAKE3 digest of an input; None if it says nothing about the movie."""

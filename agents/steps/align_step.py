@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from agents.finding.movie_inputs import FoundInput, MovieInputs, NamedInputs
+from agents.finding.movie_inputs import FoundInput, MovieInputs, NamedInputs, with_found_inputs
 from agents.finding.source_access import SourceAccess
 from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind, UsedInput
@@ -28,7 +28,7 @@ from agents.share_errors import error_of_share
 from agents.steps.claim_step import ClaimStep
 from agents.steps.said_references import SaidReferences
 from agents.steps.setting_aside import set_aside
-from agents.steps.used_inputs import named_inputs, used_inputs, what_differs, with_found_inputs
+from agents.steps.used_inputs import named_inputs, used_inputs, what_differs
 from agents.turns import MAX_ATTEMPTS, StepEnd, after_failure
 from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, AlignmentJob, AlignmentWorker, DigestJob, FailureKind

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agents.finding.movie_inputs import FoundInput, MovieInputs, NamedInputs
+from agents.finding.movie_inputs import FoundInput, NamedInputs
 from agents.finding.source_access import SourceAccess
 from agents.journal.inputs import InputKind, UsedInput
 from agents.workers.jobs import from_json, to_json, with_changes
@@ -27,24 +26,6 @@ def named_inputs(chosen: ChosenAlignment, changes: Mapping[str, Any]) -> NamedIn
     """
     settings = (from_json(with_changes(to_json(chosen), changes)) if changes else chosen).settings
     return NamedInputs(settings.gain.path, settings.defects.path, no_gain=settings.gain.absent)
-
-
-def with_found_inputs(chosen: ChosenAlignment, inputs: MovieInputs) -> ChosenAlignment:
-    """Return the choices with the gain reference and the defects that were found, where the user named none.
-
-    How the gain reference lies is the user's choice too, if it was made.
-    """
-    there = {each.kind: each for each in inputs if each.identity is not None}
-    gain, defects = chosen.settings.gain, chosen.settings.defects
-    if gain.path is None and (found := there.get(InputKind.GAIN)) is not None:
-        gain = replace(gain, path=found.path)
-        if found.gain is not None:
-            gain = found.gain.as_chosen(gain)
-    elif gain.path is None:
-        gain = replace(gain, not_found=inputs.doubt)
-    if defects.path is None and InputKind.DEFECTS in there:
-        defects = replace(defects, path=there[InputKind.DEFECTS].path)
-    return replace(chosen, settings=replace(chosen.settings, gain=gain, defects=defects))
 
 
 def used_inputs(access: SourceAccess, source: Path, movie: Path, inputs: list[FoundInput]) -> list[UsedInput]:

@@ -75,7 +75,8 @@ def same_result(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _without_device(values: Mapping[str, Any]) -> dict[str, Any]:
-    complete = to_json(from_json(values))  # an older version of cryoferry may have written them
+    # An older version of cryoferry may have written them.
+    complete = to_json(from_json(with_changes(to_json(_NOTHING_CHOSEN), values)))
     return with_changes(complete, {"settings": dict.fromkeys(_SAME_RESULT)})
 
 

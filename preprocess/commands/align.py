@@ -59,9 +59,6 @@ def align(
     refuse_unwritable(out)
     run = AlignmentRun(alignment, out, json=json, star=star, resume=resume)
     run.say_passed_over(chosen.passed_over)
-    if dry_run:
-        run.say_what_would_be_done(chosen.movies)
-        return
-    exit_code = run.align_all(chosen.movies)
+    exit_code = run.say_what_would_be_done(chosen.movies) if dry_run else run.align_all(chosen.movies)
     if exit_code:
         raise typer.Exit(exit_code)

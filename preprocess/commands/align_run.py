@@ -22,11 +22,13 @@ from preprocess.commands.align_report import (
 )
 from preprocess.commands.chosen_movies import MovieToAlign, counts_by_reason
 from preprocess.commands.movie_bars import MovieBars
+from preprocess.commands.plan_report import PlanPrinter, plan_object, plan_rows
 from preprocess.errors import PreprocessError
 from preprocess.escaped_names import encodable, escaped, for_terminal
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.layouts.layout import NO_MOVIES_EXTENSION
 from preprocess.made_from import made_from
+from preprocess.movie_plan import MoviePlanner
 from preprocess.outputs.finished import NotFinished, finished_report
 from preprocess.outputs.micrographs_star import FILE_NAME, ListedMicrograph, write_micrographs_star
 from preprocess.outputs.output_names import output_paths
@@ -62,8 +64,25 @@ class AlignmentRun:
         if passed_over:
             self._say(f"passed over: {counts_by_reason(passed_over)}")
 
-    def say_what_would_be_done(self, movies: Sequence[MovieToAlign]) -> None:
-        """Print what each movie would become."""
+    def say_what_would_be_done(self, movies: Sequence[MovieToAlign]) -> int:
+        """Print what each movie would become; return the exit code that aligning would have, as far as headers tell."""
+        planner, printer, refused = MoviePlanner(), PlanPrinter(), list[int]()
+        wanted = self._not_done(movies)
+        for movie in wanted:
+            plan = planner.plan(movie.path, self._alignment)
+            refused += [problem.exit_code for problem in plan.problems[:1]]
+            would = "refuse" if plan.problems else "align"
+            outputs = [escaped(str(path)) for path in self._outputs(movie)]
+            if self._json:
+                told = {"movie": escaped(str(movie.path)), "would": would, **plan_object(plan), "would_write": outputs}
+                print_object(told)
+            else:
+                micrograph = [] if plan.problems else [("micrograph", outputs[0])]
+                printer.print(f"would {would}: {escaped(movie.name)}", movie.name, [*plan_rows(plan), *micrograph])
+        self._say(f"{len(wanted)} movies: {len(wanted) - len(refused)} would be aligned; nothing was done.")
+        return exit_code(refused, len(movies))
+
+    def _outputs(self, movie: MovieToAlign) -> list[Path]:
         settings = self._alignment.settings
         wanted = {
             "micrograph_unweighted": settings.unweighted,
@@ -72,16 +91,7 @@ class AlignmentRun:
             "motion_log": settings.motioncor_logs,
             "patch_motion_log": settings.motioncor_logs,
         }
-        for movie in self._not_done(movies):
-            outputs = [
-                escaped(str(path))
-                for role, path in output_paths(movie.path, movie.out).items()
-                if wanted.get(role, True)
-            ]
-            if self._json:
-                print_object({"movie": escaped(str(movie.path)), "would_write": outputs})
-            else:
-                typer.echo(f"{escaped(str(movie.path))} would become {', '.join(outputs)}")
+        return [path for role, path in output_paths(movie.path, movie.out).items() if wanted.get(role, True)]
 
     def align_all(self, movies: Sequence[MovieToAlign]) -> int:
         """Align all; return the exit code.
@@ -108,7 +118,8 @@ class AlignmentRun:
         if self._console.is_terminal:
             for item in done:
                 self._say_remarks(item)
-        return _exit_code([item.result for item in failed], len(movies))
+        codes = [item.result.exit_code for item in failed if isinstance(item.result, PreprocessError)]
+        return exit_code(codes, len(movies))
 
     def _align(self, movies: Sequence[MovieToAlign], done: list[Aligned], *, is_alone: bool) -> None:
         by_path = {movie.path: movie for movie in movies}
@@ -203,14 +214,13 @@ class AlignmentRun:
             typer.echo(for_terminal(line), err=True)
 
 
-def _exit_code(failures: Sequence[object], count: int) -> int:
+def exit_code(failures: Sequence[int], count: int) -> int:
     """Return 3 if some movies failed and others did not; if all did, what their failures have in common."""
-    codes = {error.exit_code for error in failures if isinstance(error, PreprocessError)}
-    if not codes:
+    if not failures:
         return 0
     if len(failures) < count:
         return SOME_FAILED
-    return codes.pop() if len(codes) == 1 else 1
+    return failures[0] if len(set(failures)) == 1 else 1
 
 
 def _naming(movie: Path, error: PreprocessError) -> PreprocessError:

@@ -28,6 +28,9 @@ EER_METADATA, EER_SKIP_BITS, EER_HORIZONTAL_BITS, EER_VERTICAL_BITS = 65001, 650
 
 _NUMBER_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _TYPE_BYTES = {2: 1, 5: 8, 7: 1, 10: 8, 11: 4, 12: 8} | {k: struct.calcsize(v) for k, v in _NUMBER_TYPES.items()}
+_SHORT_TYPES = {1: "B", 3: "H", 4: "I"}
+"""Types of numbers that stand in the entry itself, in both dialects."""
+_ABSENT = (0, 0, b"")
 _WANTED = {
     NEW_SUBFILE_TYPE, SUBFILE_TYPE, PHOTOMETRIC, DESCRIPTION, PLANAR, TILE_WIDTH, TILE_HEIGHT, DEPTH,
     WIDTH, HEIGHT, BITS, COMPRESSION, FILL_ORDER, STRIP_OFFSETS, SAMPLES_PER_PIXEL, ROWS_PER_STRIP, STRIP_BYTE_COUNTS,
@@ -234,6 +237,9 @@ def _page(
         )
 
     def one(tag: int, default: int) -> int:
+        kind, count, inline = entries.get(tag, _ABSENT)
+        if count == 1 and kind in _SHORT_TYPES:  # quick: an EER file has thousands of pages with a dozen of these
+            return int(struct.unpack_from(dialect.order + _SHORT_TYPES[kind], inline)[0])
         values = numbers(tag)
         return int(values[0]) if values.size else default
 

@@ -35,9 +35,9 @@ def every_check_of_a_sound_machine(_place: Place, done: Done) -> None:
 
 
 def a_plan_and_nothing_done(place: Place, done: Done) -> None:
-    said = done.stdout + done.stderr
-    assert f"{STEM}.tiff" in said
-    assert "_gain.tiff" in said
+    assert f"would align and send: {STEM}.tiff" in done.stdout
+    assert re.search(r"^  dose +\S+ e/Å² a frame, .* in all \(epu-xml\)$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^  gain +.*_gain.tiff; it is named after the movie; as it lies", done.stdout, re.MULTILINE)
     assert not (place.folder / ".local").exists()
 
 
@@ -116,6 +116,12 @@ def aligned(folder: str, *names: str) -> Callable[[Place, Done], None]:
 def frames_and_defects_as_asked(place: Place, done: Done) -> None:
     aligned("chosen", "movie")(place, done)
     assert '"first_frame": 2' in (place.folder / "chosen" / "movie.json").read_text()
+
+
+def what_is_known_of_a_movie(place: Place, done: Done) -> None:
+    assert re.search(r"^  exposure +\S+ Å \(epu-xml\), 300 kV \(epu-xml\)$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^  gain +gain.mrc; it was named; as it lies", done.stdout, re.MULTILINE), done.stdout
+    assert not (place.folder / "micrographs").exists()
 
 
 def a_folder_of_micrographs(place: Place, done: Done) -> None:
@@ -236,7 +242,8 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"retry FoilHole": the_next_revision_waits,
     r"session end": the_session_is("ended"),
     r"session reopen": the_session_is("open"),
-    r"align .*-o micrographs": a_folder_of_micrographs,
+    r"align .*-o micrographs .*--dry-run": what_is_known_of_a_movie,
+    r"align .*-o micrographs(?!.*--dry-run)": a_folder_of_micrographs,
     r"align .*--out aligned": aligned("aligned", "movie"),
     r"align .*--out others": aligned("others", "second+", "third+"),
     r"align .*--out chosen": frames_and_defects_as_asked,

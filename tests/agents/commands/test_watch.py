@@ -235,19 +235,24 @@ def test_what_cannot_work_is_said_at_the_start(
 def test_a_dry_run_tells_and_does_nothing(source: Path, simulated: Path, tmp_path: Path) -> None:
     lay(simulated / "0.tiff", source / "FoilHole_1_Data_2_fractions.tiff")
     (source / "FoilHole_1_Data_2_gain.tiff").touch()
+    lay(simulated / "0.tiff", source / "b.tiff")
     (source / "empty.mrc").touch()
     (source / "LMM.mrc").write_bytes(bytes(1024))
     (source / "LMM.mrc.mdoc").write_text("[ZValue = 0]\nPieceCoordinates = 0 0 0\n")
     work = tmp_path / "work"
     told = cryoferry(
         *("watch", str(source), "--work", str(work), "--to", "http://127.0.0.1:9", "--session", "s"),
-        *("--dry-run", "--json"),
+        *("--dry-run", "--json", *ACQUISITION),
     )
     assert told.returncode == 0, told.stderr
+    assert "1 would be aligned and sent, 1 would wait, 1 would be held back" in told.stderr
     plans = {plan["movie"]: plan for plan in tell(told)}
-    assert plans["FoilHole_1_Data_2_fractions.tiff"]["would"] == "align and send"
     assert plans["FoilHole_1_Data_2_fractions.tiff"]["gain"].endswith("_gain.tiff")
     assert plans["FoilHole_1_Data_2_fractions.tiff"]["layout"] == "epu"
+    assert plans["FoilHole_1_Data_2_fractions.tiff"]["would"] == "hold"
+    assert "gain.tiff cannot be read" in plans["FoilHole_1_Data_2_fractions.tiff"]["reason"]
+    assert plans["b.tiff"]["would"] == "align and send"
+    assert plans["b.tiff"]["acquisition"]["sources"]["voltage_kv"] == "flag"
     assert (plans["empty.mrc"]["would"], plans["empty.mrc"]["layout"]) == ("wait", "")
     assert plans["FoilHole_1_Data_2_gain.tiff"]["would"] == "skip"
     assert plans["LMM.mrc"] == {"movie": "LMM.mrc", "would": "skip", "reason": "a montage of SerialEM, by its mdoc"}
@@ -262,10 +267,23 @@ def test_a_dry_run_with_patterns(source: Path, simulated: Path, tmp_path: Path) 
         *("--layout", "flat", "--movies", "*_frames.tiff", "--exclude", "tests/*", "--dry-run"),
     )
     assert told.returncode == 0, told.stderr
-    assert told.stdout.splitlines() == [
-        "would align and send: a_frames.tiff, layout flat",
-        "would skip in all: 1 × excluded by --exclude; 1 × its name fits no pattern of --movies",
-    ]
+    first, *rows, last = told.stdout.splitlines()
+    assert first == "would hold: a_frames.tiff"
+    assert rows[0] == "  layout      flat"
+    assert rows[-2].startswith("  because     the voltage and the dose of the movie are not known")
+    assert rows[-1].startswith("  what to do  Give --voltage")
+    assert last == "would skip in all: 1 × excluded by --exclude; 1 × its name fits no pattern of --movies"
+
+
+def test_a_file_that_is_named_and_not_there_is_an_error_at_once(source: Path, tmp_path: Path) -> None:
+    for option in ("--gain", "--defects"):
+        told = cryoferry(
+            *("watch", source, "--to", "http://127.0.0.1:9", "--session", "s", "--work", tmp_path / "work"),
+            *(option, tmp_path / "gone.mrc"),
+        )
+        assert told.returncode == 2
+        assert "gone.mrc: No such file" in told.stderr
+    assert not (tmp_path / "work").exists()
 
 
 def test_the_start_says_what_is_watched_and_which_settings_hold(source: Path, tmp_path: Path, receiver: Any) -> None:

@@ -71,8 +71,8 @@ def test_each_movie_gets_the_reference_of_its_session_and_the_log_says_which(
     dm4, falcon = lay_serialem(source), lay_epu(source)
     lay_undecided(source)
     plan = cryoferry("watch", str(source), "--to", receiver.url, "--session", "s", "--dry-run")
-    assert f"gain {dm4} ({FOUND_BY})" in plan.stdout
-    assert f"gain {falcon} ({LATEST})" in plan.stdout
+    assert f"gain        {dm4}; {FOUND_BY}; " in plan.stdout
+    assert f"gain        {falcon}; {LATEST}; " in plan.stdout
     token = receiver.token("agent", "s")
     agent = start_agent(receiver.url, token, "--eer-frames", "2", "--workers", "1", "--input-wait", "0")
     movies = (SERIALEM, EPU, UNDECIDED)

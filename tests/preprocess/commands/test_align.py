@@ -160,6 +160,23 @@ def test_dry_run_tells_and_writes_nothing(align, movies, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_ends_as_the_alignment_would_and_names_what_is_missing(align, movies, tmp_path):
+    named = (movies / "a.tiff", movies / "bad.tiff", "--out", tmp_path / "out", "--dry-run")
+    some = align(*named, "--json", *KNOWN)
+    assert some.exit_code == 3
+    good, bad = some.objects
+    assert (good["would"], bad["would"]) == ("align", "refuse")
+    assert good["acquisition"]["sources"]["voltage_kv"] == "flag"
+    assert good["frames"]["count"] == 4
+    assert good["total_dose_e_per_a2"] == pytest.approx(4 * 0.83)
+    assert bad["problems"][0]["exit_code"] == 4
+    told = align(*named)
+    assert told.exit_code == 1, "one is for a person to decide, the other is damaged"
+    assert "2 movies: 0 would be aligned; nothing was done" in told.err
+    assert "  exposure    1.1 Å (header), voltage not known" in told.out
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_dose_is_asked_for(align, movies, tmp_path):
     answer = align(movies / "a.tiff", "--out", tmp_path / "out", "--pixel-size", "1.1", "--device", "cpu")
     assert answer.exit_code == 2
