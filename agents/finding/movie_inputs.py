@@ -93,7 +93,8 @@ def find_inputs(movie: Path, named: NamedInputs, finder: ReferenceFinder) -> Mov
     if (defects := named.defects or found.defects) is not None:
         inputs.append(FoundInput(InputKind.DEFECTS, defects, _identity(defects)))
     sidecars = [
-        FoundInput(InputKind.SIDECAR, path, _identity(path), is_shared(path, movie)) for path in find_sidecars(movie)
+        FoundInput(InputKind.SIDECAR, path, _identity(path), is_shared(path, movie))
+        for path in find_sidecars(movie, with_collections=False)
     ]
     inputs += [each for each in sidecars if each.identity is not None]
     return inputs

@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from preprocess.sidecars.beside import file_beside
+from preprocess.sidecars.collections import collections_with
 from preprocess.sidecars.epu import read_epu_xml
 from preprocess.sidecars.mdoc import read_mdoc
 from preprocess.sidecars.recording import Recording, first_known, recording_by_name
 from preprocess.sidecars.sidecar import Sidecar, SidecarUnreadableError
 from preprocess.sidecars.tilt_names import TiltName, tilt_by_name
-from preprocess.sidecars.tilt_series import series_mdocs
+from preprocess.sidecars.tilt_series import names_movie, series_mdocs
 
 __all__ = [
     "Recording",
@@ -32,10 +33,16 @@ _EPU_ENDINGS = ("_fractions", "_eer")
 """What EPU adds to an exposure's stem for the movie, in lower case (its case varies); the XML has the bare stem."""
 
 
-def find_sidecars(movie: Path) -> list[Path]:
+def find_sidecars(movie: Path, *, with_collections: bool = True) -> list[Path]:
     """Return the files that describe a movie; only those that exist.
 
     By their names: EPU's, before SerialEM's. Then mdocs of tilt series with a section about this movie.
+
+    Parameters
+    ----------
+    with_collections
+        Whether to look, where there are none of these, for an mdoc of many movies that may have any name. Who compares
+        sidecars again and again had better not: such a file changes with each movie of a session.
 
     Raises
     ------
@@ -43,7 +50,8 @@ def find_sidecars(movie: Path) -> list[Path]:
         That cannot be found out now.
     """
     own = [path for name in _own_names(movie) if (path := file_beside(movie, name)) is not None]
-    return own + series_mdocs(movie)
+    found = own + series_mdocs(movie)
+    return found or (collections_with(movie) if with_collections else [])
 
 
 def _own_names(movie: Path) -> list[str]:
@@ -65,7 +73,7 @@ def content_about(sidecar: Path, movie: Path) -> bytes | None:
     SidecarUnreadableError
         It is cut off or not what its name says.
     """
-    if not any(path == sidecar for path in series_mdocs(movie)):
+    if not names_movie(sidecar, movie):
         return None
     said = read_sidecar(sidecar, movie)
     return None if said is None else repr(replace(said, path=Path())).encode()

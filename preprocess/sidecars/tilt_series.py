@@ -39,14 +39,14 @@ def series_mdocs(movie: Path) -> list[Path]:
     """
     if movie.name.startswith("FoilHole_"):
         return []
-    return [path for path in _candidates(movie) if _names_movie(path, movie)]
+    return [path for path in _candidates(movie) if names_movie(path, movie)]
 
 
 def _candidates(movie: Path) -> Iterator[Path]:
     stem = movie.stem
     beginnings = list(dict.fromkeys(stem[: cut.start()] for cut in _CUTS.finditer(stem) if cut.start()))
     folder = movie.absolute().parent
-    for beside in dict.fromkeys((movie, folder if folder.name else movie)):  # no folder is above the root
+    for beside in dict.fromkeys((movie, movie if _is_mounted(folder) else folder)):
         for beginning in reversed(beginnings):
             for ending in _ENDINGS:
                 path = file_beside(beside, beginning + ending)
@@ -54,7 +54,22 @@ def _candidates(movie: Path) -> Iterator[Path]:
                     yield path
 
 
-def _names_movie(path: Path, movie: Path) -> bool:
+def _is_mounted(folder: Path) -> bool:
+    """Return whether the folder above belongs to another device: to ask for names there may mount other shares."""
+    try:
+        return not folder.name or folder.stat().st_dev != folder.parent.stat().st_dev
+    except FileNotFoundError:
+        return True
+
+
+def names_movie(path: Path, movie: Path) -> bool:
+    """Return whether an mdoc has a section that names a movie; one that is no mdoc has none.
+
+    Raises
+    ------
+    OSError
+        It cannot be read now.
+    """
     try:
         sections = mdoc_at(path).sections
     except SidecarUnreadableError as error:
