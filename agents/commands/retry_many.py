@@ -18,6 +18,7 @@ from agents.journal.retryable import RetryableExposure
 from agents.journal.states import SET_ASIDE, State
 from configuration import ConfigError
 from transfer.commands.shared import stderr_console
+from transfer.terminal.lines import print_line
 from transfer.wire.printable import printable
 
 MOST_NAMED = 20
@@ -125,7 +126,7 @@ def _show(planned: Sequence[Planned], *, is_done: bool, as_json: bool) -> None:
         line = f"{'will' if is_done else 'would'} {each.action} again: {printable(exposure.movie)}"
         typer.echo(dumps({**report, "revision": each.revision, "done": is_done}) if as_json else line)
     if len(shown) < len(planned):
-        typer.echo(f"… and {len(planned) - len(shown)} more; --json lists them all")
+        print_line(f"… and {len(planned) - len(shown)} more; --json lists them all")
 
 
 def _summary(planned: Sequence[Planned], *, is_dry: bool) -> str:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import IO, Any
 
 import typer
 from rich.console import Console
@@ -30,9 +30,25 @@ class Aligned:
     seconds: float
 
 
+class _BehindBars(Console):
+    """A console that writes to the terminal itself while bars are shown."""
+
+    @property
+    def file(self) -> IO[str]:
+        """The stream behind all others: with bars, rich puts one of its own before ours, which escapes what it gets."""
+        stream = super().file
+        while (behind := getattr(stream, "rich_proxied_file", None)) is not None:
+            stream = behind
+        return stream
+
+    @file.setter
+    def file(self, new_file: IO[str]) -> None:
+        Console.file.fset(self, new_file)  # type: ignore[attr-defined]  # a property
+
+
 def console(**options: Any) -> Console:
     """Return a console that takes no part of a name for a style."""
-    return Console(markup=False, emoji=False, highlight=False, **options)
+    return _BehindBars(markup=False, emoji=False, highlight=False, **options)
 
 
 def results_console() -> Console:

@@ -12,6 +12,7 @@ import pytest
 import starfile
 
 from preprocess.simulation import SimulationSettings, simulate_movie
+from tests.on_terminals import shown_on_terminal
 from tests.running import COMMAND, clean_environment, cryoferry_here
 
 KNOWN = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83", "--device", "cpu", "--threads", "1")
@@ -60,6 +61,16 @@ def test_a_folder_is_mirrored_with_a_line_a_movie_in_a_log(align, session, tmp_p
     assert told == ["1/4 square1/a.mrc:", "2/4 square1/b.tiff:", "3/4 square2/a.mrc:", "4/4 square2/b.tiff:"]
     names = starfile.read(tmp_path / "out/corrected_micrographs.star")["micrographs"]["rlnMicrographName"]
     assert names.tolist() == [f"out/{square}/{stem}.mrc" for square in SQUARES for stem in "ab"]
+
+
+def test_on_a_terminal_bars_move_and_no_line_a_movie_is_told(session: Path, tmp_path: Path) -> None:
+    command = (*COMMAND, "align", session / "square1", "-o", tmp_path / "out", *KNOWN)
+    code, seen = shown_on_terminal(command)
+    assert code == 0, seen
+    assert b"1/2 a.mrc" in seen
+    assert b"\x1b[2K" in seen, "a bar is drawn over itself"
+    assert rb"\x1b" not in seen
+    assert b"aligned in" not in seen
 
 
 def test_resume_skips_what_is_done_and_says_why_it_does_the_rest(align, session, tmp_path):
