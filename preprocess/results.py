@@ -23,12 +23,17 @@ class OutputFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainUse:
-    """How a gain reference was used, in the words of the options, and how that was decided (`GainDecision`)."""
+    """How a gain reference was used, in the words of the options, and how that was decided (`GainDecision`).
+
+    `file` is its name, and `found_by` says how it was found; empty: the user named it.
+    """
 
     rotate_degrees: Literal[0, 90, 180, 270]
     flip: Literal["none", "x", "y"]
     operation: Literal["auto", "multiply", "divide"]
     decision: str
+    file: str = ""
+    found_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,9 +24,13 @@ from preprocess.commands.align_report import (
 from preprocess.commands.chosen_movies import MovieToAlign, counts_by_reason
 from preprocess.commands.movie_bars import MovieBars
 from preprocess.commands.plan_report import PlanPrinter, plan_object, plan_rows
-from preprocess.errors import PreprocessError
+from preprocess.errors import PreprocessError, UnreadableMovie
 from preprocess.escaped_names import encodable, escaped, for_terminal
 from preprocess.exposure.chosen import ChosenAlignment
+from preprocess.gains.finding import ReferenceFinder
+from preprocess.gains.found_settings import settings_of_movie
+from preprocess.gains.session_folder import session_folder
+from preprocess.layouts import LAYOUTS
 from preprocess.layouts.layout import NO_MOVIES_EXTENSION
 from preprocess.made_from import made_from
 from preprocess.movie_plan import MoviePlanner
@@ -54,6 +59,8 @@ class AlignmentRun:
         self._resume = resume
         self._console = console(stderr=True)
         self._listed: dict[Path, ListedMicrograph] = {}
+        self._finder = ReferenceFinder(LAYOUTS["auto"].programs, session_folder)
+        self._said_gain: tuple[str, str] | None = None
 
     def say_passed_over(self, passed_over: dict[Path, str]) -> None:
         """Say what in the folders is not taken for a movie."""
@@ -69,7 +76,7 @@ class AlignmentRun:
         planner, printer, refused = MoviePlanner(), PlanPrinter(), list[int]()
         wanted = self._not_done(movies)
         for movie in wanted:
-            plan = planner.plan(movie.path, self._alignment)
+            plan = planner.plan(movie.path, self._chosen_for(movie))
             refused += [problem.exit_code for problem in plan.problems[:1]]
             would = "refuse" if plan.problems else "align"
             outputs = [escaped(str(path)) for path in self._outputs(movie)]
@@ -81,6 +88,14 @@ class AlignmentRun:
                 printer.print(f"would {would}: {escaped(movie.name)}", movie.name, [*plan_rows(plan), *micrograph])
         self._say(f"{len(wanted)} movies: {len(wanted) - len(refused)} would be aligned; nothing was done.")
         return exit_code(refused, len(movies))
+
+    def _chosen_for(self, movie: MovieToAlign) -> ChosenAlignment:
+        """Return the choices with what is found for a movie, as far as that can be found out."""
+        try:
+            settings = settings_of_movie(self._alignment.settings, movie.path, self._finder)
+        except UnreadableMovie:
+            return self._alignment  # the plan says what is wrong with it
+        return replace(self._alignment, settings=settings)
 
     def _outputs(self, movie: MovieToAlign) -> list[Path]:
         settings = self._alignment.settings
@@ -159,7 +174,8 @@ class AlignmentRun:
     def _finished(self, movie: MovieToAlign) -> dict[str, object]:
         chosen = self._alignment
         try:
-            wanted = made_from(movie.path, chosen.settings, chosen.flags, chosen.configured)
+            settings = self._chosen_for(movie).settings
+            wanted = made_from(movie.path, settings, chosen.flags, chosen.configured)
             return finished_report(movie.path, movie.out, wanted)
         except OSError as error:
             raise NotFinished from error  # aligning it says why
@@ -169,7 +185,12 @@ class AlignmentRun:
         chosen = self._alignment
         if len(movies) > 1 and chosen.settings.device != "cpu":
             stages = MovieStages.chosen(
-                self._out, chosen.settings, chosen.flags, chosen.configured, GainOrientations(list(movies))
+                self._out,
+                chosen.settings,
+                chosen.flags,
+                chosen.configured,
+                GainOrientations(list(movies)),
+                self._finder,
             )
             if pays_on(stages.backend):
                 folders = {path: movie.out for path, movie in movies.items()}
@@ -191,6 +212,7 @@ class AlignmentRun:
             configured=self._alignment.configured,
             progress=partial(bars.advance, movie.path),
             orientations=orientations,
+            finder=self._finder,
         )
 
     def _write_star(self, movies: Sequence[MovieToAlign], aligned: Sequence[Aligned]) -> None:
@@ -204,6 +226,10 @@ class AlignmentRun:
         write_micrographs_star(self._out / FILE_NAME, [listed[movie.path] for movie in movies if movie.path in listed])
 
     def _say_remarks(self, item: Aligned) -> None:
+        gain = None if isinstance(item.result, PreprocessError) else item.result.gain
+        if gain is not None and gain.found_by and (gain.file, gain.found_by) != self._said_gain:
+            self._said_gain = gain.file, gain.found_by
+            self._say(f"{escaped(item.movie.name)}: the gain reference is {gain.file}: {gain.found_by}")
         for line in remarks(item):
             self._say(f"{escaped(item.movie.name)}: {line}")
 

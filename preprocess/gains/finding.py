@@ -40,17 +40,25 @@ _NO_SIDECAR = frozenset({errno.EFBIG, errno.EINVAL, errno.EISDIR, errno.ENOENT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundGain:
-    """A gain reference, how it lies (`settings.path` is its file), and how it was found, in words."""
+    """A gain reference, how it lies (`settings.path` is its file), how it was found, and why it lies so, in words."""
 
     settings: GainSettings
-    found_by: str
+    how: str
+    turned_by: str = ""
+
+    @property
+    def found_by(self) -> str:
+        """Return how it was found, and why it lies so."""
+        return "; ".join(filter(None, (self.how, self.turned_by)))
 
     def as_chosen(self, by_user: GainSettings) -> GainSettings:
         """Return the user's settings with this file, and with how it lies unless the user says that."""
-        found = replace(by_user, path=self.settings.path, found_by=self.found_by)
+        found = replace(by_user, path=self.settings.path, found_by=self.how)
         if by_user.orientation == "given":
             return found
-        return replace(found, rotate_degrees=self.settings.rotate_degrees, flip=self.settings.flip)
+        return replace(
+            found, rotate_degrees=self.settings.rotate_degrees, flip=self.settings.flip, found_by=self.found_by
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +136,8 @@ class ReferenceFinder:
                 if (path := file_beside(folder / "movie", each)) is not None:
                     other = "" if each == name else f" as {name}"
                     return FoundReferences(gain=_turned(path, movie, mdoc, f"its mdoc names it{other}"))
-        return FoundReferences(missing_gain=movie.with_name(name))
+        doubt = f"its mdoc names {name}, which is not in the movie's folder, in one above, or in one named gain there"
+        return FoundReferences(missing_gain=movie.with_name(name), doubt=doubt)
 
     # ---- by search
 
@@ -140,6 +149,7 @@ class ReferenceFinder:
             names = [self._folders.references(folder).gains for folder in self._at(level)]
             paths = [folder / name for folder, found in zip(self._at(level), names, strict=True) for name in found]
             files = [DatedFile.of(path) for path in paths if self._may_be_of(path, is_eer)]
+            files = [file for file in files if not self._shapes.is_stack(file)]
             fitting = [file for file in files if self._shapes.shape(file) in wanted]
             unreadable = [file for file in files if self._shapes.shape(file) is None]  # not whole yet, or damaged
             others += [self._described(file) for file in files if file not in fitting + unreadable]
@@ -269,18 +279,18 @@ def _have_equal_content(one: Path, other: Path) -> bool:
     return True
 
 
-def _found(path: Path, found_by: str) -> FoundGain:
-    return FoundGain(settings=GainSettings(path=path), found_by=found_by)
+def _found(path: Path, how: str) -> FoundGain:
+    return FoundGain(settings=GainSettings(path=path), how=how)
 
 
-def _turned(path: Path, movie: Path, mdoc: Sidecar | None, found_by: str) -> FoundGain:
+def _turned(path: Path, movie: Path, mdoc: Sidecar | None, how: str) -> FoundGain:
     """Return a gain reference that lies as the mdoc says; a camera of Falcon's hands its own out as its frames lie."""
     if mdoc is None or movie.suffix.lower() == ".eer" or path.suffix.lower() == FALCON:
-        return _found(path, found_by)
+        return _found(path, how)
     settings = replace(orientation_by_mdoc(mdoc.rotation_and_flip), path=path)
-    if settings.rotate_degrees or settings.flip != "none":
-        found_by += f"; its mdoc says RotationAndFlip = {mdoc.rotation_and_flip}"
-    return FoundGain(settings=settings, found_by=found_by)
+    is_turned = settings.rotate_degrees or settings.flip != "none"
+    turned_by = f"its mdoc says RotationAndFlip = {mdoc.rotation_and_flip}" if is_turned else ""
+    return FoundGain(settings=settings, how=how, turned_by=turned_by)
 
 
 def _place(path: Path) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from preprocess.correction.dm4_image import DM4_EXTENSIONS, dm4_shape
-from preprocess.errors import UnreadableMovie
+from preprocess.correction.reference_image import image_count
+from preprocess.errors import PreprocessError, UnreadableMovie
 from preprocess.gains.choosing import DatedFile
+from preprocess.gains.reference_names import FALCON
 from preprocess.movies.packed_pixels import has_size_of_packed_frames
 from preprocess.movies.stored_frames import StoredFrames, stored_frames
 
@@ -18,6 +20,7 @@ class ImageShapes:
 
     def __init__(self) -> None:
         self._known: dict[DatedFile, Shape | None] = {}
+        self._stacks: dict[DatedFile, bool] = {}
 
     def shape(self, image: DatedFile) -> Shape | None:
         """Return height and width; None if the file does not say: it is cut off, damaged, or no image.
@@ -30,6 +33,27 @@ class ImageShapes:
         if image not in self._known:
             self._known[image] = _shape(image.path)
         return self._known[image]
+
+    def is_stack(self, image: DatedFile) -> bool:
+        """Return whether a file holds several images, such as a movie that is kept among gain references.
+
+        Raises
+        ------
+        OSError
+            It cannot be read now.
+        """
+        if image not in self._stacks:
+            self._stacks[image] = _is_stack(image.path)
+        return self._stacks[image]
+
+
+def _is_stack(path: Path) -> bool:
+    if path.suffix.lower() == FALCON:
+        return False  # its first image counts
+    try:
+        return image_count(path) > 1
+    except PreprocessError:
+        return False
 
 
 def _shape(path: Path) -> Shape | None:

@@ -30,10 +30,7 @@ def miss_gain(
         return
     judged = judge_counts(movie.path, StoredFrames.of(movie), sidecars)
     if settings.not_found:
-        text = (
-            f"no gain reference was taken, though some are there: {settings.not_found}; give the right one with --gain"
-        )
-        warn(MovieWarning(NOT_TAKEN, text))
+        warn(MovieWarning(NOT_TAKEN, f"no gain reference was taken: {settings.not_found}; name it with --gain"))
     if judged.need is GainNeed.NOT_NEEDED:
         return
     if settings.required:

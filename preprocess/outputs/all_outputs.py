@@ -261,5 +261,10 @@ def _gain_use(computed: ComputedMovie) -> GainUse | None:
     if fit is None:
         return None
     return GainUse(
-        rotate_degrees=gain.rotate_degrees, flip=gain.flip, operation=gain.operation, decision=fit.decision.value
+        rotate_degrees=gain.rotate_degrees,
+        flip=gain.flip,
+        operation=gain.operation,
+        decision=fit.decision.value,
+        file="" if gain.path is None else escaped(gain.path.name),
+        found_by=gain.found_by,
     )

@@ -171,7 +171,7 @@ def hold_movie(
         levels=frame_levels(moments),
         used_count=len(used),
         left_out=left_out,
-        gain=loaded.settings,
+        gain=replace(loaded.settings, found_by=settings.gain.found_by, not_found=settings.gain.not_found),
         gain_doubts=loaded.doubts,
     )
 

@@ -10,6 +10,8 @@ from preprocess.backends.choose import choose_backend
 from preprocess.backends.contract import Backend
 from preprocess.computed_movie import ComputedMovie
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.gains.finding import ReferenceFinder
+from preprocess.gains.found_settings import settings_of_movie
 from preprocess.outputs.all_outputs import processed_movie, write_outputs
 from preprocess.pipeline.computing import compute_movie
 from preprocess.pipeline.falling_back import SAID, SaidOnce
@@ -40,6 +42,8 @@ class MovieStages:
         Raises DeviceOutOfMemory for a movie that the backend's memory cannot hold.
     orientations : GainOrientations
         What is decided about the gain reference for all of them.
+    finder : ReferenceFinder | None
+        Finds each movie's gain reference and defects, where the settings name none; None: nobody looks for them.
     said : SaidOnce
         Which reasons for using the CPU have been reported; one for the whole process unless another is given.
     """
@@ -51,6 +55,7 @@ class MovieStages:
     backend: Backend
     check_memory: Callable[[PreparedMovie, Backend], None] = refuse_too_large
     orientations: GainOrientations = field(default_factory=GainOrientations)
+    finder: ReferenceFinder | None = None
     said: SaidOnce = SAID
     folders: Mapping[Path, Path] = field(default_factory=dict)
 
@@ -62,6 +67,7 @@ class MovieStages:
         acquisition: Acquisition,
         configured: Acquisition,
         orientations: GainOrientations | None = None,
+        finder: ReferenceFinder | None = None,
     ) -> MovieStages:
         """Return the stages on the device that the settings name.
 
@@ -78,6 +84,7 @@ class MovieStages:
             configured=configured,
             backend=backend,
             orientations=orientations or GainOrientations(),
+            finder=finder,
         )
 
     @property
@@ -100,8 +107,10 @@ class MovieStages:
     def prepare(self, movie_path: Path, timer: StageTimer) -> PreparedMovie:
         """Read a movie's headers."""
         with timer.beginning_of("read"):
-            out_dir = self.folder(movie_path)
-            return prepare_movie(movie_path, out_dir, self.settings, self.acquisition, self.configured)
+            settings = self.settings
+            if self.finder is not None:
+                settings = settings_of_movie(settings, movie_path, self.finder)
+            return prepare_movie(movie_path, self.folder(movie_path), settings, self.acquisition, self.configured)
 
     def read(self, prepared: PreparedMovie, timer: StageTimer) -> HeldMovie:
         """Read a movie's frames onto the device; another thread may use them once this is done."""
@@ -111,7 +120,7 @@ class MovieStages:
                 prepared.used,
                 prepared.groups,
                 self.backend,
-                self.settings,
+                prepared.settings,
                 lambda fraction: timer.report("read", fraction),
                 prepared.frame_doses,
                 self.orientations,

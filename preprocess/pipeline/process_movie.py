@@ -11,6 +11,8 @@ from pathlib import Path
 from preprocess.computed_movie import ComputedMovie
 from preprocess.errors import DeviceError
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.gains.finding import ReferenceFinder
+from preprocess.gains.found_settings import settings_of_movie
 from preprocess.pipeline.falling_back import CANNOT, let_go_of_memory
 from preprocess.pipeline.gain_orientations import GainOrientations
 from preprocess.pipeline.movie_stages import MovieStages
@@ -29,6 +31,7 @@ def process_movie(
     configured: Acquisition = Acquisition(),  # noqa: B008 - a frozen value
     progress: Progress | None = None,
     orientations: GainOrientations | None = None,
+    finder: ReferenceFinder | None = None,
 ) -> ProcessedMovie:
     """Align a movie's frames and write its micrograph with all that belongs to it.
 
@@ -48,6 +51,8 @@ def process_movie(
         Called with the stage (`read`, `align`, `sum`, `write`) and how much of it is done, from 0 to 1.
     orientations : GainOrientations | None
         What is decided about the gain reference for all movies of a run; None: this movie decides alone.
+    finder : ReferenceFinder | None
+        Finds the movie's gain reference and defects, where the settings name none; None: nobody looks for them.
 
     Returns
     -------
@@ -61,6 +66,8 @@ def process_movie(
     """
     timer = StageTimer(progress)
     with timer.beginning_of("read"):
+        if finder is not None:
+            settings = settings_of_movie(settings, movie_path, finder)
         prepared = prepare_movie(movie_path, out_dir, settings, acquisition, configured)
         stages = MovieStages.chosen(out_dir, settings, acquisition, configured, orientations)
     return process_alone(stages, prepared, timer)

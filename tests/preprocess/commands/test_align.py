@@ -66,8 +66,9 @@ def test_a_movie_needs_no_configuration(movies: Path, tmp_path: Path) -> None:
     assert heading.split()[0] == "movie"
     assert row.split()[0] == "a.tiff"
     assert row.rstrip().endswith("a.mrc"), "a pipe cuts no line"
-    (line,) = done.stderr.splitlines()
+    line, gain = done.stderr.splitlines()
     assert line.startswith("1/1 a.tiff: aligned in ")
+    assert gain.startswith("a.tiff: the gain reference is gain.mrc: it is the only one in the folder ")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         *("a.json", "a.mrc", "a.png", "a.star", "a_motion.png", "a_spectrum.png")
     ]
@@ -252,6 +253,7 @@ def test_flags_win_over_the_configuration_and_each_source_is_said(align, movies,
 def test_the_orientation_of_the_gain_is_found_unless_it_is_given(align, movies, tmp_path, flags, decision):
     answer = align(movies / "b.mrc", "--out", tmp_path, "--gain", movies / "gain.mrc", *flags, *KNOWN, "--json")
     gain = {"rotate_degrees": 0, "flip": "none", "operation": "auto", "decision": decision}
+    gain |= {"file": "gain.mrc", "found_by": ""}
     assert [told["gain"] for told in answer.objects] == [gain]
 
 

@@ -65,7 +65,8 @@ def test_the_same_movies_are_aligned_with_it_as_it_lies(folder, tmp_path, run, k
     one, unseen = movies(folder, kind)[0], folder / "unseen" / f"{MOVIES}.{kind}"
     aligned = run("align", one, unseen, "--out", "out", "--gain", "new/gain.mrc", *KNOWN, "--json")
     for result in (json.loads(line) for line in aligned.stdout.splitlines()):
-        assert result["gain"] == {"rotate_degrees": 0, "flip": "none", "operation": "auto", "decision": "kept"}
+        used = {"rotate_degrees": 0, "flip": "none", "operation": "auto", "decision": "kept"}
+        assert result["gain"] == {**used, "file": "gain.mrc", "found_by": ""}
         assert not [warning for warning in result["warnings"] if "gain" in warning["code"]]
     quality = json.loads((tmp_path / "out" / f"{unseen.stem}.json").read_text())["quality"]
     assert abs(quality["residual_gain_correlation"]) < 0.06

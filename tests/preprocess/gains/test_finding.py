@@ -190,6 +190,13 @@ def test_only_references_of_another_size_are_reported(tmp_path, find):
     assert found.doubt == "not of the movie's size: gain.mrc has 8 x 8 px"
 
 
+def test_a_movie_among_gain_references_is_none_of_them(tmp_path, find):
+    first = movie(tmp_path / "a.tif")
+    movie(tmp_path / "gain/b.tif")
+    right = gain(tmp_path / "gain/c.mrc")
+    assert gain_of(find(first)) == right
+
+
 def test_one_that_cannot_be_read_is_taken_if_no_other_fits(tmp_path, find):
     """It may be being written; or the alignment says what is wrong with it."""
     first = movie(tmp_path / "a.tif")

@@ -17,10 +17,11 @@ SIZE = SimulationSettings(height=128, width=128, frame_count=3, seed=1, gain=Tru
 
 @pytest.fixture(scope="module")
 def movies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, movie = tmp_path_factory.mktemp("movies"), simulate_movie(SIZE)
+    folder, movie = tmp_path_factory.mktemp("session") / "movies", simulate_movie(SIZE)
+    (folder / "elsewhere").mkdir(parents=True)
     movie.write(folder / "raw.eer", hardware_frames_per_frame=1)
     movie.write(folder / "unknown.tiff")
-    movie.write_gain(folder / "raw.gain", movie_format="eer")
+    movie.write_gain(folder / "elsewhere/raw.gain", movie_format="eer")
     return folder
 
 
@@ -30,7 +31,7 @@ def movies(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("raw.eer", ("--eer-frames", "1"), True),
         ("raw.eer", ("--eer-frames", "1", "--gain", "none"), False),
         ("raw.eer", ("--eer-frames", "1", "--gain", "none", "--require-gain"), False),
-        ("raw.eer", ("--eer-frames", "1", "--gain", "raw.gain", "--require-gain"), False),
+        ("raw.eer", ("--eer-frames", "1", "--gain", "elsewhere/raw.gain", "--require-gain"), False),
         ("unknown.tiff", (), False),
     ],
 )
