@@ -10,18 +10,26 @@ from collections.abc import Sequence
 from tests.running import clean_environment
 
 
-def shown_on_terminal(command: Sequence[object], **environment: str) -> tuple[int, bytes]:
-    """Run a process whose outputs are a terminal; return its exit code and all that it wrote there."""
+def shown_on_terminal(command: Sequence[object], typed: bytes = b"", **environment: str) -> tuple[int, bytes]:
+    """Run a process whose outputs are a terminal; return its exit code and all that was shown there.
+
+    Parameters
+    ----------
+    typed
+        What the user types; empty: nobody is there.
+    """
     ours, theirs = pty.openpty()
     seen = b""
     with subprocess.Popen(
         [*map(str, command)],
-        stdin=subprocess.DEVNULL,
+        stdin=theirs if typed else subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
         env=clean_environment(TERM="xterm-256color", **environment),
     ) as child:
         os.close(theirs)
+        if typed:
+            os.write(ours, typed)
         while True:
             try:
                 data = os.read(ours, 65536)

@@ -13,6 +13,7 @@ import typer
 
 from agents.bulk_retries import BulkPlan, BulkRetry, Planned
 from agents.commands.exposure_filter import ExposureFilter
+from agents.commands.signals import INTERRUPTED
 from agents.journal.journal import Journal
 from agents.journal.retryable import RetryableExposure
 from agents.journal.states import SET_ASIDE, State
@@ -96,10 +97,21 @@ def retry_many(
         _show(plan.chosen, is_done=False, as_json=as_json)
     elif plan.chosen:
         if ask and chosen.asks and sys.stdin.isatty() and sys.stderr.isatty():
-            typer.confirm("Go on?", abort=True, err=True)
+            _ask()
         _carry_out(retry, plan, as_json=as_json)
     if as_json:
         typer.echo(dumps({"summary": _counts(plan), "done": not dry_run}))
+
+
+def _ask() -> None:
+    """Ask whether to go on; end the command if not."""
+    try:
+        goes_on = typer.confirm("Go on?", err=True)
+    except typer.Abort as interrupt:
+        raise typer.Exit(INTERRUPTED) from interrupt
+    if not goes_on:
+        stderr_console().print("Nothing was done.")
+        raise typer.Exit(1)
 
 
 def _carry_out(retry: BulkRetry, plan: BulkPlan, *, as_json: bool) -> None:

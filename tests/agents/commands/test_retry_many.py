@@ -13,7 +13,8 @@ from agents.commands.retry_many import MOST_NAMED
 from agents.journal.journal import Journal
 from agents.journal.states import State
 from tests.agents.test_retries import SETTINGS, find
-from tests.running import cryoferry_here
+from tests.on_terminals import shown_on_terminal
+from tests.running import COMMAND, cryoferry_here
 
 Retry = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -66,6 +67,24 @@ def test_all_are_counted_before_and_done_without_a_question_off_a_terminal(retry
         "Being processed with other settings: 1. Give the same command again when they are done.",
         "There is nothing to do.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "options", "expected"),
+    [
+        (b"n\n", (), (1, 25, b"Nothing was done.")),
+        (b"y\n", (), (0, 0, b"Go on? [y/N]: ")),
+        (b"n\n", ("--yes",), (0, 0, b"as the next revision")),
+    ],
+)
+def test_on_a_terminal_it_asks_unless_told_not_to(
+    work: Path, typed: bytes, options: tuple[str, ...], expected: tuple[int, int, bytes]
+) -> None:
+    command = (*COMMAND, "retry", "--work", work, "--matching", "*", "--bin", "2", *options)
+    code, seen = shown_on_terminal(command, typed)
+    assert (code, states(work).get(State.RELEASED, 0)) == expected[:2], seen
+    assert expected[2] in seen
+    assert (b"Go on?" in seen) == (not options)
 
 
 def test_json_lists_each_and_ends_with_the_counts(retry: Retry) -> None:
