@@ -96,6 +96,7 @@ class Agent:
             settle_s=settings.settle_s,
             give_up_s=settings.give_up_s,
             input_wait_s=settings.input_wait_s,
+            gain_wait_s=settings.gain_wait_s,
             named=partial(named_inputs, settings.chosen),
             follow_links=settings.follow_links,
             access=share,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from agents.journal.inputs import WAITS
 from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path
 from agents.journal.retryable import RetryableExposure
@@ -102,6 +103,8 @@ def _planned(
         outputs = journal.outputs(exposure.exposure_id, exposure.revision)
         complete = bool(outputs) and all((work / output.local_path).is_file() for output in outputs)
         return Retry(exposure=exposure, action="send" if complete and not changed else "align", changes=changes)
+    if exposure.state == State.FOUND and WAITS in exposure.reason and changed:
+        return Retry(exposure=exposure, action="align", changes=changes)
     if exposure.state != State.RELEASED:
         raise RetryRefused(
             f"{exposure.movie} is still being processed (state: {exposure.state})",
@@ -131,6 +134,10 @@ def do_retry(journal: Journal, retry: Retry) -> ExposureRow:
     """Change an exposure's state so that it is aligned or sent again. A running agent notices it."""
     if retry.action == "send":
         return journal.change(retry.exposure.exposure_id, State.ALIGNED, "tried again")
+    if retry.exposure.state == State.FOUND:
+        return journal.change_settings(
+            retry.exposure.exposure_id, "its settings changed while it waited", retry.changes
+        )
     return journal.begin_again(retry.exposure.exposure_id, "tried again", retry.changes, reason=ClaimReason.RETRY)
 
 

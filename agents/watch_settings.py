@@ -36,6 +36,8 @@ class WatchSettings:
         How long a movie must be unchanged to be finished, and to have failed when it is not complete, in seconds.
     input_wait_s
         How long a finished movie waits for an input that is expected, in seconds.
+    gain_wait_s
+        How long it waits for a gain reference that its counts need, in seconds.
     scan_s
         Time between two scans of the source, in seconds.
     share_timeout_s
@@ -71,6 +73,7 @@ class WatchSettings:
     settle_s: float = 30.0
     give_up_s: float = 600.0
     input_wait_s: float = 30.0
+    gain_wait_s: float = 900.0
     scan_s: float = 5.0
     share_timeout_s: float = 30.0
     align_timeout_s: float = 1800.0

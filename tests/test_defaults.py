@@ -24,6 +24,7 @@ PAIRS: dict[tuple[str, type], dict[str, str]] = {
         "settle_seconds": "settle_s",
         "give_up_seconds": "give_up_s",
         "input_wait": "input_wait_s",
+        "gain_wait": "gain_wait_s",
         "scan_seconds": "scan_s",
         "align_timeout": "align_timeout_s",
         "keep_outputs": "keep_outputs",

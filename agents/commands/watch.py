@@ -97,6 +97,15 @@ InputWait = Annotated[
         rich_help_panel=WATCHING,
     ),
 ]
+GainWait = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="A movie whose counts need a gain reference waits this long for it, then is aligned with a warning.",
+        rich_help_panel=WATCHING,
+    ),
+]
 ScanSeconds = Annotated[
     float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two scans.", rich_help_panel=WATCHING)
 ]
@@ -199,6 +208,7 @@ def watch(
     settle_seconds: SettleSeconds = 30.0,
     give_up_seconds: GiveUpSeconds = 600.0,
     input_wait: InputWait = 30.0,
+    gain_wait: GainWait = 900.0,
     scan_seconds: ScanSeconds = 5.0,
     share_timeout: ShareTimeout = 30.0,
     workers: Workers = 0,
@@ -254,6 +264,7 @@ def watch(
         settle_s=settle_seconds,
         give_up_s=give_up_seconds,
         input_wait_s=input_wait,
+        gain_wait_s=gain_wait,
         scan_s=scan_seconds,
         share_timeout_s=share_timeout,
         align_timeout_s=align_timeout,

@@ -22,9 +22,10 @@ from agents.finding.settle import MovieStatus, Settling
 from agents.finding.skipped_files import SkippedFiles
 from agents.finding.source_access import DirectAccess, SourceAccess
 from agents.journal.file_identity import FileIdentity
+from agents.journal.inputs import WAITS
 from agents.journal.journal import Journal
 from agents.journal.movie_names import movie_path, relative_path
-from agents.journal.rows import Standing
+from agents.journal.rows import ExposureRow, Standing
 from agents.journal.states import State
 from preprocess.layouts import Layout
 from transfer.wire.exposure_claim import ClaimReason
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 _SHORTEST_PAUSE_S = 0.2
 _MISSING_PAUSE_S = 1.0
-_WAITS = "waits for its "
 _EARLIER = 50
 """So many movies of an earlier start of the agent say which inputs can be expected."""
 _EMPTY_S = 600.0
@@ -69,6 +69,8 @@ class Discovery:
     ----------
     input_wait_s
         How long a finished movie waits for an input that is expected, in seconds.
+    gain_wait_s
+        How long it waits for a gain reference that it needs, in seconds.
     named
         Returns what the user named for an exposure, from what `retry` changed for it.
     access
@@ -84,10 +86,12 @@ class Discovery:
         settle_s: float,
         give_up_s: float,
         input_wait_s: float = 0.0,
+        gain_wait_s: float = 0.0,
         named: Callable[[Mapping[str, Any]], NamedInputs] = lambda _: NamedInputs(),
         follow_links: bool = False,
         access: SourceAccess | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._journal, self._source, self._layout = journal, source, layout
         self._access = access or DirectAccess(source, layout, follow_links=follow_links)
@@ -107,10 +111,12 @@ class Discovery:
             named_for_all=named({}), clock=clock,
         )  # fmt: skip
         self._input_waits = InputWaits(
-            source, layout, wait_s=input_wait_s, look=self._access.inputs, is_settled=self._late_inputs.is_settled,
-            news=self._late_inputs.news,
-            earlier=journal.inputs.newest(_EARLIER), clock=clock,
+            source, layout, wait_s=input_wait_s, gain_wait_s=gain_wait_s, look=self._access.inputs,
+            judge=self._access.judged_counts, is_settled=self._late_inputs.is_settled, news=self._late_inputs.news,
+            earlier=journal.inputs.newest(_EARLIER), clock=clock, wall_clock=wall_clock,
         )  # fmt: skip
+        self._wall_clock = wall_clock
+        self._new_here: set[str] = set()
         self._waiting: dict[str, tuple[str, str]] = {}
         self._mounts: set[str] = set(json.loads(journal.about(_MOUNTS) or "[]"))
         journal.note(source_trouble=None)  # what an agent that was killed had noted
@@ -202,6 +208,7 @@ class Discovery:
     def _enter(self, movie: str) -> None:
         stem = remote_path(_without_suffix(relative_path(movie)))
         self._journal.find(movie, self._layout.label(movie), stem)
+        self._new_here.add(movie)
 
     def _known(self, found: Scan, standing: _Standing) -> list[_FoundStep]:
         steps = []
@@ -274,9 +281,11 @@ class Discovery:
             self._input_waits.forget(movie)
             return None
         if verdict == MovieStatus.FINISHED:
-            reason = self._input_waits.reason(movie, self._named_for(exposure_id))
+            exposure = self._journal.exposure(exposure_id)
+            named, waited_s = self._named(exposure.changes), self._waited_s(exposure)
+            reason = self._input_waits.reason(movie, named, waited_s)
             if reason:
-                return self._waits(movie, exposure_id, reason)
+                return self._waits(movie, exposure, reason)
         self._forget(movie)
         if verdict == MovieStatus.FINISHED:
             return partial(self._journal.finish, exposure_id, identity)
@@ -284,23 +293,32 @@ class Discovery:
         log.warning("%s: %s", movie, reason)
         return partial(self._journal.set_aside, exposure_id, identity, reason, _BROKEN_HINT)
 
-    def _waits(self, movie: str, exposure_id: UUID, reason: str) -> Callable[[], object] | None:
+    def _waited_s(self, exposure: ExposureRow) -> float:
+        """Return for how long a movie may have waited before this start of the agent, or before it began again.
+
+        It counts since the movie was found: a restart, or another input that comes late, does not begin a wait anew.
+        """
+        is_new = exposure.movie in self._new_here
+        return 0.0 if is_new else max(0.0, self._wall_clock() - exposure.found_at)
+
+    def _waits(self, movie: str, exposure: ExposureRow, reason: str) -> Callable[[], object] | None:
         """Return what says in the journal and in the log that a movie waits; None if that is said."""
         before, said = self._waiting.get(movie, (None, ""))
         if reason == said:
             return None
         if before is None:
-            noted = self._journal.exposure(exposure_id).reason  # such as: its gain reference changed
-            before = noted.partition(_WAITS)[0].removesuffix("; it ")  # without what an agent that ended had noted
+            noted = exposure.reason  # such as: its gain reference changed
+            before = noted.partition(WAITS)[0].removesuffix("; it ")  # without what an agent that ended had noted
         self._waiting[movie] = before, reason
         log.info("%s %s", movie, reason)
-        return partial(self._journal.explain, exposure_id, f"{before}; it {reason}" if before else reason)
+        return partial(self._journal.explain, exposure.exposure_id, f"{before}; it {reason}" if before else reason)
 
     def _forget(self, movie: str) -> None:
         """Forget what is noted about a movie that may still grow, or waits."""
         self._settling.forget(movie)
         self._input_waits.forget(movie)
         self._waiting.pop(movie, None)
+        self._new_here.discard(movie)
 
     def _begin_again(self, movie: str, exposure_id: UUID, why: str, reason: ClaimReason) -> None:
         exposure = self._journal.begin_again(exposure_id, why, reason=reason)

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from blake3 import blake3
 
@@ -16,18 +16,37 @@ from agents.journal.movie_names import movie_name
 from agents.share_errors import error_of_share
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.gains.finding import FoundGain, FoundReferences, ReferenceFinder
+from preprocess.gains.need import GainNeed, JudgedCounts, judge_counts
 from preprocess.input_files import open_regular
-from preprocess.sidecars import SidecarUnreadableError, content_about, find_sidecars, is_shared, read_sidecar
+from preprocess.movies.stored_frames import stored_frames
+from preprocess.sidecars import (
+    Sidecar,
+    SidecarUnreadableError,
+    content_about,
+    find_sidecars,
+    is_shared,
+    read_sidecar,
+)
 
 _BLOCK_BYTES = 4 << 20
+_Said = TypeVar("_Said")
 
 
 class NamedInputs(NamedTuple):
-    """The files that the user named for a movie; `no_gain`: the user says that it has no gain reference."""
+    """What the user says about a movie's files.
+
+    Attributes
+    ----------
+    gain, defects
+        The files that are named.
+    no_gain, requires_gain
+        It has no gain reference; it is not to be aligned without one.
+    """
 
     gain: Path | None = None
     defects: Path | None = None
     no_gain: bool = False
+    requires_gain: bool = False
 
 
 class FoundInput(NamedTuple):
@@ -118,6 +137,21 @@ def with_found_inputs(chosen: ChosenAlignment, inputs: MovieInputs) -> ChosenAli
     return replace(chosen, settings=replace(chosen.settings, gain=gain, defects=defects))
 
 
+def judged_counts(movie: Path) -> JudgedCounts:
+    """Return whether a movie needs a gain reference, by its first header and its sidecars.
+
+    Raises
+    ------
+    OSError
+        That cannot be found out now.
+    """
+    frames = stored_frames(movie)
+    if frames is None:
+        return JudgedCounts(GainNeed.UNKNOWN, "its header cannot be read")
+    sidecars = (_read_sidecar(path, movie) for path in find_sidecars(movie))
+    return judge_counts(movie, frames, [each for each in sidecars if each is not None])
+
+
 def input_digest(
     kind: InputKind, path: Path, movie: Path, on_progress: Callable[[], None] = lambda: None
 ) -> str | None:
@@ -148,10 +182,19 @@ def input_digest(
 
 def _what_it_says(sidecar: Path, movie: Path) -> bytes | None:
     """Return what a sidecar says about a movie, b"" if all of it is about the movie; None: nothing."""
+    if not is_shared(sidecar, movie):
+        return None if _read_sidecar(sidecar, movie) is None else b""
+    return _if_readable(lambda: content_about(sidecar, movie))
+
+
+def _read_sidecar(sidecar: Path, movie: Path) -> Sidecar | None:
+    return _if_readable(lambda: read_sidecar(sidecar, movie))
+
+
+def _if_readable(read: Callable[[], _Said | None]) -> _Said | None:
+    """Return what is read of a sidecar; None where it is no sidecar."""
     try:
-        if is_shared(sidecar, movie):
-            return content_about(sidecar, movie)
-        return None if read_sidecar(sidecar, movie) is None else b""
+        return read()
     except SidecarUnreadableError as error:
         if (of_share := error_of_share(error)) is not None:
             raise of_share from error

@@ -14,12 +14,20 @@ from pathlib import Path
 from typing import Protocol
 
 from agents.finding.mounts import MountPoints
-from agents.finding.movie_inputs import MovieInputs, NamedInputs, find_inputs, input_digest, with_found_inputs
+from agents.finding.movie_inputs import (
+    MovieInputs,
+    NamedInputs,
+    find_inputs,
+    input_digest,
+    judged_counts,
+    with_found_inputs,
+)
 from agents.finding.scan import Scan, Scanner
 from agents.journal.file_identity import FileIdentity
 from agents.journal.inputs import InputKind
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.gains.finding import ReferenceFinder
+from preprocess.gains.need import JudgedCounts
 from preprocess.input_files import open_regular
 from preprocess.layouts import Layout
 from preprocess.movie_plan import MoviePlan, MoviePlanner
@@ -51,6 +59,9 @@ class SourceAccess(Protocol):
 
     def inputs(self, movie: Path, named: NamedInputs) -> MovieInputs:
         """Return what a movie is to be aligned with, and whether that is there."""
+
+    def judged_counts(self, movie: Path) -> JudgedCounts:
+        """Return whether a movie needs a gain reference."""
 
     def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:
         """Return the BLAKE3 digest of an input; None if it is gone, or a sidecar that says nothing about the movie."""
@@ -124,6 +135,10 @@ class DirectAccess:
         gains = [each for each in inputs if each.kind is InputKind.GAIN]
         awaited = next((each.path for each in gains if each.identity is None), None)
         return replace(plan, awaited_gain=awaited)
+
+    def judged_counts(self, movie: Path) -> JudgedCounts:
+        """Return whether a movie needs a gain reference."""
+        return judged_counts(movie)
 
     def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:
         """Return the BLAKE3 digest of an input; None if it is gone, or a sidecar that says nothing about the movie."""

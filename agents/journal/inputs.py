@@ -16,6 +16,10 @@ from agents.journal.states import State
 _LAST_CHARACTER = "\U0010ffff"
 
 
+WAITS = "waits for its "
+"""In the reason of a found exposure: its movie is finished, and an input of it is awaited."""
+
+
 class InputKind(StrEnum):
     """What a file is to a movie."""
 

@@ -534,6 +534,24 @@ class Journal:
                 )
             return self.change(exposure_id, State.FOUND, why, **columns)
 
+    def change_settings(self, exposure_id: UUID, why: str, changes: dict[str, Any]) -> ExposureRow:
+        """Change the agent's settings for an exposure that is found and waits: it stays found.
+
+        Raises
+        ------
+        WrongTransition
+            It is not found any more.
+        """
+        with self.transaction():
+            before = self.exposure(exposure_id)
+            if before.state != State.FOUND:
+                raise WrongTransition(f"{before.movie} is {before.state}; its settings cannot change now")
+            self._set(exposure_id, {"changes": json.dumps(changes, sort_keys=True), "reason": encodable(why)})
+            self._event(exposure_id, State.FOUND, why)
+            after = self.exposure(exposure_id)
+            self._changed.append(ExposureChanged.of(after))
+            return after
+
     def count_attempt(self, exposure_id: UUID) -> int:
         """Count one more attempt to align, and return how many that makes."""
         with self.transaction():

@@ -24,6 +24,7 @@ from agents.left_behind import LeftBehind
 from agents.share.child import pickled, read_pickled
 from agents.share_errors import ShareSilent
 from preprocess.exposure.chosen import ChosenAlignment
+from preprocess.gains.need import JudgedCounts
 from preprocess.layouts import Layout
 from preprocess.movie_plan import MoviePlan
 
@@ -126,6 +127,11 @@ class ShareReader:
         """Return what would become of a movie, by headers and the files beside it alone."""
         plan: MoviePlan = self._ask("plan", movie, chosen)
         return plan
+
+    def judged_counts(self, movie: Path) -> JudgedCounts:
+        """Return whether a movie needs a gain reference."""
+        judged: JudgedCounts = self._ask("judged_counts", movie)
+        return judged
 
     def input_digest(self, kind: InputKind, path: Path, movie: Path) -> str | None:
         """Return the BLAKE3 digest of an input; None if it says nothing about the movie."""

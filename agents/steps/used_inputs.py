@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def named_inputs(chosen: ChosenAlignment, changes: Mapping[str, Any]) -> NamedInputs:
-    """Return the files that the user named for an exposure.
+    """Return what the user says about the files of an exposure.
 
     Parameters
     ----------
@@ -25,7 +25,8 @@ def named_inputs(chosen: ChosenAlignment, changes: Mapping[str, Any]) -> NamedIn
         What `retry` changed in the agent's settings for it.
     """
     settings = (from_json(with_changes(to_json(chosen), changes)) if changes else chosen).settings
-    return NamedInputs(settings.gain.path, settings.defects.path, no_gain=settings.gain.absent)
+    gain = settings.gain
+    return NamedInputs(gain.path, settings.defects.path, no_gain=gain.absent, requires_gain=gain.required)
 
 
 def used_inputs(access: SourceAccess, source: Path, movie: Path, inputs: list[FoundInput]) -> list[UsedInput]:

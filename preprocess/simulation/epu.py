@@ -33,7 +33,7 @@ def write_epu_xml(path: Path, settings: SimulationSettings, *, nominal_magnifica
     fractions = _entry(specific, "FractionationSettings", "")
     ET.SubElement(fractions, f"{{{_OMP}}}NumberOffractions").text = str(settings.frame_count)
     _child(camera, "ExposureTime", "2")
-    _child(camera, "Name", "EF-CCD")
+    _child(camera, "Name", "EF-CCD" if settings.gain else "EF-Falcon")  # Falcons correct their frames themselves
     _pair(_child(camera, "ReadoutArea"), height=str(settings.height), width=str(settings.width), x="0", y="0")
     _child(_child(microscope, "gun"), "AccelerationVoltage", f"{settings.voltage_kv * 1e3:.12g}")
     magnification = _child(_child(microscope, "optics"), "TemMagnification")

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from agents.journal.file_identity import FileIdentity
-from agents.journal.journal import Journal
+from agents.journal.journal import Journal, WrongTransition
 from agents.journal.outputs import Output
 from agents.journal.rows import ExposureRow
 from agents.journal.states import State
@@ -131,6 +131,19 @@ def test_what_would_give_the_same_result_or_is_under_way_is_refused(journal: Jou
     unknown = uuid4()
     assert retry_one(journal, work, unknown) == f"no exposure is named {unknown}"
     assert journal.exposures() == [released, found]
+
+
+def test_one_that_waits_for_an_input_takes_other_settings(journal: Journal, work: Path) -> None:
+    found = find(journal, "a.tif", State.FOUND)
+    journal.explain(found.exposure_id, "waits for its gain reference")
+    with pytest.raises(RetryRefused, match="still being processed"):
+        plan_retry(journal, work, ["a"], changed={})
+    (planned,) = plan_retry(journal, work, ["a"], changed=BINNED)
+    after = do_retry(journal, planned)
+    assert (after.state, after.revision, after.changes) == (State.FOUND, 1, BINNED)
+    journal.finish(found.exposure_id, FileIdentity(1, 2, 3, 4))
+    with pytest.raises(WrongTransition, match="its settings cannot change now"):
+        do_retry(journal, planned)
 
 
 def test_a_movie_that_is_gone_is_refused(journal: Journal, work: Path) -> None:

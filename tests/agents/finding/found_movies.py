@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -46,19 +47,23 @@ def movie(path: Path, value: int = 1) -> Path:
 class Found:
     """A source that is scanned, with a clock that only the test moves. What is aligned and sent, the test says."""
 
-    def __init__(self, folder: Path, *, layout: Layout = AUTO, input_wait_s: float = 30.0) -> None:
+    def __init__(
+        self, folder: Path, *, layout: Layout = AUTO, input_wait_s: float = 30.0, gain_wait_s: float = 900.0
+    ) -> None:
         self.source, self._layout, self._wait_s = folder / "source", layout, input_wait_s
+        self._gain_wait_s = gain_wait_s
         for each in ("source", "work"):
             (folder / each).mkdir()
         self._work = folder / "work"
-        self.clock, self.named = Clock(), NamedInputs()
+        self.clock, self.named, self._began_s = Clock(), NamedInputs(), time.time()
         self.journal = Journal(self._work)
         self.discovery = self._discovery()
 
     def _discovery(self) -> Discovery:
         return Discovery(
             self.journal, self.source, self._layout, settle_s=10, give_up_s=100, input_wait_s=self._wait_s,
-            named=lambda _changes: self.named, clock=self.clock,
+            gain_wait_s=self._gain_wait_s, named=lambda _changes: self.named, clock=self.clock,
+            wall_clock=lambda: self._began_s + self.clock.now_s,
         )  # fmt: skip
 
     def close(self) -> None:
