@@ -97,6 +97,7 @@ def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: l
             software=processed.software,
             movie_digest=processed.movie_digest,
             gain_digest=processed.gain_digest,
+            gain_found_by=None if processed.gain is None else processed.gain.found_by[:MAX_TEXT] or None,
             settings_digest=processed.settings_digest,
         ),
         files=references(outputs),

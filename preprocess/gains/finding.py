@@ -133,11 +133,18 @@ class ReferenceFinder:
         names = [name, *(f"{stem}{suffix}" for suffix in (*IMAGE_SUFFIXES, FALCON) if stem + suffix != name)]
         for folder in self._places(movie):
             for each in names:
-                if (path := file_beside(folder / "movie", each)) is not None:
-                    other = "" if each == name else f" as {name}"
+                if (path := self._file_in(folder, each)) is not None:
+                    other = "" if path.name == name else f" as {name}"
                     return FoundReferences(gain=_turned(path, movie, mdoc, f"its mdoc names it{other}"))
         doubt = f"its mdoc names {name}, which is not in the movie's folder, in one above, or in one named gain there"
         return FoundReferences(missing_gain=movie.with_name(name), doubt=doubt)
+
+    def _file_in(self, folder: Path, name: str) -> Path | None:
+        """Return the file of that name in a folder; Windows takes upper and lower case for the same."""
+        if (path := file_beside(folder / "movie", name)) is not None:
+            return path
+        names = self._folders.references(folder).gains
+        return next((folder / each for each in names if each.lower() == name.lower()), None)
 
     # ---- by search
 

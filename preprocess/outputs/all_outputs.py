@@ -13,7 +13,7 @@ from preprocess.computed_movie import ComputedMovie
 from preprocess.correction.defect_files import is_serialem
 from preprocess.correction.gain import is_relions
 from preprocess.errors import OutputRefused
-from preprocess.escaped_names import escaped
+from preprocess.escaped_names import encodable, escaped
 from preprocess.exposure.dose import critical_dose_scale
 from preprocess.geometry.field import term_names
 from preprocess.movie_warning import MovieWarning
@@ -266,5 +266,5 @@ def _gain_use(computed: ComputedMovie) -> GainUse | None:
         operation=gain.operation,
         decision=fit.decision.value,
         file="" if gain.path is None else escaped(gain.path.name),
-        found_by=gain.found_by,
+        found_by=encodable(gain.found_by),
     )

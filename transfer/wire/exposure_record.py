@@ -113,6 +113,9 @@ class ProvenanceRecord(Record):
     software: str = Field(max_length=200)
     movie_digest: Digest | None = None
     gain_digest: Digest | None = None
+    gain_found_by: str | None = Field(
+        default=None, max_length=MAX_TEXT, description="how the gain reference was found that nobody named, for people"
+    )
     settings_digest: Digest | None = Field(
         default=None, description="of all that decides the result but the movie and the software's version"
     )

@@ -87,6 +87,8 @@ def test_each_movie_gets_the_reference_of_its_session_and_the_log_says_which(
     digests = {movie: record.provenance.gain_digest for movie, record in records.items() if record.provenance}
     wanted = {SERIALEM: blake3(dm4.read_bytes()).hexdigest(), EPU: blake3(falcon.read_bytes()).hexdigest()}
     assert digests == {**wanted, UNDECIDED: None}
+    found_by = {movie: record.provenance.gain_found_by for movie, record in records.items() if record.provenance}
+    assert found_by == {SERIALEM: FOUND_BY, EPU: LATEST, UNDECIDED: None}
     texts = {movie: " ".join(warning.text for warning in record.warnings) for movie, record in records.items()}
     assert "gain" not in texts[SERIALEM]
     assert NOTHING_DECIDES in texts[UNDECIDED]

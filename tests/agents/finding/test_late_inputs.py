@@ -168,6 +168,20 @@ def test_one_input_of_many_exposures(found: Found) -> None:
     assert [found.standing(name) for name in names] == [(State.FINISHED, revision) for revision in (3, 3, 2, 2)]
 
 
+def test_a_gain_reference_that_an_mdoc_names_may_come_into_another_folder(found: Found) -> None:
+    name = "frames/a.mrcs"
+    found.write(name, 1)
+    found.write("frames/a.mrcs.mdoc", "[FrameSet = 0]\nGainReference = X:\\SuperRef_a.mrc\n")
+    found.write("elsewhere/b.mrcs", 2)
+    found.after(40)  # it waits for it, in vain
+    for each in (name, "elsewhere/b.mrcs"):
+        found.align(each, State.RELEASED)
+    found.write("gain/SuperRef_a.mrc", 1)
+    found.after(15)
+    assert [found.standing(each)[1] for each in (name, "elsewhere/b.mrcs")] == [2, 1]
+    assert found.begin(name)[0].path == "gain/SuperRef_a.mrc"
+
+
 def test_an_input_of_another_movie_or_of_none_changes_nothing(found: Found) -> None:
     begun(found, "xml")
     found.align(MOVIE, State.RELEASED)

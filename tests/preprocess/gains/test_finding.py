@@ -94,6 +94,13 @@ def test_the_file_that_an_mdoc_names_is_found_in_the_usual_places(tmp_path, find
     assert (found.gain.settings.rotate_degrees, found.gain.settings.flip) == (270, "none")
 
 
+def test_upper_and_lower_case_are_the_same_in_windows_names(tmp_path, find):
+    first = movie(tmp_path / "a.tif")
+    (tmp_path / "a.tif.mdoc").write_text(K3_MDOC)
+    copied = gain(tmp_path / "superref_a_jan01_09.00.00.dm4")
+    assert gain_of(find(first)) == copied
+
+
 def test_a_converted_file_stands_for_the_one_that_the_mdoc_names(tmp_path, find):
     first = movie(tmp_path / "a.tif")
     (tmp_path / "a.tif.mdoc").write_text(K3_MDOC)
