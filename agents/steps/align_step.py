@@ -27,12 +27,13 @@ from agents.sending.publish import exposure_record, outputs_folder, seal_outputs
 from agents.share_errors import error_of_share
 from agents.steps.claim_step import ClaimStep
 from agents.steps.said_references import SaidReferences
+from agents.steps.session_orientations import LearnedOrientations
 from agents.steps.setting_aside import set_aside
 from agents.steps.used_inputs import named_inputs, used_inputs, what_differs
 from agents.turns import MAX_ATTEMPTS, StepEnd, after_failure
 from agents.watch_settings import WatchSettings
 from agents.workers.contract import AlignmentFailure, AlignmentJob, AlignmentWorker, DigestJob, FailureKind
-from agents.workers.jobs import from_json, to_json, with_changes
+from agents.workers.jobs import from_json, orientations_to_json, to_json, with_changes
 from preprocess.results import ProcessedMovie
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class AlignStep:
         self._judgements: dict[UUID, list[str]] = {}
         self._claim_step = claim_step
         self._measurements = measurements
+        self._orientations = LearnedOrientations(journal)
 
     def run(self, exposure: ExposureRow, worker: AlignmentWorker) -> StepEnd:
         """Claim one movie and align it, unless the receiver has it already.
@@ -117,6 +119,7 @@ class AlignStep:
         if isinstance(answer, AlignmentFailure):
             return self._failed(exposure, answer, inputs)
         self._seal(exposure, choices, answer)
+        self._orientations.learn(exposure, answer)
         self._said.pop(exposure.exposure_id, None)
         self._judgements.pop(exposure.exposure_id, None)
         self._measurements.add_stage("align", time.monotonic() - began_s)
@@ -170,6 +173,7 @@ class AlignStep:
             settings=to_json(with_found_inputs(from_json(choices), inputs)),
             timeout_s=self._settings.align_timeout_s,
             movie_digest=exposure.movie_digest,
+            orientations=orientations_to_json(self._orientations.known()),
         )
 
     def _end_if_changed(self, exposure: ExposureRow, movie: Path) -> StepEnd | None:
@@ -233,6 +237,7 @@ class AlignStep:
         attempts = self._journal.count_attempt(exposure.exposure_id) if counts else exposure.attempts
         after = after_failure(failure, attempts)
         if after.state is not None:
+            self._orientations.hold(exposure, failure)
             return set_aside(self._journal, exposure, after.reason, after.hint, state=after.state)
         if after.end is StepEnd.BACKED_OFF:
             return self._wait(exposure, after.reason)

@@ -20,9 +20,10 @@ from typing import Any, BinaryIO
 
 from agents.share_errors import error_of_share
 from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind
-from agents.workers.digests import digests_of_movie, movie_digest, with_digests
-from agents.workers.jobs import from_json, processed_to_json
+from agents.workers.digests import digest_of, digests_of_movie, movie_digest, with_digests
+from agents.workers.jobs import from_json, orientation_of, orientations_from_json, processed_to_json
 from preprocess.errors import PreprocessError
+from preprocess.pipeline.gain_orientations import GainOrientations, GainOrientationUnsure
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.sidecars import find_sidecars
 from transfer.disk import is_full
@@ -47,6 +48,7 @@ def _align(job: AlignmentJob) -> dict[str, Any]:
             settings=chosen.settings,
             acquisition=chosen.flags,
             configured=chosen.configured,
+            orientations=GainOrientations(session=orientations_from_json(job.orientations), digest_of=digest_of),
         )
         return {
             "processed": processed_to_json(
@@ -67,7 +69,10 @@ def _answer_or_failure(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except PreprocessError as error:
         if (of_share := error_of_share(error)) is not None:
             return _failure(FailureKind.POSTPONED, of_share, _AGAIN)
-        return _failure(_KINDS.get(error.exit_code, FailureKind.REFUSED), error, error.hint)
+        failure = _failure(_KINDS.get(error.exit_code, FailureKind.REFUSED), error, error.hint)
+        if isinstance(error, GainOrientationUnsure):
+            failure["failure"]["orientation"] = orientation_of(error)
+        return failure
     except MemoryError as error:
         return _failure(FailureKind.POSTPONED, error, "Give the worker more memory, or run fewer workers.")
     except OSError as error:

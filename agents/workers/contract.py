@@ -10,7 +10,7 @@ too, because a job and its answer can be written as JSON; it must see the same p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -33,6 +33,8 @@ class AlignmentJob:
         The worker gives up after this many seconds.
     movie_digest
         BLAKE3 of the movie, if it is known; otherwise the worker computes it first, and the result holds it.
+    orientations
+        What the session knows of its gain references, as `agents.workers.jobs.orientations_to_json` writes it.
     """
 
     movie: str
@@ -40,6 +42,7 @@ class AlignmentJob:
     settings: Mapping[str, Any]
     timeout_s: float
     movie_digest: str | None = None
+    orientations: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the job as JSON values."""
@@ -126,11 +129,14 @@ class AlignmentFailure:
         What happened, for people.
     hint
         What a person can do about it; empty when nothing needs to be done.
+    orientation
+        What a movie says of its gain reference's orientation (`camera`, `key`, `evidence`), where that is the reason.
     """
 
     kind: FailureKind
     reason: str
     hint: str = ""
+    orientation: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the failure as JSON values."""
@@ -139,7 +145,12 @@ class AlignmentFailure:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> AlignmentFailure:
         """Return the failure that JSON values describe."""
-        return cls(kind=FailureKind(values["kind"]), reason=values["reason"], hint=values["hint"])
+        return cls(
+            kind=FailureKind(values["kind"]),
+            reason=values["reason"],
+            hint=values["hint"],
+            orientation=values.get("orientation"),
+        )
 
 
 class AlignmentWorker(Protocol):

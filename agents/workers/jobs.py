@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
+from preprocess.pipeline.gain_orientations import GainOrientationUnsure
 from preprocess.results import ProcessedMovie
+from preprocess.session_orientations import SessionOrientations
 from preprocess.settings import AlignmentSettings
 
 _CHOSEN = TypeAdapter(ChosenAlignment)
 _PROCESSED = TypeAdapter(ProcessedMovie)
+_ORIENTATIONS = TypeAdapter(SessionOrientations)
 _NOTHING_CHOSEN = ChosenAlignment(settings=AlignmentSettings(), flags=Acquisition(), configured=Acquisition())
 _SAME_RESULT = ("device", "threads")
 _WHICH_GAIN = ("path", "absent")
@@ -41,6 +45,22 @@ def processed_to_json(processed: ProcessedMovie) -> dict[str, Any]:
 def processed_from_json(values: Mapping[str, Any]) -> ProcessedMovie:
     """Return the result that JSON values describe."""
     return _PROCESSED.validate_python(dict(values))
+
+
+def orientations_to_json(orientations: SessionOrientations) -> dict[str, Any]:
+    """Return what a session knows of its gain references as JSON values."""
+    values: dict[str, Any] = _ORIENTATIONS.dump_python(orientations, mode="json")
+    return values
+
+
+def orientations_from_json(values: Mapping[str, Any]) -> SessionOrientations:
+    """Return what JSON values say that a session knows of its gain references."""
+    return _ORIENTATIONS.validate_python(dict(values))
+
+
+def orientation_of(unsure: GainOrientationUnsure) -> dict[str, Any]:
+    """Return what a movie says of its gain reference's orientation, as `AlignmentFailure` has it."""
+    return {"camera": unsure.camera, "key": unsure.key, "evidence": asdict(unsure.evidence)}
 
 
 def changes(chosen: ChosenAlignment) -> dict[str, Any]:

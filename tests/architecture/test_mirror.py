@@ -11,6 +11,7 @@ WITHOUT_A_MODULE = {
     "agents/commands/test_limits_of_machine.py": "commands that the machine denies something",
     "agents/commands/test_watch_gains.py": "a whole agent that finds gain references",
     "agents/commands/test_watch_gain.py": "how an agent as a process waits for a gain reference",
+    "agents/commands/test_watch_gain_orientation.py": "what `watch` holds back until an orientation is known",
     "agents/commands/test_watch_inputs.py": "a whole agent whose inputs come late",
     "agents/commands/test_watch_listeners.py": "what `watch` prints when its listeners are slow or fail",
     "agents/test_foreign_answers.py": "a whole agent and what answers in its receiver's place",
