@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.alignment.fixed_structure import FixedStructure, FixedStructureSearch
 from preprocess.alignment.frame_judgement import judge_by_correlation
 from preprocess.alignment.local_motion import LocalDecision, estimate_local_motion
 from preprocess.alignment.whole_frame import (
@@ -44,12 +45,15 @@ class MovieMotion:
     foreign : tuple[int, ...]
         Frames, or groups of them, that do not match the others. If there are any, the motion is to be estimated again
         without them: local motion has not been looked for.
+    fixed : FixedStructure | None
+        Structure that is fixed to the camera and was told from what moves; None: none that matters.
     """
 
     whole: WholeFrameMotion
     field: DisplacementField
     local: LocalDecision
     foreign: tuple[int, ...] = ()
+    fixed: FixedStructure | None = None
 
     def for_frames(self, to_frames: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> MovieMotion:
         """Return the motion of single frames from that of groups; `to_frames` does so for values (groups, …)."""
@@ -109,32 +113,45 @@ def estimate_movie_motion(
     bin_factor = estimation_bin(*frame_shape)
     if frame_count < 2:
         return _whole_frame_alone(no_motion(frame_count), counts, bin_factor, "one frame: nothing to align")
-    if counts == (1, 1) or frame_count < LEAST_FRAMES:
-        reason = "one patch: the whole frame" if counts == (1, 1) else "two frames: too few to test a local model"
-        whole = estimate_motion(stack.spectra(bin_factor), bin_factor)
-        return replace(_whole_frame_alone(whole, counts, bin_factor, reason), foreign=_foreign(whole, levels))
-    coarse = coarse_bin(frame_shape)
-    whole = estimate_motion(stack.spectra(coarse), coarse)
-    progress(0.4)
-    foreign = _foreign(whole, levels)
-    if foreign or not whole.has_signal:
-        reason = "the frames share nothing that stands out from noise"
-        return replace(_whole_frame_alone(whole, counts, coarse, reason), foreign=foreign)
-    layout = lay_patches(
-        (frame_shape[0] // bin_factor, frame_shape[1] // bin_factor),
-        counts,
-        whole.shifts,
-        bin_factor=bin_factor,
-        kept=kept_frequencies(frame_shape),
-    )
-    found = estimate_local_motion(
-        stack.patch_spectra(layout), layout, whole.shifts, counts, lambda done: progress(0.6 + 0.4 * done)
-    )
+    levels = np.ones(frame_count) if levels is None else levels
+    alone = counts == (1, 1) or frame_count < LEAST_FRAMES
+    coarse = bin_factor if alone else coarse_bin(frame_shape)
+    with FixedStructureSearch(stack, levels) as search:
+        whole, fixed = _whole_motion(stack, coarse, search)
+        foreign = _foreign(whole, levels)
+        if alone:
+            reason = "one patch: the whole frame" if counts == (1, 1) else "two frames: too few to test a local model"
+            return replace(_whole_frame_alone(whole, counts, bin_factor, reason), foreign=foreign, fixed=fixed)
+        progress(0.4)
+        if foreign or not whole.has_signal:
+            reason = "the frames share nothing that stands out from noise"
+            return replace(_whole_frame_alone(whole, counts, coarse, reason), foreign=foreign, fixed=fixed)
+        layout = lay_patches(
+            (frame_shape[0] // bin_factor, frame_shape[1] // bin_factor),
+            counts,
+            whole.shifts,
+            bin_factor=bin_factor,
+            kept=kept_frequencies(frame_shape),
+        )
+        part = None if fixed is None else search.fixed_part(whole.shifts, bin_factor)
+        spectra = stack.patch_spectra(layout, part)
+    found = estimate_local_motion(spectra, layout, whole.shifts, counts, lambda done: progress(0.6 + 0.4 * done))
     if found is None:
-        return _whole_frame_alone(whole, counts, bin_factor, "the patches' frames share nothing beyond noise")
+        reason = "the patches' frames share nothing beyond noise"
+        return replace(_whole_frame_alone(whole, counts, bin_factor, reason), fixed=fixed)
     if not found.decision.used and coarse == bin_factor:  # the whole frame knows no less than its patches
-        return MovieMotion(whole, DisplacementField.whole_frame(whole.shifts), found.decision)
-    return MovieMotion(replace(whole, shifts=found.field.mean_shifts()), found.field, found.decision)
+        return MovieMotion(whole, DisplacementField.whole_frame(whole.shifts), found.decision, fixed=fixed)
+    return MovieMotion(replace(whole, shifts=found.field.mean_shifts()), found.field, found.decision, fixed=fixed)
+
+
+def _whole_motion(
+    stack: FrameStack, bin_factor: int, search: FixedStructureSearch
+) -> tuple[WholeFrameMotion, FixedStructure | None]:
+    """Return the whole frame's motion, and the structure that is fixed to the camera if it matters."""
+    spectra = stack.spectra(bin_factor)
+    whole = estimate_motion(spectra, bin_factor)
+    beside = search.motion(spectra, whole, bin_factor)
+    return (whole, None) if beside is None else (beside.whole, beside.structure)
 
 
 def foreign_frames(
@@ -158,10 +175,8 @@ def kept_frequencies(frame_shape: tuple[int, int]) -> float:
     return KEPT if max(frame_shape) > SMALL_SIDE_PX else 1.0
 
 
-def _foreign(whole: WholeFrameMotion, levels: NDArray[np.float64] | None) -> tuple[int, ...]:
-    if whole.peaks is None:
-        return ()
-    return judge_by_correlation(whole.peaks, np.ones(len(whole.peaks)) if levels is None else levels)
+def _foreign(whole: WholeFrameMotion, levels: NDArray[np.float64]) -> tuple[int, ...]:
+    return () if whole.peaks is None else judge_by_correlation(whole.peaks, levels)
 
 
 def _whole_frame_alone(whole: WholeFrameMotion, counts: tuple[int, int], bin_factor: int, reason: str) -> MovieMotion:

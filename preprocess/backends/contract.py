@@ -8,7 +8,7 @@ whatever the number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,6 +49,90 @@ class StageTime:
     ms: float = 0.0
     bytes: int = 0
     flop: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartPowers:
+    """What is believed of two parts of a movie, one fixed to the camera and one that moves; one value for each ring.
+
+    A component of frame t is level (fixed + moving · phase) + noise, the phase that of the frame's displacement.
+
+    Attributes
+    ----------
+    noise : NDArray[np.float64]
+        Power of the noise in a component of a frame; rings where it is zero are left out.
+    fixed, moving : NDArray[np.float64]
+        Expected power of the two parts.
+    outstanding : NDArray[np.float64]
+        From which power on a component of the plain sum stands out of its ring, as lines do: the fixed part may be as
+        strong as it, the moving part too where the two differ enough to be told apart (2 |g|² < n², see PartMeasures).
+    """
+
+    noise: NDArray[np.float64]
+    fixed: NDArray[np.float64]
+    moving: NDArray[np.float64]
+    outstanding: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PartMeasures:
+    """What `Spectra.split` measures: for each ring, sums over its components (Hermitian pairs counted twice).
+
+    a is the frames' sum, b that with the displacements undone, g the sum of their phase factors (all weighted by level)
+    and n the sum of the levels' squares. Components that are outstanding are left out but of the log-likelihood.
+
+    Attributes
+    ----------
+    count : NDArray[np.float64]
+        Number of components.
+    frame_power : NDArray[np.float64]
+        Sum of the frames' powers.
+    change : NDArray[np.float64]
+        Half the power of the difference of neighbouring frames (in units of their levels), mean over the later half.
+    sum_power, aligned_power : NDArray[np.float64]
+        |a|² and |b|².
+    fixed_alone, moving_alone : NDArray[np.float64]
+        |n a - g* b|², which knows nothing of what moves, and |n b - g a|², nothing of what is fixed.
+    overlap, apart, apart_squared : NDArray[np.float64]
+        |g|², n² - |g|², and the square of that.
+    mirrored_alone : NDArray[np.float64]
+        |n c - g b|², c being the sum after twice the displacements are undone: what the first of the two would be if
+        something moved twice as far. Nothing does; but where places of the frame move differently, it is as large.
+    log_likelihood : NDArray[np.float64]
+        By how much the two parts make the frames more probable than noise alone does.
+    """
+
+    count: NDArray[np.float64]
+    frame_power: NDArray[np.float64]
+    change: NDArray[np.float64]
+    sum_power: NDArray[np.float64]
+    aligned_power: NDArray[np.float64]
+    fixed_alone: NDArray[np.float64]
+    moving_alone: NDArray[np.float64]
+    overlap: NDArray[np.float64]
+    apart: NDArray[np.float64]
+    apart_squared: NDArray[np.float64]
+    mirrored_alone: NDArray[np.float64]
+    log_likelihood: NDArray[np.float64]
+
+
+PART_FIGURES = len(fields(PartMeasures))
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPart:
+    """What is fixed to the camera, to be taken off each frame.
+
+    Attributes
+    ----------
+    image : DeviceImage
+        Of binned frames, mean removed, edges tapered.
+    levels : NDArray[np.float64]
+        By how much it is multiplied in each frame.
+    """
+
+    image: DeviceImage
+    levels: NDArray[np.float64]
 
 
 class Spectra(Protocol):
@@ -96,6 +180,31 @@ class Spectra(Protocol):
         self, shifts: NDArray[np.float64], weights: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return gradient (frames, 2) and Hessian (frames, 3: yy, xx, yx) of that cross-correlation at zero shift."""
+
+    def split(
+        self,
+        shifts: NDArray[np.float64],
+        levels: NDArray[np.float64],
+        powers: PartPowers,
+        *,
+        take_off: bool = False,
+        every: int = 1,
+    ) -> PartMeasures:
+        """Find the most probable part that is fixed to the camera, beside the one that moves by `shifts`.
+
+        With `take_off`, that part is taken off all frames, in place of what was taken off before: from then on the
+        other calls see frames without it. This call always sees the frames as they came.
+
+        Parameters
+        ----------
+        levels : NDArray[np.float64]
+            The frames' brightness in units of the usual one.
+        every : int
+            Of how many rows of a spectrum one is looked at.
+        """
+
+    def fixed_image(self) -> DeviceImage:
+        """Return the image of the part that is taken off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +325,10 @@ class FrameReceiver(Protocol):
 class FrameStack(FrameReceiver, Protocol):
     """A movie's frames in their own number type, on the device."""
 
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Return the height and width of the frames."""
+
     def fill(
         self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, progress: Callable[[float], None]
     ) -> tuple[str, ...]:
@@ -264,6 +377,9 @@ class FrameStack(FrameReceiver, Protocol):
     def set_gain(self, gain: DeviceImage | Image | None) -> None:
         """Multiply frames by this, shape (height, width), whenever they are used from now on."""
 
+    def set_weight(self, weight: Image | None) -> None:
+        """Multiply frames by this besides the gain, until another one is set or None: for estimates of motion only."""
+
     def frame_sum(self) -> FrameSum:
         """Return the plain sum of all frames, unaligned, with the gain as it is set."""
 
@@ -273,8 +389,11 @@ class FrameStack(FrameReceiver, Protocol):
     def spectra(self, bin_factor: int) -> Spectra:
         """Return the transforms of the frames, gain applied, box-binned, mean removed, edges tapered."""
 
-    def patch_spectra(self, layout: PatchLayout) -> PatchSpectra:
-        """Return the transforms of all patches, gain applied, box-binned, each patch's mean removed, windowed."""
+    def patch_spectra(self, layout: PatchLayout, fixed: FixedPart | None = None) -> PatchSpectra:
+        """Return the transforms of all patches, gain applied, box-binned, each patch's mean removed, windowed.
+
+        With a fixed part, patches are those of frames as `spectra` has them, and that part is taken off first.
+        """
 
     def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
         """Return weighted sums of the frames with the displacements undone, by Lanczos-3 interpolation.

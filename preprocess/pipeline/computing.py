@@ -15,6 +15,7 @@ from preprocess.exposure.exposure_dose import ExposureDose
 from preprocess.geometry.accumulated_motion import accumulated_motion
 from preprocess.geometry.field import DisplacementField
 from preprocess.movie_warning import MovieWarning
+from preprocess.pipeline.fixed_structure_warnings import fixed_structure_warnings
 from preprocess.pipeline.holding import HeldMovie
 from preprocess.pipeline.left_out_warnings import left_out_warnings
 from preprocess.pipeline.preparing import PreparedMovie
@@ -44,7 +45,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
             images = _images(prepared, held, backend, field)
     finally:
         held.release()
-    warnings = _warnings(held, motion.whole, prepared.dose)
+    warnings = _warnings(held, motion, prepared.dose)
     if held.left_out:
         motion = motion.spread(held.kept, held.used_count)
         field = motion.field.seen_from_first((movie.height, movie.width))
@@ -118,7 +119,7 @@ def _images(prepared: PreparedMovie, held: HeldMovie, backend: Backend, field: D
     )
 
 
-def _warnings(held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | None) -> list[MovieWarning]:
+def _warnings(held: HeldMovie, motion: MovieMotion, dose: ExposureDose | None) -> list[MovieWarning]:
     frame_count = held.groups.frame_count
     found = [MovieWarning("decoded-on-cpu", remark) for remark in held.remarks]
     found += [MovieWarning("unlikely-defects", doubt) for doubt in held.defects.doubts]
@@ -140,7 +141,8 @@ def _warnings(held: HeldMovie, motion: WholeFrameMotion, dose: ExposureDose | No
         text = f"{whose}: they are aligned to each other, but nothing can confirm the result"
         found.append(MovieWarning("two-frames", text))
     if frame_count > 1:
-        found += _doubts(motion)
+        found += _doubts(motion.whole)
+        found += fixed_structure_warnings(motion.fixed)
     if dose is None:
         text = "the dose is unknown: all motion counts as late motion, none as early motion (up to 4 e/Å²)"
         found.append(MovieWarning("dose-unknown", text))

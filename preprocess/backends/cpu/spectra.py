@@ -6,9 +6,10 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from preprocess.backends.contract import RING_COUNT
+from preprocess.backends.contract import PART_FIGURES, RING_COUNT, PartMeasures, PartPowers
 from preprocess.backends.cpu import frame_kernels as kernels
 from preprocess.backends.cpu.row_threads import RowThreads
+from preprocess.backends.cpu.split_kernels import split_spectra
 from preprocess.backends.spectrum_layout import ring_indices, ring_sizes
 
 
@@ -22,6 +23,7 @@ class CpuSpectra:
         self.threads = threads
         self.rings = ring_indices(shape)
         self.total = np.zeros(transforms.shape[1:], np.complex64)
+        self.fixed: NDArray[np.complex64] | None = None
 
     def ring_sizes(self) -> NDArray[np.float64]:
         """Return the number of Fourier components of each ring."""
@@ -91,6 +93,44 @@ class CpuSpectra:
         )
         sums = by_row.sum(0)
         return sums[:, :2], sums[:, 2:]
+
+    def split(
+        self,
+        shifts: NDArray[np.float64],
+        levels: NDArray[np.float64],
+        powers: PartPowers,
+        *,
+        take_off: bool = False,
+        every: int = 1,
+    ) -> PartMeasures:
+        """Find the part that is fixed to the camera beside the one that moves, and take it off if asked to."""
+        rows, columns = self._phases(shifts)
+        if self.fixed is None:
+            self.fixed = np.zeros_like(self.total)
+        looked_at = np.arange(0, self.shape[0], every)
+        by_row = np.zeros((len(looked_at), PART_FIGURES, RING_COUNT))
+        self.threads.run(
+            split_spectra,
+            self.transforms,
+            self.fixed,
+            rows,
+            columns,
+            levels,
+            self.rings,
+            looked_at,
+            np.stack([powers.noise, powers.fixed, powers.moving, powers.outstanding]),
+            self.shape[1],
+            take_off,
+            by_row,
+            rows=len(looked_at),
+        )
+        return PartMeasures(*by_row.sum(0))
+
+    def fixed_image(self) -> NDArray[np.float32]:
+        """Return the image of the part that is taken off."""
+        fixed = np.zeros_like(self.total) if self.fixed is None else self.fixed
+        image: NDArray[np.float32] = scipy.fft.irfft2(fixed, s=self.shape, workers=self.threads.count)
+        return image
 
     def _phases(self, shifts: NDArray[np.float64]) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
         """Return the phase factors that undo shifts: for rows (frames, height), columns (frames, width // 2 + 1)."""

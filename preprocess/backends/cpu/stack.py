@@ -10,7 +10,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from preprocess.backends.box_moments import box_ends, moments_of_sums, row_step
-from preprocess.backends.contract import DeviceImage, FrameReceiver, FrameStack, Image
+from preprocess.backends.contract import DeviceImage, FixedPart, FrameReceiver, FrameStack, Image
 from preprocess.backends.cpu import frame_kernels as kernels
 from preprocess.backends.cpu import image_kernels
 from preprocess.backends.cpu.frame_sum import CpuFrameSum
@@ -34,6 +34,13 @@ class CpuFrameStack:
         self.gain = np.ones((1, 1), np.float32)
         self.has_gain = False
         self.threads = threads
+        self._unweighted = (self.gain, self.has_gain)
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Return the height and width of the frames."""
+        _, height, width = self.frames.shape
+        return height, width
 
     def fill(
         self, movie: Movie, used: range, groups: FrameGroups, grouped: FrameReceiver, progress: Callable[[float], None]
@@ -88,6 +95,13 @@ class CpuFrameStack:
         """Multiply frames by this whenever they are used."""
         self.has_gain = gain is not None
         self.gain = np.ones((1, 1), np.float32) if gain is None else np.ascontiguousarray(gain, np.float32)
+        self._unweighted = (self.gain, self.has_gain)
+
+    def set_weight(self, weight: Image | None) -> None:
+        """Multiply frames by this besides the gain."""
+        self.gain, self.has_gain = self._unweighted
+        if weight is not None:
+            self.gain, self.has_gain = np.ascontiguousarray(weight * self.gain, np.float32), True
 
     def frame_sum(self) -> CpuFrameSum:
         """Return the plain sum of all frames."""
@@ -123,12 +137,11 @@ class CpuFrameStack:
         binned = np.empty(shape, np.float32)
         for index in range(count):
             self._bin(index, bin_factor, binned)
-            mean = float(binned.mean(dtype=np.float64))
-            self.threads.run(kernels.taper_frame, binned, mean, *taper, rows=shape[0])
+            self._taper(binned, taper)
             transforms[index] = scipy.fft.rfft2(binned, workers=self.threads.count)
         return CpuSpectra(transforms, shape, self.threads)
 
-    def patch_spectra(self, layout: PatchLayout) -> CpuPatchSpectra:
+    def patch_spectra(self, layout: PatchLayout, fixed: FixedPart | None = None) -> CpuPatchSpectra:
         """Return the transforms of all patches."""
         count, patches = layout.tops.shape
         rows, half = layout.kept_height, layout.kept_width // 2 + 1
@@ -143,9 +156,16 @@ class CpuFrameStack:
         windows = patch_window(layout.height), patch_window(layout.width)
         for index in range(count):
             self._bin(index, layout.bin_factor, binned)
+            if fixed is not None:
+                self._taper(binned, (edge_taper(binned.shape[0]), edge_taper(binned.shape[1])))
+                binned -= np.float32(fixed.levels[index]) * fixed.image
             places = layout.tops[index], layout.lefts[index]
             self.threads.run(transform_patches, binned, *places, *windows, cut, index, planes, rows=patches)
         return CpuPatchSpectra(planes, layout.kept_width, self.threads)
+
+    def _taper(self, binned: NDArray[np.float32], taper: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
+        mean = float(binned.mean(dtype=np.float64))
+        self.threads.run(kernels.taper_frame, binned, mean, *taper, rows=len(binned))
 
     def _bin(self, index: int, bin_factor: int, binned: NDArray[np.float32]) -> None:
         self.threads.run(

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.contract import RING_COUNT, PatchMeasures
+from preprocess.backends.contract import RING_COUNT, FixedPart, PatchMeasures
 from preprocess.backends.cuda.aligned import AlignedSpectra
-from preprocess.backends.cuda.binning import bin_frames
+from preprocess.backends.cuda.binning import bin_frames, taper_frames
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, on_its_device
 from preprocess.backends.cuda.device_memory import in_batches
@@ -52,7 +52,11 @@ class CudaPatchSpectra:
 
 
 def transform_patches(
-    device: CudaDevice, frames: DeviceArray, gain: DeviceArray | None, layout: PatchLayout
+    device: CudaDevice,
+    frames: DeviceArray,
+    gain: DeviceArray | None,
+    layout: PatchLayout,
+    fixed: FixedPart | None,
 ) -> CudaPatchSpectra:
     """Return the transforms of all patches of frames (n, height, width), gain applied, box-binned, windowed."""
     memory = device.memory
@@ -65,7 +69,11 @@ def transform_patches(
     def transform(start: int, stop: int) -> None:
         here = (stop - start) * patches
         binned = memory.array("binned frames", (stop - start, *shape), "f4")
-        bin_frames(device, frames[start:stop], gain, layout.bin_factor, binned)
+        parts = bin_frames(device, frames[start:stop], gain, layout.bin_factor, binned)
+        if fixed is not None:
+            taper_frames(device, binned, parts)
+            levels = memory.upload("phases", fixed.levels[start:stop], "f4")
+            kernel("patches", "take_off")((shape[0], stop - start), binned, fixed.image, levels, *shape)
         cuts = memory.array("patches", (here, *size), "f4")
         transforms = memory.array("spectra of patches", (here, size[0], size[1] // 2 + 1), "c8")
         with device.timer.stage("cut", moved_bytes=binned.nbytes + cuts.nbytes, flop=4 * cuts.size):

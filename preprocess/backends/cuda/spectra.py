@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.contract import RING_COUNT
-from preprocess.backends.cuda.aligned import AlignedSpectra, Shifted
+from preprocess.backends.contract import PART_FIGURES, RING_COUNT, PartMeasures, PartPowers
+from preprocess.backends.cuda.aligned import BLOCKS_WANTED, AlignedSpectra, Shifted, add_strips
 from preprocess.backends.cuda.binning import bin_frames, taper_frames
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, on_its_device
@@ -27,6 +27,7 @@ class CudaSpectra:
         self.device = device
         self._aligned = AlignedSpectra(device, transforms[None], shape[1])
         self._total: DeviceArray = None
+        self._fixed: DeviceArray = None
 
     def ring_sizes(self) -> NDArray[np.float64]:
         """Return the number of Fourier components of each ring."""
@@ -88,6 +89,66 @@ class CudaSpectra:
         self._aligned.differentiate(self._shifted(shifts), self._total, weights, derivatives)
         found = derivatives.get()[0]
         return found[:, :2], found[:, 2:]
+
+    @on_its_device
+    def split(
+        self,
+        shifts: NDArray[np.float64],
+        levels: NDArray[np.float64],
+        powers: PartPowers,
+        *,
+        take_off: bool = False,
+        every: int = 1,
+    ) -> PartMeasures:
+        """Find the part that is fixed to the camera beside the one that moves, and take it off if asked to."""
+        memory, (height, width) = self.device.memory, self.shape
+        fixed, shifted, rows = self._fixed_part(), self._shifted(shifts), -(-height // every)
+        strip_rows = -(-rows // BLOCKS_WANTED)
+        strips = -(-rows // strip_rows)
+        given = np.stack([powers.noise, powers.fixed, powers.moving, powers.outstanding])
+        end = int(np.flatnonzero(powers.noise)[-1]) + 1
+        parts = memory.array("partial sums", (strips, PART_FIGURES * RING_COUNT), "f8")
+        figures = memory.array("results", (PART_FIGURES, RING_COUNT), "f8")
+        components = self.frame_count * rows * (width // 2 + 1)
+        with self.device.timer.stage("measure", moved_bytes=8 * (1 + take_off) * components, flop=60 * components):
+            kernel("split", "split_spectra", RINGS=RING_COUNT)(
+                (strips,),
+                self.transforms,
+                fixed,
+                shifted.along_y,
+                shifted.along_x,
+                memory.upload("phases", levels, "f8"),
+                self.device.tables.rings(self.shape),
+                memory.upload("phases", given, "f8"),
+                parts,
+                self.frame_count,
+                height,
+                width,
+                rows,
+                every,
+                end,
+                take_off,
+                strip_rows,
+            )
+            add_strips(parts, figures, 1, strips, PART_FIGURES * RING_COUNT)
+        return PartMeasures(*figures.get())
+
+    @on_its_device
+    def fixed_image(self) -> DeviceArray:
+        """Return the image of the part that is taken off."""
+        memory, fixed = self.device.memory, self._fixed_part()
+        copied = memory.array("products", (1, *fixed.shape), "c8")
+        copied[0] = fixed
+        image = memory.array("images", (1, *self.shape), "f4")
+        self.device.transforms.backward(copied, image)
+        image *= np.float32(1 / (self.shape[0] * self.shape[1]))
+        return image[0]
+
+    def _fixed_part(self) -> DeviceArray:
+        if self._fixed is None:
+            self._fixed = self.device.memory.array("sums of spectra", self.transforms.shape[1:], "c8")
+            self._fixed[...] = 0
+        return self._fixed
 
     def _shifted(self, shifts: NDArray[np.float64]) -> Shifted:
         return self._aligned.shifted(shifts[:, None], np.zeros(1, np.int32))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.contract import DeviceImage, FrameReceiver, FrameStack, Image
+from preprocess.backends.contract import DeviceImage, FixedPart, FrameReceiver, FrameStack, Image
 from preprocess.backends.cuda.box_moments import box_moments
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.decoding import fill_frames, sum_groups
@@ -31,7 +31,14 @@ class CudaFrameStack:
     def __init__(self, frames: DeviceArray, device: CudaDevice) -> None:
         self.frames = frames
         self.gain: DeviceArray | None = None
+        self._unweighted: DeviceArray | None = None
         self.device = device
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Return the height and width of the frames."""
+        _, height, width = self.frames.shape
+        return int(height), int(width)
 
     @on_its_device
     def fill(
@@ -72,6 +79,17 @@ class CudaFrameStack:
     def set_gain(self, gain: DeviceImage | Image | None) -> None:
         """Multiply frames by this whenever they are used."""
         self.gain = self.device.memory.upload("images", gain, "f4") if isinstance(gain, np.ndarray) else gain
+        self._unweighted = self.gain
+
+    @on_its_device
+    def set_weight(self, weight: Image | None) -> None:
+        """Multiply frames by this besides the gain."""
+        self.gain = self._unweighted
+        if weight is not None:
+            weighted = self.device.memory.upload("images", weight, "f4")
+            if self.gain is not None:
+                weighted *= self.gain
+            self.gain = weighted
 
     @on_its_device
     def frame_sum(self) -> CudaFrameSum:
@@ -89,9 +107,9 @@ class CudaFrameStack:
         return transform_frames(self.device, self.frames, self.gain, bin_factor)
 
     @on_its_device
-    def patch_spectra(self, layout: PatchLayout) -> CudaPatchSpectra:
+    def patch_spectra(self, layout: PatchLayout, fixed: FixedPart | None = None) -> CudaPatchSpectra:
         """Return the transforms of all patches."""
-        return transform_patches(self.device, self.frames, self.gain, layout)
+        return transform_patches(self.device, self.frames, self.gain, layout, fixed)
 
     @on_its_device
     def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
@@ -102,4 +120,4 @@ class CudaFrameStack:
     def release(self) -> None:
         """Give back the memory of the frames."""
         self.frames = cupy.empty((0, *self.frames.shape[1:]), self.frames.dtype)
-        self.gain = None
+        self.gain = self._unweighted = None

@@ -26,6 +26,16 @@ KERNEL cut_patches(
     }
 }
 
+/* binned (frames, rows, columns), in place; fixed (rows, columns); levels (frames): how much of it is taken off each
+   frame. Blocks: x over rows, y over frames. */
+KERNEL take_off(float* binned, const float* fixed, const float* levels, i32 rows, i32 columns) {
+    float* line = binned + ((size_t)BLOCK_Y * rows + BLOCK_X) * columns;
+    const float* from = fixed + (size_t)BLOCK_X * columns;
+    EACH_THREAD {
+        for (i32 x = thread; x < columns; x += THREADS) line[x] -= levels[BLOCK_Y] * from[x];
+    }
+}
+
 /* transforms (frames, patches, height, half); kept (patches, all_frames, rows, columns), from frame `first` on.
    Blocks: x over patches of frames. */
 KERNEL keep_lowest(
