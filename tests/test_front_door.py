@@ -303,11 +303,11 @@ def test_an_error_is_an_object_with_json_and_a_sentence_without(tmp_path: Path) 
         "--no-dose-weighting",
     )
     spoken = cryoferry(*arguments, cwd=tmp_path)
-    assert spoken.returncode == 4
+    assert spoken.returncode == 2
     assert "missing.tiff" in spoken.stderr
     assert "Traceback" not in spoken.stderr
     assert not (tmp_path / "out").exists()
     printed = cryoferry(*arguments, "--json", cwd=tmp_path)
-    assert printed.returncode == 4
+    assert printed.returncode == 2
     assert "missing.tiff" in printed.stdout
     assert all(json.loads(line) for line in printed.stdout.splitlines())
