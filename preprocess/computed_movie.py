@@ -55,6 +55,7 @@ class ComputedMovie:
     """A movie's images and figures.
 
     `used` has the indices of the used frames, of which `left_out` are in no image; `device` is `cpu` or `cuda:N`.
+    `gain_digest` is the BLAKE3 of the gain reference's file.
     """
 
     movie: Movie
@@ -73,6 +74,7 @@ class ComputedMovie:
     left_out: tuple[LeftOutFrame, ...]
     defects: Defects
     gain_fit: GainFit | None
+    gain_digest: str | None
     mean_counts: float
     images: Micrographs
     device: str

@@ -27,7 +27,7 @@ from transfer.wire.exposure_claim import samples
 _BLOCK_BYTES = 8 << 20
 _DECIDES_NOTHING = ("device", "device_memory_gb", "threads")
 """Settings that say where and how fast a movie is aligned."""
-_HOW_CHOSEN = ("orientation", "found_by", "not_found")
+_HOW_CHOSEN = ("required", "orientation", "found_by", "not_found")
 _NOT_USED = ("defocus_angstrom", "sources")
 """Parts of the acquisition that no output is computed from."""
 
@@ -90,14 +90,13 @@ def with_digests(
     sidecars: Iterable[Path] = (),
     movie: Path | None = None,
 ) -> ProcessedMovie:
-    """Return the result with the digests of its gain reference and its settings, and with that of its movie."""
+    """Return the result with the digest of its settings, and with that of its movie; it has the gain reference's."""
     if (use := processed.gain) is not None:
         lies = replace(settings.gain, rotate_degrees=use.rotate_degrees, flip=use.flip, operation=use.operation)
         settings = replace(settings, gain=lies)
     return replace(
         processed,
         movie_digest=digest_of_movie,
-        gain_digest=digest_of(settings.gain.path),
         settings_digest=settings_digest(settings, processed.acquisition, sidecars, movie),
     )
 

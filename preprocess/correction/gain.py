@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.correction.dm4_image import DM4_EXTENSIONS
+from preprocess.correction.gain_digest import gain_digest
 from preprocess.correction.gain_turns import turned, turned_further
 from preprocess.correction.gain_values import believable
 from preprocess.correction.reference_image import MRC_EXTENSIONS, TIFF_EXTENSIONS, enlarged, first_image, image_count
@@ -41,12 +42,13 @@ _QUARTER = GainSettings(rotate_degrees=90)
 class Gain:
     """What frames are multiplied by, and what a user should know about the values in the file.
 
-    `settings` say how it lies.
+    `settings` say how it lies; `digest` is the BLAKE3 of its file.
     """
 
     image: NDArray[np.float32] | None
     settings: GainSettings
     doubts: tuple[str, ...] = ()
+    digest: str | None = None
 
 
 def load_gain(settings: GainSettings, movie: Movie) -> NDArray[np.float32] | None:
@@ -129,14 +131,21 @@ def file_state(path: Path) -> tuple[int, int, int] | None:
 def _loaded(settings: GainSettings, use: _Use) -> Gain:
     """Return what a file's gain multiplies by, turned and enlarged; read anew when any of the arguments differs."""
     assert settings.path is not None
-    stored = _read(settings.path, use.movie_format)
+    stored, digest = _read(settings.path, use.movie_format), _digest_of(settings.path)
     stored, doubts = believable(settings.path, stored)
     if use.divides:
         stored = np.divide(stored.mean(dtype=np.float64), stored, out=np.zeros_like(stored), where=stored > 0)
     gain = turned(stored, settings)
     if use.upsampling > 1 and (gain.shape[0] * 2, gain.shape[1] * 2) == use.shape:
         gain = enlarged(gain, use.upsampling)
-    return Gain(np.ascontiguousarray(gain, np.float32), settings, doubts)
+    return Gain(np.ascontiguousarray(gain, np.float32), settings, doubts, digest)
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        return gain_digest(path)
+    except OSError as error:
+        raise GainMismatch(f"gain reference {path} cannot be read: {error.strerror or error}") from error
 
 
 def divides(settings: GainSettings, movie: Movie) -> bool:

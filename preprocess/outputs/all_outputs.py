@@ -162,7 +162,7 @@ def _sections(computed: ComputedMovie, figures: dict[str, float], warnings: tupl
         "software": report.software_label(),
         "movie": report.movie_section(computed.movie),
         "made_from": asdict(computed.made_from),
-        "parameters": report.parameters_section(computed.settings),
+        "parameters": report.parameters_section(computed.settings, computed.gain_digest),
         "device": computed.device.split(":")[0],
         "acquisition": report.acquisition_section(computed.acquisition),
         "micrograph": {
@@ -252,6 +252,7 @@ def processed_movie(computed: ComputedMovie, written: Written, seconds: dict[str
         software=report.software_label(),
         warnings=written.warnings,
         gain=_gain_use(computed),
+        gain_digest=computed.gain_digest,
         recording=computed.recording,
     )
 

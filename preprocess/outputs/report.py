@@ -42,11 +42,18 @@ def movie_section(movie: Movie) -> dict[str, Any]:
     }
 
 
-def parameters_section(settings: AlignmentSettings) -> dict[str, Any]:
-    """List the settings that decide the result; the number of threads does not."""
+def parameters_section(settings: AlignmentSettings, gain_digest: str | None) -> dict[str, Any]:
+    """List the settings that decide the result, with the digest of the gain reference; the number of threads does not.
+
+    Parameters
+    ----------
+    gain_digest
+        BLAKE3 of the gain reference's file.
+    """
     parameters = dataclasses.asdict(settings)
     for name in DECIDES_NOTHING:
         del parameters[name]
+    parameters["gain"]["digest"] = gain_digest
     return parameters
 
 

@@ -68,6 +68,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
         left_out=held.left_out,
         defects=held.defects,
         gain_fit=held.gain_fit,
+        gain_digest=held.gain_digest,
         mean_counts=held.mean_counts,
         images=images,
         device=backend.name,

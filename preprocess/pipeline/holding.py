@@ -59,6 +59,8 @@ class HeldMovie:
         How the gain reference lies, as it was used.
     gain_doubts : tuple[str, ...]
         What the user should know about the values in the gain reference's file.
+    gain_digest : str | None
+        BLAKE3 of that file; None: there is no gain reference.
     """
 
     stack: FrameStack
@@ -73,6 +75,7 @@ class HeldMovie:
     left_out: tuple[LeftOutFrame, ...]
     gain: GainSettings
     gain_doubts: tuple[str, ...] = ()
+    gain_digest: str | None = None
 
     @property
     def group_levels(self) -> NDArray[np.float64]:
@@ -173,6 +176,7 @@ def hold_movie(
         left_out=left_out,
         gain=replace(loaded.settings, found_by=settings.gain.found_by, not_found=settings.gain.not_found),
         gain_doubts=loaded.doubts,
+        gain_digest=loaded.digest,
     )
 
 

@@ -14,7 +14,7 @@ from tests.running import cryoferry_here
 from transfer.client import ReceiverClient
 from transfer.wire.exposure_record import ExposureRecord
 
-EER = ("--eer-frames", "1", "--dose-per-frame", "1")
+EER = ("--eer-frames", "1", "--dose-per-frame", "1", "--gain-rotate", "0")
 WAITS = "waits for its gain reference; EER holds electrons as the camera counted them"
 
 

@@ -40,7 +40,8 @@ def test_what_decides_nothing_changes_nothing(gain: Path, tmp_path: Path) -> Non
     moved = tmp_path / "elsewhere" / "other name.mrc"
     moved.parent.mkdir()
     moved.write_bytes(gain.read_bytes())
-    same = replace(settings, device="cpu", threads=3, device_memory_gb=2.0, gain=GainSettings(path=moved))
+    gain_moved = GainSettings(path=moved, required=True, found_by="it is the only one")
+    same = replace(settings, device="cpu", threads=3, device_memory_gb=2.0, gain=gain_moved)
     found = replace(KNOWN, sources={"voltage_kv": "epu-xml"}, defocus_angstrom=12000.0)
     assert settings_digest(settings, KNOWN) == settings_digest(same, found)
 

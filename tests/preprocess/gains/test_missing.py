@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from preprocess.simulation import SimulationSettings, simulate_movie
 from tests.running import cryoferry_here
@@ -43,7 +44,10 @@ def test_align_warns(movies, tmp_path, monkeypatch, capsys, movie, options, is_m
     written = json.loads(result.read_text())
     assert len([text for text in written["warnings"] if SAID in text]) == is_missed
     assert (SAID in done.stderr) == is_missed
-    assert written["parameters"]["gain"]["absent"] == ("none" in options)
+    gain = written["parameters"]["gain"]
+    assert gain["absent"] == ("none" in options)
+    used = (movies / "elsewhere/raw.gain").read_bytes() if "elsewhere/raw.gain" in options else None
+    assert gain["digest"] == (used and blake3(used).hexdigest())
 
 
 @pytest.mark.parametrize("movie", ["raw.eer", "unknown.tiff"])
