@@ -55,10 +55,11 @@ def page_warnings(pages: Sequence[TiffPage], frames: Sequence[TiffPage], file_by
     if left_out:
         previews = [page for page in pages if page.number in left_out]
         sizes = ", ".join(sorted({f"{page.height} x {page.width}" for page in previews}))
+        which = f"{', '.join(map(str, left_out))} of {len(pages)} ({sizes} px)"
+        subject = f"pages {which} are" if len(left_out) > 1 else f"page {which} is"
         text = (
-            f"page{'s' * (len(left_out) > 1)} {', '.join(map(str, left_out))} of {len(pages)} ({sizes} px) are smaller"
-            f" than the frames ({frames[0].height} x {frames[0].width} px, height x width): they count as previews and"
-            " are left out"
+            f"{subject} smaller than the frames ({frames[0].height} x {frames[0].width} px, height x width) and"
+            " left out as a preview"
         )
         found.append(MovieWarning("pages-left-out", text))
     parts = sum(page.strip_offsets.size for page in pages)
