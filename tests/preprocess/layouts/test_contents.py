@@ -61,6 +61,8 @@ CASES = [  # name, images in it, title, mdoc, why it is no movie
     ("map_8.mrc", 4, "", "", ""),
     ("Mar31_14.21.33_map.mrcs", 4, PLUGIN, "T = SerialEM\n", ""),
     ("20211008_073905_pos1.mrc", 1, PLUGIN, "", ""),
+    ("renamed.mrc", 4, PROGRAM, "[FrameSet = 0]\nSubFramePath = X:\\old.mrc\n", ""),
+    ("renamed_view.tif", 1, "", "[FrameSet = 0]\nSubFramePath = X:\\old.tif\n", ""),
 ]
 
 
