@@ -189,7 +189,7 @@ class AlignmentRun:
                 chosen.settings,
                 chosen.flags,
                 chosen.configured,
-                GainOrientations(list(movies)),
+                self._orientations(movies),
                 self._finder,
             )
             if pays_on(stages.backend):
@@ -199,9 +199,12 @@ class AlignmentRun:
                     for movie, end in zip(movies.values(), ends, strict=True):
                         yield _what_became(movie, end.result)
                 return
-        orientations = GainOrientations(list(movies))
+        orientations = self._orientations(movies)
         for movie in movies.values():
             yield _what_became(movie, partial(self._align_alone, movie, bars, orientations))
+
+    def _orientations(self, movies: dict[Path, MovieToAlign]) -> GainOrientations:
+        return GainOrientations(list(movies), lambda path: self._chosen_for(movies[path]).settings.gain)
 
     def _align_alone(self, movie: MovieToAlign, bars: MovieBars, orientations: GainOrientations) -> ProcessedMovie:
         return process_movie(

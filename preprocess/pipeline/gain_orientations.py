@@ -26,6 +26,9 @@ from preprocess.results import GainUse
 from preprocess.session_orientations import MOST_MOVIES, SessionOrientations, camera_key, evidence_key, gain_key
 from preprocess.settings import AlignmentSettings, GainSettings
 
+MOST_STRANGERS = 20
+"""After so many movies of the run with other gain references no further one is asked."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -78,6 +81,9 @@ class GainOrientations:
     ----------
     movies
         All movies of the run: they are asked where one alone is too faint.
+    gain_of
+        Returns a movie's settings of its gain reference: only movies with the same ones are asked together. None: all
+        have the same.
     session
         What is known of the session that the movie belongs to: with it, a movie that does not show how its gain
         reference lies is held back. None: there is no session.
@@ -88,11 +94,12 @@ class GainOrientations:
     def __init__(
         self,
         movies: Sequence[Path] = (),
+        gain_of: Callable[[Path], GainSettings] | None = None,
         *,
         session: SessionOrientations | None = None,
         digest_of: Callable[[Path], str | None] = lambda _path: None,
     ) -> None:
-        self._movies, self._session, self._digest_of = movies, session, digest_of
+        self._movies, self._gain_of, self._session, self._digest_of = movies, gain_of, session, digest_of
         self._decided: dict[_Question, tuple[GainSettings, GainDecision]] = {}
 
     def load(self, settings: GainSettings, movie: Movie) -> Gain:
@@ -204,10 +211,14 @@ class GainOrientations:
         if self._session is not None:
             earlier = self._session.evidence.get(evidence_key(_camera(movie), loaded.settings))
             return judged(evidence if earlier is None else earlier + evidence)
+        strangers = 0
         for path in self._movies:
-            if evidence.movies == MOST_MOVIES:
+            if evidence.movies == MOST_MOVIES or strangers == MOST_STRANGERS:
                 break
             if path == movie.path:
+                continue
+            if self._gain_of is not None and self._gain_of(path) != settings.gain:
+                strangers += 1
                 continue
             try:
                 other = open_movie(path, settings.eer, threads=settings.threads)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from blake3 import blake3
 
-from preprocess.simulation import SimulationSettings, simulate_movie, write_dm4, write_eer, write_gain
+from preprocess.simulation import SimulationSettings, simulate_movie, write_dm4, write_gain
 from tests.agents.agent_process import StartAgent
 from tests.running import cryoferry
 from transfer.client import ReceiverClient
@@ -21,6 +22,8 @@ MDOC = (
 DEFECTS = "CameraSizeX 256\nCameraSizeY 256\nRotationAndFlip 5\nBadColumns 7\n"
 EPU = "epu/Images-Disc1/GridSquare_1/Data/FoilHole_7_Data_2_3_20260108_120000_EER.eer"
 UNDECIDED = "other/a.tiff"
+CLEAR = SimulationSettings(height=256, width=256, frame_count=6, seed=1, motion_px=4, dose_per_frame_e_per_a2=3)
+"""A movie with enough counts to show how its gain reference lies."""
 FOUND_BY = "its mdoc names it; its mdoc says RotationAndFlip = 5"
 LATEST = "the latest of 3 that is not later than the movie, by the times in their names in the folder epu"
 NOTHING_DECIDES = "nothing decides between gain references (gain_1.mrc, gain_2.mrc)"
@@ -28,8 +31,7 @@ NOTHING_DECIDES = "nothing decides between gain references (gain_1.mrc, gain_2.m
 
 def lay_serialem(source: Path) -> Path:
     """Write a movie whose frames were turned, and the camera's gain reference, which was not; return it."""
-    settings = SimulationSettings(height=256, width=256, frame_count=6, seed=1, motion_px=4, dose_per_frame_e_per_a2=3)
-    simulated = simulate_movie(settings)
+    simulated = simulate_movie(CLEAR)
     assert simulated.gain is not None
     for folder in ("frames", "Gain"):
         (source / "serialem" / folder).mkdir(parents=True)
@@ -45,12 +47,14 @@ def lay_serialem(source: Path) -> Path:
 
 def lay_epu(source: Path) -> Path:
     """Write a movie in EER and three gain references; return the right one."""
-    shape, random = (128, 128), np.random.default_rng(3)
+    simulated = simulate_movie(replace(CLEAR, seed=2))
+    assert simulated.gain is not None
     (source / EPU).parent.mkdir(parents=True)
-    write_eer(source / EPU, [random.poisson(0.4, shape).clip(0, 1).astype(np.uint8) for _ in range(12)])
+    simulated.write(source / EPU, hardware_frames_per_frame=24)
     gains = [source / f"epu/2026010{day}_070000_EER_GainReference.gain" for day in (7, 8, 9)]
-    for number, gain in enumerate(gains):
-        write_gain(gain, random.normal(1, 0.01 * (number + 1), shape).astype(np.float32), movie_format="eer")
+    for gain in gains:
+        values = simulated.gain if gain is gains[1] else np.full_like(simulated.gain, 1)
+        write_gain(gain, values, movie_format="eer")
     return gains[1]
 
 
@@ -74,7 +78,7 @@ def test_each_movie_gets_the_reference_of_its_session_and_the_log_says_which(
     assert f"gain        {dm4}; {FOUND_BY}; " in plan.stdout
     assert f"gain        {falcon}; {LATEST}; " in plan.stdout
     token = receiver.token("agent", "s")
-    agent = start_agent(receiver.url, token, "--eer-frames", "2", "--workers", "1", "--input-wait", "0")
+    agent = start_agent(receiver.url, token, "--eer-frames", "24", "--workers", "1", "--input-wait", "0")
     movies = (SERIALEM, EPU, UNDECIDED)
     agent.until(lambda: all(agent.states().get(movie) == ("released", 1) for movie in movies), "all are released")
     assert agent.end() == 0

@@ -126,7 +126,11 @@ def test_movies_that_are_faint_alone_decide_together(tmp_path):
     assert (alone.gain.decision, alone.gain.flip) == ("unsure", "none")
     assert "gain-orientation-unsure" in {warning.code for warning in alone.warnings}
 
-    orientations = GainOrientations(movies)
+    strangers = GainOrientations(movies, lambda path: gain if path == movies[0] else GainSettings(path=path))
+    apart = run(tmp_path, tmp_path / "apart", "movie0.eer", gain, orientations=strangers)
+    assert apart.gain.decision == "unsure"
+
+    orientations = GainOrientations(movies, lambda _path: gain)
     together = [run(tmp_path, tmp_path / "out", path.name, gain, orientations=orientations) for path in movies[:2]]
     assert [(each.gain.decision, each.gain.flip) for each in together] == [("turned", "y")] * 2
     assert "gain-orientation-unsure" not in {warning.code for each in together for warning in each.warnings}
