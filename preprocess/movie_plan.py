@@ -18,7 +18,7 @@ from preprocess.exposure.exposure_dose import exposure_dose, require_known
 from preprocess.gains.choosing import DatedFile
 from preprocess.gains.image_shapes import ImageShapes, shapes_of_gain
 from preprocess.gains.missing import miss_gain
-from preprocess.gains.need import judge_counts
+from preprocess.gains.need import GainNeed, judge_counts
 from preprocess.movie_warning import MovieWarning
 from preprocess.movies import Movie, open_movie
 from preprocess.movies.frame_groups import used_frames
@@ -94,6 +94,12 @@ class MoviePlan:
     awaited_gain: Path | None = None
     warnings: tuple[str, ...] = ()
     problems: tuple[PlanProblem, ...] = ()
+
+    @property
+    def misses_gain(self) -> bool:
+        """Return whether the movie needs a gain reference, none was found, and the user does not say that none is."""
+        gain = self.gain
+        return gain is not None and gain.path is None and not gain.found_by and gain.need == GainNeed.NEEDED
 
 
 class MoviePlanner:

@@ -30,9 +30,21 @@ ALIGN, WAIT, HOLD, FAIL = "align and send", "wait", "hold", "fail"
 
 
 def dry_run(
-    source: Path, layout: Layout, chosen: ChosenAlignment, *, follow_links: bool, share_timeout_s: float, as_json: bool
+    source: Path,
+    layout: Layout,
+    chosen: ChosenAlignment,
+    *,
+    gain_wait_s: float,
+    follow_links: bool,
+    share_timeout_s: float,
+    as_json: bool,
 ) -> None:
     """Print what would be done with each file that is in the source now.
+
+    Parameters
+    ----------
+    gain_wait_s
+        How long a movie would wait for a gain reference that it needs, in seconds.
 
     Raises
     ------
@@ -46,7 +58,7 @@ def dry_run(
             found = share.scan_all()
             programs = _programs(found, layout)
             for movie, identity in sorted(found.movies.items()):
-                planned = _planned(share, source, movie, chosen)
+                planned = _planned(share, source, movie, chosen, gain_wait_s)
                 count[planned.would] += 1
                 if as_json:
                     _print_object({**planned.as_object(movie, identity), "layout": programs[movie]})
@@ -89,7 +101,9 @@ class _PlannedMovie:
         return f"would {self.would}: {printable(movie)}", relative_path(movie), rows
 
 
-def _planned(share: ShareReader, source: Path, movie: str, chosen: ChosenAlignment) -> _PlannedMovie:
+def _planned(
+    share: ShareReader, source: Path, movie: str, chosen: ChosenAlignment, gain_wait_s: float
+) -> _PlannedMovie:
     path = movie_path(source, movie)
     try:
         missing = share.missing_structure(path)
@@ -106,11 +120,19 @@ def _planned(share: ShareReader, source: Path, movie: str, chosen: ChosenAlignme
         problem = plan.problems[0]
         reason = "; ".join(each.text.removeprefix(f"{path}: ") for each in plan.problems)
         return _PlannedMovie(HOLD if problem.is_for_person else FAIL, reason, problem.hint, plan)
+    return _waiting_for_gain(plan, gain_wait_s) or _PlannedMovie(ALIGN, plan=plan)
+
+
+def _waiting_for_gain(plan: MoviePlan, gain_wait_s: float) -> _PlannedMovie | None:
+    """Return that a movie would wait for its gain reference; None: it would not."""
     if plan.awaited_gain is not None:
         return _PlannedMovie(
             WAIT, f"its metadata name the gain reference {plan.awaited_gain}, which is not there", "", plan
         )
-    return _PlannedMovie(ALIGN, plan=plan)
+    if gain_wait_s > 0 and plan.misses_gain:
+        reason = f"it needs a gain reference, and would wait for it for up to {gain_wait_s:g} s"
+        return _PlannedMovie(WAIT, reason, "Give --gain FILE, or --gain none if there is none.", plan)
+    return None
 
 
 def _programs(found: Scan, layout: Layout) -> dict[str, str]:

@@ -252,7 +252,15 @@ def watch(
     in_use = ctx.find_root().obj.in_use()
     rules = LAYOUTS[layout].choosing(movies or (), exclude or ())
     if dry_run:
-        dry_run_of(source, rules, chosen, follow_links=follow_links, share_timeout_s=share_timeout, as_json=json)
+        dry_run_of(
+            source,
+            rules,
+            chosen,
+            gain_wait_s=gain_wait,
+            follow_links=follow_links,
+            share_timeout_s=share_timeout,
+            as_json=json,
+        )
         return
     settings = WatchSettings(
         source=source,

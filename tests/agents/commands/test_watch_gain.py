@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from preprocess.simulation import SimulatedMovie, SimulationSettings, simulate_movie, write_mrc
-from tests.agents.agent_process import AgentProcess, StartAgent
+from tests.agents.agent_process import ACQUISITION, AgentProcess, StartAgent
 from tests.running import cryoferry_here
 from transfer.client import ReceiverClient
 from transfer.wire.exposure_record import ExposureRecord
@@ -119,3 +119,24 @@ def test_where_one_is_required_movies_are_held_and_a_stack_is_none(
     agent.wait_for(a_eer="released")
     assert not misses_gain(records(receiver, token)["a.eer"])
     assert agent.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "would"),
+    [
+        ((), "wait: a.eer because it needs a gain reference, and would wait for it for up to 900 s"),
+        (("--gain-wait", "0"), "align and send: a.eer"),
+        (("--gain", "none"), "align and send: a.eer"),
+        (("--require-gain",), "hold: a.eer because no gain reference is known, and --require-gain asks for one"),
+    ],
+)
+def test_the_dry_run_shows_which_movies_would_wait(lay_movie, source, monkeypatch, capsys, options, would) -> None:
+    lay_movie("a")
+    done = cryoferry_here(
+        monkeypatch, capsys, "watch", source, "--to", "http://127.0.0.1:1", "--session", "s", "--dry-run",
+        *ACQUISITION, *options,
+    )  # fmt: skip
+    assert done.returncode == 0
+    what, _, because = would.partition(" because ")
+    assert f"would {what}\n" in done.stdout
+    assert because in " ".join(done.stdout.split())
