@@ -173,7 +173,7 @@ def test_a_gain_reference_that_an_mdoc_names_may_come_into_another_folder(found:
     found.write(name, 1)
     found.write("frames/a.mrcs.mdoc", "[FrameSet = 0]\nGainReference = X:\\SuperRef_a.mrc\n")
     found.write("elsewhere/b.mrcs", 2)
-    found.after(40)  # it waits for it, in vain
+    found.after(920)  # it waits for it, in vain
     for each in (name, "elsewhere/b.mrcs"):
         found.align(each, State.RELEASED)
     found.write("gain/SuperRef_a.mrc", 1)
