@@ -99,8 +99,7 @@ class FixedStructureSearch:
     def fixed_part(self, shifts: Figures, bin_factor: int) -> FixedPart:
         """Return what is fixed in frames binned so, their displacements (px as recorded) being known."""
         parts = self._weighted_parts(None, bin_factor)
-        for _ in range(2):
-            parts.take_off(shifts / bin_factor)
+        parts.take_off_unbiased(shifts / bin_factor)
         return FixedPart(parts.spectra.fixed_image(), self._levels)
 
     def _weighted_parts(self, spectra: Spectra | None, bin_factor: int) -> TwoParts:

@@ -7,6 +7,8 @@ is known. Where the motion is too small to tell the parts apart, each gets half 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,13 +48,13 @@ def first_powers(measures: PartMeasures, norm: float) -> PartPowers:
     noise = np.maximum(banded(measures.change) / count, TINY)
     nothing = np.zeros(RING_COUNT)
     plain = np.maximum(banded(measures.sum_power) / count, norm * noise)
-    return PartPowers(noise, nothing, nothing.copy(), OUTSTANDING * plain)
+    return PartPowers(noise, nothing, nothing.copy(), OUTSTANDING * plain, np.ones(RING_COUNT))
 
 
 def unknown_powers() -> PartPowers:
     """Return the powers to begin with: nothing but noise of any kind."""
     nothing = np.zeros(RING_COUNT)
-    return PartPowers(np.ones(RING_COUNT), nothing, nothing.copy(), np.full(RING_COUNT, np.inf))
+    return PartPowers(np.ones(RING_COUNT), nothing, nothing.copy(), np.full(RING_COUNT, np.inf), np.ones(RING_COUNT))
 
 
 def fitted_powers(measures: PartMeasures, known: PartPowers, norm: float) -> PartPowers:
@@ -95,7 +97,7 @@ def fitted_powers(measures: PartMeasures, known: PartPowers, norm: float) -> Par
         ridge = RIDGE * (ff + mm)
         towards = ridge * (fixed + moving) / 2
         fixed, moving = _not_negative(ff + ridge, fm, mm + ridge, f + towards, m + towards)
-    return PartPowers(noise, fixed * noise, moving * noise, known.outstanding)
+    return replace(known, fixed=fixed * noise, moving=moving * noise)
 
 
 def fixed_excess(measures: PartMeasures, powers: PartPowers, norm: float) -> Figures:
@@ -103,6 +105,17 @@ def fixed_excess(measures: PartMeasures, powers: PartPowers, norm: float) -> Fig
     apart_squared = np.maximum(banded(measures.apart_squared), TINY)
     appears = (banded(measures.mirrored_alone) - norm * powers.noise * banded(measures.apart)) / apart_squared
     return np.maximum(powers.fixed - np.maximum(appears, 0), 0)
+
+
+def unbiased_share(measures: PartMeasures, powers: PartPowers, norm: float) -> Figures:
+    """Return which share of the most probable fixed part leaves frames that are not related at zero shift.
+
+    What is taken off holds a part of each frame's noise, which frames then lack alike. Taking off all of the most
+    probable part leaves less of what is fixed than it adds of that.
+    """
+    known = powers.fixed / powers.noise * banded(measures.apart) / np.maximum(banded(measures.count), 1) / norm
+    share: Figures = 1 / (1 + 1 / np.sqrt(1 + known))
+    return share
 
 
 def _not_negative(ff: Figures, fm: Figures, mm: Figures, f: Figures, m: Figures) -> tuple[Figures, Figures]:

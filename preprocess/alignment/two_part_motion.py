@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.part_powers import first_powers, fitted_powers, fixed_excess, unknown_powers
+from preprocess.alignment.part_powers import first_powers, fitted_powers, fixed_excess, unbiased_share, unknown_powers
 from preprocess.alignment.phase_overlap import RING_FREQUENCIES, PhaseOverlap
 from preprocess.alignment.whole_frame import LOWEST_CYCLES, SETTLED_PX, newton_steps
 from preprocess.backends.contract import PartMeasures, Spectra
@@ -87,6 +87,13 @@ class TwoParts:
         """Take off the frames what is fixed if this is the motion; return the log-likelihood."""
         self.look_at(shifts)
         return self._sum(self.spectra.split(shifts, self.levels, self.powers, take_off=True))
+
+    def take_off_unbiased(self, shifts: Figures) -> None:
+        """Take off the frames so much of what is fixed that they do not correlate at zero shift any more."""
+        self.look_at(shifts)
+        measures = self.spectra.split(shifts, self.levels, self.powers)
+        powers = replace(self.powers, taken=unbiased_share(measures, self.powers, self.norm))
+        self.spectra.split(shifts, self.levels, powers, take_off=True)
 
     def _sum(self, measures: PartMeasures) -> float:
         return float(measures.log_likelihood[self.high_pass].sum())

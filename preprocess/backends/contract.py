@@ -66,12 +66,15 @@ class PartPowers:
     outstanding : NDArray[np.float64]
         From which power on a component of the plain sum stands out of its ring, as lines do: the fixed part may be as
         strong as it, the moving part too where the two differ enough to be told apart (2 |g|² < n², see PartMeasures).
+    taken : NDArray[np.float64]
+        Share of the most probable fixed part that is taken off frames; all of it where it stands out.
     """
 
     noise: NDArray[np.float64]
     fixed: NDArray[np.float64]
     moving: NDArray[np.float64]
     outstanding: NDArray[np.float64]
+    taken: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ class CpuSpectra:
             levels,
             self.rings,
             looked_at,
-            np.stack([powers.noise, powers.fixed, powers.moving, powers.outstanding]),
+            np.stack([powers.noise, powers.fixed, powers.moving, powers.outstanding, powers.taken]),
             self.shape[1],
             take_off,
             by_row,

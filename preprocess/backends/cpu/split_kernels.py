@@ -85,14 +85,15 @@ def split_row(
         if noise == 0:
             continue
         a, b, c, g = sums[0, x], sums[1, x], sums[2, x], sums[3, x]
-        twice = 1.0 if x == 0 or 2 * x == width else 2.0
+        twice, taken = 1.0 if x == 0 or 2 * x == width else 2.0, powers[4, ring]
         if power(a) > powers[3, ring]:
-            of_fixed = power(a) / (n * n)
+            of_fixed, taken = power(a) / (n * n), 1.0
             if 2 * power(g) < n * n:
                 of_moving = of_fixed
         else:
             add_figures((a, b, c, g), n, row_powers[:, x], twice, figures[:, ring])
-        still[x], likelihood = most_probable(a, b, g, n, noise, of_fixed, of_moving)
+        of_still, likelihood = most_probable(a, b, g, n, noise, of_fixed, of_moving)
+        still[x] = taken * of_still
         figures[11, ring] += twice / 2 * likelihood
 
 
@@ -124,7 +125,7 @@ def split_spectra(
 ) -> None:
     """Split rows looked_at[start:stop] of spectra (frames, height, columns) that lack `fixed`; see `Spectra.split`.
 
-    Further shapes: powers (4, rings): noise, fixed, moving, outstanding; by_row (rows looked at, figures, rings).
+    Further shapes: powers (5, rings): those of `PartPowers`; by_row (rows looked at, figures, rings).
     """
     n = np.sum(levels * levels)
     end = np.nonzero(powers[0])[0][-1] + 1

@@ -105,7 +105,7 @@ class CudaSpectra:
         fixed, shifted, rows = self._fixed_part(), self._shifted(shifts), -(-height // every)
         strip_rows = -(-rows // BLOCKS_WANTED)
         strips = -(-rows // strip_rows)
-        given = np.stack([powers.noise, powers.fixed, powers.moving, powers.outstanding])
+        given = np.stack([powers.noise, powers.fixed, powers.moving, powers.outstanding, powers.taken])
         end = int(np.flatnonzero(powers.noise)[-1]) + 1
         parts = memory.array("partial sums", (strips, PART_FIGURES * RING_COUNT), "f8")
         figures = memory.array("results", (PART_FIGURES, RING_COUNT), "f8")

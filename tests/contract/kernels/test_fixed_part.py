@@ -49,13 +49,14 @@ def seen(backend: Backend, image: object) -> np.ndarray:
 def some_powers(random: np.random.Generator) -> PartPowers:
     noise = random.uniform(1e4, 3e4, RING_COUNT)
     noise[200:] = 0
-    return PartPowers(noise, random.uniform(0, 2e4, RING_COUNT), random.uniform(0, 2e4, RING_COUNT), 9 * noise)
+    taken = random.uniform(0.5, 1, RING_COUNT)
+    return PartPowers(noise, random.uniform(0, 2e4, RING_COUNT), random.uniform(0, 2e4, RING_COUNT), 9 * noise, taken)
 
 
 def expected_split(spectra: np.ndarray, powers: PartPowers, every: int) -> tuple[np.ndarray, np.ndarray]:
     """The figures of `Spectra.split`, and the fixed part, by their definition."""
     ring = rings(spectra.shape[1:])
-    noise, of_fixed, of_moving, outstanding = (np.append(values, 0)[ring] for values in astuple(powers))
+    noise, of_fixed, of_moving, outstanding, taken = (np.append(values, 0)[ring] for values in astuple(powers))
     twice = np.zeros(ring.shape)  # of a pair, the one in the half spectrum stands for both
     twice[::every, : WIDTH // 2 + 1] = multiplicity((HEIGHT, WIDTH))[::every]
     used = (noise > 0) & (twice > 0)
@@ -78,7 +79,7 @@ def expected_split(spectra: np.ndarray, powers: PartPowers, every: int) -> tuple
     sums += [np.abs(n * a - g.conj() * b) ** 2, np.abs(n * b - g * a) ** 2, np.abs(g) ** 2, apart, apart**2]
     sums = [np.where(own, 0, values) for values in [*sums, np.abs(n * c - g * b) ** 2]] + [fit / 2]
     figures = [np.bincount(ring[used], (twice * values)[used], RING_COUNT)[:RING_COUNT] for values in sums]
-    return np.stack(figures), np.where(ring < 200, still, 0)
+    return np.stack(figures), np.where(ring < 200, np.where(own, 1, taken) * still, 0)
 
 
 @pytest.mark.parametrize("every", [1, 3])

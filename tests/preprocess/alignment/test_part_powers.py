@@ -1,9 +1,11 @@
 """The powers of a fixed and a moving part, found again in spectra that were drawn with them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from preprocess.alignment.part_powers import first_powers, fitted_powers, unknown_powers
+from preprocess.alignment.part_powers import first_powers, fitted_powers, unbiased_share, unknown_powers
 from preprocess.backends.contract import RING_COUNT
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.cpu.spectra import CpuSpectra
@@ -45,3 +47,22 @@ def test_where_nothing_moved_both_parts_get_half():
     powers = fitted_powers(measures, first_powers(measures, COUNT), COUNT)
     np.testing.assert_allclose(powers.fixed, powers.moving)
     assert np.median(powers.fixed + powers.moving) == pytest.approx(80, rel=0.1)
+
+
+def test_frames_do_not_correlate_at_zero_shift_once_the_unbiased_share_is_gone():
+    random = np.random.default_rng(4)
+    shifts = random.normal(0, 30, (COUNT, 2))
+    spectra = drawn(random, 5.0, 0.0, shifts)
+    measures = spectra.split(shifts, np.ones(COUNT), unknown_powers())
+    noise_known = replace(first_powers(measures, COUNT), noise=np.full(RING_COUNT, NOISE))
+    powers = fitted_powers(measures, noise_known, COUNT)
+    share = unbiased_share(measures, powers, COUNT)
+
+    def shared(taken: np.ndarray) -> float:
+        spectra.split(shifts, np.ones(COUNT), replace(powers, taken=taken), take_off=True)
+        of_sum, of_frames = spectra.ring_powers(np.zeros((COUNT, 2)))
+        return float((of_sum - of_frames)[RING_COUNT // 4 :].sum())
+
+    before, unbiased, whole = (shared(taken) for taken in (np.zeros(RING_COUNT), share, np.ones(RING_COUNT)))
+    assert abs(unbiased) < 0.1 * before
+    assert whole < -0.15 * before

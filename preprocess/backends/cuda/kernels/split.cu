@@ -20,8 +20,8 @@ CORE struct Complex difference(double n, struct Complex a, struct Complex b, str
 }
 
 /* spectra (frames, height, half) without `fixed` (height, half); along_y (frames, height), along_x (frames, half): the
-   factors that undo displacements; levels (frames); rings (height, half), ascending in a row; powers (4, RINGS): noise,
-   fixed, moving, outstanding; parts (strips, FIGURES, RINGS): the sums of `Spectra.split` in strips of rows, every
+   factors that undo displacements; levels (frames); rings (height, half), ascending in a row; powers (5, RINGS): those
+   of `PartPowers`; parts (strips, FIGURES, RINGS): the sums of `Spectra.split` in strips of rows, every
    `every`-th one. Rings from `end` on are left out. Blocks: x over strips. */
 KERNEL split_spectra(
     complex64* spectra, complex64* fixed, const complex64* along_y, const complex64* along_x, const double* levels,
@@ -81,10 +81,11 @@ KERNEL split_spectra(
                         before = scaled;
                     }
                     double noise = powers[ring], of_fixed = powers[RINGS + ring], of_moving = powers[2 * RINGS + ring];
-                    double sum_power = power_of(a), shared = power_of(g);
+                    double sum_power = power_of(a), shared = power_of(g), taken = powers[4 * RINGS + ring];
                     i32 outstanding = sum_power > powers[3 * RINGS + ring];
                     if (outstanding) {
                         of_fixed = sum_power / (n * n);
+                        taken = 1.0;
                         if (2 * shared < n * n) of_moving = of_fixed;
                     }
                     double apart = n * n - shared > 0.0 ? n * n - shared : 0.0, least = 1e-9 * noise;
@@ -113,6 +114,8 @@ KERNEL split_spectra(
                         of_component[10][i] = twice * power_of(difference(n, c, b, g, 1.0));
                     }
                     if (!take_off) continue;
+                    still.re *= taken;
+                    still.im *= taken;
                     complex64 off = {(float)(fixed[place].re - still.re), (float)(fixed[place].im - still.im)};
                     for (i32 t = 0; t < frames; t++) {
                         complex64* spectrum = spectra + ((size_t)t * height + y) * half + x;
