@@ -86,7 +86,7 @@ class FixedStructureSearch:
         parts.glance_at(found)
         pull, excess = (parts.pull_of_fixed(found, power) for power in (parts.powers.fixed, parts.fixed_excess))
         decided = pull < UNDECIDED * float(np.sqrt((found**2).mean()))
-        if decided and excess * bin_factor < HARMLESS_PX:
+        if parts.noiseless or (decided and excess * bin_factor < HARMLESS_PX):
             return None
         parts = self._weighted_parts(spectra, bin_factor)
         fit, gain = self._best(parts, found, sure=decided)

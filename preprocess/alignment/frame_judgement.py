@@ -66,6 +66,18 @@ def frame_levels(moments: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(levels, usual)
 
 
+def identical_frames(moments: NDArray[np.float64]) -> tuple[tuple[int, ...], ...]:
+    """Return the places of frames that hold the very same counts, in groups; moments as in `judge_by_counts`.
+
+    Two exposures never agree in the means and variances of all boxes; frames without any noise are not judged.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for place, frame in enumerate(moments):
+        if frame[2].any():
+            groups.setdefault(frame.tobytes(), []).append(place)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
 def judge_by_counts(
     moments: NDArray[np.float64], expected: NDArray[np.float64] | None = None
 ) -> tuple[LeftOutFrame, ...]:

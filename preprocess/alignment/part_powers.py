@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.alignment.whole_frame import LEAST_NOISE
 from preprocess.backends.contract import RING_COUNT, PartMeasures, PartPowers
 
 Figures = NDArray[np.float64]
@@ -45,7 +46,8 @@ def banded(values: Figures) -> Figures:
 def first_powers(measures: PartMeasures, norm: float) -> PartPowers:
     """Return the noise and what is outstanding, from measures for which nothing was known, and no parts yet."""
     count = np.maximum(banded(measures.count), 1)
-    noise = np.maximum(banded(measures.change) / count, TINY)
+    least = LEAST_NOISE * banded(measures.frame_power) / count + TINY
+    noise = np.maximum(banded(measures.change) / count, least)
     nothing = np.zeros(RING_COUNT)
     plain = np.maximum(banded(measures.sum_power) / count, norm * noise)
     return PartPowers(noise, nothing, nothing.copy(), OUTSTANDING * plain, np.ones(RING_COUNT))

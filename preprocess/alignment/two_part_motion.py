@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from preprocess.alignment.part_powers import first_powers, fitted_powers, fixed_excess, unbiased_share, unknown_powers
 from preprocess.alignment.phase_overlap import RING_FREQUENCIES, PhaseOverlap
-from preprocess.alignment.whole_frame import LOWEST_CYCLES, SETTLED_PX, newton_steps
+from preprocess.alignment.whole_frame import LEAST_NOISE, LOWEST_CYCLES, SETTLED_PX, newton_steps
 from preprocess.backends.contract import PartMeasures, Spectra
 
 Figures = NDArray[np.float64]
@@ -59,6 +59,7 @@ class TwoParts:
         measures = self.spectra.split(shifts, self.levels, unknown_powers(), every=self.rows)
         self.powers = fitted_powers(measures, first_powers(measures, self.norm), self.norm)
         self.fixed_excess = fixed_excess(measures, self.powers, self.norm)
+        self.noiseless = bool(measures.change.sum() <= LEAST_NOISE * measures.frame_power.sum())
 
     def look_at(self, shifts: Figures) -> None:
         """Find the powers of both parts if this is the motion."""

@@ -17,6 +17,7 @@ from preprocess.geometry.field import DisplacementField
 from preprocess.movie_warning import MovieWarning
 from preprocess.pipeline.fixed_structure_warnings import fixed_structure_warnings
 from preprocess.pipeline.holding import HeldMovie
+from preprocess.pipeline.identical_warnings import identical_warnings
 from preprocess.pipeline.left_out_warnings import left_out_warnings
 from preprocess.pipeline.preparing import PreparedMovie
 from preprocess.pipeline.stage_timer import StageTimer
@@ -76,6 +77,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
             *prepared.warnings,
             *movie.remarks,
             *left_out_warnings(held.left_out, prepared.used, held.used_count),
+            *identical_warnings(held.identical, prepared.used),
             *warnings,
         ),
     )

@@ -14,6 +14,7 @@ from preprocess.alignment.frame_judgement import (
     SAMPLED_ROWS,
     LeftOutFrame,
     frame_levels,
+    identical_frames,
     judge_by_counts,
 )
 from preprocess.backends.contract import Backend, DeviceImage, FrameStack, FrameSum
@@ -61,6 +62,8 @@ class HeldMovie:
         What the user should know about the values in the gain reference's file.
     gain_digest : str | None
         BLAKE3 of that file; None: there is no gain reference.
+    identical : tuple[tuple[int, ...], ...]
+        The used frames that hold the very same counts, in groups.
     """
 
     stack: FrameStack
@@ -76,6 +79,7 @@ class HeldMovie:
     gain: GainSettings
     gain_doubts: tuple[str, ...] = ()
     gain_digest: str | None = None
+    identical: tuple[tuple[int, ...], ...] = ()
 
     @property
     def group_levels(self) -> NDArray[np.float64]:
@@ -139,6 +143,7 @@ def hold_movie(
     if backend.name != "cpu" and movie.dtype.kind == "f" and _must_be_looked_at(stack.frame_sum()):
         remarks = stack.fill(read_by_cpu(movie), used, groups, grouped, progress)
     moments = stack.box_moments(BOXES, SAMPLED_ROWS)
+    identical = identical_frames(moments)
     left_out = judge_by_counts(moments, frame_doses)
     if left_out:
         places = np.array([frame.place for frame in left_out])
@@ -177,6 +182,7 @@ def hold_movie(
         gain=replace(loaded.settings, found_by=settings.gain.found_by, not_found=settings.gain.not_found),
         gain_doubts=loaded.doubts,
         gain_digest=loaded.digest,
+        identical=identical,
     )
 
 

@@ -121,3 +121,10 @@ def test_a_foreign_frame_is_named_though_it_has_the_same_fixed_pattern() -> None
     other = np.random.default_rng(9).poisson(DOSE * pixel_gains(0.25), (SIDE, SIDE))
     frames[4] = other
     assert motion_of(frames).foreign == (4,)
+
+
+def test_frames_without_any_noise_are_left_to_whole_frame_alignment() -> None:
+    frames = np.repeat(movie(drift(0.0))[:1], 5, 0)
+    found = motion_of(frames)
+    assert found.fixed is None
+    np.testing.assert_allclose(found.whole.shifts, 0, atol=1e-6)

@@ -12,17 +12,21 @@ import pytest
 import starfile
 
 from preprocess.alignment.frame_judgement import (
+    BOXES,
     BRIGHT,
     EMPTY,
     FOREIGN,
     NOISY,
     PARTLY_LIT,
+    SAMPLED_ROWS,
     SATURATED,
     LeftOutFrame,
+    identical_frames,
     judge_by_correlation,
     judge_by_counts,
     unexposed,
 )
+from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import ProcessedMovie
@@ -225,3 +229,13 @@ def test_one_frame_of_signal_is_the_micrograph(frames: np.ndarray, tmp_path: Pat
     assert shifts_of(result).max() == 0
     image = mrcfile.read(result.file("micrograph_unweighted"))
     assert np.count_nonzero(np.abs(image - movie[1]) > 0.01) < 20  # hot pixels alone
+
+
+def test_frames_with_the_very_same_counts_are_found():
+    frames = np.random.default_rng(5).poisson(3, (6, 64, 64)).astype(np.uint8)
+    frames[4] = frames[1]
+    frames[2] = frames[3] = 7
+    stack = CpuBackend(1).hold(*frames.shape, frames.dtype)
+    for index, frame in enumerate(frames):
+        stack.put(index, frame)
+    assert identical_frames(stack.box_moments(BOXES, SAMPLED_ROWS)) == ((1, 4),)
