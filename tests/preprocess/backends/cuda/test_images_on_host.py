@@ -55,7 +55,10 @@ def test_the_gain_reference_is_given_back_when_memory_is_short() -> None:
         np.testing.assert_array_equal(backend.upload(gain).get(), gain)
 
 
-def test_a_faint_movie_gets_the_same_figures_and_float16_images_as_on_the_cpu(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rows", "decision"), [(1, "kept"), (-1, "turned")])
+def test_a_faint_movie_gets_the_same_figures_and_float16_images_as_on_the_cpu(
+    tmp_path: Path, rows: int, decision: str
+) -> None:
     random = np.random.default_rng(5)
     gain = random.normal(1, 0.05, (220, 310)).astype(np.float32)
     gain[7, 9] = 0
@@ -63,7 +66,7 @@ def test_a_faint_movie_gets_the_same_figures_and_float16_images_as_on_the_cpu(tm
     for frame in frames:
         frame[100:103, 200], frame[150, 150], frame[151, 151], frame[0, 0] = 0, 90, 14, 0
     write_mrc(tmp_path / "a.mrcs", frames, frame_count=len(frames), mode=0)
-    write_gain(tmp_path / "gain.mrc", gain, movie_format="mrc")
+    write_gain(tmp_path / "gain.mrc", gain[::rows], movie_format="mrc")
     settings = AlignmentSettings(gain=GainSettings(path=tmp_path / "gain.mrc"), unweighted=True, patches=(1, 1))
     known = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300, dose_per_frame_e_per_a2=0.83)
 
@@ -76,6 +79,7 @@ def test_a_faint_movie_gets_the_same_figures_and_float16_images_as_on_the_cpu(tm
         assert {"sum_frames", "average_rows", "write_half", "reduce_boxes", "add_powers"} <= set(host.device.launches)
     on_cpu = align("cpu")
     one, other = (json.loads(result.file("results").read_text()) for result in (on_cpu, on_device))
+    assert one["quality"]["gain_fit"]["decision"] == decision
     assert one["quality"]["dead_pixels"] == 4
     assert one["quality"]["hot_pixels"] >= 1
     assert other["quality"] == one["quality"]
