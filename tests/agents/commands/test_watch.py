@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import cryoferry as front_door
+from preprocess.simulation import SimulationSettings, simulate_movie
 from tests.agents.agent_process import ACQUISITION, QUICK, StartAgent, lay, listing
-from tests.running import cryoferry
+from tests.running import cryoferry, cryoferry_here
 from transfer.client import ReceiverClient
 from transfer.file_digest import file_digest
 from transfer.upload.sender import Sender
@@ -259,6 +260,26 @@ def test_a_dry_run_tells_and_does_nothing(source: Path, simulated: Path, tmp_pat
     assert not work.exists()
 
 
+def test_a_dry_run_says_which_movies_would_wait_for_a_gain_reference(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = simulate_movie(SimulationSettings(height=64, width=64, frame_count=3, seed=1, gain=False))
+    made.write(source / "a.eer")
+
+    def plan(*options: str) -> dict[str, Any]:
+        watch = ("watch", str(source), "--work", str(tmp_path / "work"), "--to", "http://127.0.0.1:9", "--session", "s")
+        told = cryoferry_here(monkeypatch, capsys, *watch, "--dry-run", "--json", *ACQUISITION, *options)
+        assert told.returncode == 0, told.stderr
+        return tell(told)[0]
+
+    waits = plan("--gain-wait", "60")
+    assert waits["would"] == "wait"
+    assert "for up to 60 s" in waits["reason"]
+    assert plan("--gain", "none")["would"] == "align and send"
+    held = plan("--require-gain")
+    assert (held["would"], "--require-gain" in held["reason"]) == ("hold", True)
+
+
 def test_a_dry_run_with_patterns(source: Path, simulated: Path, tmp_path: Path) -> None:
     for name in ("a_frames.tiff", "a.tiff", "tests/b_frames.tiff"):
         lay(simulated / "0.tiff", source / name)
@@ -275,12 +296,12 @@ def test_a_dry_run_with_patterns(source: Path, simulated: Path, tmp_path: Path) 
     assert last == "would skip in all: 1 × excluded by --exclude; 1 × its name fits no pattern of --movies"
 
 
-def test_a_file_that_is_named_and_not_there_is_an_error_at_once(source: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_named_and_not_there_is_an_error_at_once(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for option in ("--gain", "--defects"):
-        told = cryoferry(
-            *("watch", source, "--to", "http://127.0.0.1:9", "--session", "s", "--work", tmp_path / "work"),
-            *(option, tmp_path / "gone.mrc"),
-        )
+        watch = ("watch", source, "--to", "http://127.0.0.1:9", "--session", "s", "--work", tmp_path / "work")
+        told = cryoferry_here(monkeypatch, capsys, *watch, option, tmp_path / "gone.mrc")
         assert told.returncode == 2
         assert "gone.mrc: No such file" in told.stderr
     assert not (tmp_path / "work").exists()
