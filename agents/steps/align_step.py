@@ -281,12 +281,10 @@ class AlignStep:
 
     def _seal(self, exposure: ExposureRow, choices: dict[str, Any], processed: ProcessedMovie) -> None:
         outputs = seal_outputs(self._journal, self._settings.work, exposure, processed)
-        self._journal.seal(
-            exposure.exposure_id,
-            settings=choices,
-            outputs=outputs,
-            record=exposure_record(exposure, processed, outputs),
-        )
+        record = exposure_record(exposure, processed, outputs)
+        self._journal.seal(exposure.exposure_id, settings=choices, outputs=outputs, record=record)
+        for warning in record.warnings:
+            log.warning("%s: aligned with a warning: %s", exposure.movie, warning.text)
 
 
 def _with_gain_digest(used: list[UsedInput], answer: ProcessedMovie | AlignmentFailure) -> list[UsedInput]:

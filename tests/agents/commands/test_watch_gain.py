@@ -92,6 +92,7 @@ def test_a_gain_reference_that_comes_after_the_wait_makes_a_revision(
     assert misses_gain(record)
     assert "its gain reference did not come within 0.5 s" in agent.log.read_text()
     assert "aligned without a gain reference" in agent.line("a.eer", "released")["warnings"][0]
+    assert "a.eer: aligned with a warning: it was aligned without a gain reference" in agent.log.read_text()
     simulated.write_gain(source / "falcon.gain", movie_format="eer")
     agent.wait_for(a_eer="released", revision=2)
     record = records(receiver, token)["a.eer"]
