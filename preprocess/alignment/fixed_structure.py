@@ -94,7 +94,9 @@ class FixedStructureSearch:
         if fit is None or gain < noise_gain:
             self._stack.set_weight(None)
             return None
-        return self._told_apart(parts, fit, FixedStructure(gain > SURE * noise_gain, pull * bin_factor))
+        return self._told_apart(
+            parts, fit, whole.repeats_px, FixedStructure(gain > SURE * noise_gain, pull * bin_factor)
+        )
 
     def fixed_part(self, shifts: Figures, bin_factor: int) -> FixedPart:
         """Return what is fixed in frames binned so, their displacements (px as recorded) being known."""
@@ -124,7 +126,9 @@ class FixedStructureSearch:
                 best = max(best, parts.climbed(ramp), key=lambda fit: fit.log_likelihood)
         return best, best.log_likelihood - parts.log_likelihood(nowhere)
 
-    def _told_apart(self, parts: TwoParts, fit: TwoPartFit, structure: FixedStructure) -> MotionBesideFixed:
+    def _told_apart(
+        self, parts: TwoParts, fit: TwoPartFit, repeats_px: float | None, structure: FixedStructure
+    ) -> MotionBesideFixed:
         bin_factor = parts.bin_factor
         parts.take_off(fit.shifts)
         error = parts.standard_error() * bin_factor
@@ -136,5 +140,6 @@ class FixedStructureSearch:
             fit.converged,
             has_signal=True,
             peaks=correlation_peaks(parts.spectra, shifts, bin_factor),
+            repeats_px=repeats_px,
         )
         return MotionBesideFixed(whole, structure)

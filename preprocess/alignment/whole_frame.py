@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.alignment.frame_judgement import peak_heights
+from preprocess.alignment.repetition import repetition
 from preprocess.backends.contract import RING_COUNT, Spectra
 
 B_FACTOR_PX2 = 150.0
@@ -43,6 +44,8 @@ class WholeFrameMotion:
         Whether the frames share anything beyond noise; without, shifts are those of the coarse stage.
     peaks : NDArray[np.float64] | None
         How well each frame matches the others in the coarse stage, see `peak_heights`; None: not known.
+    repeats_px : float | None
+        After how many px as recorded the image repeats itself, as a crystal's does; None: it does not.
     """
 
     shifts: NDArray[np.float64]
@@ -51,6 +54,7 @@ class WholeFrameMotion:
     converged: bool
     has_signal: bool
     peaks: NDArray[np.float64] | None = None
+    repeats_px: float | None = None
 
 
 def estimation_bin(height: int, width: int) -> int:
@@ -76,7 +80,22 @@ def estimate_motion(spectra: Spectra, bin_factor: int) -> WholeFrameMotion:
     """
     high_pass, weights = _coarse_weights(spectra, bin_factor)
     shifts, peaks = _coarse(spectra, weights, bin_factor)
-    return replace(_fine(spectra, shifts, high_pass, bin_factor), peaks=peaks)
+    found = _fine(spectra, shifts, high_pass, bin_factor)
+    return replace(found, peaks=peaks, repeats_px=_repeats_px(spectra, found.shifts / bin_factor, weights, bin_factor))
+
+
+def _repeats_px(
+    spectra: Spectra, shifts: NDArray[np.float64], weights: NDArray[np.float64], bin_factor: int
+) -> float | None:
+    """Return after how many px as recorded the image repeats itself, displacements (binned px) being undone."""
+    shape, step = _coarse_grid(spectra, bin_factor)
+    reach = min(int(LARGEST_SHIFT_PX / (bin_factor * step.max())), min(shape) // 4)
+    spectra.ring_powers(shifts)
+    windows = spectra.correlations(shifts, weights, shape, max(2, reach))
+    distances = np.abs(np.arange(windows.shape[1]) - windows.shape[1] // 2)
+    shared = [1 - distances / size for size in shape]
+    found = repetition(windows, shared[0][:, None] * shared[1])
+    return None if found is None else float(np.hypot(*(found * step * bin_factor)))
 
 
 def correlation_peaks(spectra: Spectra, shifts: NDArray[np.float64], bin_factor: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from preprocess.alignment.frame_judgement import unexposed
 from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion, foreign_frames
-from preprocess.alignment.whole_frame import WholeFrameMotion
+from preprocess.alignment.whole_frame import LARGEST_SHIFT_PX, WholeFrameMotion
 from preprocess.backends.contract import Backend
 from preprocess.computed_movie import ComputedMovie, Micrographs
 from preprocess.exposure.exposure_dose import ExposureDose
@@ -161,7 +161,21 @@ def _doubts(motion: WholeFrameMotion) -> list[MovieWarning]:
     if typical > UNSURE_PX:
         text = f"faint movie: each shift is uncertain by about {typical:.2g} px because of noise"
         doubts.append(MovieWarning("faint", text))
-    if not motion.converged:
+    if motion.repeats_px is not None:
+        text = (
+            f"the image repeats itself after about {motion.repeats_px:.0f} px, as that of a crystal does: a frame fits"
+            " as well when it is displaced by that much. Look at the motion plot for jumps of that length"
+        )
+        doubts.append(MovieWarning("repeating-image", text))
+    farthest = float(np.abs(motion.shifts - motion.shifts.mean(0)).max())
+    if not motion.converged and farthest > LARGEST_SHIFT_PX / 2:
+        text = (
+            f"the frames do not fit together, and lie up to {farthest:.0f} px from the movie's mean position: the drift"
+            f" may be longer than the search reaches ({LARGEST_SHIFT_PX} px from that position). Leave out frames with"
+            " --first-frame, --last-frame or --throw"
+        )
+        doubts.append(MovieWarning("drift-out-of-reach", text))
+    elif not motion.converged:
         text = f"the alignment did not converge in {motion.steps} steps: look at the motion plot before you use it"
         doubts.append(MovieWarning("not-converged", text))
     return doubts
