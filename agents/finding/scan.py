@@ -311,13 +311,19 @@ class _Walk:
             return
         if stat.S_ISREG(status.st_mode):
             identity = FileIdentity.of(status)
-            why = "" if doubt is None else self._contents.why_no_movie(path, identity, doubt)
+            why = "" if doubt is None else self._why_no_movie(path, identity, doubt)
             if why:
                 self._note_no_movie(movie, why)
             else:
                 self._result.movies[movie] = identity
         elif not stat.S_ISDIR(status.st_mode):
             self._result.named[movie] = Why.NOT_A_FILE
+
+    def _why_no_movie(self, path: Path, identity: FileIdentity, doubt: Doubt) -> str:
+        try:
+            return self._contents.why_no_movie(path, identity, doubt)
+        except OSError:
+            return ""  # a movie until it can be read: who waits for it says what is wrong with the share
 
     def _look_at_input(self, look: Callable[[], os.stat_result], name: str) -> None:
         self._on_progress()
