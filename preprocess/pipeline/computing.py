@@ -20,6 +20,7 @@ from preprocess.pipeline.holding import HeldMovie
 from preprocess.pipeline.identical_warnings import identical_warnings
 from preprocess.pipeline.left_out_warnings import left_out_warnings
 from preprocess.pipeline.preparing import PreparedMovie
+from preprocess.pipeline.reach_warnings import reach_warnings
 from preprocess.pipeline.stage_timer import StageTimer
 from preprocess.pipeline.sums import micrograph_shape, micrographs
 
@@ -47,6 +48,8 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
     finally:
         held.release()
     warnings = _warnings(held, motion, prepared.dose)
+    if all(warning.code != "drift-out-of-reach" for warning in warnings):
+        warnings += reach_warnings(motion.whole.shifts, held.kept, held.left_out, (movie.height, movie.width))
     if held.left_out:
         motion = motion.spread(held.kept, held.used_count)
         field = motion.field.seen_from_first((movie.height, movie.width))
