@@ -145,18 +145,25 @@ class MoviePlanner:
             path=gain.path, found_by=by, turned=_turned(settings), need=str(judged.need), why=judged.why
         )
         if gain.path is not None:
-            _tried(plan, lambda: self._refuse_other_size(gain.path, movie, frames))
+            _tried(plan, lambda: self._refuse_unfit(gain.path, movie, frames))
         miss_gain(gain, movie, sidecars, lambda warning: found.append(_without_the_reason(warning, judged.why)))
 
-    def _refuse_other_size(self, gain: Path | None, movie: Movie, frames: StoredFrames) -> None:
+    def _refuse_unfit(self, gain: Path | None, movie: Movie, frames: StoredFrames) -> None:
         """Refuse a gain reference whose header says that it does not fit; what cannot be told is not refused."""
         assert gain is not None
         try:
-            shape = self._shapes.shape(DatedFile.of(gain))
+            image = DatedFile.of(gain)
+            shape = self._shapes.shape(image)
+            is_stack = shape is not None and self._shapes.is_stack(image)
         except OSError as error:
             raise GainMismatch(f"gain reference {gain} cannot be read: {error.strerror or error}") from error
         if shape is None:
             raise GainMismatch(f"gain reference {gain} cannot be read: it is cut off, damaged, or no image")
+        if is_stack:
+            raise GainMismatch(
+                f"gain reference {gain} holds several images: it is a stack or a movie",
+                hint="Give the gain reference itself, a file of one image.",
+            )
         if shape not in shapes_of_gain(frames) and (2 * shape[0], 2 * shape[1]) != (movie.height, movie.width):
             raise GainMismatch(
                 f"gain reference {gain} is {shape[1]} x {shape[0]} px (width x height), but the movie"

@@ -86,7 +86,9 @@ class AlignmentRun:
             else:
                 micrograph = [] if plan.problems else [("micrograph", outputs[0])]
                 printer.print(f"would {would}: {escaped(movie.name)}", movie.name, [*plan_rows(plan), *micrograph])
-        self._say(f"{len(wanted)} movies: {len(wanted) - len(refused)} would be aligned; nothing was done.")
+        aligned = f"{len(wanted) - len(refused)} would be aligned"
+        ends = f"{aligned}, {len(refused)} would be refused" if refused else aligned
+        self._say(f"{len(wanted)} {'movie' if len(wanted) == 1 else 'movies'}: {ends}; nothing was done.")
         return exit_code(refused, len(movies))
 
     def _chosen_for(self, movie: MovieToAlign) -> ChosenAlignment:

@@ -12,6 +12,7 @@ from preprocess.correction.dm4_image import DM4_EXTENSIONS, dm4_image, dm4_image
 from preprocess.errors import UnreadableMovie
 from preprocess.input_files import open_regular
 from preprocess.movies.mrc import MrcMovie
+from preprocess.movies.mrc_header import HEADER_BYTES, is_mrc, read_mrc_header
 from preprocess.movies.structure import missing_in
 from preprocess.movies.tiff_layout import LayoutIncompleteError, is_tiff, tiff_pages
 from preprocess.movies.tiff_pixels import read_page
@@ -50,7 +51,7 @@ def image_count(path: Path) -> int:
         It is cut off, corrupt or of another format.
     """
     if path.suffix.lower() in MRC_EXTENSIONS:
-        return MrcMovie(path, threads=1).frame_count
+        return _mrc_section_count(path)
     if path.suffix.lower() in DM4_EXTENSIONS:
         return dm4_image_count(path)
     with open_regular(path) as file:
@@ -64,6 +65,17 @@ def image_count(path: Path) -> int:
 def enlarged(image: NDArray[Any], factor: int) -> NDArray[Any]:
     """Return an image with each pixel repeated `factor` times along both axes."""
     return image if factor == 1 else np.repeat(np.repeat(image, factor, 0), factor, 1)
+
+
+def _mrc_section_count(path: Path) -> int:
+    """Return the number of sections; a copy that has only begun has no header yet, or zeros in its place."""
+    with open_regular(path) as file:
+        start = file.read(HEADER_BYTES)
+    if len(start) == HEADER_BYTES and is_mrc(start):
+        header = read_mrc_header(start)
+        if header.width > 0 and header.height > 0:
+            return MrcMovie(path, threads=1).frame_count
+    raise UnreadableMovie("the MRC header is cut off, damaged or not written yet")
 
 
 def _first_tiff_page(path: Path) -> NDArray[Any]:

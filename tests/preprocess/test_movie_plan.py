@@ -85,7 +85,13 @@ def test_a_gain_reference_that_does_not_fit_or_cannot_be_read_is_told_by_its_hea
     with mrcfile.new(folder / "small.mrc") as file:
         file.set_data(np.ones((33, 44), np.float32))
     (folder / "empty.mrc").touch()
-    for name, told in (("small.mrc", "44 x 33 px"), ("empty.mrc", "cannot be read"), ("gone.mrc", "cannot be read")):
+    (folder / "stack.mrc").write_bytes((folder / "a.mrc").read_bytes())
+    for name, told in (
+        ("small.mrc", "44 x 33 px"),
+        ("empty.mrc", "cannot be read"),
+        ("gone.mrc", "cannot be read"),
+        ("stack.mrc", "holds several images"),
+    ):
         (problem,) = plan(folder / "a.mrc", flags=KNOWN, gain=GainSettings(path=folder / name)).problems
         assert told in problem.text
         assert problem.is_for_person

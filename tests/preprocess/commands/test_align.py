@@ -173,7 +173,7 @@ def test_a_dry_run_ends_as_the_alignment_would_and_names_what_is_missing(align, 
     assert bad["problems"][0]["exit_code"] == 4
     told = align(*named)
     assert told.exit_code == 1, "one is for a person to decide, the other is damaged"
-    assert "2 movies: 0 would be aligned; nothing was done" in told.err
+    assert "2 movies: 0 would be aligned, 2 would be refused; nothing was done" in told.err
     assert "  exposure    1.1 Å (header), voltage not known" in told.out
     assert not (tmp_path / "out").exists()
 

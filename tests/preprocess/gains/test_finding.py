@@ -213,6 +213,25 @@ def test_one_that_cannot_be_read_is_taken_if_no_other_fits(tmp_path, find):
     assert gain_of(find(first)) == whole
 
 
+@pytest.mark.parametrize("extension", ["mrc", "tif", "dm4"])
+@pytest.mark.parametrize("copied", [0, 4, 10, 500, -1])
+@pytest.mark.parametrize("has_full_size", [False, True])
+def test_one_whose_copy_has_begun_holds_no_other_up(tmp_path, find, extension, copied, has_full_size):
+    """A copier writes from the front; some give the file its size at once."""
+    first = movie(tmp_path / "a.tif")
+    whole = gain(tmp_path / f"CountRef_x.{extension}").read_bytes()
+    begun = whole[:copied] + b"\0" * (len(whole[copied:]) if has_full_size else 0)
+    (tmp_path / f"CountRef_x.{extension}").write_bytes(begun)
+    assert gain_of(find(first)) == tmp_path / f"CountRef_x.{extension}"
+
+
+def test_a_header_of_no_pixels_holds_no_other_up(tmp_path, find):
+    first, broken = movie(tmp_path / "a.tif"), gain(tmp_path / "CountRef_x.mrc")
+    broken.write_bytes(bytes(8) + broken.read_bytes()[8:])
+    whole = gain(tmp_path / "CountRef_y.mrc")
+    assert gain_of(find(first)) == whole
+
+
 def test_a_reference_that_was_written_with_the_movie_is_its_own(tmp_path, find):
     """Whatever the time stamps of copies say."""
     first = movie(tmp_path / "m_2.tif")
