@@ -137,7 +137,8 @@ def _partly_lit(moments: NDArray[np.float64]) -> NDArray[np.bool_]:
     errors = np.sqrt(np.median(variances, 0) / np.maximum(counts, 1))
     lit = expected > LEAST_LEVEL * level
     differs = np.abs(means - expected) > np.maximum(LIT_OTHERWISE * expected, SURE * errors)
-    otherwise: NDArray[np.bool_] = (differs & lit).sum(1) > BOXES_LIT_OTHERWISE * lit.sum(1)
+    changed = (differs & lit).sum(1)
+    otherwise: NDArray[np.bool_] = (changed > 0) & (changed >= BOXES_LIT_OTHERWISE * lit.sum(1))
     return otherwise
 
 

@@ -82,6 +82,12 @@ def test_unusual_noise_and_light_are_found() -> None:
     assert judged(shaded) == []
 
 
+def test_a_frame_whose_last_rows_were_not_written_is_found() -> None:
+    cut = moments(1, 1, 1, 1, 1)
+    cut[2, 1, -8:] = 0.03
+    assert judged(cut) == [(2, PARTLY_LIT)]
+
+
 def test_counts_with_an_offset_and_damaged_figures_are_left_to_others() -> None:
     assert judged(moments(-5, 1, 1)) == []
     assert judged(moments(np.nan, 1, 1)) == []
