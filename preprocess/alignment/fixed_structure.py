@@ -31,6 +31,8 @@ CANDIDATES = 2
 LEAST_ROUGH_GAIN = 50.0
 GAIN_OF_NOISE, GAIN_OF_FRAME = 60.0, 4.0
 """Log-likelihood that the model of two parts gains in movies where nothing moves, at most."""
+LEAST_GAIN_OF_FIXED = 60.0
+"""Log-likelihood that a fixed part must add: where there is none, its powers in all bands fit noise for about 15."""
 SURE = 5.0
 """So many times that gain leave no doubt."""
 
@@ -91,7 +93,7 @@ class FixedStructureSearch:
         parts = self._weighted_parts(spectra, bin_factor)
         fit, gain = self._best(parts, found, sure=decided)
         noise_gain = GAIN_OF_NOISE + GAIN_OF_FRAME * (spectra.frame_count - 1)
-        if fit is None or gain < noise_gain:
+        if fit is None or gain < noise_gain or not self._needs_fixed_part(parts, fit, found):
             self._stack.set_weight(None)
             return None
         return self._told_apart(
@@ -125,6 +127,11 @@ class FixedStructureSearch:
             if likelihood > parts.rough_log_likelihood(best.shifts):
                 best = max(best, parts.climbed(ramp), key=lambda fit: fit.log_likelihood)
         return best, best.log_likelihood - parts.log_likelihood(nowhere)
+
+    @staticmethod
+    def _needs_fixed_part(parts: TwoParts, fit: TwoPartFit, found: Figures) -> bool:
+        """Return whether a fixed part makes the frames clearly more probable than motion without one."""
+        return fit.log_likelihood - parts.log_likelihood_without_fixed(found) > LEAST_GAIN_OF_FIXED
 
     def _told_apart(
         self, parts: TwoParts, fit: TwoPartFit, repeats_px: float | None, structure: FixedStructure

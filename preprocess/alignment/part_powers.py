@@ -102,6 +102,13 @@ def fitted_powers(measures: PartMeasures, known: PartPowers, norm: float) -> Par
     return replace(known, fixed=fixed * noise, moving=moving * noise)
 
 
+def moving_alone_powers(measures: PartMeasures, known: PartPowers, norm: float) -> PartPowers:
+    """Return the powers that the measures show if nothing is fixed, the noise being known."""
+    aligned = banded(measures.aligned_power) / known.noise / np.maximum(banded(measures.count), 1e-9)
+    moving = np.maximum(aligned - norm, 0) / norm**2
+    return replace(known, fixed=np.zeros(RING_COUNT), moving=moving * known.noise)
+
+
 def fixed_excess(measures: PartMeasures, powers: PartPowers, norm: float) -> Figures:
     """Return the power of the fixed part beyond what places that move differently make it appear."""
     apart_squared = np.maximum(banded(measures.apart_squared), TINY)

@@ -15,7 +15,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.part_powers import first_powers, fitted_powers, fixed_excess, unbiased_share, unknown_powers
+from preprocess.alignment.part_powers import (
+    first_powers,
+    fitted_powers,
+    fixed_excess,
+    moving_alone_powers,
+    unbiased_share,
+    unknown_powers,
+)
 from preprocess.alignment.phase_overlap import RING_FREQUENCIES, PhaseOverlap
 from preprocess.alignment.whole_frame import LEAST_NOISE, LOWEST_CYCLES, SETTLED_PX, newton_steps
 from preprocess.backends.contract import PartMeasures, Spectra
@@ -75,6 +82,12 @@ class TwoParts:
         """Return the log-likelihood of displacements, but for a constant."""
         self.look_at(shifts)
         return self._sum(self.spectra.split(shifts, self.levels, self.powers))
+
+    def log_likelihood_without_fixed(self, shifts: Figures) -> float:
+        """Return the log-likelihood of displacements if nothing is fixed, but for the same constant."""
+        measures = self.spectra.split(shifts, self.levels, self.powers)
+        powers = moving_alone_powers(measures, self.powers, self.norm)
+        return self._sum(self.spectra.split(shifts, self.levels, powers))
 
     def rough_log_likelihood(self, shifts: Figures) -> float:
         """Return about the same from low frequencies, and from a part of them where there are many."""

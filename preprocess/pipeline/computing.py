@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preprocess.alignment.frame_judgement import unexposed
 from preprocess.alignment.movie_motion import MovieMotion, estimate_movie_motion, foreign_frames
@@ -26,6 +27,8 @@ from preprocess.pipeline.sums import micrograph_shape, micrographs
 
 UNSURE_PX = 0.5
 """Shifts whose own standard error is larger deserve a warning."""
+ERRATIC_PX = 4.0
+"""Frames that lie so far off the middle between their neighbours, most of them, follow noise and no specimen."""
 
 
 def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, timer: StageTimer) -> ComputedMovie:
@@ -170,6 +173,12 @@ def _doubts(motion: WholeFrameMotion) -> list[MovieWarning]:
             " as well when it is displaced by that much. Look at the motion plot for jumps of that length"
         )
         doubts.append(MovieWarning("repeating-image", text))
+    elif (bend := _median_bend_px(motion.shifts)) > ERRATIC_PX:
+        text = (
+            f"the frames jump to and fro by about {bend:.0f} px, as no specimen does: what they share hardly stands"
+            " out from noise, and the shifts found are not reliable. Group frames with --group, or leave the movie out"
+        )
+        doubts.append(MovieWarning("motion-erratic", text))
     farthest = float(np.abs(motion.shifts - motion.shifts.mean(0)).max())
     if not motion.converged and farthest > LARGEST_SHIFT_PX / 2:
         text = (
@@ -182,3 +191,9 @@ def _doubts(motion: WholeFrameMotion) -> list[MovieWarning]:
         text = f"the alignment did not converge in {motion.steps} steps: look at the motion plot before you use it"
         doubts.append(MovieWarning("not-converged", text))
     return doubts
+
+
+def _median_bend_px(shifts: NDArray[np.float64]) -> float:
+    """Return by how many px frames lie off the middle between their neighbours, the median; 0 for two frames."""
+    bends = shifts[1:-1] - (shifts[:-2] + shifts[2:]) / 2
+    return float(np.median(np.hypot(*bends.T))) if len(bends) else 0.0

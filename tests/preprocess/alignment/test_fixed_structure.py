@@ -99,9 +99,9 @@ def test_a_specimen_that_lies_still_stays_where_it_is(lit: Callable[[], np.ndarr
     np.testing.assert_array_equal(found.whole.shifts, estimate_motion(held(frames).spectra(1), 1).shifts)
 
 
-@pytest.mark.parametrize("length", [1.0, 8.0])
-def test_without_fixed_structure_nothing_changes(length: float) -> None:
-    frames = movie(drift(length))
+@pytest.mark.parametrize(("length", "lit"), [(1.0, 1.0), (8.0, 1.0), (4.0, 0.2), (4.0, 0.08)])
+def test_without_fixed_structure_nothing_changes(length: float, lit: float) -> None:
+    frames = movie(drift(length), lit)
     found = motion_of(frames)
     assert found.fixed is None
     np.testing.assert_array_equal(found.whole.shifts, estimate_motion(held(frames).spectra(1), 1).shifts)

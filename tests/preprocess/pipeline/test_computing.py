@@ -16,12 +16,12 @@ SIDE, COUNT = 192, 8
 EXPOSURE = Acquisition(pixel_size_angstrom=1.0, voltage_kv=300.0, dose_per_frame_e_per_a2=1.0)
 
 
-def codes(path: Path, moved: np.ndarray) -> set[str]:
+def codes(path: Path, moved: np.ndarray, contrast: float = 0.2) -> set[str]:
     random = np.random.default_rng(3)
     ky, kx = np.fft.fftfreq(4 * SIDE)[:, None], np.fft.rfftfreq(4 * SIDE)
     k2 = ky**2 + kx**2
     specimen = scipy.fft.rfft2(random.standard_normal((4 * SIDE, 4 * SIDE))) * np.sin(900 * k2) * np.exp(-60 * k2)
-    specimen *= 0.2 / scipy.fft.irfft2(specimen).std()
+    specimen *= contrast / scipy.fft.irfft2(specimen).std()
     frames = []
     for dy, dx in moved:
         seen = scipy.fft.irfft2(specimen * np.exp(-2j * np.pi * (ky * dy + kx * dx)))[:SIDE, :SIDE]
@@ -39,4 +39,13 @@ def test_drift_beyond_the_reach_of_the_search_is_named(tmp_path):
 
 def test_a_drift_within_reach_is_not(tmp_path):
     near = np.linspace(0, 1, COUNT)[:, None] * [9.0, -6.0]
-    assert not codes(tmp_path / "near.mrc", near) & {"drift-out-of-reach", "not-converged", "frames-without-signal"}
+    assert not codes(tmp_path / "near.mrc", near) & {
+        "drift-out-of-reach",
+        "not-converged",
+        "frames-without-signal",
+        "motion-erratic",
+    }
+
+
+def test_frames_that_follow_noise_are_named(tmp_path):
+    assert {"motion-erratic", "no-signal"} & codes(tmp_path / "noise.mrc", np.zeros((COUNT, 2)), contrast=0.0)
