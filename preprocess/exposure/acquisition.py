@@ -83,10 +83,11 @@ def resolve_acquisition(
         the user does not decide; or the user's total dose and dose per frame contradict. The text names both.
     """
     found = _without_second_pixel_sizes(read_sidecars(movie) if sidecars is None else sidecars)
-    user_says_pixel_size = (flags.pixel_size_angstrom or configured.pixel_size_angstrom) is not None
+    users_pixel_size = flags.pixel_size_angstrom or configured.pixel_size_angstrom
+    user_says_pixel_size = users_pixel_size is not None
     levels = [("flag", flags), ("configuration", configured)]
     levels += [(sidecar.source, _from_sidecar(sidecar, movie, user_says_pixel_size, warn)) for sidecar in found]
-    levels += [("header", _from_header(movie, user_says_pixel_size)), ("default", _DEFAULTS)]
+    levels += [("header", _from_header(movie, users_pixel_size)), ("default", _DEFAULTS)]
     levels = [(source, _as_believed(level, source, warn)) for source, level in levels]
     if not user_says_pixel_size:
         _refuse_conflicting_pixel_sizes(movie, levels)
@@ -218,11 +219,14 @@ def _pixel_size_of_movie(sidecar: Sidecar, movie: Movie) -> float | None:
     )
 
 
-def _from_header(movie: Movie, user_says_pixel_size: bool) -> Acquisition:
-    return Acquisition(
-        pixel_size_angstrom=None if user_says_pixel_size else movie.header_pixel_size_angstrom,
-        total_dose_e_per_a2=movie.header_total_dose_e_per_a2,
-    )
+def _from_header(movie: Movie, users_pixel_size: float | None) -> Acquisition:
+    """Return what a header says; it counts electrons a pixel, whose size the user may know better."""
+    pixel_size, dose = movie.header_pixel_size_angstrom, movie.header_total_dose_e_per_a2
+    if users_pixel_size is None:
+        return Acquisition(pixel_size_angstrom=pixel_size, total_dose_e_per_a2=dose)
+    if dose is not None and pixel_size is not None:
+        dose *= (pixel_size / users_pixel_size) ** 2
+    return Acquisition(total_dose_e_per_a2=dose)
 
 
 def _refuse_conflicting_pixel_sizes(movie: Movie, levels: list[tuple[str, Acquisition]]) -> None:

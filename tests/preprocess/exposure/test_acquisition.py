@@ -196,6 +196,13 @@ def test_eer_dose_counts_the_hardware_frames_that_are_left_out(tmp_path):
     assert known.total_dose_e_per_a2 == pytest.approx(28.0)
 
 
+def test_the_dose_of_an_eer_header_is_that_of_the_pixel_size_that_the_user_gives(tmp_path):
+    path = tmp_path / "a.eer"
+    write_eer(path, [np.ones((32, 32), np.uint8)] * 5, pixel_size_angstrom=2.0, total_dose_e_per_px=120.0)
+    known = resolve_acquisition(open_movie(path), flags=Acquisition(pixel_size_angstrom=1.0))
+    assert known.total_dose_e_per_a2 == pytest.approx(120.0)
+
+
 def test_an_unreadable_sidecar_is_left_out_and_said(tmp_path, caplog):
     write_xml(tmp_path / "a.xml")
     whole = (tmp_path / "a.xml").read_text()
