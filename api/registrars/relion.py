@@ -132,7 +132,8 @@ class RelionRegistrar:
 
     def _write(self, place: SessionPlace, listing: Listing, added: list[str]) -> None:
         path = self.project(place) / STAR
-        if not listing.micrographs and not path.exists():  # a session of tilts alone
+        is_of_tilts = not listing.micrographs and not self._tilts_of(place).are_empty
+        if is_of_tilts and not path.exists():  # a session of tilts alone
             return
         mark, listing.mark = listing.mark, None  # the file is written anew after an error
         if mark is not None:

@@ -53,6 +53,11 @@ class TiltLists:
         self._changed: set[str] = set()
         self._load()
 
+    @property
+    def are_empty(self) -> bool:
+        """Return whether no tilt is listed."""
+        return not any(series.tilts for series in self._series.values())
+
     def put(self, row: Row, record: ExposureRecord) -> None:
         """List an exposure that is a tilt.
 
