@@ -5,7 +5,8 @@ frames share best at zero shift, and they pull every frame there. First a glance
 motion that was found, and how far would it displace the frames? If hardly, nothing is changed. If it would, or if the
 frames hardly moved, so that a fixed part cannot be told from a specimen that lies still, motion is looked for again
 with a model of both parts (`two_part_motion`), from the motion that was found and from drifts in several directions.
-Its result is believed if it makes the frames clearly more probable than stillness does.
+Its result is believed if it makes the frames clearly more probable than stillness does, and than motion without a fixed
+part: in faint movies noise alone may look like one.
 """
 
 from __future__ import annotations
