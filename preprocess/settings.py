@@ -75,6 +75,21 @@ class FrameSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CtfSettings:
+    """Whether and how the contrast transfer function is estimated.
+
+    `wanted`: align estimates it. `group_dose_e_per_a2`: spectra of sums of so much dose are averaged; None: that of
+    the whole plain sum. Defocus is searched within `lowest_` and `highest_defocus_angstrom`.
+    """
+
+    wanted: bool = True
+    find_phase_shift: bool = False
+    group_dose_e_per_a2: float | None = None
+    lowest_defocus_angstrom: float = 1000.0
+    highest_defocus_angstrom: float = 50000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlignmentSettings:
     """Everything that decides an alignment's result, apart from the movie and its acquisition.
 
@@ -86,6 +101,7 @@ class AlignmentSettings:
     eer: EerSettings = EerSettings()
     frames: FrameSettings = FrameSettings()
     magnification: MagnificationSettings = MagnificationSettings()
+    ctf: CtfSettings = CtfSettings()
     bin_factor: int = 1
     patches: tuple[int, int] | None = None  # (x, y); None: from size and dose; (1, 1): whole-frame alignment alone
     dose_weighting: bool = True
