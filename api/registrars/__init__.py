@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.protocol import RegistrationState
+from transfer.wire.verdict import VerdictBy
 
 
 class RegistrarUnavailable(Exception):
@@ -26,6 +28,15 @@ class SessionPlace:
 
     name: str
     folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PresentVerdict:
+    """Whether an exposure is accepted, who says so, and since when; None: nothing was ever said about it."""
+
+    accepted: bool = True
+    by: VerdictBy = VerdictBy.THRESHOLD
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +53,34 @@ class PublishedExposure:
         The record of this revision.
     files
         Absolute paths of its committed files.
+    verdict
+        As it was when the exposure was read for this call.
     """
 
     number: int
     micrograph_name: str
     record: ExposureRecord
     files: Mapping[FileRole, Path]
+    verdict: PresentVerdict = PresentVerdict()
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedVerdict:
+    """The present verdict of an exposure whose verdict has changed.
+
+    Attributes
+    ----------
+    micrograph_name
+        As in `PublishedExposure`.
+    revision
+        The exposure's newest.
+    verdict
+        As it is now: of several changes since the last call, the last one.
+    """
+
+    micrograph_name: str
+    revision: int
+    verdict: PresentVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +108,18 @@ class Registrar(Protocol):
         ------
         RegistrarUnavailable
             No exposure can be registered at present.
+        """
+
+    def verdicts_changed(self, place: SessionPlace, verdicts: Sequence[ChangedVerdict]) -> None:
+        """Take over changed verdicts, oldest change first; they are durable when this returns.
+
+        The same ones may come again after a crash. One about an exposure that is not registered yet needs no note:
+        `register` gets the exposure with its verdict.
+
+        Raises
+        ------
+        RegistrarUnavailable
+            Not possible at present: they come again.
         """
 
     def update_project(self, place: SessionPlace, *, ended: bool) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from api.registrars import PublishedExposure, RegistrationOutcome, SessionPlace
+from api.registrars import ChangedVerdict, PublishedExposure, RegistrationOutcome, SessionPlace
 from api.registrars.float32 import registered_micrograph
 from api.registrars.relion_tilts import TiltLists
 from api.registrars.settings import RegistrarSettings
@@ -95,6 +95,9 @@ class RelionRegistrar:
             self._listings.pop(place.name, None)  # the memory of a session that is over
             self._tilts.pop(place.name, None)
         return ended
+
+    def verdicts_changed(self, place: SessionPlace, verdicts: Sequence[ChangedVerdict]) -> None:
+        """Do nothing: the list of micrographs has all of them."""
 
     def register(self, place: SessionPlace, exposures: Sequence[PublishedExposure]) -> dict[int, RegistrationOutcome]:
         """List exposures in the session's STAR file.

@@ -13,11 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.registrars import PublishedExposure, RegistrarUnavailable, RegistrationOutcome, SessionPlace
+from api.registrars import (
+    ChangedVerdict,
+    PresentVerdict,
+    PublishedExposure,
+    RegistrarUnavailable,
+    RegistrationOutcome,
+    SessionPlace,
+)
 from api.registrars.float32 import registered_micrograph
 from api.registrars.reader_names import reader_name
 from api.registrars.scipion_bridge import ask, find_installation
-from api.registrars.scipion_journal import FORMAT, SessionJournal
+from api.registrars.scipion_journal import FORMAT, MicrographVerdict, SessionJournal
 from api.registrars.settings import RegistrarSettings
 from transfer.wire.exposure_record import FileRole
 from transfer.wire.protocol import RegistrationState
@@ -92,7 +99,7 @@ class ScipionRegistrar:
         journal = self._journal(place)
         journal.read_answers()
         outcomes: dict[int, RegistrationOutcome] = {}
-        entries = []
+        entries, verdicts = [], []
         for exposure in exposures:
             if exposure.record.acquisition.tilt_series is not None:
                 outcomes[exposure.number] = _left_out(journal, exposure)
@@ -103,12 +110,20 @@ class ScipionRegistrar:
                 entries.append(self._entry(place, exposure))
             except (FileNotFoundError, ValueError) as error:
                 outcomes[exposure.number] = RegistrationOutcome(RegistrationState.FAILED, str(error))
-        journal.append_micrographs(entries)
+                continue
+            verdicts.append(_verdict(exposure.micrograph_name, exposure.record.revision, exposure.verdict))
+        journal.append_micrographs(entries, verdicts)
         written = [exposure for exposure in exposures if exposure.number not in outcomes]
         outcomes |= {exposure.number: _outcome(journal, exposure) for exposure in written}
         if any(outcomes[exposure.number].state is RegistrationState.PENDING for exposure in written):
             self._require_follower(place, journal)
         return outcomes
+
+    def verdicts_changed(self, place: SessionPlace, verdicts: Sequence[ChangedVerdict]) -> None:
+        """Write changed verdicts into the journal."""
+        self._journal(place).append_verdicts(
+            [_verdict(one.micrograph_name, one.revision, one.verdict) for one in verdicts]
+        )
 
     def update_project(self, place: SessionPlace, *, ended: bool) -> bool:
         """Keep a follower running while the session runs; have it close its sets when the session has ended.
@@ -180,6 +195,11 @@ class ScipionRegistrar:
             "shifts": _relative_to_first_frame(record.shifts.model_dump()),
             "figures": record.figures,
         }
+
+
+def _verdict(micrograph_name: str, revision: int, verdict: PresentVerdict) -> MicrographVerdict:
+    at = verdict.at.isoformat() if verdict.at else ""
+    return MicrographVerdict(reader_name(micrograph_name), revision, verdict.accepted, verdict.by.value, at)
 
 
 def _relative_to_first_frame(shifts: dict[str, Any]) -> dict[str, Any]:

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from transfer.disk import is_locked, sync_descriptor, sync_folder
+from transfer.wire.verdict import VerdictBy
 
-FORMAT = 2
+FORMAT = 3
 """Version of the journal's format. It holds for the entries after a `session` entry that names it."""
+
+
+_UNJUDGED = (True, VerdictBy.THRESHOLD.value)
+"""What holds of a micrograph that no `verdict` entry is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,17 @@ class Answer:
 
     seq: int
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MicrographVerdict:
+    """A `verdict` entry, but for its number and type."""
+
+    name: str
+    revision: int
+    accepted: bool
+    by: str
+    at: str
 
 
 class SessionJournal:
@@ -39,6 +55,8 @@ class SessionJournal:
         self._seq = 0
         self._format = 0
         self._entry_numbers: dict[tuple[str, int], int] = {}
+        self._names: set[str] = set()
+        self._verdicts: dict[str, tuple[bool, str]] = {}
         self._end: int | None = None
         self._answers: dict[tuple[str, int], Answer] = {}
         self._answered_end = 0
@@ -63,9 +81,31 @@ class SessionJournal:
         """Return the newest answer for a micrograph's revision, if there is one."""
         return self._answers.get((name, revision))
 
-    def append_micrographs(self, micrographs: Iterable[dict[str, Any]]) -> None:
-        """Append a `micrograph` entry for each. The entries are on the disk when this returns."""
+    def append_micrographs(
+        self, micrographs: Iterable[dict[str, Any]], verdicts: Sequence[MicrographVerdict] = ()
+    ) -> None:
+        """Append a `micrograph` entry for each, after the verdicts on them. They are on the disk when this returns."""
         entries = [{"type": "micrograph", **micrograph} for micrograph in micrographs]
+        self._append_in_session([*self._new_verdicts(verdicts), *entries])
+
+    def append_verdicts(self, verdicts: Sequence[MicrographVerdict]) -> None:
+        """Append a `verdict` entry for each that differs from the last one about a micrograph in the journal.
+
+        Those about micrographs that the journal does not have come with their `micrograph` entries. The entries are on
+        the disk when this returns.
+        """
+        self._append_in_session(self._new_verdicts([one for one in verdicts if one.name in self._names]))
+
+    def _new_verdicts(self, verdicts: Sequence[MicrographVerdict]) -> list[dict[str, Any]]:
+        """Return the entries of the verdicts that the journal does not say yet."""
+        entries: dict[str, dict[str, Any]] = {}
+        for one in verdicts:
+            entries.pop(one.name, None)
+            if self._verdicts.get(one.name, _UNJUDGED) != (one.accepted, one.by):
+                entries[one.name] = {"type": "verdict", **asdict(one)}
+        return list(entries.values())
+
+    def _append_in_session(self, entries: list[dict[str, Any]]) -> None:
         if entries and self.ended:
             entries.insert(0, {"type": "reopen"})
         self._append(entries)
@@ -146,6 +186,9 @@ class SessionJournal:
             self._format = entry.get("format", 1)
         elif entry["type"] == "micrograph":
             self._entry_numbers[entry["name"], entry["revision"]] = self._seq
+            self._names.add(entry["name"])
+        elif entry["type"] == "verdict":
+            self._verdicts[entry["name"]] = entry["accepted"], entry["by"]
         elif entry["type"] in ("end", "reopen"):
             self._end = self._seq if entry["type"] == "end" else None
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from api.registrars.scipion_journal import FORMAT
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.scipion, pytest.mark.timeout(240)]
@@ -203,7 +204,7 @@ def test_a_journal_that_an_older_receiver_began(
     publisher.publish("new", dtype="float32", ctf=True)
     registrar_process()
     wait_until(lambda: registered(publisher) == 2, "both micrographs are registered")
-    assert [json.loads(line).get("format") for line in journal.read_text().splitlines()][:3] == [1, None, 2]
+    assert [json.loads(line).get("format") for line in journal.read_text().splitlines()][:3] == [1, None, FORMAT]
     (run,) = inspect(project_of(publisher))["runs"]
     motion = {item["name"]: item["_rlnAccumMotionTotal"] for item in run["outputs"]["outputMicrographs"]["items"]}
     assert motion == {"old.mrc": pytest.approx(5.5), "new.mrc": pytest.approx(2.7)}

@@ -5,19 +5,25 @@
 * `session`: `session` (its name), `format` (of the entries that follow)
 * `micrograph`: `name` (unique), `revision`, `exposure_id`, `movie`, `digest`, `file` and `thumbnail` (relative to the
   folder above the journal's), `pixel_size_angstrom`, `acquisition`, `shifts`, `figures` (name to number)
+* `verdict`: whether a micrograph is accepted: `name`, `revision` (its newest at that time), `accepted` (bool), `by`
+  (`threshold` or `person`), `at` (time in ISO 8601, with its zone)
 * `end`: the session has ended; `reopen`: it was opened again
+
+A micrograph is accepted until a `verdict` about its name says otherwise. The last one about a name holds, also for its
+later revisions. The first may stand before the `micrograph` entry, so that a rejected one is never shown as accepted.
+A new one after `end` follows a `reopen`. Verdicts are not answered: a follower reads the journal from its beginning.
 
 `acknowledged.jsonl`, by the follower, after its set is committed: `{"seq", "name", "revision"}` a micrograph, with
 `error` if it could not be registered; `{"seq", "type": "end"}` when the sets are closed.
 
-Format 1 had `motion` and `ctf` instead of `figures`; `figures_of` reads both. Entries of both formats may stand in one
-journal.
+Format 1 had `motion` and `ctf` instead of `figures`; `figures_of` reads both. Formats 1 and 2 had no `verdict`. Entries
+of all formats may stand in one journal.
 """
 
 import json
 import os
 
-FORMAT = 2
+FORMAT = 3
 """The newest format of the journal that this plugin reads."""
 
 _MOTION = {

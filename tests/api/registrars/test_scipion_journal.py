@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from api.registrars.scipion_journal import FORMAT, SessionJournal
+from api.registrars.scipion_journal import FORMAT, MicrographVerdict, SessionJournal
 from transfer.wire import version_1
 from transfer.wire.figures import FIGURES
 
@@ -68,6 +68,56 @@ def test_late_data_reopen_an_ended_session(tmp_path: Path) -> None:
     journal.reopen()
     journal.reopen()
     assert [entry["type"] for entry in entries(journal)][4:] == ["end", "reopen"]
+
+
+def verdict(name: str, *, accepted: bool, by: str = "threshold", revision: int = 1) -> MicrographVerdict:
+    return MicrographVerdict(name, revision, accepted, by, "2026-01-01T12:00:00+00:00")
+
+
+def test_a_verdict_is_a_line(tmp_path: Path) -> None:
+    journal = SessionJournal(tmp_path, "grid1")
+    journal.append_micrographs([entry("a.mrc")])
+    journal.append_verdicts([verdict("a.mrc", accepted=False)])
+    assert entries(journal)[-1] == {
+        "seq": 3, "type": "verdict", "name": "a.mrc", "revision": 1, "accepted": False, "by": "threshold",
+        "at": "2026-01-01T12:00:00+00:00",
+    }  # fmt: skip
+
+
+def test_a_verdict_stands_before_the_micrograph_that_it_rejects(tmp_path: Path) -> None:
+    journal = SessionJournal(tmp_path, "grid1")
+    journal.append_verdicts([verdict("a.mrc", accepted=False)])  # not registered yet: it comes with its entry
+    journal.append_micrographs(
+        [entry("a.mrc"), entry("b.mrc")], [verdict("a.mrc", accepted=False), verdict("b.mrc", accepted=True)]
+    )
+    assert [(one["type"], one.get("name")) for one in entries(journal)[1:]] == [
+        ("verdict", "a.mrc"), ("micrograph", "a.mrc"), ("micrograph", "b.mrc"),
+    ]  # fmt: skip
+
+
+def test_a_verdict_that_the_journal_says_already_is_not_repeated(tmp_path: Path) -> None:
+    journal = SessionJournal(tmp_path, "grid1")
+    journal.append_micrographs([entry("a.mrc")], [verdict("a.mrc", accepted=True)])
+    for _ in range(2):
+        journal = SessionJournal(tmp_path, "grid1")
+        journal.append_verdicts([verdict("a.mrc", accepted=True)])
+    for accepted, by in ((False, "threshold"), (False, "person"), (False, "person"), (True, "person")):
+        journal = SessionJournal(tmp_path, "grid1")
+        journal.append_verdicts([verdict("a.mrc", accepted=accepted, by=by)])
+    journal.append_micrographs([entry("a.mrc", 2)], [verdict("a.mrc", accepted=True, revision=2)])
+    assert [(one["accepted"], one["by"]) for one in entries(journal) if one["type"] == "verdict"] == [
+        (False, "threshold"), (False, "person"), (True, "person"), (True, "threshold"),
+    ]  # fmt: skip
+
+
+def test_a_late_verdict_reopens_an_ended_session(tmp_path: Path) -> None:
+    journal = SessionJournal(tmp_path, "grid1")
+    journal.append_micrographs([entry("a.mrc")])
+    journal.end()
+    journal.append_verdicts([verdict("a.mrc", accepted=True)])
+    assert journal.ended
+    journal.append_verdicts([verdict("a.mrc", accepted=False)])
+    assert [one["type"] for one in entries(journal)][2:] == ["end", "reopen", "verdict"]
 
 
 def test_answers_are_taken_in_as_they_come(tmp_path: Path) -> None:
