@@ -12,6 +12,7 @@ from preprocess.alignment.local_motion import LocalDecision
 from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.correction.defects import Defects
 from preprocess.correction.gain_fit import GainFit
+from preprocess.ctf.estimate import CtfEstimate
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.dose import DoseWeights
 from preprocess.exposure.exposure_dose import ExposureDose
@@ -55,7 +56,8 @@ class ComputedMovie:
     """A movie's images and figures.
 
     `used` has the indices of the used frames, of which `left_out` are in no image; `device` is `cpu` or `cuda:N`.
-    `gain_digest` is the BLAKE3 of the gain reference's file.
+    `gain_digest` is the BLAKE3 of the gain reference's file. `ctf` is that of the plain sum, in px of the micrographs;
+    None: it is not wanted, or cannot be estimated.
     """
 
     movie: Movie
@@ -79,6 +81,7 @@ class ComputedMovie:
     images: Micrographs
     device: str
     warnings: tuple[MovieWarning, ...]
+    ctf: CtfEstimate | None = None
 
     @property
     def micrograph_pixel_size_angstrom(self) -> float:

@@ -11,6 +11,12 @@ from preprocess.movie_warning import MovieWarning
 from preprocess.sidecars import Recording
 
 MOTION_TOTAL, MOTION_EARLY, MOTION_LATE = "motion_total_angstrom", "motion_early_angstrom", "motion_late_angstrom"
+CTF_DEFOCUS_U, CTF_DEFOCUS_V = "ctf_defocus_u_angstrom", "ctf_defocus_v_angstrom"
+CTF_ASTIGMATISM_ANGLE, CTF_PHASE_SHIFT = "ctf_astigmatism_angle_degrees", "ctf_phase_shift_degrees"
+CTF_RESOLUTION, CTF_FIT_QUALITY = "ctf_resolution_angstrom", "ctf_fit_quality"
+CTF_DEFOCUS_ERROR, CTF_RELIABLE = "ctf_defocus_error_angstrom", "ctf_reliable"
+CTF_TILT, CTF_TILT_AXIS, CTF_THICKNESS = "ctf_tilt_degrees", "ctf_tilt_axis_degrees", "ctf_thickness_angstrom"
+ICE_RING_DENSITY, ICE_THICKNESS, ICINESS = "ice_ring_density", "ice_relative_thickness", "iciness"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,6 +189,7 @@ def _sections(computed: ComputedMovie, figures: dict[str, float], warnings: tupl
             "local": _local_section(computed),
             "relion_model_residual_rms_px": figures[MOTION_MODEL_RESIDUAL],
         },
+        "ctf": report.ctf_section(computed.ctf),
         "quality": {
             "mean_counts_per_px_per_frame": figures[MEAN_COUNTS],
             "hot_pixels": int(figures[HOT_PIXELS]),

@@ -8,8 +8,27 @@ from __future__ import annotations
 import numpy as np
 
 from preprocess.computed_movie import ComputedMovie
+from preprocess.ctf.estimate import CtfEstimate
 from preprocess.outputs.relion_motion import RelionMotion
-from preprocess.results import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL
+from preprocess.results import (
+    CTF_ASTIGMATISM_ANGLE,
+    CTF_DEFOCUS_ERROR,
+    CTF_DEFOCUS_U,
+    CTF_DEFOCUS_V,
+    CTF_FIT_QUALITY,
+    CTF_PHASE_SHIFT,
+    CTF_RELIABLE,
+    CTF_RESOLUTION,
+    CTF_THICKNESS,
+    CTF_TILT,
+    CTF_TILT_AXIS,
+    ICE_RING_DENSITY,
+    ICE_THICKNESS,
+    ICINESS,
+    MOTION_EARLY,
+    MOTION_LATE,
+    MOTION_TOTAL,
+)
 
 MOTION_STANDARD_ERROR = "motion_standard_error_px"
 LOCAL_MOTION = "motion_local_rms_px"
@@ -35,4 +54,25 @@ def figures_of(computed: ComputedMovie, relion: RelionMotion) -> dict[str, float
     }
     if computed.gain_fit is not None:
         figures[GAIN_RESIDUAL] = float(computed.gain_fit.residual_gain_correlation)
-    return figures
+    return figures | ({} if computed.ctf is None else ctf_figures(computed.ctf))
+
+
+def ctf_figures(ctf: CtfEstimate) -> dict[str, float]:
+    """Return the figures of a contrast transfer function and of the ice that its spectrum shows."""
+    found: dict[str, float | None] = {
+        CTF_DEFOCUS_U: ctf.defocus_u_angstrom,
+        CTF_DEFOCUS_V: ctf.defocus_v_angstrom,
+        CTF_ASTIGMATISM_ANGLE: ctf.angle_degrees,
+        CTF_PHASE_SHIFT: ctf.phase_shift_degrees if ctf.phase_shift_searched else None,
+        CTF_RESOLUTION: ctf.fit_resolution_angstrom,
+        CTF_FIT_QUALITY: ctf.score,
+        CTF_DEFOCUS_ERROR: ctf.sigma_angstrom,
+        CTF_RELIABLE: float(ctf.reliable),
+        CTF_TILT: ctf.tilt_degrees,
+        CTF_TILT_AXIS: ctf.tilt_axis_degrees,
+        CTF_THICKNESS: ctf.thickness_angstrom,
+        ICE_RING_DENSITY: ctf.ice.ring_density,
+        ICE_THICKNESS: ctf.ice.relative_thickness,
+        ICINESS: ctf.ice.iciness,
+    }
+    return {name: float(value) for name, value in found.items() if value is not None}

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from preprocess.ctf.estimate import CtfEstimate
 from preprocess.escaped_names import encodable, escaped
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.made_from import DECIDES_NOTHING
@@ -17,6 +18,8 @@ from preprocess.settings import AlignmentSettings
 
 DIGITS = 6
 """Significant digits of every number: more than any of them is known to, fewer than would differ between machines."""
+CTF_RESOLUTION_DEFINITION = "CTFFIND: local correlation below 0.5 after more than three values above 0.66"
+"""How the fit resolution is read from the correlation of spectrum and fit; other programs have other definitions."""
 
 
 def software_label() -> str:
@@ -60,6 +63,32 @@ def parameters_section(settings: AlignmentSettings, gain_digest: str | None) -> 
 def acquisition_section(acquisition: Acquisition) -> dict[str, Any]:
     """List what is known about the exposure, and who says it."""
     return dataclasses.asdict(acquisition)
+
+
+def ctf_section(ctf: CtfEstimate | None) -> dict[str, Any] | None:
+    """List what was found about the contrast transfer function; not the curves, which have files of their own."""
+    if ctf is None:
+        return None
+    return {
+        "defocus_u_angstrom": ctf.defocus_u_angstrom,
+        "defocus_v_angstrom": ctf.defocus_v_angstrom,
+        "astigmatism_angle_degrees": ctf.angle_degrees,
+        "phase_shift_degrees": ctf.phase_shift_degrees if ctf.phase_shift_searched else None,
+        "fit_resolution_angstrom": ctf.fit_resolution_angstrom,
+        "fit_resolution_definition": CTF_RESOLUTION_DEFINITION,
+        "score": ctf.score,
+        "mean_defocus_error_angstrom": ctf.sigma_angstrom,
+        "astigmatism_error_angstrom": ctf.sigma_astigmatism_angstrom,
+        "significance": ctf.significance,
+        "margin": ctf.margin,
+        "reliable": ctf.reliable,
+        "reason": ctf.reason,
+        "tilt_degrees": ctf.tilt_degrees,
+        "tilt_axis_degrees": ctf.tilt_axis_degrees,
+        "thickness_angstrom": ctf.thickness_angstrom,
+        "ice": dataclasses.asdict(ctf.ice),
+        "tile_count": ctf.tile_count,
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -28,7 +28,12 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class FileRole(StrEnum):
-    """What a file is to its exposure."""
+    """What a file is to its exposure.
+
+    Of the contrast transfer function: `ctf_spectrum` is an image of measured and fitted spectrum, `ctf_profile` their
+    radial profiles as numbers, `ctf_plot` as a picture; `ctf_text` and `ctf_average` are CTFFIND's `.txt` and
+    `_avrot.txt`.
+    """
 
     MICROGRAPH = "micrograph"
     MICROGRAPH_UNWEIGHTED = "micrograph_unweighted"
@@ -38,6 +43,11 @@ class FileRole(StrEnum):
     RESULTS = "results"
     THUMBNAIL = "thumbnail"
     SPECTRUM = "spectrum"
+    CTF_SPECTRUM = "ctf_spectrum"
+    CTF_PROFILE = "ctf_profile"
+    CTF_PLOT = "ctf_plot"
+    CTF_TEXT = "ctf_text"
+    CTF_AVERAGE = "ctf_average"
     MOTION_PLOT = "motion_plot"
     MOTION_LOG = "motion_log"
     PATCH_MOTION_LOG = "patch_motion_log"

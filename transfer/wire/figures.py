@@ -53,6 +53,9 @@ MOTION_TOTAL, MOTION_EARLY, MOTION_LATE = "motion_total_angstrom", "motion_early
 CTF_DEFOCUS_U, CTF_DEFOCUS_V = "ctf_defocus_u_angstrom", "ctf_defocus_v_angstrom"
 CTF_ASTIGMATISM_ANGLE, CTF_PHASE_SHIFT = "ctf_astigmatism_angle_degrees", "ctf_phase_shift_degrees"
 CTF_RESOLUTION, CTF_FIT_QUALITY = "ctf_resolution_angstrom", "ctf_fit_quality"
+CTF_DEFOCUS_ERROR, CTF_RELIABLE = "ctf_defocus_error_angstrom", "ctf_reliable"
+CTF_TILT, CTF_TILT_AXIS, CTF_THICKNESS = "ctf_tilt_degrees", "ctf_tilt_axis_degrees", "ctf_thickness_angstrom"
+ICE_RING_DENSITY, ICE_THICKNESS, ICINESS = "ice_ring_density", "ice_relative_thickness", "iciness"
 
 _CTF = "CTFFIND4's convention: Rohou and Grigorieff 2015, J. Struct. Biol. 192, 216"
 
@@ -176,7 +179,8 @@ _REGISTERED = (
         "astigmatism angle",
         1,
         Worse.NEITHER,
-        f"Angle from the image's x axis to the axis of defocus U ({_CTF}).",
+        "Angle from the image's x axis towards its y axis, row 0 first, to the axis of defocus U, above -90 up to 90 "
+        f"({_CTF}).",
     ),
     RegisteredFigure(
         CTF_PHASE_SHIFT,
@@ -184,7 +188,7 @@ _REGISTERED = (
         "phase shift",
         1,
         Worse.NEITHER,
-        f"Additional phase shift, such as a phase plate's ({_CTF}).",
+        f"Additional phase shift, such as a phase plate's, from 0 to 180; only where it is searched ({_CTF}).",
     ),
     RegisteredFigure(
         CTF_RESOLUTION,
@@ -192,7 +196,8 @@ _REGISTERED = (
         "CTF resolution",
         1,
         Worse.HIGHER,
-        f"The resolution up to which the fitted CTF agrees with the spectrum ({_CTF}).",
+        "Resolution up to which the fitted CTF agrees with the spectrum: the first at which their local correlation, "
+        f"over lines of equal phase, falls below 0.5 ({_CTF}).",
     ),
     RegisteredFigure(
         CTF_FIT_QUALITY,
@@ -200,7 +205,77 @@ _REGISTERED = (
         "CTF fit",
         3,
         Worse.LOWER,
-        f"Cross-correlation of the spectrum with the fitted CTF ({_CTF}).",
+        "Correlation of the spectrum, averaged over lines of equal phase, with the square of the fitted CTF between "
+        f"30 and 5 Å ({_CTF}).",
+    ),
+    RegisteredFigure(
+        CTF_DEFOCUS_ERROR,
+        "Å",
+        "defocus error",
+        0,
+        Worse.HIGHER,
+        "Standard error of the mean of defocus U and V, from the curvature of the log-likelihood of the power spectrum "
+        "(Whittle likelihood; preprocess/ctf).",
+    ),
+    RegisteredFigure(
+        CTF_RELIABLE,
+        "",
+        "CTF reliable",
+        0,
+        Worse.LOWER,
+        "1 where the rings of the spectrum are significant and no other defocus fits as well, else 0 (preprocess/ctf).",
+    ),
+    RegisteredFigure(
+        CTF_TILT,
+        "°",
+        "tilt",
+        1,
+        Worse.NEITHER,
+        "Tilt of the specimen, from a plane through the defoci of parts of the image; only where it is significant.",
+    ),
+    RegisteredFigure(
+        CTF_TILT_AXIS,
+        "°",
+        "tilt axis",
+        1,
+        Worse.NEITHER,
+        "Angle from the image's x axis towards its y axis, row 0 first, to the axis of that tilt.",
+    ),
+    RegisteredFigure(
+        CTF_THICKNESS,
+        "Å",
+        "thickness",
+        0,
+        Worse.HIGHER,
+        "Thickness t of the specimen, from the nodes of the rings at k² = 1 / (λ t); only where they show (Elferich et "
+        "al. 2024, eLife 13, RP97227).",
+    ),
+    RegisteredFigure(
+        ICE_RING_DENSITY,
+        "",
+        "ice ring",
+        3,
+        Worse.HIGHER,
+        "Sum of the absolute values of the spectrum's radial profile from 0.25 to 0.28 1/Å: RELION 5's "
+        "rlnCtfIceRingDensity.",
+    ),
+    RegisteredFigure(
+        ICE_THICKNESS,
+        "",
+        "ice thickness",
+        3,
+        Worse.HIGHER,
+        "Power at 3.58 to 3.80 Å over the mean of that at 4.05 to 4.3 Å and at 3.2 to 3.36 Å. To be compared within "
+        "one session only.",
+    ),
+    RegisteredFigure(
+        ICINESS,
+        "",
+        "iciness",
+        3,
+        Worse.HIGHER,
+        "(Mean amplitude of the spectrum from 3.5 to 3.9 Å over that from 30 to 6 Å)² (Focus: Biyani et al. 2017, J. "
+        "Struct. Biol. 198, 124).",
     ),
 )
 
