@@ -20,6 +20,8 @@ Everything is in the orientation in which `open_movie` hands frames out; writers
 stored upside down). Equal settings give equal movies in every run. `SimulationSettings` says what
 can be chosen; movies of one microscope share `detector_seed` and with it gain reference and hot pixels.
 
+`simulate_micrograph` makes single images whose contrast transfer function is known; see `micrograph.py`.
+
 `write_tiff`, `write_mrc`, `write_eer`, `write_dm4` and `write_gain` also write arrays of one's own.
 """
 
@@ -28,18 +30,23 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from preprocess.simulation.micrograph_settings import MicrographSettings
 from preprocess.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
     from preprocess.simulation.dm4_writer import write_dm4
     from preprocess.simulation.eer_writer import write_eer
+    from preprocess.simulation.micrograph import SimulatedMicrograph, simulate_micrograph
     from preprocess.simulation.movie import SimulatedMovie, Truth, simulate_movie
     from preprocess.simulation.writers import write_gain, write_mrc, write_tiff
 
 __all__ = [
+    "MicrographSettings",
+    "SimulatedMicrograph",
     "SimulatedMovie",
     "SimulationSettings",
     "Truth",
+    "simulate_micrograph",
     "simulate_movie",
     "write_dm4",
     "write_eer",
@@ -49,8 +56,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "SimulatedMicrograph": "micrograph",
     "SimulatedMovie": "movie",
     "Truth": "movie",
+    "simulate_micrograph": "micrograph",
     "simulate_movie": "movie",
     "write_dm4": "dm4_writer",
     "write_eer": "eer_writer",

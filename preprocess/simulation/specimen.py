@@ -34,7 +34,7 @@ class Specimen:
         self._ky = np.fft.fftfreq(height).astype(np.float32)[:, None]
         self._kx = np.fft.rfftfreq(width).astype(np.float32)[None, :]
         squared = (self._ky**2 + self._kx**2) / np.float32(settings.pixel_size_angstrom**2)
-        self._damage_rate = _damage_rate(squared, settings.voltage_kv)
+        self._damage_rate = damage_rate(squared, settings.voltage_kv)
         self._spectrum = _image_spectrum(settings, self.shape, squared, self._ky, self._kx)
 
     def image(
@@ -61,7 +61,7 @@ class Specimen:
         return canvas[margin : margin + self._settings.height, margin : margin + self._settings.width]
 
 
-def _damage_rate(k_squared: NDArray[np.float32], voltage_kv: float) -> NDArray[np.float32]:
+def damage_rate(k_squared: NDArray[np.float32], voltage_kv: float) -> NDArray[np.float32]:
     """Return 1 / (2 N_e(k)): amplitudes fall by exp(-dose / (2 N_e)). `k_squared` in Å⁻²."""
     scale = np.float32(np.interp(voltage_kv, *_EXPOSURE_SCALES_KV))
     critical = scale * (_CRITICAL_A * np.maximum(k_squared, 1e-9) ** (_CRITICAL_B / 2) + _CRITICAL_C)
@@ -111,7 +111,7 @@ def _particle_points(
     """Return a canvas with each atom of each particle spread over the four nearest pixels."""
     centres = _particle_centres(settings, shape, random)
     atoms = _atoms(random) * (settings.particle_diameter_angstrom / 2 / settings.pixel_size_angstrom)
-    rotations = _random_rotations(len(centres), random)
+    rotations = random_rotations(len(centres), random)
     places = np.einsum("pij,aj->pai", rotations[:, :2, :], atoms) + centres[:, None, :]
     y, x = places[..., 0].ravel() % shape[0], places[..., 1].ravel() % shape[1]
     row, column = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
@@ -152,7 +152,7 @@ def _atoms(random: np.random.Generator) -> NDArray[np.float64]:
     return np.concatenate(rings)
 
 
-def _random_rotations(count: int, random: np.random.Generator) -> NDArray[np.float64]:
+def random_rotations(count: int, random: np.random.Generator) -> NDArray[np.float64]:
     """Return uniform random rotation matrices (count, 3, 3), from unit quaternions."""
     q = random.standard_normal((count, 4))
     w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
