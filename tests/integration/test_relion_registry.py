@@ -1,4 +1,4 @@
-"""Debian's RELION on what the registrar writes: it reads the list, and picks on the micrographs."""
+"""Debian's RELION on what the registrar writes: it reads the lists, picks on the micrographs and extracts with CTFs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -40,9 +41,14 @@ def register(publisher: Any, **other: Any) -> Path:
     publisher.publish("plain", image=blobs())
     publisher.publish("other", image=blobs(), **other)
     publisher.publish("plain", revision=2, image=blobs())
+    return registered(publisher, 3)
+
+
+def registered(publisher: Any, count: int) -> Path:
+    """Run the registrar until so many exposures are registered; return its project."""
     runner = RegistrarRunner(RegistrarSettings(), publisher.database, publisher.data)
     runner.start()
-    wait_until(lambda: publisher.count("relion", "registered") == 3, "three registered exposures")
+    wait_until(lambda: publisher.count("relion", "registered") == count, f"{count} registered exposures")
     runner.stop()
     return Path(publisher.project("relion"))
 
@@ -56,6 +62,11 @@ def relion(project: Path, *command: str) -> str:
 def rows(star: Path, table: str) -> list[str]:
     block = star.read_text().split(f"data_{table}\n")[1].split("\ndata_")[0]
     return [line for line in block.splitlines() if line.strip() and not line.startswith(("_", "loop_", "#"))]
+
+
+def columns(star: Path, table: str) -> list[str]:
+    block = star.read_text().split(f"data_{table}\n")[1].split("\ndata_")[0]
+    return [line.split()[0].removeprefix("_") for line in block.splitlines() if line.startswith("_")]
 
 
 def test_relion_reads_and_writes_the_list(publisher: Any) -> None:
@@ -83,3 +94,64 @@ def test_relion_picks_on_the_micrographs(publisher: Any) -> None:
         found = [tuple(map(float, row.split()[:2])) for row in rows(star, "")]
         for y, x in BLOBS:
             assert any(np.hypot(found_x - x, found_y - y) < 6 for found_x, found_y in found), (star, found)
+
+
+def rings(figures: dict[str, float], side: int = 256, pixel_size: float = 1.06) -> np.ndarray:
+    """Return the Fourier transform that a point in the image's middle has after it went through a CTF (300 kV).
+
+    The figures' convention: χ of an underfocus z(φ) = mean + half difference * cos 2(φ - angle), φ from x towards y.
+    """
+    ky, kx = np.fft.fftfreq(side, pixel_size)[:, None], np.fft.fftfreq(side, pixel_size)[None, :]
+    k2, phi = kx**2 + ky**2, np.arctan2(ky, kx)
+    defocus_u, defocus_v = figures["ctf_defocus_u_angstrom"], figures["ctf_defocus_v_angstrom"]
+    turned = np.cos(2 * (phi - np.radians(figures["ctf_astigmatism_angle_degrees"])))
+    defocus = (defocus_u + defocus_v) / 2 + (defocus_u - defocus_v) / 2 * turned
+    wavelength, cs = 0.0196875, 2.7e7
+    chi = np.pi * wavelength * defocus * k2 - np.pi / 2 * cs * wavelength**3 * k2**2 + np.arcsin(0.1)
+    return -np.sin(chi + np.radians(figures.get("ctf_phase_shift_degrees", 0.0)))
+
+
+def test_relion_extracts_with_the_ctf(publisher: Any) -> None:
+    """What it makes of our numbers removes the very phase flips that were put in, and no others."""
+    publisher.registrars = ("relion",)
+    shape = {"ctf_defocus_u_angstrom": 9000.0, "ctf_defocus_v_angstrom": 6000.0}
+    fits = {
+        f"fit{number}": {**shape, "ctf_astigmatism_angle_degrees": angle, "ctf_phase_shift_degrees": phase}
+        for number, (angle, phase) in enumerate([(-72.5, 0.0), (20.0, 0.0), (90.0, 84.0)])
+    }
+    for label, figures in fits.items():
+        image = np.fft.fftshift(np.fft.ifft2(rings(figures)).real)
+        publisher.publish(label, image=1000 * image, dtype="float32", ctf={**figures, "ctf_resolution_angstrom": 3.5})
+    publisher.publish("unreliable", image=blobs(), ctf={"ctf_reliable": 0.0})
+    publisher.publish("without", image=blobs())
+    project = registered(publisher, 5)
+    coordinates = project / "Picks" / "micrographs"
+    coordinates.mkdir(parents=True)
+    for label in (*fits, "unreliable", "without"):
+        table = "\ndata_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n128.0 128.0\n"
+        (coordinates / f"{label}_picks.star").write_text(table)
+    relion(
+        project, "relion_preprocess", "--i", "micrographs_ctf.star", "--coord_dir", "Picks/",
+        "--coord_suffix", "_picks.star", "--part_star", "Extract/particles.star", "--part_dir", "Extract/",
+        "--extract", "--extract_size", "128", "--phase_flip", "--premultiply_extract_size", "256",
+    )  # fmt: skip
+    star = project / "Extract" / "particles.star"
+    particles = [dict(zip(columns(star, "particles"), row.split(), strict=True)) for row in rows(star, "particles")]
+    assert [particle["rlnMicrographName"] for particle in particles] == [f"micrographs/{label}.mrc" for label in fits]
+    for particle, figures in zip(particles, fits.values(), strict=True):
+        assert float(particle["rlnCtfMaxResolution"]) == pytest.approx(3.5)
+        assert float(particle["rlnDefocusAngle"]) == pytest.approx(figures["ctf_astigmatism_angle_degrees"])
+        with mrcfile.open(project / particle["rlnImageName"].split("@")[1], permissive=True) as stack:
+            image = stack.data.reshape(128, 128)
+        transform = np.fft.fft2(np.fft.ifftshift(image)).real
+        assert (transform < 0).mean() > 0.995, particle["rlnMicrographName"]  # of one sign; which one, RELION decides
+
+
+def test_relion_reads_the_picture_of_the_fit(publisher: Any) -> None:
+    publisher.registrars = ("relion",)
+    publisher.publish("plain", image=blobs(), ctf=True)
+    project = registered(publisher, 1)
+    (row,) = rows(project / "micrographs_ctf_all.star", "micrographs")
+    picture = row.split()[columns(project / "micrographs_ctf_all.star", "micrographs").index("rlnCtfImage")]
+    said = relion(project, "relion_image_handler", "--i", picture, "--stats")
+    assert "(x,y,z,n)= 32 x 32 x 1 x 1" in said

@@ -52,6 +52,13 @@ _rlnMicrographShiftY #3
 """
 
 
+def write_rings(path: Path) -> None:
+    """Write a picture of a spectrum's rings, as a CTF estimate comes with one."""
+    y, x = np.indices((32, 32)) - 16
+    with mrcfile.new(path) as mrc:
+        mrc.set_data(np.cos(np.hypot(y, x)).astype(np.float32))
+
+
 class Publisher:
     """A receiver's data folder with one session."""
 
@@ -78,12 +85,15 @@ class Publisher:
         shape: tuple[int, int] = (64, 96),
         dtype: type = np.float16,
         image: np.ndarray | None = None,
-        ctf: bool = False,
+        ctf: bool | dict[str, float] = False,
         seed: int = 1,
         movie: str = "",
         tilt: dict[str, Any] | None = None,
     ) -> ExposureRecord:
-        """Commit an exposure's files and publish its record; a higher revision supersedes."""
+        """Commit an exposure's files and publish its record; a higher revision supersedes.
+
+        `ctf`: with `CTF` among the figures, or `CTF` and these, and with the picture of the fit.
+        """
         stem = label if revision == 1 else f"{label}.r{revision}"
         committed = self.folder / "files"
         committed.mkdir(parents=True, exist_ok=True)
@@ -95,14 +105,11 @@ class Publisher:
         picture = np.clip(image, 0, 255).astype(np.uint8)
         Image.fromarray(picture).save(committed / f"{stem}.png")
         (committed / f"{stem}.star").write_text(MOTION_STAR.format(movie=f"{label}.tiff", pixel=pixel_size))
-        references = tuple(
-            self._commit(role, committed / f"{stem}{suffix}", revision)
-            for role, suffix in (
-                (FileRole.MICROGRAPH, ".mrc"),
-                (FileRole.THUMBNAIL, ".png"),
-                (FileRole.MOTION_STAR, ".star"),
-            )
-        )
+        kinds = [(FileRole.MICROGRAPH, ".mrc"), (FileRole.THUMBNAIL, ".png"), (FileRole.MOTION_STAR, ".star")]
+        if ctf:
+            kinds.append((FileRole.CTF_SPECTRUM, "_ctf.mrc"))
+            write_rings(committed / f"{stem}_ctf.mrc")
+        references = tuple(self._commit(role, committed / f"{stem}{suffix}", revision) for role, suffix in kinds)
         record = ExposureRecord(
             exposure_id=uuid.uuid5(uuid.NAMESPACE_URL, f"{self.session}/{label}"),
             revision=revision,
@@ -122,7 +129,7 @@ class Publisher:
                 **{"pre_exposure_e_per_a2": 0.5, **(tilt or {})},
             ),
             shifts=ShiftsRecord(first_frame=1, y_px=(0.25, -0.25, -0.75), x_px=(0.5, 2.0, 3.0)),
-            figures=MOTION | (CTF if ctf else {}),
+            figures=MOTION | (CTF if ctf else {}) | (ctf if isinstance(ctf, dict) else {}),
             files=references,
         )
         self._publish(record, f"{label}.mrc")
