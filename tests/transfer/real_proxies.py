@@ -20,7 +20,7 @@ class RealProxy:
     Parameters
     ----------
     kind
-        `connect` or `socks5`.
+        `connect`, `socks5`, or `ending`, which ends each connection.
     login
         The name and the password that it asks for; None: it asks for none.
     status
@@ -66,6 +66,8 @@ class RealProxy:
 
     def _serve(self, client: socket.socket) -> None:
         try:
+            if self.kind == "ending":
+                raise Refused
             host, port = self._connect(client) if self.kind == "connect" else self._socks(client)
             self.targets.append(f"{host}:{port}")
             server = socket.create_connection(("127.0.0.1", port))
@@ -82,6 +84,9 @@ class RealProxy:
             if not (data := client.recv(4096)):
                 raise Refused
             head += data
+            if not head.startswith(b"CONNECT"[: len(head)]):
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                raise Refused
         wanted = self.login and f"Basic {base64.b64encode(':'.join(self.login).encode()).decode()}"
         if wanted and wanted not in head.decode():
             client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")

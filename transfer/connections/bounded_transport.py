@@ -6,6 +6,7 @@ waits of one request share one limit, from the lookup to the end of the answer, 
 
 from __future__ import annotations
 
+import importlib
 import ssl
 import threading
 from collections.abc import Iterable, Iterator
@@ -72,13 +73,14 @@ class BoundedTransport(httpx.BaseTransport):
             "network_backend": (network := _BoundedNetwork()),
         }
         self._network, self._timeout_s = network, timeout_s
+        self._socks_errors = _socks_errors() if proxy is not None and proxy.url.scheme.startswith("socks") else ()
         self._pool = httpcore.ConnectionPool(**common) if proxy is None else _through(proxy, trust, common)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; return its answer, of which the head is here."""
         assert isinstance(request.stream, Iterable)
         self._network.begin(Patience(self._timeout_s), request.extensions.get("cryoferry_file"))
-        with self._network.closed_on_error():
+        with self._network.closed_on_error(), self._no_socks_refused():
             answer = self._pool.handle_request(
                 httpcore.Request(
                     request.method,
@@ -98,6 +100,19 @@ class BoundedTransport(httpx.BaseTransport):
     def close(self) -> None:
         """Close every connection."""
         self._pool.close()
+
+    @contextmanager
+    def _no_socks_refused(self) -> Iterator[None]:
+        """Raise httpcore's own error for what is no answer of a SOCKS proxy: httpcore lets that of socksio through."""
+        try:
+            yield
+        except self._socks_errors as error:
+            text = "the proxy ended the connection, or does not speak SOCKS5"
+            raise httpcore.ProxyError(text) from error
+
+
+def _socks_errors() -> tuple[type[Exception], ...]:
+    return (importlib.import_module("socksio").SOCKSError,)  # `proxies` has seen that it is installed
 
 
 def _through(proxy: Proxy, trust: TlsTrust | None, common: dict[str, Any]) -> httpcore.ConnectionPool:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ from transfer.upload.sender import Sender
 from transfer.wire.errors import TemporaryError
 from transfer.wire.receipt import Receipt
 
-GIVE_UP_S, SHORTEST_S, SLACK_S = 0.6, 0.1, 0.5
+GIVE_UP_S, SHORTEST_S = 0.3, 0.05
+LATEST_S, MANY = 10.0, 400  # as long as a busy machine may take; if each file had its own time, far longer
 TOKEN = "secret-token-0123456789"
 STAGE_S = 0.8 * GIVE_UP_S
 RECEIPT = Receipt(session="s", path="a.mrc", revision=1, size_bytes=8_000_000, digest="0" * 64)
@@ -29,13 +31,13 @@ ETAG = f'ETag: "{RECEIPT.digest}"'
 
 
 def in_stages(*stages: bytes) -> Script:
-    """Return a script that sends parts of an answer, each of them late."""
+    """Return a script that sends parts of an answer, each of them late, and the last one for ever."""
 
     def script(connected: socket.socket, over: threading.Event) -> None:
-        for stage in stages:
-            over.wait(STAGE_S)
+        for stage in chain(stages, repeat(stages[-1])):
+            if over.wait(STAGE_S):
+                return
             connected.sendall(stage)
-        over.wait()
 
     return script
 
@@ -65,7 +67,7 @@ def send(client: ReceiverClient, folder: Path) -> None:
 
 
 def fetch(client: ReceiverClient, folder: Path) -> None:
-    many = [RECEIPT.model_copy(update={"path": f"{number}.mrc"}) for number in range(20)]
+    many = [RECEIPT.model_copy(update={"path": f"{number}.mrc"}) for number in range(MANY)]
     results = list(Fetcher(client, folder / "out", give_up_after_s=GIVE_UP_S).fetch_all(many))
     errors = [result.error for result in results]
     assert exit_code(errors) == 5
@@ -93,7 +95,7 @@ def test_all_waits_together_take_no_longer_than_the_time_given(what, monkeypatch
         began_s = time.monotonic()
         with pytest.raises(TemporaryError):
             run(client, tmp_path)
-        assert time.monotonic() - began_s < GIVE_UP_S + SHORTEST_S + SLACK_S
+        assert time.monotonic() - began_s < LATEST_S
 
 
 @pytest.mark.parametrize(("given_s", "one_s"), [(None, 60), (600, 60), (60, 54), (10, 9), (1, 1), (0.1, 1), (0, 5)])
