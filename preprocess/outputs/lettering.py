@@ -1,4 +1,4 @@
-"""Writes Å and e/Å² into pictures with Pillow's own font, which is the same everywhere and knows neither Å nor ²."""
+"""Writes Å, e/Å² and µm into pictures with Pillow's own font: the same everywhere, it knows neither Å nor ² nor µ."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from functools import cache
 from PIL import ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
+
+_LETTER = {"Å": "A", "µ": "u"}
+"""What is written and then drawn on."""
 
 
 @cache
@@ -29,7 +32,7 @@ def write(
     *,
     halo: Colour | None = None,
 ) -> None:
-    """Write a line of text; Å is an A with a ring drawn on it, ² a small raised 2.
+    """Write a line of text; Å is an A with a ring drawn on it, ² a small raised 2, µ a u with a longer stem.
 
     Parameters
     ----------
@@ -39,8 +42,7 @@ def write(
         Colour of an edge around the letters, so that they are read on any ground.
     """
     ascent, descent = font(size).getmetrics()
-    width = sum(_width(part, size) for part in _parts(text))
-    x = at[0] - width * {"l": 0.0, "m": 0.5, "r": 1.0}[anchor[0]]
+    x = at[0] - text_width(text, size) * {"l": 0.0, "m": 0.5, "r": 1.0}[anchor[0]]
     baseline = at[1] + ((ascent - descent) / 2 if anchor[1] == "m" else -descent)
     passes = [(colour, 0.0)] if halo is None else [(halo, 0.22 * size), (colour, 0.0)]
     for ink, edge in passes:
@@ -50,14 +52,19 @@ def write(
             place += _width(part, size)
 
 
+def text_width(text: str, size: float) -> float:
+    """Return how wide a line of text is, in px."""
+    return sum(_width(part, size) for part in _parts(text))
+
+
 def _parts(text: str) -> list[str]:
-    return [part for part in re.split("([Å²])", text) if part]
+    return [part for part in re.split("([Å²µ])", text) if part]
 
 
 def _width(part: str, size: float) -> float:
     if part == "²":
         return font(0.62 * size).getlength("2")
-    return font(size).getlength("A" if part == "Å" else part)
+    return font(size).getlength(_LETTER.get(part, part))
 
 
 def _write_part(
@@ -68,7 +75,11 @@ def _write_part(
     if part == "²":
         draw.text((x, y - 0.32 * size), "2", ink, font(0.62 * size), "ls", stroke_width=stroke, stroke_fill=ink)
         return
-    draw.text((x, y), "A" if part == "Å" else part, ink, font(size), "ls", stroke_width=stroke, stroke_fill=ink)
+    letter = _LETTER.get(part, part)
+    draw.text((x, y), letter, ink, font(size), "ls", stroke_width=stroke, stroke_fill=ink)
+    if part == "µ":
+        left = x + font(size).getbbox("u", anchor="ls")[0]
+        draw.rectangle((left - edge, y - 0.3 * size, left + 0.085 * size + edge, y + 0.2 * size + edge), ink)
     if part == "Å":
         left, top, right, _ = font(size).getbbox("A", anchor="ls")
         radius, line = 0.13 * size + edge, max(1, round(0.065 * size))

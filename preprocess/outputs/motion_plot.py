@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from preprocess.geometry.accumulated_motion import AccumulatedMotion
-from preprocess.outputs.lettering import write
-from preprocess.outputs.pictures import png
+from preprocess.outputs.plot_canvas import FAINT, GREY, INK, PAPER, Colour, PlotCanvas
 
 WIDTH_PX, HEIGHT_PX = 720, 480
-SHARPNESS = 3  # drawn three times as large and made smaller, so that lines are smooth
-INK, FAINT, PAPER = (38, 43, 51), (222, 226, 231), (255, 255, 255)
-GREY = (112, 120, 131)
 TRACK = (72, 64, 440, 432)  # left, top, right, bottom of the square in which the track lies
 SPEED = (504, 196, 696, 400)
 VIRIDIS = ((68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141), (39, 173, 129), (92, 200, 99),
            (170, 220, 50), (240, 215, 40))  # fmt: skip
-
-Box = tuple[int, int, int, int]
-Colour = tuple[int, int, int]
 
 
 def motion_png(
@@ -35,7 +27,7 @@ def motion_png(
     dose_known : bool
         Whether the motion could be split at 4 e/Å².
     """
-    plot = _Plot()
+    plot = PlotCanvas(WIDTH_PX, HEIGHT_PX)
     track = (shifts - shifts[0]) * pixel_size_angstrom
     plot.text((TRACK[0], 30), "Motion of the whole frame", 19, INK, "lm")
     _draw_track(plot, track)
@@ -45,32 +37,7 @@ def motion_png(
     return plot.png()
 
 
-class _Plot:
-    """A canvas that takes coordinates in px of the final picture."""
-
-    def __init__(self) -> None:
-        self.image = Image.new("RGB", (WIDTH_PX * SHARPNESS, HEIGHT_PX * SHARPNESS), PAPER)
-        self.draw = ImageDraw.Draw(self.image)
-
-    def line(self, points: list[tuple[float, float]], colour: Colour, width: float = 1) -> None:
-        self.draw.line([(x * SHARPNESS, y * SHARPNESS) for x, y in points], colour, round(width * SHARPNESS), "curve")
-
-    def dot(self, at: tuple[float, float], radius: float, fill: Colour, edge: Colour) -> None:
-        x, y, r = at[0] * SHARPNESS, at[1] * SHARPNESS, radius * SHARPNESS
-        self.draw.ellipse((x - r, y - r, x + r, y + r), fill, edge, SHARPNESS)
-
-    def box(self, box: tuple[float, float, float, float], fill: Colour) -> None:
-        self.draw.rectangle([value * SHARPNESS for value in box], fill)
-
-    def text(self, at: tuple[float, float], text: str, size: float, colour: Colour, anchor: str) -> None:
-        place = (at[0] * SHARPNESS, at[1] * SHARPNESS)
-        write(self.draw, place, text, size * SHARPNESS, colour, anchor)
-
-    def png(self) -> bytes:
-        return png(self.image.resize((WIDTH_PX, HEIGHT_PX), Image.Resampling.LANCZOS))
-
-
-def _draw_track(plot: _Plot, track: NDArray[np.float64]) -> None:
+def _draw_track(plot: PlotCanvas, track: NDArray[np.float64]) -> None:
     """Draw the track, y downwards as in the micrograph, both axes to one scale."""
     middle = (track.max(0) + track.min(0)) / 2
     half = max(float((track.max(0) - track.min(0)).max()) * 0.56, 0.5)
@@ -99,7 +66,7 @@ def _draw_track(plot: _Plot, track: NDArray[np.float64]) -> None:
         plot.text((points[0][0] + 9, points[0][1] - 9), "1", 13, INK, "lb")
 
 
-def _draw_figures(plot: _Plot, motion: AccumulatedMotion, frame_count: int, *, dose_known: bool) -> None:
+def _draw_figures(plot: PlotCanvas, motion: AccumulatedMotion, frame_count: int, *, dose_known: bool) -> None:
     left, right = SPEED[0], SPEED[2]
     figures = [("total", motion.total_angstrom)]
     if dose_known:
@@ -111,7 +78,7 @@ def _draw_figures(plot: _Plot, motion: AccumulatedMotion, frame_count: int, *, d
     plot.text((right, 76 + 24 * len(figures)), f"{frame_count}", 15, INK, "rm")
 
 
-def _draw_speed(plot: _Plot, steps: NDArray[np.float64]) -> None:
+def _draw_speed(plot: PlotCanvas, steps: NDArray[np.float64]) -> None:
     """Draw how far the content went from each frame to the next, a bar for each."""
     left, top, right, bottom = SPEED
     highest = max(float(steps.max()) * 1.05, 0.1)

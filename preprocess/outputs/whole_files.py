@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 from mrcfile.utils import mode_from_dtype
+from numpy.typing import NDArray
 
 from preprocess.errors import NotFiniteOutput
-from preprocess.images import ArrivingImage
+from preprocess.images import ArrivingImage, PixelStatistics
 from preprocess.platform import is_running, sync
 
 PARTIAL = ".partial"
@@ -79,7 +80,26 @@ def _write_mrc(path: Path, image: ArrivingImage, pixel: float | None, label: str
     data, statistics = image.pixels(), image.statistics
     if not (np.isfinite(statistics.mean) and np.isfinite(statistics.deviation)):
         raise NotFiniteOutput("the micrograph would have values that are not finite numbers, so it was not written")
-    height, width = data.shape
+    with path.open("wb") as file:
+        file.write(_mrc_header(data.shape, data.dtype, statistics, pixel, label))
+        # Not tofile(), which hides why a disk refuses.
+        file.write(np.ascontiguousarray(data, data.dtype.newbyteorder("<")).data)
+
+
+def mrc_bytes(image: NDArray[np.float32], pixel_size_angstrom: float | None, label: str) -> bytes:
+    """Return a small image as an MRC file."""
+    values = image.astype(np.float64)
+    statistics = PixelStatistics(
+        values.size, float(values.mean()), float(values.std()), float(values.min()), float(values.max())
+    )
+    pixels: NDArray[np.float32] = np.ascontiguousarray(image, "<f4")
+    return _mrc_header(image.shape, pixels.dtype, statistics, pixel_size_angstrom, label) + pixels.tobytes()
+
+
+def _mrc_header(
+    shape: tuple[int, ...], dtype: np.dtype[Any], statistics: PixelStatistics, pixel: float | None, label: str
+) -> bytes:
+    height, width = shape
     values: dict[str, Any] = {
         "nx": width,
         "ny": height,
@@ -87,7 +107,7 @@ def _write_mrc(path: Path, image: ArrivingImage, pixel: float | None, label: str
         "mx": width,
         "my": height,
         "mz": 1,
-        "mode": mode_from_dtype(data.dtype),
+        "mode": mode_from_dtype(dtype),
         "cella": tuple((pixel or 0.0) * size for size in (width, height, 1)),
         "cellb": (90.0, 90.0, 90.0),
         "mapc": 1,
@@ -106,7 +126,4 @@ def _write_mrc(path: Path, image: ArrivingImage, pixel: float | None, label: str
     for name, value in values.items():
         header[name] = value
     header["label"][0] = label.encode("ascii")
-    with path.open("wb") as file:
-        file.write(header.tobytes())
-        # Not tofile(), which hides why a disk refuses.
-        file.write(np.ascontiguousarray(data, data.dtype.newbyteorder("<")).data)
+    return header.tobytes()
