@@ -451,7 +451,8 @@ class Backend(Protocol):
         """Return the sum of the images, each filtered radially, Fourier-cropped to `output_shape`.
 
         Pixel values keep their mean: cropping averages, as RELION does. Rows and columns at the end that make no whole
-        pixel of the output are left out first, so that it is binned by a whole number.
+        pixel of the output are left out first, so that it is binned by a whole number. A sum that is neither cropped
+        nor undamped, of images that are each multiplied by one factor alone, needs no transform.
 
         Parameters
         ----------

@@ -380,3 +380,15 @@ def add_powers(transforms: Array, total: Array, start: int, stop: int) -> None:
             line = transforms[tile, y]
             for x in range(total.shape[1]):
                 total[y, x] += line[x].real * line[x].real + line[x].imag * line[x].imag
+
+
+@compiled()
+def add_image(image: Array, factor: float, total: Array, is_first: bool, start: int, stop: int) -> None:
+    """Add an image, times a factor, to `total`, which the first one sets."""
+    for y in range(start, stop):
+        if is_first:
+            for x in range(image.shape[1]):
+                total[y, x] = image[y, x] * factor
+        else:
+            for x in range(image.shape[1]):
+                total[y, x] += image[y, x] * factor

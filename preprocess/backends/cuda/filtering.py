@@ -24,8 +24,8 @@ def filtered_sum(
     undamping: Undamping | None,
 ) -> DeviceArray:
     """Return the sum of the images, each filtered radially, Fourier-cropped; see the contract."""
-    if output_shape == images[0].shape and np.all(filters == 1) and undamping is None:
-        return _plain_sum(device, images)
+    if output_shape == images[0].shape and np.all(filters == filters[:, :1]) and undamping is None:
+        return _weighted_sum(device, images, filters[:, 0])
     (height, width), (rows, columns) = whole_multiple(images[0].shape, output_shape), output_shape
     half = columns // 2 + 1
     memory = device.memory
@@ -66,11 +66,12 @@ def _cropped(device: CudaDevice, image: DeviceImage, height: int, width: int) ->
     return cropped
 
 
-def _plain_sum(device: CudaDevice, images: Sequence[DeviceImage]) -> DeviceArray:
+def _weighted_sum(device: CudaDevice, images: Sequence[DeviceImage], factors: NDArray[np.float32]) -> DeviceArray:
+    """Return the sum of the images, each times its factor: no transform is needed for that."""
     height, width = images[0].shape
     total = device.memory.array("images", (height, width), "f4")
-    total[...] = _cropped(device, images[0], height, width)[0]
-    for image in images[1:]:
+    for number, (image, factor) in enumerate(zip(images, factors.tolist(), strict=True)):
         added = _cropped(device, image, height, width)
-        kernel("filtering", "add_image")((blocks_over(total.size),), total, added, int(total.size))
+        add_image = kernel("filtering", "add_image")
+        add_image((blocks_over(total.size),), total, added, factor, int(total.size), number == 0)
     return total

@@ -316,6 +316,9 @@ def test_filtered_sum_filters_by_frequency_and_keeps_the_mean_when_binning(
     np.testing.assert_allclose(low, expected[:6, :14] / whole.size, atol=1e-4)
     plain = seen(backend, backend.filtered_sum(images, np.ones((3, 2), np.float32), (HEIGHT, WIDTH)))
     np.testing.assert_array_equal(plain, frames.sum(0, dtype=np.float64))
+    factors = np.array([0.5, -2.0, 1.25], np.float32)
+    combined = seen(backend, backend.filtered_sum(images, np.repeat(factors[:, None], 2, 1), (HEIGHT, WIDTH)))
+    np.testing.assert_allclose(combined, np.tensordot(factors, frames.astype(np.float64), 1), rtol=1e-6, atol=1e-4)
 
 
 def test_what_interpolation_took_is_given_back_along_each_axis(backend: Backend, random: np.random.Generator) -> None:

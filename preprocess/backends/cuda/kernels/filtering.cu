@@ -47,10 +47,10 @@ KERNEL scale_spectrum(
     }
 }
 
-/* sum (size) plus another image. Blocks: x over pixels. */
-KERNEL add_image(float* sum, const float* image, i32 size) {
+/* sum (size) plus another image times a factor; the first one sets it. Blocks: x over pixels. */
+KERNEL add_image(float* sum, const float* image, float factor, i32 size, i32 first) {
     EACH_THREAD {
         size_t place = (size_t)BLOCK_X * THREADS + thread;
-        if (place < (size_t)size) sum[place] += image[place];
+        if (place < (size_t)size) sum[place] = (first ? 0.0f : sum[place]) + image[place] * factor;
     }
 }

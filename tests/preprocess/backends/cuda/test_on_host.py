@@ -135,7 +135,7 @@ def test_memory_does_not_grow_from_movie_to_movie(host: CudaOnHost, random: np.r
         stack = hold(backend, frames, np.ones((HEIGHT, WIDTH), np.float32))
         images = stack.warped_sums(wavy_field(0.5), np.ones((2 + number % 2, COUNT), np.float32))
         stack.release()
-        backend.filtered_sum(images, np.full((len(images), 2), 0.5, np.float32), (HEIGHT, WIDTH))
+        backend.filtered_sum(images, np.tile(np.float32([1.0, 0.5]), (len(images), 1)), (HEIGHT, WIDTH))
         del images, stack
         taken.append(host.device.taken)
     assert taken[1] == taken[3]
