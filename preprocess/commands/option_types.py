@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 ACQUISITION, CORRECTION, ALIGNMENT, OUTPUTS = "Acquisition", "Gain and frames", "Alignment", "Outputs"
+CTF = "Contrast transfer function (CTF)"
 
 
 def _option(*flags: str, panel: str, help: str, **more: Any) -> Any:  # noqa: A002 - typer's name
@@ -156,6 +157,24 @@ DeviceMemory = Annotated[
 ]
 Threads = Annotated[
     int, _option(panel=ALIGNMENT, metavar="N", min=0, help="Number of CPU threads. 0: one for each core.")
+]
+Ctf = Annotated[
+    bool, _option(panel=CTF, help="Estimate defocus, astigmatism and the resolution of the CTF fit from the plain sum.")
+]
+PhaseShift = Annotated[
+    bool, _option("--phase-shift", panel=CTF, help="Search for a phase shift too, such as a phase plate's.")
+]
+CtfGroups = Annotated[
+    float | None,
+    _option(
+        panel=CTF,
+        metavar="e/Å²",
+        min=1,
+        help="Average the spectra of sums of this much dose, such as 10. Default: the spectrum of the whole sum.",
+    ),
+]
+DefocusRange = Annotated[
+    str, _option(panel=CTF, metavar="µm-µm", help="Search the defocus in this range; underfocus is positive.")
 ]
 Unweighted = Annotated[
     bool, _option("--unweighted", panel=OUTPUTS, help="Also write the sum without dose weighting, STEM_noDW.mrc.")

@@ -20,11 +20,15 @@ from typing import Any, Literal, get_type_hints
 
 import typer
 
+from preprocess.commands.ctf_choices import USUAL_RANGE, ctf_settings
 from preprocess.commands.option_types import (
     AmplitudeContrast,
     Bin,
     Cs,
+    Ctf,
+    CtfGroups,
     DefectsFile,
+    DefocusRange,
     Device,
     DeviceMemory,
     DosePerFrame,
@@ -48,6 +52,7 @@ from preprocess.commands.option_types import (
     MagMinor,
     MotioncorLogs,
     Patches,
+    PhaseShift,
     PixelSize,
     PreExposure,
     RequireGain,
@@ -112,6 +117,10 @@ def chosen_alignment(
     device: Device = _USUAL.device,
     device_memory: DeviceMemory = _USUAL.device_memory_gb,
     threads: Threads = _USUAL.threads,
+    ctf: Ctf = _USUAL.ctf.wanted,
+    phase_shift: PhaseShift = _USUAL.ctf.find_phase_shift,
+    ctf_groups: CtfGroups = _USUAL.ctf.group_dose_e_per_a2,
+    defocus_range: DefocusRange = USUAL_RANGE,
     unweighted: Unweighted = _USUAL.unweighted,
     even_odd: EvenOdd = _USUAL.even_odd,
     float32: Float32 = _USUAL.float32,
@@ -148,6 +157,7 @@ def chosen_alignment(
             ),
             frames=FrameSettings(first=_first_frame(first_frame, throw), last=last_frame, group=group),
             magnification=_magnification(mag_major, mag_minor, mag_angle),
+            ctf=ctf_settings(wanted=ctf, phase_shift=phase_shift, group_dose=ctf_groups, defocus_range=defocus_range),
             patches=_patches(patches),
             bin_factor=bin,
             dose_weighting=dose_weighting,
