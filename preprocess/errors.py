@@ -12,6 +12,7 @@
   + ImpossibleSettings      settings that do not work with this movie
   + InputMissing            a file that the user named is not there
   + OutputRefused           an output exists, or two movies would write one output
+  + CtfImpossible           an image that no CTF can be estimated from
   + NotFiniteOutput         a micrograph would hold NaN or infinity
   + DeviceError             the device is missing or cannot be used
     - DeviceOutOfMemory
@@ -126,6 +127,13 @@ class NotFiniteOutput(PreprocessError):
 
     exit_code = 4
     hint = "Look for NaN and huge values in the movie and its gain reference; please report it if there are none."
+
+
+class CtfImpossible(PreprocessError):
+    """The CTF of the image cannot be estimated."""
+
+    exit_code = 4
+    hint = "Look at the image. It needs 256 px along each axis at least, and pixels of 5 Å at most."
 
 
 class DeviceError(PreprocessError):

@@ -24,7 +24,9 @@ FALLBACK_VARIABLE = "_CRYOFERRY_COMPILED_CODE"
 WHAT_TO_DO = f"Set {FOLDER_VARIABLE} to a folder that this user can write to."
 
 _PACKAGE = Path(__file__).parent
-_COMPILED_PARTS = (_PACKAGE / "backends" / "cpu", _PACKAGE / "movies", _PACKAGE / "simulation")
+_COMPILED_PARTS = tuple(
+    _PACKAGE.joinpath(*part) for part in (("backends", "cpu"), ("ctf",), ("movies",), ("simulation",))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

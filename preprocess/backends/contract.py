@@ -138,6 +138,29 @@ class FixedPart:
     levels: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class BlockPowers:
+    """The power spectra of an image's tiles, added up by block.
+
+    Attributes
+    ----------
+    powers : NDArray[np.float32]
+        Sums over the usable tiles of each block, each tile scaled to variance 1, so that white noise has power 1 a
+        tile; shape (blocks, 2 r + 1, r + 1), zero frequency at [:, r, 0], frequencies in steps of 1 / side.
+    usable : NDArray[np.bool_]
+        Which tiles count, shape (tops, lefts); not those of grid bars, saturated areas and the like.
+    variance : float
+        Mean of the variances of these.
+    largest_bad_share : float
+        Share of pixels that are no finite numbers, in the tile that has most of them.
+    """
+
+    powers: NDArray[np.float32]
+    usable: NDArray[np.bool_]
+    variance: float
+    largest_bad_share: float
+
+
 class Spectra(Protocol):
     """The Fourier transforms of a movie's binned frames, on the device.
 

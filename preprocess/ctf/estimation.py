@@ -1,0 +1,224 @@
+"""Estimates the CTF of an image from its spectrum: search, refinement, tilt, and what the result is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
+from preprocess.ctf.confidence import ConfidenceFigures, why_unreliable
+from preprocess.ctf.drawing import drawn_spectra
+from preprocess.ctf.estimate import CtfEstimate
+from preprocess.ctf.half_plane import HalfPlane, half_plane
+from preprocess.ctf.ice import ice_figures
+from preprocess.ctf.merit import fit_merit
+from preprocess.ctf.model import PhaseTerms
+from preprocess.ctf.optics import CtfOptics
+from preprocess.ctf.ranking import RankedFit, best_fit
+from preprocess.ctf.refinement import FitTask, FittedModel, refine
+from preprocess.ctf.samples import SpectrumSamples, pixel_samples, polar_samples
+from preprocess.ctf.search import SearchRange, sector_profiles
+from preprocess.ctf.sectors import SmoothCourse, sector_sums, smooth_course
+from preprocess.ctf.spectrum import BlockSpectra
+from preprocess.ctf.tilt import DefocusPlane, fit_plane, without_tilt
+from preprocess.errors import CtfImpossible
+from preprocess.settings import CtfSettings
+
+COARSEST_FITTED_ANGSTROM = 30.0
+FEWEST_RINGS = 32
+COARSEST_NYQUIST_ANGSTROM = 12.0
+PHASE_SHIFTS_SEARCHED = 9
+SIGMA_FACTOR = 1.25
+"""Measured: by how much errors exceed what the likelihood's curvature says."""
+TILT_SOUGHT_FROM_ENERGY = 60.0
+TILT_ROUNDS = 2
+BLUR_ALLOWED = 2.0
+"""By how much the energy of the rings may fall when a tilt is taken out; one that is real makes it rise."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Untilted:
+    """The spectrum with which the fit goes on, the fit, and the plane that was taken out."""
+
+    power: NDArray[np.float32]
+    fit: FittedModel
+    tilt: DefocusPlane | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Spectrum:
+    """A spectrum ready to be fitted."""
+
+    spectra: BlockSpectra
+    plane: HalfPlane
+    course: SmoothCourse
+    terms: PhaseTerms
+
+    def polar(self, power: NDArray[np.float32], threads: RowThreads) -> SpectrumSamples:
+        """Return the samples of a mean spectrum's sectors and rings."""
+        sums = sector_sums(power[None], self.plane, threads)[0]
+        return polar_samples(sums, self.course, self.plane, self.terms.frequency_step)
+
+
+def estimate_ctf(spectra: BlockSpectra, optics: CtfOptics, settings: CtfSettings, threads: int = 0) -> CtfEstimate:
+    """Estimate the CTF.
+
+    Parameters
+    ----------
+    spectra : BlockSpectra
+        Of the image, from `spectrum.block_spectra`.
+    optics : CtfOptics
+        What is known about the microscope.
+    settings : CtfSettings
+        The range of defocus, and whether the phase shift is sought.
+    threads : int
+        0: every core that this process may use. The result is the same whatever their number.
+
+    Raises
+    ------
+    CtfImpossible
+        There is nothing to estimate it from: the image is too small, too coarse, empty or saturated.
+    """
+    _refuse_impossible(spectra, optics)
+    rows = RowThreads(usable_threads(threads))
+    step = spectra.frequency_step
+    plane = half_plane(spectra.radius, _first_ring(step))
+    terms = PhaseTerms.of(optics, step)
+    power = spectra.mean()
+    sums = sector_sums(power[None], plane, rows)[0]
+    spectrum = _Spectrum(spectra, plane, smooth_course(sums, plane, step), terms)
+    samples = polar_samples(sums, spectrum.course, plane, step)
+    task = FitTask(samples, terms, float(spectra.tile_count), settings.find_phase_shift)
+    where = _range(settings)
+    profiles = sector_profiles(sums, spectrum.course, plane, step)
+    ranked = best_fit(task, profiles, spectrum.course, where, rows)
+    untilted = _without_tilt(spectrum, power, task, ranked.fit, rows)
+    pixels = pixel_samples(untilted.power, spectrum.course, plane, step)
+    last = FitTask(pixels, terms, task.tile_count, task.with_phase)
+    fit = refine(last, untilted.fit.parameters, rows, steps=3, linear=untilted.fit.linear)
+    return _estimate(spectrum, pixels, power, fit, ranked, untilted.tilt, where, settings, rows)
+
+
+def _refuse_impossible(spectra: BlockSpectra, optics: CtfOptics) -> None:
+    height, width = spectra.shape
+    step = spectra.frequency_step
+    nyquist = 2 * optics.pixel_size_angstrom
+    if spectra.radius - _first_ring(step) < FEWEST_RINGS or nyquist > COARSEST_NYQUIST_ANGSTROM:
+        raise CtfImpossible(
+            f"its spectrum has too few rings: the image is {width} x {height} px of {optics.pixel_size_angstrom:g} Å"
+            f" and shows {nyquist:.3g} Å at best"
+        )
+    if not spectra.tile_count:
+        raise CtfImpossible("the image is empty, saturated, or the same everywhere")
+
+
+def _first_ring(step: float) -> int:
+    return max(4, int(np.ceil(1 / COARSEST_FITTED_ANGSTROM / step)))
+
+
+def _range(settings: CtfSettings) -> SearchRange:
+    shifts = np.arange(PHASE_SHIFTS_SEARCHED) * np.pi / PHASE_SHIFTS_SEARCHED if settings.find_phase_shift else [0.0]
+    lowest, highest = settings.lowest_defocus_angstrom, settings.highest_defocus_angstrom
+    return SearchRange(lowest, highest, tuple(float(shift) for shift in shifts))
+
+
+def _without_tilt(
+    spectrum: _Spectrum, power: NDArray[np.float32], task: FitTask, fit: FittedModel, threads: RowThreads
+) -> _Untilted:
+    """Take the tilt out of the spectrum, where there is one and the rings get no fainter without it."""
+    found = _Untilted(power, fit, None)
+    if fit.ring_energy <= TILT_SOUGHT_FROM_ENERGY or np.count_nonzero(spectrum.spectra.tile_counts) < 4:
+        return found
+    for _ in range(TILT_ROUNDS):
+        tilt = fit_plane(
+            spectrum.spectra, spectrum.plane, spectrum.course, task.samples, task.terms, found.fit, threads
+        )
+        if not tilt.is_significant:
+            return found
+        flat = without_tilt(spectrum.spectra, tilt, found.fit.defocus, threads)
+        flat_task = FitTask(spectrum.polar(flat, threads), task.terms, task.tile_count, task.with_phase)
+        sharper = refine(flat_task, found.fit.parameters, threads, steps=4, linear=found.fit.linear)
+        if (
+            sharper.ring_energy < found.fit.ring_energy - BLUR_ALLOWED
+            or abs(sharper.defocus - found.fit.defocus) > 0.03 * found.fit.defocus
+        ):
+            return _Untilted(power, fit, None)
+        found = _Untilted(flat, sharper, tilt)
+    return found
+
+
+def _estimate(
+    spectrum: _Spectrum,
+    samples: SpectrumSamples,
+    power: NDArray[np.float32],
+    fit: FittedModel,
+    ranked: RankedFit,
+    tilt: DefocusPlane | None,
+    where: SearchRange,
+    settings: CtfSettings,
+    threads: RowThreads,
+) -> CtfEstimate:
+    """Return the fit with all that follows from it."""
+    spectra, terms = spectrum.spectra, spectrum.terms
+    plain = _plain_average(power, spectrum.plane)
+    merit = fit_merit(samples, spectrum.plane, terms, fit, plain * spectra.variance, threads)
+    measured, fitted = drawn_spectra(samples, spectrum.plane, terms, fit, threads)
+    sigma = SIGMA_FACTOR * float(np.sqrt(max(fit.covariance[0, 0], 0)))
+    significance = float(np.sqrt(max(fit.ring_energy, 0)))
+    reason = why_unreliable(
+        ConfidenceFigures(
+            defocus=fit.defocus,
+            half_astigmatism=fit.astigmatism,
+            sigma=sigma,
+            significance=significance,
+            margin=ranked.margin,
+            score=merit.score,
+            lowest=where.lowest,
+            highest=where.highest,
+            tile_count=spectra.tile_count,
+        )
+    )
+    return CtfEstimate(
+        defocus_u_angstrom=fit.defocus + fit.astigmatism,
+        defocus_v_angstrom=fit.defocus - fit.astigmatism,
+        angle_degrees=_angle(fit),
+        phase_shift_degrees=float(np.degrees(fit.parameters[3]) % 180) if settings.find_phase_shift else 0.0,
+        phase_shift_searched=settings.find_phase_shift,
+        fit_resolution_angstrom=merit.fit_resolution_angstrom,
+        score=merit.score,
+        sigma_angstrom=sigma,
+        sigma_astigmatism_angstrom=float(np.sqrt(max(fit.covariance[1, 1] + fit.covariance[2, 2], 0) / 2)),
+        significance=significance,
+        margin=ranked.margin,
+        reliable=not reason,
+        reason=reason,
+        tilt_degrees=None if tilt is None else tilt.tilt_degrees,
+        tilt_axis_degrees=None if tilt is None else tilt.axis_degrees,
+        thickness_angstrom=None,
+        ice=ice_figures(merit.profile.frequency_per_angstrom, plain, spectrum.course.power[: len(plain)]),
+        profile=merit.profile,
+        measured_spectrum=measured,
+        fitted_spectrum=fitted,
+        frequency_step_per_angstrom=terms.frequency_step,
+        tile_count=spectra.tile_count,
+    )
+
+
+def _angle(fit: FittedModel) -> float:
+    """Return the angle of U's axis, above -90 up to 90 degrees."""
+    angle = float(np.degrees(0.5 * np.arctan2(fit.parameters[2], fit.parameters[1])))
+    return 90.0 if angle <= -90 else angle
+
+
+def _plain_average(power: NDArray[np.float32], plane: HalfPlane) -> NDArray[np.float64]:
+    """Return the spectrum averaged over circles, by ring from 0 to r; rings that are not fitted as the first one is."""
+    used = plane.bins >= 0
+    rings = plane.bins[used] % (plane.radius + 1)
+    counts = np.bincount(rings, minlength=plane.radius + 1)
+    sums = np.bincount(rings, power[used], plane.radius + 1)
+    average = sums / np.maximum(counts, 1)
+    first = plane.first_ring
+    average[:first] = average[first]
+    return average

@@ -1,0 +1,154 @@
+"""Compiled loops of CTF estimation over spectra: sums of sectors, templates, the search for astigmatism, profiles.
+
+Each does some rows of its work, from `start` up to `stop`, so that threads can share it; a row's result does not depend
+on how the rows are shared.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.compiled_code import compiled
+
+Array = NDArray[Any]
+
+
+@compiled()
+def sum_bins(powers: Array, bins: Array, sums: Array, start: int, stop: int) -> None:
+    """Add up each half spectrum's pixels by bin: powers (spectra, pixels), sums (spectra, all bins)."""
+    for spectrum in range(start, stop):
+        for pixel in range(bins.size):
+            if bins[pixel] >= 0:
+                sums[spectrum, bins[pixel]] += powers[spectrum, pixel]
+
+
+@compiled(fastmath=True)
+def hann_transfer_of(turn: float) -> float:
+    """Return what `model.hann_transfer` does."""
+    x = min(abs(turn) / (2 * np.pi), 1.0)
+    angle = 2 * np.pi * x
+    left: float = (1 - x) * (2 / 3 + np.cos(angle) / 3) + np.sin(angle) / (2 * np.pi)
+    return left
+
+
+@compiled(fastmath=True)
+def correlate_templates(
+    defoci: Array,
+    squared: Array,
+    aberration: Array,
+    phase: float,
+    wavelength: float,
+    frequency_step: float,
+    columns: Array,
+    squares: Array,
+    products: Array,
+    start: int,
+    stop: int,
+) -> None:
+    """Multiply each defocus' template, -T cos 2 chi, with columns.
+
+    squared: k² (n); aberration: that term of chi (n); phase: the constant ones; columns (n, m); squares (n, e).
+    products (defoci, m + e): sums of the template times a column, then of its square times one of `squares`.
+    """
+    count, width, extra = squared.size, columns.shape[1], squares.shape[1]
+    for index in range(start, stop):
+        total = products[index]
+        total[:] = 0
+        for i in range(count):
+            square = squared[i]
+            chi = np.pi * wavelength * defoci[index] * square - aberration[i]
+            k = np.sqrt(square)
+            turn = 2 * frequency_step * (2 * np.pi * wavelength * defoci[index] * k - 4 * aberration[i] / k)
+            template = -np.cos(2 * (chi + phase)) * hann_transfer_of(turn)
+            for j in range(width):
+                total[j] += template * columns[i, j]
+            for j in range(extra):
+                total[width + j] += template * template * squares[i, j]
+
+
+@compiled(fastmath=True)
+def search_astigmatism(
+    scores: Array, first: float, step: float, cost: float, grid: Array, cos2: Array, sin2: Array, best: Array,
+    chosen: Array, start: int, stop: int,
+) -> None:  # fmt: skip
+    """Find each mean defocus' best astigmatism on a grid.
+
+    scores (defoci, sectors), the defoci first, first + step, …; grid (m, 2): (U - V) / 2 times cos and sin of twice the
+    angle, over the mean defocus. A sector is read off at its own defocus; one beyond the table does not count, but at
+    most 30 % of the sectors may be missing. The sum over sectors less `cost` times astigmatism goes to `best`, the
+    grid's index to `chosen`.
+    """
+    count, sectors = scores.shape
+    for index in range(start, stop):
+        best[index], chosen[index] = -1e9, 0
+        mean = first + index * step
+        for place in range(grid.shape[0]):
+            size = np.hypot(grid[place, 0], grid[place, 1])
+            if size * mean > 0.12 * mean + 800:
+                continue
+            total, inside = 0.0, 0
+            for sector in range(sectors):
+                at = index + mean * (grid[place, 0] * cos2[sector] + grid[place, 1] * sin2[sector]) / step
+                if 0 <= at < count - 1:
+                    below = int(at)
+                    share = at - below
+                    total += scores[below, sector] * (1 - share) + scores[below + 1, sector] * share
+                    inside += 1
+            if inside >= 0.7 * sectors:
+                score = total * sectors / inside - cost * size
+                if score > best[index]:
+                    best[index], chosen[index] = score, place
+
+
+@compiled(fastmath=True)
+def rescale_spectra(powers: Array, factors: Array, total: Array, start: int, stop: int) -> None:
+    """Add up half spectra (spectra, 2 r + 1, r + 1), each read off at its factor times the frequency, bilinearly."""
+    height, width = total.shape
+    radius = height // 2
+    for row in range(start, stop):
+        for spectrum in range(factors.size):
+            factor = factors[spectrum]
+            power = powers[spectrum]
+            y = min(max((row - radius) * factor + radius, 0.0), height - 1.0)
+            above = min(int(y), height - 2)
+            low = y - above
+            for column in range(width):
+                x = min(column * factor, width - 1.0)
+                left = min(int(x), width - 2)
+                right = x - left
+                total[row, column] += (power[above, left] * (1 - right) + power[above, left + 1] * right) * (
+                    1 - low
+                ) + (power[above + 1, left] * (1 - right) + power[above + 1, left + 1] * right) * low
+
+
+@compiled(fastmath=True)
+def equiphase_sums(
+    values: Array, rings: Array, cos2: Array, sin2: Array, parameters: Array, wavelength: float, aberration: float,
+    frequency_step: float, sums: Array, counts: Array, start: int, stop: int,
+) -> None:  # fmt: skip
+    """Add up pixels by the frequency at which the mean defocus has the phase that the CTF has there.
+
+    sums, counts (parts, n): part p of `parts` takes every so many-th run of pixels.
+    """
+    parts, size = sums.shape
+    mean = np.pi * wavelength * parameters[0]
+    for part in range(start, stop):
+        for i in range(part * values.size // parts, (part + 1) * values.size // parts):
+            k = rings[i] * frequency_step
+            square = k * k
+            defocus = parameters[0] + parameters[1] * cos2[i] + parameters[2] * sin2[i]
+            phase = (np.pi * wavelength * defocus - aberration * square) * square
+            discriminant = mean * mean - 4 * aberration * phase
+            if aberration <= 1e-9:
+                found = phase / mean
+            elif discriminant > 0 and 2 * aberration * square < np.pi * wavelength * defocus:
+                found = (mean - np.sqrt(discriminant)) / (2 * aberration)
+            else:
+                found = square
+            at = int(np.sqrt(max(found, 0.0)) / frequency_step + 0.5)
+            if at < size:
+                sums[part, at] += values[i]
+                counts[part, at] += 1

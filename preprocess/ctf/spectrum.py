@@ -1,0 +1,87 @@
+"""The power spectrum of an image, block by block: what its CTF is estimated from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.backends.contract import Backend, DeviceImage
+from preprocess.backends.cpu.block_powers import block_powers
+from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
+from preprocess.geometry.block_tiles import BLOCKS_ALONG, lay_block_tiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockSpectra:
+    """Power spectra of an image's tiles, added up in 3 x 3 blocks, row by row.
+
+    Attributes
+    ----------
+    powers : NDArray[np.float32]
+        Shape (9, 2 r + 1, r + 1), zero frequency at [:, r, 0], rows along y, columns along x; white noise has power 1
+        a tile.
+    tile_counts : NDArray[np.int64]
+        Tiles of each block, shape (9,).
+    centres_angstrom : NDArray[np.float64]
+        (y, x) of the middle of each block's tiles from the image's middle, Å; shape (9, 2).
+    frequency_step : float
+        Between neighbouring pixels of a spectrum, 1/Å.
+    shape : tuple[int, int]
+        Height and width of the image, px.
+    tiles_laid : int
+        Number of tiles, those that do not count included.
+    variance : float
+        Of the image within the tiles; times this, powers are in the image's units.
+    """
+
+    powers: NDArray[np.float32]
+    tile_counts: NDArray[np.int64]
+    centres_angstrom: NDArray[np.float64]
+    frequency_step: float
+    shape: tuple[int, int]
+    tiles_laid: int
+    variance: float
+
+    @property
+    def tile_count(self) -> int:
+        """Return the number of tiles."""
+        return int(self.tile_counts.sum())
+
+    @property
+    def radius(self) -> int:
+        """Return r, the number of frequencies along each half axis but for zero."""
+        return int(self.powers.shape[2]) - 1
+
+    def mean(self) -> NDArray[np.float32]:
+        """Return the mean spectrum of all tiles, (2 r + 1, r + 1); zeros if there is none."""
+        mean: NDArray[np.float32] = self.powers.sum(0) / np.float32(max(self.tile_count, 1))
+        return mean
+
+
+def block_spectra(image: DeviceImage, pixel_size_angstrom: float, backend: Backend) -> BlockSpectra:
+    """Return the spectra of an image: a float32 array or an image of the backend's.
+
+    Pixels that are not finite numbers become the mean of their neighbours; tiles with many of them, and those that lie
+    on a grid bar or are saturated, do not count.
+    """
+    here = np.asarray(backend.bring_down(backend.upload(image), float32=True).pixels(), np.float32)
+    height, width = here.shape
+    tiles = lay_block_tiles(height, width, pixel_size_angstrom)
+    found = block_powers(here, tiles, RowThreads(usable_threads(0)))
+    blocks = tiles.blocks
+    counts = np.bincount(blocks[found.usable], minlength=BLOCKS_ALONG**2)
+    centres = np.zeros((BLOCKS_ALONG**2, 2))
+    for block in np.flatnonzero(counts):
+        centres[block] = tiles.middles[(blocks == block) & found.usable].mean(0)
+    binned_pixel = pixel_size_angstrom * tiles.bin_factor
+    return BlockSpectra(
+        powers=found.powers,
+        tile_counts=counts,
+        centres_angstrom=centres * binned_pixel,
+        frequency_step=1 / (tiles.side * binned_pixel),
+        shape=(height, width),
+        tiles_laid=len(tiles),
+        variance=found.variance,
+    )
