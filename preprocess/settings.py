@@ -79,7 +79,8 @@ class CtfSettings:
     """Whether and how the contrast transfer function is estimated.
 
     `wanted`: align estimates it. `group_dose_e_per_a2`: spectra of sums of so much dose are averaged; None: that of
-    the whole plain sum. Defocus is searched within `lowest_` and `highest_defocus_angstrom`.
+    the whole plain sum. Defocus is searched within `lowest_` and `highest_defocus_angstrom`. `ctffind_files`: the
+    results are written in CTFFIND's text files too.
     """
 
     wanted: bool = True
@@ -87,6 +88,7 @@ class CtfSettings:
     group_dose_e_per_a2: float | None = None
     lowest_defocus_angstrom: float = 1000.0
     highest_defocus_angstrom: float = 50000.0
+    ctffind_files: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from transfer.wire.names import folded
 
 USUAL = (
     ".mrc", "_noDW.mrc", "_EVN.mrc", "_ODD.mrc", ".star", ".png", "_spectrum.png", "_motion.png",
-    "-Full.log", "-Patch-Patch.log", ".json",
+    "_ctf.mrc", "_ctf.png", "_ctf.csv", "_ctf.txt", "_ctf_avrot.txt", "-Full.log", "-Patch-Patch.log", ".json",
 )  # fmt: skip
 """What follows the stem in the names of an exposure's files. An agent need not know all of it when it claims."""
 _NUMBERS = range(2, 10)

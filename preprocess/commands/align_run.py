@@ -35,7 +35,12 @@ from preprocess.layouts.layout import NO_MOVIES_EXTENSION
 from preprocess.made_from import made_from
 from preprocess.movie_plan import MoviePlanner
 from preprocess.outputs.finished import NotFinished, finished_report
-from preprocess.outputs.micrographs_star import FILE_NAME, ListedMicrograph, write_micrographs_star
+from preprocess.outputs.micrographs_star import (
+    FILE_NAME,
+    ListedMicrograph,
+    write_ctf_stars,
+    write_micrographs_star,
+)
 from preprocess.outputs.output_names import output_paths
 from preprocess.pipeline.gain_orientations import GainOrientations
 from preprocess.pipeline.movie_stages import MovieStages
@@ -107,6 +112,11 @@ class AlignmentRun:
             "micrograph_odd": settings.even_odd,
             "motion_log": settings.motioncor_logs,
             "patch_motion_log": settings.motioncor_logs,
+            "ctf_spectrum": settings.ctf.wanted,
+            "ctf_plot": settings.ctf.wanted,
+            "ctf_profile": settings.ctf.wanted,
+            "ctf_text": settings.ctf.wanted and settings.ctf.ctffind_files,
+            "ctf_average": settings.ctf.wanted and settings.ctf.ctffind_files,
         }
         return [path for role, path in output_paths(movie.path, movie.out).items() if wanted.get(role, True)]
 
@@ -228,7 +238,9 @@ class AlignmentRun:
             if isinstance(item.result, ProcessedMovie)
         }
         listed = self._listed | now
-        write_micrographs_star(self._out / FILE_NAME, [listed[movie.path] for movie in movies if movie.path in listed])
+        in_order = [listed[movie.path] for movie in movies if movie.path in listed]
+        write_micrographs_star(self._out / FILE_NAME, in_order)
+        write_ctf_stars(self._out, in_order)
 
     def _say_remarks(self, item: Aligned) -> None:
         gain = None if isinstance(item.result, PreprocessError) else item.result.gain

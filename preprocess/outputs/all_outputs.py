@@ -12,12 +12,14 @@ import numpy as np
 from preprocess.computed_movie import ComputedMovie
 from preprocess.correction.defect_files import is_serialem
 from preprocess.correction.gain import is_relions
+from preprocess.ctf.optics import CtfOptics
 from preprocess.errors import OutputRefused
 from preprocess.escaped_names import encodable, escaped
 from preprocess.exposure.dose import critical_dose_scale
 from preprocess.geometry.field import term_names
 from preprocess.movie_warning import MovieWarning
 from preprocess.outputs import report
+from preprocess.outputs.ctf_files import ctf_files
 from preprocess.outputs.figures import (
     DEAD_PIXELS,
     DEFECT_PIXELS,
@@ -31,7 +33,7 @@ from preprocess.outputs.figures import (
 from preprocess.outputs.motion_plot import motion_png
 from preprocess.outputs.motion_star import MotionStar, motion_star
 from preprocess.outputs.motioncor_logs import full_log, patch_log
-from preprocess.outputs.output_names import output_paths, output_stem
+from preprocess.outputs.output_names import ENDINGS, output_paths, output_stem
 from preprocess.outputs.pictures import spectrum_png, thumbnail_png, whole_spectrum
 from preprocess.outputs.relion_motion import RelionMotion, relion_motion
 from preprocess.outputs.whole_files import remove_partial_files, write_bytes, write_micrograph
@@ -76,7 +78,7 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
             for role, image in images.items()
         ]
         relion = relion_motion(computed.field)
-        drawn = _texts_and_pictures(computed, relion) | _logs(computed)
+        drawn = _texts_and_pictures(computed, relion) | _logs(computed) | _ctf_files(computed)
         for written in writing:
             written.result()
     warnings = computed.warnings
@@ -126,6 +128,21 @@ def _logs(computed: ComputedMovie) -> dict[str, bytes]:
         patches = (local.patches_x, local.patches_y)
         logs["patch_motion_log"] = patch_log(computed.field, (movie.height, movie.width), patches, first)
     return {role: text.encode("ascii") for role, text in logs.items()}
+
+
+def _ctf_files(computed: ComputedMovie) -> dict[str, bytes]:
+    """Return the files about the CTF by role, if it was estimated."""
+    known = computed.acquisition
+    if computed.ctf is None or known.voltage_kv is None or known.cs_mm is None or known.amplitude_contrast is None:
+        return {}
+    optics = CtfOptics(
+        pixel_size_angstrom=computed.micrograph_pixel_size_angstrom,
+        voltage_kv=known.voltage_kv,
+        cs_mm=known.cs_mm,
+        amplitude_contrast=known.amplitude_contrast,
+    )
+    micrograph = f"{output_stem(computed.movie.path)}{ENDINGS['micrograph']}"
+    return ctf_files(computed.ctf, optics, computed.settings.ctf, micrograph)
 
 
 def _star_content(computed: ComputedMovie, relion: RelionMotion) -> MotionStar:

@@ -1,4 +1,8 @@
-"""`corrected_micrographs.star`: a batch of micrographs as RELION 3.1 to 5 list those of their own motion correction."""
+"""Lists of a batch of micrographs, as RELION 3.1 to 5 list those of their own motion correction and CTF estimation.
+
+`corrected_micrographs.star` has all of them, `micrographs_ctf.star` those with a reliable CTF, and
+`micrographs_ctf_all.star` all that have one.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from preprocess.outputs.ctf_star import (
+    ALL_STAR,
+    RELIABLE,
+    RELIABLE_STAR,
+    CtfColumns,
+    columns_of_figures,
+    columns_of_section,
+)
 from preprocess.outputs.report import DIGITS
 from preprocess.outputs.star_values import star_value
 from preprocess.outputs.whole_files import write_bytes
@@ -26,24 +38,26 @@ Row = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ListedMicrograph:
-    """What the list says of one movie: what its optics were, where its files are, how much it moved."""
+    """What lists say of one movie: what its optics were, where its files are, how much it moved, and its CTF."""
 
     optics: Row
     files: Mapping[str, Path]
     motion: Row
+    ctf: CtfColumns | None = None
 
     @classmethod
     def of_result(cls, result: ProcessedMovie) -> Self:
         """Return what it says of a movie that was processed now."""
         acquisition = result.acquisition
         return cls(
-            _optics(
+            optics_row(
                 acquisition.pixel_size_angstrom,
                 result.micrograph_pixel_size_angstrom,
                 (acquisition.voltage_kv, acquisition.cs_mm, acquisition.amplitude_contrast),
             ),
             {file.role: file.path for file in result.files},
             _motion(*(result.figures[name] for name in (MOTION_TOTAL, MOTION_EARLY, MOTION_LATE))),
+            columns_of_figures(result.figures),
         )
 
     @classmethod
@@ -51,40 +65,79 @@ class ListedMicrograph:
         """Return what it says of a movie that was processed before, by the content of its STEM.json."""
         acquisition, motion = report["acquisition"], report["motion"]
         return cls(
-            _optics(
+            optics_row(
                 acquisition["pixel_size_angstrom"],
                 report["micrograph"]["pixel_size_angstrom"],
                 (acquisition["voltage_kv"], acquisition["cs_mm"], acquisition["amplitude_contrast"]),
             ),
             {role: folder / file["name"] for role, file in report["files"].items()},
             _motion(*(motion[name] or 0.0 for name in ("total_angstrom", "early_angstrom", "late_angstrom"))),
+            columns_of_section(report.get("ctf")),
         )
 
 
 def write_micrographs_star(path: Path, listed: Sequence[ListedMicrograph]) -> None:
-    """Write the file, whole or not at all; files are named as their paths were given, so run RELION where these hold.
+    """Write the list of all, whole or not at all; files are named as their paths were given.
 
-    Micrographs of equal optics share a group; what is unknown (a voltage that no dose weighting needed) is left out.
+    So RELION has to run where these paths hold. Micrographs of equal optics share a group; what is unknown (a voltage
+    that no dose weighting needed) is left out.
     """
-    groups: dict[tuple[tuple[str, str], ...], Row] = {}
-    micrographs = []
+    groups = _ListedOptics()
+    rows = []
     for each in listed:
-        group = groups.setdefault(
-            tuple(each.optics.items()),
-            {"rlnOpticsGroupName": f"opticsGroup{len(groups) + 1}", "rlnOpticsGroup": f"{len(groups) + 1}"}
-            | each.optics,
-        )
         files = {name: each.files[role] for name, role in FILES.items() if role in each.files}
-        micrographs.append(
-            {name: star_value(str(file)) for name, file in files.items()}
-            | {"rlnOpticsGroup": group["rlnOpticsGroup"]}
-            | each.motion
-        )
-    text = _table("optics", list(groups.values())) + _table("micrographs", micrographs)
+        named = {name: star_value(str(file)) for name, file in files.items()}
+        rows.append(named | {"rlnOpticsGroup": groups.number(each.optics)} | each.motion)
+    _write(path, groups, rows)
+
+
+def write_ctf_stars(folder: Path, listed: Sequence[ListedMicrograph]) -> None:
+    """Write the two lists of micrographs with a CTF; a list that would have no row is removed."""
+    with_ctf = [(each, each.ctf) for each in listed if each.ctf is not None]
+    reliable = [(each, columns) for each, columns in with_ctf if columns[RELIABLE]]
+    for name, those in ((RELIABLE_STAR, reliable), (ALL_STAR, with_ctf)):
+        groups = _ListedOptics()
+        rows = [_ctf_row(each, columns, groups.number(each.optics)) for each, columns in those]
+        if rows:
+            _write(folder / name, groups, rows)
+        else:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _ctf_row(listed: ListedMicrograph, columns: CtfColumns, group: str) -> Row:
+    image = listed.files.get("ctf_spectrum")
+    return {
+        "rlnMicrographName": star_value(str(listed.files["micrograph"])),
+        "rlnOpticsGroup": group,
+        "rlnCtfImage": "None" if image is None else star_value(f"{image}:mrc"),
+        **{name: _text(value) for name, value in columns.items()},
+    }
+
+
+class _ListedOptics:
+    """The optics groups of one list, numbered in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[tuple[str, str], ...], Row] = {}
+
+    def number(self, optics: Row) -> str:
+        """Return the number of the group of such optics."""
+        number = f"{len(self._groups) + 1}"
+        new = {"rlnOpticsGroupName": f"opticsGroup{number}", "rlnOpticsGroup": number} | optics
+        return self._groups.setdefault(tuple(optics.items()), new)["rlnOpticsGroup"]
+
+    def rows(self) -> list[Row]:
+        """Return their table."""
+        return list(self._groups.values())
+
+
+def _write(path: Path, groups: _ListedOptics, rows: Sequence[Row]) -> None:
+    text = _table("optics", groups.rows()) + _table("micrographs", rows)
     write_bytes(path, text.encode("utf-8", "surrogateescape"))  # a folder's name may be no UTF-8
 
 
-def _optics(pixel_size: float | None, of_micrograph: float, others: tuple[float | None, ...]) -> Row:
+def optics_row(pixel_size: float | None, of_micrograph: float, others: tuple[float | None, ...]) -> Row:
+    """Return the optics: pixel size of the movie and of the micrograph, voltage, Cs, amplitude contrast."""
     names = (
         "rlnMicrographOriginalPixelSize",
         "rlnMicrographPixelSize",
