@@ -49,8 +49,8 @@ def _planes(settings: MicrographSettings, slices: Iterable[SpecimenSlice]) -> It
             yield one.depth_angstrom, one.phase
         return
     every, surface, step = list(slices), tilt_surface(settings), slice_step(settings)
-    first = float(surface.min()) + every[0].depth_angstrom
-    last = float(surface.max()) + every[-1].depth_angstrom
+    depths = [one.depth_angstrom for one in every]
+    first, last = float(surface.min()) + min(depths), float(surface.max()) + max(depths)
     for depth in np.arange(first, last + step, step):
         plane = np.zeros(settings.shape, np.float32)
         for one in every:

@@ -27,7 +27,7 @@ def particle_slices(settings: MicrographSettings, frequencies: Frequencies, slic
         return {}
     centres = random.uniform(0, 1, (count, 2)) * settings.shape
     rotations = random_rotations(count, random)
-    layer = random.integers(0, slices, count)
+    layer = _layers(count, slices, random)
     amplitude = _amplitude(settings, frequencies.k) * np.float32(weight)
     found = {}
     for index in np.unique(layer):
@@ -37,6 +37,16 @@ def particle_slices(settings: MicrographSettings, frequencies: Frequencies, slic
         spectrum *= amplitude
         found[int(index)] = image_of(spectrum, settings.shape)
     return found
+
+
+def _layers(count: int, slices: int, random: np.random.Generator) -> NDArray[np.intp]:
+    """Return each particle's slice; every second one mirrors the one before, so that their mean depth is the ice's.
+
+    Else the defocus that an image shows would differ from the settings' by what chance makes of the particles' depths.
+    """
+    layer = random.integers(0, slices, count)
+    layer[1::2] = slices - 1 - layer[: count - count % 2 : 2]
+    return layer
 
 
 def _atoms(settings: MicrographSettings, random: np.random.Generator) -> tuple[NDArray[np.float64], float]:

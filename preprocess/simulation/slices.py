@@ -84,11 +84,11 @@ def make_surroundings(settings: MicrographSettings) -> Surroundings:
 def specimen_slices(
     settings: MicrographSettings, frequencies: Frequencies, of: Surroundings
 ) -> Iterator[SpecimenSlice]:
-    """Yield the specimen's slices from top to bottom."""
+    """Yield the specimen's slices: ice and particles from top to bottom, then what lies in the middle."""
     count = max(2, int(np.ceil(settings.ice_thickness_angstrom / slice_step(settings))))
     thickness = settings.ice_thickness_angstrom / count
     ice = _ice_amplitude(settings, frequencies.k, thickness)
-    films = _films(settings, frequencies, of)
+    kept = np.float32(np.exp(-settings.ice_thickness_angstrom / _inelastic_length(settings)))
     particles = particle_slices(settings, frequencies, count)
     root = np.sqrt(of.ice)
     for index in range(count):
@@ -96,10 +96,10 @@ def specimen_slices(
         phase = _coloured_noise(frequencies, ice, random) * root
         if index in particles:
             phase += particles[index] * np.minimum(of.ice, 1)
-        if index == count // 2 and films is not None:
-            phase += films
-        phase *= np.float32(np.exp(-settings.ice_thickness_angstrom / _inelastic_length(settings)))
-        yield SpecimenSlice((index + 0.5) * thickness - settings.ice_thickness_angstrom / 2, phase)
+        yield SpecimenSlice((index + 0.5) * thickness - settings.ice_thickness_angstrom / 2, phase * kept)
+    films = _films(settings, frequencies, of)
+    if films is not None:
+        yield SpecimenSlice(0.0, films * kept)
 
 
 def _inelastic_length(settings: MicrographSettings) -> float:

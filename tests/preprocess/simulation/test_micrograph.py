@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from preprocess.simulation import MicrographSettings, simulate_micrograph
+from preprocess.simulation.frequencies import Frequencies
+from preprocess.simulation.particles import _layers
+from preprocess.simulation.slices import make_surroundings, specimen_slices
 
 SIDE = 256
 CARBON = {"height": 512, "width": 512, "carbon_area": 0.9, "particle_area": 0.0, "dose_e_per_a2": 60.0, "seed": 3}
@@ -130,3 +133,17 @@ def test_weighting_by_dose_keeps_or_colours_the_noise() -> None:
 
     assert high_frequencies("noise kept") == pytest.approx(high_frequencies("none"), rel=0.02)
     assert high_frequencies("noise coloured") < 0.4 * high_frequencies("none")
+
+
+def test_what_the_specimen_holds_lies_evenly_about_its_middle() -> None:
+    settings = MicrographSettings(
+        height=256, width=256, particle_area=0.3, carbon_area=0.5, ice_crystals=2, ice_thickness_angstrom=500.0
+    )
+    frequencies = Frequencies.of(settings.shape, settings.pixel_size_angstrom)
+    slices = list(specimen_slices(settings, frequencies, make_surroundings(settings)))
+    assert [one.depth_angstrom for one in slices][-1] == 0  # carbon and crystals
+    ice = slices[:-1]
+    assert sum(one.depth_angstrom for one in ice) == pytest.approx(0, abs=1e-6)
+    layers = _layers(40, 7, np.random.default_rng(1))
+    assert np.array_equal(np.sort(layers), np.sort(6 - layers))
+    assert len(set(layers)) == 7
