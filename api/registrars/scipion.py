@@ -180,7 +180,10 @@ class ScipionRegistrar:
     def _entry(self, place: SessionPlace, exposure: PublishedExposure) -> dict[str, Any]:
         record = exposure.record
         micrograph = registered_micrograph(place, exposure, float16=self._float16)
-        thumbnail = exposure.files.get(FileRole.THUMBNAIL)
+        pictures = {
+            key: exposure.files.get(role)
+            for key, role in (("thumbnail", FileRole.THUMBNAIL), ("ctf_spectrum", FileRole.CTF_SPECTRUM))
+        }
         committed = record.file(FileRole.MICROGRAPH)
         return {
             "name": micrograph.name,
@@ -189,7 +192,7 @@ class ScipionRegistrar:
             "movie": record.movie,
             "digest": committed.digest if committed else "",
             "file": os.path.relpath(micrograph, place.folder),
-            "thumbnail": os.path.relpath(thumbnail, place.folder) if thumbnail else None,
+            **{key: os.path.relpath(path, place.folder) if path else None for key, path in pictures.items()},
             "pixel_size_angstrom": record.micrograph_pixel_size_angstrom,
             "acquisition": record.acquisition.model_dump(mode="json"),
             "shifts": _relative_to_first_frame(record.shifts.model_dump()),

@@ -196,6 +196,8 @@ class SessionJournal:
         if answer.get("type") == "end":
             self._answered_end = max(self._answered_end, answer["seq"])
             return
+        if answer.get("type") == "verdict":  # it says nothing about the micrograph's registration
+            return
         key = (answer["name"], answer["revision"])
         known = self._answers.get(key)
         if known is None or known.error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from api.registrars.scipion_journal import FORMAT
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.scipion, pytest.mark.timeout(240)]
@@ -174,39 +172,3 @@ def test_who_is_stopped_by_hand_stays_stopped_until_continued(
     wait_until(lambda: registered(live) == 3, "the follower goes on")
     (run,) = inspect(project_of(live))["runs"]
     assert (run["outputs"]["outputMicrographs"]["size"], run["outputs"]["outputMicrographs"]["stream"]) == (3, "open")
-
-
-def test_a_journal_that_an_older_receiver_began(
-    publisher: Any, registrar_process: Callable[[], subprocess.Popen[bytes]], inspect: Callable[[Path], Any]
-) -> None:
-    """Its entry is of format 1 and stays so; what comes later stands behind it in the newest format."""
-    record = publisher.publish("old", dtype="float32")
-    old = {
-        "seq": 2,
-        "type": "micrograph",
-        "name": "old.mrc",
-        "revision": 1,
-        "exposure_id": str(record.exposure_id),
-        "movie": record.movie,
-        "digest": record.files[0].digest,
-        "file": "files/old.mrc",
-        "thumbnail": "files/old.png",
-        "pixel_size_angstrom": 1.06,
-        "acquisition": record.acquisition.model_dump(mode="json"),
-        "shifts": record.shifts.model_dump(),
-        "motion": {"total_angstrom": 5.5, "early_angstrom": 5.0, "late_angstrom": 0.5},
-        "ctf": {"defocus_u_angstrom": 9000, "defocus_v_angstrom": 8000, "astigmatism_angle_degrees": 10},
-    }
-    journal = publisher.folder / "scipion" / "journal.jsonl"
-    journal.parent.mkdir(parents=True)
-    lines = [{"seq": 1, "type": "session", "session": "grid1", "format": 1}, old]
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    publisher.publish("new", dtype="float32", ctf=True)
-    registrar_process()
-    wait_until(lambda: registered(publisher) == 2, "both micrographs are registered")
-    assert [json.loads(line).get("format") for line in journal.read_text().splitlines()][:3] == [1, None, FORMAT]
-    (run,) = inspect(project_of(publisher))["runs"]
-    motion = {item["name"]: item["_rlnAccumMotionTotal"] for item in run["outputs"]["outputMicrographs"]["items"]}
-    assert motion == {"old.mrc": pytest.approx(5.5), "new.mrc": pytest.approx(2.7)}
-    defocus = {item["_micObj._micName"]: item["_defocusU"] for item in run["outputs"]["outputCTF"]["items"]}
-    assert defocus == {"old.mrc": 9000, "new.mrc": 12000}

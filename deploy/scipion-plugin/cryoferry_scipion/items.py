@@ -57,6 +57,11 @@ def make_acquisition(entry):
     )
 
 
+def place_of(entry, extra):
+    """Return the folder for an entry's files: each later revision has its own."""
+    return extra if entry["revision"] == 1 else os.path.join(extra, f"revision-{entry['revision']}")
+
+
 def make_micrograph(entry, folder, extra):
     """Return the `Micrograph` of an entry.
 
@@ -74,8 +79,7 @@ def make_micrograph(entry, folder, extra):
     EntryRejected
         The micrograph's file is missing.
     """
-    name, revision = entry["name"], entry["revision"]
-    place = extra if revision == 1 else os.path.join(extra, f"revision-{revision}")
+    name, place = entry["name"], place_of(entry, extra)
     micrograph = Micrograph(location=link_into(os.path.join(folder, entry["file"]), os.path.join(place, name)))
     micrograph.setMicName(name)
     micrograph.setSamplingRate(entry["pixel_size_angstrom"])
@@ -96,13 +100,17 @@ def make_micrograph(entry, folder, extra):
     micrograph.thumbnail = Image(location=picture)
     micrograph._cryoferryMovie = String(entry["movie"])
     micrograph._cryoferryExposure = String(entry["exposure_id"])
-    micrograph._cryoferryRevision = Integer(revision)
+    micrograph._cryoferryRevision = Integer(entry["revision"])
     micrograph._cryoferryDigest = String(entry["digest"])
     return micrograph
 
 
-def make_ctf(entry, micrograph):
-    """Return the `CTFModel` (Å, degrees) of an entry that has one; it carries its micrograph's id."""
+def make_ctf(entry, micrograph, folder, extra):
+    """Return the `CTFModel` (Å, degrees) of an entry that has one; it carries its micrograph's id.
+
+    An estimate that is not reliable stands as it was found, with 0 in `_cryoferryReliable`. The picture of the fit is
+    linked as `NAME_ctf.mrc`, as Scipion's protocols name it.
+    """
     figures = figures_of(entry)
     ctf = CTFModel()
     ctf.setObjId(micrograph.getObjId())
@@ -113,4 +121,18 @@ def make_ctf(entry, micrograph):
     ctf.setFitQuality(figures.get("ctf_fit_quality"))
     ctf.setPhaseShift(figures.get("ctf_phase_shift_degrees") or 0.0)
     ctf.setMicrograph(micrograph)
+    spectrum = os.path.join(folder, entry.get("ctf_spectrum") or "")
+    if os.path.isfile(spectrum):
+        name = os.path.splitext(entry["name"])[0] + "_ctf.mrc"
+        ctf.setPsdFile(link_into(spectrum, os.path.join(place_of(entry, extra), name)))
+    ctf._rlnIceRingDensity = Float(figures.get("ice_ring_density"))  # the name that Scipion's CTFFIND plugin gives it
+    ctf._cryoferryReliable = Integer(figures.get("ctf_reliable", 1))
+    ctf._cryoferryDefocusError = Float(figures.get("ctf_defocus_error_angstrom"))
     return ctf
+
+
+def fit_columns(item, labels):
+    """Remove what an item has and its set has no columns for: an earlier version of the plugin began the set."""
+    for name, _ in list(item.getAttributesToStore()):
+        if name not in labels:
+            delattr(item, name)

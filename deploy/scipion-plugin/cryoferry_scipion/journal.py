@@ -3,21 +3,24 @@
 `journal.jsonl`, by the receiver, each line with `seq` (1, 2, …) and `type`:
 
 * `session`: `session` (its name), `format` (of the entries that follow)
-* `micrograph`: `name` (unique), `revision`, `exposure_id`, `movie`, `digest`, `file` and `thumbnail` (relative to the
-  folder above the journal's), `pixel_size_angstrom`, `acquisition`, `shifts`, `figures` (name to number)
+* `micrograph`: `name` (unique), `revision`, `exposure_id`, `movie`, `digest`, `file`, `thumbnail` and `ctf_spectrum`
+  (relative to the folder above the journal's; none: null or missing), `pixel_size_angstrom`, `acquisition`, `shifts`,
+  `figures` (name to number)
 * `verdict`: whether a micrograph is accepted: `name`, `revision` (its newest at that time), `accepted` (bool), `by`
   (`threshold` or `person`), `at` (time in ISO 8601, with its zone)
 * `end`: the session has ended; `reopen`: it was opened again
 
 A micrograph is accepted until a `verdict` about its name says otherwise. The last one about a name holds, also for its
 later revisions. The first may stand before the `micrograph` entry, so that a rejected one is never shown as accepted.
-A new one after `end` follows a `reopen`. Verdicts are not answered: a follower reads the journal from its beginning.
+A new one after `end` follows a `reopen`.
 
 `acknowledged.jsonl`, by the follower, after its set is committed: `{"seq", "name", "revision"}` a micrograph, with
-`error` if it could not be registered; `{"seq", "type": "end"}` when the sets are closed.
+`error` if it could not be registered; `{"seq", "type": "verdict", "name", "revision"}` a verdict, with `held` (true) if
+a person in Scipion enabled or disabled the item otherwise, which stays so; `{"seq", "type": "end"}` when the sets are
+closed.
 
-Format 1 had `motion` and `ctf` instead of `figures`; `figures_of` reads both. Formats 1 and 2 had no `verdict`. Entries
-of all formats may stand in one journal.
+Format 1 had `motion` and `ctf` instead of `figures`; `figures_of` reads both. Formats 1 and 2 had no `verdict` and no
+`ctf_spectrum`. Entries of all formats may stand in one journal.
 """
 
 import json
@@ -109,6 +112,10 @@ class Acknowledgements:
             stream.truncate(whole)
         for line in content[:whole].splitlines():
             self._answered.add(json.loads(line.decode("utf-8"))["seq"])
+
+    def has(self, entry):
+        """Return whether an entry was answered."""
+        return entry["seq"] in self._answered
 
     def add(self, answers):
         """Append the answers (dicts with `seq`) that were not given before; they are durable on return."""

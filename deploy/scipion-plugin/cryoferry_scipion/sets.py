@@ -6,11 +6,12 @@ opens a set, changes it and closes it, so that readers beside it are never locke
 
 import os
 
-from pwem.objects import SetOfCTF, SetOfMicrographs
+from pwem.objects import CTFModel, SetOfCTF, SetOfMicrographs
 from pyworkflow.object import Pointer, Set
 
-from .items import EntryRejected, make_acquisition, make_ctf, make_micrograph
+from .items import EntryRejected, fit_columns, make_acquisition, make_ctf, make_micrograph
 from .journal import has_ctf
+from .verdicts import comment_on_ctf, comment_on_micrograph, settle
 
 MICROGRAPHS, CTFS = "outputMicrographs", "outputCTF"
 
@@ -32,23 +33,42 @@ def reopened(set_class, path):
     return reopened_set
 
 
-def put(target, item):
-    """Add an item to a set, or replace the one that has its id."""
+def put(target, item, comment):
+    """Add an item to a set, or replace the one that has its id; enabled if there is no comment, or a person says so."""
     mapper = target._getMapper()
     has_tables = not mapper.doCreateTables
     if has_tables:
+        fit_columns(item, {row["label_property"] for row in mapper.db.getClassRows()})
         mapper.db.setupCommands(item.getObjDict(includeClass=True))
     if has_tables and item.hasObjId() and mapper.exists(item.getObjId()):
+        take_over(item, target[item.getObjId()])
+        settle(item, comment)
         target.update(item)
     else:
+        settle(item, comment)
         target.append(item)
 
 
-class OutputSets:
-    """The sets of one protocol run. Nothing else writes to them."""
+def take_over(item, earlier):
+    """Leave an item enabled or disabled as it was in its earlier revision."""
+    item.setEnabled(earlier.isEnabled())
+    item.setObjComment(earlier.getObjComment())
 
-    def __init__(self, protocol):
+
+class OutputSets:
+    """The sets of one protocol run. Nothing else adds to them; persons may enable and disable their items.
+
+    Parameters
+    ----------
+    protocol
+        The run.
+    verdicts
+        The `Verdicts` that say which items are enabled.
+    """
+
+    def __init__(self, protocol, verdicts):
         self._protocol = protocol
+        self._verdicts = verdicts
         self._suffixes = {}  # pixel size in Å, rounded -> suffix of the outputs' names
         self._registered = {}  # micrograph's name -> Registered
         for suffix in self._existing_suffixes():
@@ -79,9 +99,44 @@ class OutputSets:
                     rejected[entry["seq"]] = str(reason)
             if made:
                 suffix = self._suffixes.setdefault(pixel_size, self._numbered(len(self._suffixes) + 1))
-                self._put_micrographs(suffix, made)
-                self._put_ctfs(suffix, [(entry, item) for entry, item in made if has_ctf(entry)])
+                earlier = self._put_micrographs(suffix, made)
+                self._put_ctfs(suffix, [(entry, item) for entry, item in made if has_ctf(entry)], folder, earlier)
+                self._remove_earlier(suffix, [entry for entry, _ in made], earlier)
         return rejected
+
+    def judge(self, names):
+        """Enable and disable micrographs, and their CTFs, by their verdicts; return those that a person holds."""
+        held = set()
+        for suffix in self._existing_suffixes():
+            here = {name: self._registered[name] for name in names if name in self._registered}
+            here = {name: known for name, known in here.items() if known.suffix == suffix}
+            with_ctf = {name: known for name, known in here.items() if known.has_ctf}
+            held |= self._judge(MICROGRAPHS + suffix, SetOfMicrographs, here)
+            held |= self._judge(CTFS + suffix, SetOfCTF, with_ctf)
+        return held
+
+    def _judge(self, output, set_class, here):
+        if not here:
+            return set()
+        held, changed = set(), False
+        holding = reopened(set_class, self._path(output))
+        for name, known in here.items():
+            item = holding[known.item_id]
+            comment = self._comment(name, item)
+            if settle(item, comment):
+                holding.update(item)
+                changed = True
+            if item.isEnabled() == bool(comment):
+                held.add(name)
+        if changed:
+            self._protocol._updateOutputSet(output, holding, state=Set.STREAM_OPEN)
+        else:
+            holding.close()
+        return held
+
+    def _comment(self, name, item):
+        verdict = self._verdicts.on(name)
+        return comment_on_ctf(verdict, item) if isinstance(item, CTFModel) else comment_on_micrograph(verdict)
 
     def set_stream(self, state):
         """Write the stream's state (`Set.STREAM_OPEN` or `Set.STREAM_CLOSED`) into every set."""
@@ -121,10 +176,13 @@ class OutputSets:
         ctf_path = self._path(CTFS + suffix)
         if ctf_path:
             ctfs = reopened(SetOfCTF, ctf_path)
-            with_ctf = {int(item_id) for item_id in ctfs.getIdSet()}
+            revisions = {ctf.getObjId(): ctf.getMicrograph()._cryoferryRevision.get() for ctf in ctfs.iterItems()}
             ctfs.close()
             for known in self._registered.values():
-                known.has_ctf = known.has_ctf or (known.suffix == suffix and known.item_id in with_ctf)
+                if known.suffix == suffix and known.item_id in revisions:
+                    known.has_ctf = revisions[known.item_id] == known.revision
+                    if not known.has_ctf:  # a crash left it behind
+                        self._remove(known, CTFS, SetOfCTF)
 
     def _forget_older(self, name, revision, suffix):
         """Complete a move between sets that a crash interrupted: keep the newer revision only."""
@@ -132,20 +190,21 @@ class OutputSets:
         if known is None:
             return
         if known.revision < revision:
-            self._remove(known)
+            self._remove_both(known)
             del self._registered[name]
         else:
             older = reopened(SetOfMicrographs, self._path(MICROGRAPHS + suffix))
             item = older.getItem("_micName", name)
             item_id = item.getObjId()
             older.close()
-            self._remove(Registered(suffix, item_id, revision))
+            self._remove_both(Registered(suffix, item_id, revision))
 
     @staticmethod
     def _pixel_size_key(pixel_size_angstrom):
         return round(float(pixel_size_angstrom), 4)
 
     def _put_micrographs(self, suffix, made):
+        """Add or replace micrographs; return what was registered of them before, by name."""
         name = MICROGRAPHS + suffix
         path = self._path(name)
         if path:
@@ -154,21 +213,19 @@ class OutputSets:
             micrographs = self._protocol._createSetOfMicrographs(suffix)
             micrographs.setSamplingRate(made[0][0]["pixel_size_angstrom"])
             micrographs.setAcquisition(make_acquisition(made[0][0]))
-        moved = []
+        earlier = {}
         for entry, item in made:
             known = self._registered.get(entry["name"])
-            if known and known.suffix == suffix:
-                item.setObjId(known.item_id)
-            elif known:
-                moved.append(known)
-            put(micrographs, item)
+            if known:
+                earlier[entry["name"]] = known
+                self._take_place(item, known, MICROGRAPHS, suffix)
+            put(micrographs, item, self._comment(entry["name"], item))
         self._protocol._updateOutputSet(name, micrographs, state=Set.STREAM_OPEN)
-        for known in moved:
-            self._remove(known)
         for entry, item in made:
             self._registered[entry["name"]] = Registered(suffix, item.getObjId(), entry["revision"])
+        return earlier
 
-    def _put_ctfs(self, suffix, made):
+    def _put_ctfs(self, suffix, made, folder, earlier):
         if not made:
             return
         name = CTFS + suffix
@@ -180,22 +237,46 @@ class OutputSets:
             ctfs = self._protocol._createSetOfCTF(suffix)
             ctfs.setMicrographs(source)
         for entry, item in made:
-            put(ctfs, make_ctf(entry, item))
+            ctf = make_ctf(entry, item, folder, self._protocol._getExtraPath())
+            known = earlier.get(entry["name"])
+            if known and known.has_ctf:
+                self._take_place(ctf, known, CTFS, suffix)
+            put(ctfs, ctf, self._comment(entry["name"], ctf))
         self._protocol._updateOutputSet(name, ctfs, state=Set.STREAM_OPEN)
         if not path:
             self._protocol._defineCtfRelation(source, ctfs)
         for entry, _ in made:
             self._registered[entry["name"]].has_ctf = True
 
-    def _remove(self, known):
-        """Remove a micrograph from a set, because a newer revision with another pixel size is in another set."""
-        for name, set_class in ((CTFS, SetOfCTF), (MICROGRAPHS, SetOfMicrographs)):
-            path = self._path(name + known.suffix)
-            if not path:
-                continue
-            holding = reopened(set_class, path)
-            item = holding[known.item_id]
-            if item is not None:
-                holding._getMapper().delete(item)
-                holding._size.set(holding._getMapper().count())
-            self._protocol._updateOutputSet(name + known.suffix, holding, state=Set.STREAM_OPEN)
+    def _take_place(self, item, known, output, suffix):
+        """Have an item replace its earlier revision, which may be in another set."""
+        if known.suffix == suffix:
+            item.setObjId(known.item_id)
+            return
+        set_class = SetOfMicrographs if output == MICROGRAPHS else SetOfCTF
+        holding = reopened(set_class, self._path(output + known.suffix))
+        take_over(item, holding[known.item_id])
+        holding.close()
+
+    def _remove_earlier(self, suffix, entries, earlier):
+        """Remove what earlier revisions left: items of another pixel size, and CTFs where there is none any more."""
+        for entry in entries:
+            known = earlier.get(entry["name"])
+            if known and known.has_ctf and (known.suffix != suffix or not has_ctf(entry)):
+                self._remove(known, CTFS, SetOfCTF)
+            if known and known.suffix != suffix:
+                self._remove(known, MICROGRAPHS, SetOfMicrographs)
+
+    def _remove_both(self, known):
+        for output, set_class in ((CTFS, SetOfCTF), (MICROGRAPHS, SetOfMicrographs)):
+            if self._path(output + known.suffix):
+                self._remove(known, output, set_class)
+
+    def _remove(self, known, output, set_class):
+        """Remove a micrograph or a CTF from its set."""
+        holding = reopened(set_class, self._path(output + known.suffix))
+        item = holding[known.item_id]
+        if item is not None:
+            holding._getMapper().delete(item)
+            holding._size.set(holding._getMapper().count())
+        self._protocol._updateOutputSet(output + known.suffix, holding, state=Set.STREAM_OPEN)

@@ -13,6 +13,7 @@ from pyworkflow.protocol.constants import STEPS_SERIAL
 
 from ..journal import Acknowledgements, JournalReader, check_format, follower_lock
 from ..sets import OutputSets
+from ..verdicts import Verdicts
 
 HEARTBEAT_FRESH_S = 120.0
 LOCK_TIMEOUT_S = 15.0
@@ -93,7 +94,8 @@ class ProtCryoferryFollow(ProtImport):
             os.remove(self._stop_file())
         reader = JournalReader(journal)
         answers = Acknowledgements(os.path.join(os.path.dirname(journal), "acknowledged.jsonl"))
-        sets = OutputSets(self)
+        verdicts = Verdicts(answers)
+        sets = OutputSets(self, verdicts)
         sets.set_stream(Set.STREAM_OPEN)
         self._report(sets)
         end, seen = None, time.monotonic()
@@ -101,15 +103,19 @@ class ProtCryoferryFollow(ProtImport):
             self._beat()
             entries = reader.read(self.batchSize.get())
             end = self._end_after(entries, end)
+            verdicts.take([entry for entry in entries if entry["type"] == "verdict"])
             self._take([entry for entry in entries if entry["type"] == "micrograph"], sets, answers)
             if entries or os.path.exists(journal):
                 seen = time.monotonic()
             if time.monotonic() - seen > JOURNAL_TIMEOUT_S:
                 raise RuntimeError(f"the journal {journal} is gone")
-            if not entries and (end or os.path.exists(self._stop_file())):
+            if entries:
+                continue
+            if end or os.path.exists(self._stop_file()):
                 break
-            if not entries:
-                time.sleep(self.pollSeconds.get())
+            self._say(verdicts.apply(sets, time.monotonic()))
+            time.sleep(self.pollSeconds.get())
+        self._say(verdicts.apply(sets))
         sets.set_stream(Set.STREAM_CLOSED)
         if end:
             answers.add([{"seq": end["seq"], "type": "end"}])
@@ -137,6 +143,10 @@ class ProtCryoferryFollow(ProtImport):
         if newest:
             self._report(sets)
         answers.add([self._answer(entry, newest, rejected) for entry in entries])
+
+    def _say(self, held):
+        for name in held:
+            self.info(f"{name}: cryoferry's verdict has changed, but a person set it here; it stays as it is")
 
     @staticmethod
     def _answer(entry, newest, rejected):

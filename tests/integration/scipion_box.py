@@ -1,0 +1,127 @@
+"""Runs followers in this process, without Scipion's launcher; run by Scipion's interpreter, one JSON line a request.
+
+* `{"do": "make", "project": DIR, "journal": PATH}`: a project with a follower of that journal
+* `{"do": "follow", "project": DIR}`: run it as a new process would, to the journal's end; with `"as": "dying"`, it is
+  killed after it has changed its sets and before it answers the verdicts; with `"as": "older"`, it begins a set of CTFs
+  with the columns that version 0.2 had
+* `{"do": "person", "project": DIR, "output": NAME, "item": MICROGRAPH, "enabled": BOOL}`: what a person does there
+* `{"do": "read", "project": DIR}`: the items of all outputs, by output and micrograph
+"""
+
+import json
+import os
+import shutil
+import sys
+import traceback
+
+reply = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+os.environ["SCIPION_PYTHON"] = sys.executable
+
+import pwem  # noqa: E402
+import pyworkflow  # noqa: E402
+from pyworkflow.object import Set  # noqa: E402
+from pyworkflow.project import Project  # noqa: E402
+from pyworkflow.protocol import getProtocolFromDb  # noqa: E402
+
+DOMAIN = pyworkflow.Config.getDomain() or pwem.Domain
+runs = {}
+
+
+def make(project, journal):
+    """Make a project and a follower in it."""
+    made = Project(DOMAIN, project)
+    made.create()
+    protocol = made.newProtocol(DOMAIN.findClass("ProtCryoferryFollow"), journal=journal, sessionName="grid1")
+    made.saveProtocol(protocol)
+    protocol.makePathsAndClean()
+    made.mapper.commit()
+    shutil.copyfile(made.dbPath, protocol.getDbPath())
+    runs[project] = (protocol.getDbPath(), protocol.getObjId())
+
+
+def load(project):
+    """Return the follower as its own database describes it."""
+    return getProtocolFromDb(project, *runs[project], chdir=True)
+
+
+def follow(project, kind="usual"):
+    """Run the follower, in a process of its own if it is not the usual one."""
+    if kind == "usual":
+        load(project).followStep("")
+        return
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        {"dying": die_before_answers, "older": make_ctfs_of_version_0_2}[kind]()
+        load(project).followStep("")
+    finally:
+        os._exit(1)
+
+
+def die_before_answers():
+    """Kill this process when it would answer a verdict."""
+    from cryoferry_scipion import verdicts
+
+    verdicts.Verdicts._answer = lambda *_: os.kill(os.getpid(), 9)
+
+
+def make_ctfs_of_version_0_2():
+    """Leave out what later versions added."""
+    from cryoferry_scipion import sets
+
+    newest = sets.make_ctf
+
+    def make_ctf(*arguments):
+        ctf = newest(*arguments)
+        for name in ("_rlnIceRingDensity", "_cryoferryReliable", "_cryoferryDefocusError"):
+            delattr(ctf, name)
+        return ctf
+
+    sets.make_ctf = make_ctf
+
+
+def name_of(item):
+    """Return the name of an item's micrograph."""
+    return item.getMicName() if hasattr(item, "getMicName") else item.getMicrograph().getMicName()
+
+
+def person(project, output, item, enabled):
+    """Enable or disable an item in place, as a viewer does."""
+    stored = getattr(load(project), output)
+    holding = type(stored)(filename=stored.getFileName())
+    holding.loadAllProperties()
+    (changed,) = [found.clone(copyEnable=True) for found in holding.iterItems() if name_of(found) == item]
+    changed.setEnabled(enabled)
+    holding.update(changed)
+    holding.write()
+    holding.close()
+
+
+def read(project):
+    """Return all that the sets say of their items."""
+    found = {}
+    for name, stored in load(project).iterOutputAttributes(Set):
+        holding = type(stored)(filename=stored.getFileName())
+        holding.loadAllProperties()
+        found[name] = {
+            name_of(item): {"enabled": item.isEnabled(), "comment": item.getObjComment(), **item.getObjDict()}
+            for item in holding.iterItems()
+        }
+        assert holding.getSize() == len(found[name])
+        holding.close()
+    return found
+
+
+for line in sys.stdin:
+    request = json.loads(line)
+    try:
+        answer = {
+            "done": {"make": make, "follow": follow, "person": person, "read": read}[request.pop("do")](**request)
+        }
+    except Exception:  # noqa: BLE001 - whatever it is, the test that asked has to show it
+        answer = {"error": traceback.format_exc()}
+    reply.write(json.dumps(answer) + "\n")
+    reply.flush()

@@ -1,0 +1,287 @@
+"""CTFs and verdicts in a real Scipion's sets, by the plugin's own follower, from a journal that the registrar wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.registrars import ChangedVerdict, PresentVerdict, RegistrarUnavailable, SessionPlace
+from api.registrars.outbox import Outbox
+from api.registrars.scipion import ScipionRegistrar
+from api.registrars.scipion_journal import FORMAT
+from api.registrars.settings import RegistrarSettings
+from transfer.wire.protocol import RegistrationState
+from transfer.wire.verdict import VerdictBy
+
+pytestmark = [pytest.mark.scipion, pytest.mark.timeout(120)]
+
+ACCEPTED = PresentVerdict()
+REJECTED = PresentVerdict(accepted=False)
+REJECTED_BY_PERSON = PresentVerdict(accepted=False, by=VerdictBy.PERSON)
+ACCEPTED_BY_PERSON = PresentVerdict(accepted=True, by=VerdictBy.PERSON)
+MICROGRAPHS, CTFS = "outputMicrographs", "outputCTF"
+
+
+@pytest.fixture(scope="module")
+def ask(scipion: Path) -> Iterator[Callable[..., Any]]:
+    """Ask a process of Scipion's interpreter, one for all tests: it needs seconds to start."""
+    description = json.loads((scipion / "cryoferry-scipion.json").read_text("utf-8"))
+    process = subprocess.Popen(
+        [description["python"], str(Path(__file__).with_name("scipion_box.py"))],
+        env={**os.environ, **description["environment"]},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    questions, answers = process.stdin, process.stdout
+
+    def ask_it(do: str, **request: Any) -> Any:
+        questions.write(json.dumps({"do": do, **request}) + "\n")
+        questions.flush()
+        answer = answers.readline()
+        assert answer, f"Scipion's process ended at {do}"
+        said = json.loads(answer)
+        assert "error" not in said, said["error"]
+        return said["done"]
+
+    with process:
+        yield ask_it
+        questions.close()
+
+
+class Session:
+    """A session, its journal and a follower."""
+
+    def __init__(self, publisher: Any, ask: Callable[..., Any]) -> None:
+        publisher.registrars = ("scipion",)
+        self.publisher = publisher
+        self.outbox = Outbox(publisher.database, publisher.data, "scipion")
+        self.place = SessionPlace(publisher.session, publisher.folder)
+        settings = RegistrarSettings(scipion=publisher.data / "none")
+        self.registrar = ScipionRegistrar(settings, publisher.data / "projects")
+        self.ask = ask
+        self.project = str(publisher.data / "project")
+        ask("make", project=self.project, journal=str(publisher.folder / "scipion" / "journal.jsonl"))
+
+    def publish(self, label: str, verdict: PresentVerdict = ACCEPTED, **more: Any) -> None:
+        """Publish an exposure, which the registrar writes into the journal."""
+        self.publisher.publish(label, **more)
+        (batch,) = self.outbox.batches(100, ())
+        exposures = [dataclasses.replace(exposure, verdict=verdict) for exposure in batch.exposures]
+        with contextlib.suppress(RegistrarUnavailable):  # no Scipion is there to be started
+            self.registrar.register(batch.place, exposures)
+
+    def judge(self, label: str, verdict: PresentVerdict) -> None:
+        """Have a verdict change."""
+        self.registrar.verdicts_changed(self.place, [ChangedVerdict(f"{label}.mrc", 1, verdict)])
+
+    def person(self, label: str, *, enabled: bool, output: str = MICROGRAPHS) -> None:
+        """Enable or disable an item in Scipion."""
+        self.ask("person", project=self.project, output=output, item=f"{label}.mrc", enabled=enabled)
+
+    def follow(self, kind: str = "usual") -> None:
+        """Run a follower to the end of what the journal has."""
+        with contextlib.suppress(RegistrarUnavailable):
+            self.registrar.update_project(self.place, ended=True)
+        self.ask("follow", project=self.project, kind=kind)
+
+    def items(self, output: str) -> dict[str, dict[str, Any]]:
+        """Return what Scipion sees of an output, by the label of the micrograph."""
+        found = self.ask("read", project=self.project)[output]
+        return {Path(name).stem: item for name, item in found.items()}
+
+    def enabled(self, output: str = MICROGRAPHS) -> str:
+        """Return the labels of the items that are enabled."""
+        return "".join(sorted(label for label, item in self.items(output).items() if item["enabled"]))
+
+    def answers(self) -> list[dict[str, Any]]:
+        """Return the follower's answers to verdicts."""
+        lines = (self.publisher.folder / "scipion" / "acknowledged.jsonl").read_text().splitlines()
+        return [answer for answer in map(json.loads, lines) if answer.get("type") == "verdict"]
+
+    def states(self) -> set[RegistrationState]:
+        """Return what the registrar says of what is not settled."""
+        (batch,) = self.outbox.batches(100, ())
+        return {outcome.state for outcome in self.registrar.register(batch.place, batch.exposures).values()}
+
+
+@pytest.fixture
+def session(publisher: Any, ask: Callable[..., Any]) -> Session:
+    return Session(publisher, ask)
+
+
+def test_a_ctf_is_as_scipions_own(session: Session) -> None:
+    """The angle comes out from 0 to 180, of the axis of the larger defocus; the picture is in the project."""
+    angles = {"a": -72.5, "b": 20.0, "c": 90.0, "d": -89.5}
+    for label, angle in angles.items():
+        session.publish(label, ctf={"ctf_astigmatism_angle_degrees": angle})
+    swapped = {"ctf_defocus_u_angstrom": 11000.0, "ctf_defocus_v_angstrom": 12000.0}
+    session.publish("e", ctf={**swapped, "ctf_astigmatism_angle_degrees": 60.0, "ctf_reliable": 0.0})
+    more = {"ctf_phase_shift_degrees": 84.0, "ctf_resolution_angstrom": 3.5, "ctf_fit_quality": 0.25}
+    session.publish("f", ctf={**more, "ice_ring_density": 2.5, "ctf_defocus_error_angstrom": 12.0})
+    session.follow()
+    ctfs = session.items(CTFS)
+    assert {label: item["_defocusAngle"] for label, item in ctfs.items()} == pytest.approx(
+        {"a": 107.5, "b": 20, "c": 90, "d": 90.5, "e": 150, "f": 30}
+    )
+    for item in ctfs.values():
+        assert (item["_defocusU"], item["_defocusV"]) == (12000, 11000)
+        assert item["_defocusRatio"] == pytest.approx(12 / 11)
+        assert item["_psdFile"] == item["_micObj._filename"].replace(".mrc", "_ctf.mrc")
+        assert (Path(session.project) / item["_psdFile"]).is_file()
+    assert (ctfs["a"]["_phaseShift"], ctfs["f"]["_phaseShift"]) == (0, 84)
+    assert (ctfs["f"]["_resolution"], ctfs["f"]["_fitQuality"]) == (3.5, 0.25)
+    assert (ctfs["f"]["_rlnIceRingDensity"], ctfs["f"]["_cryoferryDefocusError"]) == (2.5, 12)
+    assert [ctfs[label]["_cryoferryReliable"] for label in "aef"] == [1, 0, 1]
+    assert session.enabled(CTFS) == "abcdf"
+    assert ctfs["e"]["comment"] == "cryoferry: the CTF is not reliable"
+    assert session.states() == {RegistrationState.REGISTERED}
+
+
+def test_a_ctf_comes_late_changes_and_goes(session: Session) -> None:
+    session.publish("a")
+    session.publish("b", ctf=True)
+    session.follow()
+    assert "".join(session.items(CTFS)) == "b"
+    session.publish("a", revision=2, ctf={"ctf_defocus_u_angstrom": 13000.0})
+    session.publish("b", revision=2, ctf={"ctf_defocus_u_angstrom": 14000.0})
+    session.follow()
+    found = session.items(CTFS)
+    assert {label: item["_defocusU"] for label, item in found.items()} == {"a": 13000, "b": 14000}
+    assert "/revision-2/" in found["b"]["_psdFile"]
+    assert {item["_micObj._cryoferryRevision"] for item in found.values()} == {2}
+    session.publish("a", revision=3)
+    session.follow()
+    assert "".join(session.items(CTFS)) == "b"
+    assert "".join(session.items(MICROGRAPHS)) == "ab"
+
+
+def test_verdicts_enable_and_disable(session: Session) -> None:
+    """What else an item says stays to the last column."""
+    session.publish("a", ctf=True)
+    session.publish("b", REJECTED, ctf=True)  # never shown as accepted
+    session.publish("c", ctf={"ctf_reliable": 0.0})
+    session.follow()
+    before = session.items(MICROGRAPHS), session.items(CTFS)
+    assert (session.enabled(), session.enabled(CTFS)) == ("ac", "a")
+    assert before[0]["b"]["comment"] == before[1]["b"]["comment"] == "cryoferry: rejected by a threshold"
+    session.judge("a", REJECTED_BY_PERSON)
+    session.judge("b", ACCEPTED)
+    session.judge("c", ACCEPTED_BY_PERSON)
+    session.judge("unknown", REJECTED)
+    session.follow()
+    after = session.items(MICROGRAPHS), session.items(CTFS)
+    assert (session.enabled(), session.enabled(CTFS)) == ("bc", "bc")
+    assert after[0]["a"]["comment"] == "cryoferry: rejected by a person"
+    assert after[0]["b"]["comment"] == after[1]["c"]["comment"] == ""
+    for output in (*before, *after):
+        for item in output.values():
+            del item["enabled"], item["comment"]
+    assert after == before
+    session.publish("a", REJECTED_BY_PERSON, revision=2, ctf=True)
+    session.publish("b", revision=2, ctf=True)
+    session.follow()
+    assert (session.enabled(), session.enabled(CTFS)) == ("bc", "bc")
+    assert [answer["name"] for answer in session.answers()] == ["b.mrc", "a.mrc", "b.mrc", "c.mrc"]
+
+
+def test_what_a_person_set_in_scipion_stays(session: Session) -> None:
+    for label in "abc":
+        session.publish(label, ctf=True)
+    session.judge("b", REJECTED)
+    session.follow()
+    session.person("a", enabled=False)
+    session.person("b", enabled=True)
+    session.person("c", enabled=False, output=CTFS)
+    for verdict in (REJECTED, ACCEPTED, REJECTED_BY_PERSON, ACCEPTED):
+        for label in "abc":
+            session.judge(label, verdict)
+        session.follow()
+        assert session.enabled() == ("b" if not verdict.accepted else "bc")
+        assert session.enabled(CTFS) == ("" if not verdict.accepted else "ab")
+    for label in "abc":  # also in newer revisions, even in a set of another pixel size
+        session.publish(label, revision=2, ctf=True, pixel_size=2.12 if label == "a" else 1.06)
+    session.follow()
+    assert (session.enabled(), session.enabled(CTFS)) == ("bc", "b")
+    assert (session.enabled("outputMicrographs2"), session.enabled("outputCTF2")) == ("", "a")
+    held = [answer["name"] for answer in session.answers() if answer.get("held")]
+    assert held == ["a.mrc", "c.mrc", "b.mrc", "a.mrc", "c.mrc"]
+
+    session.person("b", enabled=False)  # back to what the follower did last: it is the follower's again
+    session.judge("b", REJECTED)
+    session.judge("b", ACCEPTED)
+    session.follow()
+    assert "b" in session.enabled()
+
+
+def test_killed_between_set_and_answer(session: Session) -> None:
+    for label in "ab":
+        session.publish(label, ctf=True)
+    session.follow()
+    session.judge("a", REJECTED)
+    session.judge("b", REJECTED)
+    session.follow("dying")
+    assert (session.enabled(), session.answers()) == ("", [])
+    session.person("b", enabled=True)
+    session.follow()
+    assert (session.enabled(), session.enabled(CTFS)) == ("b", "")
+    assert [answer["name"] for answer in session.answers()] == ["a.mrc", "b.mrc"]
+    session.judge("a", ACCEPTED)
+    session.follow()
+    assert session.enabled() == "ab"
+
+
+def test_a_set_that_an_older_plugin_began_goes_on(session: Session) -> None:
+    session.publish("a", ctf=True)
+    session.follow("older")
+    session.publish("b", ctf={"ctf_reliable": 0.0, "ctf_resolution_angstrom": 3.5, "ice_ring_density": 2.5})
+    session.judge("a", REJECTED)
+    session.follow()
+    found = session.items(CTFS)
+    assert found["a"].keys() == found["b"].keys()
+    assert "_cryoferryReliable" not in found["a"]
+    assert [(item["_defocusU"], item["_resolution"]) for item in found.values()] == [(12000, None), (12000, 3.5)]
+    assert (session.enabled(), session.enabled(CTFS)) == ("b", "")
+
+
+def test_a_journal_that_an_older_receiver_began(session: Session) -> None:
+    """Its entry is of format 1 and stays so; what comes later stands behind it in the newest format."""
+    record = session.publisher.publish("old", dtype="float32")
+    old = {
+        "seq": 2,
+        "type": "micrograph",
+        "name": "old.mrc",
+        "revision": 1,
+        "exposure_id": str(record.exposure_id),
+        "movie": record.movie,
+        "digest": record.files[0].digest,
+        "file": "files/old.mrc",
+        "thumbnail": "files/old.png",
+        "pixel_size_angstrom": 1.06,
+        "acquisition": record.acquisition.model_dump(mode="json"),
+        "shifts": record.shifts.model_dump(),
+        "motion": {"total_angstrom": 5.5, "early_angstrom": 5.0, "late_angstrom": 0.5},
+        "ctf": {"defocus_u_angstrom": 9000, "defocus_v_angstrom": 8000, "astigmatism_angle_degrees": 10},
+    }
+    journal = session.publisher.folder / "scipion" / "journal.jsonl"
+    journal.parent.mkdir(parents=True)
+    lines = [{"seq": 1, "type": "session", "session": "grid1", "format": 1}, old]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    session.publish("new", dtype="float32", ctf=True)
+    session.follow()
+    assert session.states() == {RegistrationState.REGISTERED}
+    assert [json.loads(line).get("format") for line in journal.read_text().splitlines()][:3] == [1, None, FORMAT]
+    motion = {label: item["_rlnAccumMotionTotal"] for label, item in session.items(MICROGRAPHS).items()}
+    assert motion == {"old": pytest.approx(5.5), "new": pytest.approx(2.7)}
+    assert {label: item["_defocusU"] for label, item in session.items(CTFS).items()} == {"old": 9000, "new": 12000}
