@@ -20,6 +20,7 @@ COLOURS: dict[str, Colour] = {  # Okabe & Ito's, which colour-blind people can d
     "cryoferry-1x1": (86, 180, 233),
     "relion": (213, 94, 0),
     "motioncor3": (0, 158, 115),
+    "ctffind": (213, 94, 0),
 }
 
 _SHARPNESS = 2  # everything is drawn twice as large, then made smaller

@@ -136,6 +136,85 @@ def faults(
     run_faults_benchmark(plan, dry_run=dry_run, json=json)
 
 
+@bench.command("ctf")
+def ctf(
+    sets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SET…",
+            help="mixed, clean, tilt, faint, phase, high, low, thick, ugly, null; or SET@SIDE. Default: all.",
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="Micrographs of each set: seeds 0 to N - 1.")] = 10,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N|N-M", help="Seeds of the micrographs instead, such as 100-139.")
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Use an MRC image of your own; its truth is unknown. Repeat for more."),
+    ] = None,
+    pixel_size: Annotated[float | None, typer.Option(metavar="Å", min=0.1, help="Pixel size of --images.")] = None,
+    voltage: Annotated[float | None, typer.Option(metavar="kV", min=60, help="Voltage of --images.")] = None,
+    cs: Annotated[float, typer.Option(metavar="mm", min=0, help="Spherical aberration of --images.")] = 2.7,
+    amplitude_contrast: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=0.9, help="Amplitude contrast of --images.")
+    ] = 0.1,
+    phase_shift: Annotated[bool, typer.Option("--phase-shift", help="Seek a phase shift in --images.")] = False,
+    programs: Annotated[
+        str, typer.Option(metavar="A,B", help="cryoferry, ctffind; by default all that are there.")
+    ] = "",
+    threads: Annotated[
+        str, typer.Option(metavar="N,N", help="Threads of each program; the first is used for errors.")
+    ] = "1,2",
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the simulated micrographs there for the next run. They are large."),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for ctf.json and the plots.")] = Path(
+        "cryoferry-bench"
+    ),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be measured, and do nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object on stdout.")] = False,
+) -> None:
+    """Estimate the CTF of the same micrographs with cryoferry and CTFFIND; compare time and error.
+
+    The defocus of simulated micrographs is known exactly. Of your own images, halves and thirds are compared with the
+    whole. docs/benchmarks.md explains the results.
+    """
+    from benchmarks.alignment.presets import parse_seeds
+    from benchmarks.ctf.answers import CtfQuestion
+    from benchmarks.ctf.command import CtfPlan, run_ctf_benchmark
+    from benchmarks.errors import NothingToMeasure
+    from preprocess.output_folder import refuse_unwritable
+
+    question = None
+    if images:
+        if pixel_size is None or voltage is None:
+            raise NothingToMeasure("--images need --pixel-size and --voltage", hint="Give both.")
+        question = CtfQuestion(
+            pixel_size_angstrom=pixel_size,
+            voltage_kv=voltage,
+            cs_mm=cs,
+            amplitude_contrast=amplitude_contrast,
+            find_phase_shift=phase_shift,
+        )
+    thread_counts = [part.strip() for part in threads.split(",")]
+    if not all(part.isdigit() and int(part) for part in thread_counts):
+        raise NothingToMeasure(f"--threads {threads} are not numbers", hint="Write them as 1,2.")
+    plan = CtfPlan(
+        sets=tuple(sets or ()),
+        seeds=tuple(range(count)) if seeds is None else tuple(parse_seeds(seeds)),
+        images=tuple(images or ()),
+        question=question,
+        programs=tuple(name.strip() for name in programs.split(",") if name.strip()),
+        threads=tuple(dict.fromkeys(int(part) for part in thread_counts)),
+        cache=cache,
+        out=out,
+    )
+    refuse_unwritable(out)
+    run_ctf_benchmark(plan, dry_run=dry_run, json=json)
+
+
 @bench.command("transfer")
 def transfer(
     to: Annotated[

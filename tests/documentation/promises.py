@@ -169,6 +169,17 @@ def a_list_of_faults(place: Place, done: Done) -> None:
     assert "pixels: a hot column" in done.stdout
 
 
+def errors_of_a_ctf(place: Place, done: Done) -> None:
+    results = json.loads((place.folder / "cryoferry-bench" / "ctf.json").read_text())
+    assert [one["count"] for one in results["summaries"]] == [1]
+    assert "mixed@512" in done.stdout
+    assert (place.folder / "cryoferry-bench" / "ctf_errors.png").stat().st_size > 1000
+
+
+def a_list_of_micrographs(_place: Place, done: Done) -> None:
+    assert "null: no rings, or none that can be fitted; 40 images of 2048 x 2048 px" in done.stdout
+
+
 def a_plan_of_a_session(place: Place, done: Done) -> None:
     assert "50000" in done.stdout
     assert not list((place.folder / "cryoferry-bench").glob("cryoferry-flow-*"))
@@ -251,6 +262,8 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"bench (align|transfer) .*--dry-run": a_plan,
     r"bench faults (?!.*--dry-run)": errors_of_faults,
     r"bench faults .*--dry-run": a_list_of_faults,
+    r"bench ctf (?!.*--dry-run)": errors_of_a_ctf,
+    r"bench ctf .*--dry-run": a_list_of_micrographs,
     r"bench flow .*--dry-run": a_plan_of_a_session,
     r"bench flow (?!.*--dry-run)": costs_of_an_exposure,
     r"bench align .*--sustained": movies_an_hour,

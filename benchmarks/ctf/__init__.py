@@ -1,0 +1,1 @@
+"""CTF estimation: what cryoferry and CTFFIND make of micrographs whose defocus is known."""
