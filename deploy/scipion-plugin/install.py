@@ -6,7 +6,8 @@
 Scipion runs on Python 3.8 to 3.12: the interpreter is searched for, unless one is named. A finished environment that
 fits this plugin and this lock is left as it is; anything else under DIR is made anew. From DIR/cryoferry-scipion.json
 the receiver (`cryoferry serve --scipion DIR`) reads where its interpreter is and which variables it needs.
-`DIR/scipion open PROJECT` opens a project in Scipion's desktop, `DIR/scipion pictures PROJECT` shows its micrographs.
+`DIR/scipion open PROJECT` opens a project in Scipion's desktop, `DIR/scipion pictures PROJECT` shows its micrographs,
+`DIR/scipion ctfs PROJECT` its CTFs.
 
 Exit codes: 0 done, 1 the installation failed, 2 wrong usage, 3 no suitable Python (of that version, with tkinter).
 """
@@ -245,12 +246,12 @@ def write_description(folder):
 
 
 def write_launcher(folder):
-    """Write DIR/scipion: Scipion's own command with its variables set, and two more for a project's folder."""
-    lines = ["#!/bin/sh", "# scipion open PROJECT, scipion pictures PROJECT; all else is Scipion's own command."]
+    """Write DIR/scipion: Scipion's own command with its variables set, and three more for a project's folder."""
+    lines = ["#!/bin/sh", "# scipion open|pictures|ctfs PROJECT; all else is Scipion's own command."]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in environment(folder).items()]
     lines += [
         'case "$1" in',
-        '  open|pictures) exec "$SCIPION_PYTHON" -O -m cryoferry_scipion.desktop "$@" ;;',
+        '  open|pictures|ctfs) exec "$SCIPION_PYTHON" -O -m cryoferry_scipion.desktop "$@" ;;',
         '  *) exec "$SCIPION_PYTHON" -m scipion "$@" ;;',
         "esac",
     ]
