@@ -40,8 +40,11 @@ class Micrographs:
     boxes : NDArray[np.float32]
         Means of the micrograph's `thumbnail_boxes`.
     half_spectrum : NDArray[np.float32]
-        Mean power spectrum of tiles, (n, n // 2 + 1), of the unweighted micrograph where there is one: what is left of
-        the contrast transfer at high frequencies is not weighted down in it.
+        Mean power spectrum of tiles, shape (2 r + 1, r + 1), zero frequency at [r, 0], up to 2.8 Å or Nyquist, of the
+        unweighted micrograph where there is one: what is left of the contrast transfer at high frequencies is not
+        weighted down in it.
+    frequency_step : float
+        Between neighbouring rows and columns of it, 1/Å.
     """
 
     images: dict[str, ArrivingImage]
@@ -49,6 +52,7 @@ class Micrographs:
     width: int
     boxes: NDArray[np.float32]
     half_spectrum: NDArray[np.float32]
+    frequency_step: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.backends.tile_spectra import BlockPowers
+from preprocess.geometry.block_tiles import BlockTiles
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.patches import PatchLayout
 from preprocess.geometry.replacements import Replacements
-from preprocess.geometry.spectrum_tiles import SpectrumTiles
 from preprocess.images import ArrivingImage, PixelStatistics
 from preprocess.movies import Movie
 from preprocess.movies.frame_groups import FrameGroups
@@ -136,29 +137,6 @@ class FixedPart:
 
     image: DeviceImage
     levels: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class BlockPowers:
-    """The power spectra of an image's tiles, added up by block.
-
-    Attributes
-    ----------
-    powers : NDArray[np.float32]
-        Sums over the usable tiles of each block, each tile scaled to variance 1, so that white noise has power 1 a
-        tile; shape (blocks, 2 r + 1, r + 1), zero frequency at [:, r, 0], frequencies in steps of 1 / side.
-    usable : NDArray[np.bool_]
-        Which tiles count, shape (tops, lefts); not those of grid bars, saturated areas and the like.
-    variance : float
-        Mean of the variances of these.
-    largest_bad_share : float
-        Share of pixels that are no finite numbers, in the tile that has most of them.
-    """
-
-    powers: NDArray[np.float32]
-    usable: NDArray[np.bool_]
-    variance: float
-    largest_bad_share: float
 
 
 class Spectra(Protocol):
@@ -496,8 +474,13 @@ class Backend(Protocol):
     def reduced(self, image: DeviceImage, factors: tuple[int, int]) -> Image:
         """Return the means of boxes of an image, `factors` (y, x) px high and wide; those at the end may be smaller."""
 
-    def tile_powers(self, image: DeviceImage, tiles: SpectrumTiles) -> Image:
-        """Return the mean power spectrum of an image's tiles, each's mean removed, windowed: (side, side // 2 + 1)."""
+    def block_powers(self, image: DeviceImage, tiles: BlockTiles) -> BlockPowers:
+        """Return the power spectra of an image's tiles, windowed, added up by block.
+
+        Values are taken less the image's median, and clipped at eight of its robust standard deviations. One that is
+        not a finite number becomes the mean of the others in its row of the tile. `tile_spectra` says which tiles
+        count.
+        """
 
     def stage_times(self) -> Mapping[str, StageTime]:
         """Return what each stage took on the device since the last call; empty where it is not measured.

@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import Backend, DeviceImage
-from preprocess.backends.cpu.block_powers import block_powers
-from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
 from preprocess.geometry.block_tiles import BLOCKS_ALONG, lay_block_tiles
 
 
@@ -66,10 +64,9 @@ def block_spectra(image: DeviceImage, pixel_size_angstrom: float, backend: Backe
     Pixels that are not finite numbers become the mean of their neighbours; tiles with many of them, and those that lie
     on a grid bar or are saturated, do not count.
     """
-    here = np.asarray(backend.bring_down(backend.upload(image), float32=True).pixels(), np.float32)
-    height, width = here.shape
+    height, width = (int(size) for size in image.shape)
     tiles = lay_block_tiles(height, width, pixel_size_angstrom)
-    found = block_powers(here, tiles, RowThreads(usable_threads(0)))
+    found = backend.block_powers(backend.upload(image) if type(image) is np.ndarray else image, tiles)
     blocks = tiles.blocks
     counts = np.bincount(blocks[found.usable], minlength=BLOCKS_ALONG**2)
     centres = np.zeros((BLOCKS_ALONG**2, 2))

@@ -56,6 +56,11 @@ class BlockTiles:
         return hann
 
     @property
+    def places(self) -> NDArray[np.int32]:
+        """Return each tile's top and left, shape (tiles, 2)."""
+        return np.array([(top, left) for top in self.tops for left in self.lefts], np.int32)
+
+    @property
     def blocks(self) -> NDArray[np.int64]:
         """Return the block, row by row, that the middle of each tile lies in: shape (tops, lefts)."""
         rows, columns = (

@@ -34,7 +34,7 @@ from preprocess.outputs.motion_plot import motion_png
 from preprocess.outputs.motion_star import MotionStar, motion_star
 from preprocess.outputs.motioncor_logs import full_log, patch_log
 from preprocess.outputs.output_names import ENDINGS, output_paths, output_stem
-from preprocess.outputs.pictures import spectrum_png, thumbnail_png, whole_spectrum
+from preprocess.outputs.pictures import spectrum_png, thumbnail_png
 from preprocess.outputs.relion_motion import RelionMotion, relion_motion
 from preprocess.outputs.whole_files import remove_partial_files, write_bytes, write_micrograph
 from preprocess.results import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL, GainUse, OutputFile, ProcessedMovie
@@ -104,11 +104,11 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
 
 def _texts_and_pictures(computed: ComputedMovie, relion: RelionMotion) -> dict[str, bytes]:
     """Return the content of the other files by role."""
-    images, pixel_size = computed.images, computed.micrograph_pixel_size_angstrom
+    images = computed.images
     return {
         "motion_star": motion_star(_star_content(computed, relion)).encode("utf-8"),
         "thumbnail": thumbnail_png(images.boxes, images.height, images.width),
-        "spectrum": spectrum_png(whole_spectrum(images.half_spectrum), pixel_size),
+        "spectrum": spectrum_png(images.half_spectrum, images.frequency_step),
         "motion_plot": motion_png(
             computed.motion.shifts,
             computed.pixel_size_angstrom,

@@ -13,6 +13,7 @@ import scipy.ndimage
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from preprocess.outputs.ctf_image import whole_spectrum_of
 from preprocess.outputs.lettering import write
 
 SIDE_PX = 512
@@ -51,31 +52,24 @@ def _thumbnail_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def whole_spectrum(half: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a power spectrum, shape (n, n), zero frequency in the middle, from its half (n, n // 2 + 1)."""
-    half = np.fft.fftshift(half, axes=0)
-    left_half = np.roll(half[::-1], 1, axis=0)[:, -1:0:-1]  # the Hermitian mirror image, Nyquist first
-    return np.concatenate([left_half, half[:, :-1]], axis=1)
-
-
-def spectrum_png(power: NDArray[np.float32], pixel_size_angstrom: float) -> bytes:
-    """Return a power spectrum as a picture, 512 px wide, to 3 Å or Nyquist, with rings labelled in Å.
+def spectrum_png(half: NDArray[np.float32], frequency_step: float) -> bytes:
+    """Return a power spectrum as a picture, 512 px wide, to 3 Å or where it ends, with rings labelled in Å.
 
     Parameters
     ----------
-    power : NDArray[np.float32]
-        Shape (n, n), zero frequency in the middle, as `whole_spectrum` returns it.
-    pixel_size_angstrom : float
-        Pixel size of the micrograph.
+    half : NDArray[np.float32]
+        Half of it, shape (2 r + 1, r + 1), zero frequency at [r, 0].
+    frequency_step : float
+        Between neighbouring rows and columns, 1/Å.
     """
-    side = len(power)
-    finest = max(2 * pixel_size_angstrom, FINEST_SHOWN_ANGSTROM)
-    half = max(16, round(side * pixel_size_angstrom / finest))
-    shown = _without_background(power)[side // 2 - half : side // 2 + half, side // 2 - half : side // 2 + half]
+    power = whole_spectrum_of(half)
+    middle = len(power) // 2
+    reach = min(middle, max(16, round(1 / FINEST_SHOWN_ANGSTROM / frequency_step)))
+    inside = slice(middle - reach, middle + reach)
+    shown = _without_background(power)[inside, inside]
     resized = Image.fromarray(shown).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
     picture = Image.fromarray(_stretched(np.asarray(resized), 1.0, 99.6)).convert("RGB")
-    pixels_per_inverse_angstrom = SIDE_PX / 2 * finest
-    return png(_with_rings(picture, pixels_per_inverse_angstrom))
+    return png(_with_rings(picture, SIDE_PX / 2 / (reach * frequency_step)))
 
 
 def _without_background(power: NDArray[np.float32]) -> NDArray[np.float32]:

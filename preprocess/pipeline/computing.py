@@ -125,6 +125,7 @@ def _images(prepared: PreparedMovie, held: HeldMovie, backend: Backend, field: D
         prepared.weights,
         settings,
         micrograph_shape(*size, settings.bin_factor),
+        prepared.pixel_size_angstrom * settings.bin_factor,
     )
 
 

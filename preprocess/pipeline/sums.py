@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from preprocess.backends.contract import Backend, FrameStack
 from preprocess.computed_movie import Micrographs
+from preprocess.ctf.spectrum import block_spectra
 from preprocess.exposure.dose import DoseWeights, plain_weights
 from preprocess.geometry.field import DisplacementField
-from preprocess.geometry.spectrum_tiles import lay_tiles
 from preprocess.outputs.pictures import thumbnail_boxes
 from preprocess.pipeline.undamping import undamping
 from preprocess.settings import AlignmentSettings
@@ -29,10 +29,12 @@ def micrographs(
     weights: DoseWeights,
     settings: AlignmentSettings,
     shape: tuple[int, int],
+    pixel_size_angstrom: float,
 ) -> Micrographs:
     """Sum frames into micrographs and send them on their way from the device; the stack's frames are released.
 
     The weighted one is weighted by `weights`, the plain ones are made if the settings ask for them.
+    `pixel_size_angstrom` is that of the micrographs.
     """
     rank = len(weights.frame_weights)
     extra = _plain_sums(len(field), settings)
@@ -52,7 +54,8 @@ def micrographs(
         images[name] = backend.bring_down(image, float32=settings.float32)
         if name == "micrograph_unweighted":
             whole = image
-    return Micrographs(images, *shape, boxes, backend.tile_powers(whole, lay_tiles(*shape)))
+    spectra = block_spectra(whole, pixel_size_angstrom, backend)
+    return Micrographs(images, *shape, boxes, spectra.mean(), spectra.frequency_step)
 
 
 def _plain_sums(frame_count: int, settings: AlignmentSettings) -> dict[str, NDArray[np.float32]]:

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
+from preprocess.backends.cpu.block_powers import block_powers
 from preprocess.backends.cpu.filtering import filtered_sum
-from preprocess.backends.cpu.pictures import reduced, tile_powers
+from preprocess.backends.cpu.pictures import reduced
 from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
 from preprocess.backends.cpu.stack import CpuFrameStack
 from preprocess.backends.cpu.written_images import ImageHere, as_written
+from preprocess.backends.tile_spectra import BlockPowers
 from preprocess.errors import DeviceOutOfMemory
-from preprocess.geometry.spectrum_tiles import SpectrumTiles
+from preprocess.geometry.block_tiles import BlockTiles
 from preprocess.platform import available_bytes
 
 
@@ -78,6 +80,6 @@ class CpuBackend:
         """Return the means of boxes of an image."""
         return reduced(image, factors, self.threads)
 
-    def tile_powers(self, image: DeviceImage, tiles: SpectrumTiles) -> Image:
-        """Return the mean power spectrum of an image's tiles."""
-        return tile_powers(image, tiles, self.threads)
+    def block_powers(self, image: DeviceImage, tiles: BlockTiles) -> BlockPowers:
+        """Return the power spectra of an image's tiles, added up by block."""
+        return block_powers(image, tiles, self.threads)

@@ -11,10 +11,10 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from preprocess.backends.contract import BlockPowers, Image
+from preprocess.backends.contract import Image
 from preprocess.backends.cpu import tile_kernels as kernels
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.backends.tile_usability import ValueRange, sample_step, tile_factors, value_range
+from preprocess.backends.tile_spectra import BlockPowers, ValueRange, sample_step, tile_factors, value_range
 from preprocess.geometry.block_tiles import BLOCKS_ALONG, BlockTiles
 
 ROWS_AT_ONCE = 64
@@ -32,9 +32,7 @@ def block_powers(image: Image, tiles: BlockTiles, threads: RowThreads) -> BlockP
     statistics = np.empty((3, tiles.shape[0]))
     window = tiles.window
     norm = float((window.astype(np.float64) ** 2).sum())
-    blocks, used = tiles.blocks, np.zeros((len(tiles.tops), len(tiles.lefts)), bool)
-    variances = np.zeros(used.shape)
-    bad = 0.0
+    blocks, found = tiles.blocks, np.zeros((3, len(tiles.tops), len(tiles.lefts)))
     for number, left in enumerate(tiles.lefts):
         rows = tiles.shape[0]
         threads.run(
@@ -42,17 +40,11 @@ def block_powers(image: Image, tiles: BlockTiles, threads: RowThreads) -> BlockP
         )
         summed = np.concatenate([np.zeros((3, 1)), np.cumsum(statistics, 1)], 1)
         of_tiles = summed[:, np.array(tiles.tops) + side] - summed[:, np.array(tiles.tops)]
-        variances[:, number], factors = tile_factors(values, of_tiles, side * side)
-        used[:, number] = factors > 0
-        bad = max(bad, float(of_tiles[2].max()) / side**2)
+        found[:, :, number] = of_tiles
+        factors = tile_factors(values, of_tiles, side * side)[1]
         work = (columns, tiles.tops, factors / norm, blocks[:, number], window, powers)
         threads.run(_transform_columns, *work, rows=kept + 1, unit=COLUMNS_AT_ONCE)
-    return BlockPowers(
-        np.ascontiguousarray(powers.transpose(0, 2, 1)),
-        used,
-        float(variances[used].mean()) if used.any() else 0.0,
-        bad,
-    )
+    return BlockPowers.of(np.ascontiguousarray(powers.transpose(0, 2, 1)), values, found.reshape(3, -1), tiles)
 
 
 def _transform_rows(

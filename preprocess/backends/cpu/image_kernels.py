@@ -1,4 +1,4 @@
-"""Compiled loops of the CPU's backend over whole images: their statistics, defects, thumbnails and spectra.
+"""Compiled loops of the CPU's backend over whole images: their statistics, defects and thumbnails.
 
 Each does some rows of its work, from `start` up to `stop`, as those of `cpu_kernels` do. `value` of a pixel is that of
 the raw sum times its gain, in float32; `good` says which pixels are valid.
@@ -370,16 +370,6 @@ def reduce_boxes(image: Array, factors: tuple[int, int], means: Array, start: in
                     for column in range(left, right):
                         total += image[row, column]
             means[y, x] = np.float32(total * (1.0 / area))
-
-
-@compiled()
-def add_powers(transforms: Array, total: Array, start: int, stop: int) -> None:
-    """Add the powers of transforms (tiles, rows, columns) to `total` (rows, columns), one tile after the other."""
-    for y in range(start, stop):
-        for tile in range(len(transforms)):
-            line = transforms[tile, y]
-            for x in range(total.shape[1]):
-                total[y, x] += line[x].real * line[x].real + line[x].imag * line[x].imag
 
 
 @compiled()

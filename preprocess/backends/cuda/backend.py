@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
+from preprocess.backends.cuda.block_powers import block_powers
 from preprocess.backends.cuda.cuda_device import cuda_device
 from preprocess.backends.cuda.device import on_its_device
 from preprocess.backends.cuda.filtering import filtered_sum
-from preprocess.backends.cuda.pictures import reduced, tile_powers
+from preprocess.backends.cuda.pictures import reduced
 from preprocess.backends.cuda.pixels import with_pixels
 from preprocess.backends.cuda.sources import frame_type
 from preprocess.backends.cuda.stack import CudaFrameStack
 from preprocess.backends.cuda.written_images import ImageOnItsWay, bring_down
-from preprocess.geometry.spectrum_tiles import SpectrumTiles
+from preprocess.backends.tile_spectra import BlockPowers
+from preprocess.geometry.block_tiles import BlockTiles
 
 
 class CudaBackend:
@@ -80,9 +82,9 @@ class CudaBackend:
         return reduced(self.device, image, factors)
 
     @on_its_device
-    def tile_powers(self, image: DeviceImage, tiles: SpectrumTiles) -> Image:
-        """Return the mean power spectrum of an image's tiles."""
-        return tile_powers(self.device, image, tiles)
+    def block_powers(self, image: DeviceImage, tiles: BlockTiles) -> BlockPowers:
+        """Return the power spectra of an image's tiles, added up by block."""
+        return block_powers(self.device, image, tiles)
 
     @on_its_device
     def stage_times(self) -> Mapping[str, StageTime]:

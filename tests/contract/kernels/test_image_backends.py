@@ -11,8 +11,8 @@ from cuda_on_host import cuda_on_host
 from preprocess.backends.contract import Backend
 from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.correction.defects import find_defects
+from preprocess.geometry.block_tiles import BlockTiles, lay_block_tiles
 from preprocess.geometry.replacements import find_replacements
-from preprocess.geometry.spectrum_tiles import SpectrumTiles, lay_tiles
 
 COUNT, HEIGHT, WIDTH = 3, 70, 150  # neither is a multiple of a kernel's blocks
 
@@ -221,15 +221,54 @@ def test_boxes_are_averaged_and_smaller_ones_end_the_image(
     np.testing.assert_array_equal(found, CpuBackend(1).reduced(image, factors))
 
 
-@pytest.mark.parametrize("tiles", [lay_tiles(HEIGHT, WIDTH), SpectrumTiles(16, (0, 9, 30, 54), (0, 33, 100, 120, 134))])
-def test_power_of_tiles_is_their_mean(backend: Backend, random: np.random.Generator, tiles: SpectrumTiles) -> None:
+@pytest.mark.parametrize(
+    "tiles",
+    [lay_block_tiles(HEIGHT, WIDTH, 1.1), BlockTiles((35, 75), 2, 16, (0, 9, 19), (0, 16, 33, 59), 6)],
+    ids=["laid", "binned"],
+)
+def test_powers_of_tiles_are_added_up_by_block(
+    backend: Backend, random: np.random.Generator, tiles: BlockTiles
+) -> None:
     image = random.normal(40, 5, (HEIGHT, WIDTH)).astype(np.float32)
-    found = backend.tile_powers(backend.upload(image), tiles)
-    window = np.outer(tiles.window, tiles.window)
-    cuts = [image[top : top + tiles.side, left : left + tiles.side] for top in tiles.tops for left in tiles.lefts]
-    powers = [np.abs(scipy.fft.rfft2((cut - cut.mean(dtype=np.float64)) * window)) ** 2 for cut in cuts]
-    assert len(powers) == len(tiles)
-    np.testing.assert_allclose(found, np.mean(powers, 0), rtol=1e-4, atol=1e-6 * np.max(powers))
+    image[5, 7], image[30, 40:43], image[60, 140] = np.nan, np.inf, 1e9
+    found = backend.block_powers(backend.upload(image), tiles)
+    side, kept, factor = tiles.side, tiles.kept, tiles.bin_factor
+    level, reach = _level_and_reach(image)
+    means = image.reshape(HEIGHT // factor, factor, WIDTH // factor, factor).mean((1, 3)) - level
+    expected = np.zeros((9, 2 * kept + 1, kept + 1))
+    for (top, left), block in zip(tiles.places, tiles.blocks.ravel(), strict=True):
+        tile = means[top : top + side, left : left + side].astype(np.float64)
+        good = np.isfinite(tile)
+        clipped = np.where(good, np.clip(tile, -reach, reach), 0)
+        filled = np.where(good, clipped, clipped.sum(1, keepdims=True) / good.sum(1, keepdims=True))
+        window = np.outer(tiles.window, tiles.window)
+        power = np.abs(scipy.fft.fft2(filled * window)) ** 2 / clipped[good].var() / (window**2).sum()
+        expected[block] += np.roll(power, kept, 0)[: 2 * kept + 1, : kept + 1]
+    assert found.usable.all()
+    assert found.usable.shape == (len(tiles.tops), len(tiles.lefts))
+    np.testing.assert_allclose(found.powers, expected, rtol=2e-3, atol=2e-4 * expected.max())
+    assert found.largest_bad_share > 0
+
+
+def _level_and_reach(image: np.ndarray) -> tuple[float, float]:
+    """Return the median, and eight robust standard deviations, as far as every pixel is looked at."""
+    finite = image[np.isfinite(image)].astype(np.float64)
+    around = np.median(np.abs(finite - np.median(finite)))
+    here, beside = image[:, :-1], image[:, 1:]
+    both = np.isfinite(here) & np.isfinite(beside)
+    level = np.median(here[both].astype(np.float64))
+    between = np.median(np.abs(here[both].astype(np.float64) - beside[both])) / np.sqrt(2)
+    around = np.median(np.abs(here[both] - level))
+    return float(level), float(8 * 1.4826 * max(around, between))
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, np.nan], ids=str)
+def test_an_image_without_values_has_no_usable_tile(backend: Backend, value: float) -> None:
+    found = backend.block_powers(
+        backend.upload(np.full((HEIGHT, WIDTH), value, np.float32)), lay_block_tiles(70, 150, 1)
+    )
+    assert not found.usable.any()
+    assert not found.powers.any()
 
 
 @pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (34, 74)])
@@ -254,8 +293,8 @@ def test_figures_do_not_depend_on_the_order_of_threads(random: np.random.Generat
             around, noise = total.surroundings(np.arange(300), 4)
             statistics = backend.bring_down(image, float32=False).statistics
             found.append((total.statistics(), around.tolist(), noise, statistics))
-            powers = backend.tile_powers(backend.upload(image), lay_tiles(HEIGHT, WIDTH))
-            found[-1] += (powers.tolist(),)
+            spectra = backend.block_powers(backend.upload(image), lay_block_tiles(HEIGHT, WIDTH, 1.1))
+            found[-1] += (spectra.powers.tolist(), spectra.variance)
     assert found[0] == found[1]
 
 

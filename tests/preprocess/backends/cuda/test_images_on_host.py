@@ -13,8 +13,8 @@ from cuda_on_host import cuda_on_host
 from sanitized_run import run_sanitized
 
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.geometry.block_tiles import lay_block_tiles
 from preprocess.geometry.field import DisplacementField
-from preprocess.geometry.spectrum_tiles import lay_tiles
 from preprocess.outputs.pictures import thumbnail_boxes
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings, GainSettings
@@ -41,7 +41,7 @@ def test_a_super_resolution_movie_fits_in_eight_gigabytes_before_and_after_motio
         whole = backend.filtered_sum(images, np.ones((SUMS, 4), np.float32), (height, width), np.ones((2, 9), "f4"))
         assert whole.shape == (height, width)
         assert backend.reduced(whole, thumbnail_boxes(height, width)).size < 2000 * 2000
-        assert backend.tile_powers(whole, lay_tiles(height, width)).shape == (1024, 513)
+        assert backend.block_powers(whole, lay_block_tiles(height, width, 0.72)).powers.shape == (9, 1055, 528)
         assert host.device.launches.count("add_filtered") == SUMS
         del kept
 
@@ -93,9 +93,9 @@ def test_a_faint_movie_gets_the_same_figures_and_float16_images_as_on_the_cpu(
 SANITIZED = """
 import numpy as np
 from cuda_on_host import cuda_on_host
+from preprocess.geometry.block_tiles import BlockTiles
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.replacements import find_replacements
-from preprocess.geometry.spectrum_tiles import SpectrumTiles
 
 random = np.random.default_rng(0)
 frames = random.poisson(3, (3, 45, 131)).astype(np.uint8)
@@ -121,7 +121,7 @@ with cuda_on_host(kernels="sanitized") as host:
     for float32 in (False, True):
         backend.bring_down(images[0], float32=float32).pixels()
     backend.reduced(images[0], (4, 7))
-    backend.tile_powers(images[0], SpectrumTiles(16, (0, 29), (0, 60, 115)))
+    backend.block_powers(images[0], BlockTiles((22, 65), 2, 16, (0, 6), (0, 25, 49), 7))
     if {too_far}:
         host.module("sources").kernel("pixels", "set_pixels")(
             (1,), images[0], *(host.cupy.zeros(3, kind) for kind in ("i4", "f4")), 200

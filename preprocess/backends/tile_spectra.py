@@ -1,4 +1,4 @@
-"""Which of an image's values and tiles count in its spectrum: the same on every backend."""
+"""The spectra of an image's tiles, and which of its values and tiles count in them: the same on every backend."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from preprocess.geometry.block_tiles import BlockTiles
 
 SAMPLES = 100_000
 """About how many pixels the level and the spread of an image are found from."""
@@ -74,3 +76,42 @@ def tile_factors(
     usable = (mean > -DARKEST_SIGMAS * values.sigma) & (bad < LARGEST_BAD_SHARE * size) & (whole > 0)
     usable &= (variance > LEAST_VARIANCE * whole) & (variance < LARGEST_VARIANCE * whole)
     return variance, np.where(usable, 1 / np.sqrt(np.where(usable, variance, 1)), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockPowers:
+    """The power spectra of an image's tiles, added up by block.
+
+    Attributes
+    ----------
+    powers : NDArray[np.float32]
+        Sums over the usable tiles of each block, each tile scaled to variance 1, so that white noise has power 1 a
+        tile; shape (blocks, 2 r + 1, r + 1), zero frequency at [:, r, 0], frequencies in steps of 1 / side.
+    usable : NDArray[np.bool_]
+        Which tiles count, shape (tops, lefts); not those of grid bars, saturated areas and the like.
+    variance : float
+        Mean of the variances of these.
+    largest_bad_share : float
+        Share of pixels that are no finite numbers, in the tile that has most of them.
+    """
+
+    powers: NDArray[np.float32]
+    usable: NDArray[np.bool_]
+    variance: float
+    largest_bad_share: float
+
+    @classmethod
+    def of(
+        cls,
+        powers: NDArray[np.float32],
+        values: ValueRange,
+        statistics: NDArray[np.float64],
+        tiles: BlockTiles,
+    ) -> BlockPowers:
+        """Return what was found: statistics of all tiles as `tile_factors` takes them."""
+        size = tiles.side**2
+        variance, factors = tile_factors(values, statistics, size)
+        usable = factors > 0
+        mean = float(variance[usable].mean()) if usable.any() else 0.0
+        shape = (len(tiles.tops), len(tiles.lefts))
+        return cls(powers, usable.reshape(shape), mean, float(statistics[2].max()) / size)
