@@ -63,6 +63,12 @@ COMMANDS: dict[str, Mounted] = {
         "api.commands.receiver", RECEIVER, "Check the receiver's files against its database, and repair what is wrong."
     ),
     "session": Mounted("transfer.commands.session", ANYWHERE, "Start, end or reopen a session on a receiver."),
+    "threshold": Mounted(
+        "transfer.commands.threshold", ANYWHERE, "Show and change the thresholds that reject a session's exposures."
+    ),
+    "verdict": Mounted(
+        "transfer.commands.verdict", ANYWHERE, "Accept or reject exposures of a session, whatever thresholds say."
+    ),
     "align": Mounted(
         "preprocess.commands.align", ANYWHERE, "Align movies: write motion-corrected, dose-weighted micrographs."
     ),

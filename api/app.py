@@ -26,11 +26,24 @@ from api.http.protocol_versions import ProtocolVersions
 from api.http.request_rates import RequestRates
 from api.once_a_run import ONCE_A_RUN, OnceARun
 from api.receiver import Receiver
-from api.routes import agents, claims, events, exposures, files, health, sessions, uploads, verifications
+from api.routes import (
+    agents,
+    claims,
+    events,
+    exposures,
+    files,
+    health,
+    sessions,
+    thresholds,
+    uploads,
+    verdicts,
+    verifications,
+)
 from api.settings import ReceiverSettings
 from api.start_lines import connection_limits
 from api.store import promises
 from api.store.folder_identity import prepare_database
+from api.store.judging import due_sessions, judge_within
 from api.store.recovery import recover
 from api.store.silent_agents import AgentNews, SilentAgents
 from api.store.storage import Storage
@@ -44,11 +57,16 @@ from transfer.wire.versions import SpokenVersions
 log = logging.getLogger(__name__)
 
 ROUTERS = tuple(
-    module.router for module in (files, uploads, sessions, claims, exposures, agents, events, verifications, health)
+    module.router
+    for module in (
+        *(files, uploads, sessions, claims, exposures, thresholds, verdicts),
+        *(agents, events, verifications, health),
+    )
 )
 SWEEP_EVERY_S = 600.0
 ONE_REQUEST_EXPIRY_S = 600.0
 LOOK_FOR_SILENCE_EVERY_S = 10.0
+LOOK_FOR_DUE_JUDGEMENTS_EVERY_S = 1.0
 LOOK_FOR_LEFT_UPLOADS_EVERY_S = 0.5
 
 
@@ -99,6 +117,20 @@ def _sweep(receiver: Receiver) -> int:
     return sweep(book, receiver.storage, list(given_up.values()))
 
 
+async def _judge_for_ever(receiver: Receiver) -> None:
+    """Judge exposures that a request or a process which has ended left to be judged by changed thresholds."""
+    before: dict[int, int] = {}
+    while True:
+        await asyncio.sleep(LOOK_FOR_DUE_JUDGEMENTS_EVERY_S)
+        with contextlib.suppress(SQLAlchemyError):  # requests that fail of the same cause log it
+            due = await run_in_threadpool(due_sessions, receiver.database)
+            left = [session_id for session_id, after in due.items() if before.get(session_id) == after]
+            for session_id in left:  # nobody has gone on with these
+                while not await run_in_threadpool(judge_within, receiver.database, session_id, 1.0):
+                    pass
+            before = due
+
+
 async def _end_promises_for_ever(receiver: Receiver) -> None:
     while True:
         await asyncio.sleep(LOOK_FOR_LEFT_UPLOADS_EVERY_S)
@@ -144,6 +176,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         work = (
             *(_sweep_for_ever(receiver), _end_promises_for_ever(receiver)),
             *(_log_silent_agents_for_ever(receiver), front.refusals.log_for_ever()),
+            _judge_for_ever(receiver),
         )
         tasks = [asyncio.create_task(one) for one in work]
         try:

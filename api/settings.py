@@ -11,6 +11,7 @@ from typing import Self
 
 from api import defaults
 from api.registrars.settings import RegistrarSettings
+from transfer.wire.verdict import Side, StartingThreshold
 
 SQLITE_NAME = "receiver.sqlite"
 _VARIABLE = "_CRYOFERRY_RECEIVER"
@@ -48,6 +49,8 @@ class ReceiverSettings:
         Whether a proxy forwards the requests and names the addresses of their clients.
     trusted_proxies
         Addresses or networks of proxies; none: one proxy, on loopback or a private network.
+    thresholds
+        Those that a new session begins with.
     run_id
         Identifies this run of the receiver. What an earlier run received is read again before commit.
     prepared
@@ -67,6 +70,7 @@ class ReceiverSettings:
     max_open_uploads: int = defaults.MAX_OPEN_UPLOADS
     behind_proxy: bool = False
     trusted_proxies: tuple[str, ...] = ()
+    thresholds: tuple[StartingThreshold, ...] = ()
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     prepared: bool = False
 
@@ -89,5 +93,8 @@ class ReceiverSettings:
             "data": Path(given["data"]),
             "registrars": RegistrarSettings(**{**registrars, **paths}),
             "trusted_proxies": tuple(given["trusted_proxies"]),
+            "thresholds": tuple(
+                StartingThreshold(figure, Side(side), value) for figure, side, value in given["thresholds"]
+            ),
         }
         return cls(**{**given, **known})

@@ -49,6 +49,15 @@ from transfer.wire.protocol import (
     route,
 )
 from transfer.wire.receipt import Receipt
+from transfer.wire.verdict import (
+    ExposureVerdict,
+    SessionThresholds,
+    Side,
+    ThresholdValue,
+    VerdictAnswers,
+    VerdictBatch,
+    verdict_of,
+)
 from transfer.wire.verification import Verification, VerificationRequest
 from transfer.wire.versions import SpokenVersions, agreed_version, our_versions
 
@@ -315,6 +324,48 @@ class ReceiverClient:
         if len(answers) != len(batch.claims):
             raise ProtocolMismatch(f"the receiver answered {len(answers)} of {len(batch.claims)} claims")
         return answers
+
+    # Verdicts
+
+    def thresholds(self, session: str) -> SessionThresholds:
+        """Return the thresholds of a session."""
+        return self._http.ask(SessionThresholds, "GET", route(protocol.THRESHOLDS, session=session))
+
+    def set_threshold(self, session: str, figure: str, side: Side, value: float) -> SessionThresholds:
+        """Reject the exposures of a session whose figure is above or below a value; return all thresholds.
+
+        Raises
+        ------
+        UnknownFigure
+        LimitReached
+            The session has too many thresholds.
+        """
+        target = route(protocol.THRESHOLD, session=session, figure=figure, side=side.value)
+        return self._http.ask(SessionThresholds, "PUT", target, body=ThresholdValue(value=value))
+
+    def remove_threshold(self, session: str, figure: str, side: Side) -> SessionThresholds:
+        """Remove a threshold, if it is there; return the others."""
+        target = route(protocol.THRESHOLD, session=session, figure=figure, side=side.value)
+        return self._http.ask(SessionThresholds, "DELETE", target)
+
+    def say_verdicts(
+        self, session: str, exposures: Sequence[str], *, accepted: bool | None, comment: str = ""
+    ) -> tuple[ExposureVerdict, ...]:
+        """Accept or reject exposures; None: let the thresholds decide again.
+
+        Parameters
+        ----------
+        exposures
+            At most `transfer.wire.verdict.MOST_VERDICTS` ids, or names of micrographs.
+
+        Raises
+        ------
+        NotFound
+            One of them is not there; nothing is changed.
+        """
+        said = tuple(verdict_of(name, accepted=accepted, comment=comment) for name in exposures)
+        target, batch = route(protocol.VERDICTS, session=session), VerdictBatch(verdicts=said)
+        return self._http.ask(VerdictAnswers, "POST", target, body=batch, most_bytes=PAGE_BYTES).verdicts
 
     # Verification
 

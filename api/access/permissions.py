@@ -24,6 +24,8 @@ class Permission(StrEnum):
     """See what is in a session."""
     WRITE = "write"
     """Send files, publish exposures, report, start and end a session."""
+    JUDGE = "judge"
+    """Accept and reject exposures of a session, and set its thresholds."""
     ADMIN = "admin"
     """Ask something of other people's agents."""
 
@@ -31,7 +33,7 @@ class Permission(StrEnum):
 _READER = frozenset({Permission.PUBLIC, Permission.TOKEN, Permission.READ})
 PERMITTED: dict[Scope, frozenset[Permission]] = {
     Scope.READER: _READER,
-    Scope.AGENT: _READER | {Permission.WRITE},
+    Scope.AGENT: _READER | {Permission.WRITE, Permission.JUDGE},
     Scope.ADMIN: frozenset(Permission),
 }
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import json as jsonlib
+import math
 import re
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from transfer.terminal.lines import print_line
+
+if TYPE_CHECKING:
+    from transfer.wire.verdict import Side, StartingThreshold
 
 Data = Annotated[
     Path, typer.Option(metavar="DIR", help="Folder that holds all files and the database of the receiver.")
@@ -37,6 +41,39 @@ def duration(text: str) -> timedelta:
     if match is None:
         raise typer.BadParameter(f"{text!r} is not a time. Write a number and m, h, d or w: 90m, 12h, 30d, 2w.")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def thresholds(texts: Sequence[str]) -> tuple[StartingThreshold, ...]:
+    """Return thresholds of the command line: `ctf_resolution_angstrom > 8` rejects what is above 8.
+
+    Raises
+    ------
+    typer.BadParameter
+    UnknownFigure
+    """
+    from transfer.wire.figures import require_figure
+    from transfer.wire.verdict import Side, StartingThreshold
+
+    found: dict[tuple[str, Side], StartingThreshold] = {}
+    for text in texts:
+        match = re.fullmatch(r"\s*(\w+)\s*([<>])\s*(\S+)\s*", text)
+        value = _finite(match[3]) if match else None
+        if match is None or value is None:
+            raise typer.BadParameter(
+                f"{text!r} is not a threshold. Write a figure, < or >, and a number: 'ctf_resolution_angstrom > 8'."
+            )
+        require_figure(match[1])
+        side = Side.ABOVE if match[2] == ">" else Side.BELOW
+        found[match[1], side] = StartingThreshold(match[1], side, value)
+    return tuple(found.values())
+
+
+def _finite(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def networks(texts: Sequence[str]) -> tuple[str, ...]:

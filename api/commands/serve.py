@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from api import defaults
-from api.commands.options import Data, DatabaseUrl, DryRun, Json, duration, networks, print_result
+from api.commands.options import Data, DatabaseUrl, DryRun, Json, duration, networks, print_result, thresholds
 
 SHOWN_IN_LIST = (
     "the database's password is in the command line, which every user of this machine can see in the list of processes:"
@@ -68,6 +68,14 @@ def serve(
             "--float16", help="Register float16 micrographs as they are, without float32 copies (MRC mode 12)."
         ),
     ] = defaults.FLOAT16,
+    reject: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="THRESHOLD",
+            help="Threshold that new sessions begin with: reject exposures whose figure is above (>) or below (<) a "
+            "value, such as 'ctf_resolution_angstrom > 8'. Repeat for more.",
+        ),
+    ] = None,
     reserve_bytes: Annotated[
         int, typer.Option(min=0, metavar="BYTES", help="Free space on the disk that uploads leave unused.")
     ] = defaults.RESERVE_BYTES,
@@ -121,6 +129,7 @@ def serve(
         max_open_uploads=max_open_uploads,
         behind_proxy=behind_proxy,
         trusted_proxies=networks(trusted_proxy or []),
+        thresholds=thresholds(reject or []),
     )
 
     def announce(url: str) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, case, distinct, func, insert, select, update
 
-from api.database.tables import SUPERSEDED, exposures, registration_counts, registrations, sessions
+from api.database.tables import SUPERSEDED, exposures, projects, registration_counts, registrations, sessions
 from transfer.wire.protocol import RegistrationState
 
 UNREGISTERED = (RegistrationState.PENDING.value, RegistrationState.FAILED.value)
@@ -27,6 +27,11 @@ def change_exposure_count(connection: Connection, session_id: int, change: int) 
     connection.execute(
         update(sessions).where(sessions.c.id == session_id).values(exposure_count=sessions.c.exposure_count + change)
     )
+
+
+def open_projects(connection: Connection, session_id: int) -> None:
+    """Mark the projects of a session as open: the registrars have more to do."""
+    connection.execute(update(projects).where(projects.c.session_id == session_id).values(closed=False))
 
 
 def add_registrations(connection: Connection, exposure: int, revision: int, registrars: Collection[str]) -> None:

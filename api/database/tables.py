@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -85,6 +86,7 @@ sessions = Table(
     Column("ended_at", UtcDateTime),
     # Counters: whoever adds or removes rows of `exposures` and `files` changes them in the same transaction.
     Column("exposure_count", Integer, nullable=False, default=0, server_default="0"),
+    Column("rejected_count", Integer, nullable=False, default=0, server_default="0"),  # see `verdicts`
     Column("file_count", Integer, nullable=False, default=0, server_default="0"),
     Column("file_bytes", BigInteger, nullable=False, default=0, server_default="0"),
 )
@@ -219,6 +221,57 @@ exposure_records = Table(
     Column("record", Text, nullable=False),  # ExposureRecord as JSON
     Column("form", String(16)),  # of the record, see api.store.kept_records; NULL: written by an older version
     Column("published_at", UtcDateTime, nullable=False),
+)
+
+exposure_figures = Table(
+    "exposure_figures",  # of the newest record of each exposure, also those that this version does not know
+    metadata,
+    Column("exposure", ForeignKey("exposures.id"), primary_key=True, autoincrement=False),
+    Column("name", String(80), primary_key=True),
+    _session_column(),
+    Column("value", Double, nullable=False),  # finite
+    Index("ix_exposure_figures_by_value", "session_id", "name", "value", "exposure"),
+    sqlite_with_rowid=False,
+)
+
+thresholds = Table(
+    "thresholds",
+    metadata,
+    _session_column(primary_key=True),
+    Column("figure", String(80), primary_key=True),
+    Column("side", String(8), primary_key=True),  # Side
+    Column("value", Double, nullable=False),
+    Column("token_id", String(8)),  # of the token that set it; NULL: the receiver's configuration
+    Column("set_at", UtcDateTime, nullable=False),
+)
+
+due_judgements = Table(
+    "due_judgements",  # sessions whose thresholds have changed: `api.store.judging` judges their exposures anew
+    metadata,
+    _session_column(primary_key=True),
+    Column("after", BigInteger, nullable=False),  # exposures.id: those up to it are done
+)
+
+verdicts = Table(
+    "verdicts",  # exposures that no verdict was ever about are accepted, and have no row
+    metadata,
+    Column("exposure", ForeignKey("exposures.id"), primary_key=True, autoincrement=False),
+    Column("is_accepted", Boolean, nullable=False),
+    Column("by", String(16), nullable=False),  # VerdictBy
+    Column("number", BigInteger, nullable=False),  # of the event that tells it
+    Column("at", UtcDateTime, nullable=False),
+    Column("token_id", String(8)),  # of the person's token
+    Column("comment", Text, nullable=False, default=""),
+)
+
+untold_verdicts = Table(
+    "untold_verdicts",  # those that a registrar has yet to take over
+    metadata,
+    Column("exposure", ForeignKey("exposures.id"), primary_key=True, autoincrement=False),
+    Column("registrar", String(32), primary_key=True),
+    _session_column(),
+    Column("number", BigInteger, nullable=False),  # as in `verdicts`
+    Index("ix_untold_verdicts_in_order", "registrar", "session_id", "number"),
 )
 
 SUPERSEDED = "superseded"

@@ -6,11 +6,11 @@ The transaction that publishes an exposure adds them (`api.database.registration
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Exists, and_, exists, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, insert, literal, or_, select, update
 
 from api.database.engine import Database
 from api.database.registrations import counted_registrations
@@ -24,8 +24,10 @@ from api.database.tables import (
     registration_counts,
     registrations,
     sessions,
+    verdicts,
 )
 from api.registrars import PublishedExposure, RegistrationOutcome, SessionPlace
+from api.registrars.verdict_outbox import VERDICT_COLUMNS, are_untold, present_verdict
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 from transfer.wire.protocol import RegistrationState, SessionState
 
@@ -84,7 +86,7 @@ class Outbox:
                 exposure = known.get(row.id)
                 if exposure is None or not _is_of(row, exposure):
                     exposure = self._exposure(connection, row)
-                self._read[row.id] = exposure
+                self._read[row.id] = exposure = replace(exposure, verdict=present_verdict(row))
                 found.setdefault(row.session_id, []).append(exposure)
                 attempts.setdefault(row.session_id, {})[row.id] = row.attempts
                 places[row.session_id] = self._place(row.name)
@@ -119,9 +121,11 @@ class Outbox:
                 exposures.c.micrograph_name,
                 sessions.c.id.label("session_id"),
                 sessions.c.name,
+                *VERDICT_COLUMNS,
             )
             .join_from(registrations, exposures, registrations.c.exposure == exposures.c.id)
             .join(sessions, sessions.c.id == exposures.c.session_id)
+            .join(verdicts, verdicts.c.exposure == exposures.c.id, isouter=True)
             .where(registrations.c.id.in_(numbers))
             .order_by(registrations.c.id)
         ).all()
@@ -231,13 +235,13 @@ class Outbox:
                 .values(closed=True)
             )
 
-    def _something_pending(self) -> Exists:
-        """Return the condition that a row of `sessions` has exposures that this registrar has yet to register."""
+    def _something_pending(self) -> ColumnElement[bool]:
+        """Return the condition that a row of `sessions` has exposures or verdicts that wait for this registrar."""
         counts = registration_counts.c
-        return (
-            exists()
-            .where(counts.session_id == sessions.c.id, counts.registrar == self._registrar, counts.pending_count > 0)
-            .correlate(sessions)
+        has_exposures = counts.session_id == sessions.c.id, counts.registrar == self._registrar
+        return or_(
+            exists().where(*has_exposures, counts.pending_count > 0).correlate(sessions),
+            are_untold(self._registrar),
         )
 
     def _place(self, session: str) -> SessionPlace:

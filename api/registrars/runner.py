@@ -21,6 +21,7 @@ from api.registrars.relion import RelionRegistrar
 from api.registrars.scipion import ScipionRegistrar
 from api.registrars.settings import RegistrarSettings
 from api.registrars.troubles import TroubleFile
+from api.registrars.verdict_outbox import VerdictOutbox
 from transfer.disk import FileLock
 from transfer.wire.protocol import RegistrarTrouble, RegistrationState
 
@@ -91,6 +92,7 @@ class RegistrarRunner:
             worker = RegistrarThread(
                 registrar,
                 Outbox(self._database, self._data, registrar.name),
+                VerdictOutbox(self._database, self._data, registrar.name),
                 self._leader,
                 self._stopping,
                 TroubleFile(self._data, registrar.name),
@@ -111,13 +113,20 @@ class RegistrarThread:
     """One registrar's thread."""
 
     def __init__(
-        self, registrar: Registrar, outbox: Outbox, leader: FileLock, stopping: threading.Event, file: TroubleFile
+        self,
+        registrar: Registrar,
+        outbox: Outbox,
+        verdicts: VerdictOutbox,
+        leader: FileLock,
+        stopping: threading.Event,
+        file: TroubleFile,
     ) -> None:
         self.registrar = registrar
         self.file = file
         self.trouble: RegistrarTrouble | None = None
         self.thread = threading.Thread(target=self._run, name=f"registrar-{registrar.name}", daemon=True)
         self._outbox = outbox
+        self._verdicts = verdicts
         self._leader = leader
         self._stopping = stopping
         self._failures = 0
@@ -174,6 +183,13 @@ class RegistrarThread:
                 unavailable = RegistrarUnavailable(str(error))
                 continue
             self._settle(batch, outcomes)
+        for batch_of_verdicts in self._verdicts.batches():
+            try:
+                self.registrar.verdicts_changed(batch_of_verdicts.place, batch_of_verdicts.verdicts)
+            except (RegistrarUnavailable, OSError) as error:
+                unavailable = RegistrarUnavailable(str(error))
+                continue
+            self._verdicts.note_told(batch_of_verdicts)
         if unavailable:
             raise unavailable
         self._update_projects()

@@ -14,6 +14,8 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from api.database.tables import exposure_records, exposures, registrations
 from api.store.kept_records import text_to_show
+from api.store.verdicts import verdicts_of
+from transfer.wire.verdict import Verdict
 
 PAGE_BYTES = 1_000_000
 """A page ends when its records have so many bytes; it has one exposure at least."""
@@ -25,7 +27,8 @@ def exposure_text(connection: Connection, version: int, *conditions: ColumnEleme
     row = connection.execute(_newest_records().where(*conditions)).one_or_none()
     if row is None:
         return None
-    return _text(row, text_to_show(row.record, row.form, version), _registrations(connection, [row]))
+    words, said = _registrations(connection, [row]), verdicts_of(connection, [row.id])
+    return _text(row, text_to_show(row.record, row.form, version), words, said)
 
 
 def page_text(connection: Connection, version: int, session_id: int, after: int, limit: int) -> str:
@@ -57,8 +60,8 @@ def page_text(connection: Connection, version: int, session_id: int, after: int,
                 break
             rows.append(row)
             records.append(record)
-    words = _registrations(connection, rows)
-    texts = (_text(row, record, words) for row, record in zip(rows, records, strict=True))
+    words, said = _registrations(connection, rows), verdicts_of(connection, [row.id for row in rows])
+    texts = (_text(row, record, words, said) for row, record in zip(rows, records, strict=True))
     following = json.dumps(str(rows[-1].id) if has_more else None)
     return f'{{"exposures":[{",".join(texts)}],"next":{following}}}'
 
@@ -85,9 +88,9 @@ def _registrations(connection: Connection, rows: Iterable[Any]) -> dict[int, lis
     return words
 
 
-def _text(row: Any, record: str, words: dict[int, list[dict[str, str]]]) -> str:
-    name, states = _json(row.micrograph_name), _json(words.get(row.id, []))
-    return f'{{"record":{record},"micrograph_name":{name},"registrations":{states}}}'
+def _text(row: Any, record: str, words: dict[int, list[dict[str, str]]], said: dict[int, Verdict]) -> str:
+    name, states, verdict = _json(row.micrograph_name), _json(words.get(row.id, [])), said[row.id].model_dump_json()
+    return f'{{"record":{record},"micrograph_name":{name},"registrations":{states},"verdict":{verdict}}}'
 
 
 def _json(value: Any) -> str:

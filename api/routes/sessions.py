@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,16 +13,18 @@ from sqlalchemy.exc import IntegrityError
 from api.access.guard import Bearer, GuardedRoute, permits
 from api.access.permissions import Permission
 from api.database.engine import Database
+from api.database.registrations import open_projects
 from api.database.tables import add_event, now, projects, registration_counts, sessions
 from api.http.openapi import problems
 from api.receiver import receiver_of
 from api.routes.session_lines import log_in_session
-from api.store.publication import open_projects
 from api.store.receiver_state import no_session
+from api.store.thresholds import start_with
 from transfer.wire import protocol
 from transfer.wire.errors import BadName, LimitReached, NameDiffersInCase, NotFound, ScopeRejected
 from transfer.wire.names import check_session_name, folded
 from transfer.wire.protocol import Session, SessionList, SessionState
+from transfer.wire.verdict import StartingThreshold
 
 SessionName = Annotated[str, AfterValidator(check_session_name)]
 """A route's parameter: a name that a session may have."""
@@ -86,6 +89,7 @@ def _sessions(connection: Connection, condition: ColumnElement[bool], registrars
             closed=row.state == SessionState.ENDED.value and row.id not in unfinished,
             created_at=row.created_at,
             exposure_count=row.exposure_count,
+            rejected_count=row.rejected_count,
             registrars=registrars,
             registered_count=dict.fromkeys(registrars, 0) | registered.get(row.id, {}),
             failed_count=dict.fromkeys(registrars, 0) | failed.get(row.id, {}),
@@ -99,8 +103,13 @@ def _session(connection: Connection, name: str, registrars: tuple[str, ...]) -> 
     return _sessions(connection, sessions.c.name == name, registrars)[0]
 
 
-def create_session(database: Database, name: str, token_id: str) -> bool:
+def create_session(database: Database, name: str, token_id: str, starting: Iterable[StartingThreshold] = ()) -> bool:
     """Make a session; return False if it exists already.
+
+    Parameters
+    ----------
+    starting
+        The thresholds that it begins with.
 
     Raises
     ------
@@ -131,7 +140,9 @@ def create_session(database: Database, name: str, token_id: str) -> bool:
                 .values(name=name, token_id=token_id, state=SessionState.OPEN.value, created_at=now())
                 .returning(sessions.c.id)
             )
-            add_event(connection, made.scalar_one(), "session-started", name)
+            session_id = made.scalar_one()
+            add_event(connection, session_id, "session-started", name)
+            start_with(connection, session_id, starting)
     except IntegrityError:  # another process made it at the same time
         return False
     return True
@@ -170,7 +181,7 @@ def start_session(session: SessionName, request: Request, response: Response, to
     """Start a session. A session that exists is returned unchanged."""
     receiver = receiver_of(request)
     response.status_code = 200
-    if create_session(receiver.database, session, token.id):
+    if create_session(receiver.database, session, token.id, receiver.settings.thresholds):
         response.status_code = 201
         log_in_session(request, session, "begun")
     with receiver.database.read() as connection:

@@ -21,6 +21,7 @@ from api.database.tables import (
     add_event,
     claimed_exposures,
     committed_uploads,
+    exposure_figures,
     exposure_records,
     exposures,
     files,
@@ -32,6 +33,7 @@ from api.database.tables import (
     uploads,
     withdrawn_uploads,
 )
+from api.store.judging import remove_verdict
 from api.store.receiver_state import no_session
 from api.store.storage import Storage
 from transfer.wire.errors import NotFound
@@ -99,7 +101,9 @@ def _bury(connection: Connection, session_id: int, exposure_id: UUID, reason: st
     if key is not None:
         with counted_registrations(connection, session_id, [key]):
             connection.execute(delete(registrations).where(registrations.c.exposure == key))
-        connection.execute(delete(exposure_records).where(exposure_records.c.exposure == key))
+        remove_verdict(connection, session_id, key)
+        for table in (exposure_figures, exposure_records):
+            connection.execute(delete(table).where(table.c.exposure == key))
         connection.execute(delete(exposures).where(exposures.c.id == key))
         change_exposure_count(connection, session_id, -1)
     for some in _parts(paths):

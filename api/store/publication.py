@@ -8,8 +8,15 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, insert, select, update
 
-from api.database.registrations import add_registrations, change_exposure_count, counted_registrations
-from api.database.tables import add_event, exposure_records, exposures, files, now, projects
+from api.database.registrations import (
+    add_registrations,
+    change_exposure_count,
+    counted_registrations,
+    open_projects,
+)
+from api.database.tables import add_event, exposure_records, exposures, files, now
+from api.store.figures import replace_figures
+from api.store.judging import judge
 from api.store.kept_records import kept_text, present_form
 from api.store.published_movies import note_published, require_not_deleted, require_one_exposure
 from transfer.wire import version_1
@@ -18,11 +25,6 @@ from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.names import check_committed_path
 
 _UNSAFE_IN_A_NAME = re.compile(r"[^\w.+=@#,()-]|^[.-]")
-
-
-def open_projects(connection: Connection, session_id: int) -> None:
-    """Mark the projects of a session as open: the registrars have more to do."""
-    connection.execute(update(projects).where(projects.c.session_id == session_id).values(closed=False))
 
 
 def publish(connection: Connection, registrars: Collection[str], session_id: int, record: ExposureRecord) -> bool:
@@ -73,9 +75,11 @@ def publish(connection: Connection, registrars: Collection[str], session_id: int
     with counted_registrations(connection, session_id, [exposure]):
         connection.execute(update(exposures).where(exposures.c.id == exposure).values(revision=record.revision))
         add_registrations(connection, exposure, record.revision, registrars)
+    replace_figures(connection, session_id, exposure, record.figures)
     note_published(connection, session_id, record)
     open_projects(connection, session_id)
     add_event(connection, session_id, "exposure-published", str(record.exposure_id), f"revision {record.revision}")
+    judge(connection, session_id, range(exposure, exposure + 1))
     return True
 
 

@@ -1,1 +1,4 @@
-"""The commands that move files: `send`, `fetch`, `verify`, `session`."""
+"""The commands that ask a receiver.
+
+`send`, `fetch` and `verify` move files, `session` is about sessions, `threshold` and `verdict` judge exposures.
+"""

@@ -16,6 +16,7 @@
     - BadRequest              400
     - BadName                 422
     - BadValue                422
+    - UnknownFigure           422
     - NotFound                404
     - UploadGone              410
     - Deleted                 410
@@ -201,6 +202,15 @@ class BadValue(PermanentError):
     slug = "bad-value"
     status: ClassVar[int | None] = 422
     hint = "Send finite numbers, integers of at most 64 bits, and text without NUL and without half surrogate pairs."
+
+
+class UnknownFigure(PermanentError):
+    """No figure of exposures has this name."""
+
+    slug = "unknown-figure"
+    status: ClassVar[int | None] = 422
+    exit_code = 2
+    hint = "Use a name of the table of figures in docs/protocol.md."
 
 
 class NotFound(PermanentError):

@@ -7,10 +7,13 @@ them; an agent sends only what is registered (`fit_to_send`).
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from transfer.wire.errors import UnknownFigure
 
 
 class Worse(StrEnum):
@@ -296,3 +299,20 @@ def fit_to_send(figures: Mapping[str, float]) -> tuple[dict[str, float], tuple[s
         else:
             good[name] = value
     return good, tuple(left_out)
+
+
+def require_figure(name: str) -> None:
+    """Refuse the name of a figure that is not registered.
+
+    Raises
+    ------
+    UnknownFigure
+    """
+    if name in FIGURES:
+        return
+    nearest = next(iter(difflib.get_close_matches(name, FIGURES, n=1, cutoff=0.5)), None)
+    raise UnknownFigure(
+        f"no figure {name!r} is known",
+        hint=f"Did you mean {nearest!r}?" if nearest else None,
+        nearest=nearest,
+    )

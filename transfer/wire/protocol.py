@@ -32,6 +32,14 @@ that is not 2xx is problem JSON, see `transfer.wire.problems`.
 | … it names files that are not committed | 409 files-missing, with these `files` |
 | … another record, and not the next revision | 409 exposure-conflict |
 | … a record of more than 256,000 bytes | 413 too-large |
+| `GET …/thresholds` | 200 `SessionThresholds` |
+| `PUT …/thresholds/{figure}/{side}`, a `ThresholdValue` | 200 `SessionThresholds`, with exposures judged anew |
+| … no figure of that name is known | 422 unknown-figure, with the `nearest` name |
+| `DELETE …/thresholds/{figure}/{side}` | 200 `SessionThresholds`; without effect if there is none |
+| `PUT …/exposures/{exposure_id}/verdict`, a `PersonVerdict` | 200 `Verdict` |
+| `DELETE …/exposures/{exposure_id}/verdict` | 200 `Verdict`: the thresholds decide again |
+| `POST …/verdicts`, a `VerdictBatch` | 200 `VerdictAnswers`, in the order of the batch |
+| … it names exposures that are not there | 404 not-found, with these as `missing`; nothing is changed |
 | `POST …/exposures/claim`, a `ClaimBatch` | 200 `ClaimAnswers`; the same again by the same agent the same |
 | `POST …/verifications`, a `VerificationRequest` | 202 `Verification`; `GET` it until its state is `done` |
 | … this token has one already, or two run | 409 limit-reached |
@@ -57,6 +65,7 @@ from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.fail_fast import Listed, Named
 from transfer.wire.receipt import MAX_REVISION, Receipt, Record
+from transfer.wire.verdict import Verdict
 from transfer.wire.verification import FileCheck
 from transfer.wire.versions import SpokenVersions
 
@@ -73,6 +82,10 @@ SESSION_FILES = "/v1/sessions/{session}/files"
 SESSION_EVENTS = "/v1/sessions/{session}/events"
 EXPOSURES = "/v1/sessions/{session}/exposures"
 EXPOSURE = "/v1/sessions/{session}/exposures/{exposure_id}"
+VERDICT = "/v1/sessions/{session}/exposures/{exposure_id}/verdict"
+VERDICTS = "/v1/sessions/{session}/verdicts"
+THRESHOLDS = "/v1/sessions/{session}/thresholds"
+THRESHOLD = "/v1/sessions/{session}/thresholds/{figure}/{side}"
 CLAIMS = "/v1/sessions/{session}/exposures/claim"
 VERIFICATIONS = "/v1/sessions/{session}/verifications"
 VERIFICATION = "/v1/sessions/{session}/verifications/{verification_id}"
@@ -187,6 +200,9 @@ class Session(Record):
     closed: bool = Field(description="ended, and every registrar has registered everything and closed its sets")
     created_at: AwareDatetime
     exposure_count: int
+    rejected_count: int | None = Field(
+        default=None, description="exposures that are not accepted; null from an older receiver"
+    )
     registrars: Listed[str]
     registered_count: Named[int] = Field(description="exposures that each registrar shows")
     failed_count: Named[int] | None = Field(
@@ -224,6 +240,7 @@ class Exposure(Record):
     record: ExposureRecord
     micrograph_name: str = Field(description="unique in the session; what registrars call it")
     registrations: Listed[Registration]
+    verdict: Verdict | None = Field(default=None, description="null from an older receiver")
 
 
 class ExposureList(Record):

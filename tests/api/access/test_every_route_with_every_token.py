@@ -37,6 +37,7 @@ KINDS = tuple(itertools.chain(*COLUMNS.values()))
 BODY = b"hello"
 DIGEST = {"Content-Digest": format_content_digest("blake3", chunk_digest(BODY))}
 CONTENT = {"content": BODY, "headers": {**DIGEST, "Content-Range": f"bytes 0-{len(BODY) - 1}/{len(BODY)}"}}
+THRESHOLD = "/v1/sessions/s1/thresholds/ctf_resolution_angstrom/above"
 STATUS = {"host": "scope-3", "version": "0.1", "started_at": "2026-05-04T00:00:00Z"}
 
 Asked = tuple[str, dict[str, Any]]
@@ -105,6 +106,9 @@ class World:
         exposure = uuid4()
         return f"/v1/sessions/s1/exposures/{exposure}", {"json": self.record(exposure)}
 
+    def verdict(self) -> str:
+        return f"/v1/sessions/s1/exposures/{self.exposure}/verdict"
+
     def a_verification(self) -> Asked:
         self.receiver.app.state.receiver.verifier.join()  # two at once are as many as there may be
         made = self.prepare("POST", "/v1/sessions/s1/verifications", json={"paths": ["f"]}).json()
@@ -135,6 +139,14 @@ class World:
             ("POST", protocol.VERIFICATIONS): self.new_verification,
             ("GET", protocol.VERIFICATION): self.a_verification,
             ("POST", protocol.CLAIMS): self.claims,
+            ("PUT", protocol.THRESHOLD): lambda: (THRESHOLD, {"json": {"value": 8}}),
+            ("DELETE", protocol.THRESHOLD): lambda: (THRESHOLD, {}),
+            ("PUT", protocol.VERDICT): lambda: (self.verdict(), {"json": {"accepted": False}}),
+            ("DELETE", protocol.VERDICT): lambda: (self.verdict(), {}),
+            ("POST", protocol.VERDICTS): lambda: (
+                "/v1/sessions/s1/verdicts",
+                {"json": {"verdicts": [{"exposure_id": str(self.exposure), "accepted": None}]}},
+            ),
             ("PUT", protocol.AGENT): lambda: (f"/v1/sessions/s1/agents/{self.agent}", {"json": STATUS}),
             ("POST", protocol.AGENT_REQUESTS): lambda: (
                 f"/v1/sessions/s1/agents/{self.agent}/requests",

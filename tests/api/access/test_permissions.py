@@ -18,8 +18,8 @@ def token(scope: Scope, session: str | None = None) -> Token:
     ("scope", "has"),
     [
         (Scope.READER, {"public", "token", "read"}),
-        (Scope.AGENT, {"public", "token", "read", "write"}),
-        (Scope.ADMIN, {"public", "token", "read", "write", "admin"}),
+        (Scope.AGENT, {"public", "token", "read", "write", "judge"}),
+        (Scope.ADMIN, {"public", "token", "read", "write", "judge", "admin"}),
     ],
 )
 def test_what_a_scope_permits(scope: Scope, has: set[str]) -> None:

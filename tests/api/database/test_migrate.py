@@ -16,9 +16,10 @@ from sqlalchemy import Connection, select
 
 from api.database.engine import Database
 from api.database.migrate import upgrade
-from api.database.tables import claimed_exposures, metadata
+from api.database.tables import claimed_exposures, exposure_figures, metadata, sessions
 from api.errors import DatabaseUnavailable
 from api.store.known_movies import known_of
+from transfer.wire import version_1
 from transfer.wire.exposure_claim import MovieClaim
 
 ROOT = Path(__file__).parents[3]
@@ -100,6 +101,45 @@ def test_exposures_of_older_versions_are_found_by_their_paths(tmp_path: Path) ->
         (ids[2], "y", 2, None),
     ]
     assert known == [(ids[0], 2), (ids[2], 2)]
+
+
+def test_figures_of_older_versions_become_rows(tmp_path: Path) -> None:
+    """Those of the newest records, of both versions of the protocol, also if nobody knows them now."""
+    database = Database(f"sqlite:///{tmp_path / 'old.sqlite'}")
+    migrate_to(database, "0009")
+    motion = {"total_angstrom": 2.5, "early_angstrom": 2, "late_angstrom": 0.5}
+    ctf = {"defocus_u_angstrom": 1e4, "defocus_v_angstrom": 9e3, "astigmatism_angle_degrees": 3, "fit_quality": None}
+    records = {
+        1: [{"motion": motion, "ctf": None}, {"motion": motion, "ctf": ctf}],
+        2: [{"figures": {"motion_total_angstrom": 7, "of_another_agent": -1e-300}}],
+        3: [{"figures": {"hot_pixel_count": 9}}, {"figures": {}}],
+    }
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO sessions (id, name, state, created_at) VALUES (5, 's1', 'open', '2026')"
+        )
+        for key, revisions in records.items():
+            connection.exec_driver_sql(
+                "INSERT INTO exposures (id, session_id, exposure_id, revision, micrograph_name) VALUES (?, 5, ?, ?, ?)",
+                (key, uuid4().hex, len(revisions), f"{key}.mrc"),
+            )
+            for revision, record in enumerate(revisions, 1):
+                connection.exec_driver_sql(
+                    "INSERT INTO exposure_records (exposure, revision, record, published_at) VALUES (?, ?, ?, '2026')",
+                    (key, revision, json.dumps(record)),
+                )
+    upgrade(database, tmp_path)
+    with database.read() as connection:
+        rows = connection.execute(select(exposure_figures).order_by(exposure_figures.c.exposure)).all()
+        rejected = connection.scalar(select(sessions.c.rejected_count))
+    database.close()
+    assert {row.session_id for row in rows} == {5}
+    assert rejected == 0
+    found: dict[int, dict[str, float]] = {}
+    for row in rows:
+        found.setdefault(row.exposure, {})[row.name] = row.value
+    upgraded = version_1.upgraded(records[1][1])["figures"]
+    assert found == {1: upgraded, 2: {"motion_total_angstrom": 7.0, "of_another_agent": -1e-300}}
 
 
 def known_movies(connection: Connection, paths: Sequence[str]) -> list[tuple[UUID, int | None]]:

@@ -16,6 +16,10 @@ from api.database.engine import Database
 from api.database.migrate import upgrade
 from api.database.registrations import add_registrations, counted_registrations
 from api.database.tables import exposure_records, exposures, files, now, projects, registrations, sessions
+from api.store.figures import replace_figures
+from api.store.judging import judge, judge_within
+from api.store.thresholds import set_threshold
+from api.store.verdicts import say
 from transfer.wire.exposure_record import (
     AcquisitionRecord,
     ExposureRecord,
@@ -23,6 +27,7 @@ from transfer.wire.exposure_record import (
     FileRole,
     ShiftsRecord,
 )
+from transfer.wire.verdict import Side, StartingThreshold, verdict_of
 
 MOTION = {"motion_total_angstrom": 2.7, "motion_early_angstrom": 2.0, "motion_late_angstrom": 0.7}
 CTF = {"ctf_defocus_u_angstrom": 12000, "ctf_defocus_v_angstrom": 11000, "ctf_astigmatism_angle_degrees": 30}
@@ -183,6 +188,21 @@ class Publisher:
             with counted_registrations(connection, self.session_id, [row]):
                 connection.execute(update(exposures).where(exposures.c.id == row).values(revision=record.revision))
                 add_registrations(connection, row, record.revision, self.registrars)
+            replace_figures(connection, self.session_id, row, record.figures)
+            judge(connection, self.session_id, range(row, row + 1))
+
+    def reject_motion_above(self, value: float) -> None:
+        """Change the session's threshold, and judge its exposures anew."""
+        wanted = StartingThreshold("motion_total_angstrom", Side.ABOVE, value)
+        with self.database.write() as connection:
+            set_threshold(connection, self.session_id, wanted, "abcdefgh")
+        assert judge_within(self.database, self.session_id, 60)
+
+    def say(self, *labels: str, accepted: bool | None) -> None:
+        """Say as a person that exposures are accepted or not; None: withdraw that."""
+        said = [verdict_of(f"{label}.mrc", accepted=accepted) for label in labels]
+        with self.database.write() as connection:
+            say(connection, self.session_id, said, "abcdefgh")
 
     def set_session_state(self, state: str) -> None:
         """`open` or `ended`."""

@@ -16,15 +16,30 @@ from sqlalchemy import event, text
 from api.database.engine import Database
 from api.registrars.outbox import Outbox
 from api.registrars.settings import RegistrarSettings
+from api.registrars.verdict_outbox import VerdictOutbox
 from api.store.free_stem import free_stem
+from api.store.judging import judge_next
 from api.store.publication import publish
 from api.store.taken_names import free_path, take_path, take_stem
+from api.store.thresholds import set_threshold
 from tests.conftest import make_token
 from tests.published import add_file, record_of
 from transfer.wire.errors import NameDiffersInCase
+from transfer.wire.verdict import Side, StartingThreshold
 
-LARGE = ("exposures", "exposure_records", "registrations", "files", "events", "uploads", "names")
+LARGE = (
+    "exposures",
+    "exposure_records",
+    "registrations",
+    "files",
+    "events",
+    "uploads",
+    "names",
+    "exposure_figures",
+    "verdicts",
+)
 """Tables that grow with every exposure."""
+ABOVE_NOTHING = StartingThreshold("motion_total_angstrom", Side.ABOVE, 0.0)
 OF_REQUESTS = "AnyIO worker thread"
 ROUTES = {
     "sessions": "/v1/sessions",
@@ -109,6 +124,30 @@ def test_the_outbox_reads_no_more_than_what_is_left(receiver: Any, tmp_path: Pat
     assert sum("ix_registrations_unregistered" in step for step in steps) == 2
 
 
+def test_the_outbox_for_verdicts_reads_no_more_than_what_is_left(receiver: Any, tmp_path: Path) -> None:
+    database = receiver.app.state.receiver.database
+    with database.write() as connection:
+        set_threshold(connection, 1, ABOVE_NOTHING, "abcdefgh")
+    judge_next(database, 1)
+    outbox = VerdictOutbox(database, tmp_path, "relion")
+    with explained(database) as steps:
+        (batch,) = outbox.batches()
+        outbox.note_told(batch)
+    assert len(batch.verdicts) == 10
+    assert [step for step in expensive(steps) if not step.startswith("SCAN untold_verdicts USING COVERING")] == []
+
+
+def test_judging_looks_at_each_exposure_by_its_key(receiver: Any) -> None:
+    database = receiver.app.state.receiver.database
+    with database.write() as connection:
+        set_threshold(connection, 1, ABOVE_NOTHING, "abcdefgh")
+    with explained(database) as steps:
+        judge_next(database, 1)
+    assert expensive(steps) == []
+    assert [step for step in steps if step.startswith("SCAN ")] == []
+    assert any("SEARCH exposure_figures USING PRIMARY KEY (exposure=? AND name=?)" in step for step in steps), steps
+
+
 def test_a_publication_reads_only_the_files_that_it_names(receiver: Any) -> None:
     database = receiver.app.state.receiver.database
     with explained(database) as steps, database.write() as connection:
@@ -116,7 +155,7 @@ def test_a_publication_reads_only_the_files_that_it_names(receiver: Any) -> None
     assert [step for step in expensive(steps) if "USE TEMP B-TREE" not in step] == [], "it sorts a few rows"
     assert any("files USING INDEX" in step and "(session_id=? AND path=?" in step for step in steps), steps
     whole_sessions = [step for step in steps if step.split(" <- ")[0].rstrip().endswith("(session_id=?)")]
-    assert [step for step in whole_sessions if not step.startswith("SEARCH projects ")] == []
+    assert [step for step in whole_sessions if not step.startswith(("SEARCH projects ", "SEARCH thresholds "))] == []
 
 
 def test_a_name_is_looked_for_by_what_names_like_it_have_in_common(receiver: Any) -> None:

@@ -30,6 +30,7 @@ ON_BOTH_DATABASES = {
     "test_names_in_case",
     "test_plans",
     "test_racing",
+    "test_verdicts",
 }
 NOT_OF_THE_DATABASE = {
     "test_a_body_longer_or_shorter_than_its_range",

@@ -127,6 +127,7 @@ def existing(open_receiver: ThreadReceiver) -> dict[str, list[Any]]:
         "exposure_id": [exposure],
         "path": [receipt["path"] for receipt in receipts],
         "agent": [str(AGENT)],
+        "figure": ["ctf_resolution_angstrom"],
         "verification_id": [str(uuid4())],
     }
 
@@ -217,7 +218,7 @@ def test_every_error_is_a_problem_and_no_body_a_form(description) -> None:
                 assert (operation["security"], operation["x-permission"]) == ([], "public")
             else:
                 assert operation["security"] == [{"bearer": []}], (method, path)
-                assert operation["x-permission"] in ("token", "read", "write", "admin"), (method, path)
+                assert operation["x-permission"] in ("token", "read", "write", "judge", "admin"), (method, path)
                 assert "401" in operation["responses"], (method, path)
     assert description["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     assert "HTTPValidationError" not in description["components"]["schemas"]
