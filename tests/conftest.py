@@ -19,6 +19,9 @@ from campaign import FIGURES, IS_LONG
 from tests.running import COMMAND, free_port
 from tests.waiting import wait_until
 
+# Tests, and what they start, share two cores: BLAS threads that wait for each other take up to 60 times as long.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 START_TIMEOUT_S = 60
 
 

@@ -83,7 +83,9 @@ class Place:
             "--scipion .scipion": "",
             # a first movie is measured by the tests of `bench align`
             "bench align small@256x256x6 --programs": "bench align small@256x256x6 --no-first-movie --programs",
-            "--files 10x90MB": "--files 3x9MB",  # several chunks over several connections, in a tenth of the time
+            # several chunks over several connections, in a tenth of the time
+            "--files 10x90MB": "--files 3x9MB",
+            "--files 8x90MB": "--files 8x45MB",
         }.items():
             command = command.replace(written, real)
         return command
