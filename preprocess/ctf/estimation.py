@@ -34,8 +34,8 @@ SIGMA_FACTOR = 1.25
 """Measured: by how much errors exceed what the likelihood's curvature says."""
 TILT_SOUGHT_FROM_ENERGY = 60.0
 TILT_ROUNDS = 2
-BLUR_ALLOWED = 2.0
-"""By how much the energy of the rings may fall when a tilt is taken out; one that is real makes it rise."""
+LEAST_ENERGY_LEFT = 0.93
+"""What must be left of the rings' energy when a tilt is taken out: a real one makes it rise, interpolation fall."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +141,12 @@ def _without_tilt(
         flat_task = FitTask(spectrum.polar(flat, threads), task.terms, task.tile_count, task.with_phase)
         sharper = refine(flat_task, found.fit.parameters, threads, steps=4, linear=found.fit.linear)
         if (
-            sharper.ring_energy < found.fit.ring_energy - BLUR_ALLOWED
+            sharper.ring_energy < found.fit.ring_energy * LEAST_ENERGY_LEFT
             or abs(sharper.defocus - found.fit.defocus) > 0.03 * found.fit.defocus
         ):
-            return _Untilted(power, fit, None)
+            return found
+        if sharper.ring_energy < found.fit.ring_energy:
+            return _Untilted(found.power, found.fit, tilt)
         found = _Untilted(flat, sharper, tilt)
     return found
 

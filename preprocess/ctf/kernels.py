@@ -126,10 +126,10 @@ def rescale_spectra(powers: Array, factors: Array, total: Array, start: int, sto
 
 @compiled(fastmath=True)
 def equiphase_sums(
-    values: Array, rings: Array, cos2: Array, sin2: Array, parameters: Array, wavelength: float, aberration: float,
-    frequency_step: float, sums: Array, counts: Array, start: int, stop: int,
+    values: Array, weights: Array, rings: Array, cos2: Array, sin2: Array, parameters: Array, wavelength: float,
+    aberration: float, frequency_step: float, sums: Array, counts: Array, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Add up pixels by the frequency at which the mean defocus has the phase that the CTF has there.
+    """Add up samples, times weights, by the frequency at which the mean defocus has the phase that the CTF has there.
 
     sums, counts (parts, n): part p of `parts` takes every so many-th run of pixels.
     """
@@ -150,5 +150,31 @@ def equiphase_sums(
                 found = square
             at = int(np.sqrt(max(found, 0.0)) / frequency_step + 0.5)
             if at < size:
-                sums[part, at] += values[i]
-                counts[part, at] += 1
+                sums[part, at] += weights[i] * values[i]
+                counts[part, at] += weights[i]
+
+
+@compiled(fastmath=True)
+def add_block_curves(
+    found: Array, norms: Array, tiles: Array, centres: Array, slopes: Array, first: float, step: float, middle: float,
+    gains: Array, start: int, stop: int,
+) -> None:  # fmt: skip
+    """Add up the blocks' curves for slopes (n, 2): gains (n) are log-likelihood ratios, for the best envelope.
+
+    found (defoci, envelopes, blocks): products of blocks and templates; norms (defoci, envelopes): templates' squares.
+    """
+    blocks, envelopes = found.shape[2], found.shape[1]
+    for index in range(start, stop):
+        best = 0.0
+        for envelope in range(envelopes):
+            product, square = 0.0, 1e-9
+            for block in range(blocks):
+                defocus = middle + slopes[index, 0] * centres[block, 0] + slopes[index, 1] * centres[block, 1]
+                at = min(max((defocus - first) / step, 0.0), found.shape[0] - 1.001)
+                below = int(at)
+                share = at - below
+                product += found[below, envelope, block] * (1 - share) + found[below + 1, envelope, block] * share
+                square += tiles[block] * (norms[below, envelope] * (1 - share) + norms[below + 1, envelope] * share)
+            if product > 0:
+                best = max(best, product * product / (2 * square))
+        gains[index] = best

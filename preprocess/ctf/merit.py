@@ -76,6 +76,7 @@ def _equiphase_average(
     threads.run(
         kernels.equiphase_sums,
         samples.value,
+        samples.weight,
         plane.rings,
         plane.cos2,
         plane.sin2,

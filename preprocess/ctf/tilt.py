@@ -14,14 +14,17 @@ from preprocess.ctf.model import PhaseTerms
 from preprocess.ctf.refinement import OVERLAP_FACTOR, STEP_UNIT_ANGSTROM, FittedModel
 from preprocess.ctf.samples import SpectrumSamples, polar_values
 from preprocess.ctf.sectors import SmoothCourse, sector_sums
+from preprocess.ctf.slope_search import search_slope
 from preprocess.ctf.spectrum import BlockSpectra
 
 STEPS = 5
+LEAST_GAIN = 4.0
+"""By how much more probable than none a slope must be in the search so that the blocks' defoci start from it."""
 LONGEST_STEP_ANGSTROM = 150.0
 LEVEL_SIGMA = 1.5
 """How far a block's defocus may lie off the whole's, in steps of 1000 Å, as a standard deviation."""
-SIGNIFICANT_CHI2 = 20.0
-STEEPEST_SLOPE = 0.9
+SIGNIFICANT_CHI2, SIGNIFICANT_GAIN = 20.0, 2.5
+STEEPEST_SLOPE = 1.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class DefocusPlane:
         dz/dy, dz/dx, Å per Å.
     chi2 : float
         Squared slope in units of its covariance.
+    search_gain : float
+        By how much more probable than none a slope is in the search.
     defocus, information : NDArray[np.float64]
         Of each block, Å, and 1 over its variance, 1/Å².
     blocks : NDArray[np.int64]
@@ -42,6 +47,7 @@ class DefocusPlane:
 
     slope: NDArray[np.float64]
     chi2: float
+    search_gain: float
     defocus: NDArray[np.float64]
     information: NDArray[np.float64]
     blocks: NDArray[np.int64]
@@ -49,7 +55,8 @@ class DefocusPlane:
     @property
     def is_significant(self) -> bool:
         """Return whether the defocus varies over the image, at a slope that a specimen can have."""
-        return self.chi2 >= SIGNIFICANT_CHI2 and float(np.hypot(*self.slope)) <= STEEPEST_SLOPE
+        possible = float(np.hypot(*self.slope)) <= STEEPEST_SLOPE
+        return self.chi2 >= SIGNIFICANT_CHI2 and self.search_gain >= SIGNIFICANT_GAIN and possible
 
     @property
     def tilt_degrees(self) -> float:
@@ -77,7 +84,11 @@ def fit_plane(
     tiles = spectra.tile_counts[blocks].astype(np.float64)
     sums = sector_sums(spectra.powers[blocks], plane, threads) / tiles[:, None, None]
     values = polar_values(sums, course, plane)
+    centres = spectra.centres_angstrom[blocks]
+    begin = search_slope(values, tiles, centres, samples, plane, course, terms, fit, threads)
     states = np.tile([fit.defocus, 1.0, 1.0], (len(blocks), 1))
+    if begin.log_likelihood_gain > LEAST_GAIN:
+        states[:, 0] += centres @ begin.slope
     equations, right = np.zeros((len(blocks), 3, 3)), np.zeros((len(blocks), 3))
     s = samples
     for _ in range(STEPS):
@@ -103,7 +114,7 @@ def fit_plane(
         states[:, 1] = np.clip(states[:, 1] + change[:, 1], 0.2, 3)
         states[:, 2] += change[:, 2]
     information = equations[:, 0, 0] * tiles / OVERLAP_FACTOR / STEP_UNIT_ANGSTROM**2
-    return _through(states[:, 0], information, spectra.centres_angstrom[blocks], blocks)
+    return _through(states[:, 0], information, centres, blocks, begin.log_likelihood_gain)
 
 
 def _through(
@@ -111,6 +122,7 @@ def _through(
     information: NDArray[np.float64],
     centres: NDArray[np.float64],
     blocks: NDArray[np.int64],
+    search_gain: float,
 ) -> DefocusPlane:
     """Return the plane through the blocks' defoci."""
     functions = np.concatenate([np.ones((len(blocks), 1)), centres], 1)
@@ -118,7 +130,7 @@ def _through(
     covariance = np.linalg.pinv(weighted.T @ functions + np.diag([0, 1e-9, 1e-9]))
     slope = (covariance @ (weighted.T @ defocus))[1:]
     chi2 = float(slope @ np.linalg.pinv(covariance[1:, 1:]) @ slope)
-    return DefocusPlane(slope, chi2, defocus, information, blocks)
+    return DefocusPlane(slope, chi2, search_gain, defocus, information, blocks)
 
 
 def without_tilt(
