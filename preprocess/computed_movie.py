@@ -13,6 +13,7 @@ from preprocess.alignment.whole_frame import WholeFrameMotion
 from preprocess.correction.defects import Defects
 from preprocess.correction.gain_fit import GainFit
 from preprocess.ctf.estimate import CtfEstimate
+from preprocess.ctf.spectrum import BlockSpectra
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.dose import DoseWeights
 from preprocess.exposure.exposure_dose import ExposureDose
@@ -22,6 +23,7 @@ from preprocess.images import ArrivingImage
 from preprocess.made_from import MadeFrom
 from preprocess.movie_warning import MovieWarning
 from preprocess.movies import Movie
+from preprocess.quality.lit_area import LitArea
 from preprocess.settings import AlignmentSettings
 from preprocess.sidecars import Recording
 
@@ -41,10 +43,12 @@ class Micrographs:
         Means of the micrograph's `thumbnail_boxes`.
     half_spectrum : NDArray[np.float32]
         Mean power spectrum of tiles, shape (2 r + 1, r + 1), zero frequency at [r, 0], up to 2.8 Å or Nyquist, of the
-        unweighted micrograph where there is one: what is left of the contrast transfer at high frequencies is not
-        weighted down in it.
+        plain sum where the CTF is wanted or it is written: what is left of the contrast transfer at high frequencies is
+        not weighted down in it.
     frequency_step : float
         Between neighbouring rows and columns of it, 1/Å.
+    ctf_spectra : BlockSpectra | None
+        What the CTF is estimated from; None: it is not, or has been.
     """
 
     images: dict[str, ArrivingImage]
@@ -53,6 +57,7 @@ class Micrographs:
     boxes: NDArray[np.float32]
     half_spectrum: NDArray[np.float32]
     frequency_step: float
+    ctf_spectra: BlockSpectra | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,8 @@ class ComputedMovie:
 
     `used` has the indices of the used frames, of which `left_out` are in no image; `device` is `cpu` or `cuda:N`.
     `gain_digest` is the BLAKE3 of the gain reference's file. `ctf` is that of the plain sum, in px of the micrographs;
-    None: it is not wanted, or cannot be estimated.
+    None: it is not wanted, or cannot be estimated. `lit_area` is
+    None where the counts have an offset.
     """
 
     movie: Movie
@@ -86,6 +92,7 @@ class ComputedMovie:
     device: str
     warnings: tuple[MovieWarning, ...]
     ctf: CtfEstimate | None = None
+    lit_area: LitArea | None = None
 
     @property
     def micrograph_pixel_size_angstrom(self) -> float:

@@ -25,16 +25,24 @@ class ExposureLine:
     style: str
     since: str
     motion: str
+    ctf: str = ""
     registered: str
     movie: str
     reason: str
     hint: str = ""
 
 
-_LEAVE_OUT_FIRST = ("motion", "registered")
+_LEAVE_OUT_FIRST = ("motion", "ctf", "registered")
 """Columns for which a narrow terminal may have no room."""
 
-_HEADINGS = {"state": "state", "since": "since", "motion": "motion", "registered": "registered", "movie": "exposure"}
+_HEADINGS = {
+    "state": "state",
+    "since": "since",
+    "motion": "motion",
+    "ctf": "CTF",
+    "registered": "registered",
+    "movie": "exposure",
+}
 
 
 def print_lines(lines: Sequence[ExposureLine], console: Console, *, full: bool, headings: bool = True) -> None:
@@ -132,7 +140,7 @@ def _padded(text: str, width: int, column: str) -> str:
     from rich.cells import cell_len
 
     room = " " * max(0, width - cell_len(text))
-    return room + text if column in ("since", "motion") else text + room
+    return room + text if column in ("since", "motion", "ctf") else text + room
 
 
 def one_line(text: str) -> str:

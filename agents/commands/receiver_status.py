@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +21,7 @@ from agents.commands.receiver_access import ReceiverAccess, pages, registrars_of
 from configuration import ConfigError
 from transfer.commands.shared import stderr_console, stdout_console
 from transfer.terminal.lines import print_line
+from transfer.wire.figures import CTF_DEFOCUS_U, CTF_DEFOCUS_V, CTF_RELIABLE, CTF_RESOLUTION
 
 if TYPE_CHECKING:
     from transfer.client import ReceiverClient
@@ -268,6 +270,9 @@ def _as_json(exposure: Exposure) -> dict[str, Any]:
         "reason": _failures(exposure),
         "revision": record.revision,
         "motion_angstrom": record.figures.get("motion_total_angstrom"),
+        "ctf_defocus_um": _defocus_um(record.figures),
+        "ctf_resolution_angstrom": record.figures.get(CTF_RESOLUTION),
+        "ctf_reliable": None if CTF_RELIABLE not in record.figures else bool(record.figures[CTF_RELIABLE]),
         "warnings": [warning.text for warning in record.warnings],
         "sent_at": _sent_at(exposure),
         "registered": registrars_of(exposure),
@@ -297,7 +302,23 @@ def _line(exposure: Exposure) -> ExposureLine:
         style=_STYLES[state],
         since="" if sent_at is None else since(sent_at),
         motion="" if motion is None else f"{motion:.1f} Å",
+        ctf=_ctf_text(record.figures),
         registered=registered_text(registrars_of(exposure)),
         movie=record.movie + (f" (revision {record.revision})" if record.revision > 1 else ""),
         reason=_failures(exposure) or "; ".join(warning.text for warning in record.warnings),
     )
+
+
+def _ctf_text(figures: Mapping[str, float]) -> str:
+    """Return defocus and fit resolution of a reliable CTF; `unreliable` or nothing otherwise."""
+    defocus = _defocus_um(figures)
+    if defocus is None:
+        return ""
+    return f"{defocus:.2f} µm, {figures[CTF_RESOLUTION]:.1f} Å" if figures.get(CTF_RELIABLE, 1) else "unreliable"
+
+
+def _defocus_um(figures: Mapping[str, float]) -> float | None:
+    """Return the mean defocus; None where there is no CTF."""
+    if not {CTF_DEFOCUS_U, CTF_DEFOCUS_V, CTF_RESOLUTION} <= figures.keys():
+        return None
+    return round((figures[CTF_DEFOCUS_U] + figures[CTF_DEFOCUS_V]) / 2e4, 4)

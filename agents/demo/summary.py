@@ -1,4 +1,4 @@
-"""The results of a demo for each exposure: motion compared with the truth, times, digests, registrations."""
+"""The results of a demo for each exposure: motion and CTF compared with the truth, times, digests, registrations."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from rich.text import Text
 from agents.demo.microscope import Shot
 from transfer.file_digest import file_digest
 from transfer.wire.exposure_record import ExposureRecord, FileRole
+from transfer.wire.figures import CTF_DEFOCUS_U, CTF_DEFOCUS_V, CTF_RELIABLE, CTF_RESOLUTION
 from transfer.wire.protocol import Exposure, RegistrationState
 
 STAGES = {"written": "finished", "finished": "aligned", "aligned": "committed", "committed": "registered"}
 """Stages by the states that begin and end them."""
-_HEADINGS = {"written": "wait", "finished": "align", "aligned": "send", "committed": "show"}
+_HEADINGS = {"finished": "align", "aligned": "send", "committed": "show"}
 
 
 @dataclass(slots=True)
@@ -38,6 +39,8 @@ class DemoExposure:
     reason: str = ""
     motion_px: float = 0.0
     motion_error_px: float | None = None
+    defocus_um: float | None = None
+    ctf_resolution_angstrom: float | None = None
     digests_verified: bool | None = None
     registrations: dict[str, str] = field(default_factory=dict)
 
@@ -63,9 +66,13 @@ class DemoExposure:
         self.reached_at_s.setdefault(state, at_s)
 
     def take_published(self, exposure: Exposure, files: Path) -> None:
-        """Compare the published motion with the true one, and the published files with their digests."""
+        """Take what was published: motion and how far it is from the true one, the CTF, and whether digests hold."""
         record = exposure.record
         self.motion_px, self.motion_error_px = motion_and_error_px(self.shot.true_shifts_yx_px, record)
+        figures = record.figures
+        if figures.get(CTF_RELIABLE):
+            self.defocus_um = round((figures[CTF_DEFOCUS_U] + figures[CTF_DEFOCUS_V]) / 2e4, 4)
+            self.ctf_resolution_angstrom = round(figures[CTF_RESOLUTION], 2)
         micrograph = record.file(FileRole.MICROGRAPH)
         self.micrograph_bytes = micrograph.size_bytes if micrograph else 0
         self.digests_verified = _digests_hold(record, files)
@@ -79,6 +86,9 @@ class DemoExposure:
             "micrograph_bytes": self.micrograph_bytes,
             "motion_px": self.motion_px,
             "motion_error_px": self.motion_error_px,
+            "defocus_um": self.defocus_um,
+            "true_defocus_um": self.shot.settings.defocus_angstrom / 1e4,
+            "ctf_resolution_angstrom": self.ctf_resolution_angstrom,
             "state": self.state,
             "reason": self.reason,
             "states": {state: round(at_s, 2) for state, at_s in self.reached_at_s.items()},
@@ -125,9 +135,11 @@ def _digests_hold(record: ExposureRecord, files: Path) -> bool:
 def table(exposures: list[DemoExposure]) -> Table:
     """Return the table for the end of the demo; it fits into 80 columns."""
     registrars = sorted({name for exposure in exposures for name in exposure.registrations})
-    shown = Table(title="Results for each exposure", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = Table(title="Results for each exposure", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0))
     shown.add_column("exposure", no_wrap=True)
-    for heading in ("movie\nMB", "image\nMB", "drift\npx", "error\npx", *(f"{name}\ns" for name in _HEADINGS.values())):
+    shown.add_column("type", no_wrap=True)
+    measured = ("drift\npx", "error\npx", "defocus\nµm", "CTF\nÅ")
+    for heading in (*measured, *(f"{name}\ns" for name in _HEADINGS.values())):
         shown.add_column(heading, justify="right", no_wrap=True)
     for heading in ("digest", *registrars):
         shown.add_column(heading, justify="center", no_wrap=True)
@@ -145,11 +157,12 @@ def _row(exposure: DemoExposure, registrars: list[str]) -> list[str | Text]:
     error = exposure.motion_error_px
     return [
         _short_name(exposure),
-        f"{exposure.shot.format} {exposure.movie_bytes / 1e6:.1f}",
-        f"{exposure.micrograph_bytes / 1e6:.1f}",
+        exposure.shot.format,
         f"{exposure.motion_px:.1f}",
         "–" if error is None else f"{error:.3f}",
-        *("–" if (seconds := exposure.seconds(begin)) is None else f"{seconds:.1f}" for begin in STAGES),
+        "–" if exposure.defocus_um is None else f"{exposure.defocus_um:.3f}",
+        "–" if exposure.ctf_resolution_angstrom is None else f"{exposure.ctf_resolution_angstrom:.1f}",
+        *("–" if (seconds := exposure.seconds(begin)) is None else f"{seconds:.1f}" for begin in _HEADINGS),
         _mark(exposure.digests_verified),
         *(_mark(exposure.registrations.get(name) == RegistrationState.REGISTERED) for name in registrars),
     ]

@@ -16,7 +16,15 @@ from rich.text import Text
 from preprocess.commands.chosen_movies import MovieToAlign
 from preprocess.errors import PreprocessError
 from preprocess.escaped_names import encodable, escaped, for_terminal
-from preprocess.results import MOTION_EARLY, MOTION_TOTAL, ProcessedMovie
+from preprocess.results import (
+    CTF_DEFOCUS_U,
+    CTF_DEFOCUS_V,
+    CTF_RELIABLE,
+    CTF_RESOLUTION,
+    MOTION_EARLY,
+    MOTION_TOTAL,
+    ProcessedMovie,
+)
 
 _WIDE = 10_000  # columns of a table in a pipe
 
@@ -70,7 +78,17 @@ def line_of(item: Aligned, number: int, count: int) -> str:
         return f"{end} failed after {item.seconds:.1f} s"
     figures = item.result.figures
     motion = f"motion {figures[MOTION_TOTAL]:.1f} Å, early {figures[MOTION_EARLY]:.1f} Å"
-    return f"{end} aligned in {item.seconds:.1f} s, {motion}"
+    defocus, resolution = _ctf(item.result)
+    ctf = f", defocus {defocus} µm, CTF to {resolution} Å" if defocus else ""
+    return f"{end} aligned in {item.seconds:.1f} s, {motion}{ctf}"
+
+
+def _ctf(result: ProcessedMovie) -> tuple[str, str]:
+    """Return mean defocus in µm and fit resolution in Å of a reliable CTF; else empty texts."""
+    figures = result.figures
+    if not figures.get(CTF_RELIABLE):
+        return "", ""
+    return f"{(figures[CTF_DEFOCUS_U] + figures[CTF_DEFOCUS_V]) / 2e4:.2f}", f"{figures[CTF_RESOLUTION]:.1f}"
 
 
 def as_object(item: Aligned) -> dict[str, Any]:
@@ -98,18 +116,21 @@ def table(done: Sequence[Aligned]) -> Table:
     rows.add_column("movie")
     rows.add_column("motion, Å", justify="right")
     rows.add_column("early", justify="right")
+    rows.add_column("defocus, µm", justify="right")
+    rows.add_column("CTF, Å", justify="right")
     rows.add_column("seconds", justify="right")
     rows.add_column("micrograph")
     for item in done:
         name = escaped(item.movie.name)
         if isinstance(item.result, PreprocessError):
-            rows.add_row(name, "", "", "", Text("failed", "red"))
+            rows.add_row(name, "", "", "", "", "", Text("failed", "red"))
             continue
         result = item.result
         rows.add_row(
             name,
             f"{result.figures[MOTION_TOTAL]:.1f}",
             f"{result.figures[MOTION_EARLY]:.1f}",
+            *_ctf(result),
             f"{sum(result.seconds.values()):.1f}",
             for_terminal(str(result.file("micrograph"))),
         )

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from preprocess.escaped_names import escaped
 
-STAGES = ("read", "align", "sum", "write")
+STAGES = ("read", "align", "sum", "ctf", "write")
 
 
 class MovieBars:

@@ -37,3 +37,14 @@ def accumulated_motion(
         np.zeros(len(steps), np.bool_) if doses_e_per_a2 is None else doses_e_per_a2[1:] <= EARLY_DOSE_E_PER_A2 + 1e-9
     )
     return AccumulatedMotion(float(steps.sum()), float(steps[early].sum()), float(steps[~early].sum()))
+
+
+def motion_in_frame(shifts: NDArray[np.float64], pixel_size_angstrom: float) -> float:
+    """Return how far the content moves while a frame is recorded, the root mean square over the frames, Å.
+
+    A frame's motion is half the way from the frame before it to the one after it; at the ends, that to its neighbour.
+    """
+    if len(shifts) < 2:
+        return 0.0
+    ways = np.gradient(shifts, axis=0)
+    return float(np.sqrt((ways**2).sum(1).mean())) * pixel_size_angstrom

@@ -28,6 +28,7 @@ from preprocess.outputs.figures import (
     MEAN_COUNTS,
     MOTION_MODEL_RESIDUAL,
     MOTION_STANDARD_ERROR,
+    QUALITY_FIGURES,
     figures_of,
 )
 from preprocess.outputs.motion_plot import motion_png
@@ -214,6 +215,7 @@ def _sections(computed: ComputedMovie, figures: dict[str, float], warnings: tupl
             "listed_defect_pixels": len(computed.defects.listed),
             "defect_pixels": int(figures[DEFECT_PIXELS]),
             "residual_gain_correlation": figures.get(GAIN_RESIDUAL),
+            **{name: figures.get(name) for name in QUALITY_FIGURES},
             "gain_fit": None if fit is None else asdict(fit),
         },
         "warnings": [warning.text for warning in warnings],

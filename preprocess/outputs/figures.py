@@ -9,7 +9,10 @@ import numpy as np
 
 from preprocess.computed_movie import ComputedMovie
 from preprocess.ctf.estimate import CtfEstimate
+from preprocess.geometry.accumulated_motion import motion_in_frame
+from preprocess.outputs.pictures import thumbnail_boxes
 from preprocess.outputs.relion_motion import RelionMotion
+from preprocess.quality.contrast import image_contrast
 from preprocess.results import (
     CTF_ASTIGMATISM_ANGLE,
     CTF_DEFOCUS_ERROR,
@@ -36,6 +39,12 @@ MOTION_MODEL_RESIDUAL = "motion_model_residual_rms_px"
 MEAN_COUNTS = "mean_counts_per_px_per_frame"
 HOT_PIXELS, DEAD_PIXELS, DEFECT_PIXELS = "hot_pixel_count", "dead_pixel_count", "defect_pixel_count"
 GAIN_RESIDUAL = "gain_residual_correlation"
+MOTION_IN_FRAME = "motion_in_frame_angstrom"
+ELECTRONS, DOSE_RATE = "electrons_per_px_per_frame", "dose_rate_e_per_px_per_s"
+CONTRAST = "micrograph_contrast"
+EMPTY_AREA, SATURATED_AREA, MASKED_AREA = "empty_area_fraction", "saturated_area_fraction", "masked_area_fraction"
+QUALITY_FIGURES = (MOTION_IN_FRAME, ELECTRONS, DOSE_RATE, CONTRAST, EMPTY_AREA, SATURATED_AREA, MASKED_AREA)
+"""Those that stand in STEM.json's section `quality` by their own names."""
 
 
 def figures_of(computed: ComputedMovie, relion: RelionMotion) -> dict[str, float]:
@@ -54,7 +63,28 @@ def figures_of(computed: ComputedMovie, relion: RelionMotion) -> dict[str, float
     }
     if computed.gain_fit is not None:
         figures[GAIN_RESIDUAL] = float(computed.gain_fit.residual_gain_correlation)
-    return figures | ({} if computed.ctf is None else ctf_figures(computed.ctf))
+    known = {name: value for name, value in _of_exposure(computed).items() if value is not None}
+    return figures | known | ({} if computed.ctf is None else ctf_figures(computed.ctf))
+
+
+def _of_exposure(computed: ComputedMovie) -> dict[str, float | None]:
+    """Return the figures of dose, contrast and area; None: this movie does not have it."""
+    movie, dose, lit, images = computed.movie, computed.dose, computed.lit_area, computed.images
+    electrons = None if dose is None else dose.per_frame_e_per_a2 * computed.pixel_size_angstrom**2
+    seconds = computed.recording.exposure_time_s
+    boxes = thumbnail_boxes(images.height, images.width)
+    return {
+        MOTION_IN_FRAME: motion_in_frame(computed.motion.shifts, computed.pixel_size_angstrom),
+        ELECTRONS: electrons,
+        DOSE_RATE: None if electrons is None or not seconds else electrons * movie.frame_count / seconds,
+        CONTRAST: image_contrast(
+            images.boxes,
+            (boxes[0] * computed.micrograph_pixel_size_angstrom, boxes[1] * computed.micrograph_pixel_size_angstrom),
+        ),
+        EMPTY_AREA: None if lit is None else lit.empty,
+        SATURATED_AREA: None if lit is None else lit.saturated,
+        MASKED_AREA: len(computed.defects.pixels) / (movie.height * movie.width),
+    }
 
 
 def ctf_figures(ctf: CtfEstimate) -> dict[str, float]:

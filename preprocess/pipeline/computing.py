@@ -27,6 +27,8 @@ from preprocess.pipeline.sums import micrograph_shape, micrographs
 
 UNSURE_PX = 0.5
 """Shifts whose own standard error is larger deserve a warning."""
+MOSTLY_EMPTY = 0.5
+"""Share of the field."""
 ERRATIC_PX = 4.0
 """Frames that lie so far off the middle between their neighbours, most of them, follow noise and no specimen."""
 
@@ -78,6 +80,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
         gain_digest=held.gain_digest,
         mean_counts=held.mean_counts,
         images=images,
+        lit_area=held.lit_area,
         device=backend.name,
         warnings=(
             *prepared.warnings,
@@ -126,6 +129,7 @@ def _images(prepared: PreparedMovie, held: HeldMovie, backend: Backend, field: D
         settings,
         micrograph_shape(*size, settings.bin_factor),
         prepared.pixel_size_angstrom * settings.bin_factor,
+        prepared.ctf_input,
     )
 
 
@@ -140,6 +144,12 @@ def _warnings(held: HeldMovie, motion: MovieMotion, dose: ExposureDose | None) -
             " was converted"
         )
         found.append(MovieWarning("negative-mean", text))
+    if held.lit_area is not None and held.lit_area.empty > MOSTLY_EMPTY:
+        text = (
+            f"few electrons reach {held.lit_area.empty:.0%} of the field: look at the thumbnail for a grid bar or the"
+            " edge of the beam, and leave the micrograph out if that is all it shows"
+        )
+        found.append(MovieWarning("mostly-empty", text))
     if (fit := held.gain_fit) is not None and fit.warning is not None and fit.warning_code is not None:
         found.append(MovieWarning(fit.warning_code, fit.warning))
     if frame_count == 1:

@@ -28,6 +28,7 @@ from preprocess.movies.eer import EerMovie
 from preprocess.movies.float_pixels import read_by_cpu
 from preprocess.movies.frame_groups import FrameGroups
 from preprocess.pipeline.gain_orientations import ChosenOrientation, GainOrientations
+from preprocess.quality.lit_area import LitArea, lit_area
 from preprocess.settings import AlignmentSettings, DefectSettings, GainSettings
 
 LARGEST_SUM = 1e8
@@ -64,6 +65,8 @@ class HeldMovie:
         BLAKE3 of that file; None: there is no gain reference.
     identical : tuple[tuple[int, ...], ...]
         The used frames that hold the very same counts, in groups.
+    lit_area : LitArea | None
+        How much of the field is empty or saturated.
     """
 
     stack: FrameStack
@@ -80,6 +83,7 @@ class HeldMovie:
     gain_doubts: tuple[str, ...] = ()
     gain_digest: str | None = None
     identical: tuple[tuple[int, ...], ...] = ()
+    lit_area: LitArea | None = None
 
     @property
     def group_levels(self) -> NDArray[np.float64]:
@@ -183,6 +187,7 @@ def hold_movie(
         gain_doubts=loaded.doubts,
         gain_digest=loaded.digest,
         identical=identical,
+        lit_area=lit_area(moments),
     )
 
 

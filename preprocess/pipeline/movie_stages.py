@@ -14,6 +14,7 @@ from preprocess.gains.finding import ReferenceFinder
 from preprocess.gains.found_settings import settings_of_movie
 from preprocess.outputs.all_outputs import processed_movie, write_outputs
 from preprocess.pipeline.computing import compute_movie
+from preprocess.pipeline.ctf_stage import with_ctf
 from preprocess.pipeline.falling_back import SAID, SaidOnce
 from preprocess.pipeline.gain_orientations import GainOrientations
 from preprocess.pipeline.holding import HeldMovie, hold_movie
@@ -133,7 +134,10 @@ class MovieStages:
         return compute_movie(prepared, held, self.backend, timer)
 
     def write(self, computed: ComputedMovie, timer: StageTimer) -> ProcessedMovie:
-        """Write all outputs, each whole and durable."""
+        """Estimate the CTF, which uses the CPU alone, and write all outputs, each whole and durable."""
+        if self.settings.ctf.wanted:
+            with timer.stage("ctf"):
+                computed = with_ctf(computed)
         with timer.stage("write"):
             written = write_outputs(computed, self.folder(computed.movie.path))
         return processed_movie(computed, written, timer.seconds)

@@ -24,6 +24,7 @@ from preprocess.movie_warning import MovieWarning
 from preprocess.movies import Movie, open_movie
 from preprocess.movies.frame_groups import FrameGroups, used_frames
 from preprocess.outputs.output_names import output_paths, refuse_to_write_over
+from preprocess.pipeline.ctf_input import CtfInput, frame_groups
 from preprocess.settings import AlignmentSettings
 from preprocess.sidecars import Recording, first_known, recording_by_name
 
@@ -40,6 +41,8 @@ class PreparedMovie:
         How they are added up to estimate motion.
     weights : DoseWeights
         Of the micrograph's frames.
+    ctf_input : CtfInput | None
+        What the CTF is estimated from; None: it is not.
     warnings : tuple[MovieWarning, ...]
         What a person should know already.
     """
@@ -54,12 +57,14 @@ class PreparedMovie:
     groups: FrameGroups
     dose: ExposureDose | None
     weights: DoseWeights
+    ctf_input: CtfInput | None
     warnings: tuple[MovieWarning, ...]
 
     @property
     def sum_count(self) -> int:
         """Return how many weighted sums of the frames are accumulated at once."""
-        return len(self.weights.frame_weights) + self.settings.unweighted + 2 * self.settings.even_odd
+        of_ctf = 0 if self.ctf_input is None else len(self.ctf_input.groups)
+        return len(self.weights.frame_weights) + self.settings.unweighted + 2 * self.settings.even_odd + of_ctf
 
     def without(self, kept: NDArray[np.int64], unexposed: Collection[int]) -> PreparedMovie:
         """Return the movie with the dose and the weights that it has when only some of the used frames are summed.
@@ -70,7 +75,8 @@ class PreparedMovie:
         dose = exposure_dose(self.acquisition, self.movie.frame_count, self.used, indices)
         after = None if dose is None else dose.after_frame[kept]
         weights, _ = _weights(len(kept), self.settings, self.acquisition, after, self.pixel_size_angstrom)
-        return replace(self, dose=dose, weights=weights)
+        ctf_input = _ctf_input(len(kept), self.settings, self.acquisition, after, self.pixel_size_angstrom)
+        return replace(self, dose=dose, weights=weights, ctf_input=ctf_input)
 
     @property
     def frame_doses(self) -> NDArray[np.float64] | None:
@@ -123,6 +129,7 @@ def prepare_movie(
         groups=groups,
         dose=dose,
         weights=weights,
+        ctf_input=_ctf_input(len(used), settings, known, after, pixel_size),
         warnings=(*found, *warnings),
     )
 
@@ -158,3 +165,20 @@ def _weights(
         )
         warnings = (MovieWarning("voltage-interpolated", text),)
     return low_rank_weights(doses, pixel_size, voltage), warnings
+
+
+def _ctf_input(
+    frame_count: int,
+    settings: AlignmentSettings,
+    known: Acquisition,
+    after_frame: NDArray[np.float64] | None,
+    pixel_size: float,
+) -> CtfInput | None:
+    """Return what the CTF is estimated from; None if it is not wanted, or nobody knows the voltage."""
+    if not settings.ctf.wanted or known.voltage_kv is None:
+        return None
+    groups = np.zeros((0, frame_count), np.float32)
+    if settings.ctf.group_dose_e_per_a2 is not None and after_frame is not None and frame_count > 1:
+        doses = np.diff(after_frame, prepend=2 * after_frame[0] - after_frame[1])
+        groups = frame_groups(doses, settings.ctf.group_dose_e_per_a2)
+    return CtfInput(pixel_size, groups)

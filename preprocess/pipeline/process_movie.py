@@ -48,7 +48,7 @@ def process_movie(
     acquisition, configured : Acquisition
         What the caller knows about the exposure: decided now, and configured for all; the former wins.
     progress : Callable[[str, float], None] | None
-        Called with the stage (`read`, `align`, `sum`, `write`) and how much of it is done, from 0 to 1.
+        Called with the stage (`read`, `align`, `sum`, `ctf`, `write`) and how much of it is done, from 0 to 1.
     orientations : GainOrientations | None
         What is decided about the gain reference for all movies of a run; None: this movie decides alone.
     finder : ReferenceFinder | None

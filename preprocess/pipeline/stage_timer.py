@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[[str, float], None]
-"""Called with the stage (`read`, `align`, `sum`, `write`) and how much of it is done, from 0 to 1."""
+"""Called with the stage (`read`, `align`, `sum`, `ctf`, `write`) and how much of it is done, from 0 to 1."""
 
 
 class StageTimer:

@@ -11,6 +11,7 @@ from preprocess.ctf.spectrum import block_spectra
 from preprocess.exposure.dose import DoseWeights, plain_weights
 from preprocess.geometry.field import DisplacementField
 from preprocess.outputs.pictures import thumbnail_boxes
+from preprocess.pipeline.ctf_input import CtfInput
 from preprocess.pipeline.undamping import undamping
 from preprocess.settings import AlignmentSettings
 
@@ -30,6 +31,7 @@ def micrographs(
     settings: AlignmentSettings,
     shape: tuple[int, int],
     pixel_size_angstrom: float,
+    ctf_input: CtfInput | None = None,
 ) -> Micrographs:
     """Sum frames into micrographs and send them on their way from the device; the stack's frames are released.
 
@@ -38,10 +40,14 @@ def micrographs(
     """
     rank = len(weights.frame_weights)
     extra = _plain_sums(len(field), settings)
-    warped = list(stack.warped_sums(field, np.concatenate([weights.frame_weights, *extra.values()])))
+    groups = [] if ctf_input is None else [ctf_input.groups]
+    warped = list(stack.warped_sums(field, np.concatenate([weights.frame_weights, *extra.values(), *groups])))
     stack.release()
     whole = backend.filtered_sum(warped[:rank], weights.filters, shape, undamping(field, weights))
-    del warped[:rank]
+    spectra, plain_end = None, rank + len(extra)
+    if ctf_input is not None:
+        spectra = ctf_input.spectra(warped[:rank], weights, warped[plain_end:], field, backend)
+    del warped[plain_end:], warped[:rank]
     images = {"micrograph": backend.bring_down(whole, float32=settings.float32)}
     boxes = backend.reduced(whole, thumbnail_boxes(*shape))
     of_plain = undamping(field, plain_weights(len(field)))
@@ -54,8 +60,12 @@ def micrographs(
         images[name] = backend.bring_down(image, float32=settings.float32)
         if name == "micrograph_unweighted":
             whole = image
-    spectra = block_spectra(whole, pixel_size_angstrom, backend)
-    return Micrographs(images, *shape, boxes, spectra.mean(), spectra.frequency_step)
+    if spectra is None:
+        drawn = block_spectra(whole, pixel_size_angstrom, backend)
+        half, step = drawn.mean(), drawn.frequency_step
+    else:
+        half, step = _up_to(spectra.mean(), spectra.frequency_step, 0.5 / pixel_size_angstrom), spectra.frequency_step
+    return Micrographs(images, *shape, boxes, half, step, spectra)
 
 
 def _plain_sums(frame_count: int, settings: AlignmentSettings) -> dict[str, NDArray[np.float32]]:
@@ -67,3 +77,10 @@ def _plain_sums(frame_count: int, settings: AlignmentSettings) -> dict[str, NDAr
     if settings.unweighted:
         return {"micrograph_unweighted": plain_weights(frame_count).frame_weights}
     return {}
+
+
+def _up_to(half: NDArray[np.float32], step: float, frequency: float) -> NDArray[np.float32]:
+    """Return the part of half a spectrum, (2 r + 1, r + 1), that a binned micrograph has too."""
+    radius = half.shape[1] - 1
+    kept = min(radius, int(frequency / step))
+    return half[radius - kept : radius + kept + 1, : kept + 1]

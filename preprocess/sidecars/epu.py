@@ -66,6 +66,7 @@ def _recording(root: ET.Element) -> Recording:
     beam = {axis: number(root.findtext(f"{_BEAM_SHIFT}/{{*}}_{axis}")) for axis in "xy"}
     return Recording(
         shutter_time=_time(root.findtext("{*}microscopeData/{*}acquisition/{*}acquisitionDateTime")),
+        exposure_time_s=positive(root.findtext(f"{_CAMERA}/{{*}}ExposureTime")),
         stage_x_um=None if stage["X"] is None else stage["X"] * 1e6,
         stage_y_um=None if stage["Y"] is None else stage["Y"] * 1e6,
         tilt_angle_degrees=None if stage["A"] is None else math.degrees(stage["A"]),

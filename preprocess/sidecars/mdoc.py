@@ -74,6 +74,7 @@ def _recording(values: dict[str, str], series: str | None, axis: float | None) -
     stage, shift = pair(values.get("StagePosition")), pair(values.get("ImageShift"))
     return Recording(
         shutter_time=time_of(values.get("DateTime")),
+        exposure_time_s=positive(values.get("ExposureTime")),
         stage_x_um=stage[0],
         stage_y_um=stage[1],
         tilt_angle_degrees=number(values.get("TiltAngle")),

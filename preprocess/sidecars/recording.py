@@ -31,6 +31,8 @@ class Recording:
         EPU's numbers.
     image_shift_x_um, image_shift_y_um : float | None
         SerialEM's image shift.
+    exposure_time_s : float | None
+        How long the whole movie took.
     beam_shift_x, beam_shift_y : float | None
         EPU's beam shift, in EPU's own unit. EPU moves the image along with the beam, so exposures of equal beam shift
         have equal beam tilt.
@@ -39,6 +41,7 @@ class Recording:
     shutter_time: datetime | None = None
     stage_x_um: float | None = None
     stage_y_um: float | None = None
+    exposure_time_s: float | None = None
     tilt_angle_degrees: float | None = None
     tilt_series: str | None = None
     tilt_axis_degrees: float | None = None

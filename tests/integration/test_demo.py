@@ -34,6 +34,8 @@ def check(final: dict[str, object], registrars: set[str], count: int) -> None:
         assert set(exposure["registrations"].values()) == {"registered"}
         assert exposure["digests_verified"] is True
         assert exposure["motion_error_px"] < 0.3
+        assert abs(exposure["defocus_um"] - exposure["true_defocus_um"]) < 0.03
+        assert exposure["ctf_resolution_angstrom"] < 8
         assert {"written", "finished", "aligned", "committed", "released", "registered"} <= set(exposure["states"])
     assert final["session_closed"] is True
     assert Path(str(final["relion_star"])).is_file()

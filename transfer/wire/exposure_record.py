@@ -78,6 +78,7 @@ class AcquisitionRecord(Record):
     shutter_time: datetime | None = Field(
         default=None, description="by the microscope's clock; without a time zone where the microscope writes none"
     )
+    exposure_time_s: FiniteFloat | None = Field(default=None, gt=0, description="of the whole movie")
     stage_x_um: FiniteFloat | None = None
     stage_y_um: FiniteFloat | None = None
     tilt_angle_degrees: FiniteFloat | None = None

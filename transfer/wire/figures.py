@@ -161,6 +161,67 @@ _REGISTERED = (
         "subtracted from both: near 0 when the reference fits (preprocess/correction/gain_fit.py).",
     ),
     RegisteredFigure(
+        "motion_in_frame_angstrom",
+        "Å",
+        "motion in a frame",
+        2,
+        Worse.HIGHER,
+        "How far the specimen moves while a frame is recorded, the root mean square over frames: half the way from the "
+        "frame before it to the one after it, at the ends the way to its neighbour.",
+    ),
+    RegisteredFigure(
+        "electrons_per_px_per_frame",
+        "e",
+        "electrons",
+        3,
+        Worse.NEITHER,
+        "Dose of a frame times the area of a pixel at the specimen: by what options, metadata and header say, not "
+        "measured. Only where the dose is known.",
+    ),
+    RegisteredFigure(
+        "dose_rate_e_per_px_per_s",
+        "e/s",
+        "dose rate",
+        2,
+        Worse.NEITHER,
+        "The same of all frames together over the exposure time. Only where dose and exposure time are known.",
+    ),
+    RegisteredFigure(
+        "micrograph_contrast",
+        "",
+        "contrast",
+        4,
+        Worse.NEITHER,
+        "Standard deviation of the means of squares of about 40 Å of the micrograph, over the micrograph's mean "
+        "(preprocess/quality/contrast.py).",
+    ),
+    RegisteredFigure(
+        "empty_area_fraction",
+        "",
+        "empty area",
+        3,
+        Worse.HIGHER,
+        "Share of the field (8 by 8 boxes) that few electrons reach: under 10 % of the counts of its bright places, as "
+        "behind a grid bar or outside of the beam (preprocess/quality/lit_area.py).",
+    ),
+    RegisteredFigure(
+        "saturated_area_fraction",
+        "",
+        "saturated area",
+        3,
+        Worse.HIGHER,
+        "Share of the field (8 by 8 boxes) that is lit and whose raw counts hardly scatter: variance over mean is "
+        "under 10 % of what is usual in this movie (preprocess/quality/lit_area.py).",
+    ),
+    RegisteredFigure(
+        "masked_area_fraction",
+        "",
+        "masked area",
+        5,
+        Worse.HIGHER,
+        "Share of the pixels that are defects, whose values are replaced.",
+    ),
+    RegisteredFigure(
         CTF_DEFOCUS_U,
         "Å",
         "defocus U",

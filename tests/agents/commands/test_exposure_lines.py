@@ -29,7 +29,8 @@ def terminal(width: int, **more: Any) -> Console:
 def test_no_line_is_wider_than_the_terminal_and_the_movies_can_be_told_apart(
     width: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [line(), line(movie=PATH.replace("215604", "215608"), motion="12.3 Å", registered="relion, scipion")]
+    measured = {"motion": "12.3 Å", "ctf": "1.40 µm, 3.9 Å"}
+    lines = [line(), line(movie=PATH.replace("215604", "215608"), registered="relion, scipion", **measured)]
     print_lines(lines, terminal(width, no_color=True, color_system=None), full=False)
     _, *printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2
@@ -44,6 +45,13 @@ def test_in_a_pipe_nothing_is_cut_and_each_exposure_is_one_line(capsys: pytest.C
     heading, printed = capsys.readouterr().out.splitlines()
     assert heading.split() == ["state", "since", "exposure", "reason"]
     assert printed.split("  ")[-2:] == [PATH, f"{REASON} and more"]
+
+
+def test_the_ctf_has_a_column_where_one_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    print_lines([line(ctf="1.40 µm, 3.9 Å"), line()], Console(file=io.StringIO(), width=80), full=False)
+    heading, with_ctf, _ = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["state", "since", "CTF", "exposure", "reason"]
+    assert "  1.40 µm, 3.9 Å  " in with_ctf
 
 
 def test_in_full_the_reason_and_what_to_do_stand_below(capsys: pytest.CaptureFixture[str]) -> None:

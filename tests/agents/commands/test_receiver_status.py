@@ -195,6 +195,7 @@ def test_the_filters_list_what_is_published(published: Published, client: Receiv
         ]
         movies = [word for line in text.splitlines() for word in line.split() if word.endswith(".tiff")]
         assert movies == [one["movie"] for one in objects[:-1]]
+        assert all((one["ctf_resolution_angstrom"], one["ctf_reliable"]) == (12.3456, True) for one in objects[:-1])
         return [one["movie"] for one in objects[:-1]]
 
     assert listed("--all") == listed("--since", "1h") == names

@@ -24,7 +24,7 @@ from transfer.wire.figures import FIGURES
 
 NAME = "FoilHole_17_Data_23_4_20250108_154915_fractions.tiff"
 XML = """<MicroscopeImage xmlns="http://schemas.datacontract.org/2004/07/Fei.SharedObjects"><microscopeData>
-<acquisition><acquisitionDateTime>2025-01-08T15:49:18.1158288+00:00</acquisitionDateTime></acquisition>
+<acquisition><camera><ExposureTime>2.5</ExposureTime></camera><acquisitionDateTime>2025-01-08T15:49:18.1158288+00:00</acquisitionDateTime></acquisition>
 <optics><BeamShift><_x>0.25</_x><_y>-0.125</_y></BeamShift></optics>
 <stage><Position><A>0.5235987755982988</A><X>-9.7e-05</X><Y>1.5e-04</Y></Position></stage>
 </microscopeData></MicroscopeImage>"""
@@ -85,7 +85,9 @@ def published(processed: ProcessedMovie) -> ExposureRecord:
 def test_every_figure_that_is_produced_is_registered(processed: ProcessedMovie) -> None:
     assert processed.figures
     assert set(processed.figures) <= set(FIGURES)
-    assert {name for name in FIGURES if not name.startswith(("ctf_", "ice_", "iciness"))} == set(processed.figures)
+    of_ctf = {name for name in FIGURES if name.startswith(("ctf_", "ice_", "iciness"))}
+    assert set(FIGURES) - of_ctf == set(processed.figures) - of_ctf
+    assert {"ctf_defocus_u_angstrom", "ctf_reliable"} <= set(processed.figures)
     assert all(math.isfinite(value) for value in processed.figures.values())
 
 
@@ -93,6 +95,10 @@ def test_figures_are_passed_on_unchanged(processed: ProcessedMovie) -> None:
     record = published(processed)
     assert record.figures == processed.figures
     assert record.figures["motion_total_angstrom"] > 0
+    assert record.figures["electrons_per_px_per_frame"] == pytest.approx(0.83 * 1.1**2)
+    assert record.figures["dose_rate_e_per_px_per_s"] == pytest.approx(4 * 0.83 * 1.1**2 / 2.5)
+    assert (record.figures["empty_area_fraction"], record.figures["saturated_area_fraction"]) == (0, 0)
+    assert 0 < record.figures["micrograph_contrast"] < 1
     assert len(record.model_dump_json()) < MAX_RECORD_BYTES / 10
     assert ExposureRecord.model_validate_json(record.model_dump_json()) == record
 
@@ -102,6 +108,7 @@ def test_when_and_where_comes_from_the_microscope(processed: ProcessedMovie) -> 
     assert known.shutter_time == datetime(2025, 1, 8, 15, 49, 18, 115828, UTC)
     assert (known.stage_x_um, known.stage_y_um) == (pytest.approx(-97), pytest.approx(150))
     assert known.tilt_angle_degrees == pytest.approx(30)
+    assert known.exposure_time_s == 2.5
     assert (known.beam_shift_x, known.beam_shift_y) == (0.25, -0.125)
     assert (known.grid_square, known.foil_hole) == ("5", "17")
     assert known.optics_group is None

@@ -30,13 +30,13 @@ from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import ProcessedMovie
-from preprocess.settings import AlignmentSettings, EerSettings, FrameSettings, GainSettings
+from preprocess.settings import AlignmentSettings, CtfSettings, EerSettings, FrameSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie, write_mrc
 from preprocess.simulation.eer_writer import write_eer
 
 COUNT, SIDE = 10, 256
 EXPOSURE = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=2.0)
-PLAIN = AlignmentSettings(device="cpu", threads=2, float32=True, unweighted=True)
+PLAIN = AlignmentSettings(device="cpu", threads=2, float32=True, unweighted=True, ctf=CtfSettings(wanted=False))
 
 
 def moments(*levels: float, noise: float = 1.0, boxes: int = 64) -> np.ndarray:

@@ -60,7 +60,7 @@ def align(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
 def test_a_movie_needs_no_configuration(movies: Path, tmp_path: Path) -> None:
     """In a process of its own, as a user would run it."""
-    done = cryoferry("align", movies / "a.tiff", "--out", tmp_path / "out", *KNOWN, cwd=tmp_path)
+    done = cryoferry("align", movies / "a.tiff", "--out", tmp_path / "out", *KNOWN, "--no-ctf", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     heading, row = done.stdout.splitlines()
     assert heading.split()[0] == "movie"
@@ -83,7 +83,7 @@ def test_json_is_an_object_a_movie_and_a_failed_one_does_not_stop_the_others(ali
     assert first["movie"] == str(movies / "a.tiff")
     assert Path(first["files"]["micrograph"]).is_file()
     assert len(first["shifts_y_px"]) == 4
-    assert set(first["seconds"]) == {"read", "align", "sum", "write"}
+    assert set(first["seconds"]) == {"read", "align", "sum", "ctf", "write"}
     assert failed["error"]["type"] == "UnreadableMovie"
     assert failed["error"]["exit_code"] == 4
     assert Path(last["files"]["micrograph"]).name == "b.mrc"

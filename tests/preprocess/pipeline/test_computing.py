@@ -9,7 +9,7 @@ import scipy.fft
 
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline.process_movie import process_movie
-from preprocess.settings import AlignmentSettings
+from preprocess.settings import AlignmentSettings, CtfSettings
 from preprocess.simulation import write_mrc
 
 SIDE, COUNT = 192, 8
@@ -49,3 +49,14 @@ def test_a_drift_within_reach_is_not(tmp_path):
 
 def test_frames_that_follow_noise_are_named(tmp_path):
     assert {"motion-erratic", "no-signal"} & codes(tmp_path / "noise.mrc", np.zeros((COUNT, 2)), contrast=0.0)
+
+
+def test_a_field_that_few_electrons_reach_is_named(tmp_path):
+    random = np.random.default_rng(0)
+    lit = np.where(np.arange(SIDE) < SIDE * 3 / 8, 8.0, 0.05)
+    frames = random.poisson(lit, (COUNT, SIDE, SIDE)).astype(np.uint8)
+    write_mrc(tmp_path / "bar.mrc", frames, frame_count=COUNT, mode=6)
+    settings = AlignmentSettings(device="cpu", threads=1, patches=(1, 1), ctf=CtfSettings(wanted=False))
+    done = process_movie(tmp_path / "bar.mrc", tmp_path / "out", settings=settings, acquisition=EXPOSURE)
+    assert done.figures["empty_area_fraction"] == 5 / 8
+    assert any(warning.code == "mostly-empty" and "62% of the field" in warning.text for warning in done.warnings)

@@ -24,10 +24,11 @@ from preprocess.pipeline.preparing import PreparedMovie
 from preprocess.pipeline.process_movie import process_alone, process_movie
 from preprocess.pipeline.stage_timer import StageTimer
 from preprocess.results import ProcessedMovie
-from preprocess.settings import AlignmentSettings, GainSettings
+from preprocess.settings import AlignmentSettings, CtfSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie
 
 EXPOSURE = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=0.83)
+NO_CTF = CtfSettings(wanted=False)
 PLENTY, TINY = 2**28, 200_000  # a movie's frames take 123 kB
 
 
@@ -50,7 +51,7 @@ def on(folder: Path, tmp_path: Path) -> Callable[..., ProcessedMovie]:
 
     def run(device: str, name: str = "a.mrc", **changes: object) -> ProcessedMovie:
         settings = AlignmentSettings(
-            device=device, threads=1, gain=GainSettings(path=folder / "gain.mrc", orientation="given")
+            device=device, threads=1, ctf=NO_CTF, gain=GainSettings(path=folder / "gain.mrc", orientation="given")
         )
         stages = MovieStages.chosen(tmp_path / device[:4], settings, EXPOSURE, Acquisition())
         timer = StageTimer()
@@ -117,7 +118,7 @@ def test_each_kind_of_reason_is_said_once():
 @pytest.mark.parametrize("part_of_two", [10.0, 0.6])
 def test_movies_overlap_on_the_device_as_one_by_one(on, folder, tmp_path, part_of_two):
     settings = AlignmentSettings(
-        device="cuda:0", threads=1, gain=GainSettings(path=folder / "gain.mrc", orientation="given")
+        device="cuda:0", threads=1, ctf=NO_CTF, gain=GainSettings(path=folder / "gain.mrc", orientation="given")
     )
     with cuda_on_host(PLENTY) as host:
         alone = [on("cuda:0", name) for name in ("a.mrc", "b.mrc", "c.mrc")]
@@ -134,7 +135,7 @@ def test_movies_that_the_device_cannot_hold_go_to_the_cpu_one_by_one(on, folder,
     on("cpu")
     with cuda_on_host(TINY):
         settings = AlignmentSettings(
-            device="auto", threads=1, gain=GainSettings(path=folder / "gain.mrc", orientation="given")
+            device="auto", threads=1, ctf=NO_CTF, gain=GainSettings(path=folder / "gain.mrc", orientation="given")
         )
         stages = replace(MovieStages.chosen(tmp_path / "together", settings, EXPOSURE, Acquisition()), said=SaidOnce())
         first, second = (end.result() for end in process_movies([folder / "a.mrc", folder / "b.mrc"], stages))

@@ -16,11 +16,17 @@ from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline.gain_orientations import GainOrientations
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import ProcessedMovie
-from preprocess.settings import AlignmentSettings, EerSettings, GainSettings
+from preprocess.settings import AlignmentSettings, CtfSettings, EerSettings, GainSettings
 from preprocess.simulation import SimulationSettings, simulate_movie, write_mrc
 
 EXPOSURE = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=1.5)
-PLAIN = AlignmentSettings(device="cpu", threads=1, patches=(1, 1), eer=EerSettings(hardware_frames_per_frame=4))
+PLAIN = AlignmentSettings(
+    device="cpu",
+    threads=1,
+    patches=(1, 1),
+    eer=EerSettings(hardware_frames_per_frame=4),
+    ctf=CtfSettings(wanted=False),
+)
 SIMULATED = SimulationSettings(height=256, width=256, frame_count=4, seed=5, dose_per_frame_e_per_a2=1.5, motion_px=2)
 
 

@@ -109,8 +109,8 @@ def test_the_outputs_are_those_of_one_by_one(folder, tmp_path, group):
     for movie, result in zip(movies, together, strict=True):
         alone = process_movie(movie, tmp_path / "alone", settings=how.settings, acquisition=EXPOSURE)
         assert (result.movie, result.shifts_y_px, result.warnings) == (movie, alone.shifts_y_px, alone.warnings)
-        assert set(result.seconds) == {"read", "align", "sum", "write"}
-    assert len(contents(tmp_path / "alone")) == 28
+        assert set(result.seconds) == {"read", "align", "sum", "ctf", "write"}
+    assert len(contents(tmp_path / "alone")) == 40
     assert contents(tmp_path / "together") == contents(tmp_path / "alone")
     assert max(how.backend.held_at_once) <= 2 * (2 if group > 1 else 1)
     assert how.backend.held == []
@@ -241,7 +241,7 @@ def test_an_interrupt_ends_what_is_on_its_way(folder, tmp_path, interruption):
     assert asked["d.mrc"] == 0
     assert ("b.mrc", "sum") not in told
     names = set(contents(tmp_path))
-    assert len(names) == 6  # the first movie's, and no partial files of others
+    assert len(names) == 9  # the first movie's, and no partial files of others
     assert {name[0] for name in names} == {"a"}
 
 

@@ -101,6 +101,9 @@ def test_all_outputs_and_what_they_hold(folder, movie, tmp_path):
         "motion_star": "tiff.star",
         "thumbnail": "tiff.png",
         "spectrum": "tiff_spectrum.png",
+        "ctf_spectrum": "tiff_ctf.mrc",
+        "ctf_plot": "tiff_ctf.png",
+        "ctf_profile": "tiff_ctf.csv",
         "motion_plot": "tiff_motion.png",
         "results": "tiff.json",
     }
@@ -118,7 +121,7 @@ def test_all_outputs_and_what_they_hold(folder, movie, tmp_path):
     assert told["motion"]["total_angstrom"] == pytest.approx(result.figures["motion_total_angstrom"], rel=1e-4)
     assert told["acquisition"]["sources"]["pixel_size_angstrom"] == "flag"
     assert told["micrograph"]["dose_weighting"]["total_dose_e_per_a2"] == pytest.approx(8.3)
-    assert set(result.seconds) == {"read", "align", "sum", "write"}
+    assert set(result.seconds) == {"read", "align", "sum", "ctf", "write"}
 
 
 @pytest.mark.parametrize("wrong", [{"rotate_degrees": 180}, {"flip": "x"}, {"flip": "y"}])
@@ -286,7 +289,7 @@ def test_progress_tells_every_stage_from_start_to_end(folder, tmp_path):
         acquisition=EXPOSURE,
         progress=lambda stage, fraction: told.append((stage, fraction)),
     )
-    assert [stage for stage, fraction in told if fraction == 0] == ["read", "align", "sum", "write"]
+    assert [stage for stage, fraction in told if fraction == 0] == ["read", "align", "sum", "ctf", "write"]
     assert told[-1] == ("write", 1.0)
     read = [fraction for stage, fraction in told if stage == "read"]
     assert read == sorted(read)

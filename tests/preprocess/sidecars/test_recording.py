@@ -23,6 +23,7 @@ def test_a_real_epu_xml() -> None:
     assert sidecar is not None
     assert sidecar.recording == Recording(
         shutter_time=datetime(2025, 1, 8, 15, 49, 18, 115828, UTC),
+        exposure_time_s=0.89,
         stage_x_um=pytest.approx(-97.152028),
         stage_y_um=pytest.approx(-152.721848),
         tilt_angle_degrees=pytest.approx(-0.0247, abs=1e-4),
@@ -37,6 +38,7 @@ def test_a_real_serialem_mdoc_of_frames() -> None:
     assert sidecar is not None
     assert sidecar.recording == Recording(
         shutter_time=datetime(2021, 10, 8, 7, 39, 8),
+        exposure_time_s=1.07856,
         stage_x_um=-142.82,
         stage_y_um=-457.442,
         tilt_angle_degrees=32.984,
