@@ -114,7 +114,7 @@ def _local_correlation(
 
 
 def _less_line(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    x = np.linspace(-1, 1, len(values))
+    x = np.arange(len(values)) - (len(values) - 1) / 2
     centred = values - values.mean()
     less: NDArray[np.float64] = centred - x * ((x @ centred) / (x @ x))
     return less

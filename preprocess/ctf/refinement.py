@@ -35,6 +35,8 @@ FIRST_BEND, BACKGROUND_BEND, ENVELOPE_BEND = (0.3, 0.2), 0.3, 0.03
 """How much the splines may bend from one interval to the next, as a standard deviation: the first two second
 differences (of background, of envelope), and the others."""
 CLIP_SIGMAS = 6.0
+SMALL_STEP = 0.05
+"""Steps end when one is smaller than so much of the standard error."""
 STEP_UNIT_ANGSTROM = 1e3
 """Defoci are in this unit in the normal equations, so that all parameters are of one size."""
 
@@ -148,6 +150,8 @@ def refine(
         if step == steps:
             break
         change = _change(best, damping, task)
+        if step > 0 and not (fresh and step == 1) and best is state and _is_small(change, best, task.correlation):
+            break
         parameters, coefficients = best.parameters + change[:4], best.linear + np.append(np.zeros(4), change[4:])
         if step > 1 and np.abs(change[:PHASE]).max() < 0.3 and abs(change[PHASE]) < 1e-3:
             break
@@ -221,6 +225,12 @@ def _change(state: _FitState, damping: float, task: FitTask) -> NDArray[np.float
     longest = 0.5 / (np.pi * task.terms.wavelength * (task.samples.highest_frequency * 0.6) ** 2)
     change[:4] *= min(1.0, longest / max(float(np.abs(change[:PHASE]).max()), 1e-9))
     return change
+
+
+def _is_small(change: NDArray[np.float64], state: _FitState, correlation: float) -> bool:
+    """Return whether a step is small beside the parameters' standard errors."""
+    step = change[:4] / np.array([STEP_UNIT_ANGSTROM] * 3 + [1.0])
+    return bool(step @ state.equations[:4, :4] @ step < SMALL_STEP**2 * correlation)
 
 
 def _fitted(state: _FitState, correlation: float) -> FittedModel:

@@ -18,7 +18,7 @@ from preprocess.backends.tile_spectra import BlockPowers, ValueRange, sample_ste
 from preprocess.geometry.block_tiles import BLOCKS_ALONG, BlockTiles
 
 ROWS_AT_ONCE = 64
-COLUMNS_AT_ONCE = 16
+COLUMNS_AT_ONCE = 32
 """Always as many, so that results do not depend on the number of threads."""
 
 

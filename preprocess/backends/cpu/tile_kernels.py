@@ -12,6 +12,61 @@ from preprocess.compiled_code import compiled
 Array = NDArray[Any]
 
 
+REORDERED = {"reassoc", "contract", "nsz"}
+"""Sums may be taken in another order, always the same for a row, so that they are taken side by side; NaN stays NaN."""
+
+
+@compiled(fastmath=REORDERED)
+def bin_line(image: Array, top: int, left: int, factor: int, line: Array) -> None:
+    """Write means of boxes of `factor` by `factor` pixels, from row `top` and column `left` on."""
+    scale = np.float32(1 / (factor * factor))
+    line[:] = 0
+    for dy in range(factor):
+        row = image[top + dy]
+        for x in range(line.size):
+            for dx in range(factor):
+                line[x] += row[left + x * factor + dx]
+    for x in range(line.size):
+        line[x] *= scale
+
+
+@compiled(fastmath=REORDERED)
+def cut_line(line: Array, level: Any, reach: Any, window: Array, row: Array) -> tuple[float, float, float]:
+    """Write a line less `level`, clipped, times the window; return its sum, that of its squares, and NaN or 0.
+
+    The last is NaN if a value is not a finite number.
+    """
+    zero: Any = np.float32(0)
+    total, squares, doubt = zero, zero, zero
+    for x in range(line.size):
+        value = line[x] - level
+        doubt += value * zero
+        value = min(max(value, -reach), reach)
+        total += value
+        squares += value * value
+        row[x] = value * window[x]
+    return total, squares, doubt
+
+
+@compiled()
+def cut_spoilt_line(line: Array, level: Any, reach: Any, window: Array, row: Array) -> tuple[float, float, float]:
+    """Do the same where values are not finite: they become the mean of the others; return how many they are, too."""
+    total, squares, bad = 0.0, 0.0, 0
+    for x in range(line.size):
+        value = line[x] - level
+        if abs(value) < np.inf:
+            value = min(max(value, -reach), reach)
+            total += value
+            squares += value * value
+        else:
+            bad += 1
+        row[x] = value
+    mean = np.float32(total / (line.size - bad)) if bad < line.size else np.float32(0)
+    for x in range(line.size):
+        row[x] = (row[x] if abs(row[x]) < np.inf else mean) * window[x]
+    return total, squares, np.float64(bad)
+
+
 @compiled()
 def cut_rows(
     image: Array, first: int, left: int, bin_factor: int, level: float, reach: float, window: Array, rows: Array,
@@ -23,30 +78,17 @@ def cut_rows(
     sum of each row's values, that of their squares, and how many are not finite.
     """
     side = window.size
-    scale: Any = np.float32(1 / (bin_factor * bin_factor))
+    base, limit = np.float32(level), np.float32(reach)
+    binned = np.empty(side, np.float32)
     for index in range(rows.shape[0]):
-        total, squares, bad = 0.0, 0.0, 0
-        row = rows[index]
-        for x in range(side):
-            value: Any = np.float32(0)
-            for dy in range(bin_factor):
-                for dx in range(bin_factor):
-                    value += image[(first + index) * bin_factor + dy, (left + x) * bin_factor + dx]
-            value = value * scale - np.float32(level)
-            if abs(value) < np.inf:
-                value = min(max(value, -np.float32(reach)), np.float32(reach))
-                total += value
-                squares += value * value
-            else:
-                bad += 1
-            row[x] = value
-        if bad:
-            mean = np.float32(total / (side - bad)) if bad < side else np.float32(0)
-            for x in range(side):
-                if not abs(row[x]) < np.inf:
-                    row[x] = mean
-        for x in range(side):
-            row[x] *= window[x]
+        line = binned
+        if bin_factor == 1:
+            line = image[first + index, left : left + side]
+        else:
+            bin_line(image, (first + index) * bin_factor, left * bin_factor, bin_factor, binned)
+        total, squares, bad = cut_line(line, base, limit, window, rows[index])
+        if bad != 0:
+            total, squares, bad = cut_spoilt_line(line, base, limit, window, rows[index])
         statistics[0, first + index], statistics[1, first + index] = total, squares
         statistics[2, first + index] = bad
 
