@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.chart import COLOURS, GREY, INK, Box, Canvas, Panel, round_ticks
+from benchmarks.chart import COLOURS, GREY, INK, Box, Canvas, Panel
 from benchmarks.ctf.ctffind import PROGRAM
 from benchmarks.ctf.own import NAME
 from benchmarks.ctf.runs import CtfRun
@@ -16,7 +14,6 @@ from benchmarks.ctf.summary import Case, cases, is_wrong
 
 _WIDTH, _COLUMNS, _PANEL_HEIGHT, _HEAD = 980, 2, 270, 84
 _ERRORS_PERCENT = (0.003, 100.0)
-_BINS = 24
 _SIGMAS = (0.5, 3000.0)
 _SIGNIFICANCES, _MARGINS = (0.5, 300.0), (0.5, 5000.0)
 _RIGHT, _WRONG, _NOTHING = COLOURS[NAME], (213, 94, 0), (120, 120, 120)
@@ -42,39 +39,42 @@ def _save(canvas: Canvas, path: Path) -> Path:
 
 
 def _errors(runs: Sequence[CtfRun]) -> Canvas:
-    """Draw for each set how many images have which error, a line for each program."""
+    """Draw for each set how many images have at most which error, a line for each program."""
     names = list(dict.fromkeys(run.set_name for run in runs))
     methods = _one_method_a_program(runs)
     columns = min(_COLUMNS, len(names))
     rows = -(-len(names) // columns)
     width = _WIDTH if columns > 1 else 620
-    canvas = Canvas(width, _HEAD + 40 + rows * _PANEL_HEIGHT)
+    canvas = Canvas(width, _HEAD + 60 + rows * _PANEL_HEIGHT)
     canvas.text(40, 34, "Error of the mean defocus", size=20)
-    canvas.text(40, 62, "images by error, in % of the defocus; further left is better", colour=GREY)
+    canvas.text(
+        40,
+        62,
+        "share of the images whose error is at most this, in % of the defocus; further up and left is better",
+        colour=GREY,
+    )
     canvas.legend([method.rpartition("-")[0] for method in methods], 40, 88)
     for index, name in enumerate(names):
         left = 70 + (index % columns) * (width - 20) / columns
-        top = _HEAD + 60 + (index // columns) * _PANEL_HEIGHT
+        top = _HEAD + 74 + (index // columns) * _PANEL_HEIGHT
         box = (left, top, left + (width - 20) / columns - 100, top + _PANEL_HEIGHT - 110)
-        _histogram(canvas, box, name, [run for run in runs if run.set_name == name], methods)
+        _distribution(canvas, box, name, [run for run in runs if run.set_name == name], methods)
     return canvas
 
 
-def _histogram(canvas: Canvas, box: Box, name: str, runs: Sequence[CtfRun], methods: Sequence[str]) -> None:
+def _distribution(canvas: Canvas, box: Box, name: str, runs: Sequence[CtfRun], methods: Sequence[str]) -> None:
     low, high = (math.log10(value) for value in _ERRORS_PERCENT)
-    edges = np.linspace(low, high, _BINS + 1)
-    counts = {}
-    for method in methods:
-        errors = [judged.defocus_error_percent for _, _, judged in cases(runs, method) if judged is not None]
-        counts[method] = np.histogram(np.clip(np.log10(np.maximum(errors, 1e-9)), low, high - 1e-9), edges)[0]
-    most = 1.1 * max(1, *(int(count.max()) for count in counts.values()))
-    panel = Panel(canvas, box, (low, high), (0.0, most))
-    panel.y_ticks([tick for tick in round_ticks(most) if tick == int(tick)])
-    panel.frame(f"{name}: {len(runs)} images", "error, %", "images")
+    panel = Panel(canvas, box, (low, high), (0.0, 100.0))
+    panel.y_ticks([0, 25, 50, 75, 100])
+    panel.frame(f"{name}: {len(runs)} images", "error, %", "%")
     panel.x_ticks([-2, -1, 0, 1, 2], lambda power: f"{10**power:g}")
-    for method, count in counts.items():
-        outline = [(float(edge), float(value)) for i, value in enumerate(count) for edge in edges[i : i + 2]]
-        panel.curve([(low, 0.0), *outline, (high, 0.0)], _colour(method), width=2.5)
+    for method in methods:
+        errors = sorted(judged.defocus_error_percent for _, _, judged in cases(runs, method) if judged is not None)
+        steps = [(low, 0.0)]
+        for index, error in enumerate(errors):
+            place = _clipped(math.log10(max(error, 1e-9)), (low, high))
+            steps += [(place, 100 * index / len(runs)), (place, 100 * (index + 1) / len(runs))]
+        panel.curve([*steps, (high, steps[-1][1])], _colour(method), width=2.5)
 
 
 def _stated(all_cases: Sequence[Case]) -> Canvas:
