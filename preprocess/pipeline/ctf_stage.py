@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+
+import numpy as np
 
 from preprocess.computed_movie import ComputedMovie
 from preprocess.ctf.estimation import estimate_ctf
@@ -10,6 +13,8 @@ from preprocess.ctf.optics import CtfOptics
 from preprocess.errors import CtfImpossible
 from preprocess.movie_warning import MovieWarning
 from preprocess.pipeline.ctf_warnings import ctf_warnings, not_estimated, without_voltage
+
+_log = logging.getLogger(__name__)
 
 
 def with_ctf(computed: ComputedMovie) -> ComputedMovie:
@@ -28,7 +33,10 @@ def with_ctf(computed: ComputedMovie) -> ComputedMovie:
     try:
         ctf = estimate_ctf(spectra, optics, computed.settings.ctf, computed.settings.threads)
     except CtfImpossible as error:
-        return _warned(computed, not_estimated(error))
+        return _warned(computed, not_estimated(str(error)))
+    except np.linalg.LinAlgError as error:
+        _log.exception("%s: the CTF cannot be estimated", computed.movie.path.name)
+        return _warned(computed, not_estimated(f"no model can be fitted to its spectrum ({error})"))
     found = ctf_warnings(ctf, known.defocus_angstrom)
     return replace(
         computed,

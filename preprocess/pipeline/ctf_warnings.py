@@ -6,7 +6,6 @@ The thresholds are cautious: what many sessions would use without a second look 
 from __future__ import annotations
 
 from preprocess.ctf.estimate import CtfEstimate
-from preprocess.errors import CtfImpossible
 from preprocess.movie_warning import MovieWarning
 
 POOR_RESOLUTION_ANGSTROM = 10.0
@@ -28,9 +27,9 @@ def without_voltage() -> MovieWarning:
     return MovieWarning("ctf-not-estimated", text)
 
 
-def not_estimated(error: CtfImpossible) -> MovieWarning:
+def not_estimated(why: str) -> MovieWarning:
     """Return what is said of a movie whose CTF cannot be estimated at all."""
-    text = f"the CTF cannot be estimated: {error}. Look at the thumbnail; --no-ctf leaves it out"
+    text = f"the CTF cannot be estimated: {why}. Look at the thumbnail; --no-ctf leaves it out"
     return MovieWarning("ctf-not-estimated", text)
 
 

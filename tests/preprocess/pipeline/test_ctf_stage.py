@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from preprocess.exposure.acquisition import Acquisition
+from preprocess.pipeline import ctf_stage
+from preprocess.pipeline.preparing import prepare_movie
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings, CtfSettings, GainSettings
@@ -120,6 +122,28 @@ def test_groups_of_frames_find_the_same(align: Align, scene: ProcessedMovie) -> 
     for name in ("ctf_defocus_u_angstrom", "ctf_defocus_v_angstrom"):
         assert grouped.figures[name] == pytest.approx(scene.figures[name], abs=100)
         assert grouped.figures[name] != scene.figures[name]
+
+
+def test_groups_are_counted_as_sums_that_memory_holds(movies: Path, tmp_path: Path) -> None:
+    def sums(dose: float | None) -> int:
+        settings = replace(SETTINGS, ctf=CtfSettings(group_dose_e_per_a2=dose))
+        return prepare_movie(movies / "scene.mrc", tmp_path, settings, EXPOSURE, Acquisition()).sum_count
+
+    assert sums(12.0) == sums(None) + 3
+    assert sums(1000.0) == sums(None) + 1
+
+
+def test_a_spectrum_that_no_model_fits_costs_no_movie(
+    align: Align, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def singular(*_: object) -> None:
+        np.linalg.solve(np.zeros((2, 2)), np.ones(2))
+
+    monkeypatch.setattr(ctf_stage, "estimate_ctf", singular)
+    result = align("scene.tiff")
+    assert result.file("micrograph").is_file()
+    assert [warning.code for warning in result.warnings] == ["ctf-not-estimated"]
+    assert "scene.tiff: the CTF cannot be estimated" in caplog.text
 
 
 def test_a_phase_shift_is_a_figure_only_where_it_is_searched(align: Align, scene: ProcessedMovie) -> None:
