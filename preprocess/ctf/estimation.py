@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,13 @@ from preprocess.ctf.ice import ice_figures
 from preprocess.ctf.merit import fit_merit
 from preprocess.ctf.model import PhaseTerms
 from preprocess.ctf.optics import CtfOptics
-from preprocess.ctf.ranking import RankedFit, best_fit
+from preprocess.ctf.ranking import best_fit
 from preprocess.ctf.refinement import FitTask, FittedModel, refine
 from preprocess.ctf.samples import SpectrumSamples, pixel_samples, polar_samples
 from preprocess.ctf.search import SearchRange, sector_profiles
 from preprocess.ctf.sectors import SmoothCourse, sector_sums, smooth_course
 from preprocess.ctf.spectrum import BlockSpectra
+from preprocess.ctf.thickness import find_thickness, of_thickness
 from preprocess.ctf.tilt import DefocusPlane, fit_plane, without_tilt
 from preprocess.errors import CtfImpossible
 from preprocess.settings import CtfSettings
@@ -34,6 +35,7 @@ SIGMA_FACTOR = 1.25
 """Measured: by how much errors exceed what the likelihood's curvature says."""
 TILT_SOUGHT_FROM_ENERGY = 60.0
 TILT_ROUNDS = 2
+STEEPEST_WITH_THICKNESS_DEGREES = 12.0
 LEAST_ENERGY_LEFT = 0.93
 """What must be left of the rings' energy when a tilt is taken out: a real one makes it rise, interpolation fall."""
 
@@ -45,6 +47,16 @@ class _Untilted:
     power: NDArray[np.float32]
     fit: FittedModel
     tilt: DefocusPlane | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The last fit, and what was found besides: margin, tilt, thickness in Å."""
+
+    fit: FittedModel
+    margin: float
+    tilt: DefocusPlane | None
+    thickness: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +109,23 @@ def estimate_ctf(spectra: BlockSpectra, optics: CtfOptics, settings: CtfSettings
     untilted = _without_tilt(spectrum, power, task, ranked.fit, rows)
     pixels = pixel_samples(untilted.power, spectrum.course, plane, step)
     last = FitTask(pixels, terms, task.tile_count, task.with_phase)
-    fit = refine(last, untilted.fit.parameters, rows, steps=3, linear=untilted.fit.linear)
-    return _estimate(spectrum, pixels, power, fit, ranked, untilted.tilt, where, settings, rows)
+    thickness = _thickness(spectrum, task, untilted, rows)
+    if thickness is None:
+        fit = refine(last, untilted.fit.parameters, rows, steps=3, linear=untilted.fit.linear)
+    else:
+        last = of_thickness(last, thickness)
+        fit = refine(last, untilted.fit.parameters, rows, steps=5)
+    found = _Found(fit, ranked.margin, untilted.tilt, thickness)
+    return _estimate(spectrum, last.samples, power, found, where, settings, rows)
+
+
+def _thickness(spectrum: _Spectrum, task: FitTask, untilted: _Untilted, threads: RowThreads) -> float | None:
+    """Return the thickness, Å, if the rings show it; a steep tilt makes them fade in the same way."""
+    if untilted.tilt is None:
+        return find_thickness(task, untilted.fit, threads)
+    if untilted.tilt.tilt_degrees > STEEPEST_WITH_THICKNESS_DEGREES:
+        return None
+    return find_thickness(replace(task, samples=spectrum.polar(untilted.power, threads)), untilted.fit, threads)
 
 
 def _refuse_impossible(spectra: BlockSpectra, optics: CtfOptics) -> None:
@@ -155,15 +182,13 @@ def _estimate(
     spectrum: _Spectrum,
     samples: SpectrumSamples,
     power: NDArray[np.float32],
-    fit: FittedModel,
-    ranked: RankedFit,
-    tilt: DefocusPlane | None,
+    found: _Found,
     where: SearchRange,
     settings: CtfSettings,
     threads: RowThreads,
 ) -> CtfEstimate:
     """Return the fit with all that follows from it."""
-    spectra, terms = spectrum.spectra, spectrum.terms
+    spectra, terms, fit, tilt = spectrum.spectra, spectrum.terms, found.fit, found.tilt
     plain = _plain_average(power, spectrum.plane)
     merit = fit_merit(samples, spectrum.plane, terms, fit, plain * spectra.variance, threads)
     measured, fitted = drawn_spectra(samples, spectrum.plane, terms, fit, threads)
@@ -175,7 +200,7 @@ def _estimate(
             half_astigmatism=fit.astigmatism,
             sigma=sigma,
             significance=significance,
-            margin=ranked.margin,
+            margin=found.margin,
             score=merit.score,
             lowest=where.lowest,
             highest=where.highest,
@@ -193,12 +218,12 @@ def _estimate(
         sigma_angstrom=sigma,
         sigma_astigmatism_angstrom=float(np.sqrt(max(fit.covariance[1, 1] + fit.covariance[2, 2], 0) / 2)),
         significance=significance,
-        margin=ranked.margin,
+        margin=found.margin,
         reliable=not reason,
         reason=reason,
         tilt_degrees=None if tilt is None else tilt.tilt_degrees,
         tilt_axis_degrees=None if tilt is None else tilt.axis_degrees,
-        thickness_angstrom=None,
+        thickness_angstrom=found.thickness,
         ice=ice_figures(merit.profile.frequency_per_angstrom, plain, spectrum.course.power[: len(plain)]),
         profile=merit.profile,
         measured_spectrum=measured,

@@ -52,7 +52,7 @@ def write_spline(x: float, intervals: int, basis: Array, first: int) -> int:
 def write_bases(
     frequency: Array, lowest: float, highest: float, basis: Array, places: Array, start: int, stop: int
 ) -> None:
-    """Write each sample's splines and ring, basis (samples, 9), and where they belong, places (samples, 2)."""
+    """Write each sample's splines and rings, basis (samples, 10), and where they belong, places (samples, 2)."""
     for i in range(start, stop):
         x = (frequency[i] - lowest) / (highest - lowest)
         x = min(max(x, 0.0), 1.0)
@@ -60,6 +60,7 @@ def write_bases(
         places[i, 1] = ENVELOPE + write_spline(x * ENVELOPE_INTERVALS, ENVELOPE_INTERVALS, basis[i], 4)
         distance = (frequency[i] - WATER_RING_PER_ANGSTROM) / WATER_RING_WIDTH_PER_ANGSTROM
         basis[i, 8] = np.exp(-0.5 * distance * distance)
+        basis[i, 9] = basis[i, 8]
 
 
 @compiled(fastmath=True)
@@ -67,7 +68,7 @@ def background_and_envelope(basis: Array, places: Array, linear: Array, i: int) 
     """Return N and E of sample i."""
     n, e = places[i, 0], places[i, 1]
     background = basis[i, 8] * linear[BACKGROUND_RING]
-    envelope = basis[i, 8] * linear[ENVELOPE_RING]
+    envelope = basis[i, 9] * linear[ENVELOPE_RING]
     for j in range(4):
         background += basis[i, j] * linear[n + j]
         envelope += basis[i, 4 + j] * linear[e + j]
@@ -176,7 +177,7 @@ def add_normal_equations(
                 of[4 + j] = basis[i, j] * inverse
                 of[9 + j] = basis[i, 4 + j] * against
             of[8] = basis[i, 8] * inverse
-            of[13] = basis[i, 8] * against
+            of[13] = basis[i, 9] * against
             weighted = w * residual
             for j in range(VALUES):
                 side[j] += of[j] * weighted

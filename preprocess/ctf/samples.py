@@ -28,9 +28,11 @@ class SpectrumSamples:
     weight : NDArray[np.float32]
         Of how many pixels it is the mean.
     basis, places : NDArray
-        Splines and ring that are not zero there (samples, 9), and where they stand among the parameters (samples, 2).
+        Splines and ring that are not zero there (samples, 10), and where they stand among the parameters (samples, 2).
     lowest_frequency, highest_frequency : float
         Ends of what is fitted, 1/Å.
+    defocus_range_wavelength : float
+        Thickness of the specimen times the wavelength, Å²: see `of_thickness`.
     """
 
     frequency: NDArray[np.float32]
@@ -42,6 +44,7 @@ class SpectrumSamples:
     places: NDArray[np.int32]
     lowest_frequency: float
     highest_frequency: float
+    defocus_range_wavelength: float = 0.0
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
@@ -53,10 +56,23 @@ class SpectrumSamples:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return background and envelope at some frequencies, for these coefficients; beyond the ends, as there."""
         basis, places = _bases(frequency, self.lowest_frequency, self.highest_frequency)
+        left = np.sinc(self.defocus_range_wavelength * frequency**2)
         four = np.arange(4)
         background = (basis[:, :4] * linear[places[:, :1] + four]).sum(1) + basis[:, 8] * linear[BACKGROUND_RING]
         envelope = (basis[:, 4:8] * linear[places[:, 1:] + four]).sum(1) + basis[:, 8] * linear[ENVELOPE_RING]
-        return background, envelope
+        return background, envelope * left
+
+    def of_thickness(self, thickness: float, wavelength: float) -> SpectrumSamples:
+        """Return the same samples of a specimen with some thickness, both Å.
+
+        Its layers differ in defocus, so that the rings fade as sin(u) / u with u = pi λ t k²: they vanish at
+        k² = 1 / (λ t), and have the opposite sign beyond (Elferich et al. 2024, eLife 13, RP97227).
+        """
+        left = np.sinc(thickness * wavelength * self.frequency**2)
+        basis = self.basis.copy()
+        basis[:, 4:8] *= left[:, None]
+        basis[:, 9] *= left
+        return replace(self, basis=basis, defocus_range_wavelength=thickness * wavelength)
 
 
 def pixel_samples(power: NDArray[np.float32], course: SmoothCourse, plane: HalfPlane, step: float) -> SpectrumSamples:
@@ -113,6 +129,6 @@ def _frame(
 
 
 def _bases(frequency: NDArray[Any], lowest: float, highest: float) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    basis, places = np.empty((len(frequency), 9), np.float32), np.empty((len(frequency), 2), np.int32)
+    basis, places = np.empty((len(frequency), 10), np.float32), np.empty((len(frequency), 2), np.int32)
     kernels.write_bases(frequency.astype(np.float32), lowest, highest, basis, places, 0, len(frequency))
     return basis, places

@@ -43,6 +43,7 @@ def test_defocus_astigmatism_and_angle_come_back(image, optics) -> None:
     assert found.fit_resolution_angstrom < 4
     assert found.score > 0.5
     assert found.tilt_degrees is None
+    assert found.thickness_angstrom is None
 
 
 def test_a_flip_turns_the_sign_of_the_angle_and_a_quarter_turn_adds_90_degrees(image, optics) -> None:
