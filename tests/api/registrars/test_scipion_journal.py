@@ -145,6 +145,17 @@ def test_answers_are_taken_in_as_they_come(tmp_path: Path) -> None:
     assert (healed.seq, healed.error) == (6, "")
 
 
+def test_an_answer_to_a_verdict_says_nothing_about_the_micrograph(tmp_path: Path) -> None:
+    journal = SessionJournal(tmp_path, "grid1")
+    journal.append_micrographs([entry("a.mrc")], [verdict("a.mrc", accepted=False)])
+    answer(tmp_path, {"seq": 2, "type": "verdict", **entry("a.mrc"), "held": True})
+    journal.read_answers()
+    assert journal.answer("a.mrc", 1) is None
+    answer(tmp_path, {"seq": 3, **entry("a.mrc")})
+    journal.read_answers()
+    assert journal.answer("a.mrc", 1) is not None
+
+
 def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
     journal = SessionJournal(tmp_path, "grid1")
     journal.append_micrographs([entry("a.mrc")])
