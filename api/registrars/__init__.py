@@ -98,6 +98,10 @@ class Registrar(Protocol):
     def name(self) -> str:
         """The registrar's name in the outbox."""
 
+    @property
+    def verdict_pause_s(self) -> float:
+        """The shortest time between two changes of verdicts, where each makes the registrar write a file anew."""
+
     def project(self, place: SessionPlace) -> Path:
         """Return the folder of the session's project, which may not exist yet."""
 

@@ -69,6 +69,7 @@ class RelionRegistrar:
     """The registrar `relion`. Its project is the folder `relion` in the session's folder."""
 
     name = "relion"
+    verdict_pause_s = 3.0
 
     def __init__(self, settings: RegistrarSettings) -> None:
         self._float16 = settings.float16

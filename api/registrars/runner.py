@@ -133,6 +133,7 @@ class RegistrarThread:
         self._checked = False
         self._retry_at: dict[int, float] = {}  # number of a failed row -> when it is tried again
         self._updated_at = float("-inf")
+        self._told_at = float("-inf")
         self._leads = False
 
     def _run(self) -> None:
@@ -183,16 +184,25 @@ class RegistrarThread:
                 unavailable = RegistrarUnavailable(str(error))
                 continue
             self._settle(batch, outcomes)
-        for batch_of_verdicts in self._verdicts.batches():
-            try:
-                self.registrar.verdicts_changed(batch_of_verdicts.place, batch_of_verdicts.verdicts)
-            except (RegistrarUnavailable, OSError) as error:
-                unavailable = RegistrarUnavailable(str(error))
-                continue
-            self._verdicts.note_told(batch_of_verdicts)
+        unavailable = self._tell_verdicts() or unavailable
         if unavailable:
             raise unavailable
         self._update_projects()
+
+    def _tell_verdicts(self) -> RegistrarUnavailable | None:
+        """Tell the registrar which verdicts have changed; return why it cannot take some."""
+        unavailable: RegistrarUnavailable | None = None
+        if time.monotonic() - self._told_at < self.registrar.verdict_pause_s:
+            return None
+        for batch in self._verdicts.batches():
+            self._told_at = time.monotonic()
+            try:
+                self.registrar.verdicts_changed(batch.place, batch.verdicts)
+            except (RegistrarUnavailable, OSError) as error:
+                unavailable = RegistrarUnavailable(str(error))
+                continue
+            self._verdicts.note_told(batch)
+        return unavailable
 
     def _check(self) -> None:
         try:

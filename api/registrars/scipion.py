@@ -56,6 +56,7 @@ class ScipionRegistrar:
     """
 
     name = "scipion"
+    verdict_pause_s = 0.0  # the journal grows by lines, and the follower keeps a pause of its own
 
     def __init__(self, settings: RegistrarSettings, projects: Path) -> None:
         self._scipion = settings.scipion or Path()

@@ -29,7 +29,7 @@ def describe(stored):
         described["dim"] = list(output.getDim())
         described["has_acquisition"] = output.hasAcquisition()
     for item in output.iterItems():
-        fields = dict(item.getObjDict())
+        fields = {"enabled": item.isEnabled(), **item.getObjDict()}
         described["items"].append(fields)
         if hasattr(item, "getMicName"):
             fields["name"] = item.getMicName()

@@ -83,6 +83,9 @@ def live(publisher: Any, registrar_process: Callable[[], subprocess.Popen[bytes]
 
 
 def test_what_scipion_sees(live: Any, inspect: Callable[[Path], Any]) -> None:
+    live.say("two words", accepted=False)
+    answers = live.folder / "scipion" / "acknowledged.jsonl"
+    wait_until(lambda: '"type": "verdict"' in answers.read_text(), "the verdict is answered")
     (run,) = inspect(project_of(live))["runs"]
     assert run["label"] == "cryoferry grid1"
     assert run["status"] == "running"
@@ -94,6 +97,7 @@ def test_what_scipion_sees(live: Any, inspect: Callable[[Path], Any]) -> None:
     assert micrographs["dim"] == [96, 64, 1]
     assert micrographs["has_acquisition"]
     one, two = micrographs["items"]
+    assert (one["enabled"], two["enabled"]) == (True, False)
     assert one["name"] == "one.mrc"
     assert " " not in two["name"]
     for item in (one, two):
@@ -114,6 +118,7 @@ def test_what_scipion_sees(live: Any, inspect: Callable[[Path], Any]) -> None:
     assert two["_acquisition._dosePerFrame"] is None
     (ctf,) = run["outputs"]["outputCTF"]["items"]
     assert ctf["_defocusU"] == 12000
+    assert not ctf["enabled"]
     assert ctf["_micObj._micName"] == two["name"]
 
 

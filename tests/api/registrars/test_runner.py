@@ -13,6 +13,7 @@ from sqlalchemy import select, text, update
 
 from api.database.engine import Database
 from api.database.tables import events, exposure_records, now
+from api.registrars.relion import RelionRegistrar
 from api.registrars.runner import LONGEST_DELAY_S, RegistrarRunner, delay_s
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star
@@ -231,3 +232,33 @@ def test_a_file_that_cannot_be_read_is_trouble_and_one_that_cannot_be_written_is
     assert found is not None
     assert found.reason.endswith("cannot be read")
     assert TroubleFile(tmp_path / "missing", "relion").note("a reason", now()).reason == "a reason"
+
+
+def test_a_list_is_written_anew_for_verdicts_after_a_pause_only(
+    publisher: Any, start: Callable[..., RegistrarRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    tell = RelionRegistrar.verdicts_changed
+
+    def noted(registrar: RelionRegistrar, *arguments: Any) -> None:
+        told.append(time.monotonic())
+        tell(registrar, *arguments)
+
+    monkeypatch.setattr(RelionRegistrar, "verdict_pause_s", 1.0)
+    monkeypatch.setattr(RelionRegistrar, "verdicts_changed", noted)
+    publisher.registrars = ("relion",)
+    for label in "abc":
+        publisher.publish(label, ctf=True)
+    start()
+    wait_for_count(publisher, 3, "registered")
+    for label in "ab":
+        publisher.say(label, accepted=False)
+        time.sleep(0.6)  # longer than a turn
+
+    def left() -> str:
+        tables = read_star(publisher.folder / "relion" / "micrographs_ctf.star")
+        return "".join(Path(row["rlnMicrographName"]).stem for row in tables["micrographs"].rows())
+
+    wait_until(lambda: left() == "c", "no rejected one is listed")
+    assert len(told) == 2
+    assert told[1] - told[0] > 0.9
