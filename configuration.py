@@ -25,6 +25,7 @@ from typing import Any, ClassVar, NamedTuple
 
 INHERITS: Mapping[str, tuple[str, ...]] = {
     "watch": ("align", "send"),
+    "ctf": ("align",),
     "status": ("watch", "send"),
     "retry": ("watch", "send"),
     "doctor": ("watch", "send"),
@@ -46,6 +47,8 @@ INHERITS: Mapping[str, tuple[str, ...]] = {
 
 _WHERE = frozenset({"to", "session", "token_file", "ca", "clear_text", "work", "data", "database"})
 """All that the other commands use of [watch], [send] and [serve]: where agent and receiver are, not how they work."""
+_MICROSCOPE = frozenset({"voltage", "cs", "amplitude_contrast", "phase_shift", "defocus_range", "device", "threads"})
+"""All that [ctf] uses of [align]: not the pixel size, which is that of movies and not of the micrographs."""
 
 _PREFIX = "CRYOFERRY_"
 _SECRET_KEY = re.compile(r"(token|secret|password)$")
@@ -232,7 +235,8 @@ def load_configuration(
 
 def _passes(key: str, origin: str, section: str, known: Mapping[str, Collection[str]]) -> bool:
     """Return whether a key of one section also counts in another."""
-    return key in known[section] and (section in {origin, "watch"} or key in _WHERE)
+    used = _MICROSCOPE if section == "ctf" else _WHERE
+    return key in known[section] and (section in {origin, "watch"} or key in used)
 
 
 def _find(path: Path | None, environ: Mapping[str, str]) -> Path | None:

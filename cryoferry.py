@@ -72,6 +72,11 @@ COMMANDS: dict[str, Mounted] = {
     "align": Mounted(
         "preprocess.commands.align", ANYWHERE, "Align movies: write motion-corrected, dose-weighted micrographs."
     ),
+    "ctf": Mounted(
+        "preprocess.commands.ctf",
+        ANYWHERE,
+        "Estimate defocus and astigmatism of micrographs, and the resolution to which the CTF fits.",
+    ),
     "gain": Mounted("preprocess.commands.gain", ANYWHERE, "Make a gain reference from a session's own movies."),
     "send": Mounted("transfer.commands.send", ANYWHERE, "Send files to a receiver; continue what was interrupted."),
     "fetch": Mounted(

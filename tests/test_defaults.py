@@ -94,7 +94,7 @@ def test_the_demo_s_plan_has_no_defaults_of_its_own() -> None:
 
 def test_options_of_several_commands_have_one_default() -> None:
     seen: dict[str, dict[str, Any]] = {}
-    for section in ("watch", "send", "align", "retry", "status", "doctor", "session.start", "session.end"):
+    for section in ("watch", "send", "align", "ctf", "retry", "status", "doctor", "session.start", "session.end"):
         for name, default in options_of(section).items():
             if not is_required(section, name):
                 seen.setdefault(name, {})[section] = default

@@ -22,6 +22,7 @@ from preprocess.commands.align_report import (
     table,
 )
 from preprocess.commands.chosen_movies import MovieToAlign, counts_by_reason
+from preprocess.commands.exit_codes import exit_code
 from preprocess.commands.movie_bars import MovieBars
 from preprocess.commands.plan_report import PlanPrinter, plan_object, plan_rows
 from preprocess.errors import PreprocessError, UnreadableMovie
@@ -47,8 +48,6 @@ from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.overlapping import pays_on, process_movies
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.results import ProcessedMovie
-
-SOME_FAILED = 3
 
 
 class AlignmentRun:
@@ -255,15 +254,6 @@ class AlignmentRun:
             self._console.print(for_terminal(line), soft_wrap=True)
         else:  # an interrupt must not make a line come twice
             typer.echo(for_terminal(line), err=True)
-
-
-def exit_code(failures: Sequence[int], count: int) -> int:
-    """Return 3 if some movies failed and others did not; if all did, what their failures have in common."""
-    if not failures:
-        return 0
-    if len(failures) < count:
-        return SOME_FAILED
-    return failures[0] if len(set(failures)) == 1 else 1
 
 
 def _naming(movie: Path, error: PreprocessError) -> PreprocessError:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from preprocess.commands.folder_walk import found_in
 from preprocess.errors import PreprocessError, UnreadableMovie
 from preprocess.input_files import open_regular
 from preprocess.layouts import LAYOUTS, Doubt
@@ -56,7 +56,10 @@ def choose_movies(named: Sequence[Path], out: Path) -> ChosenMovies:
     for path in named:
         refuse_missing(path)
     for path in named:
-        found = _in_folder(path, out, chosen.passed_over) if path.is_dir() else [MovieToAlign(path, out, path.name)]
+        if path.is_dir():
+            found = [MovieToAlign(*file) for file in found_in(path, out, _judged, chosen.passed_over)]
+        else:
+            found = [MovieToAlign(path, out, path.name)]
         if not found:
             raise _no_movie(path, chosen.passed_over)
         chosen.movies.extend(each for each in found if each.path.absolute() not in seen or not path.is_dir())
@@ -81,34 +84,6 @@ def counts_by_reason(passed_over: dict[Path, str]) -> str:
         some = "" if why == NO_MOVIES_EXTENSION else f" ({', '.join(those[:2])}{more})"
         parts.append(f"{len(those)} file{'s' * (len(those) > 1)}: {why}{some}")
     return "; ".join(parts)
-
-
-def _in_folder(folder: Path, out: Path, passed_over: dict[Path, str]) -> list[MovieToAlign]:
-    real_out, movies = out.resolve(), list[MovieToAlign]()
-
-    def not_read(error: OSError) -> None:
-        passed_over[Path(error.filename)] = f"a folder that cannot be read: {error.strerror}"
-
-    for place, folders, files in os.walk(folder, onerror=not_read):
-        here = Path(place)
-        passed_over |= {here / name: why for name in folders if (why := _not_entered(here / name, real_out))}
-        folders[:] = sorted(name for name in folders if here / name not in passed_over)
-        inside = here.relative_to(folder)
-        for name, why in _judged(here, files):
-            if why:
-                passed_over[here / name] = why
-            else:
-                movies.append(MovieToAlign(here / name, out / inside, str(inside / name)))
-    return movies
-
-
-def _not_entered(folder: Path, real_out: Path) -> str:
-    """Return why a folder inside another one is passed over; empty if it is not."""
-    if folder.name.startswith("."):
-        return "a hidden folder"
-    if folder.is_symlink():
-        return "a link to a folder; name that folder itself"
-    return "the folder of the results" if folder.resolve() == real_out else ""
 
 
 def _judged(folder: Path, files: Collection[str]) -> Iterator[tuple[str, str]]:

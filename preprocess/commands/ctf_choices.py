@@ -19,7 +19,9 @@ USUAL_RANGE = "-".join(
 """The range that is searched unless another one is given, as `--defocus-range` has it."""
 
 
-def ctf_settings(*, wanted: bool, phase_shift: bool, group_dose: float | None, defocus_range: str) -> CtfSettings:
+def ctf_settings(
+    *, wanted: bool, phase_shift: bool, group_dose: float | None, defocus_range: str, ctffind_files: bool
+) -> CtfSettings:
     """Return the settings that the options name.
 
     Raises
@@ -34,6 +36,7 @@ def ctf_settings(*, wanted: bool, phase_shift: bool, group_dose: float | None, d
         group_dose_e_per_a2=group_dose,
         lowest_defocus_angstrom=lowest,
         highest_defocus_angstrom=highest,
+        ctffind_files=ctffind_files,
     )
 
 

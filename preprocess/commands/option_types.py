@@ -176,6 +176,14 @@ CtfGroups = Annotated[
 DefocusRange = Annotated[
     str, _option(panel=CTF, metavar="µm-µm", help="Search the defocus in this range; underfocus is positive.")
 ]
+CtffindFiles = Annotated[
+    bool,
+    _option(
+        "--ctffind-files",
+        panel=OUTPUTS,
+        help="Also write STEM_ctf.txt and STEM_ctf_avrot.txt, as CTFFIND 5 prints its results.",
+    ),
+]
 Unweighted = Annotated[
     bool, _option("--unweighted", panel=OUTPUTS, help="Also write the sum without dose weighting, STEM_noDW.mrc.")
 ]

@@ -26,6 +26,7 @@ from preprocess.commands.option_types import (
     Bin,
     Cs,
     Ctf,
+    CtffindFiles,
     CtfGroups,
     DefectsFile,
     DefocusRange,
@@ -125,6 +126,7 @@ def chosen_alignment(
     even_odd: EvenOdd = _USUAL.even_odd,
     float32: Float32 = _USUAL.float32,
     motioncor_logs: MotioncorLogs = _USUAL.motioncor_logs,
+    ctffind_files: CtffindFiles = _USUAL.ctf.ctffind_files,
 ) -> ChosenAlignment:
     """Turn the values of the options into settings; `on_command_line` says by its name if an option was a flag."""
     said: dict[str, tuple[str, Any]] = {
@@ -157,7 +159,13 @@ def chosen_alignment(
             ),
             frames=FrameSettings(first=_first_frame(first_frame, throw), last=last_frame, group=group),
             magnification=_magnification(mag_major, mag_minor, mag_angle),
-            ctf=ctf_settings(wanted=ctf, phase_shift=phase_shift, group_dose=ctf_groups, defocus_range=defocus_range),
+            ctf=ctf_settings(
+                wanted=ctf,
+                phase_shift=phase_shift,
+                group_dose=ctf_groups,
+                defocus_range=defocus_range,
+                ctffind_files=ctffind_files,
+            ),
             patches=_patches(patches),
             bin_factor=bin,
             dose_weighting=dose_weighting,

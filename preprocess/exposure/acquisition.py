@@ -47,7 +47,7 @@ class Acquisition:
 
 
 _NOTHING = Acquisition()
-_DEFAULTS = Acquisition(cs_mm=2.7, amplitude_contrast=0.1, pre_exposure_e_per_a2=0.0)
+DEFAULTS = Acquisition(cs_mm=2.7, amplitude_contrast=0.1, pre_exposure_e_per_a2=0.0)
 
 
 def resolve_acquisition(
@@ -87,7 +87,7 @@ def resolve_acquisition(
     user_says_pixel_size = users_pixel_size is not None
     levels = [("flag", flags), ("configuration", configured)]
     levels += [(sidecar.source, _from_sidecar(sidecar, movie, user_says_pixel_size, warn)) for sidecar in found]
-    levels += [("header", _from_header(movie, users_pixel_size)), ("default", _DEFAULTS)]
+    levels += [("header", _from_header(movie, users_pixel_size)), ("default", DEFAULTS)]
     levels = [(source, _as_believed(level, source, warn)) for source, level in levels]
     if not user_says_pixel_size:
         _refuse_conflicting_pixel_sizes(movie, levels)

@@ -121,9 +121,16 @@ class TiffMovie:
         return image
 
     def _frame(self, index: int) -> Frame:
+        return np.ascontiguousarray(self._counts(self._page(index), index)[::-1])
+
+    def stored_frame(self, index: int) -> Frame:
+        """Return a frame with whatever values it holds."""
+        page = self._page(index)
+        return np.ascontiguousarray((unpacked(page, self.width) if self._packed else self._meant(page))[::-1])
+
+    def _page(self, index: int) -> NDArray[Any]:
         with self.path.open("rb", buffering=0) as file:
-            page = read_page(self.path, file, self._pages[index])
-        return np.ascontiguousarray(self._counts(page, index)[::-1])
+            return read_page(self.path, file, self._pages[index])
 
     def _counts(self, page: NDArray[Any], index: int) -> NDArray[Any]:
         """Return the pixels of a page, top row first."""

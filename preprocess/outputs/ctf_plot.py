@@ -182,7 +182,7 @@ def _draw_curve(
     width: float,
 ) -> None:
     limits = (-0.2, 1.2) if box is PROFILE else (-0.1, 1.1)
-    inside = (frequency <= shown) & np.isfinite(values)
+    inside = (frequency >= 1 / TICKS_ANGSTROM[0]) & (frequency <= shown) & np.isfinite(values)
     x = box[0] + (box[2] - box[0]) * frequency[inside] / shown
     y = _places(np.clip(values[inside], *limits), limits, box)
     canvas.line(list(zip(x.tolist(), y.tolist(), strict=True)), colour, width)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import numpy as np
 import trustme
 
 from tests.running import free_port, is_listening
@@ -51,9 +52,13 @@ class Place:
             self.run(command)
 
     def _make_movies(self) -> None:
-        from preprocess.simulation import SimulationSettings, simulate_movie
+        from preprocess.simulation import SimulationSettings, simulate_movie, write_mrc
 
         movie = simulate_movie(SimulationSettings(height=256, width=256, frame_count=6, seed=3))
+        (self.folder / "images").mkdir()
+        for name in ("micrograph.mrc", "images/one.mrc"):
+            noise = np.random.default_rng(5).normal(100, 10, (512, 512)).astype(np.float32)
+            write_mrc(self.folder / name, [noise], frame_count=1, mode=2, pixel_size_angstrom=1.06)
         session = self.folder / "microscope" / "mysession"
         session.mkdir(parents=True)
         for name in ("movie.tiff", "second.mrc", "third.eer"):

@@ -237,6 +237,21 @@ def a_gain_reference_and_how_good_it_is(place: Place, done: Done) -> None:
         assert file.data.shape == (256, 256)
 
 
+def a_table_and_no_file(place: Place, done: Done) -> None:
+    assert done.stdout.splitlines()[1].startswith("micrograph.mrc ")
+    assert not list(place.folder.glob("micrograph_ctf*"))
+
+
+def an_object_for_each_micrograph(_place: Place, done: Done) -> None:
+    (found,) = map(json.loads, done.stdout.splitlines())
+    assert (found["micrograph"], found["reliable"]) == ("images/one.mrc", False)
+
+
+def spectra_and_plots(place: Place, _done: Done) -> None:
+    written = {path.name for path in (place.folder / "ctf").iterdir()}
+    assert written == {"one_ctf.mrc", "one_ctf.png", "one_ctf.csv", "micrographs_ctf_all.star"}
+
+
 PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"token create": one_token,
     r"serve": a_healthy_receiver,
@@ -258,6 +273,9 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"align .*--out aligned": aligned("aligned", "movie"),
     r"align .*--out others": aligned("others", "second+", "third+"),
     r"align .*--out chosen": frames_and_defects_as_asked,
+    r"ctf micrograph.mrc": a_table_and_no_file,
+    r"ctf images .*--json": an_object_for_each_micrograph,
+    r"ctf images .*--out ctf": spectra_and_plots,
     r"gain estimate": a_gain_reference_and_how_good_it_is,
     r"bench (align|transfer) .*--dry-run": a_plan,
     r"bench faults (?!.*--dry-run)": errors_of_faults,

@@ -1,0 +1,114 @@
+"""Which micrographs `cryoferry ctf` was given: those that are named, and those in folders that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from preprocess.commands.chosen_movies import counts_by_reason
+from preprocess.commands.folder_walk import InputInFolder, found_in
+from preprocess.errors import OutputRefused, PreprocessError, UnreadableMovie
+from preprocess.movies import open_movie
+from preprocess.named_files import refuse_missing
+from preprocess.outputs.output_names import ENDINGS, output_paths
+
+EXTENSIONS = frozenset({".mrc", ".tif", ".tiff"})
+NO_IMAGE_EXTENSION = "not an image's extension"
+_ROLES = [role for role in ENDINGS if role.startswith("ctf_")]
+_HALVES = (ENDINGS["micrograph_even"], ENDINGS["micrograph_odd"])
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenMicrographs:
+    """The micrographs in their order, and what in the named folders is none, by path, with the reason."""
+
+    micrographs: list[InputInFolder]
+    passed_over: dict[Path, str]
+
+
+def choose_micrographs(named: Sequence[Path], out: Path | None) -> ChosenMicrographs:
+    """Return the micrographs that were named, and those in the folders that were named, each once.
+
+    Raises
+    ------
+    InputMissing
+        Nothing has one of the names.
+    UnreadableMovie
+        There is no micrograph in one of the folders.
+    """
+    chosen = ChosenMicrographs([], {})
+    for path in named:
+        refuse_missing(path)
+    seen = set[Path]()
+    for path in named:
+        found = [InputInFolder(path, out or path.parent, path.name)]
+        if path.is_dir():
+            found = list(found_in(path, out, _judged, chosen.passed_over))
+            if not found:
+                about = counts_by_reason({p: why for p, why in chosen.passed_over.items() if p.is_relative_to(path)})
+                raise UnreadableMovie(
+                    f"there is no micrograph in the folder {path}", hint=f"What is in it: {about or 'It has no files.'}"
+                )
+        chosen.micrographs.extend(each for each in found if each.path.absolute() not in seen)
+        seen.update(each.path.absolute() for each in found)
+    return chosen
+
+
+def ctf_output_paths(micrograph: InputInFolder) -> dict[str, Path]:
+    """Return where each output of a micrograph goes, by role, whether it will be written or not."""
+    paths = output_paths(micrograph.path, micrograph.out)
+    return {role: paths[role] for role in _ROLES}
+
+
+def refuse_outputs(micrographs: Sequence[InputInFolder], *, overwrite: bool) -> None:
+    """Refuse micrographs that would write the same outputs, or over one of them, or over what is there.
+
+    Raises
+    ------
+    OutputRefused
+    """
+    inputs = {each.path.resolve() for each in micrographs}
+    first: dict[Path, Path] = {}
+    for micrograph in micrographs:
+        for path in ctf_output_paths(micrograph).values():
+            other = first.setdefault(path, micrograph.path)
+            if other is not micrograph.path:
+                raise OutputRefused(
+                    f"{other} and {micrograph.path} would both write {path}",
+                    hint="Run the command once for each, with another --out.",
+                )
+            if path.resolve() in inputs:
+                raise OutputRefused(f"{path} is one of the images: the output would replace it")
+            if not overwrite and path.exists():
+                raise OutputRefused(f"{path} exists already", hint="Give another --out, or --overwrite to replace it.")
+
+
+def _judged(folder: Path, files: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield a folder's files, each with the reason why it is passed over; empty for a micrograph."""
+    names = set(files)
+    for name in sorted(names):
+        yield name, _why_not(folder / name, names)
+
+
+def _why_not(path: Path, siblings: Collection[str]) -> str:
+    """Return why a file is passed over: by its name, else by its header."""
+    if (why := _why_not_by_name(path, siblings)) != "":
+        return why
+    try:
+        count = open_movie(path, threads=1).frame_count
+    except (OSError, PreprocessError):
+        return ""  # estimating says why it cannot be read
+    return "" if count == 1 else "a movie or a stack of images"
+
+
+def _why_not_by_name(path: Path, siblings: Collection[str]) -> str:
+    unweighted = f"{path.stem}{ENDINGS['micrograph_unweighted']}"
+    reasons = {
+        "a hidden file": path.name.startswith("."),
+        NO_IMAGE_EXTENSION: path.suffix.lower() not in EXTENSIONS,
+        "the spectrum of a CTF estimate": path.name.endswith(ENDINGS["ctf_spectrum"]),
+        "the sum of half the frames; name the file itself if its CTF is wanted": path.name.endswith(_HALVES),
+        "dose-weighted; the sum without dose weighting is taken": unweighted in siblings,
+    }
+    return next((why for why, is_so in reasons.items() if is_so), "")
