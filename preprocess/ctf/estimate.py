@@ -49,7 +49,8 @@ class IceFigures:
     Attributes
     ----------
     ring_density : float | None
-        RELION 5's rlnCtfIceRingDensity: the sum of the absolute values of the radial profile between 0.25 and 0.28 1/Å.
+        RELION 5's rlnCtfIceRingDensity: the sum of the absolute values of the radial profile between 0.25 and 0.28 1/Å,
+        the profile computed as CTFFIND does for a spectrum of 512 px.
     relative_thickness : float | None
         Power at 3.58 to 3.80 Å over the mean of that at 4.05 to 4.3 Å and at 3.2 to 3.36 Å.
     iciness : float | None

@@ -116,7 +116,7 @@ def estimate_ctf(spectra: BlockSpectra, optics: CtfOptics, settings: CtfSettings
         last = of_thickness(last, thickness)
         fit = refine(last, untilted.fit.parameters, rows, steps=5)
     found = _Found(fit, ranked.margin, untilted.tilt, thickness)
-    return _estimate(spectrum, last.samples, power, found, where, settings, rows)
+    return _estimate(spectrum, last.samples, power, found, where, settings, optics.pixel_size_angstrom, rows)
 
 
 def _thickness(spectrum: _Spectrum, task: FitTask, untilted: _Untilted, threads: RowThreads) -> float | None:
@@ -185,6 +185,7 @@ def _estimate(
     found: _Found,
     where: SearchRange,
     settings: CtfSettings,
+    pixel_size: float,
     threads: RowThreads,
 ) -> CtfEstimate:
     """Return the fit with all that follows from it."""
@@ -224,7 +225,7 @@ def _estimate(
         tilt_degrees=None if tilt is None else tilt.tilt_degrees,
         tilt_axis_degrees=None if tilt is None else tilt.axis_degrees,
         thickness_angstrom=found.thickness,
-        ice=ice_figures(merit.profile.frequency_per_angstrom, plain, spectrum.course.power[: len(plain)]),
+        ice=ice_figures(merit.profile.frequency_per_angstrom, plain, spectra.shape, pixel_size),
         profile=merit.profile,
         measured_spectrum=measured,
         fitted_spectrum=fitted,

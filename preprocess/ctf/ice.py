@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.ndimage
 from numpy.typing import NDArray
 
 from preprocess.ctf.estimate import IceFigures
 
 DENSITY_BAND_PER_ANGSTROM = (0.25, 0.28)
 """RELION 5's band for rlnCtfIceRingDensity."""
+CTFFIND_BOX_PX, CTFFIND_PIXEL_ANGSTROM, CTFFIND_COARSEST_ANGSTROM = 512, 1.4, 30.0
+"""CTFFIND's defaults: the spectrum's side, the pixel that smaller ones are resampled to, the lowest frequency."""
 
 
-def ice_figures(frequency: NDArray[np.float64], power: NDArray[np.float64], course: NDArray[np.float64]) -> IceFigures:
+def ice_figures(
+    frequency: NDArray[np.float64], power: NDArray[np.float64], shape: tuple[int, int], pixel_size_angstrom: float
+) -> IceFigures:
     """Return the figures of ice.
 
     Parameters
     ----------
     frequency, power : NDArray[np.float64]
         The spectrum averaged over circles, equally spaced from 0, 1/Å.
-    course : NDArray[np.float64]
-        Its smooth course.
+    shape : tuple[int, int]
+        Height and width of the image, px.
+    pixel_size_angstrom : float
+        Its pixel size.
     """
     return IceFigures(
-        ring_density=_ring_density(frequency, power, course),
+        ring_density=_ring_density(frequency, power, shape, pixel_size_angstrom),
         relative_thickness=_relative_thickness(frequency, power),
         iciness=_iciness(frequency, power),
     )
@@ -39,11 +46,28 @@ def _band(
 
 
 def _ring_density(
-    frequency: NDArray[np.float64], power: NDArray[np.float64], course: NDArray[np.float64]
+    frequency: NDArray[np.float64], power: NDArray[np.float64], shape: tuple[int, int], pixel_size_angstrom: float
 ) -> float | None:
-    """Return the sum of the absolute values of the amplitude profile over its smooth course, less 1."""
-    band = _band(frequency, np.sqrt(power / course) - 1, *DENSITY_BAND_PER_ANGSTROM)
-    return None if band is None else float(np.abs(band).sum())
+    """Return the sum of absolute values of the amplitude profile that CTFFIND would write, between 0.25 and 0.28 1/Å.
+
+    It is the mean amplitude less its mean over a box of sqrt 2 times 1/30 1/Å, in standard deviations of the
+    amplitudes of a spectrum of 512 px; these are due to the profile itself, and to the noise of so many tiles.
+    """
+    pixel_size = max(CTFFIND_PIXEL_ANGSTROM, pixel_size_angstrom)
+    side = CTFFIND_BOX_PX * pixel_size
+    if frequency[-1] < DENSITY_BAND_PER_ANGSTROM[1]:
+        return None
+    places = np.arange(int(frequency[-1] * side) + 1) / side
+    amplitude = np.interp(places, frequency, np.sqrt(power))
+    used = places > 1 / CTFFIND_COARSEST_ANGSTROM
+    tiles = max(shape[0] * shape[1] * pixel_size_angstrom**2 / side**2, 1)
+    mean, weights = np.average(amplitude[used], weights=places[used]), places[used]
+    noise = amplitude[used] ** 2 / (4 * tiles)
+    deviation = np.sqrt(np.average((amplitude[used] - mean) ** 2 + noise, weights=weights))
+    box = int(side / CTFFIND_COARSEST_ANGSTROM * np.sqrt(2)) | 1
+    profile = (amplitude - scipy.ndimage.uniform_filter1d(amplitude, box, mode="nearest")) / max(deviation, 1e-30)
+    inside = (places >= DENSITY_BAND_PER_ANGSTROM[0]) & (places <= DENSITY_BAND_PER_ANGSTROM[1])
+    return float(np.abs(profile[inside]).sum())
 
 
 def _relative_thickness(frequency: NDArray[np.float64], power: NDArray[np.float64]) -> float | None:
