@@ -86,6 +86,16 @@ def the_next_revision_waits(place: Place, _done: Done) -> None:
     assert (exposure["state"], exposure["revision"]) == ("found", 2)
 
 
+def the_threshold_is_set(_place: Place, done: Done) -> None:
+    first, last = done.stdout.splitlines()
+    assert first.startswith("ctf_resolution_angstrom above 8 is rejected: set by token ")
+    assert last.endswith(" exposures are rejected")
+
+
+def no_threshold_is_left(_place: Place, done: Done) -> None:
+    assert done.stdout.splitlines()[0] == "no thresholds"
+
+
 def the_session_is(state: str) -> Callable[[Place, Done], None]:
     def check(place: Place, _done: Done) -> None:
         (session,) = place.ask("/v1/sessions").json()["sessions"]
@@ -266,6 +276,8 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"retry --failed": nothing_to_retry,
     r"retry --all .*--dry-run": one_would_be_done_again,
     r"retry FoilHole": the_next_revision_waits,
+    r"threshold (set|list)": the_threshold_is_set,
+    r"threshold remove": no_threshold_is_left,
     r"session end": the_session_is("ended"),
     r"session reopen": the_session_is("open"),
     r"align .*-o micrographs .*--dry-run": what_is_known_of_a_movie,

@@ -244,6 +244,22 @@ def test_what_is_left_to_be_judged_is_judged_in_the_background(session, monkeypa
     assert time.monotonic() - begun_s < 30
 
 
+def test_what_is_left_to_be_judged_is_judged_after_a_restart(
+    session, receiver, make_receiver, wire_to, monkeypatch
+) -> None:
+    monkeypatch.setattr("api.store.judging.JUDGED_AT_ONCE", 2)
+    monkeypatch.setattr("api.routes.thresholds.JUDGE_FOR_S", 0.0)
+    monkeypatch.setattr("api.app.LOOK_FOR_DUE_JUDGEMENTS_EVERY_S", 60.0)
+    for number in range(5):
+        session.publish(f"{number}", **{MOTION: number})
+    assert not session.set(MOTION, "below", 3.0).judged
+    receiver.stop()
+    monkeypatch.setattr("api.app.LOOK_FOR_DUE_JUDGEMENTS_EVERY_S", 0.1)
+    again = Session(wire_to(make_receiver(data=receiver.data)))
+    wait_until(lambda: again.http.get(PLACE).json()["judged"], "the rest is judged", timeout_s=30)
+    assert again.rejected() == {"0", "1", "2"}
+
+
 def test_a_client_judges(session, receiver) -> None:
     session.publish("a", **{FIT: 0.05})
     with ReceiverClient(receiver.url, receiver.token("agent", "s1")) as client:
