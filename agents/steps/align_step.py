@@ -280,6 +280,7 @@ class AlignStep:
         return StepEnd.BACKED_OFF
 
     def _seal(self, exposure: ExposureRow, choices: dict[str, Any], processed: ProcessedMovie) -> None:
+        self._found_references.say_optics(exposure.movie, processed)
         outputs = seal_outputs(self._journal, self._settings.work, exposure, processed)
         record = exposure_record(exposure, processed, outputs)
         self._journal.seal(exposure.exposure_id, settings=choices, outputs=outputs, record=record)

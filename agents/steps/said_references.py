@@ -1,4 +1,4 @@
-"""Says in the log which gain reference movies are aligned with, and how it was found: not again for each movie."""
+"""Says in the log what movies are aligned with that nobody named: gain references, the CTF's optics; each once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import PurePosixPath
 from agents.finding.movie_inputs import FoundInput, MovieInputs
 from agents.journal.inputs import InputKind
 from agents.journal.movie_names import relative_path
+from preprocess.exposure.acquisition import assumed_optics
+from preprocess.results import CTF_RELIABLE, ProcessedMovie
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,14 @@ class SaidReferences:
 
     def __init__(self) -> None:
         self._said: tuple[str, str] | None = None
+        self._said_optics = ""
+
+    def say_optics(self, movie: str, processed: ProcessedMovie) -> None:
+        """Say which values the CTF of a movie was estimated with that nobody gave, if that is new."""
+        assumed = assumed_optics(processed.acquisition) if CTF_RELIABLE in processed.figures else ""
+        if assumed and assumed != self._said_optics:
+            self._said_optics = assumed
+            log.info("%s: %s", movie, assumed)
 
     def say(self, movie: str, inputs: MovieInputs) -> None:
         """Say which reference a movie gets that nobody named, or why it gets none, if that is new."""

@@ -27,6 +27,7 @@ from preprocess.commands.movie_bars import MovieBars
 from preprocess.commands.plan_report import PlanPrinter, plan_object, plan_rows
 from preprocess.errors import PreprocessError, UnreadableMovie
 from preprocess.escaped_names import encodable, escaped, for_terminal
+from preprocess.exposure.acquisition import assumed_optics
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.gains.finding import ReferenceFinder
 from preprocess.gains.found_settings import settings_of_movie
@@ -47,7 +48,7 @@ from preprocess.pipeline.gain_orientations import GainOrientations
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.overlapping import pays_on, process_movies
 from preprocess.pipeline.process_movie import process_movie
-from preprocess.results import ProcessedMovie
+from preprocess.results import CTF_RELIABLE, ProcessedMovie
 
 
 class AlignmentRun:
@@ -65,6 +66,7 @@ class AlignmentRun:
         self._listed: dict[Path, ListedMicrograph] = {}
         self._finder = ReferenceFinder(LAYOUTS["auto"].programs, session_folder)
         self._said_gain: tuple[str, str] | None = None
+        self._said_optics = ""
 
     def say_passed_over(self, passed_over: dict[Path, str]) -> None:
         """Say what in the folders is not taken for a movie."""
@@ -246,6 +248,11 @@ class AlignmentRun:
         if gain is not None and gain.found_by and (gain.file, gain.found_by) != self._said_gain:
             self._said_gain = gain.file, gain.found_by
             self._say(f"{escaped(item.movie.name)}: the gain reference is {gain.file}: {gain.found_by}")
+        if not isinstance(item.result, PreprocessError) and CTF_RELIABLE in item.result.figures:
+            assumed = assumed_optics(item.result.acquisition)
+            if assumed and assumed != self._said_optics:
+                self._say(f"{escaped(item.movie.name)}: {assumed}")
+            self._said_optics = assumed or self._said_optics
         for line in remarks(item):
             self._say(f"{escaped(item.movie.name)}: {line}")
 

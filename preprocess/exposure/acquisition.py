@@ -50,6 +50,17 @@ _NOTHING = Acquisition()
 DEFAULTS = Acquisition(cs_mm=2.7, amplitude_contrast=0.1, pre_exposure_e_per_a2=0.0)
 
 
+def assumed_optics(known: Acquisition) -> str:
+    """Return a sentence about the values that a CTF was estimated with and nobody gave; empty if there are none."""
+    units = {"cs_mm": ("Cs {:g} mm", "--cs"), "amplitude_contrast": ("amplitude contrast {:g}", "--amplitude-contrast")}
+    assumed = [name for name in units if known.sources.get(name) == "default"]
+    if not assumed:
+        return ""
+    values = " and ".join(units[name][0].format(getattr(known, name)) for name in assumed)
+    options = " and ".join(units[name][1] for name in assumed)
+    return f"the CTF is estimated with {values}, which nobody gave: give {options} if that is wrong"
+
+
 def resolve_acquisition(
     movie: Movie,
     *,

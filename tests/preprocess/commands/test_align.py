@@ -90,6 +90,14 @@ def test_json_is_an_object_a_movie_and_a_failed_one_does_not_stop_the_others(ali
     assert "bad.tiff" in answer.err
 
 
+def test_what_the_ctf_is_estimated_with_and_nobody_gave_is_said_once(align, movies, tmp_path):
+    assumed = align(movies / "a.tiff", movies / "b.mrc", "--out", tmp_path / "out", *KNOWN, "--cs", "2.7").err
+    assert "a.tiff: the CTF is estimated with amplitude contrast 0.1, which nobody gave: give --amp" in assumed
+    assert assumed.count("which nobody gave") == 1
+    given = ("--cs", "2.7", "--amplitude-contrast", "0.1")
+    assert "nobody gave" not in align(movies / "a.tiff", "--out", tmp_path / "other", *KNOWN, *given).err
+
+
 def test_on_a_device_movies_overlap_and_nothing_else_changes(align, movies, tmp_path):
     named = (movies / "a.tiff", movies / "bad.tiff", movies / "b.mrc")
     alone, reading = [], []

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from preprocess.errors import AcquisitionConflict, AcquisitionUnknown
-from preprocess.exposure.acquisition import Acquisition, read_sidecars, resolve_acquisition
+from preprocess.exposure.acquisition import Acquisition, assumed_optics, read_sidecars, resolve_acquisition
 from preprocess.exposure.exposure_dose import require_known
 from preprocess.movies import open_movie
 from preprocess.settings import EerSettings
@@ -248,3 +249,11 @@ def test_a_missing_value_names_the_sidecar_that_could_not_be_used(tmp_path):
     known = resolve_acquisition(movie, sidecars=sidecars)
     with pytest.raises(AcquisitionUnknown, match=r"are not known: .*a\.xml: no element found"):
         require_known(known, None, dose_weighting=True, unusable=unusable)
+
+
+def test_optics_that_nobody_gave_are_named_with_their_options():
+    both = Acquisition(cs_mm=2.7, amplitude_contrast=0.1, sources={"cs_mm": "default", "amplitude_contrast": "default"})
+    assert "Cs 2.7 mm and amplitude contrast 0.1, which nobody gave: give --cs and --amp" in assumed_optics(both)
+    one = replace(both, sources={"cs_mm": "flag", "amplitude_contrast": "default"})
+    assert "Cs" not in assumed_optics(one)
+    assert assumed_optics(replace(both, sources=dict.fromkeys(both.sources, "configuration"))) == ""
