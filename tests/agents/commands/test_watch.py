@@ -34,8 +34,10 @@ def committed(data: Path) -> Path:
 
 def check_files(exposure: Exposure, data: Path) -> None:
     """Every file that the record names is there, and is what it names."""
-    assert {str(file.role) for file in exposure.record.files} >= {"micrograph", "motion_star", "results", "thumbnail"}
+    roles = {str(file.role) for file in exposure.record.files}
+    assert roles >= {"micrograph", "motion_star", "results", "thumbnail", "ctf_spectrum", "ctf_plot", "ctf_profile"}
     assert exposure.record.figures["motion_total_angstrom"] > 0
+    assert exposure.record.figures["ctf_defocus_u_angstrom"] > 0
     times = [moment for _, moment in exposure.record.times]
     assert None not in times
     assert times == sorted(times)
