@@ -64,8 +64,8 @@ def align_command(movie: BenchMovie, files: Sequence[Path], out: Path, threads: 
 
 
 def cryoferry_command(movie: BenchMovie, out: Path, threads: int, *more: str, device: str = "cpu") -> list[str]:
-    """Return the command that aligns a movie with this cryoferry: weighted and unweighted micrograph."""
-    return [*align_command(movie, [movie.path], out, threads, device), "--unweighted", "--float32", *more]
+    """Return the command that aligns a movie with this cryoferry: weighted and unweighted micrograph, no CTF."""
+    return [*align_command(movie, [movie.path], out, threads, device), "--no-ctf", "--unweighted", "--float32", *more]
 
 
 def cryoferry_result(movie: BenchMovie, out: Path, stdout: str) -> RunResult:

@@ -77,6 +77,7 @@ def _error(movie: FaultyMovie, found: NDArray[np.float64] | None) -> float | Non
 def _cryoferry(work: Path, options: Sequence[str]) -> tuple[NDArray[np.float64] | None, tuple[str, ...], str]:
     command = [sys.executable, "-m", "cryoferry", "align", f"{_STEM}.mrc", "--out", "own", "--device", "cpu"]
     command += ["--pixel-size", _KNOWN[0], "--voltage", _KNOWN[1], "--dose-per-frame", _KNOWN[2], "--patches", "1x1"]
+    command += ["--no-ctf"]
     try:
         measure([*command, *options], cwd=work, log=work / "own.log", cap_s=CAP_S)
     except (ProgramFailed, TookTooLong) as error:
