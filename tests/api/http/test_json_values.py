@@ -71,6 +71,12 @@ def test_all_other_json_is_read_as_ever(value) -> None:
     assert read_json(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
+def in_paths() -> dict[str, object]:
+    """Return a value for each parameter of a path."""
+    ids = {name: uuid4() for name in ("agent", "exposure_id", "upload_id", "verification_id")}
+    return {**ids, "session": "s1", "path": "x", "figure": "ctf_resolution_angstrom", "side": "above"}
+
+
 @pytest.mark.parametrize("text", REFUSED)
 def test_every_route_with_a_body_answers_422_with_valid_json(shared_receiver, wire_to, text) -> None:
     wire = wire_to(shared_receiver, "admin", None)
@@ -79,7 +85,7 @@ def test_every_route_with_a_body_answers_422_with_valid_json(shared_receiver, wi
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             if "application/json" in operation.get("requestBody", {}).get("content", {}):
-                url = path.format(session="s1", agent=uuid4(), exposure_id=uuid4(), upload_id=uuid4(), path="x")
+                url = path.format_map(in_paths())
                 answer = wire.http.request(
                     method, url, content=f'{{"a": {text}}}', headers={"Content-Type": "application/json"}
                 )
@@ -94,9 +100,7 @@ def test_every_parameter_of_a_query_is_read_or_refused(shared_receiver, wire_to,
     described = wire.http.get("/v1/openapi.json").json()
     asked = 0
     for path, operations in described["paths"].items():
-        url = path.format(
-            session="s1", agent=uuid4(), exposure_id=uuid4(), upload_id=uuid4(), path="x", verification_id=uuid4()
-        )
+        url = path.format_map(in_paths())
         for method, operation in operations.items():
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "query" and not (parameter["name"] == "after" and "events" in path):
