@@ -76,8 +76,8 @@ class ThreadReceiver:
 
         from api.app import create_app
         from api.intake.socket_protocol import protocol_for
-        from api.server import ReceiverServer
         from api.settings import ReceiverSettings
+        from tests.quick_server import QuickServer
 
         self.data = data
         self.settings = ReceiverSettings(**{"data": data, "reserve_bytes": 0, **settings})
@@ -88,7 +88,7 @@ class ThreadReceiver:
         options: dict[str, Any] = {"loop": "uvloop", "ws": "none", "log_config": None, "access_log": False}
         options |= dict(zip(("ssl_certfile", "ssl_keyfile"), tls or (), strict=False))
         config = uvicorn.Config(self.app, http=protocol_for(data_plane, limits), **options)
-        self._server = ReceiverServer(config)
+        self._server = QuickServer(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._thread.start()
         wait_until(
