@@ -23,7 +23,8 @@ LEAST_GAIN = 4.0
 LONGEST_STEP_ANGSTROM = 150.0
 LEVEL_SIGMA = 1.5
 """How far a block's defocus may lie off the whole's, in steps of 1000 Å, as a standard deviation."""
-SIGNIFICANT_CHI2, SIGNIFICANT_GAIN = 20.0, 2.5
+SIGNIFICANT_CHI2, SIGNIFICANT_GAIN, SUFFICIENT_GAIN = 30.0, 2.5, 20.0
+"""A gain of the search is sufficient by itself: blocks may not have converged yet where the tilt is steep."""
 STEEPEST_SLOPE = 1.8
 
 
@@ -36,7 +37,8 @@ class DefocusPlane:
     slope : NDArray[np.float64]
         dz/dy, dz/dx, Å per Å.
     chi2 : float
-        Squared slope in units of its covariance.
+        Squared slope in units of its covariance; that follows from how far the blocks lie off the plane, if their own
+        errors do not explain it.
     search_gain : float
         By how much more probable than none a slope is in the search.
     defocus, information : NDArray[np.float64]
@@ -56,7 +58,8 @@ class DefocusPlane:
     def is_significant(self) -> bool:
         """Return whether the defocus varies over the image, at a slope that a specimen can have."""
         possible = float(np.hypot(*self.slope)) <= STEEPEST_SLOPE
-        return self.chi2 >= SIGNIFICANT_CHI2 and self.search_gain >= SIGNIFICANT_GAIN and possible
+        fitted = self.chi2 >= SIGNIFICANT_CHI2 and self.search_gain >= SIGNIFICANT_GAIN
+        return possible and (fitted or self.search_gain >= SUFFICIENT_GAIN)
 
     @property
     def tilt_degrees(self) -> float:
@@ -128,8 +131,10 @@ def _through(
     functions = np.concatenate([np.ones((len(blocks), 1)), centres], 1)
     weighted = functions * information[:, None]
     covariance = np.linalg.pinv(weighted.T @ functions + np.diag([0, 1e-9, 1e-9]))
-    slope = (covariance @ (weighted.T @ defocus))[1:]
-    chi2 = float(slope @ np.linalg.pinv(covariance[1:, 1:]) @ slope)
+    fitted = covariance @ (weighted.T @ defocus)
+    off_plane = float(information @ (defocus - functions @ fitted) ** 2) / max(len(blocks) - 3, 1)
+    slope = fitted[1:]
+    chi2 = float(slope @ np.linalg.pinv(covariance[1:, 1:]) @ slope) / max(off_plane, 1.0)
     return DefocusPlane(slope, chi2, search_gain, defocus, information, blocks)
 
 

@@ -1,0 +1,31 @@
+"""Planes through the defoci of blocks: which slopes count as tilts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from preprocess.ctf.tilt import _through
+
+CENTRES = np.array([(y, x) for y in (-1000.0, 0, 1000) for x in (-1000.0, 0, 1000)])
+BLOCKS = np.arange(9)
+ERROR = 30.0
+
+
+def through(defocus: np.ndarray):
+    return _through(defocus, np.full(9, 1 / ERROR**2), CENTRES, BLOCKS, 10.0)
+
+
+def test_a_plane_is_a_tilt_whose_axis_lies_along_equal_defocus() -> None:
+    found = through(15_000 + CENTRES @ [0.2, -0.2])
+    assert found.is_significant
+    assert found.slope == pytest.approx([0.2, -0.2])
+    assert found.tilt_degrees == pytest.approx(np.degrees(np.arctan(0.2 * np.sqrt(2))))
+    assert found.axis_degrees == pytest.approx(45)
+
+
+def test_blocks_that_scatter_more_than_their_errors_make_no_tilt() -> None:
+    slope = CENTRES @ [0.1, 0.0]
+    assert through(15_000 + slope).is_significant
+    uneven = np.array([1, -1, 1, 1, -1, -1, -1, 1, 0]) * 120.0
+    assert not through(15_000 + slope + uneven).is_significant
