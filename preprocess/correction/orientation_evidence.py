@@ -14,7 +14,6 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 
 from preprocess.correction.gain_turns import ORIENTATIONS, turned
@@ -124,6 +123,8 @@ class Judgement:
 def fast_part(image: Figure, good: NDArray[np.bool_]) -> Figure:
     """Return the image less its local mean; defects and pixels beyond 6 standard deviations become 0."""
     filled = np.where(good, image, image[good].mean(dtype=np.float64) if good.any() else 0).astype(np.float32)
+    import scipy.ndimage  # noqa: PLC0415 - it is slow to import, and the agent does not filter
+
     filled -= scipy.ndimage.uniform_filter(filled, SMOOTHING_PX, mode="reflect")
     filled[~good] = 0
     limit = 6 * filled.std(dtype=np.float64)
