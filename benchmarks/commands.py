@@ -339,6 +339,9 @@ def flow(
     settle_seconds: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="A movie is finished when it has not changed for so long.")
     ] = 30.0,
+    scan_seconds: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Pause between two looks at the microscope's folder.")
+    ] = 5.0,
     block: Annotated[
         int, typer.Option(min=1, metavar="N", help="Exposures in a block. The first block is not counted.")
     ] = 20,
@@ -373,6 +376,7 @@ def flow(
         per_hour=per_hour,
         minutes=minutes,
         settle_s=settle_seconds,
+        scan_s=scan_seconds,
         registrars=tuple(name.strip() for name in registrars.split(",") if name.strip()),
         scipion=scipion,
         database=database,

@@ -103,7 +103,7 @@ class Demo:
             [
                 *("watch", str(plan.microscope), "--work", str(plan.agent), "--json"),
                 *("--to", url, "--session", SESSION, "--token-file", str(plan.token_file)),
-                *("--settle-seconds", "3", "--scan-seconds", "1"),
+                *("--settle-seconds", "3", "--scan-seconds", "1", "--input-wait", "3"),
             ],
             logs=plan.out / "logs",
         )

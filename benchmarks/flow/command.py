@@ -51,6 +51,8 @@ class FlowPlan:
         The run at the end, at the largest size; no minutes: none.
     settle_s
         After how many seconds without a change a movie is finished.
+    scan_s
+        Pause between two scans of the movies' folder.
     block
         Exposures in a block, of which the first is the warm-up.
     idle_s
@@ -63,6 +65,7 @@ class FlowPlan:
     per_hour: float
     minutes: float
     settle_s: float
+    scan_s: float
     registrars: tuple[str, ...]
     scipion: Path
     database: str | None
@@ -157,6 +160,7 @@ class _Flow:
             count,
             pause_s=pause_s,
             settle_s=plan.settle_s,
+            scan_s=plan.scan_s,
             block=plan.block,
             idle_s=plan.idle_s,
         )
@@ -181,6 +185,7 @@ class _Flow:
             "registrars": list(self._place.registrars),
             "database": "PostgreSQL" if plan.database else "SQLite",
             "settle_s": plan.settle_s,
+            "scan_s": plan.scan_s,
             "fills": self._fills,
             "counted": list(COUNTED),
             "growth": growth(self.phases),

@@ -11,7 +11,7 @@ from benchmarks.errors import TookTooLong
 from benchmarks.flow.figures import Block, Phase, block_between, idle_between
 from benchmarks.flow.place import FlowPlace
 from benchmarks.flow.process_usage import Sample
-from benchmarks.flow.running import SCAN_PAUSE_S, RunningSession
+from benchmarks.flow.running import RunningSession
 from benchmarks.flow.small_movies import SmallMovies
 
 _LOOK_S, _SAMPLE_S, _STALL_S = 0.05, 2.0, 180.0
@@ -27,6 +27,8 @@ class PhaseRun:
         Exposures of the session that are registered already.
     pause_s
         Time between two movies.
+    scan_s
+        Pause between two scans of the movies' folder.
     block
         Exposures in a block; the first block is the warm-up.
     idle_s
@@ -34,10 +36,20 @@ class PhaseRun:
     """
 
     def __init__(
-        self, place: FlowPlace, before: int, count: int, *, pause_s: float, settle_s: float, block: int, idle_s: float
+        self,
+        place: FlowPlace,
+        before: int,
+        count: int,
+        *,
+        pause_s: float,
+        settle_s: float,
+        scan_s: float,
+        block: int,
+        idle_s: float,
     ) -> None:
         self._place, self._before, self._count = place, before, count
-        self._pause_s, self._settle_s, self._block, self._idle_s = pause_s, settle_s, block, idle_s
+        self._pause_s, self._settle_s, self._scan_s = pause_s, settle_s, scan_s
+        self._block, self._idle_s = block, idle_s
         self._states: dict[str, tuple[str, str]] = {}
         self._marks: list[Sample] = []
         self._peaks: dict[str, int] = {}
@@ -52,7 +64,7 @@ class PhaseRun:
         """
         movies = SmallMovies(self._place, self._before + 1, self._count)
         load_before = os.getloadavg()[0]
-        with RunningSession(self._place, logs, settle_s=self._settle_s) as session:
+        with RunningSession(self._place, logs, settle_s=self._settle_s, scan_s=self._scan_s) as session:
             first_event = session.newest_event()
             began_s = time.monotonic()
             self._feed(session, movies, tell)
@@ -62,7 +74,7 @@ class PhaseRun:
             load = (load_before, os.getloadavg()[0])
             at_rest = self._sample(session)
             time.sleep(self._idle_s)
-            idle = idle_between(at_rest, self._sample(session), SCAN_PAUSE_S)
+            idle = idle_between(at_rest, self._sample(session), self._scan_s)
             latencies = self._latencies(session, movies, first_event)
         return Phase(
             session_exposures=self._before,

@@ -21,7 +21,6 @@ from benchmarks.flow.place import SESSION, FlowPlace
 from benchmarks.flow.process_usage import Sample, SessionProcesses
 from transfer.client import ReceiverClient
 
-SCAN_PAUSE_S = 5.0
 _START_S, _CHECK_S, _END_S = 120.0, 900.0, 120.0
 _ANSWER_S = 60.0
 _PAGE = 1000
@@ -36,10 +35,12 @@ class RunningSession:
         Folder for what they print.
     settle_s
         After how many seconds without a change a movie is finished.
+    scan_s
+        Pause between two scans of the movies' folder.
     """
 
-    def __init__(self, place: FlowPlace, logs: Path, *, settle_s: float) -> None:
-        self._place, self._logs, self._settle_s = place, logs, settle_s
+    def __init__(self, place: FlowPlace, logs: Path, *, settle_s: float, scan_s: float) -> None:
+        self._place, self._logs, self._settle_s, self._scan_s = place, logs, settle_s, scan_s
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
@@ -72,7 +73,7 @@ class RunningSession:
             [
                 *("watch", str(place.source), "--work", str(place.agent), "--json"),
                 *("--to", self.url, "--session", SESSION, "--token-file", str(token_file)),
-                *("--settle-seconds", str(self._settle_s), "--scan-seconds", str(SCAN_PAUSE_S)),
+                *("--settle-seconds", str(self._settle_s), "--scan-seconds", str(self._scan_s)),
             ],
             logs=self._logs,
         )

@@ -90,7 +90,7 @@ class Place:
             "bench align small@256x256x6 --programs": "bench align small@256x256x6 --no-first-movie --programs",
             # several chunks over several connections, in a tenth of the time
             "--files 10x90MB": "--files 3x9MB",
-            "--files 8x90MB": "--files 8x45MB",
+            "--files 8x90MB": "--files 4x45MB",
         }.items():
             command = command.replace(written, real)
         return command
@@ -104,7 +104,7 @@ class Place:
             self._start(real)
             return subprocess.CompletedProcess(real, 0, "", "")
         if re.search(r"cryoferry watch\b(?!.*--dry-run)", real):
-            return self._finish(real + " --exit-when-idle 2 --settle-seconds 1 --scan-seconds 0.5")
+            return self._finish(real + " --exit-when-idle 0.5 --settle-seconds 0.5 --scan-seconds 0.3")
         return self._finish(real)
 
     def ask(self, route: str, scheme: str = "https") -> httpx.Response:

@@ -10,7 +10,10 @@ import pytest
 from benchmarks.flow.filled_journal import FILE_BYTES
 from tests.running import cryoferry
 
-TINY = ("--exposures", "4", "--block", "2", "--pause", "0.2", "--settle-seconds", "0.5", "--idle-seconds", "1")
+TINY = (
+    *("--exposures", "4", "--block", "2", "--pause", "0.2"),
+    *("--settle-seconds", "0.5", "--scan-seconds", "0.5", "--idle-seconds", "1"),
+)
 
 
 def flow(*arguments: object, cwd: Path):
