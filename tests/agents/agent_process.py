@@ -7,16 +7,18 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.running import COMMAND
+from tests.running import ROOT
 from tests.waiting import wait_until
 
 ACQUISITION = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83")
 QUICK = ("--settle-seconds", "0.3", "--scan-seconds", "0.2", "--work-reserve-bytes", "0", "--device", "cpu")
+COMMAND = (sys.executable, "-m", "tests.agents.quick_agent")
 TIMEOUT_S = 60.0
 
 
@@ -31,7 +33,7 @@ def listing(source: Path) -> dict[str, tuple[int, int, int]]:
 
 
 class AgentProcess:
-    """`cryoferry watch --json` as a process; its lines are read by a thread."""
+    """`cryoferry watch --json` as a process with short pauses; its lines are read by a thread."""
 
     def __init__(self, source: Path, work: Path, url: str, token: str, *options: str) -> None:
         self.work = work
@@ -39,13 +41,14 @@ class AgentProcess:
         self.log = work.with_suffix(".log")
         self._log_before = self.log.stat().st_size if self.log.exists() else 0
         watch = ("watch", str(source), "--work", str(work), "--to", url, "--session", "s", "--json")
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [*COMMAND, *watch, *QUICK, *ACQUISITION, *options],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, "CRYOFERRY_TOKEN": token},
+                env={**os.environ, "CRYOFERRY_TOKEN": token, "PYTHONPATH": os.pathsep.join(paths)},
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )

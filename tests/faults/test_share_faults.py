@@ -93,7 +93,7 @@ def test_errors_of_the_share_fail_no_movie(
         share.fail(numbers[call], call)
         lay(movie, share.files / movie.name)
         agent.until(lambda call=call: os.strerror(numbers[call]) in agent.log.read_text(), f"the error of {call}")  # type: ignore[misc]
-        time.sleep(1.5)  # longer than --give-up-seconds
+        time.sleep(1.2)  # longer than --give-up-seconds
         share.heal()
         agent.until(lambda movie=movie: movie.name in agent.states(), "the movie is found")  # type: ignore[misc]
     agent.until(lambda: list(agent.states().values()) == [("released", 1)] * 5, "all movies")
@@ -114,7 +114,7 @@ def test_a_share_that_drops_out_of_a_walk_or_a_read_has_no_movie_judged(
         lay(movie, share.files / movie.name)
         agent.until(lambda movie=movie: movie.name in agent.states(), "it is found")  # type: ignore[misc]
         drop_out()
-        time.sleep(2)  # longer than --give-up-seconds
+        time.sleep(1.3)  # longer than --give-up-seconds
         share.heal()
     agent.until(lambda: list(agent.states().values()) == [("released", 1)] * 4, "all movies")
     assert judged(agent) == []
