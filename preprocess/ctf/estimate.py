@@ -87,7 +87,7 @@ class CtfEstimate:
     significance : float
         How far the rings stand out of the noise, in standard deviations.
     margin : float
-        By how much the log-likelihood exceeds that of the best other defocus.
+        Logarithm of the odds that this is the defocus, rather than any other.
     reliable : bool
         Whether rings are significant and no other defocus fits as well.
     reason : str

@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
-from preprocess.ctf.confidence import ConfidenceFigures, why_unreliable
+from preprocess.ctf.confidence import ConfidenceFigures, PhaseMisfit, why_unreliable
 from preprocess.ctf.drawing import drawn_spectra
 from preprocess.ctf.estimate import CtfEstimate
 from preprocess.ctf.half_plane import HalfPlane, half_plane
+from preprocess.ctf.held_out import held_out
 from preprocess.ctf.ice import ice_figures
 from preprocess.ctf.merit import fit_merit
 from preprocess.ctf.model import PhaseTerms
 from preprocess.ctf.optics import CtfOptics
-from preprocess.ctf.ranking import best_fit
+from preprocess.ctf.ranking import RankedFit, best_fit
 from preprocess.ctf.refinement import FitTask, FittedModel, refine
 from preprocess.ctf.samples import SpectrumSamples, pixel_samples, polar_samples
 from preprocess.ctf.search import SearchRange, sector_profiles
@@ -32,7 +33,11 @@ FEWEST_RINGS = 32
 COARSEST_NYQUIST_ANGSTROM = 12.0
 PHASE_SHIFTS_SEARCHED = 9
 SIGMA_FACTOR = 1.25
-"""Measured: by how much errors exceed what the likelihood's curvature says."""
+SIGMA_DOUBTFUL_BELOW = 8.0
+"""Measured: by how much errors exceed what the likelihood's curvature says, and the significance of rings below which
+they exceed it by much more, because noise decides which flank of the likelihood's peak is taken for its top."""
+MISFIT_SOUGHT_FROM = 10.0
+"""Significance from which rings can tell that voltage, Cs or pixel size are wrong."""
 TILT_SOUGHT_FROM_ENERGY = 60.0
 TILT_ROUNDS = 2
 STEEPEST_WITH_THICKNESS_DEGREES = 12.0
@@ -42,19 +47,20 @@ LEAST_ENERGY_LEFT = 0.93
 
 @dataclass(frozen=True, slots=True)
 class _Untilted:
-    """The spectrum with which the fit goes on, the fit, and the plane that was taken out."""
+    """The spectrum with which the fit goes on, its sectors and rings, the fit, and the plane that was taken out."""
 
     power: NDArray[np.float32]
+    task: FitTask
     fit: FittedModel
     tilt: DefocusPlane | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The last fit, and what was found besides: margin, tilt, thickness in Å."""
+    """The last fit, and what was found besides: what its confidence follows from, tilt, thickness in Å."""
 
     fit: FittedModel
-    margin: float
+    figures: ConfidenceFigures
     tilt: DefocusPlane | None
     thickness: float | None
 
@@ -109,23 +115,23 @@ def estimate_ctf(spectra: BlockSpectra, optics: CtfOptics, settings: CtfSettings
     untilted = _without_tilt(spectrum, power, task, ranked.fit, rows)
     pixels = pixel_samples(untilted.power, spectrum.course, plane, step)
     last = FitTask(pixels, terms, task.tile_count, task.with_phase)
-    thickness = _thickness(spectrum, task, untilted, rows)
+    thickness = _thickness(untilted, rows)
+    confirming = untilted.task
     if thickness is None:
         fit = refine(last, untilted.fit.parameters, rows, steps=3, linear=untilted.fit.linear)
     else:
-        last = of_thickness(last, thickness)
+        last, confirming = of_thickness(last, thickness), of_thickness(confirming, thickness)
         fit = refine(last, untilted.fit.parameters, rows, steps=5)
-    found = _Found(fit, ranked.margin, untilted.tilt, thickness)
-    return _estimate(spectrum, last.samples, power, found, where, settings, optics.pixel_size_angstrom, rows)
+    figures = _confidence_figures(spectrum, confirming, fit, ranked, where, rows)
+    found = _Found(fit, figures, untilted.tilt, thickness)
+    return _estimate(spectrum, last.samples, power, found, settings, optics.pixel_size_angstrom, rows)
 
 
-def _thickness(spectrum: _Spectrum, task: FitTask, untilted: _Untilted, threads: RowThreads) -> float | None:
+def _thickness(untilted: _Untilted, threads: RowThreads) -> float | None:
     """Return the thickness, Å, if the rings show it; a steep tilt makes them fade in the same way."""
-    if untilted.tilt is None:
-        return find_thickness(task, untilted.fit, threads)
-    if untilted.tilt.tilt_degrees > STEEPEST_WITH_THICKNESS_DEGREES:
+    if untilted.tilt is not None and untilted.tilt.tilt_degrees > STEEPEST_WITH_THICKNESS_DEGREES:
         return None
-    return find_thickness(replace(task, samples=spectrum.polar(untilted.power, threads)), untilted.fit, threads)
+    return find_thickness(untilted.task, untilted.fit, threads)
 
 
 def _refuse_impossible(spectra: BlockSpectra, optics: CtfOptics) -> None:
@@ -155,7 +161,7 @@ def _without_tilt(
     spectrum: _Spectrum, power: NDArray[np.float32], task: FitTask, fit: FittedModel, threads: RowThreads
 ) -> _Untilted:
     """Take the tilt out of the spectrum, where there is one and the rings get no fainter without it."""
-    found = _Untilted(power, fit, None)
+    found = _Untilted(power, task, fit, None)
     if fit.ring_energy <= TILT_SOUGHT_FROM_ENERGY or np.count_nonzero(spectrum.spectra.tile_counts) < 4:
         return found
     for _ in range(TILT_ROUNDS):
@@ -173,9 +179,35 @@ def _without_tilt(
         ):
             return found
         if sharper.ring_energy < found.fit.ring_energy:
-            return _Untilted(found.power, found.fit, tilt)
-        found = _Untilted(flat, sharper, tilt)
+            return _Untilted(found.power, found.task, found.fit, tilt)
+        found = _Untilted(flat, flat_task, sharper, tilt)
     return found
+
+
+def _confidence_figures(
+    spectrum: _Spectrum, task: FitTask, fit: FittedModel, ranked: RankedFit, where: SearchRange, threads: RowThreads
+) -> ConfidenceFigures:
+    """Return what the confidence follows from. task: the sectors and rings of the spectrum that was fitted."""
+    misfit = None
+    if not task.with_phase and fit.ring_energy > MISFIT_SOUGHT_FROM**2:
+        free = refine(replace(task, with_phase=True), fit.parameters, threads, steps=4, linear=fit.linear)
+        phase = float((free.parameters[3] + np.pi / 2) % np.pi - np.pi / 2)
+        misfit = PhaseMisfit(phase=phase, sigma=float(np.sqrt(max(free.covariance[3, 3], 0))))
+    significance = float(np.sqrt(max(fit.ring_energy, 0)))
+    factor = SIGMA_FACTOR * float(np.hypot(1, SIGMA_DOUBTFUL_BELOW / max(significance, 1)))
+    return ConfidenceFigures(
+        defocus=fit.defocus,
+        half_astigmatism=fit.astigmatism,
+        sigma=factor * float(np.sqrt(max(fit.covariance[0, 0], 0))),
+        sigma_astigmatism=factor * float(np.sqrt(max(fit.covariance[1, 1] + fit.covariance[2, 2], 0) / 2)),
+        significance=significance,
+        margin=ranked.margin,
+        rival=ranked.rival,
+        held_out=held_out(task, spectrum.plane, fit, threads),
+        misfit=misfit,
+        lowest=where.lowest,
+        highest=where.highest,
+    )
 
 
 def _estimate(
@@ -183,7 +215,6 @@ def _estimate(
     samples: SpectrumSamples,
     power: NDArray[np.float32],
     found: _Found,
-    where: SearchRange,
     settings: CtfSettings,
     pixel_size: float,
     threads: RowThreads,
@@ -193,21 +224,8 @@ def _estimate(
     plain = _plain_average(power, spectrum.plane)
     merit = fit_merit(samples, spectrum.plane, terms, fit, plain * spectra.variance, threads)
     measured, fitted = drawn_spectra(samples, spectrum.plane, terms, fit, threads)
-    sigma = SIGMA_FACTOR * float(np.sqrt(max(fit.covariance[0, 0], 0)))
-    significance = float(np.sqrt(max(fit.ring_energy, 0)))
-    reason = why_unreliable(
-        ConfidenceFigures(
-            defocus=fit.defocus,
-            half_astigmatism=fit.astigmatism,
-            sigma=sigma,
-            significance=significance,
-            margin=found.margin,
-            score=merit.score,
-            lowest=where.lowest,
-            highest=where.highest,
-            tile_count=spectra.tile_count,
-        )
-    )
+    figures = found.figures
+    reason = why_unreliable(figures, merit.score)
     return CtfEstimate(
         defocus_u_angstrom=fit.defocus + fit.astigmatism,
         defocus_v_angstrom=fit.defocus - fit.astigmatism,
@@ -216,10 +234,10 @@ def _estimate(
         phase_shift_searched=settings.find_phase_shift,
         fit_resolution_angstrom=merit.fit_resolution_angstrom,
         score=merit.score,
-        sigma_angstrom=sigma,
-        sigma_astigmatism_angstrom=float(np.sqrt(max(fit.covariance[1, 1] + fit.covariance[2, 2], 0) / 2)),
-        significance=significance,
-        margin=found.margin,
+        sigma_angstrom=figures.sigma,
+        sigma_astigmatism_angstrom=figures.sigma_astigmatism,
+        significance=figures.significance,
+        margin=figures.margin,
         reliable=not reason,
         reason=reason,
         tilt_degrees=None if tilt is None else tilt.tilt_degrees,

@@ -18,15 +18,29 @@ that is free fits noise."""
 AGAIN_AT_MOST = 5
 AGAIN_WITHIN = 25.0
 RIVAL_WITHIN = 10.0
+OVERRULED_BY = 10.0
+"""Evidence by which another defocus is taken although its likelihood and score are lower: the best of these fits
+something else than rings."""
 NO_RIVAL = 999.0
 
 
 @dataclass(frozen=True, slots=True)
 class RankedFit:
-    """The best fit, and by how much its log-likelihood exceeds that of the best one at another defocus."""
+    """The best fit, and how it compares with those at other defoci.
+
+    Attributes
+    ----------
+    fit : FittedModel
+        The best one.
+    margin : float
+        Logarithm of its evidence over the sum of that of all other defoci.
+    rival : float | None
+        The defocus among these that has most, Å.
+    """
 
     fit: FittedModel
     margin: float
+    rival: float | None
 
 
 def best_fit(
@@ -47,7 +61,11 @@ def best_fit(
     winner = max(fits, key=lambda fit: merit(fit, first))
     if merit(winner, first) > merit(best, first) + 0.5:
         best = winner
-    return RankedFit(best, _margin(best, fits, first, None if task.with_phase else second))
+    strongest = max(fits, key=lambda fit: fit.evidence)
+    if strongest.evidence > _evidence_near(best, fits) + OVERRULED_BY:
+        best = refine(task, strongest.parameters, threads, steps=8, linear=strongest.linear)
+        fits.append(best)
+    return _compared(best, fits)
 
 
 def merit(fit: FittedModel, candidates: Sequence[CtfCandidate]) -> float:
@@ -83,16 +101,18 @@ def _newly_found(
     return found
 
 
-def _margin(
-    best: FittedModel,
-    fits: Sequence[FittedModel],
-    first: Sequence[CtfCandidate],
-    second: Sequence[CtfCandidate] | None,
-) -> float:
-    """Return by how much the best fit is better than any other, by likelihood and in the second search."""
-    margin = min((merit(best, first) - merit(fit, first) for fit in fits if is_other(fit, best)), default=NO_RIVAL)
-    near = [c.score for c in second or () if not _is_far(c.defocus, best)]
-    far = [c.score for c in second or () if _is_far(c.defocus, best)]
-    if near and far:
-        margin = min(margin, max(near) - max(far))
-    return margin
+def _evidence_near(best: FittedModel, fits: Sequence[FittedModel]) -> float:
+    """Return the evidence for the best fit's defocus, whichever fit near to it has most."""
+    return max(fit.evidence for fit in fits if not is_other(fit, best))
+
+
+def _compared(best: FittedModel, fits: Sequence[FittedModel]) -> RankedFit:
+    """Return the best fit with what tells it from the other defoci, each of which counts once."""
+    rivals: list[FittedModel] = []
+    for fit in sorted((fit for fit in fits if is_other(fit, best)), key=lambda fit: -fit.evidence):
+        if all(is_other(fit, rival) for rival in rivals):
+            rivals.append(fit)
+    if not rivals:
+        return RankedFit(best, NO_RIVAL, None)
+    against = float(np.logaddexp.reduce([rival.evidence for rival in rivals]))
+    return RankedFit(best, _evidence_near(best, fits) - against, rivals[0].defocus)

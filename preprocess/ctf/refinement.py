@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.ctf import likelihood_kernels as kernels
+from preprocess.ctf.evidence import ring_evidence
 from preprocess.ctf.model import (
     BACKGROUND,
     BACKGROUND_RING,
@@ -84,6 +85,8 @@ class FittedModel:
         With the priors, per independent value.
     ring_energy : float
         Squared strength of the rings in units of its noise.
+    evidence : float
+        Logarithm of the evidence for rings at this defocus over that for none.
     """
 
     parameters: NDArray[np.float64]
@@ -91,6 +94,7 @@ class FittedModel:
     covariance: NDArray[np.float64]
     log_likelihood: float
     ring_energy: float
+    evidence: float
 
     @property
     def defocus(self) -> float:
@@ -156,7 +160,7 @@ def refine(
         if step > 1 and np.abs(change[:PHASE]).max() < 0.3 and abs(change[PHASE]) < 1e-3:
             break
     assert best is not None
-    return _fitted(best, task.correlation)
+    return _fitted(best, task, prior)
 
 
 def _first_coefficients() -> NDArray[np.float64]:
@@ -209,7 +213,7 @@ def _look(
     upper = equations.sum(0)
     matrix = np.triu(upper) + np.triu(upper, 1).T + prior
     gradient = right.sum(0) - prior @ linear
-    no_ring = task.samples.highest_frequency <= WATER_RING_PER_ANGSTROM - 0.01
+    no_ring = not _reaches_water_ring(task)
     for place in range(PARAMETERS):
         if matrix[place, place] < 1e-9 or (no_ring and place in (BACKGROUND_RING, ENVELOPE_RING)):
             matrix[place], matrix[:, place], matrix[place, place], gradient[place] = 0, 0, 1, 0
@@ -233,14 +237,34 @@ def _is_small(change: NDArray[np.float64], state: _FitState, correlation: float)
     return bool(step @ state.equations[:4, :4] @ step < SMALL_STEP**2 * correlation)
 
 
-def _fitted(state: _FitState, correlation: float) -> FittedModel:
+def _fitted(state: _FitState, task: FitTask, prior: NDArray[np.float64]) -> FittedModel:
     """Return a state as a result: contrast that is reversed and much astigmatism cost likelihood."""
+    correlation = task.correlation
     reversed_contrast = np.minimum(state.linear[ENVELOPE : ENVELOPE + 5], 0) / 0.03
+    against = 0.5 * float(reversed_contrast @ reversed_contrast)
     usual = 0.01 * state.parameters[0] + 100
     unlikely = np.log1p((state.parameters[1] ** 2 + state.parameters[2] ** 2) / usual**2)
-    likelihood = state.likelihood - correlation * (0.5 * float(reversed_contrast @ reversed_contrast) + unlikely)
+    likelihood = state.likelihood - correlation * (against + unlikely)
     unit = np.array([STEP_UNIT_ANGSTROM] * 3 + [1.0])
     covariance = (np.linalg.inv(state.equations)[:4, :4] * correlation * np.outer(unit, unit)).astype(np.float64)
-    return FittedModel(
-        state.parameters, state.linear, covariance, float(likelihood / correlation), float(state.energy / correlation)
+    evidence = ring_evidence(
+        state.equations / correlation,
+        state.right / correlation,
+        state.parameters,
+        state.linear,
+        prior[ENVELOPE:ENVELOPE_RING, ENVELOPE:ENVELOPE_RING] / correlation,
+        with_phase=task.with_phase,
+        with_ring=_reaches_water_ring(task),
     )
+    return FittedModel(
+        state.parameters,
+        state.linear,
+        covariance,
+        float(likelihood / correlation),
+        float(state.energy / correlation),
+        evidence - against,
+    )
+
+
+def _reaches_water_ring(task: FitTask) -> bool:
+    return task.samples.highest_frequency > WATER_RING_PER_ANGSTROM - 0.01
