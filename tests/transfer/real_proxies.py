@@ -67,6 +67,7 @@ class RealProxy:
     def _serve(self, client: socket.socket) -> None:
         try:
             if self.kind == "ending":
+                client.recv(64)  # closed with bytes unread, the system may reset the connection instead of ending it
                 raise Refused
             host, port = self._connect(client) if self.kind == "connect" else self._socks(client)
             self.targets.append(f"{host}:{port}")
