@@ -50,9 +50,14 @@ def choose_micrographs(named: Sequence[Path], out: Path | None) -> ChosenMicrogr
                 raise UnreadableMovie(
                     f"there is no micrograph in the folder {path}", hint=f"What is in it: {about or 'It has no files.'}"
                 )
-        chosen.micrographs.extend(each for each in found if each.path.absolute() not in seen)
-        seen.update(each.path.absolute() for each in found)
+        chosen.micrographs.extend(each for each in found if _entry(each.path) not in seen)
+        seen.update(_entry(each.path) for each in found)
     return chosen
+
+
+def _entry(path: Path) -> Path:
+    """Return the name by which a file is known, however its folder was named; links to one file are several."""
+    return path.parent.resolve() / path.name
 
 
 def ctf_output_paths(micrograph: InputInFolder) -> dict[str, Path]:

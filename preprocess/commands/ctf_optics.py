@@ -32,11 +32,9 @@ class UsersOptics:
         usual = {"cs_mm": DEFAULTS.cs_mm, "amplitude_contrast": DEFAULTS.amplitude_contrast}
         self._values = {name: value for name, value in usual.items() if value is not None}
         for name, (value, source) in said.items():
-            checked = believed({name: value, VOLTAGE: said[VOLTAGE][0]}, source, lambda _warning: None)[name]
+            checked = believed({name: value}, source, self._warnings.append)[name]
             if checked is not None:
                 self._values[name] = checked
-        voltage, source = said[VOLTAGE]
-        believed({VOLTAGE: voltage}, source, self._warnings.append)
 
     def refuse_unknown(self) -> None:
         """Refuse to begin without a voltage, which no image's header tells.

@@ -47,7 +47,7 @@ def ctf_object(end: CtfEnd) -> dict[str, Any]:
         report = {
             "type": type(error).__name__,
             "message": encodable(str(error)),
-            "hint": error.hint,
+            "hint": encodable(error.hint),
             "exit_code": error.exit_code,
         }
         return micrograph | {"error": report}
@@ -102,7 +102,8 @@ def ctf_line(end: CtfEnd, number: int, count: int) -> str:
 def ctf_remarks(end: CtfEnd) -> list[str]:
     """Return what a user should know about a micrograph: the error, the warnings, or why it is not reliable."""
     if isinstance(end.result, PreprocessError):
-        return [f"{end.result}; what to do: {end.result.hint}"]
+        message = str(end.result).removeprefix(f"{end.micrograph.path}: ")  # whose name the caller says
+        return [f"{message}; what to do: {end.result.hint}"]
     found = end.result.estimate
     unreliable = [] if found.reliable else [f"not reliable: {found.reason}"]
     return [f"warning: {warning.text}" for warning in end.result.warnings] + unreliable

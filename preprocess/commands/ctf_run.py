@@ -62,7 +62,7 @@ class CtfEstimationRun:
         Raises
         ------
         PreprocessError
-            Nothing can be done, or the only micrograph failed.
+            Nothing can be done, or the only micrograph failed and no JSON is wanted.
         """
         self._refuse_missing_folder()
         self._optics.refuse_unknown()
@@ -95,7 +95,7 @@ class CtfEstimationRun:
             except PreprocessError as error:
                 refused.append(error.exit_code)
                 message = encodable(str(error))
-                told |= {"would": "refuse", "problem": message, "hint": error.hint}
+                told |= {"would": "refuse", "problem": message, "hint": encodable(error.hint)}
                 line = f"would refuse {message}; what to do: {error.hint}"
             else:
                 optics = known.optics
@@ -125,7 +125,7 @@ class CtfEstimationRun:
         ends = list[CtfEnd]()
         for end in self._ends(micrographs, backend, threads):
             ends.append(end)
-            if len(micrographs) == 1 and isinstance(end.result, PreprocessError):
+            if len(micrographs) == 1 and isinstance(end.result, PreprocessError) and not self._json:
                 raise _naming(end.micrograph.path, end.result)
             if self._json:
                 print_object(ctf_object(end))
@@ -193,7 +193,8 @@ def _listed(end: CtfEnd) -> ListedMicrograph | None:
 
 
 def _naming(micrograph: Path, error: PreprocessError) -> PreprocessError:
-    """Return the error with the micrograph's name in its message."""
-    if micrograph.name not in str(error):
-        error.args = (f"{micrograph}: {error}",)
+    """Return the error with the micrograph's name in its message, both fit to be printed."""
+    message = str(error) if micrograph.name in str(error) else f"{micrograph}: {error}"
+    error.args = (encodable(message),)
+    error.hint = encodable(error.hint)
     return error

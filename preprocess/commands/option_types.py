@@ -22,7 +22,10 @@ PixelSize = Annotated[
 Voltage = Annotated[
     float | None, _option(panel=ACQUISITION, metavar="kV", min=10, help="Voltage of the microscope, such as 300.")
 ]
-Cs = Annotated[float | None, _option(panel=ACQUISITION, metavar="mm", min=0, help="Spherical aberration, such as 2.7.")]
+Cs = Annotated[
+    float | None,
+    _option(panel=ACQUISITION, metavar="mm", min=0, max=100, help="Spherical aberration, such as 2.7."),
+]
 AmplitudeContrast = Annotated[
     float | None,
     _option(panel=ACQUISITION, metavar="FRACTION", min=0, max=1, help="Amplitude contrast, such as 0.1."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -172,6 +173,28 @@ def test_a_bad_image_never_stops_the_others(ctf, tmp_path, image):
     ):
         assert wanted in said
     assert all(found["error"]["hint"] for found in failed)
+    assert "text.mrc: text.mrc" not in answer.err
+
+
+def test_the_only_image_that_fails_is_named_in_json_too(ctf, tmp_path):
+    name = os.fsdecode(b"bad\xff.mrc")
+    write(tmp_path / name, np.zeros((4, 64, 64), np.float32))
+    answer = ctf(name, *KNOWN, "--json")
+    (failed,) = answer.objects
+    assert answer.exit_code == failed["error"]["exit_code"] == 4
+    assert failed["micrograph"] == "bad\\xFF.mrc"
+    answer.out.encode()  # no lone surrogates, however they are escaped
+    assert "\\udc" not in answer.out + answer.err
+    alone = ctf(name, *KNOWN)
+    assert alone.exit_code == 4
+    assert "\\udc" not in alone.err
+
+
+def test_one_file_under_two_paths_is_one_image(ctf, tmp_path):
+    write(tmp_path / "a.mrc", np.zeros((64, 64), np.float32))
+    (tmp_path / "b").mkdir()
+    answer = ctf("a.mrc", "b/../a.mrc", tmp_path / "a.mrc", *KNOWN, "--dry-run", "--json")
+    assert [told["micrograph"] for told in answer.objects] == ["a.mrc"]
 
 
 def test_an_image_that_shows_too_little_is_not_called_reliable(ctf, tmp_path, image):
@@ -193,6 +216,8 @@ def test_an_image_that_shows_too_little_is_not_called_reliable(ctf, tmp_path, im
         (["a.mrc"], "the voltage of the microscope is not known"),
         (["a.mrc", "--voltage", "300"], "a.mrc: its pixel size is not known"),
         (["a.mrc", "--voltage", "300", "--pixel-size", "90"], "cannot be true"),
+        (["a.mrc", "--voltage", "inf"], "the voltage is inf kV by its flag"),
+        (["a.mrc", *KNOWN, "--cs", "inf"], "--cs: 'inf' is too large"),
         (["gone.mrc", "--voltage", "300"], "gone.mrc: No such file"),
         (["a.mrc", *KNOWN, "--star"], "--star needs a folder"),
         (["a.mrc", *KNOWN, "--ctffind-files"], "--ctffind-files needs a folder"),
