@@ -1,7 +1,7 @@
 """Decides whether an estimate can be relied upon, and says why not.
 
-The limits were chosen on 280 simulated images, then run on 330 others, of two generators that know nothing of each
-other; nearly half of the images have no rings, or none that can be fitted.
+The limits were chosen on some 600 simulated images of two generators that know nothing of each other; nearly half of
+the images have no rings, or none that can be fitted. docs/benchmarks.md has what they let pass of others.
 """
 
 from __future__ import annotations

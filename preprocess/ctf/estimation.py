@@ -47,12 +47,16 @@ LEAST_ENERGY_LEFT = 0.93
 
 @dataclass(frozen=True, slots=True)
 class _Untilted:
-    """The spectrum with which the fit goes on, its sectors and rings, the fit, and the plane that was taken out."""
+    """The spectrum with which the fit goes on, its sectors and rings, the fit, and the plane that was taken out.
+
+    `uneven_error` is the part of the mean defocus' standard error, Å, that comes from variation over the image.
+    """
 
     power: NDArray[np.float32]
     task: FitTask
     fit: FittedModel
     tilt: DefocusPlane | None
+    uneven_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def estimate_ctf(spectra: BlockSpectra, optics: CtfOptics, settings: CtfSettings
     else:
         last, confirming = of_thickness(last, thickness), of_thickness(confirming, thickness)
         fit = refine(last, untilted.fit.parameters, rows, steps=5)
-    figures = _confidence_figures(spectrum, confirming, fit, ranked, where, rows)
+    figures = _confidence_figures(spectrum, confirming, fit, ranked, where, untilted.uneven_error, rows)
     found = _Found(fit, figures, untilted.tilt, thickness)
     return _estimate(spectrum, last.samples, power, found, settings, optics.pixel_size_angstrom, rows)
 
@@ -168,6 +172,8 @@ def _without_tilt(
         tilt = fit_plane(
             spectrum.spectra, spectrum.plane, spectrum.course, task.samples, task.terms, found.fit, threads
         )
+        if found.tilt is None:
+            found = replace(found, uneven_error=tilt.error_if_flat)
         if not tilt.is_significant:
             return found
         flat = without_tilt(spectrum.spectra, tilt, found.fit.defocus, threads)
@@ -179,13 +185,19 @@ def _without_tilt(
         ):
             return found
         if sharper.ring_energy < found.fit.ring_energy:
-            return _Untilted(found.power, found.task, found.fit, tilt)
-        found = _Untilted(flat, flat_task, sharper, tilt)
+            return replace(found, tilt=tilt, uneven_error=tilt.error_on_plane)
+        found = _Untilted(flat, flat_task, sharper, tilt, tilt.error_on_plane)
     return found
 
 
 def _confidence_figures(
-    spectrum: _Spectrum, task: FitTask, fit: FittedModel, ranked: RankedFit, where: SearchRange, threads: RowThreads
+    spectrum: _Spectrum,
+    task: FitTask,
+    fit: FittedModel,
+    ranked: RankedFit,
+    where: SearchRange,
+    uneven_error: float,
+    threads: RowThreads,
 ) -> ConfidenceFigures:
     """Return what the confidence follows from. task: the sectors and rings of the spectrum that was fitted."""
     misfit = None
@@ -198,7 +210,7 @@ def _confidence_figures(
     return ConfidenceFigures(
         defocus=fit.defocus,
         half_astigmatism=fit.astigmatism,
-        sigma=factor * float(np.sqrt(max(fit.covariance[0, 0], 0))),
+        sigma=float(np.hypot(factor * np.sqrt(max(fit.covariance[0, 0], 0)), uneven_error)),
         sigma_astigmatism=factor * float(np.sqrt(max(fit.covariance[1, 1] + fit.covariance[2, 2], 0) / 2)),
         significance=significance,
         margin=ranked.margin,

@@ -45,6 +45,9 @@ class DefocusPlane:
         Of each block, Å, and 1 over its variance, 1/Å².
     blocks : NDArray[np.int64]
         Which blocks these are.
+    error_if_flat, error_on_plane : float
+        Standard error of the mean defocus, Å, that follows from how far the blocks lie off their mean, and off the
+        plane, beyond what their own errors explain: specimens are bent, and carbon lies at another height than ice.
     """
 
     slope: NDArray[np.float64]
@@ -53,6 +56,8 @@ class DefocusPlane:
     defocus: NDArray[np.float64]
     information: NDArray[np.float64]
     blocks: NDArray[np.int64]
+    error_if_flat: float
+    error_on_plane: float
 
     @property
     def is_significant(self) -> bool:
@@ -135,7 +140,38 @@ def _through(
     off_plane = float(information @ (defocus - functions @ fitted) ** 2) / max(len(blocks) - 3, 1)
     slope = fitted[1:]
     chi2 = float(slope @ np.linalg.pinv(covariance[1:, 1:]) @ slope) / max(off_plane, 1.0)
-    return DefocusPlane(slope, chi2, search_gain, defocus, information, blocks)
+    return DefocusPlane(
+        slope,
+        chi2,
+        search_gain,
+        defocus,
+        information,
+        blocks,
+        error_if_flat=_error_of_mean(defocus, information, functions[:, :1]),
+        error_on_plane=_error_of_mean(defocus, information, functions),
+    )
+
+
+def _error_of_mean(
+    defocus: NDArray[np.float64], information: NDArray[np.float64], functions: NDArray[np.float64]
+) -> float:
+    """Return the part of the mean's standard error that the blocks' own errors do not explain.
+
+    The variance between blocks is that of DerSimonian and Laird 1986, Control. Clin. Trials 7, 177; it counts where
+    chance makes as much in one case of forty at most.
+    """
+    freedom = len(defocus) - functions.shape[1]
+    total = float(information.sum())
+    if freedom < 1 or total <= 0:
+        return 0.0
+    root = np.sqrt(information)
+    fitted = functions @ np.linalg.lstsq(functions * root[:, None], defocus * root, rcond=None)[0]
+    chi2 = float(information @ (defocus - fitted) ** 2)
+    if chi2 <= freedom + 2 * np.sqrt(2 * freedom):
+        return 0.0
+    squares = float(information @ information)
+    between = (chi2 - freedom) / max(total - squares / total, 1e-12)
+    return float(np.sqrt(between * squares)) / total
 
 
 def without_tilt(
