@@ -127,7 +127,7 @@ def _say(members: Mapping[str, object], line: str, *, json: bool) -> None:
 
 def _show(found: SessionThresholds, *, json: bool) -> None:
     if json:
-        typer.echo(found.model_dump_json())
+        typer.echo(dumps(found.model_dump(mode="json")))
         return
     for one in found.thresholds:
         who = f"token {one.token_id}" if one.token_id else "the receiver's settings"

@@ -96,7 +96,7 @@ def _say(
             typer.echo(dumps(would)) if json else print_line(line)
         return
     for said in _said(client, session, exposures, accepted=accepted, comment=comment):
-        typer.echo(said.model_dump_json()) if json else print_line(_line(said))
+        typer.echo(dumps(said.model_dump(mode="json"))) if json else print_line(_line(said))
 
 
 def _said(

@@ -129,7 +129,7 @@ def test_a_movie_is_measured_on_the_device(tmp_path, monkeypatch, capsys):
         assert host.cupy.get_default_memory_pool().total_bytes() == 0  # what was copied is not in the way
     figures = device_figures(json.loads(capsys.readouterr().out), movie.label)
     assert (figures.name, figures.movies) == ("this host", 2)
-    assert set(figures.stage_seconds) == {"read", "align", "sum", "write"}
+    assert set(figures.stage_seconds) == {"read", "align", "sum", "ctf", "write"}
     assert {"warp", "transform"} <= {stage.stage for stage in figures.stages}
     warp = next(stage for stage in figures.stages if stage.stage == "warp")
     frames, images = 5 * 96 * 128, 4 * 96 * 128

@@ -148,7 +148,9 @@ def older(receiver, wire) -> Path:
             text("INSERT INTO sessions (name, state, created_at) SELECT 'S1', state, created_at FROM sessions")
         )
         # what version 6 of the tables did not have
-        connection.execute(text("DROP TABLE names"))
+        for table in ("names", "untold_verdicts", "verdicts", "due_judgements", "thresholds", "exposure_figures"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("ALTER TABLE sessions DROP COLUMN rejected_count"))
         connection.execute(text("DROP INDEX ix_sessions_folded"))
         connection.execute(text("ALTER TABLE sessions DROP COLUMN folded"))
         connection.execute(text("DROP INDEX ix_sessions_token_id"))

@@ -32,7 +32,9 @@ def aligned(folder, frames, settings=PLAIN):
 
 
 def all_images(folder):
-    return {path.name: mrcfile.read(path).astype(np.float64) for path in (folder / "out").glob("*.mrc")}
+    """Return the micrographs; the picture of the CTF is none."""
+    paths = [path for path in (folder / "out").glob("*.mrc") if not path.stem.endswith("_ctf")]
+    return {path.name: mrcfile.read(path).astype(np.float64) for path in paths}
 
 
 def codes(result):

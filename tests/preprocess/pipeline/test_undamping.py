@@ -25,7 +25,7 @@ def test_white_noise_stays_white() -> None:
         stack.put(index, random.standard_normal((size, size), np.float32))
     field = DisplacementField.whole_frame(random.uniform(-3, 3, (count, 2)))
     images = micrographs(
-        stack, CpuBackend(1), field, plain_weights(count), AlignmentSettings(float32=True), (size, size)
+        stack, CpuBackend(1), field, plain_weights(count), AlignmentSettings(float32=True), (size, size), 1.0
     )
     power = np.abs(np.fft.rfft2(images.images["micrograph"].pixels())) ** 2 / (count * size**2)
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
