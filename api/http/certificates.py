@@ -45,11 +45,12 @@ class Certificate:
         stamp = self._present_stamp()
         if stamp == self._stamp:
             return
+        renewed = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._certificate, self._key)
+            renewed.load_cert_chain(self._certificate, self._key)
             if self._present_stamp() != stamp:
                 return
-            self._context.load_cert_chain(self._certificate, self._key)
+            self._use(renewed)
         except OSError as error:  # ssl.SSLError is one
             if stamp == self._refused_stamp:
                 return
@@ -62,6 +63,18 @@ class Certificate:
             text = "%s changed and was read again: new connections get this certificate"
             log.info(text, self._certificate, extra=ONCE_A_RUN)
             self._stamp = self._refused_stamp = stamp
+
+    def _use(self, renewed: ssl.SSLContext) -> None:
+        """Give new connections this certificate, in one step.
+
+        Loaded into the context in use, it would stand there without its key for a moment, and a connection that begins
+        then would fail. OpenSSL takes the certificate alone from the other context.
+        """
+
+        def take_renewed(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            connection.context = renewed
+
+        self._context.sni_callback = take_renewed  # called for every connection, with a name or without
 
     def _present_stamp(self) -> Stamp:
         return tuple(_stamp(path) for path in (self._certificate, self._key))
