@@ -76,6 +76,8 @@ def set_(
         raise typer.BadParameter("Say what is rejected: --above VALUE, --below VALUE, or both.")
     if not all(math.isfinite(value) for _, value in wanted):
         raise typer.BadParameter("A threshold is a finite number.")
+    if above is not None and below is not None and above < below:
+        raise typer.BadParameter(f"Every exposure is above {above:g} or below {below:g}: all would be rejected.")
     if dry_run:
         require_figure(figure)
         for side, value in wanted:

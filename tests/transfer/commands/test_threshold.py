@@ -37,6 +37,8 @@ def test_what_is_wrong_is_refused(to, cryoferry) -> None:
         assert f"Did you mean '{FIGURE}'?" in refused.stderr
     assert "--above VALUE" in cryoferry("threshold", "set", FIGURE, *to).stderr
     assert cryoferry("threshold", "set", FIGURE, "--above", "nan", *to).returncode == 2
+    everything = cryoferry("threshold", "set", FIGURE, "--above", "3", "--below", "5", *to)
+    assert (everything.returncode, "all would be rejected" in everything.stderr) == (2, True)
 
 
 def test_a_dry_run_changes_nothing(to, cryoferry) -> None:
