@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,12 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import QueuePool
 
 from api.errors import BadOption
 
 BUSY_TIMEOUT_S = 30
+CLOSE_WAIT_S = 2.0
 SQLITE_CONNECTIONS = 64
 _ONE_WRITER = text("SELECT pg_advisory_xact_lock(7212953)")  # any number, always the same
 
@@ -77,7 +80,10 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; those that other threads use in this moment, once they are given back."""
+        pool, ends = self.engine.pool, time.monotonic() + CLOSE_WAIT_S
+        while isinstance(pool, QueuePool) and pool.checkedout() and time.monotonic() < ends:
+            time.sleep(0.01)
         self.engine.dispose()
 
 

@@ -62,3 +62,25 @@ def test_a_database_that_cannot_be_used_is_named() -> None:
     for url in ("nonsense", "oracle9://host/x", "mysql+mysqldb://host/x"):
         with pytest.raises(BadOption, match="--database"):
             Database(url)
+
+
+def test_close_waits_for_a_connection_that_a_thread_still_uses(tmp_path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/x.sqlite")
+    began, go_on = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with database.read():
+            began.set()
+            go_on.wait(10)
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    began.wait(10)
+    closing = threading.Thread(target=database.close)
+    closing.start()
+    closing.join(0.1)
+    assert closing.is_alive(), "the connection is in use"
+    go_on.set()
+    for thread in (reading, closing):
+        thread.join(10)
+    assert database.engine.pool.checkedin() == 0
