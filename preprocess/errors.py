@@ -15,8 +15,11 @@
   + CtfImpossible           an image that no CTF can be estimated from
   + NotFiniteOutput         a micrograph would hold NaN or infinity
   + DeviceError             the device is missing or cannot be used
+    - CupyMissing
     - DeviceOutOfMemory
+    - DeviceLost            a CUDA call failed, and all later ones of this process will fail too
     - DeviceLacksFeature    the GPU code does not support what this movie needs
+      * KernelNotCompiled   the GPU code cannot be compiled for the device
 
 The user reads a class's docstring if the error has no text of its own, then its `hint`. `exit_code` is the command's.
 """
@@ -143,6 +146,12 @@ class DeviceError(PreprocessError):
     hint = "Use --device cpu, or see `cryoferry doctor`."
 
 
+class CupyMissing(DeviceError):
+    """CuPy, through which the GPU code runs, is not installed."""
+
+    hint = "Install the extra that `cryoferry doctor` names (cuda12 or cuda13), or use --device cpu."
+
+
 class DeviceOutOfMemory(DeviceError):
     """The device does not have enough memory for this movie."""
 
@@ -150,7 +159,20 @@ class DeviceOutOfMemory(DeviceError):
     hint = "Use --device cpu, or fewer workers on each device."
 
 
+class DeviceLost(DeviceError):
+    """The device failed, and this process can use it no more."""
+
+    exit_code = 5
+    hint = "Start the command again. If it fails again, see `nvidia-smi` and the system's log; or use --device cpu."
+
+
 class DeviceLacksFeature(DeviceError):
     """The GPU code does not support something that this movie needs."""
 
     hint = "Use --device auto or cpu: the CPU can align this movie."
+
+
+class KernelNotCompiled(DeviceLacksFeature):
+    """The GPU code cannot be compiled for this device."""
+
+    hint = "`cryoferry doctor` names the extra that fits the driver and the device; or use --device cpu."

@@ -23,6 +23,7 @@ from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, F
 from agents.workers.digests import digest_of, digests_of_movie, movie_digest, with_digests
 from agents.workers.jobs import from_json, orientation_of, orientations_from_json, processed_to_json
 from preprocess.errors import PreprocessError
+from preprocess.lost_devices import LOST
 from preprocess.pipeline.gain_orientations import GainOrientations, GainOrientationUnsure
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.sidecars import find_sidecars
@@ -136,7 +137,11 @@ def main() -> None:
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     while True:
-        _answer(replies, _do(jobs.get()))
+        answer = _do(jobs.get())
+        if LOST.any():  # nothing more can be done on the device before another process begins
+            _answer(replies, {**answer, "ends": True})
+            os._exit(0)  # what libraries do at the end of a process may wait for the device for ever
+        _answer(replies, answer)
 
 
 if __name__ == "__main__":

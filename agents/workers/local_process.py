@@ -64,8 +64,8 @@ class LocalProcessWorker:
     ) -> ProcessedMovie | AlignmentFailure:
         """Align one movie; see `AlignmentWorker.align`.
 
-        The process lives on after a result and after REFUSED, HELD_BACK and POSTPONED; the next job starts another
-        one after every other failure.
+        The process lives on after a result and after REFUSED, HELD_BACK and POSTPONED, unless its GPU has failed; the
+        next job starts another one then, and after every other failure.
         """
         answer = self._ask({"align": job.as_json()}, job.timeout_s, should_stop)
         return answer if isinstance(answer, AlignmentFailure) else processed_from_json(answer["processed"])
@@ -124,10 +124,12 @@ class LocalProcessWorker:
         return self._understood(json.loads(line))
 
     def _understood(self, answer: dict[str, Any]) -> dict[str, Any] | AlignmentFailure:
+        # Last words tell of a defect of ours, which would happen again with the same movie. A process also ends by
+        # itself when the device has failed: this movie waits, and the next one has a new process.
+        if "last_words" in answer or answer.pop("ends", False):
+            self.close()
         if answer.keys() & {"processed", "digests"}:
             return answer
-        if "last_words" in answer:  # a defect of ours, which would happen again with the same movie
-            self.close()
         return AlignmentFailure.from_json(answer.get("failure") or answer["last_words"])
 
     def _death(self) -> AlignmentFailure:

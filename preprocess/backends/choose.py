@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import re
 
 from preprocess.backends.contract import Backend
-from preprocess.errors import DeviceError
+from preprocess.errors import CupyMissing, DeviceError, DeviceLost
+from preprocess.lost_devices import LOST
+
+_log = logging.getLogger(__name__)
 
 
 def choose_backend(device: str, threads: int = 0, memory_gb: float | None = None) -> Backend:
@@ -31,20 +36,32 @@ def choose_backend(device: str, threads: int = 0, memory_gb: float | None = None
     if device != "auto" and number is None:
         raise DeviceError(f"{device!r} is not a device", hint="Give auto, cpu, cuda:0, cuda:1, …")
     try:
-        from preprocess.backends.cuda.backend import CudaBackend  # noqa: PLC0415 - CuPy is an extra, and slow to import
+        return _cuda(int(number[1] or 0) if number else 0, memory_gb)
+    except DeviceError as error:
+        if device != "auto":
+            if isinstance(error, DeviceLost):
+                LOST.note(device, str(error))
+            raise
+        if not isinstance(error, CupyMissing):
+            _say_once(f"movies are aligned on the CPU, because the GPU cannot be used: {error}")
+        return _cpu(threads)
 
-        return CudaBackend(int(number[1] or 0) if number else 0, memory_gb)
-    except ImportError as error:
-        if device == "auto":
-            return _cpu(threads)
-        raise DeviceError(
-            f"{device}: CuPy is not installed",
-            hint="Install cryoferry[cuda12] or cryoferry[cuda13], whichever the driver supports, or use --device cpu.",
-        ) from error
-    except DeviceError:
-        if device == "auto":
-            return _cpu(threads)
-        raise
+
+def _cuda(number: int, memory_gb: float | None) -> Backend:
+    try:
+        from preprocess.backends.cuda.backend import CudaBackend  # noqa: PLC0415 - CuPy is an extra, and slow to import
+    except ModuleNotFoundError as error:
+        if error.name != "cupy":
+            raise DeviceError(f"cuda:{number}: CuPy cannot be loaded: {error}") from error
+        raise CupyMissing(f"cuda:{number}: CuPy is not installed") from error
+    except (ImportError, OSError) as error:  # a library of CUDA is missing, or CuPy's folder cannot be made
+        raise DeviceError(f"cuda:{number}: CuPy cannot be loaded: {error}") from error
+    return CudaBackend(number, memory_gb)
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    _log.warning("%s", text)
 
 
 def _cpu(threads: int) -> Backend:

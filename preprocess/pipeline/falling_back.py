@@ -6,10 +6,10 @@ import logging
 import threading
 import traceback
 
-from preprocess.errors import DeviceError, DeviceLacksFeature, DeviceOutOfMemory, PreprocessError
+from preprocess.errors import DeviceError, DeviceLacksFeature, DeviceLost, DeviceOutOfMemory, PreprocessError
 from preprocess.movie_warning import MovieWarning
 
-CANNOT = (DeviceOutOfMemory, DeviceLacksFeature)
+CANNOT = (DeviceOutOfMemory, DeviceLacksFeature, DeviceLost)
 """Errors that are not the movie's fault: another device may be able to align it."""
 
 _log = logging.getLogger(__name__)

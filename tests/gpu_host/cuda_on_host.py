@@ -14,6 +14,8 @@ import cupy_on_host
 import kernels_on_host
 import pytest
 
+from preprocess.lost_devices import LOST
+
 OURS = "preprocess.backends.cuda"
 FLAGS = {
     "usual": kernels_on_host.USUAL,
@@ -69,6 +71,7 @@ def cuda_on_host(
     try:
         yield CudaOnHost(stand_in, device)
     finally:
+        LOST.forget()
         for name in [name for name in sys.modules if _concerned(name)]:
             del sys.modules[name]
         sys.modules.update(before)

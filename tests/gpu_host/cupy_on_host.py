@@ -15,6 +15,7 @@ import time
 import types
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import kernels_on_host
@@ -24,14 +25,89 @@ import scipy.fft
 RUBBISH = 0xFF
 """Each byte of fresh memory: not-a-number as a float, far out as an integer."""
 DEVICE_BYTES = 2**31
+NO_MEMORY = 2
+"""The status of a failed allocation."""
 
 
 class CUDARuntimeError(RuntimeError):
     """What CuPy raises when the runtime fails."""
 
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(f"cudaError {status}")
+
+
+class CUDADriverError(RuntimeError):
+    """What CuPy raises when the driver fails: it launches kernels."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(f"CUDA_ERROR {status}")
+
+
+class NVRTCError(RuntimeError):
+    """What CuPy raises when the compiler's library fails."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(f"NVRTC_ERROR {status}")
+
+
+class CompileException(Exception):
+    """What CuPy raises when the compiler refuses a source. It is no RuntimeError, as in CuPy."""
+
+    def __init__(self, msg: str, source: str, name: str, options: tuple[str, ...], backend: str = "nvrtc") -> None:
+        self._msg = msg
+        super().__init__()
+
+    def __str__(self) -> str:
+        return self._msg
+
+
+class CuFFTError(RuntimeError):
+    """What CuPy raises when cuFFT fails; it calls the status `result`."""
+
+    def __init__(self, result: int) -> None:
+        self.result = result
+        super().__init__(f"CUFFT {result}")
+
 
 class OutOfMemoryError(MemoryError):
     """What CuPy raises when memory cannot be had."""
+
+
+def failure(kind: str, status: int) -> Exception:
+    """Return an error of one of CuPy's classes."""
+    if kind == "CompileException":
+        return CompileException(f"error {status}", "", "", ())
+    classes = (CUDARuntimeError, CUDADriverError, NVRTCError, CuFFTError)
+    return {each.__name__: each for each in classes}[kind](status)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFault:
+    """What the device will fail with, and when.
+
+    Attributes
+    ----------
+    kernel : str
+        The kernel whose first launch fails, or whose compiler does; `fft`: the first transform; `setup`: the first
+        stream that is made.
+    kind : str
+        The class of the error.
+    status : int
+        CUDA's own number. Of the runtime, the driver and cuFFT, all but that of a failed allocation leave the device
+        useless for the rest of the process.
+    """
+
+    kernel: str
+    kind: str
+    status: int
+
+    @property
+    def spoils_device(self) -> bool:
+        """Return whether every later call fails too."""
+        return self.kind in {"CUDARuntimeError", "CUDADriverError", "CuFFTError"} and self.status != NO_MEMORY
 
 
 class HostDevice:
@@ -51,11 +127,35 @@ class HostDevice:
         self.copies_down = 0
         self.flags: tuple[str, ...] = kernels_on_host.USUAL
         self.lock = threading.RLock()
+        self.fault: PlannedFault | None = None
+        self.is_due: Callable[[], bool] = lambda: True
+        self.when_failed: Callable[[], None] = lambda: None
+        self.spoilt: int | None = None
+
+    def reach(
+        self, kernel: str, kinds: tuple[str, ...] = ("CUDARuntimeError", "CUDADriverError", "CuFFTError")
+    ) -> None:
+        """Fail if the device is spoilt, or if a fault of one of these kinds is planned for here; it happens once."""
+        self.check()
+        fault = self.fault
+        if fault is None or fault.kernel != kernel or fault.kind not in kinds or not self.is_due():
+            return
+        self.fault = None
+        self.when_failed()
+        if fault.spoils_device:
+            self.spoilt = fault.status
+        raise failure(fault.kind, fault.status)
+
+    def check(self) -> None:
+        """Fail if an earlier failure has spoilt the device."""
+        if self.spoilt is not None:
+            raise CUDARuntimeError(self.spoilt)
 
     def take(self, size: int) -> None:
+        self.check()
         with self.lock:
             if self.taken + size > self.total:
-                raise CUDARuntimeError(f"{size} bytes asked, {self.total - self.taken} there")
+                raise CUDARuntimeError(NO_MEMORY)
             self.taken += size
             self.taken_anew += 1
             self.highest = max(self.highest, self.taken)
@@ -63,6 +163,9 @@ class HostDevice:
     def give_back(self, size: int) -> None:
         with self.lock:
             self.taken -= size
+
+
+device = HostDevice()
 
 
 class Block(bytearray):
@@ -130,6 +233,7 @@ class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
         )
 
     def get(self, stream: Any = None, order: str = "C", out: np.ndarray | None = None) -> np.ndarray:
+        device.check()
         device.copies_down += 1
         plain = np.array(self.view(np.ndarray), order=order)
         if out is None:
@@ -140,6 +244,7 @@ class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
         return out
 
     def set(self, arr: np.ndarray, stream: Any = None) -> None:
+        device.check()
         assert type(arr) is np.ndarray, "what is set comes from the host"
         assert (arr.shape, arr.dtype) == (self.shape, self.dtype)
         self.view(np.ndarray)[...] = arr
@@ -203,8 +308,10 @@ class MemoryPool:
             except OutOfMemoryError:
                 self._total -= rounded
                 raise
-            except CUDARuntimeError:
+            except CUDARuntimeError as error:
                 self._total -= rounded
+                if error.status != NO_MEMORY:
+                    raise
                 if attempt:
                     raise OutOfMemoryError(rounded, self._total) from None
                 self.free_all_blocks()
@@ -239,6 +346,7 @@ class PinnedMemory(bytearray):
 
 class Stream:
     def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False) -> None:
+        device.reach("setup")
         self.ptr = id(self)
 
     def __enter__(self) -> Stream:
@@ -248,7 +356,7 @@ class Stream:
         pass
 
     def synchronize(self) -> None:
-        pass
+        device.check()
 
     def wait_event(self, event: Event) -> None:
         assert event.at is not None, "waits for an event that nobody recorded"
@@ -319,6 +427,7 @@ class PlanNd:
         self.work_area = current_allocator()(8 * batch * int(np.prod(shape)))
 
     def fft(self, a: ndarray, out: ndarray, direction: int) -> None:
+        device.reach("fft")
         if device.dry:
             return
         *others, last = self.shape
@@ -348,10 +457,12 @@ CUFFT_R2C, CUFFT_C2R, CUFFT_C2C, CUFFT_FORWARD, CUFFT_INVERSE = 0x2A, 0x2C, 0x29
 
 class RawKernel:
     def __init__(self, code: str, name: str, options: tuple[str, ...] = (), **_: Any) -> None:
+        device.reach(name, ("NVRTCError", "CompileException"))
         self.name = name
         self._library = None if device.dry else kernels_on_host.HostLibrary(code, device.flags)
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], **_: Any) -> None:
+        device.reach(self.name)
         device.launches.append(self.name)
         if self._library is not None:
             self._library.launch(self.name, grid, block, args)
@@ -365,7 +476,6 @@ class RawModule:
         return RawKernel(self._code, name)
 
 
-device = HostDevice()
 _pool = MemoryPool()
 _local = threading.local()
 
@@ -427,6 +537,7 @@ def _of_numpy(function: Any) -> Any:
 
 
 def memcpy(dst: int, src: int, size: int, kind: int, stream: Any = None) -> None:
+    device.check()
     ctypes.memmove(dst, src, size)
 
 
@@ -455,7 +566,7 @@ def module() -> types.ModuleType:
         CUFFT_C2C=CUFFT_C2C,
         CUFFT_FORWARD=CUFFT_FORWARD,
         CUFFT_INVERSE=CUFFT_INVERSE,
-        CuFFTError=type("CuFFTError", (RuntimeError,), {}),
+        CuFFTError=CuFFTError,
     )
     stand_in.cuda = namespace(  # type: ignore[attr-defined]
         Device=Device,
@@ -471,6 +582,9 @@ def module() -> types.ModuleType:
         alloc_pinned_memory=PinnedMemory,
         memory=memory,
         runtime=runtime,
+        driver=namespace(CUDADriverError=CUDADriverError),
+        nvrtc=namespace(NVRTCError=NVRTCError),
+        compiler=namespace(CompileException=CompileException),
         cufft=cufft,
     )
     stand_in.get_default_memory_pool = lambda: _pool  # type: ignore[attr-defined]

@@ -20,12 +20,14 @@ from preprocess.backends.cuda.stack import CudaFrameStack
 from preprocess.backends.cuda.written_images import ImageOnItsWay, bring_down
 from preprocess.backends.tile_spectra import BlockPowers
 from preprocess.geometry.block_tiles import BlockTiles
+from preprocess.lost_devices import LOST
 
 
 class CudaBackend:
     """One CUDA device."""
 
     def __init__(self, number: int, memory_gb: float | None = None) -> None:
+        LOST.refuse(f"cuda:{number}")
         self.device = cuda_device(number, memory_gb)
 
     @property

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from preprocess.backends.cuda.device import cupy, require_device
+from preprocess.backends.cuda.device import cupy, failures_named, require_device
 from preprocess.backends.cuda.device_memory import DeviceMemory
 from preprocess.backends.cuda.device_timer import DeviceTimer
 from preprocess.backends.cuda.downloads import Downloads
@@ -34,12 +34,18 @@ class CudaDevice:
     Raises
     ------
     DeviceError
-        No such device answers.
+        No such device answers, or it fails.
     """
 
     def __init__(self, number: int, memory_gb: float | None = None) -> None:
         require_device(number)
         self.number = number
+        with failures_named(f"cuda:{number}"):
+            self._begin(memory_gb)
+
+    def _begin(self, memory_gb: float | None) -> None:
+        """Begin to use the device: another user may have it alone, or it may not answer."""
+        number = self.number
         with cupy.cuda.Device(number):
             self.stream = cupy.cuda.Stream()  # which waits for what others start on the default stream
             self.memory = DeviceMemory(None if memory_gb is None else int(memory_gb * 1e9))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.backends.cuda.device import cupy
-from preprocess.errors import DeviceLacksFeature
+from preprocess.backends.cuda.device import CUDA_FAILURES, cupy
+from preprocess.errors import DeviceLacksFeature, KernelNotCompiled
 
 FRAME_TYPES = {
     "uint8": "u8",
@@ -42,7 +42,22 @@ class Kernel:
 
 @functools.cache
 def kernel(file: str, name: str, threads: int = THREADS_A_BLOCK, **defines: str | int) -> Kernel:
-    """Return a kernel of `kernels/FILE.cu`, compiled with these definitions when it is first used."""
+    """Return a kernel of `kernels/FILE.cu`, compiled with these definitions when it is first used.
+
+    Raises
+    ------
+    KernelNotCompiled
+        The compiler's library or its headers are missing. What the compiler itself refuses is an error of CuPy.
+    """
+    try:
+        return _compiled(file, name, threads, **defines)
+    except CUDA_FAILURES:
+        raise
+    except (ImportError, OSError, RuntimeError) as error:
+        raise KernelNotCompiled(f"the GPU code cannot be compiled: {error}") from error
+
+
+def _compiled(file: str, name: str, threads: int, **defines: str | int) -> Kernel:
     module = cupy.RawModule(code=source(file, THREADS=threads, **defines), options=("--std=c++14",))
     return Kernel(module.get_function(name), threads)
 

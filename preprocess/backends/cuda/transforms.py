@@ -8,14 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from preprocess.backends.cuda.device import DeviceArray, cupy
+from preprocess.backends.cuda.device import NO_MEMORY, DeviceArray, cupy
 from preprocess.backends.cuda.device_memory import DeviceMemory
-from preprocess.errors import DeviceError
 
 MOST_PLANS = 8
 """Plans that are kept; each holds a work area about as large as its images."""
-NO_MEMORY = 2
-"""cuFFT's own number for an allocation that failed."""
 
 
 class Transforms:
@@ -43,11 +40,8 @@ class Transforms:
         forward = kind == cupy.cuda.cufft.CUFFT_R2C
         direction = cupy.cuda.cufft.CUFFT_FORWARD if forward else cupy.cuda.cufft.CUFFT_INVERSE
         plan = self._plan(kind, shape)
-        try:
-            with self._lock:  # a plan serves one thread at a time
-                plan.fft(given, made, direction)
-        except cupy.cuda.cufft.CuFFTError as error:
-            raise DeviceError(f"a Fourier transform failed on the device: {error}") from error
+        with self._lock:  # a plan serves one thread at a time
+            plan.fft(given, made, direction)
 
     def _plan(self, kind: int, shape: tuple[int, int, int]) -> Any:
         key = (kind, shape[1:], shape[0])

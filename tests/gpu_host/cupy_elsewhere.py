@@ -1,0 +1,55 @@
+"""Makes other processes find the stand-in where they import CuPy, with a fault planted if one is wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from cupy_on_host import PlannedFault
+
+HERE = Path(__file__).parent
+_PACKAGE = """
+import json, sys
+from pathlib import Path
+sys.path.append({here!r})
+import cupy_on_host
+
+planted = Path({planted!r})
+if planted.exists():
+    cupy_on_host.device.fault = cupy_on_host.PlannedFault(**json.loads(planted.read_text()))
+    cupy_on_host.device.when_failed = planted.unlink
+sys.modules["cupy"] = cupy_on_host.module()
+"""
+
+
+class CupyElsewhere:
+    """A folder with a package `cupy`, for processes that are started with `environment`.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty, or not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._planted = folder / "fault.json"
+        (folder / "cupy.py").write_text(_PACKAGE.format(here=str(HERE), planted=str(self._planted)))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make a process find it."""
+        others = os.environ.get("PYTHONPATH", "")
+        return {"PYTHONPATH": os.pathsep.join([str(self._folder), *filter(None, [others])])}
+
+    def plant(self, fault: PlannedFault) -> None:
+        """Plan a failure for processes that import CuPy from now on; the first that reaches it has it, and no other."""
+        self._planted.write_text(json.dumps(asdict(fault)))
+
+    @property
+    def is_planted(self) -> bool:
+        """Return whether the failure is still to come."""
+        return self._planted.exists()
