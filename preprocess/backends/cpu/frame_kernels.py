@@ -126,30 +126,6 @@ def sum_spectra(
             by_row[1, y, ring] += twice * power[x]
 
 
-@compiled()
-def cross_spectrum(
-    spectrum: Array,
-    total: Array,
-    row_phases: Array,
-    column_phases: Array,
-    rings: Array,
-    weights: Array,
-    product: Array,
-    start: int,
-    stop: int,
-) -> None:
-    """Write the weighted cross-spectrum of one frame with the sum of the others, its lowest frequencies alone."""
-    height, half = product.shape
-    full = spectrum.shape[0]
-    for y in range(start, stop):
-        source = y if y <= height // 2 else full - height + y
-        phase = row_phases[source]
-        for x in range(half):
-            value = spectrum[source, x] * (phase * column_phases[x])
-            other = total[source, x] - value
-            product[y, x] = weights[rings[source, x]] * value * np.conj(other)
-
-
 @compiled(fastmath=True)
 def derivatives(
     spectra: Array,

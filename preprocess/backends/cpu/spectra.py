@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from preprocess.backends.contract import PART_FIGURES, RING_COUNT, PartMeasures, PartPowers
 from preprocess.backends.cpu import frame_kernels as kernels
+from preprocess.backends.cpu.correlation_windows import CorrelationWindows
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.cpu.split_kernels import split_spectra
 from preprocess.backends.spectrum_layout import ring_indices, ring_sizes
@@ -52,24 +53,14 @@ class CpuSpectra:
     ) -> NDArray[np.float32]:
         """Return windows of the weighted leave-one-out cross-correlations."""
         rows, columns = self._phases(shifts)
-        ring_weights = _with_outside(weights)
+        means = CorrelationWindows.of(self.rings, self.shape, weights, shape, radius)
         windows = np.empty((len(self.transforms), 2 * radius + 1, 2 * radius + 1), np.float32)
-        product = np.empty((shape[0], shape[1] // 2 + 1), np.complex64)
-        window = np.arange(-radius, radius + 1)
-        for index, transform in enumerate(self.transforms):
-            self.threads.run(
-                kernels.cross_spectrum,
-                transform,
-                self.total,
-                rows[index],
-                columns[index],
-                self.rings,
-                ring_weights,
-                product,
-                rows=shape[0],
-            )
-            correlation = scipy.fft.irfft2(product, s=shape, workers=self.threads.count)
-            windows[index] = correlation[np.ix_(window % shape[0], window % shape[1])]
+
+        def correlate(start: int, stop: int) -> None:
+            for index in range(start, stop):
+                windows[index] = means.window(self.transforms[index], self.total, rows[index], columns[index])
+
+        self.threads.run(correlate, rows=len(windows))
         return windows
 
     def derivatives(
