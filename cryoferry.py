@@ -295,6 +295,8 @@ def main() -> None:
 
     _open_closed_outputs()
     escape_outputs()
+    # Our own threads call BLAS; its threads would wait beside them. It reads this when numpy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     command: Any = as_command(app)
     invocation = Invocation(Configuration(None, {}), _all_commands)
     try:

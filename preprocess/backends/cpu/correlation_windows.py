@@ -63,11 +63,13 @@ class CorrelationWindows:
             Height and width of the image to which the spectrum's lowest frequencies belong: its pixels are the steps.
         """
         height, width = box
-        reach = _last_ring(weights) / (2 * RING_COUNT)
+        last = _last_ring(weights)
+        reach = last / (2 * RING_COUNT)
         rows = min(height // 2, int(reach * spectrum_shape[0])) + 1
         below = min(rows - 1, (height - 1) // 2)
         columns = min(width // 2, int(reach * spectrum_shape[1])) + 1
         of_ring = np.append(weights, 0.0) / (height * width)
+        of_ring[last:] = 0
         stands_for = np.full(columns, 2.0)
         stands_for[0] = 1
         if 2 * (columns - 1) == width:
