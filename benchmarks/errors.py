@@ -55,6 +55,6 @@ class DeviceMissing(BenchmarkError):
 
     exit_code = 2
     hint = (
-        "On a machine with an NVIDIA GPU: check that nvidia-smi lists the GPU, then install cryoferry[cuda12] or "
-        "[cuda13], whichever fits the driver. Without a GPU, --device cpu measures everything else."
+        "On a machine with an NVIDIA GPU: install the extra that `cryoferry doctor` names. "
+        "Without a GPU, --device cpu measures everything else."
     )

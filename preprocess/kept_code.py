@@ -1,7 +1,7 @@
 """Chooses the folder in which compiled code is kept between runs.
 
-numba keeps it beside its source or in the user's home, and refuses to load if it can write to neither. A service often
-can write to neither.
+numba keeps it beside its source or in the user's home, and CuPy in the user's home; both refuse to load if they cannot
+write there. A service often can write to neither.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from preprocess.platform import is_ours_alone, user_number
 
 FOLDER_VARIABLE = "NUMBA_CACHE_DIR"
 """numba's variable; a folder that it names is used and no other."""
+
+KERNELS_VARIABLE = "CUPY_CACHE_DIR"
+"""CuPy's variable, for compiled CUDA kernels."""
 
 FALLBACK_VARIABLE = "_CRYOFERRY_COMPILED_CODE"
 """Set by the agent for its workers: a folder for the case that none of the usual ones can be written to."""
@@ -63,6 +66,26 @@ def kept_code(environment: Mapping[str, str] = os.environ) -> KeptCode:
             return KeptCode(folder=folder)
         troubles.append(trouble)
     return KeptCode(folder=None, trouble="; ".join(troubles))
+
+
+def kept_kernels(environment: Mapping[str, str] = os.environ) -> KeptCode:
+    """Return where compiled CUDA kernels can be kept: as `kept_code`, after the folder that CuPy takes by itself."""
+    if named := environment.get(KERNELS_VARIABLE):
+        trouble = _why_unusable(Path(named))
+        return KeptCode(folder=None if trouble else Path(named), trouble=trouble and f"{KERNELS_VARIABLE}: {trouble}")
+    troubles = list[str]()
+    for folder in _folders_of_kernels(environment):
+        if not (trouble := _why_unusable(folder)):
+            return KeptCode(folder=folder)
+        troubles.append(trouble)
+    return KeptCode(folder=None, trouble="; ".join(troubles))
+
+
+def _folders_of_kernels(environment: Mapping[str, str]) -> Iterator[Path]:
+    with contextlib.suppress(RuntimeError):  # this user has no home
+        yield Path("~/.cupy/kernel_cache").expanduser()
+    for folder in _other_folders(environment):
+        yield folder / "cuda"
 
 
 def _other_folders(environment: Mapping[str, str]) -> Iterator[Path]:

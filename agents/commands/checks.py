@@ -7,13 +7,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from agents.commands.finding import Finding, Machine
+from agents.commands.gpu_checks import examine_gpus
 from agents.commands.link_checks import examine_link
 from preprocess.kept_code import FALLBACK_VARIABLE, WHAT_TO_DO, kept_code
 from transfer.disk import sync_descriptor
@@ -21,12 +21,6 @@ from transfer.platform import usable_cores
 
 LITTLE_SPACE_BYTES = 20 << 30
 _SCIPION_DESCRIPTION = "cryoferry-scipion.json"  # written by the plugin's installer
-_GPU_PROGRAM = """
-import cupy
-for number in range(cupy.cuda.runtime.getDeviceCount()):
-    properties = cupy.cuda.runtime.getDeviceProperties(number)
-    print(properties["name"].decode(), f"{properties['totalGlobalMem'] / 1e9:.0f} GB", sep=", ")
-"""
 
 
 def examine(machine: Machine) -> Iterator[Finding]:
@@ -54,16 +48,7 @@ def _device(work: Path) -> Iterator[Finding]:
     else:
         yield Finding("cpu", "ok", f"{usable_cores()} cores, numba {numba}")
         yield _compiled_code(work)
-    done = subprocess.run([sys.executable, "-c", _GPU_PROGRAM], capture_output=True, text=True, check=False)
-    gpus = done.stdout.strip().splitlines()
-    if done.returncode == 0 and gpus:
-        yield Finding("gpu", "ok", "; ".join(gpus))
-    elif "No module named 'cupy'" in done.stderr:
-        what = "To use a GPU, install cryoferry[cuda12] or cryoferry[cuda13], whichever the driver supports."
-        yield Finding("gpu", "warn", "CuPy is not installed; movies are aligned on the CPU", what)
-    else:
-        last = (done.stderr.strip().splitlines() or ["no device"])[-1]
-        yield Finding("gpu", "warn", f"CuPy finds no GPU: {last}", "Run nvidia-smi to check the driver.")
+    yield from examine_gpus(work)
 
 
 def _compiled_code(work: Path) -> Finding:

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -34,6 +33,7 @@ from agents.share.reader import ShareReader
 from agents.watch_settings import WatchSettings
 from agents.work_folder import WorkLock, check_apart
 from agents.workers.contract import AlignmentWorker
+from agents.workers.gpus import permitted_gpus, shares_of_gpus
 from agents.workers.jobs import to_json
 from agents.workers.local_process import LocalProcessWorker
 from configuration import ConfigError
@@ -48,7 +48,6 @@ from transfer.wire.exposure_claim import LONGEST_SOURCE_NAME
 log = logging.getLogger(__name__)
 
 SOME_FAILED = 3
-_COUNT_DEVICES = "import cupy; print(cupy.cuda.runtime.getDeviceCount())"
 
 
 def local_workers(workers: int, device: str, work: Path) -> list[LocalProcessWorker]:
@@ -61,20 +60,12 @@ def local_workers(workers: int, device: str, work: Path) -> list[LocalProcessWor
     workers
         How many; 0 means one for each GPU, or one when there is no GPU.
     device
-        The option --device. With "auto", several workers share the GPUs evenly.
+        The option --device. With "auto", several workers share the GPUs that this process may use evenly.
     """
-    gpus = _gpu_count() if device == "auto" else 0
-    count = workers or max(1, gpus)
-    own = [{"CUDA_VISIBLE_DEVICES": str(number % gpus)} if gpus > 1 else {} for number in range(count)]
+    gpus = permitted_gpus() if device == "auto" else []
+    count = workers or max(1, len(gpus))
     kept = {FALLBACK_VARIABLE: str(work / "compiled")}
-    return [LocalProcessWorker(kept | environment) for environment in own]
-
-
-def _gpu_count() -> int:
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return 0
-    done = subprocess.run([sys.executable, "-c", _COUNT_DEVICES], capture_output=True, text=True, check=False)
-    return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0
+    return [LocalProcessWorker(kept | share) for share in shares_of_gpus(count, gpus)]
 
 
 def real_source(access: SourceAccess, source: Path) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.append({here!r})
 import cupy_on_host
 
+cupy_on_host.device.count = {devices}
 planted = Path({planted!r})
 if planted.exists():
     cupy_on_host.device.fault = cupy_on_host.PlannedFault(**json.loads(planted.read_text()))
@@ -31,13 +32,15 @@ class CupyElsewhere:
     ----------
     folder : Path
         Empty, or not there.
+    devices : int
+        How many devices are said to be there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, devices: int = 1) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._planted = folder / "fault.json"
-        (folder / "cupy.py").write_text(_PACKAGE.format(here=str(HERE), planted=str(self._planted)))
+        (folder / "cupy.py").write_text(_PACKAGE.format(here=str(HERE), planted=str(self._planted), devices=devices))
 
     @property
     def environment(self) -> dict[str, str]:

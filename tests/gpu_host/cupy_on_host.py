@@ -27,6 +27,7 @@ RUBBISH = 0xFF
 DEVICE_BYTES = 2**31
 NO_MEMORY = 2
 """The status of a failed allocation."""
+NO_DEVICE = 100
 
 
 class CUDARuntimeError(RuntimeError):
@@ -120,6 +121,7 @@ class HostDevice:
     def __init__(self, total: int = DEVICE_BYTES, *, dry: bool = False) -> None:
         self.total = total
         self.dry = dry
+        self.count = 1  # of devices that are said to be there
         self.taken = 0
         self.highest = 0
         self.taken_anew = 0
@@ -541,6 +543,12 @@ def memcpy(dst: int, src: int, size: int, kind: int, stream: Any = None) -> None
     ctypes.memmove(dst, src, size)
 
 
+def _device_count() -> int:
+    if device.count == 0:
+        raise CUDARuntimeError(NO_DEVICE)
+    return device.count
+
+
 def module() -> types.ModuleType:
     """Return what is to be found as `cupy`."""
     stand_in = types.ModuleType("cupy")
@@ -551,8 +559,15 @@ def module() -> types.ModuleType:
     memory = namespace(OutOfMemoryError=OutOfMemoryError, MemoryPool=MemoryPool, MemoryPointer=MemoryPointer)
     runtime = namespace(
         CUDARuntimeError=CUDARuntimeError,
-        getDeviceCount=lambda: 1,
-        getDeviceProperties=lambda number: {"name": b"this host"},
+        getDeviceCount=_device_count,
+        getDeviceProperties=lambda number: {
+            "name": b"this host",
+            "totalGlobalMem": device.total,
+            "major": 9,
+            "minor": 0,
+        },
+        driverGetVersion=lambda: 12080,
+        runtimeGetVersion=lambda: 12090,
         memGetInfo=lambda: (device.total - device.taken, device.total),
         memcpyAsync=memcpy,
         memcpy=memcpy,

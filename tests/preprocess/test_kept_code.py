@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from preprocess import kept_code as module
-from preprocess.kept_code import FALLBACK_VARIABLE, FOLDER_VARIABLE, KeptCode, kept_code
+from preprocess.kept_code import (
+    FALLBACK_VARIABLE,
+    FOLDER_VARIABLE,
+    KERNELS_VARIABLE,
+    KeptCode,
+    kept_code,
+    kept_kernels,
+)
 
 
 @pytest.fixture
@@ -85,3 +92,15 @@ def test_a_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
     folder.mkdir()
     os.chown(folder, 12345, 12345)
     assert "other users can write" in kept_code({FOLDER_VARIABLE: str(folder)}).trouble
+
+
+@pytest.mark.usefixtures("unwritable_source")
+def test_cuda_kernels_lie_in_cupys_own_folder_or_another_that_can_be_written_to(tmp_path: Path) -> None:
+    assert kept_kernels({}).folder == tmp_path / "home/.cupy/kernel_cache"
+    (tmp_path / "home").rename(tmp_path / "home.away")
+    (tmp_path / "home").touch()  # the service's user has no home
+    assert kept_kernels({FALLBACK_VARIABLE: str(tmp_path / "work")}).folder == tmp_path / "work/cuda"
+    assert kept_kernels({KERNELS_VARIABLE: str(tmp_path / "named")}).folder == tmp_path / "named"
+    refused = kept_kernels({KERNELS_VARIABLE: str(tmp_path / "home" / "below"), FALLBACK_VARIABLE: str(tmp_path)})
+    assert refused.folder is None
+    assert KERNELS_VARIABLE in refused.trouble

@@ -8,15 +8,20 @@ dead: that is noted in `preprocess.lost_devices`, and the device is asked for no
 from __future__ import annotations
 
 import functools
+import os
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-import cupy
-
 from preprocess.errors import DeviceError, DeviceLost, DeviceOutOfMemory, KernelNotCompiled
+from preprocess.kept_code import KERNELS_VARIABLE, kept_kernels
 from preprocess.lost_devices import LOST
+
+if "cupy" not in sys.modules and (_folder := kept_kernels().folder):
+    os.environ[KERNELS_VARIABLE] = str(_folder)  # CuPy makes its folder when it is imported, and fails if it cannot
+import cupy
 
 __all__ = ["CUDA_FAILURES", "NO_MEMORY", "DeviceArray", "cupy", "failures_named", "on_its_device", "require_device"]
 

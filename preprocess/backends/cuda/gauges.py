@@ -1,4 +1,4 @@
-"""What a CUDA device is: its name, how fast it copies, and the peak of its memory."""
+"""What a CUDA device is: its name and kind, how fast it copies, and the peak of its memory."""
 
 from __future__ import annotations
 
@@ -25,6 +25,39 @@ class CopyRates:
     on_device: float
     upload: float
     download: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDescription:
+    """What a device is, and which CUDA the driver supports and CuPy was built for (as in `12.9`)."""
+
+    name: str
+    memory_bytes: int
+    compute_capability: str
+    driver: str
+    runtime: str
+
+
+def device_count() -> int:
+    """Return how many devices this process may use."""
+    return int(cupy.cuda.runtime.getDeviceCount())
+
+
+def described(device: int) -> DeviceDescription:
+    """Return what the driver says of a device."""
+    runtime = cupy.cuda.runtime
+    properties = runtime.getDeviceProperties(device)
+    return DeviceDescription(
+        name=device_name(device),
+        memory_bytes=int(properties["totalGlobalMem"]),
+        compute_capability=f"{properties['major']}.{properties['minor']}",
+        driver=_version(runtime.driverGetVersion()),
+        runtime=_version(runtime.runtimeGetVersion()),
+    )
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def device_name(device: int) -> str:
