@@ -112,7 +112,7 @@ def estimate_ctf(spectra: BlockSpectra, optics: CtfOptics, settings: CtfSettings
     sums = sector_sums(power[None], plane, rows)[0]
     spectrum = _Spectrum(spectra, plane, smooth_course(sums, plane, step), terms)
     samples = polar_samples(sums, spectrum.course, plane, step)
-    task = FitTask(samples, terms, float(spectra.tile_count), settings.find_phase_shift)
+    task = FitTask(samples, terms, spectra.effective_count, settings.find_phase_shift)
     where = _range(settings)
     profiles = sector_profiles(sums, spectrum.course, plane, step)
     ranked = best_fit(task, profiles, spectrum.course, where, rows)

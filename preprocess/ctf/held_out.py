@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.ctf.half_plane import HalfPlane
-from preprocess.ctf.model import hann_transfer
+from preprocess.ctf.model import window_transfer
 from preprocess.ctf.refinement import BACKGROUND_BEND, FitTask, FittedModel, refine
 
 Array = NDArray[np.float64]
@@ -88,7 +88,7 @@ def _model(task: FitTask, fit: FittedModel) -> Array:
     mean, of_cos, of_sin, phase = fit.parameters
     defocus = mean + of_cos * samples.cos2 + of_sin * samples.sin2
     slope = np.pi * terms.wavelength * defocus - 2 * terms.aberration * frequency**2
-    left = hann_transfer(4 * terms.frequency_step * frequency * slope)
+    left = window_transfer(4 * terms.frequency_step * frequency * slope)
     expected: Array = background - envelope * np.cos(2 * terms.chi(frequency, defocus, float(phase))) * left
     return np.maximum(expected, LEAST_POWER)
 

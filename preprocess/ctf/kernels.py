@@ -26,11 +26,10 @@ def sum_bins(powers: Array, bins: Array, sums: Array, start: int, stop: int) -> 
 
 
 @compiled(fastmath=True)
-def hann_transfer_of(turn: float) -> float:
-    """Return what `model.hann_transfer` does."""
+def window_transfer_of(turn: float) -> float:
+    """Return what `model.window_transfer` does."""
     x = min(abs(turn) / (2 * np.pi), 1.0)
-    angle = 2 * np.pi * x
-    left: float = (1 - x) * (2 / 3 + np.cos(angle) / 3) + np.sin(angle) / (2 * np.pi)
+    left: float = (1 - x) * np.cos(np.pi * x) + np.sin(np.pi * x) / np.pi
     return left
 
 
@@ -62,7 +61,7 @@ def correlate_templates(
             chi = np.pi * wavelength * defoci[index] * square - aberration[i]
             k = np.sqrt(square)
             turn = 2 * frequency_step * (2 * np.pi * wavelength * defoci[index] * k - 4 * aberration[i] / k)
-            template = -np.cos(2 * (chi + phase)) * hann_transfer_of(turn)
+            template = -np.cos(2 * (chi + phase)) * window_transfer_of(turn)
             for j in range(width):
                 total[j] += template * columns[i, j]
             for j in range(extra):

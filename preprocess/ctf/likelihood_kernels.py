@@ -88,8 +88,8 @@ def oscillation(
     turn = abs(np.float32(4 * frequency_step) * k * (slope - np.float32(2 * aberration) * square)) / two_pi
     left = one - one
     if turn < one:
-        around = two_pi * turn
-        left = (one - turn) * (np.float32(2 / 3) + np.cos(around) * np.float32(1 / 3)) + np.sin(around) / two_pi
+        around = np.float32(np.pi) * turn
+        left = (one - turn) * np.cos(around) + np.sin(around) * np.float32(1 / np.pi)
     return np.cos(angle) * left, np.sin(angle) * left
 
 

@@ -11,7 +11,7 @@ from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.ctf import kernels
 from preprocess.ctf.estimate import RadialProfile
 from preprocess.ctf.half_plane import HalfPlane
-from preprocess.ctf.model import PhaseTerms, hann_transfer
+from preprocess.ctf.model import PhaseTerms, window_transfer
 from preprocess.ctf.refinement import FittedModel
 from preprocess.ctf.samples import SpectrumSamples
 
@@ -60,7 +60,7 @@ def fit_merit(
     profile = RadialProfile(
         frequency_per_angstrom=frequency,
         measured=average / background,
-        fitted=1 - envelope / background * hann_transfer(turn) * np.cos(2 * phase),
+        fitted=1 - envelope / background * window_transfer(turn) * np.cos(2 * phase),
         ctf_squared=ctf_squared,
         agreement=agreement,
         plain=plain,

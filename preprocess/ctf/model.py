@@ -6,7 +6,7 @@ The power at spatial frequency k and azimuth p, divided by a smooth radial cours
 
 N (background) and E (envelope: the power of the rings) are cubic B-splines over the frequencies that are fitted, with
 one Gaussian each for the ring of water at 3.7 Å. E may turn negative, as it does beyond the first node of a thick
-specimen. chi is the phase of the CTF, see `estimate`. T is what the Hann window of a tile leaves of an oscillation: its
+specimen. chi is the phase of the CTF, see `estimate`. T is what the window of a tile leaves of an oscillation: its
 own transform at the rate at which 2 chi turns, exactly. sin² chi = (1 - cos 2 chi) / 2, so that this is the power of
 particles times the CTF's square, plus noise.
 """
@@ -81,11 +81,11 @@ def water_ring(frequency: NDArray[Any]) -> NDArray[Any]:
     return ring
 
 
-def hann_transfer(turn: NDArray[Any]) -> NDArray[Any]:
-    """Return what the Hann window leaves of a spectrum's oscillation that turns by `turn` rad from pixel to pixel.
+def window_transfer(turn: NDArray[Any]) -> NDArray[Any]:
+    """Return what the window leaves of a spectrum's oscillation that turns by `turn` rad from pixel to pixel.
 
     It is the window's autocorrelation at that distance, over its value at none.
     """
     x = np.minimum(np.abs(turn) / (2 * np.pi), 1.0)
-    left: NDArray[Any] = (1 - x) * (2 / 3 + np.cos(2 * np.pi * x) / 3) + np.sin(2 * np.pi * x) / (2 * np.pi)
+    left: NDArray[Any] = (1 - x) * np.cos(np.pi * x) + np.sin(np.pi * x) / np.pi
     return left

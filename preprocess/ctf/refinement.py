@@ -26,16 +26,19 @@ from preprocess.ctf.model import (
     PhaseTerms,
 )
 from preprocess.ctf.samples import SpectrumSamples
+from preprocess.ctf.spectrum import TILES_FOR_INDEPENDENT
 
 PARTS = 16
 """Into which the samples are cut for the threads."""
-OVERLAP_FACTOR = 1.944**2 * 1.056**2
-"""By how much fewer independent values a pixel's mean over Hann windows half overlapping has than tiles: neighbouring
-pixels of a windowed transform are correlated (1.944, along both axes), and so are tiles (1.056)."""
+OVERLAP_FACTOR = TILES_FOR_INDEPENDENT
+"""By how much fewer independent values a pixel's mean has than effective tiles: neighbouring pixels of a windowed
+transform are correlated, and so are tiles that overlap."""
 FIRST_BEND, BACKGROUND_BEND, ENVELOPE_BEND = (0.3, 0.2), 0.3, 0.03
 """How much the splines may bend from one interval to the next, as a standard deviation: the first two second
 differences (of background, of envelope), and the others."""
-CLIP_SIGMAS = 6.0
+CLIP_SIGMAS = 8.0
+"""Residuals count up to this, in standard deviations that pixels would have if effective tiles were independent: about
+six of their own, as overlapping tiles say the same about a pixel."""
 SMALL_STEP = 0.05
 """Steps end when one is smaller than so much of the standard error."""
 STEP_UNIT_ANGSTROM = 1e3
@@ -53,7 +56,7 @@ class FitTask:
     terms : PhaseTerms
         The microscope's part of the phase.
     tile_count : float
-        Of how many tiles' spectra it is the mean.
+        Of how many tiles' spectra it is the mean: `BlockSpectra.effective_count`.
     with_phase : bool
         Whether the phase shift is sought.
     """

@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import Backend, DeviceImage
-from preprocess.geometry.block_tiles import BLOCKS_ALONG, lay_block_tiles
+from preprocess.geometry.block_tiles import BLOCKS_ALONG, BlockTiles, lay_block_tiles
+
+TILES_FOR_INDEPENDENT = 4.0
+"""Half overlapping tiles along both axes, with windows whose squares add up to one, are as good as one in so many that
+do not overlap and have no window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,11 @@ class BlockSpectra:
         a tile.
     tile_counts : NDArray[np.int64]
         Tiles of each block, shape (9,).
+    effective_counts : NDArray[np.float64]
+        Of how many tiles of an endless field of half overlapping ones the mean power is as exact as that of the
+        block's, shape (9,).
+    effective_count : float
+        The same for all tiles together: less than the sum, as tiles of different blocks overlap.
     centres_angstrom : NDArray[np.float64]
         (y, x) of the middle of each block's tiles from the image's middle, Å; shape (9, 2).
     frequency_step : float
@@ -36,6 +45,8 @@ class BlockSpectra:
 
     powers: NDArray[np.float32]
     tile_counts: NDArray[np.int64]
+    effective_counts: NDArray[np.float64]
+    effective_count: float
     centres_angstrom: NDArray[np.float64]
     frequency_step: float
     shape: tuple[int, int]
@@ -69,6 +80,7 @@ def block_spectra(image: DeviceImage, pixel_size_angstrom: float, backend: Backe
     found = backend.block_powers(backend.upload(image) if type(image) is np.ndarray else image, tiles)
     blocks = tiles.blocks
     counts = np.bincount(blocks[found.usable], minlength=BLOCKS_ALONG**2)
+    effective_counts, effective_count = _effective_counts(tiles, counts)
     centres = np.zeros((BLOCKS_ALONG**2, 2))
     for block in np.flatnonzero(counts):
         centres[block] = tiles.middles[(blocks == block) & found.usable].mean(0)
@@ -76,9 +88,24 @@ def block_spectra(image: DeviceImage, pixel_size_angstrom: float, backend: Backe
     return BlockSpectra(
         powers=found.powers,
         tile_counts=counts,
+        effective_counts=effective_counts,
+        effective_count=effective_count,
         centres_angstrom=centres * binned_pixel,
         frequency_step=1 / (tiles.side * binned_pixel),
         shape=(height, width),
         tiles_laid=len(tiles),
         variance=found.variance,
     )
+
+
+def _effective_counts(tiles: BlockTiles, counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
+    """Return `effective_counts` and `effective_count`, for the usable tiles of each block."""
+    rows, columns = tiles.blocks[:, 0] // BLOCKS_ALONG, tiles.blocks[0] % BLOCKS_ALONG
+    along_y, along_x = (
+        np.array([independent(of == block) for block in range(BLOCKS_ALONG)])
+        for independent, of in ((tiles.independent_rows, rows), (tiles.independent_columns, columns))
+    )
+    laid = np.bincount(tiles.blocks.ravel(), minlength=BLOCKS_ALONG**2)
+    of_blocks = TILES_FOR_INDEPENDENT * np.outer(along_y, along_x).ravel() * counts / np.maximum(laid, 1)
+    whole = tiles.independent_rows(rows >= 0) * tiles.independent_columns(columns >= 0)
+    return of_blocks, float(TILES_FOR_INDEPENDENT * whole * counts.sum() / len(tiles))

@@ -91,6 +91,7 @@ def fit_plane(
     blocks = np.flatnonzero(spectra.tile_counts > 0)
     tiles = spectra.tile_counts[blocks].astype(np.float64)
     sums = sector_sums(spectra.powers[blocks], plane, threads) / tiles[:, None, None]
+    tiles = spectra.effective_counts[blocks]
     values = polar_values(sums, course, plane)
     centres = spectra.centres_angstrom[blocks]
     begin = search_slope(values, tiles, centres, samples, plane, course, terms, fit, threads)

@@ -13,6 +13,8 @@ BLOCKS_ALONG = 3
 TILE_ANGSTROM = 1100.0
 """How wide tiles are, about: rings of 5 µm defocus are then two pixels apart at 3 Å."""
 LARGEST_SIDE = 2048
+EDGE_SHARE = 1 / 16
+"""Part of a tile's side over which its window rises from nothing at the image's edge."""
 FINEST_KEPT_ANGSTROM = 2.8
 """Frequencies beyond this are not kept."""
 BINNED_BELOW_ANGSTROM = 0.7
@@ -49,11 +51,69 @@ class BlockTiles:
         return len(self.tops) * len(self.lefts)
 
     @property
-    def window(self) -> NDArray[np.float32]:
-        """Return the Hann window along one axis; a tile's is the product of two."""
-        inside = np.arange(self.side) + 0.5
-        hann: NDArray[np.float32] = (0.5 - 0.5 * np.cos(2 * np.pi * inside / self.side)).astype(np.float32)
-        return hann
+    def windows(self) -> NDArray[np.float32]:
+        """Return the windows along one axis, (4, side); a tile's window is the product of two.
+
+        Row 0 is half a sine wave: the squares of those of neighbouring tiles add up to one. Row 1 is for tiles that
+        begin at the image's edge, row 2 for those that end there, row 3 for those that do both: they stay at one until
+        shortly before the edge, so that pixels near it count as much as the others.
+        """
+        inside = (np.arange(self.side) + 0.5) / self.side
+        inner = np.sin(np.pi * np.minimum(inside, 0.5))
+        at_edge = np.sin(np.pi / 2 * np.minimum(inside / EDGE_SHARE, 1))
+        halves = ((inner, inner), (at_edge, inner), (inner, at_edge), (at_edge, at_edge))
+        windows: NDArray[np.float32] = np.array([first * last[::-1] for first, last in halves], np.float32)
+        return windows
+
+    @property
+    def row_windows(self) -> NDArray[np.int32]:
+        """Return which of `windows` tiles have along y, by `tops`."""
+        return self._windows_of(self.tops, self.shape[0])
+
+    @property
+    def column_windows(self) -> NDArray[np.int32]:
+        """Return which of `windows` tiles have along x, by `lefts`."""
+        return self._windows_of(self.lefts, self.shape[1])
+
+    def _windows_of(self, starts: tuple[int, ...], size: int) -> NDArray[np.int32]:
+        begins = np.array(starts)
+        rows: NDArray[np.int32] = ((begins == 0) + 2 * (begins + self.side == size)).astype(np.int32)
+        return rows
+
+    @property
+    def window_rows(self) -> NDArray[np.int32]:
+        """Return which of `windows` each tile has along y and along x, shape (tiles, 2)."""
+        return np.array([(y, x) for y in self.row_windows for x in self.column_windows], np.int32)
+
+    @property
+    def norms(self) -> NDArray[np.float64]:
+        """Return the sum of the squares of each tile's window, shape (tops, lefts)."""
+        sums = (self.windows.astype(np.float64) ** 2).sum(1)
+        norms: NDArray[np.float64] = sums[self.row_windows][:, None] * sums[self.column_windows]
+        return norms
+
+    def independent_rows(self, chosen: NDArray[np.bool_]) -> float:
+        """Return how many independent tiles some of `tops` are worth: see `_independent`."""
+        return self._independent(np.array(self.tops)[chosen], self.row_windows[chosen])
+
+    def independent_columns(self, chosen: NDArray[np.bool_]) -> float:
+        """Return how many independent tiles some of `lefts` are worth: see `_independent`."""
+        return self._independent(np.array(self.lefts)[chosen], self.column_windows[chosen])
+
+    def _independent(self, starts: NDArray[np.int64], rows: NDArray[np.int32]) -> float:
+        """Return of how many tiles without window and overlap the mean power has the variance that theirs has.
+
+        That is the variance of a sum over many frequencies. It follows from the products of the squared windows of all
+        pairs of tiles, for white noise.
+        """
+        if not len(starts):
+            return 0.0
+        squares = np.zeros((len(starts), self.side + int(starts.max())))
+        of_windows = self.windows.astype(np.float64) ** 2
+        for square, start, row in zip(squares, starts, rows, strict=True):
+            square[start : start + self.side] = of_windows[row] / of_windows[row].sum()
+        mean = squares.mean(0)
+        return float(1 / (self.side * (mean @ mean)))
 
     @property
     def places(self) -> NDArray[np.int32]:
@@ -72,9 +132,15 @@ class BlockTiles:
 
     @property
     def middles(self) -> NDArray[np.float64]:
-        """Return (y, x) of the middle of each tile from the image's middle, px: shape (tops, lefts, 2)."""
-        places = np.meshgrid(self.tops, self.lefts, indexing="ij")
-        return np.stack([p + (self.side - size) / 2 for p, size in zip(places, self.shape, strict=True)], 2)
+        """Return (y, x) of the middle of what each tile shows, weighted as it counts: shape (tops, lefts, 2).
+
+        It is measured from the image's middle, px.
+        """
+        squares = self.windows.astype(np.float64) ** 2
+        centroids = squares @ (np.arange(self.side) + 0.5) / squares.sum(1)
+        y = np.array(self.tops) + centroids[self.row_windows] - self.shape[0] / 2
+        x = np.array(self.lefts) + centroids[self.column_windows] - self.shape[1] / 2
+        return np.stack(np.meshgrid(y, x, indexing="ij"), 2)
 
 
 def lay_block_tiles(height: int, width: int, pixel_size_angstrom: float) -> BlockTiles:

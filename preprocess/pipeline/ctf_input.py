@@ -105,6 +105,8 @@ def _together(spectra: Sequence[BlockSpectra]) -> BlockSpectra:
         spectra[0],
         powers=np.sum([each.powers for each in spectra], axis=0, dtype=np.float32),
         tile_counts=total,
+        effective_counts=np.sum([each.effective_counts for each in spectra], axis=0),
+        effective_count=sum(each.effective_count for each in spectra),
         centres_angstrom=(centres * counts[..., None]).sum(0) / np.maximum(total, 1)[:, None],
         tiles_laid=sum(each.tiles_laid for each in spectra),
         variance=float(np.mean([each.variance for each in spectra])),

@@ -30,19 +30,28 @@ def block_powers(image: Image, tiles: BlockTiles, threads: RowThreads) -> BlockP
     powers = np.zeros((BLOCKS_ALONG**2, kept + 1, 2 * kept + 1), np.float32)
     columns = np.empty((kept + 1, tiles.shape[0]), np.complex64)
     statistics = np.empty((3, tiles.shape[0]))
-    window = tiles.window
-    norm = float((window.astype(np.float64) ** 2).sum())
+    windows, norms = tiles.windows, np.sqrt(tiles.norms)
+    of_rows = windows[tiles.row_windows]
     blocks, found = tiles.blocks, np.zeros((3, len(tiles.tops), len(tiles.lefts)))
-    for number, left in enumerate(tiles.lefts):
+    for number, (left, kind) in enumerate(zip(tiles.lefts, tiles.column_windows, strict=True)):
         rows = tiles.shape[0]
         threads.run(
-            _transform_rows, image, tiles, left, values, window, columns, statistics, rows=rows, unit=ROWS_AT_ONCE
+            _transform_rows,
+            image,
+            tiles,
+            left,
+            values,
+            windows[kind],
+            columns,
+            statistics,
+            rows=rows,
+            unit=ROWS_AT_ONCE,
         )
         summed = np.concatenate([np.zeros((3, 1)), np.cumsum(statistics, 1)], 1)
         of_tiles = summed[:, np.array(tiles.tops) + side] - summed[:, np.array(tiles.tops)]
         found[:, :, number] = of_tiles
         factors = tile_factors(values, of_tiles, side * side)[1]
-        work = (columns, tiles.tops, factors / norm, blocks[:, number], window, powers)
+        work = (columns, tiles.tops, factors / norms[:, number], blocks[:, number], of_rows, powers)
         threads.run(_transform_columns, *work, rows=kept + 1, unit=COLUMNS_AT_ONCE)
     return BlockPowers.of(np.ascontiguousarray(powers.transpose(0, 2, 1)), values, found.reshape(3, -1), tiles)
 
@@ -71,17 +80,17 @@ def _transform_columns(
     tops: tuple[int, ...],
     factors: NDArray[np.float64],
     blocks: NDArray[np.int64],
-    window: NDArray[np.float32],
+    windows: NDArray[np.float32],
     powers: NDArray[Any],
     start: int,
     stop: int,
 ) -> None:
     """Transform columns start to stop of the tiles, and add up their powers."""
-    cut = np.empty((COLUMNS_AT_ONCE, len(window)), np.complex64)
+    cut = np.empty((COLUMNS_AT_ONCE, windows.shape[1]), np.complex64)
     for first in range(start, stop, COLUMNS_AT_ONCE):
         last = min(first + COLUMNS_AT_ONCE, stop)
         some = cut[: last - first]
-        for top, factor, block in zip(tops, factors, blocks, strict=True):
+        for top, factor, block, window in zip(tops, factors, blocks, windows, strict=True):
             if factor > 0:
                 kernels.cut_columns(columns[first:last], top, window, factor, some)
                 transforms = scipy.fft.fft(some, axis=1)

@@ -18,29 +18,29 @@ TILES_AT_ONCE = 16
 def block_powers(device: CudaDevice, image: DeviceArray, tiles: BlockTiles) -> BlockPowers:
     """Return the spectra of an image's tiles, added up by block."""
     memory, side, kept, width = device.memory, tiles.side, tiles.kept, int(image.shape[1])
-    blocks, places = tiles.blocks.ravel(), tiles.places
+    blocks, norms = tiles.blocks.ravel(), tiles.norms.ravel()
+    places = np.concatenate([tiles.places, tiles.window_rows], 1)
     at_once = min(TILES_AT_ONCE, len(tiles))
-    window, values = memory.upload("lists", tiles.window), _value_range(device, image)
+    windows, values = memory.upload("lists", tiles.windows), _value_range(device, image)
     powers = memory.upload("results", np.zeros((BLOCKS_ALONG**2, 2 * kept + 1, kept + 1), np.float32))
     cut = memory.array("tiles", (at_once, side, side), "f4")
     transforms = memory.array("transforms", (at_once, side, side // 2 + 1), "c8")
     rows, totals = memory.array("results", (at_once, side, 3), "f8"), memory.array("results", (at_once, 3), "f8")
     found = np.zeros((3, len(tiles)))
     moved = 3 * cut.nbytes * blocks_over(len(tiles), at_once)
-    norm = float((tiles.window.astype(np.float64) ** 2).sum()) ** 2
     with device.timer.stage("pictures", moved_bytes=moved, flop=5 * len(tiles) * side**2 * int(np.log2(side) + 1)):
         for first in range(0, len(tiles), at_once):
             some = slice(first, min(first + at_once, len(tiles)))
             count = some.stop - first
-            listed = memory.upload("lists", np.resize(places[some], (at_once, 2)), "i4")
+            listed = memory.upload("lists", np.resize(places[some], (at_once, 4)), "i4")
             kernel("tiles", "cut_tiles")(
-                (side, at_once), image, listed, window, cut, rows, width, side, tiles.bin_factor, values.level,
+                (side, at_once), image, listed, windows, cut, rows, width, side, tiles.bin_factor, values.level,
                 values.reach,
             )  # fmt: skip
             kernel("tiles", "add_statistics")((at_once, 3), rows, totals, side)
             device.transforms.forward(cut, transforms)
             found[:, some] = totals.get()[:count].T
-            factors = tile_factors(values, found[:, some], side * side)[1] ** 2 / norm
+            factors = tile_factors(values, found[:, some], side * side)[1] ** 2 / norms[some]
             kernel("tiles", "add_powers")(
                 (blocks_over((2 * kept + 1) * (kept + 1)),), transforms, memory.upload("lists", factors, "f4"),
                 memory.upload("lists", blocks[some], "i4"), powers, count, side, kept,

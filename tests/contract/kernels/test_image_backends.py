@@ -236,12 +236,12 @@ def test_powers_of_tiles_are_added_up_by_block(
     level, reach = _level_and_reach(image)
     means = image.reshape(HEIGHT // factor, factor, WIDTH // factor, factor).mean((1, 3)) - level
     expected = np.zeros((9, 2 * kept + 1, kept + 1))
-    for (top, left), block in zip(tiles.places, tiles.blocks.ravel(), strict=True):
+    for (top, left), (of_y, of_x), block in zip(tiles.places, tiles.window_rows, tiles.blocks.ravel(), strict=True):
         tile = means[top : top + side, left : left + side].astype(np.float64)
         good = np.isfinite(tile)
         clipped = np.where(good, np.clip(tile, -reach, reach), 0)
         filled = np.where(good, clipped, clipped.sum(1, keepdims=True) / good.sum(1, keepdims=True))
-        window = np.outer(tiles.window, tiles.window)
+        window = np.outer(tiles.windows[of_y], tiles.windows[of_x])
         power = np.abs(scipy.fft.fft2(filled * window)) ** 2 / clipped[good].var() / (window**2).sum()
         expected[block] += np.roll(power, kept, 0)[: 2 * kept + 1, : kept + 1]
     assert found.usable.all()

@@ -25,10 +25,12 @@ def test_slopes_up_to_45_degrees(micrograph, optics, slope) -> None:
     sums = sector_sums(spectra.mean()[None], plane, threads)[0]
     course = smooth_course(sums, plane, step)
     samples = polar_samples(sums, course, plane, step)
-    task = FitTask(samples, terms, spectra.tile_count, with_phase=False)
+    task = FitTask(samples, terms, spectra.effective_count, with_phase=False)
     fit = refine(task, np.array([18_000.0, 0, 0, 0]), threads, steps=6)
     tiles = spectra.tile_counts.astype(np.float64)
     blocks = polar_values(sector_sums(spectra.powers, plane, threads) / tiles[:, None, None], course, plane)
-    found = search_slope(blocks, tiles, spectra.centres_angstrom, samples, plane, course, terms, fit, threads)
+    found = search_slope(
+        blocks, spectra.effective_counts, spectra.centres_angstrom, samples, plane, course, terms, fit, threads
+    )
     assert found.slope == pytest.approx(slope, abs=0.2)
     assert (found.log_likelihood_gain > 20) == any(slope)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from preprocess.backends.cpu.backend import CpuBackend
-from preprocess.ctf.spectrum import block_spectra
+from preprocess.ctf.spectrum import TILES_FOR_INDEPENDENT, block_spectra
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -66,3 +66,21 @@ def test_threads_change_nothing(threads) -> None:
     spectra = block_spectra(image, 1.3, CpuBackend(threads))
     assert np.isfinite(spectra.powers).all()
     np.testing.assert_array_equal(spectra.powers, block_spectra(image, 1.3, CpuBackend(1)).powers)
+
+
+def test_effective_counts_are_those_of_the_noise() -> None:
+    random = np.random.default_rng(8)
+    means = []
+    for _ in range(60):
+        image = random.standard_normal((400, 640)).astype(np.float32)
+        spectra = block_spectra(image, 4.4, CpuBackend(1))
+        third = spectra.radius // 3
+        few = slice(spectra.radius + 5, spectra.radius + 5 + third), slice(5, 5 + third)  # tiles have variance 1
+        powers = np.concatenate([spectra.powers, spectra.powers.sum(0)[None]])[:, *few]
+        counts = np.append(spectra.tile_counts, spectra.tile_count)
+        means.append(powers.mean((1, 2)) / np.maximum(counts, 1))
+    variance = np.var(means, axis=0) * powers[0].size
+    expected = TILES_FOR_INDEPENDENT / np.append(spectra.effective_counts, spectra.effective_count)
+    used = counts > 0
+    assert used.sum() > 4
+    assert np.median(variance[used] / expected[used]) == pytest.approx(1, abs=0.2)

@@ -16,18 +16,22 @@ KERNEL sample_pixels(const float* image, float* samples, i32 width, i32 step, i3
     }
 }
 
-/* places (tiles, 2): top and left; window (side); tiles (count, side, side); statistics (tiles, side, 3): sum of a row's
-   values less `level`, clipped at `reach`, sum of their squares, how many are not finite: those become the mean of the
-   row's others. Pixels are means of `factor` by `factor` of the image's. Blocks: x over rows, y over tiles. */
+/* places (tiles, 4): top and left, and the rows of windows (4, side) along y and along x; tiles (count, side, side);
+   statistics (tiles, side, 3): sum of a row's values less `level`, clipped at `reach`, sum of their squares, how many are
+   not finite: those become the mean of the row's others. Pixels are means of `factor` by `factor` of the image's.
+   Blocks: x over rows, y over tiles. */
 KERNEL cut_tiles(
-    const float* image, const i32* places, const float* window, float* tiles, double* statistics, i32 width, i32 side,
+    const float* image, const i32* places, const float* windows, float* tiles, double* statistics, i32 width, i32 side,
     i32 factor, float level, float reach
 ) {
     SHARED double sums[THREADS];
     SHARED double squares[THREADS];
     SHARED double bad[THREADS];
     float* cut = tiles + ((size_t)BLOCK_Y * side + BLOCK_X) * side;
-    i32 top = (places[2 * BLOCK_Y] + BLOCK_X) * factor, left = places[2 * BLOCK_Y + 1] * factor;
+    const i32* place = places + 4 * BLOCK_Y;
+    i32 top = (place[0] + BLOCK_X) * factor, left = place[1] * factor;
+    const float* along_y = windows + (size_t)place[2] * side;
+    const float* along_x = windows + (size_t)place[3] * side;
     EACH_THREAD {
         double sum = 0.0, square = 0.0, not_finite = 0.0;
         for (i32 x = thread; x < side; x += THREADS) {
@@ -57,7 +61,7 @@ KERNEL cut_tiles(
         float mean = good > 0.0 ? (float)(sums[0] / good) : 0.0f;
         for (i32 x = thread; x < side; x += THREADS) {
             bool finite = cut[x] >= -LARGEST_FLOAT && cut[x] <= LARGEST_FLOAT;
-            cut[x] = (finite ? cut[x] : mean) * (window[BLOCK_X] * window[x]);
+            cut[x] = (finite ? cut[x] : mean) * (along_y[BLOCK_X] * along_x[x]);
         }
         if (thread == 0) {
             double* row = statistics + ((size_t)BLOCK_Y * side + BLOCK_X) * 3;
