@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import mrcfile
@@ -133,11 +132,14 @@ def test_only_headers_are_read(tmp_path: Path) -> None:
     with mrcfile.mmap(movie, mode="w+"):
         pass
     header = np.fromfile(movie, np.uint8, 1024)
-    header[:12] = np.array([5760, 4092, 1000], "<i4").view(np.uint8)
+    frame_count = 100_000
+    header[:12] = np.array([5760, 4092, frame_count], "<i4").view(np.uint8)
     header[12:16] = np.array([6], "<i4").view(np.uint8)
     header.tofile(movie)
-    os.truncate(movie, 1024 + 5760 * 4092 * 2 * 1000)  # 47 GB, none of them on the disk
-    began_s = time.monotonic()
+    os.truncate(
+        movie, 1024 + 5760 * 4092 * 2 * frame_count
+    )  # 4.7 TB, none of them on the disk: who reads them never ends
     told = plan(movie, flags=KNOWN)
     assert told.problems == ()
-    assert time.monotonic() - began_s < 2
+    assert told.frames is not None
+    assert told.frames.count == frame_count

@@ -16,7 +16,7 @@ import pytest
 from tests.agents.agent_process import AgentProcess, StartAgent, lay
 from transfer.client import ReceiverClient
 
-END_S = 5.0
+LATEST_S = 40.0  # a busy machine's share; what is not bounded waits 60 s for the receiver, or for ever for a share
 FORCED = "did not end within 4 s"
 
 
@@ -115,7 +115,7 @@ def test_a_receiver_that_never_answers_delays_no_end_and_nothing_is_sent_twice(
         agent.until(relay.has_swallowed.is_set, "the record was sent")
         assert agent.states() == {"a.tiff": ("sending", 1)}
         code, took_s = ended_in_s(agent, signal.SIGTERM)
-        assert (code, took_s <= END_S) == (0, True), (took_s, agent.log.read_text())
+        assert (code, took_s <= LATEST_S) == (0, True), (took_s, agent.log.read_text())
         assert FORCED in agent.log.read_text()
         agent = start_agent(receiver.url, token, "--exit-when-idle", "0.5")
         assert agent.wait() == 0
@@ -132,9 +132,11 @@ def test_a_second_signal_ends_the_agent_at_once(
     agent = start_agent(relay.url, receiver.token("agent", "s"))
     agent.until(agent.has_begun, "it begins")
     assert relay.has_swallowed.wait(30)
-    ended, took_s = ended_in_s(agent, number, number)
-    assert (ended, took_s < 2) == (code, True), (took_s, agent.log.read_text())
-    assert "another signal came" in agent.log.read_text()
+    ended, _ = ended_in_s(agent, number, number)
+    log = agent.log.read_text()
+    assert ended == code, log
+    assert "another signal came" in log
+    assert FORCED not in log  # it did not wait for the end that one signal brings
 
 
 def test_a_worker_and_a_reader_that_do_not_react_delay_no_end(
@@ -148,6 +150,6 @@ def test_a_worker_and_a_reader_that_do_not_react_delay_no_end(
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     code, took_s = ended_in_s(agent, signal.SIGTERM)
-    assert (code, took_s <= END_S) == (0, True), (took_s, agent.log.read_text())
+    assert (code, took_s <= LATEST_S) == (0, True), (took_s, agent.log.read_text())
     agent = start_agent(receiver.url, receiver.token("agent", "s"))
     agent.wait_for(a_tiff="released")

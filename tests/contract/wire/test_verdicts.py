@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -236,12 +235,10 @@ def test_what_is_left_to_be_judged_is_judged_in_the_background(session, monkeypa
     monkeypatch.setattr("api.routes.thresholds.JUDGE_FOR_S", 0.0)
     for number in range(5):
         session.publish(f"{number}", **{MOTION: number})
-    begun_s = time.monotonic()
     told = session.set(MOTION, "below", 3.0)
     assert (told.judged, told.rejected_count) == (False, 2)
-    wait_until(lambda: session.http.get(PLACE).json()["judged"], "the rest is judged", timeout_s=30)
+    wait_until(lambda: session.http.get(PLACE).json()["judged"], "the rest is judged")
     assert session.rejected() == {"0", "1", "2"}
-    assert time.monotonic() - begun_s < 30
 
 
 def test_what_is_left_to_be_judged_is_judged_after_a_restart(

@@ -23,7 +23,7 @@ from transfer.wire.errors import TemporaryError
 from transfer.wire.receipt import Receipt
 
 GIVE_UP_S, SHORTEST_S = 0.3, 0.05
-LATEST_S, MANY = 10.0, 400  # as long as a busy machine may take; if each file had its own time, far longer
+LATEST_S, MANY = 30.0, 400  # as long as a busy machine may take; if each file had its own time, 120 s
 TOKEN = "secret-token-0123456789"
 STAGE_S = 0.8 * GIVE_UP_S
 RECEIPT = Receipt(session="s", path="a.mrc", revision=1, size_bytes=8_000_000, digest="0" * 64)

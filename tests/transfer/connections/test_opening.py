@@ -61,14 +61,15 @@ def test_a_name_that_is_not_found_costs_no_more_than_the_time_given(lookups, mon
     if proxy:
         monkeypatch.setenv("ALL_PROXY", proxy)
     monkeypatch.setattr("transfer.pace.retrying.SHORTEST_SILENCE_S", 0.1)
+    longest_s = 250  # of a client that is not told; far more than a busy machine takes for what is told
     url = "https://receiver.example.org" if proxy else f"https://{NAME}"
-    with ReceiverClient(url, TOKEN, timeout_s=30) as client:
+    with ReceiverClient(url, TOKEN, timeout_s=longest_s) as client:
         began_s = time.monotonic()
         with pytest.raises(LinkLost, match=f"{NAME} was not found within"):
             RetryPolicy(0.3, lambda: False).repeat(
                 client.service if kind == "control" else lambda: put(client, tmp_path)
             )
-        assert time.monotonic() - began_s < 1.5
+        assert time.monotonic() - began_s < longest_s / 4
     assert lookups == [NAME]  # one thread waits, however often it is tried
 
 
