@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from campaign import FIGURES, IS_LONG
 
-from tests.running import COMMAND, free_port
+from tests.command_process import Process, start_command
+from tests.running import COMMAND, ROOT, free_port
 from tests.waiting import wait_until
 
 # Tests, and what they start, share two cores: BLAS threads that wait for each other take up to 60 times as long.
@@ -122,7 +123,9 @@ class ProcessReceiver:
     database: str | None = None
     """The database's URL; None: its own SQLite."""
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[str] | None = None
+    is_copied: bool = True
+    """False: a Python of its own, whose memory is only its own."""
+    process: Process | None = None
 
     @property
     def url(self) -> str:
@@ -132,17 +135,27 @@ class ProcessReceiver:
         return make_token(self.data, scope, session, self.database)
 
     def start(self) -> None:
-        serve = [*COMMAND, "serve", "--json", "--data", str(self.data), "--reserve-bytes", "0"]
+        serve = ["serve", "--json", "--data", str(self.data), "--reserve-bytes", "0"]
         if self.database:
             serve += ["--database", self.database]
+        serve += ["--port", str(self.port), *self.options]
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [*self.prefix, *serve, "--port", str(self.port), *self.options],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-            )
+            if self.prefix or not self.is_copied:
+                self.process = subprocess.Popen(
+                    [*self.prefix, *COMMAND, *serve],
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    start_new_session=True,
+                )
+            else:
+                self.process = start_command(
+                    *serve,
+                    environment={**os.environ, "PYTHONPATH": str(ROOT)},
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,
+                )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, f"the receiver did not start:\n{self.log.read_text()}"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_process import run_command
+
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "cryoferry")
 TIMEOUT_S = 280.0
@@ -34,16 +36,7 @@ def cryoferry(*arguments: object, cwd: Path | None = None, **environment: str) -
     **environment
         Variables beside those of `clean_environment`, such as `CRYOFERRY_TOKEN`.
     """
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        cwd=cwd,
-        env=clean_environment(**environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    return run_command(*arguments, cwd=cwd, environment=clean_environment(**environment), timeout_s=TIMEOUT_S)
 
 
 def cryoferry_here(

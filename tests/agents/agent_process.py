@@ -13,12 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.command_process import start_command
 from tests.running import ROOT
 from tests.waiting import wait_until
 
 ACQUISITION = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83")
 QUICK = ("--settle-seconds", "0.3", "--scan-seconds", "0.2", "--work-reserve-bytes", "0", "--device", "cpu")
-COMMAND = (sys.executable, "-m", "tests.agents.quick_agent")
+MODULE = "tests.agents.quick_agent"
+COMMAND = (sys.executable, "-m", MODULE)
 TIMEOUT_S = 60.0
 
 
@@ -43,13 +45,15 @@ class AgentProcess:
         watch = ("watch", str(source), "--work", str(work), "--to", url, "--session", "s", "--json")
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [*COMMAND, *watch, *QUICK, *ACQUISITION, *options],
+            self.process = start_command(
+                *watch,
+                *QUICK,
+                *ACQUISITION,
+                *options,
+                module=MODULE,
+                environment={**os.environ, "CRYOFERRY_TOKEN": token, "PYTHONPATH": os.pathsep.join(paths)},
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
-                env={**os.environ, "CRYOFERRY_TOKEN": token, "PYTHONPATH": os.pathsep.join(paths)},
-                stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import ssl
 import subprocess
@@ -14,16 +15,26 @@ import httpx
 import numpy as np
 import trustme
 
+from tests.command_process import run_command
 from tests.running import free_port, is_listening
 from tests.waiting import wait_until
 
-STOP_SECONDS = 60
+STOP_SECONDS, TIMEOUT_S = 60, 250
 
 
 class Place:
-    """A microscope, a VM and a folder of one's own, under the names that the documents use."""
+    """A microscope, a VM and a folder of one's own, under the names that the documents use.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder
+        Where all that is.
+    is_by_shell
+        Whether a shell finds and runs each command, as a reader's does; otherwise `tests.command_process` does.
+    """
+
+    def __init__(self, folder: Path, *, is_by_shell: bool) -> None:
+        self.is_by_shell = is_by_shell
         self.folder = folder
         self.port = free_port()
         self.running: list[subprocess.Popen[bytes]] = []
@@ -115,19 +126,28 @@ class Place:
         return httpx.get(f"{scheme}://localhost:{self.port}{route}", verify=authority, headers=headers)
 
     def _finish(self, command: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
+        done = self._in_a_shell(command) if self.is_by_shell else self._as_a_copy(command)
+        # `doctor` may warn of what this machine lacks; every other command has to succeed.
+        allowed = {0, 1} if "cryoferry doctor" in command else {0}
+        assert done.returncode in allowed, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def _in_a_shell(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=TIMEOUT_S,
             check=False,
         )
-        # `doctor` may warn of what this machine lacks; every other command has to succeed.
-        allowed = {0, 1} if "cryoferry doctor" in command else {0}
-        assert done.returncode in allowed, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done
+
+    def _as_a_copy(self, command: str) -> subprocess.CompletedProcess[str]:
+        program, *words = shlex.split(command)
+        assert program == "cryoferry", command
+        done = run_command(*words, cwd=self.folder, environment=self.environment, timeout_s=TIMEOUT_S)
+        return subprocess.CompletedProcess([command], done.returncode, done.stdout, done.stderr)
 
     def _start(self, command: str) -> None:
         self.stop()

@@ -27,8 +27,8 @@ def commands(document: Path) -> list[str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path):
-    made = Place(tmp_path)
+def place(document: Path, tmp_path: Path):
+    made = Place(tmp_path, is_by_shell=document.name == "README.md")
     yield made
     made.stop()
 

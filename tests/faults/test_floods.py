@@ -33,6 +33,8 @@ MOST_TAKEN_S = 2.0
 
 
 class TlsReceiver(ProcessReceiver):
+    is_copied = False
+
     @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"

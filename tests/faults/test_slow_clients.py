@@ -102,6 +102,7 @@ def test_whoever_trickles_is_cut_off_and_others_go_on_meanwhile(make_receiver, w
 
 
 def test_many_silent_clients_take_bounded_memory_and_stop_nobody(receiver_process, wire_to) -> None:
+    receiver_process.is_copied = False
     receiver_process.start()
     wire = wire_to(receiver_process)
     assert wire.put_file("first", os.urandom(ANNOUNCED_BYTES)).status_code == 201
