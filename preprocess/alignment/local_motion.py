@@ -241,12 +241,8 @@ def _held_out_gains(
 def displacement_field(model: MotionModel) -> DisplacementField:
     """Return the model's field."""
     terms = term_count(max(model.degree, LEAST_DEGREE))
-    fields = [
-        np.einsum(
-            "tk,ks,sn->tn", model.in_time(), model.coefficients[:, axis], _POWERS_OF_TERMS[: _used(model), :terms]
-        )
-        for axis in (0, 1)
-    ]
+    powers = _POWERS_OF_TERMS[: _used(model), :terms]
+    fields = [model.in_time() @ model.coefficients[:, axis] @ powers for axis in (0, 1)]
     return DisplacementField(*(np.round(field, 6) for field in fields))  # a library's last bits do not reach the image
 
 

@@ -104,7 +104,7 @@ class DisplacementField:
         """Return for how many columns of a frame, a power of 2, one evaluation at their middle is enough."""
         along = np.arange(MOST_DEGREE + 1)
         at_x, at_y = _GRID[:, None] ** np.maximum(along - 1, 0) * along, _GRID[:, None] ** along
-        slopes = [np.einsum("tji,aj,bi->tab", powers, at_y, at_x) for powers in self.by_powers()]
+        slopes = [at_y @ powers @ at_x.T for powers in self.by_powers()]
         steepest = float(np.abs(slopes).max()) / width
         enough = LARGEST_STEP_PX / max(steepest, LARGEST_STEP_PX / MOST_COLUMNS)
         return int(2 ** np.floor(np.log2(max(enough, 1))))
@@ -144,7 +144,7 @@ def _by_powers(terms: NDArray[np.float64]) -> NDArray[np.float64]:
 def _moved(terms: NDArray[np.float64], by_y: float, by_x: float) -> NDArray[np.float64]:
     """Return the coefficients of the polynomials in x - by_x and y - by_y."""
     of_x, of_y = EXPONENTS[: terms.shape[1]].T
-    moved: NDArray[np.float64] = np.einsum("tba,bj,ai->tji", _by_powers(terms), _expanded(by_y), _expanded(by_x))
+    moved = _expanded(by_y).T @ _by_powers(terms) @ _expanded(by_x)
     return moved[:, of_y, of_x]
 
 

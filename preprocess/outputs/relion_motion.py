@@ -79,7 +79,7 @@ def _quadratic_part(terms: NDArray[np.float64]) -> tuple[NDArray[np.float64], fl
     quadratic = terms[:, :, :QUADRATIC] + terms[:, :, QUADRATIC:] @ onto.T
     left = terms.copy()
     left[:, :, :QUADRATIC] -= quadratic
-    return quadratic, max(0.0, float(np.einsum("atn,nm,atm->at", left, products, left).mean()))
+    return quadratic, max(0.0, float((left @ products * left).sum(2).mean()))
 
 
 def _mean_products(count: int) -> NDArray[np.float64]:

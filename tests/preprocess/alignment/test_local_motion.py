@@ -180,3 +180,19 @@ def test_the_field_is_that_of_the_model(degree: int) -> None:
     edges = (np.arange(200) + 0.5) / 200 - 0.5
     grid = np.stack([axis.ravel() for axis in np.meshgrid(edges, edges, indexing="ij")], 1)
     assert field.mean_shifts() == pytest.approx(model.displacements(grid).mean(1), abs=1e-3)
+
+
+def test_displacements_and_what_pulls_at_them_are_the_plain_sums_of_their_definitions() -> None:
+    random = np.random.default_rng(4)
+    places, terms = random.uniform(-0.5, 0.5, (9, 2)), term_count(2)
+    model = MotionModel(random.normal(0, 3, (6, 2, terms)), np.full((3, 3), 1e6))
+    in_space, in_time = spatial_terms(places, 2), model.in_time()
+    moved = np.einsum("tk,kcs,ns->tnc", in_time, model.coefficients, in_space)
+    assert model.displacements(places) == pytest.approx(moved, abs=1e-12)
+    roots = random.normal(0, 2e4, (9, 2, 2))  # so much evidence that priors do not matter
+    evidence = LocalEvidence(random.normal(0, 3e7, (7, 9, 2)), roots @ roots.transpose(0, 2, 1))
+    curvature = np.einsum("ncd,ns,nu->csdu", evidence.information, in_space, in_space).reshape(2 * terms, -1)
+    pull = np.einsum("tk,tnc,ns->kcs", in_time, evidence.gradient, in_space).reshape(6, -1)
+    found = model.updated(evidence, places).coefficients
+    step = np.linalg.solve(curvature, pull.T).T.reshape(found.shape)
+    assert found == pytest.approx(model.coefficients + step, abs=1e-3)
