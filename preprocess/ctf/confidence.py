@@ -40,8 +40,9 @@ class ConfidenceFigures:
     """What is known about how well a fit is determined; see `CtfEstimate`. Lengths in Å.
 
     `half_astigmatism` is (U - V) / 2, `sigma` the standard error of the mean defocus and `sigma_astigmatism` that of
-    `half_astigmatism`; `rival` is the other defocus that fits best; `lowest` and `highest` are the ends of the range
-    that was searched; `misfit` is None where the phase shift was sought.
+    `half_astigmatism`; `reach` is how far from the fit others lie that are nearly as likely and near to it; `rival` is
+    the other defocus that fits best; `lowest` and `highest` are the ends of the range that was searched; `misfit` is
+    None where the phase shift was sought.
     """
 
     defocus: float
@@ -53,6 +54,7 @@ class ConfidenceFigures:
     rival: float | None
     held_out: HeldOut
     misfit: PhaseMisfit | None
+    reach: float
     lowest: float
     highest: float
 
@@ -114,6 +116,11 @@ def _inexact(figures: ConfidenceFigures) -> str:
         return (
             f"The defocus is uncertain by {uncertain:.0f} Å along its axes, because the rings are faint. Compare with"
             " its neighbours, or record with more dose."
+        )
+    if figures.reach >= allowed:
+        return (
+            f"Another defocus, {figures.reach:.0f} Å away, fits nearly as well, because few rings are to be seen."
+            " Compare with its neighbours, or record with more dose."
         )
     if abs(figures.held_out.difference_in_sigmas) >= LARGEST_HALVES_DIFFERENCE:
         return (

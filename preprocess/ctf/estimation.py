@@ -16,6 +16,7 @@ from preprocess.ctf.held_out import held_out
 from preprocess.ctf.ice import ice_figures
 from preprocess.ctf.merit import fit_merit
 from preprocess.ctf.model import PhaseTerms
+from preprocess.ctf.near_defoci import NEARLY_AS_LIKELY, NearDefoci, closer_look, distance, near_fits
 from preprocess.ctf.optics import CtfOptics
 from preprocess.ctf.ranking import RankedFit, best_fit
 from preprocess.ctf.refinement import FitTask, FittedModel, refine
@@ -206,20 +207,32 @@ def _confidence_figures(
         phase = float((free.parameters[3] + np.pi / 2) % np.pi - np.pi / 2)
         misfit = PhaseMisfit(phase=phase, sigma=float(np.sqrt(max(free.covariance[3, 3], 0))))
     significance = float(np.sqrt(max(fit.ring_energy, 0)))
+    curvature = float(np.sqrt(max(fit.covariance[0, 0], 0)))
+    near = closer_look(task, fit, curvature)
     factor = SIGMA_FACTOR * float(np.hypot(1, SIGMA_DOUBTFUL_BELOW / max(significance, 1)))
+    factor = max(factor, near.spread / max(curvature, 1e-9))
     return ConfidenceFigures(
         defocus=fit.defocus,
         half_astigmatism=fit.astigmatism,
-        sigma=float(np.hypot(factor * np.sqrt(max(fit.covariance[0, 0], 0)), uneven_error)),
+        sigma=float(np.hypot(factor * curvature, uneven_error)),
         sigma_astigmatism=factor * float(np.sqrt(max(fit.covariance[1, 1] + fit.covariance[2, 2], 0) / 2)),
         significance=significance,
         margin=ranked.margin,
         rival=ranked.rival,
         held_out=held_out(task, spectrum.plane, fit, threads),
         misfit=misfit,
+        reach=max(_reach(task, fit, near, threads), ranked.moved),
         lowest=where.lowest,
         highest=where.highest,
     )
+
+
+def _reach(task: FitTask, fit: FittedModel, near: NearDefoci, threads: RowThreads) -> float:
+    """Return how far from a fit, Å, others lie that are nearly as likely and near to it."""
+    alternatives = near_fits(task, fit, near.other_peaks, threads)
+    here = refine(task, fit.parameters, threads, steps=1, linear=fit.linear).log_likelihood if alternatives else 0.0
+    likely = [distance(fit, one) for one in alternatives if one.log_likelihood > here - NEARLY_AS_LIKELY]
+    return max([near.reach, *likely])
 
 
 def _estimate(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from preprocess.backends.cpu.row_threads import RowThreads
+from preprocess.ctf.near_defoci import distance, near_defoci, near_fits
 from preprocess.ctf.refinement import FitTask, FittedModel, refine
 from preprocess.ctf.search import WIDE_SECTORS, CtfCandidate, SearchRange, SectorProfiles, search, search_again
 from preprocess.ctf.sectors import SmoothCourse
@@ -36,11 +37,14 @@ class RankedFit:
         Logarithm of its evidence over the sum of that of all other defoci.
     rival : float | None
         The defocus among these that has most, Å.
+    moved : float
+        How far it lies from the one that the search led to, Å: near to that, another one fitted better.
     """
 
     fit: FittedModel
     margin: float
     rival: float | None
+    moved: float = 0.0
 
 
 def best_fit(
@@ -65,7 +69,10 @@ def best_fit(
     if strongest.evidence > _evidence_near(best, fits) + OVERRULED_BY:
         best = refine(task, strongest.parameters, threads, steps=8, linear=strongest.linear)
         fits.append(best)
-    return _compared(best, fits)
+    near = near_fits(task, best, near_defoci(task, best).better_peaks, threads)
+    better = max([best, *near], key=lambda fit: fit.log_likelihood)
+    fits.append(better)
+    return replace(_compared(better, fits), moved=distance(better, best))
 
 
 def merit(fit: FittedModel, candidates: Sequence[CtfCandidate]) -> float:

@@ -39,6 +39,9 @@ differences (of background, of envelope), and the others."""
 CLIP_SIGMAS = 8.0
 """Residuals count up to this, in standard deviations that pixels would have if effective tiles were independent: about
 six of their own, as overlapping tiles say the same about a pixel."""
+REVERSIBLE_SPLINES, REVERSED_CONTRAST = 5, 0.03
+"""The envelope's splines, from the coarsest on, that should not be below zero, and how far they may, as a standard
+deviation: contrast is not reversed there."""
 SMALL_STEP = 0.05
 """Steps end when one is smaller than so much of the standard error."""
 STEP_UNIT_ANGSTROM = 1e3
@@ -187,6 +190,18 @@ def _prior(correlation: float) -> NDArray[np.float64]:
     return prior
 
 
+def linear_prior(task: FitTask) -> NDArray[np.float64]:
+    """Return the inverse covariance of background and envelope from how much they bend, per independent value.
+
+    A ring of water that the spectrum does not reach is held at zero.
+    """
+    prior = _prior(1.0)[BACKGROUND:, BACKGROUND:] + 1e-9 * np.eye(PARAMETERS - BACKGROUND)
+    if not _reaches_water_ring(task):
+        rings = np.array([BACKGROUND_RING, ENVELOPE_RING]) - BACKGROUND
+        prior[rings, rings] += 1e9
+    return prior
+
+
 def _look(
     task: FitTask,
     parameters: NDArray[np.float64],
@@ -243,7 +258,7 @@ def _is_small(change: NDArray[np.float64], state: _FitState, correlation: float)
 def _fitted(state: _FitState, task: FitTask, prior: NDArray[np.float64]) -> FittedModel:
     """Return a state as a result: contrast that is reversed and much astigmatism cost likelihood."""
     correlation = task.correlation
-    reversed_contrast = np.minimum(state.linear[ENVELOPE : ENVELOPE + 5], 0) / 0.03
+    reversed_contrast = np.minimum(state.linear[ENVELOPE : ENVELOPE + REVERSIBLE_SPLINES], 0) / REVERSED_CONTRAST
     against = 0.5 * float(reversed_contrast @ reversed_contrast)
     usual = 0.01 * state.parameters[0] + 100
     unlikely = np.log1p((state.parameters[1] ** 2 + state.parameters[2] ** 2) / usual**2)

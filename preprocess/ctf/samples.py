@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from preprocess.ctf import likelihood_kernels as kernels
 from preprocess.ctf.half_plane import SECTORS, HalfPlane, half_plane
-from preprocess.ctf.model import BACKGROUND, BACKGROUND_RING, ENVELOPE, ENVELOPE_RING
+from preprocess.ctf.model import BACKGROUND, BACKGROUND_RING, ENVELOPE, ENVELOPE_RING, PARAMETERS
 from preprocess.ctf.sectors import SmoothCourse
 
 
@@ -83,6 +83,16 @@ class SpectrumSamples:
             functions[rows, places[:, 0] - BACKGROUND + spline] = basis[:, spline]
         functions[:, BACKGROUND_RING - BACKGROUND] = basis[:, 8]
         return functions
+
+    def envelope_functions(self, frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the splines and the ring that an envelope is made of, at some frequencies: (n, coefficients)."""
+        basis, places = _bases(frequency, self.lowest_frequency, self.highest_frequency)
+        functions = np.zeros((len(frequency), PARAMETERS - ENVELOPE))
+        rows = np.arange(len(frequency))
+        for spline in range(4):
+            functions[rows, places[:, 1] - ENVELOPE + spline] = basis[:, 4 + spline]
+        functions[:, ENVELOPE_RING - ENVELOPE] = basis[:, 8]
+        return functions * np.sinc(self.defocus_range_wavelength * frequency**2)[:, None]
 
 
 def pixel_samples(power: NDArray[np.float32], course: SmoothCourse, plane: HalfPlane, step: float) -> SpectrumSamples:

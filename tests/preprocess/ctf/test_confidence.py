@@ -19,6 +19,7 @@ GOOD = ConfidenceFigures(
     rival=8_300.0,
     held_out=HeldOut(gain=180.0, gain_without_best_ring=90.0, difference_in_sigmas=0.4, unexplained=10.0),
     misfit=PhaseMisfit(phase=0.02, sigma=0.03),
+    reach=60.0,
     lowest=1_000.0,
     highest=50_000.0,
 )
@@ -43,6 +44,7 @@ def test_a_good_fit_is_reliable() -> None:
         ({"margin": 1.0}, 0.7, "Another defocus, 0.83 µm, fits as well"),
         ({"sigma": 130.0}, 0.7, "uncertain by 131 Å"),
         ({"sigma_astigmatism": 140.0}, 0.7, "uncertain by 141 Å"),
+        ({"reach": 415.0}, 0.7, "Another defocus, 415 Å away"),
         ({"held_out": HeldOut(180.0, 90.0, -6.0, 0.0)}, 0.7, "Two halves of the spectrum"),
         ({"half_astigmatism": 4_000.0}, 0.7, "larger than a microscope's"),
         ({"misfit": PhaseMisfit(phase=-0.3, sigma=0.02)}, 0.7, "do not fit this voltage"),
