@@ -38,6 +38,7 @@ WITHOUT_A_MODULE = {
     "preprocess/pipeline/test_orientation.py": "orientation of every format, from file to sum",
     "preprocess/pipeline/test_relion_comparison.py": "the whole pipeline against RELION",
     "preprocess/pipeline/test_unbelievable_values.py": "values that nobody can believe, from file to micrograph",
+    "test_command_process.py": "the processes that tests start",
     "test_defaults.py": "defaults that several packages share",
     "test_front_door.py": "the command as a user meets it",
     "test_packaging.py": "the source archive",
