@@ -15,12 +15,13 @@ from preprocess.ctf.half_plane import HalfPlane, half_plane
 from preprocess.ctf.held_out import held_out
 from preprocess.ctf.ice import ice_figures
 from preprocess.ctf.merit import fit_merit
-from preprocess.ctf.model import PhaseTerms
+from preprocess.ctf.model import PHASE, PhaseTerms
 from preprocess.ctf.near_defoci import NEARLY_AS_LIKELY, NearDefoci, closer_look, distance, near_fits
 from preprocess.ctf.optics import CtfOptics
 from preprocess.ctf.ranking import RankedFit, best_fit
 from preprocess.ctf.refinement import FitTask, FittedModel, refine
 from preprocess.ctf.samples import SpectrumSamples, pixel_samples, polar_samples
+from preprocess.ctf.sandwich import robust_covariance
 from preprocess.ctf.search import SearchRange, sector_profiles
 from preprocess.ctf.sectors import SmoothCourse, sector_sums, smooth_course
 from preprocess.ctf.spectrum import BlockSpectra
@@ -33,10 +34,9 @@ COARSEST_FITTED_ANGSTROM = 30.0
 FEWEST_RINGS = 32
 COARSEST_NYQUIST_ANGSTROM = 12.0
 PHASE_SHIFTS_SEARCHED = 9
-SIGMA_FACTOR = 1.25
 SIGMA_DOUBTFUL_BELOW = 8.0
-"""Measured: by how much errors exceed what the likelihood's curvature says, and the significance of rings below which
-they exceed it by much more, because noise decides which flank of the likelihood's peak is taken for its top."""
+"""Measured: the significance of rings below which errors exceed what the likelihood's curvature says by much, because
+noise decides which flank of the likelihood's peak is taken for its top."""
 MISFIT_SOUGHT_FROM = 10.0
 """Significance from which rings can tell that voltage, Cs or pixel size are wrong."""
 TILT_SOUGHT_FROM_ENERGY = 60.0
@@ -209,13 +209,13 @@ def _confidence_figures(
     significance = float(np.sqrt(max(fit.ring_energy, 0)))
     curvature = float(np.sqrt(max(fit.covariance[0, 0], 0)))
     near = closer_look(task, fit, curvature)
-    factor = SIGMA_FACTOR * float(np.hypot(1, SIGMA_DOUBTFUL_BELOW / max(significance, 1)))
-    factor = max(factor, near.spread / max(curvature, 1e-9))
+    factor = float(np.hypot(1, SIGMA_DOUBTFUL_BELOW / max(significance, 1)))
+    variance = np.maximum(fit.covariance.diagonal()[:PHASE], robust_covariance(task, fit).diagonal())
     return ConfidenceFigures(
         defocus=fit.defocus,
         half_astigmatism=fit.astigmatism,
-        sigma=float(np.hypot(factor * curvature, uneven_error)),
-        sigma_astigmatism=factor * float(np.sqrt(max(fit.covariance[1, 1] + fit.covariance[2, 2], 0) / 2)),
+        sigma=float(np.hypot(max(factor * float(np.sqrt(variance[0])), near.spread), uneven_error)),
+        sigma_astigmatism=factor * float(np.sqrt(variance[1:].mean())),
         significance=significance,
         margin=ranked.margin,
         rival=ranked.rival,

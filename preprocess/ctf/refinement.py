@@ -24,6 +24,7 @@ from preprocess.ctf.model import (
     PHASE,
     WATER_RING_PER_ANGSTROM,
     PhaseTerms,
+    window_transfer,
 )
 from preprocess.ctf.samples import SpectrumSamples
 from preprocess.ctf.spectrum import TILES_FOR_INDEPENDENT
@@ -286,3 +287,60 @@ def _fitted(state: _FitState, task: FitTask, prior: NDArray[np.float64]) -> Fitt
 
 def _reaches_water_ring(task: FitTask) -> bool:
     return task.samples.highest_frequency > WATER_RING_PER_ANGSTROM - 0.01
+
+
+def ring_strength(task: FitTask, fit: FittedModel, frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how strong the rings are beside the background, as the window leaves them, at some frequencies."""
+    background, envelope = task.samples.curves(fit.linear, frequency)
+    terms = task.terms
+    slope = np.pi * terms.wavelength * fit.defocus - 2 * terms.aberration * frequency**2
+    left = window_transfer(4 * terms.frequency_step * frequency * slope)
+    strength: NDArray[np.float64] = envelope / np.maximum(background, 0.15) * left
+    return strength
+
+
+def group_equations(
+    task: FitTask, fit: FittedModel, groups: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return each group's part of the normal equations at a fit, and the prior's.
+
+    Parameters
+    ----------
+    groups : NDArray[np.int64]
+        The group of each sample, from 0.
+
+    Returns
+    -------
+    equations, right : NDArray[np.float64]
+        Shapes (groups, n, n) and (groups, n), per value of the likelihood's sums, of the n parameters that the samples
+        tell anything about; defoci, which come first, are in units of 1000 Å.
+    prior : NDArray[np.float64]
+        What the prior adds to the sum of all equations, shape (n, n); its gradient is in the first group's.
+    """
+    order = np.argsort(groups, kind="stable")
+    ends = np.cumsum(np.bincount(groups))
+    arrays = tuple(np.ascontiguousarray(array[order]) for array in task.samples.arrays)
+    terms = task.terms
+    equations, right = np.zeros((len(ends), PARAMETERS, PARAMETERS)), np.zeros((len(ends), PARAMETERS))
+    for group, (first, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        kernels.add_normal_equations(
+            tuple(array[first:end] for array in arrays),
+            (terms.wavelength, terms.aberration, terms.contrast_phase, terms.frequency_step),
+            fit.parameters,
+            fit.linear,
+            2 if task.with_phase else 1,
+            CLIP_SIGMAS / np.sqrt(max(task.tile_count, 1)),
+            equations[group : group + 1],
+            right[group : group + 1],
+            np.zeros((1, 2)),
+            0,
+            min(1, end - first),
+        )
+    equations = np.triu(equations) + np.transpose(np.triu(equations, 1), (0, 2, 1))
+    prior = _prior(task.correlation)
+    right[0] -= prior @ fit.linear
+    told = (equations.sum(0) + prior).diagonal() > 1e-9
+    if not _reaches_water_ring(task):
+        told[[BACKGROUND_RING, ENVELOPE_RING]] = False
+    kept = np.flatnonzero(told)
+    return equations[:, kept[:, None], kept], right[:, kept], prior[np.ix_(kept, kept)]
