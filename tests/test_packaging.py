@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-NOT_OURS = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "cryoferry-*")
+NOT_OURS = shutil.ignore_patterns(".*", "*.so", "*.egg-info", "__pycache__", "build", "dist", "cryoferry-*")
 FOLDERS = ("agents", "api", "benchmarks", "deploy", "docs", "preprocess", "tests", "transfer")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from agents.commands.finding import Finding, Machine
 from agents.commands.gpu_checks import examine_gpus
 from agents.commands.link_checks import examine_link
+from preprocess.backends.compiled.available import HOW_TO_COMPILE, WHAT_IS_MISSING, kernels_are_missing
 from preprocess.kept_code import FALLBACK_VARIABLE, WHAT_TO_DO, kept_code
 from transfer.disk import sync_descriptor
 from transfer.platform import usable_cores
@@ -48,6 +49,7 @@ def _device(work: Path) -> Iterator[Finding]:
     else:
         yield Finding("cpu", "ok", f"{usable_cores()} cores, numba {numba}")
         yield _compiled_code(work)
+        yield _kernels()
     yield from examine_gpus(work)
 
 
@@ -57,6 +59,12 @@ def _compiled_code(work: Path) -> Finding:
         text = f"compiled code cannot be kept, so each start of the agent takes longer: {kept.trouble}"
         return Finding("compiled", "warn", text, WHAT_TO_DO)
     return Finding("compiled", "ok", f"compiled code is kept in {kept.folder or 'the folders of its source'}")
+
+
+def _kernels() -> Finding:
+    if kernels_are_missing():
+        return Finding("kernels", "warn", WHAT_IS_MISSING, HOW_TO_COMPILE)
+    return Finding("kernels", "ok", "kernels in C, compiled when cryoferry was installed")
 
 
 def _disk(work: Path) -> Iterator[Finding]:

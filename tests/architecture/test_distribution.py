@@ -59,7 +59,15 @@ def test_the_wheel_holds_our_packages_and_no_gpl_code(tmp_path: Path) -> None:
     tree = tmp_path / "tree"  # building leaves traces in a tree
     for package in (*PACKAGES, "deploy"):
         shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("command_errors.py", "configuration.py", "cryoferry.py", "pyproject.toml", "README.md", "LICENSE"):
+    for name in (
+        "command_errors.py",
+        "configuration.py",
+        "cryoferry.py",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "setup.py",
+    ):
         shutil.copy(ROOT / name, tree)
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, tree],

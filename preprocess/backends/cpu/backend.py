@@ -1,7 +1,8 @@
-"""The CPU's backend: numba-compiled kernels and scipy.fft.
+"""The CPU's backend: compiled kernels and scipy.fft.
 
 Threads share out rows, and each row is computed by one thread in one order, so that results do not depend on the number
-of threads. Compiled code is cached on disk (`preprocess.compiled_code`).
+of threads. Kernels are in C where a compiler was found at installation (`preprocess.backends.compiled`), else numba's,
+whose code is cached on disk (`preprocess.compiled_code`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
 from preprocess.backends.cpu.block_powers import block_powers
 from preprocess.backends.cpu.filtering import filtered_sum
+from preprocess.backends.cpu.kernel_set import KernelSet
 from preprocess.backends.cpu.pictures import reduced
 from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
 from preprocess.backends.cpu.stack import CpuFrameStack
@@ -26,12 +28,20 @@ from preprocess.platform import available_bytes
 
 
 class CpuBackend:
-    """All cores of this machine that the process may use, or as many as wanted."""
+    """All cores of this machine that the process may use, or as many as wanted.
+
+    Parameters
+    ----------
+    threads : int
+        0: every core.
+    kernels : KernelSet | None
+        None: those in C where they were compiled, else numba's.
+    """
 
     name = "cpu"
 
-    def __init__(self, threads: int = 0) -> None:
-        self.threads = RowThreads(usable_threads(threads))
+    def __init__(self, threads: int = 0, kernels: KernelSet | None = None) -> None:
+        self.threads = RowThreads(usable_threads(threads), kernels)
 
     def available_bytes(self) -> int | None:
         """Return how much memory this process may still take."""

@@ -12,7 +12,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import Image
-from preprocess.backends.cpu import tile_kernels as kernels
+from preprocess.backends.cpu.kernel_set import KernelSet
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.tile_spectra import BlockPowers, ValueRange, sample_step, tile_factors, value_range
 from preprocess.geometry.block_tiles import BLOCKS_ALONG, BlockTiles
@@ -37,6 +37,7 @@ def block_powers(image: Image, tiles: BlockTiles, threads: RowThreads) -> BlockP
         rows = tiles.shape[0]
         threads.run(
             _transform_rows,
+            threads.kernels,
             image,
             tiles,
             left,
@@ -51,12 +52,13 @@ def block_powers(image: Image, tiles: BlockTiles, threads: RowThreads) -> BlockP
         of_tiles = summed[:, np.array(tiles.tops) + side] - summed[:, np.array(tiles.tops)]
         found[:, :, number] = of_tiles
         factors = tile_factors(values, of_tiles, side * side)[1]
-        work = (columns, tiles.tops, factors / norms[:, number], blocks[:, number], of_rows, powers)
+        work = (threads.kernels, columns, tiles.tops, factors / norms[:, number], blocks[:, number], of_rows, powers)
         threads.run(_transform_columns, *work, rows=kept + 1, unit=COLUMNS_AT_ONCE)
     return BlockPowers.of(np.ascontiguousarray(powers.transpose(0, 2, 1)), values, found.reshape(3, -1), tiles)
 
 
 def _transform_rows(
+    kernels: KernelSet,
     image: Image,
     tiles: BlockTiles,
     left: int,
@@ -76,6 +78,7 @@ def _transform_rows(
 
 
 def _transform_columns(
+    kernels: KernelSet,
     columns: NDArray[np.complex64],
     tops: tuple[int, ...],
     factors: NDArray[np.float64],

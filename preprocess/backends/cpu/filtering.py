@@ -9,8 +9,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import Image, Undamping
-from preprocess.backends.cpu import frame_kernels as kernels
-from preprocess.backends.cpu import image_kernels
+from preprocess.backends.cpu.kernel_set import KernelSet
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, undamping_of, whole_multiple
 
@@ -33,7 +32,7 @@ def filtered_sum(
     for image, factors in zip(images, filters, strict=True):
         transform = scipy.fft.rfft2(image[:height, :width], workers=threads.count)
         threads.run(
-            kernels.add_filtered,
+            threads.kernels.add_filtered,
             transform,
             height,
             width,
@@ -54,14 +53,19 @@ def filtered_sum(
 def _weighted_sum(images: Sequence[Image], factors: NDArray[np.float32], threads: RowThreads) -> Image:
     """Return the sum of the images, each times its factor: no transform is needed for that."""
     total = np.empty(images[0].shape, np.float32)
-    threads.run(_add_rows, images, factors, total, rows=len(total))
+    threads.run(_add_rows, threads.kernels, images, factors, total, rows=len(total))
     return total
 
 
 def _add_rows(
-    images: Sequence[Image], factors: NDArray[np.float32], total: NDArray[np.float32], start: int, stop: int
+    kernels: KernelSet,
+    images: Sequence[Image],
+    factors: NDArray[np.float32],
+    total: NDArray[np.float32],
+    start: int,
+    stop: int,
 ) -> None:
     """Add up some rows of all images, a few at a time so that the sum stays in the processor's cache."""
     for top in range(start, stop, ROWS_AT_ONCE):
         for number, (image, factor) in enumerate(zip(images, factors, strict=True)):
-            image_kernels.add_image(image, factor, total, number == 0, top, min(top + ROWS_AT_ONCE, stop))
+            kernels.add_image(image, factor, total, number == 0, top, min(top + ROWS_AT_ONCE, stop))

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.backends.cpu.tiles import TILE_ROWS
 from preprocess.compiled_code import compiled
 
 Array = NDArray[Any]
 
-TILE_ROWS = 16  # rows that one thread computes together: their sums stay in its cache
 BLOCK_COLUMNS = 512  # columns of a tile that are converted and interpolated together
 MARGIN = 24  # room around a block for the six taps and for the field's variation within it
 

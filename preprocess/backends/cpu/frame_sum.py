@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.cpu import image_kernels as kernels
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.row_statistics import STATISTICS_PER_ROW, RowStatistics
 from preprocess.geometry.image_centre import centre_of
@@ -23,7 +22,7 @@ class CpuFrameSum:
         self._seen = (raw, gain, has_gain)
         self._good = np.ones(raw.shape, np.uint8)
         if has_gain:
-            threads.run(kernels.believe_in_gain, gain, self._good, rows=len(raw))
+            threads.run(self.threads.kernels.believe_in_gain, gain, self._good, rows=len(raw))
         self._rows = RowStatistics(np.empty((STATISTICS_PER_ROW, len(raw))), raw.shape[1])
         self._update(np.arange(len(raw)))
 
@@ -52,10 +51,12 @@ class CpuFrameSum:
         rows = self._rows.with_values_between(lowest, highest)
         counts = np.zeros(len(rows), np.int64)
         arguments = (*self._seen, self._good, (float(lowest), float(highest)), rows)
-        self.threads.run(kernels.list_between, *arguments, counts, np.empty(0, np.int64), rows=len(rows))
+        self.threads.run(self.threads.kernels.list_between, *arguments, counts, np.empty(0, np.int64), rows=len(rows))
         found = np.empty(counts.sum(), np.int64)
         if found.size:
-            self.threads.run(kernels.list_between, *arguments, np.cumsum(counts) - counts, found, rows=len(rows))
+            self.threads.run(
+                self.threads.kernels.list_between, *arguments, np.cumsum(counts) - counts, found, rows=len(rows)
+            )
         return found
 
     def surroundings(self, pixels: NDArray[np.int64], reach: int) -> tuple[NDArray[np.float32], float | None]:
@@ -64,7 +65,15 @@ class CpuFrameSum:
         firsts = np.searchsorted(pixels, np.arange(height + 1) * width)
         around, noise = np.empty(len(pixels), np.float32), np.empty((2, height))
         self.threads.run(
-            kernels.surroundings, *self._seen, self._good, reach, pixels, firsts, around, noise, rows=height
+            self.threads.kernels.surroundings,
+            *self._seen,
+            self._good,
+            reach,
+            pixels,
+            firsts,
+            around,
+            noise,
+            rows=height,
         )
         total, count = noise.sum(1)
         return around, float(total / count) if count else None
@@ -73,7 +82,9 @@ class CpuFrameSum:
         """Return the valid pixels that stand out from those 4 px away."""
         marks, counts = np.empty(self.shape, np.uint8), np.empty(self.shape[0], np.int64)
         variance = (float(slope), float(floor))
-        self.threads.run(kernels.mark_peaks, *self._seen, self._good, variance, marks, counts, rows=len(marks))
+        self.threads.run(
+            self.threads.kernels.mark_peaks, *self._seen, self._good, variance, marks, counts, rows=len(marks)
+        )
         rows = np.flatnonzero(counts)
         y, x = np.nonzero(marks[rows])
         found: NDArray[np.int64] = rows[y] * self.shape[1] + x
@@ -82,7 +93,9 @@ class CpuFrameSum:
     def windows(self, pixels: NDArray[np.int64], reach: int) -> NDArray[np.float32]:
         """Return what lies around pixels, NaN where nothing valid does."""
         found = np.empty((len(pixels), (2 * reach + 1) ** 2), np.float32)
-        self.threads.run(kernels.cut_windows, *self._seen, self._good, pixels, reach, found, rows=len(pixels))
+        self.threads.run(
+            self.threads.kernels.cut_windows, *self._seen, self._good, pixels, reach, found, rows=len(pixels)
+        )
         return found
 
     def raw_centre(self, side: int) -> NDArray[np.float32]:
@@ -90,4 +103,6 @@ class CpuFrameSum:
         return centre_of(self._seen[0], side)
 
     def _update(self, rows: NDArray[np.int64]) -> None:
-        self.threads.run(kernels.sum_statistics, *self._seen, self._good, rows, self._rows.rows, rows=len(rows))
+        self.threads.run(
+            self.threads.kernels.sum_statistics, *self._seen, self._good, rows, self._rows.rows, rows=len(rows)
+        )

@@ -9,12 +9,13 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import RING_COUNT, PatchMeasures
-from preprocess.backends.cpu import frame_kernels as kernels
+from preprocess.backends.cpu.kernel_set import KernelSet
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.spectrum_layout import ring_indices, ring_sizes
 
 
 def transform_patches(
+    kernels: KernelSet,
     binned: NDArray[np.float32],
     tops: NDArray[np.int64],
     lefts: NDArray[np.int64],
@@ -58,7 +59,7 @@ class CpuPatchSpectra:
         powers = np.zeros((len(wanted), 2, RING_COUNT))
         gradient, hessian = np.zeros((count, len(wanted), 2)), np.zeros((len(wanted), 3))
         self.threads.run(
-            kernels.measure_patches,
+            self.threads.kernels.measure_patches,
             self.planes,
             wanted,
             rows,

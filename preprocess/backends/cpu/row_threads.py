@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from preprocess.backends.cpu.kernel_set import KernelSet
 from preprocess.platform import usable_cores
 
 CHUNKS_PER_THREAD = 4
@@ -19,8 +20,9 @@ def usable_threads(wanted: int) -> int:
 class RowThreads:
     """Threads that run kernels, each on some rows; a kernel lets go of Python's lock and takes `start, stop` last."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, kernels: KernelSet | None = None) -> None:
         self.count = threads
+        self.kernels = KernelSet() if kernels is None else kernels
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rows")
 
     def run(self, kernel: Callable[..., None], *args: Any, rows: int, unit: int = 1) -> None:

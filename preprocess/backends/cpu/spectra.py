@@ -7,10 +7,8 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import PART_FIGURES, RING_COUNT, PartMeasures, PartPowers
-from preprocess.backends.cpu import frame_kernels as kernels
 from preprocess.backends.cpu.correlation_windows import CorrelationWindows
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.backends.cpu.split_kernels import split_spectra
 from preprocess.backends.spectrum_layout import ring_indices, ring_sizes
 
 
@@ -35,7 +33,7 @@ class CpuSpectra:
         rows, columns = self._phases(shifts)
         by_row = np.zeros((2, self.shape[0], RING_COUNT + 1))
         self.threads.run(
-            kernels.sum_spectra,
+            self.threads.kernels.sum_spectra,
             self.transforms,
             rows,
             columns,
@@ -71,7 +69,7 @@ class CpuSpectra:
         by_row = np.zeros((self.shape[0], len(self.transforms), 5))
         ring_weights = _with_outside(weights)
         self.threads.run(
-            kernels.derivatives,
+            self.threads.kernels.derivatives,
             self.transforms,
             self.total,
             rows,
@@ -101,7 +99,7 @@ class CpuSpectra:
         looked_at = np.arange(0, self.shape[0], every)
         by_row = np.zeros((len(looked_at), PART_FIGURES, RING_COUNT))
         self.threads.run(
-            split_spectra,
+            self.threads.kernels.split_spectra,
             self.transforms,
             self.fixed,
             rows,

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from preprocess.backends.box_moments import box_ends, moments_of_sums, row_step
 from preprocess.backends.contract import DeviceImage, FixedPart, FrameReceiver, FrameStack, Image
-from preprocess.backends.cpu import frame_kernels as kernels
-from preprocess.backends.cpu import image_kernels
 from preprocess.backends.cpu.frame_sum import CpuFrameSum
 from preprocess.backends.cpu.patch_spectra import CpuPatchSpectra, transform_patches
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.cpu.spectra import CpuSpectra
+from preprocess.backends.cpu.tiles import TILE_ROWS
 from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.geometry.field import DisplacementField
@@ -88,7 +87,7 @@ class CpuFrameStack:
         count, height, width = self.frames.shape
         ends = box_ends(height, boxes), box_ends(width, boxes)
         sums = np.zeros((count, 3, boxes, boxes))
-        self.threads.run(kernels.box_sums, self.frames, *ends, row_step(height, rows), sums, rows=count)
+        self.threads.run(self.threads.kernels.box_sums, self.frames, *ends, row_step(height, rows), sums, rows=count)
         return moments_of_sums(sums.reshape(count, 3, -1))
 
     def set_gain(self, gain: Image | None) -> None:
@@ -107,7 +106,7 @@ class CpuFrameStack:
         """Return the plain sum of all frames."""
         try:
             total = np.empty(self.frames.shape[1:], np.float32)
-            self.threads.run(kernels.raw_sum, self.frames, total, rows=len(total))
+            self.threads.run(self.threads.kernels.raw_sum, self.frames, total, rows=len(total))
             return CpuFrameSum(total, self.gain, self.has_gain, self.threads)
         except MemoryError as error:
             raise DeviceOutOfMemory from error
@@ -115,7 +114,7 @@ class CpuFrameStack:
     def replace_pixels(self, replacements: Replacements) -> None:
         """Replace defect pixels by others of the same frame."""
         self.threads.run(
-            image_kernels.replace_pixels,
+            self.threads.kernels.replace_pixels,
             self.frames.reshape(len(self.frames), -1),
             replacements.targets,
             replacements.sources,
@@ -160,16 +159,24 @@ class CpuFrameStack:
                 self._taper(binned, (edge_taper(binned.shape[0]), edge_taper(binned.shape[1])))
                 binned -= np.float32(fixed.levels[index]) * fixed.image
             places = layout.tops[index], layout.lefts[index]
-            self.threads.run(transform_patches, binned, *places, *windows, cut, index, planes, rows=patches)
+            self.threads.run(
+                transform_patches, self.threads.kernels, binned, *places, *windows, cut, index, planes, rows=patches
+            )
         return CpuPatchSpectra(planes, layout.kept_width, self.threads)
 
     def _taper(self, binned: NDArray[np.float32], taper: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
         mean = float(binned.mean(dtype=np.float64))
-        self.threads.run(kernels.taper_frame, binned, mean, *taper, rows=len(binned))
+        self.threads.run(self.threads.kernels.taper_frame, binned, mean, *taper, rows=len(binned))
 
     def _bin(self, index: int, bin_factor: int, binned: NDArray[np.float32]) -> None:
         self.threads.run(
-            kernels.bin_frame, self.frames[index], self.gain, self.has_gain, bin_factor, binned, rows=len(binned)
+            self.threads.kernels.bin_frame,
+            self.frames[index],
+            self.gain,
+            self.has_gain,
+            bin_factor,
+            binned,
+            rows=len(binned),
         )
 
     def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
@@ -179,7 +186,7 @@ class CpuFrameStack:
         except MemoryError as error:
             raise DeviceOutOfMemory from error
         self.threads.run(
-            kernels.warp_and_sum,
+            self.threads.kernels.warp_and_sum,
             self.frames,
             self.gain,
             self.has_gain,
@@ -189,7 +196,7 @@ class CpuFrameStack:
             lanczos_taps(),
             sums,
             rows=self.frames.shape[1],
-            unit=kernels.TILE_ROWS,
+            unit=TILE_ROWS,
         )
         return list(sums)
 

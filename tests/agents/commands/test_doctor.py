@@ -24,6 +24,7 @@ def test_a_sound_machine(tmp_path: Path, receiver: Any) -> None:
     assert code == 0
     assert {check: line["verdict"] for check, line in found.items() if check not in ("gpu", "disk")} == {
         "cpu": "ok",
+        "kernels": "ok",
         "compiled": "ok",
         "work folder": "ok",
         "receiver": "ok",

@@ -8,14 +8,19 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(params=["cpu", "cuda on the host", pytest.param("cuda:0", marks=pytest.mark.gpu)])
+@pytest.fixture(params=["cpu", "cpu with numba", "cuda on the host", pytest.param("cuda:0", marks=pytest.mark.gpu)])
 def backend(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Return every backend that computes: the CPU's, CUDA's on the host, and on a device where there is one."""
+    """Return every backend that computes: the CPU's with both kinds of kernels, CUDA's on the host and on a device."""
     from preprocess.backends.choose import choose_backend
+    from preprocess.backends.cpu.backend import CpuBackend
+    from preprocess.backends.cpu.kernel_set import KernelSet
     from preprocess.errors import DeviceError
 
     if request.param == "cuda on the host":
         yield request.getfixturevalue("cuda_here")
+        return
+    if request.param == "cpu with numba":
+        yield CpuBackend(2, KernelSet("numba"))
         return
     try:
         yield choose_backend(request.param, threads=2)
