@@ -23,13 +23,16 @@ ALLOWED_ANGSTROM, ALLOWED_SHARE = 50.0, 0.03
 SIGMAS_ALLOWED = 3.3
 """The error that is allowed for U and V, and how many standard errors have to fit into it."""
 LARGEST_PHASE_RAD, LARGEST_PHASE_SIGMAS = 0.15, 5.0
+LARGEST_ABERRATION_RAD, LARGEST_ABERRATION_SIGMAS = 0.4, 5.0
+"""Right values gave up to 2.8 standard errors, and no more than 0.25 rad where the error is small; a voltage that is
+wrong gave 0.7 to 1.5 rad where the spherical aberration is 1.4 mm or more and the rings reach far enough."""
 LARGEST_RELATIVE_ASTIGMATISM = 0.3
 AT_THE_END = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseMisfit:
-    """By how much the phase of the rings, let free, differs from the one that was given, rad."""
+    """By how much a phase of the rings, let free, differs from the one that was given, rad."""
 
     phase: float
     sigma: float
@@ -42,7 +45,7 @@ class ConfidenceFigures:
     `half_astigmatism` is (U - V) / 2, `sigma` the standard error of the mean defocus and `sigma_astigmatism` that of
     `half_astigmatism`; `reach` is how far from the fit others lie that are nearly as likely and near to it; `rival` is
     the other defocus that fits best; `lowest` and `highest` are the ends of the range that was searched; `misfit` is
-    None where the phase shift was sought.
+    None where the phase shift was sought; `aberration` is the same at 4 Å of the part that grows with k⁴.
     """
 
     defocus: float
@@ -54,6 +57,7 @@ class ConfidenceFigures:
     rival: float | None
     held_out: HeldOut
     misfit: PhaseMisfit | None
+    aberration: PhaseMisfit | None
     reach: float
     lowest: float
     highest: float
@@ -134,10 +138,14 @@ def _inexact(figures: ConfidenceFigures) -> str:
 
 def _misfit(figures: ConfidenceFigures) -> str:
     """Look for rings whose spacing is none that this microscope can make."""
-    misfit = figures.misfit
-    if misfit is None or abs(misfit.phase) < max(LARGEST_PHASE_RAD, LARGEST_PHASE_SIGMAS * misfit.sigma):
+    constant = _is_misfit(figures.misfit, LARGEST_PHASE_RAD, LARGEST_PHASE_SIGMAS)
+    if not constant and not _is_misfit(figures.aberration, LARGEST_ABERRATION_RAD, LARGEST_ABERRATION_SIGMAS):
         return ""
     return (
         "The rings do not fit this voltage, spherical aberration and pixel size. Check them; search the phase shift if"
         " a phase plate was used; the image may be overfocused."
     )
+
+
+def _is_misfit(found: PhaseMisfit | None, largest: float, sigmas: float) -> bool:
+    return found is not None and abs(found.phase) >= max(largest, sigmas * found.sigma)

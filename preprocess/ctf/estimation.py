@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
+from preprocess.ctf.aberration_misfit import aberration_misfit
 from preprocess.ctf.confidence import ConfidenceFigures, PhaseMisfit, why_unreliable
 from preprocess.ctf.drawing import drawn_spectra
 from preprocess.ctf.estimate import CtfEstimate
@@ -201,10 +202,11 @@ def _confidence_figures(
     threads: RowThreads,
 ) -> ConfidenceFigures:
     """Return what the confidence follows from. task: the sectors and rings of the spectrum that was fitted."""
-    misfit = None
+    misfit = aberration = None
     if not task.with_phase and fit.ring_energy > MISFIT_SOUGHT_FROM**2:
         free = refine(replace(task, with_phase=True), fit.parameters, threads, steps=4, linear=fit.linear)
         phase = float((free.parameters[3] + np.pi / 2) % np.pi - np.pi / 2)
+        aberration = aberration_misfit(task, fit)
         misfit = PhaseMisfit(phase=phase, sigma=float(np.sqrt(max(free.covariance[3, 3], 0))))
     significance = float(np.sqrt(max(fit.ring_energy, 0)))
     curvature = float(np.sqrt(max(fit.covariance[0, 0], 0)))
@@ -221,6 +223,7 @@ def _confidence_figures(
         rival=ranked.rival,
         held_out=held_out(task, spectrum.plane, fit, threads),
         misfit=misfit,
+        aberration=aberration,
         reach=max(_reach(task, fit, near, threads), ranked.moved),
         lowest=where.lowest,
         highest=where.highest,

@@ -19,6 +19,7 @@ GOOD = ConfidenceFigures(
     rival=8_300.0,
     held_out=HeldOut(gain=180.0, gain_without_best_ring=90.0, difference_in_sigmas=0.4, unexplained=10.0),
     misfit=PhaseMisfit(phase=0.02, sigma=0.03),
+    aberration=PhaseMisfit(phase=-0.2, sigma=0.1),
     reach=60.0,
     lowest=1_000.0,
     highest=50_000.0,
@@ -48,6 +49,7 @@ def test_a_good_fit_is_reliable() -> None:
         ({"held_out": HeldOut(180.0, 90.0, -6.0, 0.0)}, 0.7, "Two halves of the spectrum"),
         ({"half_astigmatism": 4_000.0}, 0.7, "larger than a microscope's"),
         ({"misfit": PhaseMisfit(phase=-0.3, sigma=0.02)}, 0.7, "do not fit this voltage"),
+        ({"aberration": PhaseMisfit(phase=0.9, sigma=0.1)}, 0.7, "do not fit this voltage"),
     ],
 )
 def test_each_failure_has_its_sentence(change, score, said) -> None:
@@ -59,3 +61,5 @@ def test_each_failure_has_its_sentence(change, score, said) -> None:
 def test_a_misfit_counts_only_if_it_is_large_and_certain() -> None:
     for misfit in (PhaseMisfit(phase=0.1, sigma=0.01), PhaseMisfit(phase=0.4, sigma=0.2)):
         assert why_unreliable(replace(GOOD, misfit=misfit), score=0.7) == ""
+    for aberration in (PhaseMisfit(phase=0.3, sigma=0.01), PhaseMisfit(phase=0.9, sigma=0.3)):
+        assert why_unreliable(replace(GOOD, aberration=aberration), score=0.7) == ""
