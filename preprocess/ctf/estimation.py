@@ -120,7 +120,7 @@ def estimate_ctf(spectra: BlockSpectra, optics: CtfOptics, settings: CtfSettings
     ranked = best_fit(task, profiles, spectrum.course, where, rows)
     untilted = _without_tilt(spectrum, power, task, ranked.fit, rows)
     pixels = pixel_samples(untilted.power, spectrum.course, plane, step)
-    last = FitTask(pixels, terms, task.tile_count, task.with_phase)
+    last = FitTask(pixels, terms, task.tile_count, task.with_phase, is_last=not task.with_phase)
     thickness = _thickness(untilted, rows)
     confirming = untilted.task
     if thickness is None:

@@ -37,6 +37,9 @@ transform are correlated, and so are tiles that overlap."""
 FIRST_BEND, BACKGROUND_BEND, ENVELOPE_BEND = (0.3, 0.2), 0.3, 0.03
 """How much the splines may bend from one interval to the next, as a standard deviation: the first two second
 differences (of background, of envelope), and the others."""
+LAST_BACKGROUND_BEND, LAST_ENVELOPE_BEND = 0.1, 0.1
+"""The others in the last fit: an envelope that may bend little is best while rings have to be found, but near the ring
+of water, and where a specimen is thick, it draws the defocus of images with few rings to larger values."""
 CLIP_SIGMAS = 8.0
 """Residuals count up to this, in standard deviations that pixels would have if effective tiles were independent: about
 six of their own, as overlapping tiles say the same about a pixel."""
@@ -63,12 +66,16 @@ class FitTask:
         Of how many tiles' spectra it is the mean: `BlockSpectra.effective_count`.
     with_phase : bool
         Whether the phase shift is sought.
+    is_last : bool
+        Whether the rings have been found, and splines may bend more. With a free phase shift, few rings do not tell
+        all three apart then.
     """
 
     samples: SpectrumSamples
     terms: PhaseTerms
     tile_count: float
     with_phase: bool
+    is_last: bool = False
 
     @property
     def correlation(self) -> float:
@@ -145,7 +152,7 @@ def refine(
     linear : NDArray[np.float64] | None
         Coefficients to start with; None: they are found first, for the parameters as they are.
     """
-    prior = _prior(task.correlation)
+    prior = _prior(task.correlation, is_last=task.is_last)
     fresh = linear is None
     parameters = np.array(start, np.float64)
     coefficients = _first_coefficients() if linear is None else linear
@@ -177,17 +184,18 @@ def _first_coefficients() -> NDArray[np.float64]:
     return linear
 
 
-def _prior(correlation: float) -> NDArray[np.float64]:
+def _prior(correlation: float, *, is_last: bool) -> NDArray[np.float64]:
     """Return the inverse covariance of the coefficients, from how much background and envelope bend."""
     prior = np.zeros((PARAMETERS, PARAMETERS))
+    bends = (LAST_BACKGROUND_BEND, LAST_ENVELOPE_BEND) if is_last else (BACKGROUND_BEND, ENVELOPE_BEND)
     spans = (
-        (BACKGROUND, BACKGROUND_RING, FIRST_BEND[0], BACKGROUND_BEND),
-        (ENVELOPE, ENVELOPE_RING, FIRST_BEND[1], ENVELOPE_BEND),
+        (BACKGROUND, BACKGROUND_RING, FIRST_BEND[0], bends[0]),
+        (ENVELOPE, ENVELOPE_RING, FIRST_BEND[1], bends[1]),
     )
     for first, end, low, high in spans:
-        bends = np.diff(np.eye(end - first), 2, axis=0)
-        sigma = np.where(np.arange(len(bends)) < 2, low, high)
-        prior[first:end, first:end] += bends.T @ (bends * (correlation / sigma**2)[:, None])
+        second = np.diff(np.eye(end - first), 2, axis=0)
+        sigma = np.where(np.arange(len(second)) < 2, low, high)
+        prior[first:end, first:end] += second.T @ (second * (correlation / sigma**2)[:, None])
     return prior
 
 
@@ -196,7 +204,7 @@ def linear_prior(task: FitTask) -> NDArray[np.float64]:
 
     A ring of water that the spectrum does not reach is held at zero.
     """
-    prior = _prior(1.0)[BACKGROUND:, BACKGROUND:] + 1e-9 * np.eye(PARAMETERS - BACKGROUND)
+    prior = _prior(1.0, is_last=task.is_last)[BACKGROUND:, BACKGROUND:] + 1e-9 * np.eye(PARAMETERS - BACKGROUND)
     if not _reaches_water_ring(task):
         rings = np.array([BACKGROUND_RING, ENVELOPE_RING]) - BACKGROUND
         prior[rings, rings] += 1e9
@@ -337,7 +345,7 @@ def group_equations(
             min(1, end - first),
         )
     equations = np.triu(equations) + np.transpose(np.triu(equations, 1), (0, 2, 1))
-    prior = _prior(task.correlation)
+    prior = _prior(task.correlation, is_last=task.is_last)
     right[0] -= prior @ fit.linear
     told = (equations.sum(0) + prior).diagonal() > 1e-9
     if not _reaches_water_ring(task):
