@@ -26,6 +26,9 @@ LEVEL_SIGMA = 1.5
 SIGNIFICANT_CHI2, SIGNIFICANT_GAIN, SUFFICIENT_GAIN = 30.0, 2.5, 20.0
 """A gain of the search is sufficient by itself: blocks may not have converged yet where the tilt is steep."""
 STEEPEST_SLOPE = 1.8
+UNEVEN_SHARE = 0.5
+"""Measured: how much of the difference in defocus between the image's middle and the middle of what shows rings is
+uncertain, because these lie unevenly within blocks as they do among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class DefocusPlane:
         Which blocks these are.
     error_if_flat, error_on_plane : float
         Standard error of the mean defocus, Å, that follows from how far the blocks lie off their mean, and off the
-        plane, beyond what their own errors explain: specimens are bent, and carbon lies at another height than ice.
+        plane, beyond what their own errors explain: specimens are bent, and carbon lies at another height than ice. On
+        a plane, it is also the error of going from the middle of what shows rings to the image's middle.
     """
 
     slope: NDArray[np.float64]
@@ -140,6 +144,7 @@ def _through(
     fitted = covariance @ (weighted.T @ defocus)
     off_plane = float(information @ (defocus - functions @ fitted) ** 2) / max(len(blocks) - 3, 1)
     slope = fitted[1:]
+    away = float(information @ (centres @ slope)) / max(float(information.sum()), 1e-12)
     chi2 = float(slope @ np.linalg.pinv(covariance[1:, 1:]) @ slope) / max(off_plane, 1.0)
     return DefocusPlane(
         slope,
@@ -149,7 +154,7 @@ def _through(
         information,
         blocks,
         error_if_flat=_error_of_mean(defocus, information, functions[:, :1]),
-        error_on_plane=_error_of_mean(defocus, information, functions),
+        error_on_plane=float(np.hypot(_error_of_mean(defocus, information, functions), UNEVEN_SHARE * away)),
     )
 
 
