@@ -17,6 +17,7 @@
   + DeviceError             the device is missing or cannot be used
     - CupyMissing
     - DeviceOutOfMemory
+      * DeviceTooSmall      even if nobody else used it
     - DeviceLost            a CUDA call failed, and all later ones of this process will fail too
     - DeviceLacksFeature    the GPU code does not support what this movie needs
       * KernelNotCompiled   the GPU code cannot be compiled for the device
@@ -157,6 +158,12 @@ class DeviceOutOfMemory(DeviceError):
 
     exit_code = 5
     hint = "Use --device cpu, or fewer workers on each device."
+
+
+class DeviceTooSmall(DeviceOutOfMemory):
+    """The device can never hold this movie, whoever else uses it."""
+
+    exit_code = 2
 
 
 class DeviceLost(DeviceError):

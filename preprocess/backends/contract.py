@@ -422,7 +422,13 @@ class Backend(Protocol):
         """Return `cpu` or `cuda:N`."""
 
     def available_bytes(self) -> int | None:
-        """Return how much memory may still be taken there, by the device and by any cap; None: unknown."""
+        """Return how much memory may still be taken there, by the device and by any cap; None: unknown.
+
+        What is only kept for the next movie counts as free: it is given back before anything is refused.
+        """
+
+    def capacity_bytes(self) -> int | None:
+        """Return how much memory could ever be taken there, if nobody else took any; None: unknown."""
 
     def finish(self) -> None:
         """Wait until all that this thread has asked for is done, so that another thread can go on with it."""

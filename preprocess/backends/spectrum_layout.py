@@ -9,6 +9,8 @@ from preprocess.backends.contract import RING_COUNT
 
 CORNER_FREQUENCY = float(np.sqrt(0.5))
 """Frequency of a spectrum's corner, 1/px."""
+LEAST_WEIGHT = 0.01
+"""A correlation leaves out the rings beyond the last one with so much of the largest weight."""
 
 
 def lanczos_taps(count: int = 2048) -> NDArray[np.float32]:
@@ -63,3 +65,9 @@ def undamping_of(
     rows = np.interp(np.abs(np.fft.fftfreq(kept[0])) * kept[0] / shape[0], places, undamping[0])
     columns = np.interp(np.arange(kept[1] // 2 + 1) / shape[1], places, undamping[1])
     return rows.astype(np.float32), columns.astype(np.float32)
+
+
+def rings_that_weigh(weights: NDArray[np.float64]) -> int:
+    """Return the number of rings up to the last one that has LEAST_WEIGHT of the largest weight."""
+    enough = np.flatnonzero(weights >= LEAST_WEIGHT * weights.max())
+    return int(enough[-1]) + 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from preprocess.alignment.movie_motion import coarse_bin, kept_frequencies
 from preprocess.backends.contract import Backend
-from preprocess.errors import DeviceOutOfMemory
+from preprocess.errors import DeviceOutOfMemory, DeviceTooSmall
 from preprocess.movies import Movie
 from preprocess.movies.frame_groups import FrameGroups
 from preprocess.pipeline.preparing import PreparedMovie
@@ -107,7 +107,8 @@ def refuse_too_large(prepared: PreparedMovie, backend: Backend) -> None:
     Raises
     ------
     DeviceOutOfMemory
-        The text says how much is needed and there, the hint what would fit.
+        Or DeviceTooSmall, where waiting would be in vain. The text says how much is needed and there, the hint what
+        would fit.
     """
     available, needed = backend.available_bytes(), needed_memory(prepared, backend).least
     if available is None or needed <= available:
@@ -124,7 +125,9 @@ def refuse_too_large(prepared: PreparedMovie, backend: Backend) -> None:
         ways += f"; about {fitting} frames would fit (--last-frame)"
     if movie.format == "eer":
         ways += "; more hardware frames per frame (--eer-frames) need less memory"
-    raise DeviceOutOfMemory(
+    capacity = backend.capacity_bytes()
+    is_too_small = capacity is not None and needed > capacity
+    raise (DeviceTooSmall if is_too_small else DeviceOutOfMemory)(
         f"{movie.path.name}: {frame_count} frames of {movie.height} x {movie.width} px need about"
         f" {needed / 1e9:.1f} GB of {where}, {available / 1e9:.1f} GB are there",
         hint=f"{ways}.",

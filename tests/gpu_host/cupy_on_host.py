@@ -127,6 +127,8 @@ class HostDevice:
         self.taken_anew = 0
         self.launches: list[str] = []
         self.copies_down = 0
+        self.refuses_pinned = False
+        self.pinned: list[int] = []
         self.flags: tuple[str, ...] = kernels_on_host.USUAL
         self.lock = threading.RLock()
         self.fault: PlannedFault | None = None
@@ -343,7 +345,13 @@ class MemoryPool:
 
 
 class PinnedMemory(bytearray):
-    """Memory of the host that a device reads directly."""
+    """Memory of the host that a device reads directly; the pool rounds up to powers of two."""
+
+    def __init__(self, size: int) -> None:
+        if device.refuses_pinned:
+            raise CUDARuntimeError(NO_MEMORY)
+        device.pinned.append(1 << max(0, size - 1).bit_length())
+        super().__init__(size)
 
 
 class Stream:

@@ -47,6 +47,10 @@ class CpuBackend:
         """Return how much memory this process may still take."""
         return available_bytes()
 
+    def capacity_bytes(self) -> int | None:
+        """Return None: other programs may end, and swapped memory come back."""
+        return None
+
     def finish(self) -> None:
         """Do nothing: every call returns when its work is done."""
 

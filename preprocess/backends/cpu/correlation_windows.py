@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import RING_COUNT
-
-LEAST_WEIGHT = 0.01
-"""Rings beyond the last one with so much of the largest weight are left out."""
+from preprocess.backends.spectrum_layout import rings_that_weigh
 
 Spectrum = NDArray[np.complex64]
 
@@ -63,7 +61,7 @@ class CorrelationWindows:
             Height and width of the image to which the spectrum's lowest frequencies belong: its pixels are the steps.
         """
         height, width = box
-        last = _last_ring(weights)
+        last = rings_that_weigh(weights)
         reach = last / (2 * RING_COUNT)
         rows = min(height // 2, int(reach * spectrum_shape[0])) + 1
         below = min(rows - 1, (height - 1) // 2)
@@ -109,12 +107,6 @@ class CorrelationWindows:
             across += back @ frame
         window: NDArray[np.float32] = (across @ self.from_columns).real
         return window
-
-
-def _last_ring(weights: NDArray[np.float64]) -> int:
-    """Return the number of rings up to the last one that weighs enough."""
-    enough = np.flatnonzero(weights >= LEAST_WEIGHT * weights.max())
-    return int(enough[-1]) + 1
 
 
 def _waves(one: NDArray[np.int64], other: NDArray[np.int64], size: int) -> Spectrum:

@@ -37,8 +37,13 @@ class CudaBackend:
 
     @on_its_device
     def available_bytes(self) -> int | None:
-        """Return how much of the device's memory is left, and not more than its cap."""
-        return self.device.memory.free_bytes()
+        """Return how much of the device's memory is left or kept for the next movie, and not more than its cap."""
+        return self.device.memory.free_bytes() + self.device.kept_bytes()
+
+    @on_its_device
+    def capacity_bytes(self) -> int | None:
+        """Return the device's memory, or its cap."""
+        return self.device.memory.capacity_bytes()
 
     @on_its_device
     def finish(self) -> None:

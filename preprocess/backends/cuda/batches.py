@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from preprocess.backends.cuda.upload import Piece
 
-BLOCK_BYTES = 1 << 27
-"""Compressed bytes of a batch, if more than one frame is in it: there are two of them in pinned memory."""
+BLOCK_BYTES = 112 << 20
+"""Compressed bytes of a batch, if more than one frame is in it: there are two of them in pinned memory.
+
+With the batch's table this stays below 128 MiB: CuPy's pool of pinned memory rounds up to powers of two.
+"""
 NEIGHBOURS = 1.1
 """Strips that lie within so many times their bytes are read at once, gaps and all."""
 

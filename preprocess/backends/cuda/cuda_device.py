@@ -12,7 +12,7 @@ from preprocess.backends.cuda.device_timer import DeviceTimer
 from preprocess.backends.cuda.downloads import Downloads
 from preprocess.backends.cuda.kept_image import KeptImage
 from preprocess.backends.cuda.tables import Tables
-from preprocess.backends.cuda.transforms import Transforms
+from preprocess.backends.cuda.transforms import PLANS, Transforms
 
 
 @functools.cache
@@ -63,6 +63,10 @@ class CudaDevice:
         small = self.memory.allocator("small")
         with cupy.cuda.Device(self.number), self.stream, cupy.cuda.using_allocator(small):
             yield
+
+    def kept_bytes(self) -> int:
+        """Return what `_forget` would give back: work areas of plans, and the last image."""
+        return self.memory.used_bytes(PLANS) + self.kept_image.nbytes
 
     def _forget(self) -> None:
         """Drop what is only kept for the next movie, tables aside."""

@@ -68,6 +68,17 @@ class DeviceMemory:
         """Return how much is taken of the device, used or idle."""
         return sum(int(pool.total_bytes()) for pool in self._all_pools())
 
+    def used_bytes(self, purpose: str) -> int:
+        """Return how much is in use for one purpose."""
+        with self._lock:
+            pool = self._pools.get(purpose)
+        return 0 if pool is None else int(pool.used_bytes())
+
+    def capacity_bytes(self) -> int:
+        """Return how much could be taken if nobody else took any."""
+        _, total = cupy.cuda.runtime.memGetInfo()
+        return int(total) if self.limit_bytes is None else min(int(total), self.limit_bytes)
+
     def free_bytes(self) -> int:
         """Return how much may still be used."""
         idle = sum(pool.free_bytes() for pool in self._all_pools())

@@ -1,15 +1,15 @@
-"""Copies from a CUDA device into pinned memory, on a stream of their own: computing goes on meanwhile."""
+"""Copies from a CUDA device, into pinned memory if there is any, on a stream of their own beside computing."""
 
 from __future__ import annotations
 
 import threading
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from preprocess.backends.cuda.device import DeviceArray, cupy
 from preprocess.backends.cuda.device_timer import DeviceTimer
+from preprocess.backends.cuda.pinned import pinned_bytes
 
 
 class Downloads:
@@ -22,7 +22,7 @@ class Downloads:
         self._computing = computing
         self._timer = timer
         self._stream = cupy.cuda.Stream(non_blocking=True)
-        self._copying: list[tuple[Any, DeviceArray, Any]] = []
+        self._copying: list[tuple[Any, DeviceArray, NDArray[Any]]] = []
         self._lock = threading.Lock()
 
     def begin(self, array: DeviceArray, dtype: DTypeLike) -> tuple[NDArray[Any], Any]:
@@ -42,8 +42,7 @@ class Downloads:
         Any
             The event: see `wait_for`.
         """
-        pinned = cupy.cuda.alloc_pinned_memory(array.nbytes)
-        arriving: NDArray[Any] = np.frombuffer(pinned, dtype, array.size).reshape(array.shape)
+        arriving: NDArray[Any] = pinned_bytes(array.nbytes).view(dtype).reshape(array.shape)
         made, there = cupy.cuda.Event(disable_timing=True), cupy.cuda.Event(block=True, disable_timing=True)
         made.record(self._computing)
         runtime = cupy.cuda.runtime
@@ -55,7 +54,7 @@ class Downloads:
             there.record(self._stream)
         self._let_go()
         with self._lock:
-            self._copying.append((there, array, pinned))
+            self._copying.append((there, array, arriving))
         return arriving, there
 
     def wait_for(self, there: Any) -> None:

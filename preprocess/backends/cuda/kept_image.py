@@ -25,6 +25,12 @@ class KeptImage:
             self._kept = (weakref.ref(image), there)
         return there
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes that are kept on the device."""
+        there = self._kept[1]
+        return 0 if there is None else int(there.nbytes)
+
     def forget(self) -> None:
         """Keep it no longer."""
         self._kept = (lambda: None, None)

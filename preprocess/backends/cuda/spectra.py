@@ -12,6 +12,7 @@ from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, on_its_device
 from preprocess.backends.cuda.device_memory import in_batches
 from preprocess.backends.cuda.sources import kernel
+from preprocess.backends.spectrum_layout import rings_that_weigh
 
 BYTES_A_PIXEL = 4 + 8
 """Of a binned frame that is being transformed: itself, and the work area of the transform."""
@@ -48,7 +49,9 @@ class CudaSpectra:
         """Return windows of the weighted leave-one-out cross-correlations."""
         memory, (rows, columns) = self.device.memory, shape
         half, side = columns // 2 + 1, 2 * radius + 1
-        shifted, ring_weights = self._shifted(shifts), self._aligned.ring_weights(weights)
+        counted = weights.copy()
+        counted[rings_that_weigh(weights) :] = 0  # as on the CPU, to which each ring costs time
+        shifted, ring_weights = self._shifted(shifts), self._aligned.ring_weights(counted)
         rings = self.device.tables.rings(self.shape)
         windows = memory.array("results", (self.frame_count, side, side), "f4")
 

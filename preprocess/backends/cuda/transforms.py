@@ -11,6 +11,8 @@ import numpy as np
 from preprocess.backends.cuda.device import NO_MEMORY, DeviceArray, cupy
 from preprocess.backends.cuda.device_memory import DeviceMemory
 
+PLANS = "plans"
+"""What the work areas take memory for."""
 MOST_PLANS = 8
 """Plans that are kept; each holds a work area about as large as its images."""
 
@@ -59,7 +61,7 @@ class Transforms:
     def _new_plan(self, kind: int, shape: tuple[int, int], count: int) -> Any:
         last = shape[1] // 2 + 1 if kind == cupy.cuda.cufft.CUFFT_R2C else shape[1]
         try:
-            with cupy.cuda.using_allocator(self._memory.allocator("plans")):
+            with cupy.cuda.using_allocator(self._memory.allocator(PLANS)):
                 return cupy.cuda.cufft.PlanNd(shape, None, 1, 0, None, 1, 0, kind, count, "C", 1, last)
         except cupy.cuda.cufft.CuFFTError as error:
             if error.result != NO_MEMORY:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, cupy
+from preprocess.backends.cuda.pinned import pinned_bytes
 from preprocess.errors import UnreadableMovie
 
 READ_BYTES = 1 << 23
@@ -79,7 +80,7 @@ class Uploads:
         self._threads = threads
         size = -(-max(plan.size for plan in plans) // PINNED_UNIT) * PINNED_UNIT
         count = min(2, len(plans))
-        self._pinned = [_pinned(size) for _ in range(count)]
+        self._pinned = [pinned_bytes(size) for _ in range(count)]
         self._on_device = [device.memory.array("upload", (size,), np.uint8) for _ in range(count)]
 
     def __iter__(self) -> Iterator[Uploaded]:
@@ -135,14 +136,6 @@ class Uploads:
             return frozenset().union(*(future.result() for future in reading))
         except OSError as error:
             raise UnreadableMovie(f"{self._path}: {error.strerror or error}") from error
-
-
-def _pinned(size: int) -> NDArray[np.uint8]:
-    """Return memory that the device reads by itself; ordinary memory, which takes longer, where the system has none."""
-    try:
-        return np.frombuffer(cupy.cuda.alloc_pinned_memory(size), np.uint8, count=size)
-    except cupy.cuda.runtime.CUDARuntimeError:
-        return np.empty(size, np.uint8)
 
 
 def _shares(pieces: Sequence[Piece]) -> list[list[Piece]]:

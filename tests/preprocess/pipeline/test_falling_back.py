@@ -11,7 +11,7 @@ import pytest
 from cuda_on_host import cuda_on_host
 
 from preprocess.backends.contract import Backend
-from preprocess.errors import DeviceLacksFeature, DeviceOutOfMemory
+from preprocess.errors import DeviceLacksFeature, DeviceOutOfMemory, DeviceTooSmall
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.movies import open_movie
 from preprocess.movies.frame_groups import FrameGroups
@@ -140,7 +140,7 @@ def test_movies_that_the_device_cannot_hold_go_to_the_cpu_one_by_one(on, folder,
         stages = replace(MovieStages.chosen(tmp_path / "together", settings, EXPOSURE, Acquisition()), said=SaidOnce())
         first, second = (end.result() for end in process_movies([folder / "a.mrc", folder / "b.mrc"], stages))
     assert (first.device, second.device) == ("cpu", "cpu")
-    assert (len(first.warnings), len(second.warnings)) == (1, 0)
+    assert (len(first.warnings), len(second.warnings)) == (1, 0), [each.text for each in first.warnings]
     assert {name: data for name, data in contents(tmp_path / "together").items() if name[0] == "a"} == contents(
         tmp_path / "cpu"
     )
@@ -160,6 +160,52 @@ def test_what_the_estimate_refuses_could_not_be_done(on, folder):
         assert need.usual < 1.5 * host.device.highest
     with cuda_on_host(int(0.97 * need.least)), pytest.raises(DeviceOutOfMemory):
         on("cuda:0", check_memory=any_movie_fits)
+
+
+def test_what_is_only_kept_for_the_next_movie_counts_as_free(on):
+    with cuda_on_host(PLENTY) as host:
+        on("cuda:0")
+        backend = host.backend()
+        pools = backend.device.memory
+        assert pools.used_bytes("plans") > 0
+        assert backend.device.kept_image.nbytes > 0
+        others = sum(pools.used_bytes(purpose) for purpose in ("tables", "small"))
+        assert backend.available_bytes() == PLENTY - others
+
+
+def test_a_movie_waits_for_memory_only_where_it_can_come(on, folder):
+    with cuda_on_host(PLENTY) as host:
+        host.device.taken = PLENTY - TINY  # somebody else has it
+        with pytest.raises(DeviceOutOfMemory) as now:
+            on("cuda:0")
+    with cuda_on_host(TINY), pytest.raises(DeviceTooSmall) as ever:
+        on("cuda:0")
+    assert not isinstance(now.value, DeviceTooSmall)
+    assert (now.value.exit_code, ever.value.exit_code) == (5, 2)
+
+
+def test_with_less_memory_the_results_are_the_same_bytes(on, folder, tmp_path):
+    """Work is done in smaller parts then: no sum may depend on where one ends."""
+    launches, results = [], []
+    for scratch_bytes in (2**30, 1):
+        with cuda_on_host(PLENTY) as host:
+            host.module("device_memory").SCRATCH_BYTES = scratch_bytes
+            on("cuda:0")
+            launches.append(len(host.device.launches))
+        results.append(contents(tmp_path / "cuda"))
+    assert launches[1] > launches[0]
+    assert results[1] == results[0]
+
+
+def test_without_pinned_memory_copies_go_through_ordinary_memory(on, folder, tmp_path):
+    results = []
+    for refuses in (False, True):
+        with cuda_on_host(PLENTY) as host:
+            host.device.refuses_pinned = refuses
+            on("cuda:0")
+            assert (host.device.pinned == []) == refuses
+        results.append(contents(tmp_path / "cuda"))
+    assert results[1] == results[0]
 
 
 def test_an_error_that_waits_to_be_told_holds_no_frames(folder, tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from preprocess.backends.contract import RING_COUNT
-from preprocess.backends.cpu.correlation_windows import LEAST_WEIGHT, CorrelationWindows
-from preprocess.backends.spectrum_layout import ring_indices
+from preprocess.backends.cpu.correlation_windows import CorrelationWindows
+from preprocess.backends.spectrum_layout import LEAST_WEIGHT, ring_indices
 
 
 @pytest.mark.parametrize("shape", [(64, 80), (63, 81), (40, 200)])
