@@ -213,10 +213,11 @@ def _confidence_figures(
     near = closer_look(task, fit, curvature)
     factor = float(np.hypot(1, SIGMA_DOUBTFUL_BELOW / max(significance, 1)))
     variance = np.maximum(fit.covariance.diagonal()[:PHASE], robust_covariance(task, fit).diagonal())
+    reach, ambiguity = _elsewhere(task, fit, near, threads)
     return ConfidenceFigures(
         defocus=fit.defocus,
         half_astigmatism=fit.astigmatism,
-        sigma=float(np.hypot(max(factor * float(np.sqrt(variance[0])), near.spread), uneven_error)),
+        sigma=float(np.hypot(max(factor * float(np.sqrt(variance[0])), near.spread, ambiguity), uneven_error)),
         sigma_astigmatism=factor * float(np.sqrt(variance[1:].mean())),
         significance=significance,
         margin=ranked.margin,
@@ -224,18 +225,21 @@ def _confidence_figures(
         held_out=held_out(task, spectrum.plane, fit, threads),
         misfit=misfit,
         aberration=aberration,
-        reach=max(_reach(task, fit, near, threads), ranked.moved),
+        reach=max(reach, ranked.moved),
         lowest=where.lowest,
         highest=where.highest,
     )
 
 
-def _reach(task: FitTask, fit: FittedModel, near: NearDefoci, threads: RowThreads) -> float:
-    """Return how far from a fit, Å, others lie that are nearly as likely and near to it."""
+def _elsewhere(task: FitTask, fit: FittedModel, near: NearDefoci, threads: RowThreads) -> tuple[float, float]:
+    """Return how far from a fit others lie that are nearly as likely, and their root mean square, as likely each, Å."""
     alternatives = near_fits(task, fit, near.other_peaks, threads)
     here = refine(task, fit.parameters, threads, steps=1, linear=fit.linear).log_likelihood if alternatives else 0.0
-    likely = [distance(fit, one) for one in alternatives if one.log_likelihood > here - NEARLY_AS_LIKELY]
-    return max([near.reach, *likely])
+    likely = [one for one in alternatives if one.log_likelihood > here - NEARLY_AS_LIKELY]
+    weight = np.exp([min(one.log_likelihood - here, 0.0) for one in likely])
+    squares = np.array([(one.defocus - fit.defocus) ** 2 for one in likely])
+    ambiguity = float(np.sqrt((weight * squares).sum() / (1 + weight.sum())))
+    return max([near.reach, *(distance(fit, one) for one in likely)]), ambiguity
 
 
 def _estimate(
