@@ -27,7 +27,8 @@ LARGEST_ABERRATION_RAD, LARGEST_ABERRATION_SIGMAS = 0.4, 5.0
 """Right values gave up to 2.8 standard errors, and no more than 0.25 rad where the error is small; a voltage that is
 wrong gave 0.7 to 1.5 rad where the spherical aberration is 1.4 mm or more and the rings reach far enough."""
 LARGEST_RELATIVE_ASTIGMATISM = 0.3
-AT_THE_END = 0.01
+AT_THE_END, AT_THE_END_OF_RANGE = 0.01, 0.1
+"""How close to an end of the range a defocus lies at it, as a share of the end; at most that share of the range."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,9 @@ def _not_a_ctf(figures: ConfidenceFigures, score: float) -> str:
 
 
 def _ambiguous(figures: ConfidenceFigures) -> str:
-    if not figures.lowest * (1 + AT_THE_END) < figures.defocus < figures.highest * (1 - AT_THE_END):
+    most = AT_THE_END_OF_RANGE * (figures.highest - figures.lowest)
+    lowest = figures.lowest + min(AT_THE_END * figures.lowest, most)
+    if not lowest < figures.defocus < figures.highest - min(AT_THE_END * figures.highest, most):
         return (
             f"The best fit lies at the end of the searched range, at {figures.defocus / 1e4:.2f} µm. Search a wider"
             " range of defocus."

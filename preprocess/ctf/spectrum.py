@@ -14,6 +14,10 @@ TILES_FOR_INDEPENDENT = 4.0
 """Half overlapping tiles along both axes, with windows whose squares add up to one, are as good as one in so many that
 do not overlap and have no window."""
 
+USUAL_VALUES, SAMPLED_EVERY = (1e-9, 1e12), 8
+"""Between which the largest value of an image lies whose squares add up in float32, and how far the pixels are apart
+that are looked at for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockSpectra:
@@ -76,6 +80,9 @@ def block_spectra(image: DeviceImage, pixel_size_angstrom: float, backend: Backe
     on a grid bar or are saturated, do not count.
     """
     height, width = (int(size) for size in image.shape)
+    scale = 1.0
+    if type(image) is np.ndarray:
+        image, scale = _of_usual_size(image)
     tiles = lay_block_tiles(height, width, pixel_size_angstrom)
     found = backend.block_powers(backend.upload(image) if type(image) is np.ndarray else image, tiles)
     blocks = tiles.blocks
@@ -94,7 +101,7 @@ def block_spectra(image: DeviceImage, pixel_size_angstrom: float, backend: Backe
         frequency_step=1 / (tiles.side * binned_pixel),
         shape=(height, width),
         tiles_laid=len(tiles),
-        variance=found.variance,
+        variance=found.variance * scale**2,
     )
 
 
@@ -109,3 +116,13 @@ def _effective_counts(tiles: BlockTiles, counts: NDArray[np.int64]) -> tuple[NDA
     of_blocks = TILES_FOR_INDEPENDENT * np.outer(along_y, along_x).ravel() * counts / np.maximum(laid, 1)
     whole = tiles.independent_rows(rows >= 0) * tiles.independent_columns(columns >= 0)
     return of_blocks, float(TILES_FOR_INDEPENDENT * whole * counts.sum() / len(tiles))
+
+
+def _of_usual_size(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """Return an image whose squares float32 can hold, and what it was divided by: a power of two, mostly one."""
+    some = np.abs(image[::SAMPLED_EVERY, ::SAMPLED_EVERY])
+    largest = float(some[np.isfinite(some)].max(initial=0.0))
+    if largest == 0 or USUAL_VALUES[0] < largest < USUAL_VALUES[1]:
+        return image, 1.0
+    scale = 2.0 ** round(np.log2(largest))
+    return (image / np.float32(scale)).astype(np.float32), scale

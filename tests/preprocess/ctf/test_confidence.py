@@ -63,3 +63,9 @@ def test_a_misfit_counts_only_if_it_is_large_and_certain() -> None:
         assert why_unreliable(replace(GOOD, misfit=misfit), score=0.7) == ""
     for aberration in (PhaseMisfit(phase=0.3, sigma=0.01), PhaseMisfit(phase=0.9, sigma=0.3)):
         assert why_unreliable(replace(GOOD, aberration=aberration), score=0.7) == ""
+
+
+def test_the_middle_of_a_narrow_range_is_not_its_end() -> None:
+    narrow = replace(GOOD, lowest=11_900.0, highest=12_100.0)
+    assert why_unreliable(narrow, score=0.7) == ""
+    assert "end of the searched range" in why_unreliable(replace(narrow, defocus=11_905.0), score=0.7)

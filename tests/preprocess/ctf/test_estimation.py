@@ -139,3 +139,11 @@ def test_spoilt_images_give_an_estimate_or_a_plain_error(image, optics, spoil, u
 def test_a_coarse_pixel_is_refused(image, optics) -> None:
     with pytest.raises(CtfImpossible, match="20 Å at best"):
         estimate(image, replace(optics, pixel_size_angstrom=10.0))
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_the_unit_of_the_pixels_changes_nothing(image, optics, factor) -> None:
+    usual, found = estimate(image, optics), estimate(image * np.float32(factor), optics)
+    assert found.mean_defocus_angstrom == pytest.approx(usual.mean_defocus_angstrom, abs=0.5)
+    assert found.reliable
+    assert found.profile.plain == pytest.approx(usual.profile.plain * factor**2, rel=1e-2)
