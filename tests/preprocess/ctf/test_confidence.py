@@ -38,7 +38,7 @@ def test_a_good_fit_is_reliable() -> None:
         ({"held_out": HeldOut(12.0, 2.0, 0.0, 0.0)}, 0.4, "hardly stand out"),
         ({"held_out": HeldOut(400.0, 2.0, 0.0, 0.0)}, 0.4, "A single ring"),
         ({}, 0.1, "Something other than a CTF"),
-        ({"held_out": HeldOut(180.0, 90.0, 0.0, 170.0)}, 0.7, "Something other than a CTF"),
+        ({"held_out": HeldOut(180.0, 90.0, 0.0, 170.0)}, 0.5, "Something other than a CTF"),
         ({"defocus": 1_003.0}, 0.7, "end of the searched range, at 0.10 µm"),
         ({"defocus": 49_900.0}, 0.7, "end of the searched range, at 4.99 µm"),
         ({"margin": 6.0}, 0.7, "Another defocus, 0.83 µm, fits nearly as well"),
@@ -69,3 +69,7 @@ def test_the_middle_of_a_narrow_range_is_not_its_end() -> None:
     narrow = replace(GOOD, lowest=11_900.0, highest=12_100.0)
     assert why_unreliable(narrow, score=0.7) == ""
     assert "end of the searched range" in why_unreliable(replace(narrow, defocus=11_905.0), score=0.7)
+
+
+def test_crystals_beyond_rings_that_fit_do_no_harm() -> None:
+    assert why_unreliable(replace(GOOD, held_out=HeldOut(180.0, 90.0, 0.0, 900.0)), score=0.8) == ""
