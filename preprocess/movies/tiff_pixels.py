@@ -10,6 +10,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.backends.compiled.available import compiled_kernels
 from preprocess.errors import UnreadableMovie, UnsupportedFormat
 from preprocess.movies.encoded import Compression
 from preprocess.movies.tiff_layout import TiffPage
@@ -130,9 +131,12 @@ Decoder = Callable[[bytes, NDArray[np.int64], NDArray[np.int64], NDArray[np.uint
 def _decode_lzw(
     block: bytes, begins: NDArray[np.int64], counts: NDArray[np.int64], image: NDArray[np.uint8], strip_bytes: int
 ) -> int:
-    from preprocess.movies.lzw import decode_strips  # noqa: PLC0415 - numba is slow to import, and other movies need none
+    strips = (np.frombuffer(block, np.uint8), begins, counts, image, strip_bytes)
+    if (kernels := compiled_kernels()) is not None:
+        return kernels.decode_strips(*strips)
+    from preprocess.movies.lzw import decode_strips  # noqa: PLC0415 - numba is slow to import
 
-    return int(decode_strips(np.frombuffer(block, np.uint8), begins, counts, image, strip_bytes))
+    return int(decode_strips(*strips))
 
 
 def _decode_deflate(

@@ -61,3 +61,47 @@ class KernelCalls:
             at(frames), *frames.shape, self._gain(gain, has_gain), at(field_y), at(field_x), piece, at(weights),
             len(sums), at(taps), len(taps), at(sums), at(room), start, stop,
         )  # fmt: skip
+
+    def measure_patches(
+        self, planes: Array, wanted: Array, shifts: Array, rings: Array, extents: Array, weights: Array, width: int,
+        powers: Array, gradient: Array, hessian: Array, start: int, stop: int,
+    ) -> None:  # fmt: skip
+        """Measure patches wanted[start:stop]."""
+        at, (_, height, count, _, half) = self._at, planes.shape
+        room = np.empty(self._lib.patches_room(count, height, half), np.float32)
+        self._lib.measure_patches(
+            at(planes), height, count, half, at(wanted), len(wanted), at(shifts), at(rings), at(extents), at(weights),
+            width, at(powers), powers.shape[2], at(gradient), at(hessian), at(room), start, stop,
+        )  # fmt: skip
+
+    def add_filtered(
+        self, transform: Array, height: int, width: int, factors: Array, last_frequency: float, total: Array,
+        start: int, stop: int,
+    ) -> None:  # fmt: skip
+        """Add the lowest frequencies of a transform, filtered radially, to `total`."""
+        self._lib.add_filtered(
+            self._at(transform), transform.shape[1], height, width, self._at(factors), len(factors), last_frequency,
+            self._at(total), *total.shape, start, stop,
+        )  # fmt: skip
+
+    def raw_sum(self, frames: Array, total: Array, start: int, stop: int) -> None:
+        """Sum frames into `total`, exact for integers."""
+        self._of_type("raw_sum", frames)(self._at(frames), *frames.shape, self._at(total), start, stop)
+
+    def bin_frame(
+        self, frame: Array, gain: Array, has_gain: bool, factor: int, binned: Array, start: int, stop: int
+    ) -> None:
+        """Add up boxes of `factor` by `factor` px, gain applied, into `binned`."""
+        width = binned.shape[1]
+        columns = np.empty(width * factor, np.float32)
+        self._of_type("bin_frame", frame)(
+            self._at(frame), frame.shape[1], self._gain(gain, has_gain), factor, self._at(binned), width,
+            self._at(columns), start, stop,
+        )  # fmt: skip
+
+    def decode_strips(self, block: Array, begins: Array, counts: Array, image: Array, strip_bytes: int) -> int:
+        """Decode strips of TIFF's LZW into their places; return the first corrupt strip's index, or -1."""
+        at = self._at
+        return int(
+            self._lib.decode_strips(at(block), at(begins), at(counts), len(begins), at(image), image.size, strip_bytes)
+        )

@@ -18,3 +18,38 @@ void warp_and_sum_i16(const int16_t *frames, long count, long height, long width
 void warp_and_sum_f32(const float *frames, long count, long height, long width, const float *gain, const double *field_y,
                       const double *field_x, long piece, const float *weights, long sum_count, const float *taps,
                       long steps, float *sums, float *room, long start, long stop);
+
+/* patches.c: planes (patches, height, count, 2, half); wanted (wanted_count); shifts (count, wanted_count, 2); rings
+   (height, half); extents (height); powers (wanted_count, 2, ring_count); gradient (count, wanted_count, 2); hessian
+   (wanted_count, 3); room: patches_room(count, height, half) floats. */
+long patches_room(long count, long height, long half);
+void measure_patches(const float *planes, long height, long count, long half, const int64_t *wanted, long wanted_count,
+                     const double *shifts, const int16_t *rings, const int64_t *extents, const float *weights,
+                     long width, double *powers, long ring_count, double *gradient, double *hessian, float *room,
+                     long start, long stop);
+
+/* filtering.c: transform (height, transform_half) and total (rows, half), complex. */
+void add_filtered(const float *transform, long transform_half, long height, long width, const float *factors,
+                  long factor_count, double last_frequency, float *total, long rows, long half, long start, long stop);
+
+/* lzw.c */
+long decode_strips(const uint8_t *block, const int64_t *begins, const int64_t *counts, long strip_count, uint8_t *image,
+                   int64_t image_bytes, int64_t strip_bytes);
+
+/* frames.c: frames (count, height, width), total (height, width); frame (…, frame_width), gain of the same shape or NULL,
+   binned (…, width); columns: room for width * factor numbers. */
+void raw_sum_u8(const uint8_t *frames, long count, long height, long width, float *total, long start, long stop);
+void bin_frame_u8(const uint8_t *frame, long frame_width, const float *gain, long factor, float *binned, long width,
+                  float *columns, long start, long stop);
+void raw_sum_i8(const int8_t *frames, long count, long height, long width, float *total, long start, long stop);
+void bin_frame_i8(const int8_t *frame, long frame_width, const float *gain, long factor, float *binned, long width,
+                  float *columns, long start, long stop);
+void raw_sum_u16(const uint16_t *frames, long count, long height, long width, float *total, long start, long stop);
+void bin_frame_u16(const uint16_t *frame, long frame_width, const float *gain, long factor, float *binned, long width,
+                  float *columns, long start, long stop);
+void raw_sum_i16(const int16_t *frames, long count, long height, long width, float *total, long start, long stop);
+void bin_frame_i16(const int16_t *frame, long frame_width, const float *gain, long factor, float *binned, long width,
+                  float *columns, long start, long stop);
+void raw_sum_f32(const float *frames, long count, long height, long width, float *total, long start, long stop);
+void bin_frame_f32(const float *frame, long frame_width, const float *gain, long factor, float *binned, long width,
+                  float *columns, long start, long stop);

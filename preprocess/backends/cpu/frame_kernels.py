@@ -234,12 +234,24 @@ def row_slopes(aligned: Array, weighted: Array) -> tuple[float, float]:
 
 
 @compiled()
+def write_phases(turns: float, size: int, phases: Array) -> None:
+    """Write exp(2 pi i turns f) for the frequencies f of a transform of `size`: 0, 1, … and then, if there, -f."""
+    step, value = np.exp(2j * np.pi * turns), 1 + 0j
+    for f in range(size // 2 + 1):
+        if f < phases.size:
+            phases[f] = value
+        if f > 0 and size - f < phases.size and 2 * f != size:
+            phases[size - f] = np.conj(value)
+        value *= step
+    if size % 2 == 0 and size // 2 < phases.size:
+        phases[size // 2] = np.conj(phases[size // 2])
+
+
+@compiled()
 def measure_patches(
     planes: Array,
     wanted: Array,
-    rows: Array,
-    cosines: Array,
-    sines: Array,
+    shifts: Array,
     rings: Array,
     extents: Array,
     weights: Array,
@@ -252,16 +264,22 @@ def measure_patches(
 ) -> None:
     """Measure patches wanted[start:stop].
 
-    Shapes: planes (patches, rows, frames, 2, columns), real and imaginary; rows (frames, wanted, rows), cosines and
-    sines (frames, wanted, columns): phase factors; rings (rows, columns); extents (rows): columns to use; powers
+    Shapes: planes (patches, rows, frames, 2, columns), real and imaginary; shifts (frames, wanted, 2), in samples;
+    rings (rows, columns); extents (rows): columns to use; powers
     (wanted, 2, rings); gradient (frames, wanted, 2); hessian (wanted, 3).
     """
     _, height, count, _, half = planes.shape
     all_aligned = np.empty((count, 2, half), np.float32)
     all_sums = np.empty((3, half), np.float32)
     all_weighted = np.empty((4, half), np.float32)
+    rows, cosines = np.empty((count, height), np.complex64), np.empty((count, half), np.float32)
+    sines, column = np.empty((count, half), np.float32), np.empty(half, np.complex64)
     for m in range(start, stop):
         n = wanted[m]
+        for t in range(count):
+            write_phases(shifts[t, m, 0] / height, height, rows[t])
+            write_phases(shifts[t, m, 1] / width, 2 * half, column)
+            cosines[t], sines[t] = column.real, column.imag
         for y in range(height):
             size = extents[y]
             if size == 0:
@@ -271,7 +289,7 @@ def measure_patches(
             sums[:] = 0
             for t in range(count):
                 plane = planes[n, y, t]
-                align_row(plane[0], plane[1], rows[t, m, y], cosines[t, m], sines[t, m], all_aligned[t], sums)
+                align_row(plane[0], plane[1], rows[t, y], cosines[t], sines[t], all_aligned[t], sums)
             for x in range(size):
                 twice = 1.0 if x == 0 else 2.0
                 kx = 2 * np.pi * x / width

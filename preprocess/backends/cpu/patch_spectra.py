@@ -53,18 +53,13 @@ class CpuPatchSpectra:
     ) -> PatchMeasures:
         """Compare each frame with the sum of the others in some of the patches."""
         count, wanted = self.planes.shape[2], np.asarray(patches, np.int64)
-        shifts = shifts[:, wanted]
-        rows = np.exp(2j * np.pi * shifts[:, :, :1] * scipy.fft.fftfreq(self.shape[0])).astype(np.complex64)
-        columns = np.exp(2j * np.pi * shifts[:, :, 1:] * scipy.fft.rfftfreq(self.shape[1])).astype(np.complex64)
         powers = np.zeros((len(wanted), 2, RING_COUNT))
         gradient, hessian = np.zeros((count, len(wanted), 2)), np.zeros((len(wanted), 3))
         self.threads.run(
             self.threads.kernels.measure_patches,
             self.planes,
             wanted,
-            rows,
-            np.ascontiguousarray(columns.real),
-            np.ascontiguousarray(columns.imag),
+            np.ascontiguousarray(shifts[:, wanted], np.float64),
             self.rings,
             (self.rings < last_ring).sum(1),
             weights.astype(np.float32),

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from preprocess.backends.compiled.available import compiled_kernels
 from preprocess.backends.cpu.kernel_set import KernelSet
-from preprocess.backends.spectrum_layout import lanczos_taps
+from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, lanczos_taps, ring_indices
 from preprocess.geometry.field import DisplacementField
+from preprocess.movies.lzw import decode_strips
 
 FRAME_TYPES = [np.uint8, np.int8, np.uint16, np.int16, np.float32]
 PLAIN = KernelSet("numba")
@@ -118,3 +120,111 @@ def test_a_wrong_number_type_never_reaches_a_kernel(in_c: Any) -> None:
     gapped = np.ones((2, 2), np.float32)[:, :1]
     with pytest.raises(ValueError, match="contiguous"):
         in_c.warp_and_sum(frames, np.ones((1, 1), np.float32), False, *arguments, gapped, lanczos_taps(), sums, 0, 16)
+
+
+@pytest.mark.parametrize("dtype", FRAME_TYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sum_of_frames(in_c: Any, dtype: type, shape: tuple[int, int, int]) -> None:
+    """The same bits: integers are added exactly, floating point in the same order."""
+    frames, found, expected = counted(shape, dtype), *np.full((2, *shape[1:]), 7, np.float32)
+    in_c.raw_sum(frames, found, 0, shape[1])
+    PLAIN.raw_sum(frames, expected, 0, shape[1])
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_sum_of_frames_wider_than_its_pieces(in_c: Any) -> None:
+    frames = counted((2, 3, 2500), np.uint16) * 20000
+    total = np.empty((3, 2500), np.float32)
+    in_c.raw_sum(frames, total, 1, 3)
+    np.testing.assert_array_equal(total[1:], frames[:, 1:].sum(0))
+
+
+@pytest.mark.parametrize("dtype", FRAME_TYPES)
+@pytest.mark.parametrize("has_gain", [False, True])
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 7])
+def test_binning(in_c: Any, dtype: type, has_gain: bool, factor: int) -> None:
+    """The same to the rounding of float32; rows and columns that fill no box are left out."""
+    frame, gain = counted((45, 131), dtype), gain_of((45, 131)) if has_gain else np.ones((1, 1), np.float32)
+    found, expected = np.zeros((2, 45 // factor, 131 // factor), np.float32)
+    in_c.bin_frame(frame, gain, has_gain, factor, found, 0, len(found))
+    PLAIN.bin_frame(frame, gain, has_gain, factor, expected, 0, len(found))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def measured(kernels: Any, shape: tuple[int, int], count: int, seed: int = 3) -> list[NDArray[np.float64]]:
+    """Return powers, gradient and Hessian of three patches of random transforms, of which two are wanted."""
+    random = np.random.default_rng(seed)
+    (height, width), wanted = shape, np.array([2, 0])
+    planes = random.normal(0, 1, (3, height, count, 2, width // 2 + 1)).astype(np.float32)
+    rings = ring_indices(shape)
+    extents, weights = (rings < 200).sum(1), random.uniform(0, 1, 257).astype(np.float32)
+    results = [np.zeros((2, 2, 256)), np.zeros((count, 2, 2)), np.zeros((2, 3))]
+    shifts = random.normal(0, 3, (count, 2, 2))
+    kernels.measure_patches(planes, wanted, shifts, rings, extents, weights, width, *results, 0, 1)
+    kernels.measure_patches(planes, wanted, shifts, rings, extents, weights, width, *results, 1, 2)
+    return results
+
+
+@pytest.mark.parametrize("shape", [(24, 20), (37, 33), (64, 140), (5, 4)])
+@pytest.mark.parametrize("count", [1, 2, 17])
+def test_patches(in_c: Any, shape: tuple[int, int], count: int) -> None:
+    """Sums of thousands of products agree to 2e-5 of the largest."""
+    for found, expected in zip(measured(in_c, shape, count), measured(PLAIN, shape, count), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * max(np.abs(expected).max(), 1))
+
+
+def test_phases_are_those_of_the_exponential() -> None:
+    for size in (8, 9):
+        phases = np.empty(size, np.complex64)
+        PLAIN.write_phases(0.7 / size, size, phases)
+        np.testing.assert_allclose(phases, np.exp(2j * np.pi * 0.7 * np.fft.fftfreq(size)), atol=2e-7)
+
+
+@pytest.mark.parametrize(("shape", "output"), [((40, 60), (40, 60)), ((41, 63), (20, 31)), ((6, 5), (4, 5))])
+def test_filtering(in_c: Any, shape: tuple[int, int], output: tuple[int, int]) -> None:
+    """To 1e-5 of the largest: in C, places between the 30 factors, which differ a lot, are in single precision."""
+    random = np.random.default_rng(1)
+    transform = np.fft.rfft2(random.normal(0, 1, shape)).astype(np.complex64)
+    factors = random.uniform(0, 1, 30).astype(np.float32)
+    found, expected = np.ones((2, output[0], output[1] // 2 + 1), np.complex64)
+    for kernels, total in ((in_c, found), (PLAIN, expected)):
+        kernels.add_filtered(transform, *shape, factors, CORNER_FREQUENCY, total, 0, len(total))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def strips_of(
+    image: NDArray[np.uint8], strip_bytes: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the strips of an image one after the other, where each begins and how long it is."""
+    flat = image.ravel()
+    strips = [imagecodecs.lzw_encode(flat[at : at + strip_bytes].tobytes()) for at in range(0, flat.size, strip_bytes)]
+    counts = np.array([len(strip) for strip in strips])
+    return np.frombuffer(b"".join(strips), np.uint8), np.cumsum(counts) - counts, counts
+
+
+@pytest.mark.parametrize("strip_bytes", [1, 7, 100, 5000])
+@pytest.mark.parametrize("mean", [0, 0.05, 1, 90])
+def test_lzw(in_c: Any, strip_bytes: int, mean: float) -> None:
+    """The same bytes, of images with few and many values and strings of all lengths (all zero: long ones)."""
+    image = np.random.default_rng(2).poisson(mean, 4321).clip(0, 255).astype(np.uint8)
+    decoded = np.empty_like(image)
+    assert in_c.decode_strips(*strips_of(image, strip_bytes), decoded, strip_bytes) == -1
+    np.testing.assert_array_equal(decoded, image)
+
+
+def test_damaged_lzw(in_c: Any) -> None:
+    """Whatever is wrong with a strip, both kernels name the same one, or decode the same bytes."""
+    random = np.random.default_rng(3)
+    image = random.poisson(1, 3000).astype(np.uint8)
+    block, begins, counts = strips_of(image, 500)
+    named = set()
+    for _ in range(300):
+        damaged = block.copy()
+        damaged[random.integers(0, len(block), 2)] = random.integers(0, 256, 2)
+        found, expected = np.zeros((2, 3000), np.uint8)
+        first = in_c.decode_strips(damaged, begins, counts, found, 500)
+        assert first == decode_strips(damaged, begins, counts, expected, 500)
+        if first < 0:
+            np.testing.assert_array_equal(found, expected)
+        named.add(first)
+    assert len(named) > 3

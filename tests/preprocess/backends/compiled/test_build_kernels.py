@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from preprocess.backends.compiled.build_kernels import FLAGS, FOLDER, declarations
 from preprocess.backends.compiled.calls import KernelCalls
-from preprocess.backends.spectrum_layout import lanczos_taps
+from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, lanczos_taps, ring_indices
 from preprocess.geometry.field import DisplacementField
 
 ROOT = Path(__file__).parents[4]
@@ -52,6 +52,20 @@ def results(kernels: KernelCalls) -> dict[str, NDArray[Any]]:
                 frames, gain, True, *field.by_powers(), field.columns_at_once(301), weights, lanczos_taps(), sums, 0, 70
             )
             found[f"warp_and_sum {dtype.__name__} {stretch}"] = sums
+        found[f"raw_sum {dtype.__name__}"] = np.empty((70, 301), np.float32)
+        kernels.raw_sum(frames, found[f"raw_sum {dtype.__name__}"], 0, 70)
+        for factor in (2, 3, 4):
+            found[f"bin_frame {dtype.__name__} {factor}"] = binned = np.empty((70 // factor, 301 // factor), np.float32)
+            kernels.bin_frame(frames[0], gain, True, factor, binned, 0, len(binned))
+    planes, rings = random.normal(0, 1, (2, 40, 5, 2, 31)).astype(np.float32), ring_indices((40, 60))
+    extents, weights = (rings < 200).sum(1), random.uniform(0, 1, 257).astype(np.float32)
+    measures = [np.zeros((2, 2, 256)), np.zeros((5, 2, 2)), np.zeros((2, 3))]
+    shifts = random.normal(0, 3, (5, 2, 2))
+    kernels.measure_patches(planes, np.arange(2), shifts, rings, extents, weights, 60, *measures, 0, 2)
+    found |= {f"measure_patches {number}": measure for number, measure in enumerate(measures)}
+    transform = (random.normal(0, 1, (64, 51)) + 1j).astype(np.complex64)
+    found["add_filtered"] = total = np.zeros((50, 41), np.complex64)
+    kernels.add_filtered(transform, 64, 100, weights, CORNER_FREQUENCY, total, 0, 50)
     return found
 
 
