@@ -127,6 +127,8 @@ class HostDevice:
         self.taken_anew = 0
         self.launches: list[str] = []
         self.copies_down = 0
+        self.attributes: dict[int, int] = {}  # by CUDA's number, all others 0
+        self.waits = 0
         self.refuses_pinned = False
         self.pinned: list[int] = []
         self.flags: tuple[str, ...] = kernels_on_host.USUAL
@@ -367,6 +369,7 @@ class Stream:
 
     def synchronize(self) -> None:
         device.check()
+        device.waits += 1
 
     def wait_event(self, event: Event) -> None:
         assert event.at is not None, "waits for an event that nobody recorded"
@@ -574,6 +577,8 @@ def module() -> types.ModuleType:
             "major": 9,
             "minor": 0,
         },
+        getDevice=lambda: 0,
+        deviceGetAttribute=lambda number, _: device.attributes.get(number, 0),
         driverGetVersion=lambda: 12080,
         runtimeGetVersion=lambda: 12090,
         memGetInfo=lambda: (device.total - device.taken, device.total),

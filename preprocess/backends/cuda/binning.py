@@ -31,9 +31,10 @@ def bin_frames(
     rows, columns = binned.shape[1:]
     strips = -(-rows // STRIP_ROWS)
     parts = device.memory.array("partial sums", (count, strips), "f8")
-    with device.timer.stage("bin", moved_bytes=frames.nbytes + binned.nbytes, flop=2 * frames.size):
+    gain_bytes = 0 if gain is None else gain.nbytes
+    with device.timer.stage("bin", moved_bytes=frames.nbytes + binned.nbytes + gain_bytes, flop=2 * frames.size):
         kernel("binning", "bin_frames", FRAME=frame_type(frames.dtype))(
-            (strips, count),
+            (count, strips),
             frames,
             binned if gain is None else gain,
             gain is not None,

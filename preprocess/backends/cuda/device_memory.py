@@ -17,6 +17,10 @@ PART_OF_FREE = 0.5
 """The part of the free memory that such a step takes; the rest is for what it needs besides."""
 
 
+PAGEABLE_MEMORY_ACCESS = 88
+"""CUDA's number for the attribute that says whether a device reads memory of the host that is not pinned."""
+
+
 class DeviceMemory:
     """Memory of the current device.
 
@@ -33,6 +37,9 @@ class DeviceMemory:
 
     def __init__(self, limit_bytes: int | None) -> None:
         self.limit_bytes = limit_bytes
+        self._reads_pageable = bool(
+            cupy.cuda.runtime.deviceGetAttribute(PAGEABLE_MEMORY_ACCESS, cupy.cuda.runtime.getDevice())
+        )
         self.when_short: Callable[[], None] = lambda: None
         self._pools: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -53,8 +60,18 @@ class DeviceMemory:
         """Return a copy of an array of the host."""
         plain = np.ascontiguousarray(array, dtype)
         there = self.array(purpose, plain.shape, plain.dtype)
-        there.set(plain)
+        self.fill(there, plain)
         return there
+
+    def fill(self, there: DeviceArray, plain: NDArray[Any]) -> None:
+        """Copy an array of the host, which may be a temporary one, into one of its shape and type.
+
+        A device that reads the host's memory by itself (Grace Hopper; Linux with HMM) may do so later than `set`
+        returns, when a temporary array is gone: there it is waited for.
+        """
+        there.set(plain)
+        if self._reads_pageable:
+            cupy.cuda.get_current_stream().synchronize()
 
     def allocator(self, purpose: str) -> Callable[[int], Any]:
         """Return what CuPy calls to get memory for this purpose."""

@@ -16,6 +16,13 @@ from preprocess.images import PixelStatistics
 ROWS_A_BLOCK = THREADS_A_BLOCK // LANES
 
 
+def _total(frames: DeviceArray) -> str:
+    """Return the dialect's number type that holds the exact sum of integers, and double for others."""
+    if frames.dtype.kind not in "iu":
+        return "double"
+    return "i32" if len(frames) * 256**frames.dtype.itemsize <= 2**31 else "i64"
+
+
 class CudaFrameSum:
     """A raw sum (height, width) and the gain it is seen with on the device; its rows' statistics on the host."""
 
@@ -26,7 +33,7 @@ class CudaFrameSum:
         memory, size = device.memory, height * width
         raw, self._good = memory.array("images", self.shape, "f4"), memory.array("masks", self.shape, "u1")
         with device.timer.stage("sum", moved_bytes=frames.nbytes + raw.nbytes, flop=frames.size):
-            add_up = kernel("frame_sum", "sum_frames", FRAME=frame_type(frames.dtype))
+            add_up = kernel("frame_sum", "sum_frames", FRAME=frame_type(frames.dtype), TOTAL=_total(frames))
             add_up((blocks_over(size),), frames, raw, count, size)
         self._seen = (raw, raw if gain is None else gain, gain is not None)
         kernel("frame_sum", "believe_in_gain")((blocks_over(size),), *self._seen[1:], self._good, size)

@@ -54,7 +54,7 @@ class CudaFrameStack:
     @on_its_device
     def put(self, index: int, frame: NDArray[Any]) -> None:
         """Copy in one frame."""
-        self.frames[index].set(np.ascontiguousarray(frame, self.frames.dtype))
+        self.device.memory.fill(self.frames[index], np.ascontiguousarray(frame, self.frames.dtype))
 
     @on_its_device
     def keep(self, places: NDArray[np.int64]) -> None:

@@ -21,16 +21,21 @@ STORED = {"uint8": 0, "int8": 1, "uint16": 2, "int16": 3, "float16": 4, "float32
 """Number types of movies, as the kernels number them."""
 STORED_U4 = 6
 STRIP_WHOLE, STRIP_CORRUPT, STRIP_WAITING = 0, 1, 2
-FEWEST_DEFLATE_STRIPS = 64
-"""Deflate has no parallelism inside a strip: frames of fewer strips are for the CPU, whose threads are faster each."""
+FEWEST_DEFLATE_STRIPS = 10_000
+"""Deflate has no parallelism inside a strip, and a GPU's thread decodes some 2 MB/s: movies of fewer strips are for the
+CPU, whose threads are a hundred times as fast each."""
 LONG_STRIP_BYTES = 1 << 14
 """LZW strips longer than this, on average, are decoded by stretches: each has several."""
-SLOT_BYTES = 2048
-"""A stretch that fills its table takes about 5 kB; one slot is kept for each so many bytes, and some more."""
+SLOT_BYTES = 5120
+"""One slot is kept for each so many bytes, and some more: a stretch that fills its table takes 5.4 kB, of codes of 9 to
+12 bits. Threads take slots in turns, so that empty ones would leave most of them idle."""
 STRETCH_NUMBERS = 5
 LZW_ENTRIES = 3839
-MOST_TABLE_BYTES = 1 << 28
-"""Memory for the tables of all threads that decode LZW."""
+MOST_TABLE_BYTES, TABLES_PART_OF_FREE = 1 << 30, 0.25
+"""Memory for the tables of all threads that decode LZW, and the part of the free memory that it is at most."""
+MOST_BYTES_ALONE = 1 << 19
+"""A strip that one thread decodes from its begin to its end, in about a quarter of a second. The CPU decodes longer
+ones: a GPU that also draws a screen ends a kernel that takes several seconds."""
 LZW_THREADS = 64
 
 
@@ -43,9 +48,9 @@ class _StripBatch:
 
 def unsuited(encoded: EncodedFrames) -> str | None:
     """Return why such frames are better decoded on the CPU; None if they are not."""
-    fewest = min(frame.counts.size for frame in encoded.frames)
-    if encoded.compression == "deflate" and fewest < FEWEST_DEFLATE_STRIPS:
-        return f"deflate in {fewest} strip{'s' * (fewest != 1)} a frame has too little to share out on a GPU"
+    strips = sum(frame.counts.size for frame in encoded.frames)
+    if encoded.compression == "deflate" and strips < FEWEST_DEFLATE_STRIPS:
+        return f"deflate in {strips} strip{'s' * (strips != 1)} has too little to share out on a GPU"
     return None
 
 
@@ -145,7 +150,8 @@ class _Lzw:
         slots = max(int(_first_slots(plan.table)[-1]) if _by_stretches(plan.table) else 0 for plan in plans)
         entries = min(LZW_ENTRIES, longest * 8 // 9 + 1)
         wanted = max([slots, *(len(plan.table) for plan in plans)])
-        most = max(1, MOST_TABLE_BYTES // (4 * entries * LZW_THREADS))
+        tables = min(MOST_TABLE_BYTES, int(TABLES_PART_OF_FREE * memory.free_bytes()))
+        most = max(1, tables // (4 * entries * LZW_THREADS))
         self._blocks = min(most, blocks_over(wanted, LZW_THREADS))
         self._starts = memory.array("decoding", (entries * self._blocks * LZW_THREADS,), np.uint32)
         self._stretches = memory.array("decoding", (slots, STRETCH_NUMBERS), np.int64)
@@ -164,7 +170,8 @@ class _Lzw:
             _lzw("lzw_measure_stretches")((self._blocks,), *given, *found, self._starts, threads)
             _lzw("lzw_place_stretches")(by_strip, *given[1:], *found, outcomes)
             _lzw("lzw_decode_stretches")((self._blocks,), *given, *found, images, self._starts, threads, outcomes)
-        _lzw("lzw_decode_strips")((self._blocks,), *given, images, self._starts, threads, outcomes)
+        alone = (threads, np.int64(MOST_BYTES_ALONE), outcomes)
+        _lzw("lzw_decode_strips")((self._blocks,), *given, images, self._starts, *alone)
 
 
 def _lzw(name: str) -> Any:

@@ -23,16 +23,17 @@ CORE float box_sum(
 }
 
 /* frames (count, height, width); gain (height, width); binned (count, rows, columns); parts (count, strips): the sums
-   of strips of `strip_rows` rows. Blocks: x over strips, y over frames. */
+   of strips of `strip_rows` rows. Blocks: x over frames, y over strips, so that blocks at work at the same time share the
+   gain's rows in the cache. */
 KERNEL bin_frames(
     const FRAME* frames, const float* gain, i32 has_gain, float* binned, double* parts,
     i32 height, i32 width, i32 factor, i32 rows, i32 columns, i32 strips, i32 strip_rows
 ) {
     SHARED double sums[THREADS];
-    const FRAME* frame = frames + (size_t)BLOCK_Y * height * width;
-    i32 top = BLOCK_X * strip_rows;
+    const FRAME* frame = frames + (size_t)BLOCK_X * height * width;
+    i32 top = BLOCK_Y * strip_rows;
     i32 size = (smaller(top + strip_rows, rows) - top) * columns;
-    float* strip = binned + ((size_t)BLOCK_Y * rows + top) * columns;
+    float* strip = binned + ((size_t)BLOCK_X * rows + top) * columns;
     EACH_THREAD {
         double sum = 0.0;
         for (i32 i = thread; i < size; i += THREADS) {
@@ -44,7 +45,7 @@ KERNEL bin_frames(
     }
     ADD_UP(sums);
     EACH_THREAD {
-        if (thread == 0) parts[(size_t)BLOCK_Y * strips + BLOCK_X] = sums[0];
+        if (thread == 0) parts[(size_t)BLOCK_X * strips + BLOCK_Y] = sums[0];
     }
 }
 

@@ -190,14 +190,16 @@ CORE i32 lzw_strip_of(const i64* first_slots, i32 strip_count, i64 slot) {
     return low;
 }
 
-/* Decode the strips whose outcome is STRIP_WAITING. `starts` has room for the tables of all threads. */
+/* Decode the strips whose outcome is STRIP_WAITING, and of these the ones of `most_bytes` compressed bytes at most.
+   `starts` has room for the tables of all threads. */
 KERNEL lzw_decode_strips(
-    const u8* block, const Strip* strips, i32 strip_count, u8* images, u32* starts, i32 thread_count, u8* outcomes
+    const u8* block, const Strip* strips, i32 strip_count, u8* images, u32* starts, i32 thread_count,
+    i64 most_bytes, u8* outcomes
 ) {
     EACH_THREAD {
         i64 number = (i64)BLOCK_X * THREADS + thread;
         for (i64 s = number; s < strip_count; s += thread_count) {
-            if (outcomes[s] != STRIP_WAITING) continue;
+            if (outcomes[s] != STRIP_WAITING || strips[s].count > most_bytes) continue;
             outcomes[s] = lzw_strip(block, strips + s, images, starts + number, thread_count);
         }
     }

@@ -150,6 +150,20 @@ def test_strips_with_early_clears_and_none(cuda, tmp_path, monkeypatch):
     assert STRETCHES in cuda.device.launches
 
 
+def test_a_long_strip_that_cannot_be_shared_out_is_for_the_cpu(cuda, tmp_path, monkeypatch, caplog):
+    """One thread of a GPU would take seconds for it, and a GPU that draws a screen ends such a kernel."""
+    monkeypatch.setattr(cuda.module("strips"), "LONG_STRIP_BYTES", 64)
+    monkeypatch.setattr(cuda.module("strips"), "MOST_BYTES_ALONE", 1000)
+    content = counts(shape=(2000,))
+    begins, ends = [256, *lzw_codes(content[:500])], [*lzw_codes(content[500:]), 257]
+    many = lzw_bits([*begins, *[256] * 3000, *ends])  # more tables than there are slots for stretches
+    write_tiff_of_strips(tmp_path / "a.tif", [[many], [imagecodecs.lzw_encode(content.tobytes())]], (20, 100), 5)
+    np.testing.assert_array_equal(as_on_cpu(cuda, tmp_path / "a.tif")[:, ::-1], [content.reshape(20, 100)] * 2)
+    assert "frame 1 was decoded by the CPU after all" in caplog.text
+    assert "frame 2 was" not in caplog.text
+    caplog.clear()  # as a rule no frame may be
+
+
 def test_a_clear_that_is_none_is_found_out(cuda, tmp_path, monkeypatch):
     """Where an early Clear hides a stretch's end, the place of the next one may hold 256 by chance."""
     monkeypatch.setattr(cuda.module("strips"), "LONG_STRIP_BYTES", 64)
@@ -295,17 +309,6 @@ def test_a_movie_of_different_compressions_is_read_by_the_cpu(cuda, tmp_path, ca
     assert len(caplog.records) == 1  # said once
 
 
-def test_deflate_in_few_strips_is_faster_on_the_cpu(cuda, tmp_path):
-    for rows_per_strip, on_device in ((1, True), (HEIGHT, False)):
-        options = {"compression": "zlib", "rowsperstrip": rows_per_strip, "photometric": "minisblack"}
-        tifffile.imwrite(tmp_path / "a.tif", counts(), **options)
-        frames, _, remarks, _ = filled(cuda, open_movie(tmp_path / "a.tif"))
-        np.testing.assert_array_equal(frames[:, ::-1], counts())
-        assert ("inflate_strips" in cuda.device.launches) == on_device
-        assert bool(remarks) != on_device
-        cuda.device.launches.clear()
-
-
 def test_the_cpu_decodes_where_the_device_lacks_memory(cuda, tmp_path, caplog):
     tifffile.imwrite(tmp_path / "a.tif", counts(), compression="lzw", photometric="minisblack")
     frames, _, remarks, _ = filled(cuda, open_movie(tmp_path / "a.tif"), memory_gb=1e-3)
@@ -443,3 +446,17 @@ def test_packed_pixels_of_a_tiff(cuda, tmp_path, monkeypatch, compression):
             file.write(frame, photometric="minisblack", compression=compression, rowsperstrip=20, metadata=None)
     frames = as_on_cpu(cuda, tmp_path / "a.tif")
     assert np.array_equal(frames[0, -1, :4], [first[0, 0, 0], second[0, 0, 0], first[0, 0, 1], second[0, 0, 1]])
+
+
+def test_deflate_in_few_strips_is_for_the_cpu_and_in_many_for_the_device(cuda, tmp_path, monkeypatch):
+    written = counts()
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, written, compression="zlib", rowsperstrip=10, photometric="minisblack")
+    with tifffile.TiffFile(path) as file:
+        strips = len(file.pages) * len(file.pages[0].dataoffsets)
+    for fewest, decoded in ((strips + 1, 0), (strips, 1)):
+        monkeypatch.setattr(cuda.module("strips"), "FEWEST_DEFLATE_STRIPS", fewest)
+        cuda.device.launches.clear()
+        _, _, remarks, _ = filled(cuda, open_movie(path))
+        assert cuda.device.launches.count("inflate_strips") == decoded
+        assert [f"deflate in {strips} strips" in remark for remark in remarks] == [True] * (1 - decoded)

@@ -213,6 +213,37 @@ def test_the_timer_keeps_few_events(host: CudaOnHost) -> None:
     assert timer.times()["all"].bytes == 3000
 
 
+@pytest.mark.parametrize("reads_pageable", [0, 1])
+def test_a_device_that_reads_the_hosts_memory_by_itself_is_waited_for(reads_pageable: int) -> None:
+    """A temporary array must not be gone before it is read."""
+    with cuda_on_host.cuda_on_host() as host:
+        host.device.attributes[host.module("device_memory").PAGEABLE_MEMORY_ACCESS] = reads_pageable
+        stack = host.backend().hold(1, 4, 4, np.dtype(np.uint8))
+        waited = host.device.waits
+        stack.put(0, np.ones((4, 4)))
+        assert host.device.waits - waited == reads_pageable
+
+
+@pytest.mark.parametrize(
+    ("dtype", "count", "total"),
+    [
+        ("uint8", 4000, "i32"),
+        ("int16", 32768, "i32"),
+        ("uint16", 32769, "i64"),
+        ("int32", 2, "i64"),
+        ("float32", 2, "double"),
+    ],
+)
+def test_integers_are_summed_exactly_as_integers(host: CudaOnHost, dtype: str, count: int, total: str) -> None:
+    frames = host.cupy.zeros((count, 1, 1), dtype)
+    assert host.module("frame_sum")._total(frames) == total
+    if np.dtype(dtype).kind != "f":
+        frames[...] = np.iinfo(dtype).max
+    expected = np.float32(float(frames.get().astype(np.float64).sum()))
+    whole = host.module("frame_sum").CudaFrameSum(frames, None, host.backend().device)
+    assert whole._seen[0].get()[0, 0] == expected
+
+
 def test_a_device_that_is_not_there_is_named(host: CudaOnHost) -> None:
     with pytest.raises(DeviceError, match="cuda:63"):
         choose_backend("cuda:63")
