@@ -70,6 +70,12 @@ bench-gpu: install  ## the same on an NVIDIA GPU, stage by stage, 200 movies in 
 	@$(BIN)/python -c 'import cupy' 2>/dev/null || $(BIN)/python -m pip install --quiet 'cupy-cuda$(CUDA)x[ctk]>=14'
 	@$(BIN)/cryoferry bench align $(or $(BENCH),k3 k3-super falcon-eer) --device cuda:0 --threads $(or $(THREADS),8)
 
+OUT ?= first-run
+.PHONY: first-run-gpu
+first-run-gpu: install  ## half an hour on a GPU that is new to us: comparisons, tests, sanitizers, profile; JSON into OUT
+	@$(BIN)/python -c 'import cupy' 2>/dev/null || $(BIN)/python -m pip install --quiet 'cupy-cuda$(CUDA)x[ctk]>=14'
+	@$(BIN)/python -m benchmarks.device.first_run $(OUT) $(PARTS)
+
 # ---- checks
 
 .PHONY: check
