@@ -9,9 +9,10 @@ import pytest
 
 from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.ctf.estimation import estimate_ctf
+from preprocess.ctf.estimation import _elsewhere, estimate_ctf
 from preprocess.ctf.half_plane import half_plane
 from preprocess.ctf.model import PhaseTerms
+from preprocess.ctf.near_defoci import near_defoci
 from preprocess.ctf.refinement import FitTask, FittedModel, refine
 from preprocess.ctf.samples import polar_samples
 from preprocess.ctf.sandwich import robust_covariance
@@ -58,6 +59,18 @@ def test_the_sandwich_is_wider_where_the_rings_are_not_where_the_model_has_them(
     of_true_model = error(robust_covariance(task, right))
     assert error(robust_covariance(wrong, fit)) > 1.5 * of_true_model
     assert error(fit.covariance) < 1.5 * error(right.covariance)
+
+
+def test_another_peak_that_is_as_likely_is_part_of_the_error(task, micrograph, optics) -> None:
+    faint = task_of(micrograph(U, V, ANGLE, strength=0.1), optics)
+    errors = []
+    for one in (task, faint):
+        fit = fitted(one)
+        reach, ambiguity = _elsewhere(one, fit, near_defoci(one, fit), ONE)
+        assert ambiguity <= reach
+        errors.append(ambiguity)
+    assert errors[0] == 0
+    assert errors[1] > 20
 
 
 def test_errors_are_as_large_as_stated(micrograph, optics) -> None:
