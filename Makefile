@@ -54,6 +54,18 @@ dist: install  ## build the wheel and the source archive into dist/
 	@rm -rf build
 	@ls dist/cryoferry-*
 
+WHEEL_TRIAL := build/wheel-trial
+.PHONY: wheel
+wheel: dist  ## build a wheel with kernels in C, and align a movie with it in an empty environment
+	@ls dist/cryoferry-*-abi3-*.whl >/dev/null || { echo "no kernels were compiled: install a C compiler (gcc)" >&2; exit 2; }
+	@rm -rf $(WHEEL_TRIAL) && mkdir -p $(WHEEL_TRIAL) && $(PYTHON) -m venv $(WHEEL_TRIAL)/venv
+	@$(WHEEL_TRIAL)/venv/bin/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(WHEEL_TRIAL)/venv/bin/python -m pip install --quiet --no-deps $$(ls -t dist/cryoferry-*-abi3-*.whl | head -1)
+	@cd $(WHEEL_TRIAL) && venv/bin/python -c 'from preprocess.backends.compiled.available import kernels_are_missing as m; assert not m()' \
+		&& venv/bin/cryoferry simulate --out movie --size 512 --frames 8 >/dev/null \
+		&& venv/bin/cryoferry align movie/*.tiff --gain movie/gain*.mrc --out aligned
+	@rm -rf build && ls dist/cryoferry-*-abi3-*.whl
+
 # ---- use
 
 .PHONY: demo

@@ -7,6 +7,7 @@ goes on without it, and numba's kernels are used.
 from __future__ import annotations
 
 import re
+import zlib
 from pathlib import Path
 
 from cffi import FFI
@@ -38,10 +39,12 @@ def declarations(top: Path = Path()) -> str:
 def builder() -> FFI:
     """Return the description of the extension, for the build of setuptools."""
     ffi = FFI()
+    header = (FOLDER / "kernels.h").read_bytes()
     ffi.cdef(declarations())
+    ffi.cdef("#define DECLARATIONS_CRC32 ...")
     ffi.set_source(
         "preprocess.backends.compiled._kernels",
-        '#include <stdint.h>\n#include "kernels.h"',
+        f'#include <stdint.h>\n#include "kernels.h"\n#define DECLARATIONS_CRC32 {zlib.crc32(header)}u',
         sources=sorted(path.as_posix() for path in FOLDER.glob("*.c")),
         depends=sorted(path.as_posix() for path in FOLDER.glob("*.h")),
         include_dirs=[FOLDER.as_posix()],

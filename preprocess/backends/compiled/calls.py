@@ -105,3 +105,45 @@ class KernelCalls:
         return int(
             self._lib.decode_strips(at(block), at(begins), at(counts), len(begins), at(image), image.size, strip_bytes)
         )
+
+    def taper_frame(self, image: Array, mean: float, rows: Array, columns: Array, start: int, stop: int) -> None:
+        """Remove the mean and soften the edges, in place."""
+        self._lib.taper_frame(self._at(image), image.shape[1], mean, self._at(rows), self._at(columns), start, stop)
+
+    def sum_spectra(
+        self, spectra: Array, rows: Array, columns: Array, rings: Array, width: int, total: Array, by_row: Array,
+        start: int, stop: int,
+    ) -> None:  # fmt: skip
+        """Sum phase-shifted spectra into `total`; their ring powers and the sum's into `by_row`."""
+        at, sums = self._at, np.empty(3 * spectra.shape[2], np.float32)
+        self._lib.sum_spectra(
+            at(spectra), *spectra.shape, at(rows), at(columns), at(rings), width, at(total), at(by_row),
+            by_row.shape[2], at(sums), start, stop,
+        )  # fmt: skip
+
+    def derivatives(
+        self, spectra: Array, total: Array, rows: Array, columns: Array, rings: Array, weights: Array, width: int,
+        by_row: Array, start: int, stop: int,
+    ) -> None:  # fmt: skip
+        """Write gradient y, x and Hessian yy, xx, yx of each row's part of the cross-correlation."""
+        at, room = self._at, np.empty(4 * spectra.shape[2] + 64, np.float32)
+        self._lib.derivatives(
+            at(spectra), *spectra.shape, at(total), at(rows), at(columns), at(rings), at(weights), width, at(by_row),
+            at(room), start, stop,
+        )  # fmt: skip
+
+    def cut_patches(
+        self, binned: Array, tops: Array, lefts: Array, rows: Array, columns: Array, patches: Array, start: int,
+        stop: int,
+    ) -> None:  # fmt: skip
+        """Copy windows of an image into `patches`, their means removed, their edges softened."""
+        at = self._at
+        self._lib.cut_patches(
+            at(binned), binned.shape[1], at(tops), at(lefts), at(rows), at(columns), at(patches), *patches.shape[1:],
+            start, stop,
+        )  # fmt: skip
+
+    def keep_lowest(self, transform: Array, t: int, planes: Array) -> None:
+        """Copy the lowest rows of a patch's transform into frame t of its `planes`."""
+        rows, count, _, half = planes.shape
+        self._lib.keep_lowest(self._at(transform), *transform.shape, t, self._at(planes), rows, count, half)

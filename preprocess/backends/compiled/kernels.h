@@ -53,3 +53,25 @@ void bin_frame_i16(const int16_t *frame, long frame_width, const float *gain, lo
 void raw_sum_f32(const float *frames, long count, long height, long width, float *total, long start, long stop);
 void bin_frame_f32(const float *frame, long frame_width, const float *gain, long factor, float *binned, long width,
                   float *columns, long start, long stop);
+
+/* spectra.c: image (height, width); rows, columns: factors along both axes. */
+void taper_frame(float *image, long width, double mean, const float *rows, const float *columns, long start, long stop);
+
+/* spectra (count, height, half), total (height, half), rows (count, height), columns (count, half), all complex; rings
+   (height, half); by_row (2, height, ring_count); sums: room for 3 * half numbers. */
+void sum_spectra(const float *spectra, long count, long height, long half, const float *rows, const float *columns,
+                 const int16_t *rings, long width, float *total, double *by_row, long ring_count, float *sums,
+                 long start, long stop);
+
+/* The same; ring_weights (rings); by_row (height, count, 5); room: 4 * half + 64 numbers. */
+void derivatives(const float *spectra, long count, long height, long half, const float *total, const float *rows,
+                 const float *columns, const int16_t *rings, const float *ring_weights, long width, double *by_row,
+                 float *room, long start, long stop);
+
+/* binned (…, image_width); tops, lefts (patches); rows (height), columns (width); patches (patches, height, width). */
+void cut_patches(const float *binned, long image_width, const int64_t *tops, const int64_t *lefts, const float *rows,
+                 const float *columns, float *patches, long height, long width, long start, long stop);
+
+/* transform (transform_rows, transform_half), complex; planes (rows, count, 2, half). */
+void keep_lowest(const float *transform, long transform_rows, long transform_half, long t, float *planes, long rows,
+                 long count, long half);

@@ -228,3 +228,56 @@ def test_damaged_lzw(in_c: Any) -> None:
             np.testing.assert_array_equal(found, expected)
         named.add(first)
     assert len(named) > 3
+
+
+def spectra_of(count: int, shape: tuple[int, int]) -> tuple[NDArray[Any], ...]:
+    """Return random transforms of frames, phase factors of rows and columns, rings and weights of rings."""
+    random = np.random.default_rng(9)
+    height, half = shape[0], shape[1] // 2 + 1
+
+    def made(*size: int) -> NDArray[np.complex64]:
+        return (random.normal(0, 1, size) + 1j * random.normal(0, 1, size)).astype(np.complex64)
+
+    weights = random.uniform(0, 1, 257).astype(np.float32)
+    weights[150:] = 0
+    return made(count, height, half), made(count, height), made(count, half), ring_indices(shape), weights
+
+
+SPECTRA = [(2, (8, 10)), (3, (37, 33)), (5, (24, 70))]
+
+
+@pytest.mark.parametrize(("count", "shape"), SPECTRA)
+def test_sums_and_derivatives_of_spectra(in_c: Any, count: int, shape: tuple[int, int]) -> None:
+    """Agree to 1e-5 of the largest value."""
+    spectra, rows, columns, rings, weights = spectra_of(count, shape)
+    results = []
+    for kernels in (in_c, PLAIN):
+        total, by_row = np.empty(spectra.shape[1:], np.complex64), np.zeros((2, shape[0], 257))
+        kernels.sum_spectra(spectra, rows, columns, rings, shape[1], total, by_row, 0, 5)
+        kernels.sum_spectra(spectra, rows, columns, rings, shape[1], total, by_row, 5, shape[0])
+        slopes = np.zeros((shape[0], count, 5))
+        kernels.derivatives(spectra, total, rows, columns, rings, weights, shape[1], slopes, 0, shape[0])
+        results.append((total, by_row, slopes))
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert np.abs(results[0][2]).max() > 1
+
+
+def test_tapering_and_cutting(in_c: Any) -> None:
+    """Agree to 1e-5 of values around 3; cut transforms are the same bits."""
+    random = np.random.default_rng(7)
+    image = random.normal(3, 1, (60, 90)).astype(np.float32)
+    rows, columns = random.uniform(0, 1, 31).astype(np.float32), random.uniform(0, 1, 37).astype(np.float32)
+    places = np.array([0, 29, 7]), np.array([53, 0, 11])
+    tapered, patches = np.stack([image, image])[:, :31, :37].copy(), np.zeros((2, 3, 31, 37), np.float32)
+    for number, kernels in enumerate((in_c, PLAIN)):
+        kernels.taper_frame(tapered[number], 3.01, rows, columns, 0, 31)
+        kernels.cut_patches(image, *places, rows, columns, patches[number], 0, 3)
+    np.testing.assert_allclose(tapered[0], tapered[1], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(patches[0], patches[1], rtol=0, atol=1e-5)
+    transform = np.fft.rfft2(image).astype(np.complex64)
+    for size in (10, 11):
+        planes = np.zeros((2, size, 2, 2, 6), np.float32)
+        in_c.keep_lowest(transform, 1, planes[0])
+        PLAIN.keep_lowest(transform, 1, planes[1])
+        np.testing.assert_array_equal(planes[0], planes[1])

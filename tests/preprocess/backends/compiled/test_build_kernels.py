@@ -8,65 +8,25 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from cffi import FFI
-from numpy.typing import NDArray
 
-from preprocess.backends.compiled.build_kernels import FLAGS, FOLDER, declarations
-from preprocess.backends.compiled.calls import KernelCalls
-from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, lanczos_taps, ring_indices
-from preprocess.geometry.field import DisplacementField
+from preprocess.backends.compiled.build_kernels import FLAGS, FOLDER
+from tests.preprocess.backends.compiled.kernel_results import kernels_of, results
 
 ROOT = Path(__file__).parents[4]
 NEEDS = {"x86-64-v2": {"sse4_2"}, "x86-64-v3": {"avx2", "fma"}, "x86-64-v4": {"avx512f", "avx512bw", "avx512vl"}}
 """Kinds of processors, and what /proc/cpuinfo says of them."""
 
 
-def compiled_for(processor: str, folder: Path) -> KernelCalls:
+def compiled_for(processor: str, folder: Path, *more: str) -> Path:
     """Compile the kernels for one kind of processor alone."""
     library = folder / f"{processor}.so"
     sources = sorted((ROOT / FOLDER).glob("*.c"))
-    subprocess.run(
-        ["cc", *FLAGS, f"-march={processor}", "-DONE_PROCESSOR", "-shared", "-fPIC", "-o", library, *sources, "-lm"],
-        check=True,
-    )
-    ffi = FFI()
-    ffi.cdef(declarations(ROOT))
-    return KernelCalls(ffi, ffi.dlopen(str(library)))
-
-
-def results(kernels: KernelCalls) -> dict[str, NDArray[Any]]:
-    """Return what each kernel makes of random numbers."""
-    random = np.random.default_rng(4)
-    found = {}
-    for dtype in (np.uint8, np.float32):
-        frames = random.poisson(3, (3, 70, 301)).astype(dtype)
-        for stretch in (1.0, 1.05):
-            field = DisplacementField.whole_frame(random.normal(0, 3, (3, 2))).stretched(stretch, 20, (70, 301))
-            sums, gain = np.zeros((2, 70, 301), np.float32), random.uniform(0.8, 1.2, (70, 301)).astype(np.float32)
-            weights = random.uniform(0.1, 1, (3, 2)).astype(np.float32)
-            kernels.warp_and_sum(
-                frames, gain, True, *field.by_powers(), field.columns_at_once(301), weights, lanczos_taps(), sums, 0, 70
-            )
-            found[f"warp_and_sum {dtype.__name__} {stretch}"] = sums
-        found[f"raw_sum {dtype.__name__}"] = np.empty((70, 301), np.float32)
-        kernels.raw_sum(frames, found[f"raw_sum {dtype.__name__}"], 0, 70)
-        for factor in (2, 3, 4):
-            found[f"bin_frame {dtype.__name__} {factor}"] = binned = np.empty((70 // factor, 301 // factor), np.float32)
-            kernels.bin_frame(frames[0], gain, True, factor, binned, 0, len(binned))
-    planes, rings = random.normal(0, 1, (2, 40, 5, 2, 31)).astype(np.float32), ring_indices((40, 60))
-    extents, weights = (rings < 200).sum(1), random.uniform(0, 1, 257).astype(np.float32)
-    measures = [np.zeros((2, 2, 256)), np.zeros((5, 2, 2)), np.zeros((2, 3))]
-    shifts = random.normal(0, 3, (5, 2, 2))
-    kernels.measure_patches(planes, np.arange(2), shifts, rings, extents, weights, 60, *measures, 0, 2)
-    found |= {f"measure_patches {number}": measure for number, measure in enumerate(measures)}
-    transform = (random.normal(0, 1, (64, 51)) + 1j).astype(np.complex64)
-    found["add_filtered"] = total = np.zeros((50, 41), np.complex64)
-    kernels.add_filtered(transform, 64, 100, weights, CORNER_FREQUENCY, total, 0, 50)
-    return found
+    flags = [*FLAGS, f"-march={processor}", "-DONE_PROCESSOR", "-shared", "-fPIC", *more]
+    subprocess.run(["cc", *flags, "-o", library, *sources, "-lm"], check=True)
+    return library
 
 
 @pytest.fixture
@@ -82,10 +42,29 @@ def test_every_kind_of_processor_gives_the_same_bits(tmp_path: Path) -> None:
     kinds = [kind for kind, needs in NEEDS.items() if needs <= here]
     if len(kinds) < 2:
         pytest.skip("this processor runs the code for one kind of processor only, or is not an x86")
-    first, *others = (results(compiled_for(kind, tmp_path)) for kind in kinds)
+    first, *others = (results(kernels_of(compiled_for(kind, tmp_path))) for kind in kinds)
     for other in others:
         for name, expected in first.items():
             np.testing.assert_array_equal(other[name].view(np.uint8), expected.view(np.uint8), err_msg=name)
+
+
+@pytest.mark.usefixtures("compiler")
+def test_kernels_never_leave_their_memory(tmp_path: Path) -> None:
+    """AddressSanitizer and UBSan watch every kernel, at the borders and with damaged strips."""
+    checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-sanitize=alignment", "-O1")
+    runtimes = [
+        subprocess.run(["cc", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    if not all(Path(path).is_absolute() for path in runtimes):
+        pytest.skip("the compiler has no sanitizers")
+    library = compiled_for("native", tmp_path, *checks)
+    watched = subprocess.run(
+        [sys.executable, "-m", "tests.preprocess.backends.compiled.kernel_results", library],
+        cwd=ROOT, check=False, capture_output=True, text=True,
+        env={**os.environ, "LD_PRELOAD": " ".join(runtimes), "ASAN_OPTIONS": "detect_leaks=0"},
+    )  # fmt: skip
+    assert (watched.returncode, watched.stdout) == (0, "done\n"), watched.stderr[-3000:]
 
 
 def wheel(tmp_path: Path, **environment: str) -> zipfile.ZipFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preprocess.backends.compiled.available import KERNELS_VARIABLE, compiled_kernels, kernels_are_missing
+from preprocess.backends.compiled.available import kernels_are_missing
 from preprocess.backends.cpu.kernel_set import KernelSet
 
 
@@ -20,10 +20,6 @@ def test_numba_has_every_kernel() -> None:
     kernels = KernelSet("numba")
     assert not kernels.are_compiled
     assert hasattr(kernels.warp_and_sum, "py_func")
-
-
-def test_kernels_in_c_can_be_switched_off() -> None:
-    assert compiled_kernels({KERNELS_VARIABLE: "numba"}) is None
 
 
 def test_a_kernel_that_nobody_has_is_an_error() -> None:

@@ -1,0 +1,88 @@
+"""Runs every kernel in C on random numbers: with a library's path as a program, for sanitizers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from cffi import FFI
+from numpy.typing import NDArray
+
+from preprocess.backends.compiled.build_kernels import declarations
+from preprocess.backends.compiled.calls import KernelCalls
+from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, lanczos_taps, ring_indices
+from preprocess.geometry.field import DisplacementField
+
+ROOT = Path(__file__).parents[4]
+
+
+def kernels_of(library: Path) -> KernelCalls:
+    """Return the kernels of a library that was compiled for a test."""
+    ffi = FFI()
+    ffi.cdef(declarations(ROOT))
+    return KernelCalls(ffi, ffi.dlopen(str(library)))
+
+
+def results(kernels: KernelCalls) -> dict[str, NDArray[Any]]:
+    """Return what each kernel makes of random numbers."""
+    random = np.random.default_rng(4)
+    found = {}
+    for dtype in (np.uint8, np.float32):
+        frames = random.poisson(3, (3, 70, 301)).astype(dtype)
+        for stretch in (1.0, 1.05):
+            field = DisplacementField.whole_frame(random.normal(0, 3, (3, 2))).stretched(stretch, 20, (70, 301))
+            sums, gain = np.zeros((2, 70, 301), np.float32), random.uniform(0.8, 1.2, (70, 301)).astype(np.float32)
+            weights = random.uniform(0.1, 1, (3, 2)).astype(np.float32)
+            kernels.warp_and_sum(
+                frames, gain, True, *field.by_powers(), field.columns_at_once(301), weights, lanczos_taps(), sums, 0, 70
+            )
+            found[f"warp_and_sum {dtype.__name__} {stretch}"] = sums
+        found[f"raw_sum {dtype.__name__}"] = np.empty((70, 301), np.float32)
+        kernels.raw_sum(frames, found[f"raw_sum {dtype.__name__}"], 0, 70)
+        for factor in (2, 3, 4):
+            found[f"bin_frame {dtype.__name__} {factor}"] = binned = np.empty((70 // factor, 301 // factor), np.float32)
+            kernels.bin_frame(frames[0], gain, True, factor, binned, 0, len(binned))
+    planes, rings = random.normal(0, 1, (2, 40, 5, 2, 31)).astype(np.float32), ring_indices((40, 60))
+    extents, weights = (rings < 200).sum(1), random.uniform(0, 1, 257).astype(np.float32)
+    measures = [np.zeros((2, 2, 256)), np.zeros((5, 2, 2)), np.zeros((2, 3))]
+    shifts = random.normal(0, 3, (5, 2, 2))
+    kernels.measure_patches(planes, np.arange(2), shifts, rings, extents, weights, 60, *measures, 0, 2)
+    found |= {f"measure_patches {number}": measure for number, measure in enumerate(measures)}
+    transform = (random.normal(0, 1, (64, 51)) + 1j).astype(np.complex64)
+    found["add_filtered"] = total = np.zeros((50, 41), np.complex64)
+    kernels.add_filtered(transform, 64, 100, weights, CORNER_FREQUENCY, total, 0, 50)
+    spectra = (random.normal(0, 1, (3, 40, 31)) + 0.5j).astype(np.complex64)
+    rows, columns = spectra[:, :, 0].copy(), spectra[:, 0].copy()
+    found["sum_spectra"], found["by_row"] = np.zeros((40, 31), np.complex64), np.zeros((2, 40, 257))
+    kernels.sum_spectra(spectra, rows, columns, rings, 60, found["sum_spectra"], found["by_row"], 0, 40)
+    found["derivatives"] = np.zeros((40, 3, 5))
+    kernels.derivatives(
+        spectra, found["sum_spectra"], rows, columns, rings, weights, 60, found["derivatives"], 0, 40
+    )  # fmt: skip
+    patches, places = np.zeros((2, 33, 61), np.float32), np.array([0, 7])
+    kernels.cut_patches(sums[0], places, places[::-1].copy(), weights[:33], weights[:61], patches, 0, 2)
+    kernels.taper_frame(patches[0], 0.3, weights[:33], weights[:61], 0, 33)
+    found["patches"], found["planes"] = patches, np.zeros((20, 2, 2, 15), np.float32)
+    kernels.keep_lowest(found["sum_spectra"], 1, found["planes"])
+    return found
+
+
+def decode_damaged_strips(kernels: KernelCalls) -> None:
+    """Decode LZW strips, damaged and cut off, into exactly as much memory as they need."""
+    random = np.random.default_rng(6)
+    image = random.poisson(0.3, 5000).astype(np.uint8)
+    strip = np.frombuffer(imagecodecs.lzw_encode(image.tobytes()), np.uint8)
+    for _ in range(100):
+        damaged = strip[: random.integers(1, len(strip) + 1)].copy()
+        damaged[random.integers(0, len(damaged), 2)] = random.integers(0, 256, 2)
+        kernels.decode_strips(damaged, np.zeros(1, np.int64), np.array([len(damaged)]), np.empty(5000, np.uint8), 5000)
+
+
+if __name__ == "__main__":
+    library = kernels_of(Path(sys.argv[1]))
+    results(library)
+    decode_damaged_strips(library)
+    sys.stdout.write("done\n")
