@@ -86,7 +86,7 @@ OUT ?= first-run
 .PHONY: first-run-gpu
 first-run-gpu: install  ## half an hour on a GPU that is new to us: comparisons, tests, sanitizers, profile; JSON into OUT
 	@$(BIN)/python -c 'import cupy' 2>/dev/null || $(BIN)/python -m pip install --quiet 'cupy-cuda$(CUDA)x[ctk]>=14'
-	@$(BIN)/python -m benchmarks.device.first_run $(OUT) $(PARTS)
+	@$(BIN)/python -m benchmarks.device.first_run $(OUT) $(ONLY)
 
 # ---- checks
 

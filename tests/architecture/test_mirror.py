@@ -28,6 +28,7 @@ WITHOUT_A_MODULE = {
     "preprocess/backends/cuda/test_failures_on_host.py": "a batch on a device that fails",
     "preprocess/backends/cuda/test_images_on_host.py": "all kernels for images, on the host",
     "preprocess/backends/cuda/test_kernels_compile.py": "all kernels, for every generation of devices",
+    "preprocess/backends/cuda/test_kernels_race_free.py": "kernels with barriers, under ThreadSanitizer",
     "preprocess/backends/cuda/test_on_host.py": "the whole backend, on the host",
     "preprocess/layouts/test_layouts.py": "all layouts and the automatic choice among them",
     "preprocess/movies/test_eer_upsampling.py": "a property of EER movies over several modules",

@@ -23,6 +23,7 @@ FLAGS = {
     "ahead": kernels_on_host.USUAL + kernels_on_host.AHEAD,
     "ahead backwards": kernels_on_host.USUAL + kernels_on_host.AHEAD + kernels_on_host.BACKWARDS,
     "sanitized": kernels_on_host.SANITIZED,
+    "races": kernels_on_host.RACES,
 }
 
 
@@ -55,7 +56,8 @@ def cuda_on_host(
     kernels : str | None
         How kernels are compiled: `usual`, `backwards` (threads take turns from the last to the first), `ahead` (each
         thread goes on until it waits at a barrier before the next one starts, which shows where one is missing),
-        `ahead backwards`, `sanitized`; None: as CRYOFERRY_HOST_KERNELS says, else as usual.
+        `ahead backwards`, `sanitized`, `races` (each thread is one of the host's, under ThreadSanitizer); None: as
+        CRYOFERRY_HOST_KERNELS says, else as usual.
     dry : bool
         Memory is counted and nothing computed.
     """

@@ -13,14 +13,14 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def run_sanitized(program: str) -> subprocess.CompletedProcess[str]:
+def run_sanitized(program: str, sanitizers: tuple[str, ...] = ("asan", "ubsan")) -> subprocess.CompletedProcess[str]:
     """Run a Python program that finds the modules of this folder and ours; skip where there are no sanitizers."""
     compiler = kernels_on_host.compiler()
     if compiler is None or sys.platform != "linux":
         pytest.skip("needs g++ and its sanitizers")
     libraries = [
         subprocess.run([compiler, f"-print-file-name=lib{name}.so"], capture_output=True, text=True, check=True).stdout
-        for name in ("asan", "ubsan")
+        for name in sanitizers
     ]
     preload = [text.strip() for text in libraries]
     if not all(Path(text).is_absolute() for text in preload):
@@ -31,5 +31,12 @@ def run_sanitized(program: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "LD_PRELOAD": " ".join(preload), "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"},
+        env={
+            **os.environ,
+            "LD_PRELOAD": " ".join(preload),
+            "ASAN_OPTIONS": "detect_leaks=0",
+            "TSAN_OPTIONS": "halt_on_error=1 exitcode=66",
+            "OPENBLAS_NUM_THREADS": "1",
+            "PYTHONMALLOC": "malloc",
+        },
     )

@@ -53,11 +53,16 @@ typedef unsigned long long u64;
 struct HostBlock { int x, y, z, thread; };
 static thread_local HostBlock host_block;
 
-#ifdef THREADS_AHEAD
+#if defined(THREADS_AHEAD) || defined(THREADS_REAL)
 /* Each thread goes on until a barrier before the next one starts, so that what lacks a barrier goes wrong. Who runs a
-   block provides `host_barrier`, which lets the other threads come that far, and sets the number of the thread. */
+   block provides `host_barrier`, which lets the other threads come that far, and sets the number of the thread. Or the
+   threads are real ones, for ThreadSanitizer, and one block runs at a time. */
 static void host_barrier();
+#ifdef THREADS_REAL
+#define SHARED static
+#else
 #define SHARED static thread_local
+#endif
 #define BARRIER host_barrier()
 #define EACH_THREAD for (int thread = host_block.thread, once = 1; once; once = 0)
 #define PER_THREAD(type, name) type name
