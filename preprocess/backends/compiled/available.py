@@ -14,7 +14,9 @@ from preprocess.backends.compiled.calls import KernelCalls
 KERNELS_VARIABLE = "CRYOFERRY_KERNELS"
 """Environment variable; with the value `numba`, the kernels in C are not used."""
 
-WHAT_IS_MISSING = "the kernels in C were not compiled when this version was installed, so alignment takes longer"
+WHAT_IS_MISSING = (
+    "the kernels in C were not compiled when this version was installed, so alignment takes about 1.4 times as long"
+)
 HOW_TO_COMPILE = "Install a C compiler (gcc) and install cryoferry again."
 
 _EXTENSION = "preprocess.backends.compiled._kernels"

@@ -147,3 +147,21 @@ class KernelCalls:
         """Copy the lowest rows of a patch's transform into frame t of its `planes`."""
         rows, count, _, half = planes.shape
         self._lib.keep_lowest(self._at(transform), *transform.shape, t, self._at(planes), rows, count, half)
+
+    def believe_in_gain(self, gain: Array, good: Array, start: int, stop: int) -> None:
+        """Believe in all pixels of a gain greater than zero."""
+        self._lib.believe_in_gain(self._at(gain), good.shape[1], self._at(good), start, stop)
+
+    def sum_statistics(
+        self, raw: Array, gain: Array, has_gain: bool, good: Array, rows: Array, statistics: Array, start: int,
+        stop: int,
+    ) -> None:  # fmt: skip
+        """Write the statistics of rows[start:stop] into `statistics`."""
+        at, line = self._at, np.empty(raw.shape[1], np.float32)
+        self._lib.sum_statistics(
+            at(raw), self._gain(gain, has_gain), at(good), *raw.shape, at(rows), at(statistics), at(line), start, stop
+        )
+
+    def add_image(self, image: Array, factor: float, total: Array, is_first: bool, start: int, stop: int) -> None:
+        """Add an image, times a factor, to `total`, which the first one sets."""
+        self._lib.add_image(self._at(image), factor, self._at(total), total.shape[1], is_first, start, stop)

@@ -75,3 +75,10 @@ void cut_patches(const float *binned, long image_width, const int64_t *tops, con
 /* transform (transform_rows, transform_half), complex; planes (rows, count, 2, half). */
 void keep_lowest(const float *transform, long transform_rows, long transform_half, long t, float *planes, long rows,
                  long count, long half);
+
+/* images.c: images (height, width); gain or NULL; good: 1 where a pixel is valid; statistics (6, height);
+   line: room for width numbers. */
+void believe_in_gain(const float *gain, long width, uint8_t *good, long start, long stop);
+void sum_statistics(const float *raw, const float *gain, const uint8_t *good, long height, long width,
+                    const int64_t *rows, double *statistics, float *line, long start, long stop);
+void add_image(const float *image, float factor, float *total, long width, int is_first, long start, long stop);

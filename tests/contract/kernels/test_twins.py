@@ -281,3 +281,35 @@ def test_tapering_and_cutting(in_c: Any) -> None:
         in_c.keep_lowest(transform, 1, planes[0])
         PLAIN.keep_lowest(transform, 1, planes[1])
         np.testing.assert_array_equal(planes[0], planes[1])
+
+
+@pytest.mark.parametrize("has_gain", [False, True])
+@pytest.mark.parametrize("width", [5, 32, 131])
+def test_statistics_of_rows(in_c: Any, has_gain: bool, width: int) -> None:
+    """The same bits, as on a device: rows with all, some and no valid pixels, with NaN and infinity."""
+    random = np.random.default_rng(width)
+    raw, gain = (
+        random.normal(5, 2, (9, width)).astype(np.float32),
+        random.normal(0.6, 0.4, (9, width)).astype(np.float32),
+    )
+    raw[4, 2], raw[5, 0], good = np.nan, np.inf, np.ones((2, 9, width), np.uint8)
+    for number, kernels in enumerate((in_c, PLAIN)):
+        kernels.believe_in_gain(gain, good[number], 0, 6)
+        good[number, 1, 3], good[number, 2], good[number, 3] = 0, 0, 1
+    np.testing.assert_array_equal(good[0], good[1])
+    found, expected = np.zeros((2, 6, 9))
+    rows = np.array([0, 1, 2, 3, 4, 5, 8])
+    for kernels, statistics in ((in_c, found), (PLAIN, expected)):
+        kernels.sum_statistics(raw, gain, has_gain, good[0], rows, statistics, 0, len(rows))
+    np.testing.assert_array_equal(found, expected)
+    assert np.isinf(found[:, 2]).any()
+
+
+def test_images_added_up(in_c: Any) -> None:
+    """The same bits; only the rows that were asked for."""
+    image = np.random.default_rng(1).normal(0, 1, (2, 7, 33)).astype(np.float32)
+    found, expected = np.zeros((2, 7, 33), np.float32)
+    for kernels, total in ((in_c, found), (PLAIN, expected)):
+        kernels.add_image(image[0], np.float32(0.3), total, True, 1, 6)
+        kernels.add_image(image[1], np.float32(-1.7), total, False, 1, 6)
+    np.testing.assert_array_equal(found, expected)
