@@ -121,6 +121,7 @@ class HostDevice:
     def __init__(self, total: int = DEVICE_BYTES, *, dry: bool = False) -> None:
         self.total = total
         self.dry = dry
+        self.late = False  # whether copies are put off for as long as events permit
         self.count = 1  # of devices that are said to be there
         self.taken = 0
         self.highest = 0
@@ -253,7 +254,7 @@ class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
         device.check()
         assert type(arr) is np.ndarray, "what is set comes from the host"
         assert (arr.shape, arr.dtype) == (self.shape, self.dtype)
-        self.view(np.ndarray)[...] = arr
+        (stream or current_stream()).do(lambda: self.view(np.ndarray).__setitem__(..., arr))
 
     @property
     def data(self) -> Any:
@@ -357,22 +358,52 @@ class PinnedMemory(bytearray):
 
 
 class Stream:
+    """A queue of work. All of it is done at once, but for the copies of other streams on a device that is `late`.
+
+    Those are put off for as long as events permit: until the computing stream, or the host, waits for one recorded
+    behind them. So a copy that nobody waits for in time, or whose memory is used for something else too early, shows.
+    """
+
     def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False) -> None:
         device.reach("setup")
         self.ptr = id(self)
+        self.is_late = device.late and non_blocking
+        self.put_off: list[Callable[[], None]] = []
+        self.asked = self.done = 0
+        if self.is_late:
+            _late_streams[self.ptr] = self
 
     def __enter__(self) -> Stream:
+        _entered().append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        _entered().pop()
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Do some work, now or later."""
+        if not self.is_late:
+            work()
+            return
+        with device.lock:
+            self.put_off.append(work)
+            self.asked += 1
+
+    def catch_up(self, until: int) -> None:
+        """Do what was asked for first, up to a number."""
+        with device.lock:
+            while self.done < until:
+                self.done += 1
+                self.put_off.pop(0)()
 
     def synchronize(self) -> None:
         device.check()
         device.waits += 1
+        self.catch_up(self.asked)
 
     def wait_event(self, event: Event) -> None:
         assert event.at is not None, "waits for an event that nobody recorded"
+        self.do(event.happen)
 
     def record(self, event: Event | None = None) -> Event:
         event = event or Event()
@@ -380,22 +411,44 @@ class Stream:
         return event
 
 
+_late_streams: dict[int, Stream] = {}
+_streams = threading.local()
 Stream.null = Stream()  # type: ignore[attr-defined]
+
+
+def _entered() -> list[Stream]:
+    if not hasattr(_streams, "entered"):
+        _streams.entered = [Stream.null]  # type: ignore[attr-defined]
+    entered: list[Stream] = _streams.entered
+    return entered
+
+
+def current_stream() -> Stream:
+    return _entered()[-1]
 
 
 class Event:
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
         self.at: float | None = None
+        self._stream: Stream | None = None
+        self._behind = 0
 
     def record(self, stream: Stream | None = None) -> None:
         self.at = time.perf_counter()
+        self._stream = stream or current_stream()
+        self._behind = self._stream.asked
+
+    def happen(self) -> None:
+        """Do what stands before it."""
+        if self._stream is not None:
+            self._stream.catch_up(self._behind)
 
     def synchronize(self) -> None:
-        pass
+        self.happen()
 
     @property
     def done(self) -> bool:
-        return True
+        return self._stream is None or self._stream.done >= self._behind
 
 
 def get_elapsed_time(start: Event, end: Event) -> float:
@@ -551,7 +604,11 @@ def _of_numpy(function: Any) -> Any:
 
 def memcpy(dst: int, src: int, size: int, kind: int, stream: Any = None) -> None:
     device.check()
-    ctypes.memmove(dst, src, size)
+    late = _late_streams.get(stream) if stream is not None else None
+    if late is None:
+        ctypes.memmove(dst, src, size)
+    else:
+        late.do(lambda: ctypes.memmove(dst, src, size) and None)
 
 
 def _device_count() -> int:
@@ -601,7 +658,7 @@ def module() -> types.ModuleType:
         Stream=Stream,
         Event=Event,
         get_elapsed_time=get_elapsed_time,
-        get_current_stream=lambda: Stream.null,  # type: ignore[attr-defined]
+        get_current_stream=current_stream,
         MemoryPool=MemoryPool,
         MemoryPointer=MemoryPointer,
         Memory=Memory,
