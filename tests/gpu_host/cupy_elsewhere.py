@@ -20,7 +20,7 @@ cupy_on_host.device.count = {devices}
 planted = Path({planted!r})
 if planted.exists():
     cupy_on_host.device.fault = cupy_on_host.PlannedFault(**json.loads(planted.read_text()))
-    cupy_on_host.device.when_failed = planted.unlink
+    cupy_on_host.device.when_failed = lambda: planted.unlink(missing_ok=True)
 sys.modules["cupy"] = cupy_on_host.module()
 """
 

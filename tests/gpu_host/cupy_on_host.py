@@ -106,6 +106,11 @@ class PlannedFault:
     status: int
 
     @property
+    def lasts(self) -> bool:
+        """Return whether it happens each time: what a compiler refuses, it refuses again."""
+        return self.kind in {"NVRTCError", "CompileException"}
+
+    @property
     def spoils_device(self) -> bool:
         """Return whether every later call fails too."""
         return self.kind in {"CUDARuntimeError", "CUDADriverError", "CuFFTError"} and self.status != NO_MEMORY
@@ -142,12 +147,12 @@ class HostDevice:
     def reach(
         self, kernel: str, kinds: tuple[str, ...] = ("CUDARuntimeError", "CUDADriverError", "CuFFTError")
     ) -> None:
-        """Fail if the device is spoilt, or if a fault of one of these kinds is planned for here; it happens once."""
+        """Fail if the device is spoilt, or if a fault of one of these kinds is planned for here."""
         self.check()
         fault = self.fault
         if fault is None or fault.kernel != kernel or fault.kind not in kinds or not self.is_due():
             return
-        self.fault = None
+        self.fault = fault if fault.lasts else None
         self.when_failed()
         if fault.spoils_device:
             self.spoilt = fault.status

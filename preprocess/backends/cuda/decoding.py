@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
+from contextlib import closing
 
 import numpy as np
 
@@ -88,8 +89,9 @@ def _decode_on_device(
         decoder = EventDecoder(device, encoded, used, held)
     else:
         decoder = StripDecoder(device, encoded, encoded.frames[used.start : used.stop], held)
-    for index, uploaded in enumerate(Uploads(device, movie.path, decoder.plans, READERS)):
-        progress(decoder.decode(index, uploaded).stop / len(used))
+    with closing(iter(Uploads(device, movie.path, decoder.plans, READERS))) as uploads:  # ends here, whatever fails
+        for index, uploaded in enumerate(uploads):
+            progress(decoder.decode(index, uploaded).stop / len(used))
     for suspect in decoder.suspects():
         (frame,) = movie.frames(used.start + suspect, used.start + suspect + 1)  # says what is wrong with it
         _log.warning("%s: frame %d was decoded by the CPU after all", movie.path, used.start + suspect + 1)

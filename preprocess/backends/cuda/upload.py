@@ -5,7 +5,7 @@ Two pinned buffers and two on the device take turns. A batch's pieces go where i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +83,7 @@ class Uploads:
         self._pinned = [pinned_bytes(size) for _ in range(count)]
         self._on_device = [device.memory.array("upload", (size,), np.uint8) for _ in range(count)]
 
-    def __iter__(self) -> Iterator[Uploaded]:
+    def __iter__(self) -> Generator[Uploaded]:
         """Yield each batch, which the current stream waits for; what it does before the next is asked for is its use.
 
         Raises

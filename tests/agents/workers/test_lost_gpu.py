@@ -46,7 +46,7 @@ def align(
 ) -> ProcessedMovie | AlignmentFailure:
     chosen = replace(CHOSEN, settings=replace(CHOSEN.settings, device=device))
     outputs.mkdir(exist_ok=True)
-    return worker.align(AlignmentJob(movie=str(movie), outputs=str(outputs), settings=to_json(chosen), timeout_s=60))
+    return worker.align(AlignmentJob(movie=str(movie), outputs=str(outputs), settings=to_json(chosen), timeout_s=600))
 
 
 def computed_by(answer: ProcessedMovie | AlignmentFailure) -> str:

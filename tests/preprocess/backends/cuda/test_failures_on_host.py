@@ -77,15 +77,17 @@ def test_a_failure_ends_no_batch_and_auto_takes_the_cpu(
     with cuda_on_host() as host:
         host.device.fault = fault
         named = ends_of_batch(folder, tmp_path / "named", "cuda:0")
-        assert host.device.fault is None
-        assert type(named[0]) is error or (error is DeviceOutOfMemory and named[0] == "cuda:0")  # alone it fits
-        assert str(named[1]) == (str(named[0]) if error is DeviceLost else "cuda:0")
         assert LOST.any() == (error is DeviceLost)
+    if error is DeviceOutOfMemory:  # alone each fits
+        assert named == ["cuda:0", "cuda:0"]
+    else:
+        assert [type(end) for end in named] == [error, error]
+        assert str(named[1]) == str(named[0])
     with cuda_on_host() as host:
         host.device.fault = fault
-        later = "cpu" if error is DeviceLost else "cuda:0"
-        first = "cuda:0" if error is DeviceOutOfMemory else "cpu"
-        assert ends_of_batch(folder, tmp_path / "auto", "auto") == [first, later]
+        computed_by = "cuda:0" if error is DeviceOutOfMemory else "cpu"
+        assert ends_of_batch(folder, tmp_path / "auto", "auto") == [computed_by, computed_by]
+        assert host.device.fault is None or fault.lasts
 
 
 def test_a_batch_of_the_command_keeps_its_table_and_star(
@@ -113,6 +115,5 @@ def test_auto_says_once_why_a_device_that_is_there_is_not_used(caplog: pytest.Lo
         host.device.fault = PlannedFault("setup", "CUDARuntimeError", 46)
         assert choose_backend("auto").name == "cpu"
         assert choose_backend("auto").name == "cpu"
-    assert [record.getMessage() for record in caplog.records] == [
-        "movies are aligned on the CPU, because the GPU cannot be used: cuda:0 failed: cudaError 46"
-    ]
+    told = [record.getMessage() for record in caplog.records if "the GPU" in record.getMessage()]
+    assert told == ["movies are aligned on the CPU, because the GPU cannot be used: cuda:0 failed: cudaError 46"]
