@@ -18,7 +18,8 @@ help:  ## show this page
 .PHONY: install
 install: .venv/installed  ## make .venv with everything a developer needs
 
-.venv/installed: requirements-dev.lock pyproject.toml
+# Kernels in C are compiled again when they change.
+.venv/installed: requirements-dev.lock pyproject.toml setup.py $(wildcard preprocess/backends/compiled/*.[ch])
 	@test -n "$(PYTHON)" || { echo "cryoferry needs Python 3.11, 3.12 or 3.13: install one of them, or run make PYTHON=/path/to/python" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock

@@ -162,6 +162,11 @@ class KernelCalls:
             at(raw), self._gain(gain, has_gain), at(good), *raw.shape, at(rows), at(statistics), at(line), start, stop
         )
 
+    def image_statistics(self, image: Array, statistics: Array, start: int, stop: int) -> None:
+        """Write the statistics of rows of an image into `statistics`, which may be some columns of a larger array."""
+        apart = statistics.strides[0] // statistics.itemsize
+        self._lib.image_statistics(self._at(image), image.shape[1], self._at(statistics[0]), apart, start, stop)
+
     def add_image(self, image: Array, factor: float, total: Array, is_first: bool, start: int, stop: int) -> None:
         """Add an image, times a factor, to `total`, which the first one sets."""
         self._lib.add_image(self._at(image), factor, self._at(total), total.shape[1], is_first, start, stop)

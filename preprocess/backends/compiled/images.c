@@ -72,6 +72,14 @@ CLONES void sum_statistics(const float *raw, const float *gain, const uint8_t *g
   }
 }
 
+CLONES void image_statistics(const float *image, long width, double *statistics, long stride, long start, long stop) {
+  for (long y = start; y < stop; y++) {
+    double of_line[STATISTICS];
+    statistics_of_line(image + y * width, width, of_line);
+    for (int kind = 0; kind < STATISTICS; kind++) statistics[kind * stride + y] = of_line[kind];
+  }
+}
+
 CLONES void add_image(const float *restrict image, float factor, float *restrict total, long width, int is_first,
                       long start, long stop) {
   for (long i = start * width; i < stop * width; i++) {

@@ -81,4 +81,6 @@ void keep_lowest(const float *transform, long transform_rows, long transform_hal
 void believe_in_gain(const float *gain, long width, uint8_t *good, long start, long stop);
 void sum_statistics(const float *raw, const float *gain, const uint8_t *good, long height, long width,
                     const int64_t *rows, double *statistics, float *line, long start, long stop);
+/* statistics: 6 rows, `stride` numbers apart. */
+void image_statistics(const float *image, long width, double *statistics, long stride, long start, long stop);
 void add_image(const float *image, float factor, float *total, long width, int is_first, long start, long stop);

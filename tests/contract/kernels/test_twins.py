@@ -303,6 +303,10 @@ def test_statistics_of_rows(in_c: Any, has_gain: bool, width: int) -> None:
         kernels.sum_statistics(raw, gain, has_gain, good[0], rows, statistics, 0, len(rows))
     np.testing.assert_array_equal(found, expected)
     assert np.isinf(found[:, 2]).any()
+    parts = np.zeros((2, 6, 20))
+    in_c.image_statistics(raw, parts[0, :, 4:13], 1, 9)
+    PLAIN.image_statistics(raw, parts[1, :, 4:13], 1, 9)
+    np.testing.assert_array_equal(parts[0], parts[1])
 
 
 def test_images_added_up(in_c: Any) -> None:

@@ -71,6 +71,7 @@ def results(kernels: KernelCalls) -> dict[str, NDArray[Any]]:
     good = np.ones((33, 61), np.uint8)
     kernels.believe_in_gain(patches[1], good, 0, 33)
     kernels.sum_statistics(patches[0], patches[1], True, good, np.arange(33), found["statistics"], 0, 33)
+    kernels.image_statistics(patches[0], found["statistics"], 30, 33)
     kernels.add_image(patches[0], 0.3, patches[1], False, 0, 33)
     return found
 
