@@ -50,14 +50,21 @@ def made_from(movie: Path, settings: AlignmentSettings, flags: Acquisition, conf
     OSError
         One of the files cannot be read.
     """
-    size, sample = _sample(movie)
+    size, sample = file_sample(movie)
     return MadeFrom(movie_bytes=size, movie_sample=sample, request=_request(movie, settings, flags, configured))
 
 
-def _sample(movie: Path) -> tuple[int, str]:
-    size, digest = movie.stat().st_size, hashlib.sha256()
+def file_sample(path: Path) -> tuple[int, str]:
+    """Return the size of a file, and the SHA-256 of four parts of it, spread from its beginning to its end.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    size, digest = path.stat().st_size, hashlib.sha256()
     last = max(0, size - _SAMPLE_BYTES)
-    with open_regular(movie) as file:
+    with open_regular(path) as file:
         for number in range(_SAMPLES):
             file.seek(last * number // (_SAMPLES - 1))
             digest.update(file.read(_SAMPLE_BYTES))

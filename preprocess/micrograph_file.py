@@ -20,7 +20,8 @@ LARGEST_BAD_SHARE = 0.01
 """Of the pixels may be no finite numbers; more are no defects."""
 MAPPED_FROM_PIXELS = 1 << 27
 _ROWS_AT_ONCE = 256
-_HINT = "Copy the image again. If it is damaged where it comes from too, leave it out."
+READ_AGAIN = "Copy the image again. If it is damaged where it comes from too, leave it out."
+"""What to do about an image that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,9 @@ class MicrographFile:
                 lying = frame[::-1] if isinstance(self.movie, TiffMovie) else frame  # which is flipped on reading
                 pixels = np.ascontiguousarray(lying, np.float32)
         except OSError as error:
-            raise UnreadableMovie(f"{self.path}: {error.strerror or error}", hint=_HINT) from error
+            raise UnreadableMovie(f"{self.path}: {error.strerror or error}", hint=READ_AGAIN) from error
         except UnreadableMovie as error:
-            error.hint = _HINT
+            error.hint = READ_AGAIN
             raise
         self._refuse_not_finite(pixels)
         return pixels
@@ -105,7 +106,7 @@ def open_micrograph(path: Path) -> MicrographFile:
         error.hint = "Give micrographs in MRC or TIFF format."
         raise
     except PreprocessError as error:
-        error.hint = _HINT
+        error.hint = READ_AGAIN
         raise
     if not isinstance(movie, MrcMovie | TiffMovie):
         raise UnsupportedFormat(f"{path} is an EER movie, not a micrograph", hint=_align_first(path))

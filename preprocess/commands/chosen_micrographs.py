@@ -11,7 +11,8 @@ from preprocess.commands.folder_walk import InputInFolder, found_in
 from preprocess.errors import OutputRefused, PreprocessError, UnreadableMovie
 from preprocess.movies import open_movie
 from preprocess.named_files import refuse_missing
-from preprocess.outputs.output_names import ENDINGS, output_paths
+from preprocess.outputs.ctf_results import is_of_ctf_command
+from preprocess.outputs.output_names import CTF_RESULTS, CTF_RESULTS_ENDING, ENDINGS, output_paths, output_stem
 
 EXTENSIONS = frozenset({".mrc", ".tif", ".tiff"})
 NO_IMAGE_EXTENSION = "not an image's extension"
@@ -63,11 +64,14 @@ def _entry(path: Path) -> Path:
 def ctf_output_paths(micrograph: InputInFolder) -> dict[str, Path]:
     """Return where each output of a micrograph goes, by role, whether it will be written or not."""
     paths = output_paths(micrograph.path, micrograph.out)
-    return {role: paths[role] for role in _ROLES}
+    results = micrograph.out / f"{output_stem(micrograph.path)}{CTF_RESULTS_ENDING}"
+    return {role: paths[role] for role in _ROLES} | {CTF_RESULTS: results}
 
 
-def refuse_outputs(micrographs: Sequence[InputInFolder], *, overwrite: bool) -> None:
+def refuse_outputs(micrographs: Sequence[InputInFolder], *, overwrite: bool, resume: bool) -> None:
     """Refuse micrographs that would write the same outputs, or over one of them, or over what is there.
+
+    A resumption may write over what this command wrote.
 
     Raises
     ------
@@ -85,8 +89,24 @@ def refuse_outputs(micrographs: Sequence[InputInFolder], *, overwrite: bool) -> 
                 )
             if path.resolve() in inputs:
                 raise OutputRefused(f"{path} is one of the images: the output would replace it")
-            if not overwrite and path.exists():
-                raise OutputRefused(f"{path} exists already", hint="Give another --out, or --overwrite to replace it.")
+        if not overwrite:
+            _refuse_existing(micrograph, resume=resume)
+
+
+def _refuse_existing(micrograph: InputInFolder, *, resume: bool) -> None:
+    paths = ctf_output_paths(micrograph)
+    existing = next((path for path in paths.values() if path.exists()), None)
+    if existing is None or (resume and is_of_ctf_command(paths, output_paths(micrograph.path, micrograph.out))):
+        return
+    if resume:
+        raise OutputRefused(
+            f"{existing} exists already, and `cryoferry ctf` did not write it",
+            hint="Give another --out, or --overwrite instead of --resume to replace it.",
+        )
+    raise OutputRefused(
+        f"{existing} exists already",
+        hint="Give --resume to skip what is done, another --out, or --overwrite to replace it.",
+    )
 
 
 def _judged(folder: Path, files: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -56,6 +56,14 @@ def ctf(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", rich_help_panel=OUTPUTS, help="Replace files that exist already.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            rich_help_panel=OUTPUTS,
+            help="Skip images whose results are there, whole, and made with these settings.",
+        ),
+    ] = False,
     star: Annotated[
         bool,
         typer.Option(
@@ -79,6 +87,7 @@ def ctf(
     """
     from preprocess.commands.ctf_optics import UsersOptics
     from preprocess.commands.ctf_run import CtfEstimationRun
+    from preprocess.commands.termination import stopped_as_by_ctrl_c
 
     def source(name: str) -> str:
         found = ctx.get_parameter_source(name)
@@ -98,7 +107,8 @@ def ctf(
         defocus_range=defocus_range,
         ctffind_files=ctffind_files,
     )
-    run = CtfEstimationRun(settings, optics, out, json=json, star=star)
-    exit_code = run.run(micrographs, device=device, threads=threads, overwrite=overwrite, dry_run=dry_run)
+    run = CtfEstimationRun(settings, optics, out, json=json, star=star, resume=resume)
+    with stopped_as_by_ctrl_c():
+        exit_code = run.run(micrographs, device=device, threads=threads, overwrite=overwrite, dry_run=dry_run)
     if exit_code:
         raise typer.Exit(exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -24,16 +25,19 @@ from preprocess.commands.ctf_report import CtfEnd, EstimatedMicrograph, ctf_line
 from preprocess.commands.exit_codes import exit_code
 from preprocess.commands.folder_walk import InputInFolder
 from preprocess.ctf.estimation import estimate_ctf
+from preprocess.ctf.optics import CtfOptics
 from preprocess.ctf.spectrum import block_spectra
-from preprocess.errors import OutputRefused, PreprocessError
+from preprocess.errors import OutputRefused, PreprocessError, UnreadableMovie
 from preprocess.escaped_names import encodable, escaped, for_terminal
-from preprocess.micrograph_file import open_micrograph
+from preprocess.micrograph_file import READ_AGAIN, MicrographFile, open_micrograph
 from preprocess.output_folder import refuse_unwritable
-from preprocess.outputs.ctf_files import ctf_files
-from preprocess.outputs.ctf_star import columns_of_figures
+from preprocess.outputs.ctf_results import CtfMadeFrom, ctf_made_from, finished_ctf_report, write_ctf_outputs
+from preprocess.outputs.ctf_star import columns_of_figures, columns_of_section
 from preprocess.outputs.figures import ctf_figures
+from preprocess.outputs.finished import NotFinished
 from preprocess.outputs.micrographs_star import ListedMicrograph, optics_row, write_ctf_stars
-from preprocess.outputs.whole_files import remove_partial_files, write_bytes
+from preprocess.outputs.output_names import CTF_RESULTS, output_stem
+from preprocess.outputs.whole_files import remove_partial_files
 from preprocess.settings import CtfSettings
 
 
@@ -48,12 +52,15 @@ class CtfEstimationRun:
         *,
         json: bool,
         star: bool,
+        resume: bool = False,
     ) -> None:
         self._settings = settings
         self._optics = optics
         self._out = out
         self._json = json
         self._star = star
+        self._resume = resume
+        self._listed: dict[Path, ListedMicrograph] = {}
         self._console = console(stderr=True)
 
     def run(self, named: Sequence[Path], *, device: str, threads: int, overwrite: bool, dry_run: bool) -> int:
@@ -65,18 +72,25 @@ class CtfEstimationRun:
             Nothing can be done, or the only micrograph failed and no JSON is wanted.
         """
         self._refuse_missing_folder()
+        if overwrite and self._resume:
+            raise OutputRefused("--resume and --overwrite contradict each other", hint="Give one of them.")
         self._optics.refuse_unknown()
         chosen = choose_micrographs(named, self._out)
         if self._out is not None:
-            refuse_outputs(chosen.micrographs, overwrite=overwrite)
+            refuse_outputs(chosen.micrographs, overwrite=overwrite, resume=self._resume)
             refuse_unwritable(self._out)
         self._say_passed_over(chosen)
+        wanted = self._not_done(chosen.micrographs)
         if dry_run:
-            return self._say_what_would_be_done(chosen.micrographs)
-        return self._estimate_all(chosen.micrographs, choose_backend(device, threads), threads)
+            return self._say_what_would_be_done(wanted)
+        return self._estimate_all(chosen.micrographs, wanted, device, threads)
 
     def _refuse_missing_folder(self) -> None:
-        wanted = {"--star": self._star, "--ctffind-files": self._settings.ctffind_files}
+        wanted = {
+            "--star": self._star,
+            "--resume": self._resume,
+            "--ctffind-files": self._settings.ctffind_files,
+        }
         for flag, is_wanted in wanted.items():
             if is_wanted and self._out is None:
                 raise OutputRefused(f"{flag} needs a folder to write to", hint="Name it with --out.")
@@ -84,6 +98,43 @@ class CtfEstimationRun:
     def _say_passed_over(self, chosen: ChosenMicrographs) -> None:
         if chosen.passed_over:
             self._say(f"passed over: {counts_by_reason(chosen.passed_over)}")
+
+    def _not_done(self, micrographs: Sequence[InputInFolder]) -> list[InputInFolder]:
+        """Return the images that are to be estimated, and say which are done; all, if this is no resumption."""
+        if not self._resume:
+            return list(micrographs)
+        wanted = list[InputInFolder]()
+        for micrograph in micrographs:
+            try:
+                self._listed[micrograph.path] = self._finished(micrograph)
+            except NotFinished as why:
+                wanted.append(micrograph)
+                if str(why):
+                    self._say(f"{escaped(micrograph.name)} is estimated again: {why}")
+            else:
+                if self._json:
+                    print_object({"micrograph": escaped(str(micrograph.path)), "passed_over": "it is done"})
+        if self._listed:
+            self._say(f"{len(self._listed)} of {len(micrographs)} images are done already")
+        return wanted
+
+    def _finished(self, micrograph: InputInFolder) -> ListedMicrograph:
+        """Return what lists say of an image that is done.
+
+        Raises
+        ------
+        NotFinished
+        """
+        try:
+            optics = self._optics.of(open_micrograph(micrograph.path)).optics
+            made_from = ctf_made_from(micrograph.path, optics, self._settings)
+        except (OSError, PreprocessError) as error:
+            raise NotFinished from error  # estimating says why
+        report = finished_ctf_report(micrograph.path, ctf_output_paths(micrograph)[CTF_RESULTS], made_from)
+        files = {role: micrograph.out / file["name"] for role, file in report["files"].items()}
+        return ListedMicrograph(
+            _optics_row(optics), {"micrograph": micrograph.path, **files}, {}, columns_of_section(report["ctf"])
+        )
 
     def _say_what_would_be_done(self, micrographs: Sequence[InputInFolder]) -> int:
         refused = list[int]()
@@ -121,26 +172,55 @@ class CtfEstimationRun:
         paths = ctf_output_paths(micrograph)
         return {role: path for role, path in paths.items() if self._settings.ctffind_files or role not in texts}
 
-    def _estimate_all(self, micrographs: Sequence[InputInFolder], backend: Backend, threads: int) -> int:
+    def _estimate_all(
+        self, named: Sequence[InputInFolder], wanted: Sequence[InputInFolder], device: str, threads: int
+    ) -> int:
+        """Estimate those of the named images that are wanted; the lists have those that were done before, too."""
         ends = list[CtfEnd]()
-        for end in self._ends(micrographs, backend, threads):
-            ends.append(end)
-            if len(micrographs) == 1 and isinstance(end.result, PreprocessError) and not self._json:
-                raise _naming(end.micrograph.path, end.result)
-            if self._json:
-                print_object(ctf_object(end))
-            if not self._console.is_terminal:
-                if len(micrographs) > 1:
-                    self._say(ctf_line(end, len(ends), len(micrographs)))
-                self._say_remarks(end)
-        if self._star and self._out is not None:
-            write_ctf_stars(self._out, [listed for end in ends if (listed := _listed(end)) is not None])
-        if not self._json:
+        try:
+            self._estimate(wanted, ends, device, threads, is_alone=len(named) == 1)
+        except BaseException as error:  # Ctrl-C, SIGTERM, a reader that closed the pipe, a full disk
+            if self._listed:
+                with suppress(OSError):
+                    self._write_lists(named)
+            if isinstance(error, KeyboardInterrupt):
+                self._say_interrupted(len(ends), len(wanted))
+            raise
+        self._write_lists(named)
+        if not self._json and ends:
             results_console().print(ctf_table(ends))
         if self._console.is_terminal:
             for end in ends:
                 self._say_remarks(end)
-        return exit_code([end.result.exit_code for end in ends if isinstance(end.result, PreprocessError)], len(ends))
+        return exit_code([end.result.exit_code for end in ends if isinstance(end.result, PreprocessError)], len(named))
+
+    def _estimate(
+        self, wanted: Sequence[InputInFolder], ends: list[CtfEnd], device: str, threads: int, *, is_alone: bool
+    ) -> None:
+        if not wanted:
+            return
+        for end in self._ends(wanted, choose_backend(device, threads), threads):
+            ends.append(end)
+            if (listed := _listed(end)) is not None:
+                self._listed[end.micrograph.path] = listed
+            if is_alone and isinstance(end.result, PreprocessError) and not self._json:
+                raise _naming(end.micrograph.path, end.result)
+            if self._json:
+                print_object(ctf_object(end))
+            if not self._console.is_terminal:
+                if not is_alone:
+                    self._say(ctf_line(end, len(ends), len(wanted)))
+                self._say_remarks(end)
+
+    def _write_lists(self, named: Sequence[InputInFolder]) -> None:
+        """Write the lists of what is done, in the order in which it was named."""
+        if self._star and self._out is not None:
+            in_order = [self._listed[each.path] for each in named if each.path in self._listed]
+            write_ctf_stars(self._out, in_order)
+
+    def _say_interrupted(self, done: int, count: int) -> None:
+        go_on = "" if self._out is None else "; with --resume it goes on from there"
+        self._say(f"interrupted: {done} of {count} images are done{go_on}")
 
     def _ends(self, micrographs: Sequence[InputInFolder], backend: Backend, threads: int) -> Iterator[CtfEnd]:
         hidden = not self._console.is_terminal or len(micrographs) == 1
@@ -156,16 +236,29 @@ class CtfEstimationRun:
     def _estimated(self, micrograph: InputInFolder, backend: Backend, threads: int) -> EstimatedMicrograph:
         file = open_micrograph(micrograph.path)
         known = self._optics.of(file)
+        made_from = self._made_from(file, known.optics)
         spectra = block_spectra(file.pixels(), known.optics.pixel_size_angstrom, backend)
         estimate = estimate_ctf(spectra, known.optics, self._settings, threads)
-        outputs = self._outputs(micrograph)
-        if outputs:
+        if made_from is not None:
             micrograph.out.mkdir(parents=True, exist_ok=True)
-            remove_partial_files(micrograph.out, micrograph.path.stem)
-            contents = ctf_files(estimate, known.optics, self._settings, micrograph.path.name)
-            for role, content in contents.items():
-                write_bytes(outputs[role], content)
-        return EstimatedMicrograph(estimate, known.optics, known.warnings, outputs)
+            remove_partial_files(micrograph.out, output_stem(micrograph.path))
+            paths = ctf_output_paths(micrograph)
+            write_ctf_outputs(micrograph.path, paths, estimate, known.optics, self._settings, made_from)
+        return EstimatedMicrograph(estimate, known.optics, known.warnings, self._outputs(micrograph))
+
+    def _made_from(self, file: MicrographFile, optics: CtfOptics) -> CtfMadeFrom | None:
+        """Return what the outputs are made from, before the image is read; None without outputs.
+
+        Raises
+        ------
+        UnreadableMovie
+        """
+        if self._out is None:
+            return None
+        try:
+            return ctf_made_from(file.path, optics, self._settings)
+        except OSError as error:
+            raise UnreadableMovie(f"{file.path}: {error.strerror or error}", hint=READ_AGAIN) from error
 
     def _say_remarks(self, end: CtfEnd) -> None:
         for line in ctf_remarks(end):
@@ -182,14 +275,17 @@ def _listed(end: CtfEnd) -> ListedMicrograph | None:
     result = end.result
     if isinstance(result, PreprocessError):
         return None
-    optics = result.optics
-    others = (optics.voltage_kv, optics.cs_mm, optics.amplitude_contrast)
     return ListedMicrograph(
-        optics_row(None, optics.pixel_size_angstrom, others),
+        _optics_row(result.optics),
         {"micrograph": end.micrograph.path, **result.files},
         {},
         columns_of_figures(ctf_figures(result.estimate)),
     )
+
+
+def _optics_row(optics: CtfOptics) -> dict[str, str]:
+    others = (optics.voltage_kv, optics.cs_mm, optics.amplitude_contrast)
+    return optics_row(None, optics.pixel_size_angstrom, others)
 
 
 def _naming(micrograph: Path, error: PreprocessError) -> PreprocessError:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from preprocess.outputs.report import DIGITS
 from preprocess.results import (
     CTF_ASTIGMATISM_ANGLE,
     CTF_DEFOCUS_U,
@@ -34,7 +35,8 @@ def columns_of_figures(figures: Mapping[str, float]) -> CtfColumns | None:
     """Return the columns of a movie that was processed now; None if it has no CTF."""
     if CTF_DEFOCUS_U not in figures:
         return None
-    defocus_u, defocus_v = figures[CTF_DEFOCUS_U], figures[CTF_DEFOCUS_V]
+    # as listed, so that their difference is the same after they were read from a report
+    defocus_u, defocus_v = (float(f"{figures[name]:.{DIGITS}g}") for name in (CTF_DEFOCUS_U, CTF_DEFOCUS_V))
     resolution = figures.get(CTF_RESOLUTION, math.inf)
     return {
         "rlnDefocusU": defocus_u,

@@ -29,6 +29,8 @@ ENDINGS = {
     "results": ".json",
 }
 """What follows the movie's stem in the name of each output, by role, in the order in which they are written."""
+CTF_RESULTS, CTF_RESULTS_ENDING = "ctf_results", "_ctf.json"
+"""Role and ending of what `cryoferry ctf` writes last; `STEM.json` says the same of a movie."""
 
 
 _ESCAPE = re.compile(r"\\x([0-9A-F]{2})")

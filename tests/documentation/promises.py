@@ -259,7 +259,7 @@ def an_object_for_each_micrograph(_place: Place, done: Done) -> None:
 
 def spectra_and_plots(place: Place, _done: Done) -> None:
     written = {path.name for path in (place.folder / "ctf").iterdir()}
-    assert written == {"one_ctf.mrc", "one_ctf.png", "one_ctf.csv", "micrographs_ctf_all.star"}
+    assert written == {"one_ctf.mrc", "one_ctf.png", "one_ctf.csv", "one_ctf.json", "micrographs_ctf_all.star"}
 
 
 PROMISES: dict[str, Callable[[Place, Done], None]] = {

@@ -117,7 +117,7 @@ def test_out_has_files_for_people_and_programs_and_the_same_bytes_again(ctf, tmp
     assert ctf(*asked).exit_code == 0
     first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert sorted(first) == [
-        *("a_ctf.csv", "a_ctf.mrc", "a_ctf.png", "a_ctf.txt", "a_ctf_avrot.txt"),
+        *("a_ctf.csv", "a_ctf.json", "a_ctf.mrc", "a_ctf.png", "a_ctf.txt", "a_ctf_avrot.txt"),
         *("micrographs_ctf.star", "micrographs_ctf_all.star"),
     ]
     listed = starfile.read(tmp_path / "out/micrographs_ctf.star")
