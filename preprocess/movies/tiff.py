@@ -48,7 +48,7 @@ class TiffMovie:
         self._page_shape = (first.height, first.width)
         self._float_pixels = FloatPixels(path)
         self._packed, self._less = False, 0
-        named = named_image_count(first.description, first.height, first.width)
+        named = named_image_count(first.description, first.value_count)
         self._remarks = (*page_warnings(pages, self._pages, size), *_header_warnings(first, named, self.frame_count))
         self.hardware_frame_count = self.frame_count
         self.recorded_frame_count = max(self.frame_count, named)

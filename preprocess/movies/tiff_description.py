@@ -10,8 +10,8 @@ _IMAGEJ_IMAGES = re.compile(r"^images=(\d{1,9})\s*$", re.MULTILINE)
 _IMAGEJ_SIGNED = re.compile(r"^c0=-32768(\.0*)?\s*$", re.MULTILINE)
 
 
-def named_image_count(description: str, height: int, width: int) -> int:
-    """Return how many images of that size the description says the file has; 0 where it says nothing.
+def named_image_count(description: str, value_count: int) -> int:
+    """Return how many images of so many values the description says the file has; 0 where it says nothing.
 
     ImageJ writes one header for all images of a stack, and their number into its description; tifffile may do so too,
     with the shape of the whole stack.
@@ -23,8 +23,8 @@ def named_image_count(description: str, height: int, width: int) -> int:
         return 0
     try:
         shape = json.loads(description.rstrip("\0 "))["shape"]
-        images, rest = divmod(math.prod(int(length) for length in shape), height * width)
-    except (ValueError, TypeError):
+        images, rest = divmod(math.prod(int(length) for length in shape), value_count)
+    except (ValueError, TypeError, ZeroDivisionError):
         return 0
     return images if rest == 0 and images > 0 else 0
 

@@ -80,6 +80,11 @@ class TiffPage:
         return (self.width * self.bits * self.samples_per_pixel + 7) // 8
 
     @property
+    def value_count(self) -> int:
+        """Return the number of values: pixels, times colours and sections."""
+        return self.height * self.width * self.samples_per_pixel * self.depth
+
+    @property
     def part(self) -> str:
         """Return what its image is cut into."""
         return "tile" if self.tile else "strip"
@@ -139,7 +144,7 @@ def tiff_pages(file: BinaryIO, size: int) -> Iterator[TiffPage]:
 
 def _images_without_headers(page: TiffPage, size: int) -> Iterator[TiffPage]:
     """Yield the images behind the only page's, as many as its description names (ImageJ's stacks)."""
-    count = named_image_count(page.description, page.height, page.width)
+    count = named_image_count(page.description, page.value_count)
     if count < 2:
         return
     image_bytes = int(page.strip_byte_counts.sum())

@@ -138,7 +138,7 @@ def test_fewer_pages_than_the_description_names(tmp_path):
     ],
 )
 def test_what_descriptions_say(description, count):
-    assert named_image_count(description, 50, 44) == count
+    assert named_image_count(description, 50 * 44) == count
 
 
 def test_imagejs_calibration():

@@ -162,9 +162,10 @@ def test_a_tiled_gain_reference_is_read(tmp_path):
         (counts("c8", shape=(16, 16)), {}, r"64 bits \(complex\), which are not read"),
     ],
 )
-def test_what_is_no_image_of_counts_is_refused_by_its_reason(tmp_path, frame, options, named):
+@pytest.mark.parametrize("metadata", [None, {}], ids=["bare", "with tifffile's description"])
+def test_what_is_no_image_of_counts_is_refused_by_its_reason(tmp_path, frame, options, named, metadata):
     path = tmp_path / "movie.tif"
-    tifffile.imwrite(path, frame, metadata=None, **{"photometric": "minisblack", **options})
+    tifffile.imwrite(path, frame, metadata=metadata, **{"photometric": "minisblack", **options})
     with pytest.raises(UnsupportedFormat, match=rf"movie\.tif: frame 1 (is|has) a? ?.*{named}") as refused:
         open_movie(path)
     assert "tif2mrc" in refused.value.hint
