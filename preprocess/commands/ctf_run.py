@@ -179,7 +179,7 @@ class CtfEstimationRun:
         ends = list[CtfEnd]()
         try:
             self._estimate(wanted, ends, device, threads, is_alone=len(named) == 1)
-        except BaseException as error:  # Ctrl-C, SIGTERM, a reader that closed the pipe, a full disk
+        except (KeyboardInterrupt, OSError) as error:  # SIGTERM, a reader that closed the pipe, a full disk too
             if self._listed:
                 with suppress(OSError):
                     self._write_lists(named)

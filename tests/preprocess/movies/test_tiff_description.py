@@ -145,3 +145,7 @@ def test_imagejs_calibration():
     assert is_32768_added("ImageJ=1.53t\nimages=3\ncf=0\nc0=-32768.0\nc1=1.0\nvunit=gray value\n")
     assert not is_32768_added("ImageJ=1.53t\nimages=3\nc0=-3276.0\n")
     assert not is_32768_added("c0=-32768.0\n")
+
+
+def test_an_image_of_no_values_is_named_by_no_description():
+    assert named_image_count('{"shape": [2, 3]}', 0) == 0
