@@ -5,10 +5,12 @@ No other module of `preprocess` makes them. The module can be imported everywher
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
+import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 def usable_cores() -> int:
@@ -37,6 +39,43 @@ def available_bytes() -> int | None:
         if all(text.isdigit() for text in texts):
             limits.append(max(0, int(texts[0]) - int(texts[1])))
     return min(limits, default=None)
+
+
+class _HeapFigures(ctypes.Structure):
+    """What glibc's mallinfo2(3) returns."""
+
+    _fields_ = [
+        *((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")),
+        *((name, ctypes.c_size_t) for name in ("uordblks", "fordblks", "keepcost")),
+    ]
+
+
+def kept_bytes() -> int:
+    """Return about how much memory the C library keeps that this process has freed; 0 where it does not tell.
+
+    Not more than what is resident and not in use: memory that has gone back to the system is no longer kept, although
+    glibc goes on counting it as free.
+    """
+    heap_figures = _libc_function("mallinfo2")
+    if heap_figures is None:
+        return 0
+    heap_figures.restype = _HeapFigures
+    heap = heap_figures()
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    resident = sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+    return max(0, min(int(heap.fordblks), resident - int(heap.uordblks)))
+
+
+def give_back_kept() -> None:
+    """Give memory that the C library keeps back to the system, so that pieces of it can be taken as one."""
+    if (trim := _libc_function("malloc_trim")) is not None:
+        trim.argtypes = [ctypes.c_size_t]
+        trim(0)
+
+
+def _libc_function(name: str) -> Any:
+    """Return a function of the C library; None where it has none of this name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def is_running(process: int) -> bool:

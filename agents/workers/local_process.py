@@ -14,8 +14,9 @@ from typing import Any
 from agents.left_behind import LeftBehind
 from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind, MovieDigests
 from agents.workers.jobs import processed_from_json
+from agents.workers.kept_memory import environment_of_worker
 from preprocess.results import ProcessedMovie
-from transfer.platform import is_pipe_readable
+from transfer.platform import glibc_version, is_pipe_readable
 
 POLL_S = 0.2
 _END_S = 5.0
@@ -39,14 +40,15 @@ class LocalProcessWorker:
     Parameters
     ----------
     environment
-        Variables that the process gets in addition to the agent's own, such as the GPU that it may use.
+        Variables that the process gets in addition to the agent's own, such as the GPU that it may use, and to those
+        of `environment_of_worker`.
     left_behind
         The processes that were killed and have not ended.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None, left_behind: LeftBehind | None = None) -> None:
         self._left_behind = left_behind or LeftBehind()
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = environment_of_worker({**os.environ, **(environment or {})}, glibc_version())
         self._process: subprocess.Popen[bytes] | None = None
         self._received = b""
 

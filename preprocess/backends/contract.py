@@ -427,6 +427,9 @@ class Backend(Protocol):
         What is only kept for the next movie counts as free: it is given back before anything is refused.
         """
 
+    def make_room(self, needed_bytes: int) -> None:
+        """Give back what is kept for the next movie if that many bytes could not be taken beside it."""
+
     def capacity_bytes(self) -> int | None:
         """Return how much memory could ever be taken there, if nobody else took any; None: unknown."""
 

@@ -110,7 +110,9 @@ def refuse_too_large(prepared: PreparedMovie, backend: Backend) -> None:
         Or DeviceTooSmall, where waiting would be in vain. The text says how much is needed and there, the hint what
         would fit.
     """
-    available, needed = backend.available_bytes(), needed_memory(prepared, backend).least
+    needed = needed_memory(prepared, backend).least
+    backend.make_room(needed)
+    available = backend.available_bytes()
     if available is None or needed <= available:
         return
     movie, frame_count = prepared.movie, prepared.groups.frame_count

@@ -24,7 +24,7 @@ from preprocess.backends.cpu.written_images import ImageHere, as_written
 from preprocess.backends.tile_spectra import BlockPowers
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.geometry.block_tiles import BlockTiles
-from preprocess.platform import available_bytes
+from preprocess.platform import available_bytes, give_back_kept, kept_bytes
 
 
 class CpuBackend:
@@ -44,8 +44,15 @@ class CpuBackend:
         self.threads = RowThreads(usable_threads(threads), kernels)
 
     def available_bytes(self) -> int | None:
-        """Return how much memory this process may still take."""
-        return available_bytes()
+        """Return how much memory this process may still take, what it keeps for the next movie included."""
+        left = available_bytes()
+        return None if left is None else left + kept_bytes()
+
+    def make_room(self, needed_bytes: int) -> None:
+        """Give kept memory back if the system has less than is needed: what is kept is in pieces."""
+        left = available_bytes()
+        if left is not None and left < needed_bytes:
+            give_back_kept()
 
     def capacity_bytes(self) -> int | None:
         """Return None: other programs may end, and swapped memory come back."""

@@ -40,6 +40,9 @@ class CudaBackend:
         """Return how much of the device's memory is left or kept for the next movie, and not more than its cap."""
         return self.device.memory.free_bytes() + self.device.kept_bytes()
 
+    def make_room(self, needed_bytes: int) -> None:
+        """Do nothing: an allocation that does not fit beside what is kept gives it back."""
+
     @on_its_device
     def capacity_bytes(self) -> int | None:
         """Return the device's memory, or its cap."""

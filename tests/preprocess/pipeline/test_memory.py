@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agents.workers.kept_memory import environment_of_worker
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.movies import open_movie
@@ -19,6 +21,7 @@ from preprocess.pipeline.process_movie import process_movie
 from preprocess.platform import available_bytes
 from preprocess.settings import AlignmentSettings
 from preprocess.simulation import SimulationSettings, simulate_movie, write_mrc
+from transfer.platform import glibc_version
 
 EXPOSURE = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=0.83)
 
@@ -80,3 +83,46 @@ def test_the_estimate_is_near_what_is_taken(tmp_path):
     estimate = needed_bytes(movie, FrameGroups.of(12, 1), 5, 1)
     # what the first movie and the compiler took already hides a part of a movie this small
     assert 0.3 < int(done.stdout) / estimate < 1.25
+
+
+CAPPED = """
+import re, sys
+from pathlib import Path
+from preprocess.backends.cpu import backend
+from preprocess.exposure.acquisition import Acquisition
+from preprocess.pipeline.process_movie import process_movie
+from preprocess.settings import AlignmentSettings, CtfSettings
+known = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=0.83)
+settings = AlignmentSettings(device="cpu", threads=2, ctf=CtfSettings(wanted=False))
+def taken():
+    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+process_movie(Path("small.mrcs"), Path("out"), settings=settings, acquisition=known)
+cap = taken() + int(sys.argv[1])
+backend.available_bytes = lambda: max(0, cap - taken())  # as for a control group
+left = []
+for again in range(3):
+    left.append(backend.available_bytes())
+    process_movie(Path("large.mrcs"), Path(f"out{again}"), settings=settings, acquisition=known)
+print(*left)
+"""
+
+
+@pytest.mark.skipif(glibc_version() is None, reason="needs glibc")
+def test_what_a_worker_keeps_does_not_refuse_its_next_movie(tmp_path):
+    """The process may take 1.3 times a movie's memory, and keeps what the first movie took."""
+    for name, size, frames in (("small.mrcs", 128, 4), ("large.mrcs", 1280, 12)):
+        simulate_movie(SimulationSettings(height=size, width=size, frame_count=frames, seed=1, gain=False)).write(
+            tmp_path / name
+        )
+    needed = needed_bytes(open_movie(tmp_path / "large.mrcs"), FrameGroups.of(12, 1), 5, 1)
+    done = subprocess.run(
+        [sys.executable, "-c", CAPPED, str(int(1.3 * needed))],
+        cwd=tmp_path,
+        env=environment_of_worker(os.environ, glibc_version()),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, third = (int(number) for number in done.stdout.split())
+    assert first > needed > max(second, third)
