@@ -36,7 +36,9 @@ PLENTY, TINY = 2**28, 200_000  # a movie's frames take 123 kB
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("movies")
     for name, seed in (("a.mrc", 1), ("b.mrc", 2), ("c.mrc", 3)):
-        simulate_movie(SimulationSettings(height=96, width=128, frame_count=5, seed=seed)).write(folder / name)
+        simulate_movie(
+            SimulationSettings(height=96, width=128, frame_count=5, seed=seed, dose_per_frame_e_per_a2=5)
+        ).write(folder / name)
     simulate_movie(SimulationSettings(height=96, width=128, seed=1)).write_gain(folder / "gain.mrc", movie_format="mrc")
     return folder
 
