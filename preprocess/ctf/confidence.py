@@ -32,6 +32,12 @@ LARGEST_RELATIVE_ASTIGMATISM = 0.3
 AT_THE_END, AT_THE_END_OF_RANGE = 0.01, 0.1
 """How close to an end of the range a defocus lies at it, as a share of the end; at most that share of the range."""
 
+_IF_RINGS_ARE_SEEN = (
+    "if rings are to be seen, check voltage and pixel size, search a wider range of defocus, and the phase shift if a"
+    " phase plate was used."
+)
+"""What to do where the search may have gone by the true values."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseMisfit:
@@ -79,8 +85,8 @@ def _no_rings(figures: ConfidenceFigures) -> str:
         return ""
     stand = "No rings stand" if gain <= LEAST_GAIN else "The rings hardly stand"
     return (
-        f"{stand} out from the noise. Check that the image shows a specimen, and that voltage and pixel size are right;"
-        " a faint image needs more dose."
+        f"{stand} out from the noise. Check that the image shows a specimen; a faint image needs more dose;"
+        f" {_IF_RINGS_ARE_SEEN}"
     )
 
 
@@ -89,13 +95,13 @@ def _not_a_ctf(figures: ConfidenceFigures, score: float) -> str:
     if figures.held_out.gain_without_best_ring <= LEAST_GAIN_WITHOUT_BEST_RING:
         return (
             "A single ring of the spectrum carries the fit, or only rings of ice do. Look for ice crystals, a foil's"
-            " edge or a strong water ring; if rings are to be seen, check voltage and pixel size."
+            f" edge or a strong water ring; {_IF_RINGS_ARE_SEEN}"
         )
     most = max(UNEXPLAINED_ALLOWED, UNEXPLAINED_SHARE * figures.held_out.gain)
     if score <= LEAST_SCORE or (score <= SUFFICIENT_SCORE and figures.held_out.unexplained > most):
         return (
             "Something other than a CTF dominates the spectrum. Look for ice crystals, a foil's edge or a pattern of"
-            " the camera; if rings are to be seen, check voltage and pixel size."
+            f" the camera; {_IF_RINGS_ARE_SEEN}"
         )
     return ""
 

@@ -58,6 +58,13 @@ def test_each_failure_has_its_sentence(change, score, said) -> None:
     assert reason.endswith(".")
 
 
+@pytest.mark.parametrize(("gain", "beside"), [(3.0, 1.0), (12.0, 2.0), (400.0, 2.0), (180.0, 90.0)])
+def test_where_rings_may_lie_outside_the_search_a_wider_one_is_named(gain, beside) -> None:
+    reason = why_unreliable(replace(GOOD, held_out=HeldOut(gain, beside, 0.0, 0.0)), score=0.1)
+    assert "a wider range of defocus" in reason
+    assert "the phase shift" in reason
+
+
 def test_a_misfit_counts_only_if_it_is_large_and_certain() -> None:
     for misfit in (PhaseMisfit(phase=0.1, sigma=0.01), PhaseMisfit(phase=0.4, sigma=0.2)):
         assert why_unreliable(replace(GOOD, misfit=misfit), score=0.7) == ""
