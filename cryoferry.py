@@ -120,6 +120,10 @@ class AllCommands(TyperGroup):
         """Return the options, readable."""
         return _readable(super().get_params(ctx))
 
+    def format_help(self, *arguments: Any) -> None:
+        """Draw the help page."""
+        _drawn(super().format_help, *arguments)
+
 
 def _nothing() -> None:
     """Stand for a command that is not imported."""
@@ -137,10 +141,19 @@ def _load(name: str) -> Any:
     command.name, command.rich_help_panel = name, mounted.panel
     for each in _with_subcommands(name, command).values():
         each.help = _reflowed(each.help)
+        each.format_help = functools.partial(_drawn, each.format_help)
         each.get_params = functools.partial(_readable_params, each.get_params)
         each.parse_args = functools.partial(_remembered, each.parse_args)
         each.invoke = functools.partial(_remembered, each.invoke)
     return command
+
+
+def _drawn(format_help: Callable[..., None], *arguments: Any) -> None:
+    """Draw a command's help page."""
+    from transfer.terminal.help_pages import load_help_pages
+
+    load_help_pages()
+    format_help(*arguments)
 
 
 def _reflowed(text: str | None) -> str:
