@@ -17,7 +17,7 @@ from tests.running import COMMAND, clean_environment, cryoferry_here
 
 KNOWN = ("--voltage", "300", "--device", "cpu", "--threads", "1")
 LISTS = ("micrographs_ctf.star", "micrographs_ctf_all.star")
-COUNT = 12
+COUNT = 8
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_stop_in_the_middle_lists_what_is_done_and_resume_goes_on(ctf, images,
         text=True,
     ) as process:
         assert process.stderr is not None
-        next(line for line in process.stderr if line.startswith("1/12 m00.mrc"))
+        next(line for line in process.stderr if line.startswith(f"1/{COUNT} m00.mrc"))
         process.send_signal(ending)
         rest = process.stderr.read()
         code = process.wait()
@@ -80,14 +80,14 @@ def test_a_stop_in_the_middle_lists_what_is_done_and_resume_goes_on(ctf, images,
         assert not any((out / name).exists() for name in LISTS)
     else:
         assert code == 130
-        assert "of 12 images are done; with --resume it goes on from there" in rest
+        assert f"of {COUNT} images are done; with --resume it goes on from there" in rest
         assert "Traceback" not in rest
-        assert listed(out / LISTS[1]) == done
+        assert listed(out / LISTS[1]) in (done, done[:-1])  # the last may have been written in that moment
         assert not list(out.glob(".*"))
     before = {name: (out / f"{name}_ctf.json").stat().st_mtime_ns for name in done}
     resumed = ctf(*asked, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert f"{len(done)} of 12 images are done already" in resumed.stderr
+    assert f"{len(done)} of {COUNT} images are done already" in resumed.stderr
     assert {name: (out / f"{name}_ctf.json").stat().st_mtime_ns for name in done} == before
     assert listed(out / LISTS[1]) == [f"m{number:02d}" for number in range(COUNT)]
     assert not list(out.glob(".*"))
@@ -143,7 +143,7 @@ def test_a_resumption_makes_the_lists_that_one_run_makes(ctf, images, tmp_path):
     ],
 )
 def test_what_is_not_as_it_would_be_made_now_is_made_again(ctf, images, tmp_path, change, options, says):
-    assert ctf(images, "--out", "out", *KNOWN).returncode == 0
+    assert ctf(images / "m00.mrc", "--out", "out", *KNOWN).returncode == 0
     image, results = images / "m00.mrc", tmp_path / "out/m00_ctf.json"
     made_ns = results.stat().st_mtime_ns
     os.utime(image, ns=(made_ns - 10**9, made_ns - 10**9))
