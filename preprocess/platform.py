@@ -41,6 +41,9 @@ def available_bytes() -> int | None:
     return min(limits, default=None)
 
 
+_GIVING_BACK = {-4: 65536, -3: 4 << 20, -1: 4 << 20}  # malloc.h: M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+
+
 class _HeapFigures(ctypes.Structure):
     """What glibc's mallinfo2(3) returns."""
 
@@ -66,11 +69,18 @@ def kept_bytes() -> int:
     return max(0, min(int(heap.fordblks), resident - int(heap.uordblks)))
 
 
-def give_back_kept() -> None:
-    """Give memory that the C library keeps back to the system, so that pieces of it can be taken as one."""
-    if (trim := _libc_function("malloc_trim")) is not None:
-        trim.argtypes = [ctypes.c_size_t]
-        trim(0)
+def stop_keeping_memory() -> None:
+    """Give memory that the C library keeps back to the system, and have it give back what is freed from now on.
+
+    A process that keeps its memory takes more than one movie needs: arrays of the next one may lie elsewhere.
+    """
+    trim, set_option = _libc_function("malloc_trim"), _libc_function("mallopt")
+    if trim is None or set_option is None:
+        return
+    for option, value in _GIVING_BACK.items():
+        set_option(option, value)
+    trim.argtypes = [ctypes.c_size_t]
+    trim(0)
 
 
 def _libc_function(name: str) -> Any:

@@ -24,7 +24,7 @@ from preprocess.backends.cpu.written_images import ImageHere, as_written
 from preprocess.backends.tile_spectra import BlockPowers
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.geometry.block_tiles import BlockTiles
-from preprocess.platform import available_bytes, give_back_kept, kept_bytes
+from preprocess.platform import available_bytes, kept_bytes, stop_keeping_memory
 
 
 class CpuBackend:
@@ -49,10 +49,10 @@ class CpuBackend:
         return None if left is None else left + kept_bytes()
 
     def make_room(self, needed_bytes: int) -> None:
-        """Give kept memory back if the system has less than is needed: what is kept is in pieces."""
+        """Keep no memory any more if the system has less than is needed: what is kept is in pieces."""
         left = available_bytes()
         if left is not None and left < needed_bytes:
-            give_back_kept()
+            stop_keeping_memory()
 
     def capacity_bytes(self) -> int | None:
         """Return None: other programs may end, and swapped memory come back."""
