@@ -138,7 +138,7 @@ def test_where_no_cuda_device_answers_it_says_what_to_do(tmp_path):
     assert done.returncode == 2
     told = " ".join(done.stderr.split())
     assert "no CUDA device answers as cuda:0: cuda:0: CuPy is not installed" in told
-    assert "cryoferry[cuda12] or [cuda13]" in told
+    assert "install the extra that `cryoferry doctor` names" in told
     assert "--device cpu measures everything else" in told
     assert not (tmp_path / "cryoferry-bench").exists()
 
