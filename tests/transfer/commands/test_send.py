@@ -147,9 +147,7 @@ def test_an_interrupted_send_says_so_and_continues_the_next_time(receiver, token
         command = [*COMMAND, "send", "big.mrc", *slowly]
         environment = {**os.environ, "CRYOFERRY_TOKEN": token}
         with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as first:
-            wait_until(
-                lambda: proxy.sent_bytes >= 1.5 * CHUNK_BYTES, "a chunk and more", alive=lambda: first.poll() is None
-            )
+            wait_until(lambda: proxy.sent_bytes >= 4 * CHUNK_BYTES, "some chunks", alive=lambda: first.poll() is None)
             first.send_signal(signal.SIGINT)
             first.communicate()
         assert first.returncode == 130
