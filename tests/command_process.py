@@ -28,7 +28,7 @@ from preprocess.kept_code import FALLBACK_VARIABLE, FOLDER_VARIABLE
 ROOT = Path(__file__).parents[1]
 _OF_THE_RUN = (
     *("CRYOFERRY_", "PYTEST_", "SSL_CERT", "HOME", "PATH", "PWD", "OLDPWD"),
-    *("COLUMNS", "LINES", "NO_COLOR", "PYTHONPATH", "OPENBLAS_NUM_THREADS"),
+    *("COLUMNS", "LINES", "NO_COLOR", "OPENBLAS_NUM_THREADS"),
 )
 """Beginnings of variables that a command reads when it runs, not when it is imported; proxies are among them, too."""
 
@@ -131,12 +131,18 @@ def _server() -> _Server:
 def _fits(environment: Mapping[str, str]) -> bool:
     """Return whether an environment differs from the server's in nothing that counts while a command is imported."""
     ours = _server().environment
+    if _python_path(environment) - {str(ROOT)}:
+        return False  # a sitecustomize may be there, or modules in place of ours
     return all(
         ours.get(name) == environment.get(name)
-        for name in ours.keys() | environment.keys()
+        for name in (ours.keys() | environment.keys()) - {"PYTHONPATH"}
         if name in (FOLDER_VARIABLE, FALLBACK_VARIABLE)
         or not (name.startswith(_OF_THE_RUN) or name.lower().endswith("_proxy"))
     )
+
+
+def _python_path(environment: Mapping[str, str]) -> set[str]:
+    return set(filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)))
 
 
 def start_command(
