@@ -50,6 +50,7 @@ def test_a_receiver_with_another_uvicorn_keeps_the_guard_and_says_so(
         "metadata.version = lambda name: '0.99.0' if name == 'uvicorn' else real(name)\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    receiver_process.is_copied = False
     receiver_process.start()
     endless = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X-Field: x\r\n" * 1000
     assert status_of(answers_to(receiver_process.port, endless)) == 431
