@@ -70,7 +70,7 @@ static void run_lzw(const Bytes& strip, u32 size) {
     Exactly<u32> starts(most < 3839 ? most : 3839);
     Strip place = {0, (i64)strip.size(), 0, (i64)size};
     u8 outcome = STRIP_WAITING, by_stretches = STRIP_WAITING;
-    lzw::lzw_decode_strips(block.at, &place, 1, whole.at, starts.at, 1, &outcome);
+    lzw::lzw_decode_strips(block.at, &place, 1, whole.at, starts.at, 1, (i64)strip.size(), &outcome);
     i64 first_slots[2] = {0, (i64)(1 + random_below(60))};
     Exactly<lzw::Stretch> stretches(first_slots[1]);
     i32 found;
