@@ -33,6 +33,10 @@ _OF_THE_RUN = (
 """Beginnings of variables that a command reads when it runs, not when it is imported; proxies are among them, too."""
 
 
+_AT_THE_START = dict(os.environ)
+"""Variables before any test has changed one."""
+
+
 class CommandProcess:
     """A process that `tests.command_server` has started; used as subprocess.Popen is, for text."""
 
@@ -107,10 +111,9 @@ class _Server:
                 [sys.executable, "-m", "tests.command_server", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+                env={**_AT_THE_START, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
             )
-        self.environment = dict(os.environ)
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -130,7 +133,7 @@ def _server() -> _Server:
 
 def _fits(environment: Mapping[str, str]) -> bool:
     """Return whether an environment differs from the server's in nothing that counts while a command is imported."""
-    ours = _server().environment
+    ours = _AT_THE_START
     if _python_path(environment) - {str(ROOT)}:
         return False  # a sitecustomize may be there, or modules in place of ours
     return all(

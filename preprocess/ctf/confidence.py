@@ -6,7 +6,7 @@ the images have no rings, or none that can be fitted. docs/benchmarks.md has wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from preprocess.ctf.held_out import HeldOut
 
@@ -45,6 +45,10 @@ class PhaseMisfit:
 
     phase: float
     sigma: float
+
+    def widened(self, factor: float) -> PhaseMisfit:
+        """Return the same with a standard error that is `factor` times as large."""
+        return replace(self, sigma=self.sigma * factor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

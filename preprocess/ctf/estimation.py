@@ -202,17 +202,16 @@ def _confidence_figures(
     threads: RowThreads,
 ) -> ConfidenceFigures:
     """Return what the confidence follows from. task: the sectors and rings of the spectrum that was fitted."""
+    curvature = float(np.sqrt(max(fit.covariance[0, 0], 0)))
+    variance = np.maximum(fit.covariance.diagonal()[:PHASE], robust_covariance(task, fit).diagonal())
     misfit = aberration = None
     if not task.with_phase and fit.ring_energy > MISFIT_SOUGHT_FROM**2:
-        free = refine(replace(task, with_phase=True), fit.parameters, threads, steps=4, linear=fit.linear)
-        phase = float((free.parameters[3] + np.pi / 2) % np.pi - np.pi / 2)
-        aberration = aberration_misfit(task, fit)
-        misfit = PhaseMisfit(phase=phase, sigma=float(np.sqrt(max(free.covariance[3, 3], 0))))
+        wider = float(np.sqrt(variance[0])) / max(curvature, 1e-9)  # what widens the defocus' error widens theirs
+        misfit = _phase_misfit(task, fit, threads).widened(wider)
+        aberration = aberration_misfit(task, fit).widened(wider)
     significance = float(np.sqrt(max(fit.ring_energy, 0)))
-    curvature = float(np.sqrt(max(fit.covariance[0, 0], 0)))
     near = closer_look(task, fit, curvature)
     factor = float(np.hypot(1, SIGMA_DOUBTFUL_BELOW / max(significance, 1)))
-    variance = np.maximum(fit.covariance.diagonal()[:PHASE], robust_covariance(task, fit).diagonal())
     reach, ambiguity = _elsewhere(task, fit, near, threads)
     return ConfidenceFigures(
         defocus=fit.defocus,
@@ -229,6 +228,13 @@ def _confidence_figures(
         lowest=where.lowest,
         highest=where.highest,
     )
+
+
+def _phase_misfit(task: FitTask, fit: FittedModel, threads: RowThreads) -> PhaseMisfit:
+    """Return by how much the phase of the rings, let free, differs from the one that was given."""
+    free = refine(replace(task, with_phase=True), fit.parameters, threads, steps=4, linear=fit.linear)
+    phase = float((free.parameters[3] + np.pi / 2) % np.pi - np.pi / 2)
+    return PhaseMisfit(phase=phase, sigma=float(np.sqrt(max(free.covariance[3, 3], 0))))
 
 
 def _elsewhere(task: FitTask, fit: FittedModel, near: NearDefoci, threads: RowThreads) -> tuple[float, float]:

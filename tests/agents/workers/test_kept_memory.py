@@ -8,6 +8,7 @@ import pytest
 
 from agents.workers.kept_memory import environment_of_worker
 from agents.workers.local_process import LocalProcessWorker
+from tests.waiting import wait_until
 from transfer.platform import glibc_version
 
 RECENT = (2, 36)
@@ -59,9 +60,10 @@ def test_the_process_has_them() -> None:
     worker = LocalProcessWorker({"MALLOC_ARENA_MAX": "3"})
     worker.start()
     try:
-        found = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
+        environment = Path(f"/proc/{worker.pid}/environ")
+        wait_until(lambda: b"MALLOC_ARENA_MAX=3" in environment.read_bytes(), "the worker's own variables")
+        found = environment.read_bytes().split(b"\0")
     finally:
         worker.close()
     assert b"OPENBLAS_NUM_THREADS=1" in found
-    assert b"MALLOC_ARENA_MAX=3" in found
     assert (b"MALLOC_MMAP_MAX_=0" in found) is (glibc_version() is not None)

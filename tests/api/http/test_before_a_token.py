@@ -70,7 +70,7 @@ def test_bytes_without_end_end_with_their_connection(make_receiver, kind) -> Non
 def test_no_route_reads_a_body_before_it_knows_the_token(shared_receiver, wire_to, body, content_type, token) -> None:
     wire_to(shared_receiver)  # a valid token of this address, so that its wrong tokens are looked at
     shared_receiver.app.state.front.requests.note_valid("127.0.0.1", "any")
-    described = httpx.get(f"{shared_receiver.url}/v1/openapi.json").json()["paths"]
+    described = shared_receiver.app.openapi()["paths"]
     asked = 0
     for path, operations in described.items():
         for method, operation in operations.items():

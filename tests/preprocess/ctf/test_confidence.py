@@ -72,6 +72,12 @@ def test_a_misfit_counts_only_if_it_is_large_and_certain() -> None:
         assert why_unreliable(replace(GOOD, aberration=aberration), score=0.7) == ""
 
 
+def test_a_misfit_is_no_more_certain_than_the_defocus() -> None:
+    found = PhaseMisfit(phase=-0.78, sigma=0.147)  # of one tile whose defocus was less certain than its curvature said
+    assert "do not fit this voltage" in why_unreliable(replace(GOOD, aberration=found), score=0.7)
+    assert why_unreliable(replace(GOOD, aberration=found.widened(1.34)), score=0.7) == ""
+
+
 def test_the_middle_of_a_narrow_range_is_not_its_end() -> None:
     narrow = replace(GOOD, lowest=11_900.0, highest=12_100.0)
     assert why_unreliable(narrow, score=0.7) == ""

@@ -40,7 +40,8 @@ def test_files_and_folders_are_sent_and_sent_again_for_nothing(receiver, cryofer
         assert receipt.pop("source").endswith(receipt["path"])
         assert {**receipt, "is_new": False} == listed[receipt["path"]]
     size_bytes = LARGE + 100 + 5
-    assert (total["files"], total["failed"], total["bytes"], total["sent_bytes"]) == (4, 0, size_bytes, size_bytes)
+    assert (total["files"], total["failed"], total["bytes"]) == (4, 0, size_bytes)
+    assert total["sent_bytes"] >= size_bytes  # a busy machine may send the end of a file twice
     assert total["rate_bytes_per_s"] == pytest.approx(size_bytes / total["seconds"])
     if hasattr(socket, "TCP_CONGESTION"):
         with socket.socket() as own:
