@@ -27,7 +27,7 @@ from preprocess.kept_code import FALLBACK_VARIABLE, FOLDER_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 _OF_THE_RUN = (
-    *("CRYOFERRY_", "PYTEST_", "SSL_CERT", "HOME", "PATH", "PWD", "OLDPWD"),
+    *("CRYOFERRY_", "PYTEST_", "CUPY_", "SSL_CERT", "HOME", "PATH", "PWD", "OLDPWD"),
     *("COLUMNS", "LINES", "NO_COLOR", "OPENBLAS_NUM_THREADS"),
 )
 """Beginnings of variables that a command reads when it runs, not when it is imported; proxies are among them, too."""

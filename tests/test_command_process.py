@@ -7,6 +7,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.command_process import CommandProcess, start_command
 from tests.running import clean_environment, cryoferry, has_ended
 
@@ -22,7 +24,8 @@ def serve(folder: Path, **environment: str):
     )
 
 
-def test_a_copy_has_its_own_id_session_and_end(tmp_path: Path) -> None:
+def test_a_copy_has_its_own_id_session_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "kernels"))  # as the code for GPUs does when it is imported
     process = serve(tmp_path)
     assert isinstance(process, CommandProcess)
     with process.stdout as told:

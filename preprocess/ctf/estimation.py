@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
-from preprocess.ctf.aberration_misfit import aberration_misfit
-from preprocess.ctf.confidence import ConfidenceFigures, PhaseMisfit, why_unreliable
+from preprocess.ctf.aberration_misfit import AT_PER_ANGSTROM, aberration_misfit
+from preprocess.ctf.confidence import LARGEST_ABERRATION_RAD, ConfidenceFigures, PhaseMisfit, why_unreliable
 from preprocess.ctf.drawing import drawn_spectra
 from preprocess.ctf.estimate import CtfEstimate
 from preprocess.ctf.half_plane import HalfPlane, half_plane
@@ -22,7 +22,7 @@ from preprocess.ctf.optics import CtfOptics
 from preprocess.ctf.ranking import RankedFit, best_fit
 from preprocess.ctf.refinement import FitTask, FittedModel, refine
 from preprocess.ctf.samples import SpectrumSamples, pixel_samples, polar_samples
-from preprocess.ctf.sandwich import robust_covariance
+from preprocess.ctf.sandwich import model_error, robust_covariance
 from preprocess.ctf.search import SearchRange, sector_profiles
 from preprocess.ctf.sectors import SmoothCourse, sector_sums, smooth_course
 from preprocess.ctf.spectrum import BlockSpectra
@@ -206,9 +206,8 @@ def _confidence_figures(
     variance = np.maximum(fit.covariance.diagonal()[:PHASE], robust_covariance(task, fit).diagonal())
     misfit = aberration = None
     if not task.with_phase and fit.ring_energy > MISFIT_SOUGHT_FROM**2:
-        wider = float(np.sqrt(variance[0])) / max(curvature, 1e-9)  # what widens the defocus' error widens theirs
-        misfit = _phase_misfit(task, fit, threads).widened(wider)
-        aberration = aberration_misfit(task, fit).widened(wider)
+        misfit = _phase_misfit(task, fit, threads)
+        aberration = _aberration_misfit(task, fit, threads)
     significance = float(np.sqrt(max(fit.ring_energy, 0)))
     near = closer_look(task, fit, curvature)
     factor = float(np.hypot(1, SIGMA_DOUBTFUL_BELOW / max(significance, 1)))
@@ -235,6 +234,21 @@ def _phase_misfit(task: FitTask, fit: FittedModel, threads: RowThreads) -> Phase
     free = refine(replace(task, with_phase=True), fit.parameters, threads, steps=4, linear=fit.linear)
     phase = float((free.parameters[3] + np.pi / 2) % np.pi - np.pi / 2)
     return PhaseMisfit(phase=phase, sigma=float(np.sqrt(max(free.covariance[3, 3], 0))))
+
+
+def _aberration_misfit(task: FitTask, fit: FittedModel, threads: RowThreads) -> PhaseMisfit:
+    """Return by how much the part of the phase that grows with k⁴ differs, with an error that holds.
+
+    The curvature's error is too small where the model is wrong in other ways. How much, the fit with that difference
+    taken out tells: without that, the difference itself would widen the error.
+    """
+    found = aberration_misfit(task, fit)
+    if abs(found.phase) < LARGEST_ABERRATION_RAD:
+        return found
+    aberration = task.terms.aberration - found.phase / AT_PER_ANGSTROM**4
+    corrected = replace(task, terms=replace(task.terms, aberration=aberration))
+    fitted = refine(corrected, fit.parameters, threads, steps=4, linear=fit.linear)
+    return found.widened(model_error(corrected, fitted))
 
 
 def _elsewhere(task: FitTask, fit: FittedModel, near: NearDefoci, threads: RowThreads) -> tuple[float, float]:

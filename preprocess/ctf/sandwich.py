@@ -36,6 +36,12 @@ def robust_covariance(task: FitTask, fit: FittedModel) -> NDArray[np.float64]:
     return max(found, key=lambda one: float(one[0, 0]))
 
 
+def model_error(task: FitTask, fit: FittedModel) -> float:
+    """Return how many times as large as the curvature says the error of the mean defocus is; 1 at least."""
+    curvature = max(float(fit.covariance[0, 0]), 1e-12)
+    return float(np.sqrt(max(robust_covariance(task, fit)[0, 0] / curvature, 1.0)))
+
+
 def _covariance(task: FitTask, fit: FittedModel, groups: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the sandwich: what each group adds to the gradient, over what of it the fit has left."""
     equations, right, prior = group_equations(task, fit, np.unique(groups, return_inverse=True)[1])
