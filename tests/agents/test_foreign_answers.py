@@ -77,6 +77,7 @@ def test_answers_of_others_fail_no_exposure(
             )
             lay(simulated / names[-1], source / names[-1])
             agent.until(lambda: all(agent.states().get(name) == ("released", 1) for name in names), "every movie")
+            agent.until(lambda: "reached again" in agent.log.read_text(), "the end of the last thread's pause")
             assert agent.end() == 0
             assert {request[2].get("Authorization") for request in seen} == {f"Bearer {old}", f"Bearer {new}"}
     finally:
@@ -84,7 +85,6 @@ def test_answers_of_others_fail_no_exposure(
     log = agent.log.read_text()
     assert not [line for line in agent.lines if line.get("state") in ("failed", "held")], log
     assert "Log in to the guest network" in log
-    assert "reached again" in log
     assert "Traceback" not in log
     with ReceiverClient(receiver.url, new) as client:
         records = {exposure.record.movie: exposure.record for exposure in client.exposures(SESSION).exposures}
