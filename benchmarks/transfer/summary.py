@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.transfer.paths.catalogue import OURS
-from benchmarks.transfer.paths.runs import SHORTEST_S, TransferRun
+from benchmarks.transfer.paths.runs import TransferRun
+from benchmarks.transfer.paths.start_up import SHORTEST_S
 
 NO_NETWORK = "cp"
 _AS_FAST = 0.95

@@ -101,7 +101,6 @@ class Place:
             "bench align small@256x256x6 --programs": "bench align small@256x256x6 --no-first-movie --programs",
             # several chunks over several connections, in a tenth of the time
             "--files 10x90MB": "--files 3x9MB",
-            "--files 8x90MB": "--files 8x60MB",
         }.items():
             command = command.replace(written, real)
         return command

@@ -163,9 +163,18 @@ def a_plan(place: Place, done: Done) -> None:
 
 def rates_and_a_recommendation(place: Place, done: Done) -> None:
     results = json.loads((place.folder / "cryoferry-bench" / "transfer.json").read_text())
+    assert not [run for run in results["runs"] if run["failure"] is not None]
+    assert all(run["digests_match"] or (run["stopped"] and run["digests_match"] is None) for run in results["runs"])
     rates = {row["path"]: row["rates"] for group in results["groups"] for row in group["rows"]}
-    assert rates["cryoferry"] is not None, "the example must give a figure"
-    assert re.search("Use cryoferry on this link|is the fastest here", done.stdout + done.stderr)
+    assert "cryoferry" in rates
+    said = done.stdout + done.stderr
+    # A machine with other work may take as long to start as to carry the files; then no rate can be given.
+    quick = [path for path, rate in rates.items() if rate is None]
+    assert all(f"{path}: too quick for a rate, take more or larger --files" in said for path in quick), said
+    says = (
+        "Take more or larger --files" if len(quick) == len(rates) else "Use cryoferry on this link|is the fastest here"
+    )
+    assert re.search(says, said), said
     assert (place.folder / "cryoferry-bench" / "transfer.png").stat().st_size > 1000
 
 

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,10 @@ from benchmarks.transfer.paths.ends import End
 from benchmarks.transfer.paths.iperf_limit import Limit
 from benchmarks.transfer.paths.payload import Payload
 from benchmarks.transfer.paths.servers import free_port, serving
+from benchmarks.transfer.paths.start_up import SHORTEST_S, shortest_start
 from benchmarks.transfer.paths.usage import MemoryWatch, cpu_seconds
 
 START_CAP_S = 60.0
-SHORTEST_S = 0.2
-"""A run must take this long without its start-up to count, because start-up itself varies by as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class TransferRun:
     carried_bytes
         What had arrived at the end; less than the files if it was stopped.
     wall_s, start_s
-        Of the whole command, and of the same command with one file of 1 kB.
+        Of the whole command, and of the same command with one file of 1 kB: the shortest, if it was repeated.
     cpu_s, start_cpu_s
         Of both ends, and of the near end's command with that small file; None where the far end's cannot be seen.
     near_peak_bytes, far_peak_bytes
@@ -182,22 +182,31 @@ class TransferRuns:
         if started_path.failure is not None:
             return TransferRun(**facts, command="", failure=started_path.failure)
         self._ran += 1
-        first, job = (
-            Job(one.folder, one.names, f"{kind}{self._ran}") for one, kind in ((tiny, "start"), (payload, "run"))
-        )
+        job = Job(payload.folder, payload.names, f"run{self._ran}")
         command, call = "", None
+        starts = self._starts(started_path, tiny)
         try:
-            start = self._measured(path.send(setup, first), _folder_name(path.name), START_CAP_S)
+            start = next(starts)
             facts |= {"start_s": start.wall_s, "start_cpu_s": start.cpu_s}
             call = path.send(setup, job)
             command = " ".join(call.words[:12])
             if not self._far.is_remote:
                 self._far.warm_memory(payload.total_bytes)
-            return TransferRun(**facts, command=command, **self._carried(started_path, call, job, payload))
+            carried = self._carried(started_path, call, job, payload)
+            start = shortest_start(start, carried["wall_s"], lambda: next(starts))
+            facts |= {"start_s": start.wall_s, "start_cpu_s": start.cpu_s}
+            return TransferRun(**facts, command=command, **carried)
         except BenchmarkError as error:
             return TransferRun(**facts, command=command, failure=str(error))
         finally:
             self._clear(started_path, job, call)
+
+    def _starts(self, started_path: _StartedPath, tiny: Payload) -> Iterator[Measurement]:
+        """Measure the path's start-up each time that the next one is asked for, under a name that is new there."""
+        path, setup = started_path.path, started_path.setup
+        for number in count(1):
+            job = Job(tiny.folder, tiny.names, f"start{self._ran}-{number}")
+            yield self._measured(path.send(setup, job), _folder_name(path.name), START_CAP_S)
 
     def _carried(self, started_path: _StartedPath, call: Call, job: Job, payload: Payload) -> dict[str, Any]:
         """Run the command and return its figures."""
