@@ -1,19 +1,12 @@
-/* Statistics, defects and sums of whole images: kernels of cpu/image_kernels.py, to the same bits. */
+/* Statistics, sums and thumbnails of whole images: kernels of cpu/image_kernels.py, to the same bits. */
 #include "common.h"
+#include "image_rows.h"
 #include "kernels.h"
 
 enum { COUNT, TOTAL, SQUARES, LOWEST, HIGHEST, EVERY, STATISTICS }; /* as in row_statistics.py */
-enum { ROW_LANES = 32 };                                           /* lanes of a row's sums, as in row_statistics.py */
 
 CLONES void believe_in_gain(const float *restrict gain, long width, uint8_t *restrict good, long start, long stop) {
   for (long i = start * width; i < stop * width; i++) good[i] = gain[i] > 0;
-}
-
-/* Values of a row: the raw sum times the gain. */
-INLINE void values_of_line(const float *restrict raw, const float *restrict gain, long width, float *restrict line) {
-  if (gain)
-    for (long x = 0; x < width; x++) line[x] = raw[x] * gain[x];
-  else memcpy(line, raw, sizeof(float) * width);
 }
 
 INLINE void add_lanes(const double *totals, const double *squares, double *of_line) {
@@ -64,7 +57,7 @@ CLONES void sum_statistics(const float *raw, const float *gain, const uint8_t *g
   for (long index = start; index < stop; index++) {
     long y = rows[index], count = 0;
     double of_line[STATISTICS];
-    values_of_line(raw + y * width, gain ? gain + y * width : gain, width, line);
+    values_of_row(raw, gain, width, y, line);
     statistics_of_line(line, width, of_line);
     for (long x = 0; x < width; x++) count += good[y * width + x];
     if (count < width) statistics_of_good(line, good + y * width, width, of_line);
@@ -86,4 +79,38 @@ CLONES void add_image(const float *restrict image, float factor, float *restrict
     float value = image[i] * factor;
     total[i] = is_first ? value : total[i] + value;
   }
+}
+
+/* The sum of a box: two by two pixels are added in single precision, these sums in double. */
+INLINE double sum_of_box(const float *image, long width, long height, long columns) {
+  double total = 0;
+  long y = 0, x;
+  for (; y + 1 < height; y += 2) {
+    const float *upper = image + y * width, *lower = upper + width;
+    for (x = 0; x + 1 < columns; x += 2) total += ((upper[x] + upper[x + 1]) + lower[x]) + lower[x + 1];
+    if (x < columns) total += upper[x] + lower[x];
+  }
+  if (y < height) {
+    const float *last = image + y * width;
+    for (x = 0; x + 1 < columns; x += 2) total += last[x] + last[x + 1];
+    if (x < columns) total += last[x];
+  }
+  return total;
+}
+
+/* Means of boxes, added up as Pillow does; smaller ones at the ends pixel by pixel in double precision. */
+CLONES void reduce_boxes(const float *image, long height, long width, long factor_y, long factor_x, float *means,
+                         long columns, long start, long stop) {
+  for (long y = start; y < stop; y++)
+    for (long x = 0; x < columns; x++) {
+      long top = y * factor_y, left = x * factor_x;
+      long rows = at_most(factor_y, height - top), wide = at_most(factor_x, width - left);
+      const float *box = image + top * width + left;
+      double total = 0;
+      if (rows == factor_y && wide == factor_x) total = sum_of_box(box, width, rows, wide);
+      else
+        for (long j = 0; j < rows; j++)
+          for (long i = 0; i < wide; i++) total += box[j * width + i];
+      means[y * columns + x] = (float)(total * (1.0 / (rows * wide)));
+    }
 }

@@ -54,6 +54,35 @@ void raw_sum_f32(const float *frames, long count, long height, long width, float
 void bin_frame_f32(const float *frame, long frame_width, const float *gain, long factor, float *binned, long width,
                   float *columns, long start, long stop);
 
+/* frames (…, height, width); row_ends, column_ends (boxes + 1); sums (…, 3, boxes, boxes). */
+void box_sums_u8(const uint8_t *frames, long height, long width, const int64_t *row_ends, const int64_t *column_ends, long boxes,
+                 long step, double *sums, long start, long stop);
+void box_sums_i8(const int8_t *frames, long height, long width, const int64_t *row_ends, const int64_t *column_ends, long boxes,
+                 long step, double *sums, long start, long stop);
+void box_sums_u16(const uint16_t *frames, long height, long width, const int64_t *row_ends, const int64_t *column_ends, long boxes,
+                  long step, double *sums, long start, long stop);
+void box_sums_i16(const int16_t *frames, long height, long width, const int64_t *row_ends, const int64_t *column_ends, long boxes,
+                  long step, double *sums, long start, long stop);
+void box_sums_f32(const float *frames, long height, long width, const int64_t *row_ends, const int64_t *column_ends, long boxes,
+                  long step, double *sums, long start, long stop);
+
+/* frames (…, pixels); targets, counts, starts, steps (target_count); sources (target_count, most). */
+void replace_pixels_u8(uint8_t *frames, long pixels, const int64_t *targets, long target_count, const int64_t *sources,
+                       long most, const int64_t *counts, const int64_t *starts, const int64_t *steps, long start,
+                       long stop);
+void replace_pixels_i8(int8_t *frames, long pixels, const int64_t *targets, long target_count, const int64_t *sources,
+                       long most, const int64_t *counts, const int64_t *starts, const int64_t *steps, long start,
+                       long stop);
+void replace_pixels_u16(uint16_t *frames, long pixels, const int64_t *targets, long target_count, const int64_t *sources,
+                        long most, const int64_t *counts, const int64_t *starts, const int64_t *steps, long start,
+                        long stop);
+void replace_pixels_i16(int16_t *frames, long pixels, const int64_t *targets, long target_count, const int64_t *sources,
+                        long most, const int64_t *counts, const int64_t *starts, const int64_t *steps, long start,
+                        long stop);
+void replace_pixels_f32(float *frames, long pixels, const int64_t *targets, long target_count, const int64_t *sources,
+                        long most, const int64_t *counts, const int64_t *starts, const int64_t *steps, long start,
+                        long stop);
+
 /* spectra.c: image (height, width); rows, columns: factors along both axes. */
 void taper_frame(float *image, long width, double mean, const float *rows, const float *columns, long start, long stop);
 
@@ -76,6 +105,13 @@ void cut_patches(const float *binned, long image_width, const int64_t *tops, con
 void keep_lowest(const float *transform, long transform_rows, long transform_half, long t, float *planes, long rows,
                  long count, long half);
 
+/* splitting.c: spectra (count, height, half) and fixed (height, half), complex; rows, columns as above; levels (count);
+   powers (5, ring_count); by_row (…, 12, ring_count); room: 12 * half numbers. */
+void split_spectra(float *spectra, long count, long height, long half, float *fixed, const float *rows,
+                   const float *columns, const double *levels, const int16_t *rings, const int64_t *looked_at,
+                   const double *powers, long ring_count, long width, int take_off, double *by_row, double *room,
+                   long start, long stop);
+
 /* images.c: images (height, width); gain or NULL; good: 1 where a pixel is valid; statistics (6, height);
    line: room for width numbers. */
 void believe_in_gain(const float *gain, long width, uint8_t *good, long start, long stop);
@@ -84,3 +120,42 @@ void sum_statistics(const float *raw, const float *gain, const uint8_t *good, lo
 /* statistics: 6 rows, `stride` numbers apart. */
 void image_statistics(const float *image, long width, double *statistics, long stride, long start, long stop);
 void add_image(const float *image, float factor, float *total, long width, int is_first, long start, long stop);
+
+/* means (…, columns): those of boxes of factor_y by factor_x pixels. */
+void reduce_boxes(const float *image, long height, long width, long factor_y, long factor_x, float *means, long columns,
+                  long start, long stop);
+
+/* pixels.c: as in images.c; found: NULL to count; firsts: how many are found in each of `rows`, or the first one's place. */
+void list_between(const float *raw, const float *gain, const uint8_t *good, long width, float lowest, float highest,
+                  const int64_t *rows, int64_t *firsts, int64_t *found, float *line, long start, long stop);
+
+/* pixels: ascending; firsts (height + 1); noise (2, height); ring: (2 * reach + 1) * width numbers; room:
+   surroundings_room(width, reach) numbers. */
+long surroundings_room(long width, long reach);
+void surroundings(const float *raw, const float *gain, const uint8_t *good, long height, long width, long reach,
+                  const int64_t *pixels, const int64_t *firsts, float *around, double *noise, float *ring, double *room,
+                  long start, long stop);
+
+/* marks (height, width); counts (height); ring: 9 * (width + 8) numbers. */
+void mark_peaks(const float *raw, const float *gain, const uint8_t *good, long height, long width, double slope,
+                double floor, uint8_t *marks, int64_t *counts, float *ring, long start, long stop);
+
+/* found (…, (2 * reach + 1)²). */
+void cut_windows(const float *raw, const float *gain, const uint8_t *good, long height, long width,
+                 const int64_t *pixels, long reach, float *found, long start, long stop);
+
+/* tiles.c: image (…, image_width); window (side); rows (row_count, side); statistics (3, stride); binned: `side` numbers. */
+void cut_rows(const float *image, long image_width, long first, long left, long bin_factor, float level, float reach,
+              const float *window, long side, float *rows, long row_count, double *statistics, long stride,
+              float *binned);
+
+/* transforms (row_count, half), columns (kept, height), complex. */
+void keep_columns(const float *transforms, long row_count, long half, long first, float *columns, long kept,
+                  long height);
+
+/* columns (count, height), cut (count, side), complex; window (side). */
+void cut_columns(const float *columns, long height, long top, const float *window, double factor, float *cut,
+                 long count, long side);
+
+/* transforms (count, side), complex; powers (count, places). */
+void add_column_powers(const float *transforms, long side, float *powers, long count, long places);

@@ -70,8 +70,8 @@ class CpuBackend:
             raise DeviceOutOfMemory from error
 
     def upload(self, image: Image) -> DeviceImage:
-        """Return the image: it is there."""
-        return image
+        """Return the image: it is there. Kernels take float32 without gaps."""
+        return np.ascontiguousarray(image, np.float32)
 
     def with_pixels(self, image: DeviceImage, pixels: NDArray[np.int64], values: NDArray[np.float32]) -> DeviceImage:
         """Return a copy of an image in which some pixels have other values."""

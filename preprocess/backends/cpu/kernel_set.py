@@ -42,11 +42,12 @@ def _numba_module_with(name: str) -> ModuleType:
     from preprocess.backends.cpu import (  # noqa: PLC0415 - numba is slow to import
         frame_kernels,
         image_kernels,
+        pixel_kernels,
         split_kernels,
         tile_kernels,
     )
 
-    for module in (frame_kernels, image_kernels, split_kernels, tile_kernels):
+    for module in (frame_kernels, image_kernels, pixel_kernels, split_kernels, tile_kernels):
         if hasattr(module, name):
             return module
     raise AttributeError(f"there is no kernel {name!r}")

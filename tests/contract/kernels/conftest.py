@@ -50,3 +50,14 @@ def cuda_here() -> Iterator[Any]:
 
     with cuda_on_host() as host:
         yield host.backend()
+
+
+@pytest.fixture
+def in_c() -> Any:
+    """Return the kernels in C."""
+    from preprocess.backends.compiled.available import compiled_kernels
+
+    kernels = compiled_kernels()
+    if kernels is None:
+        pytest.skip("kernels in C were not compiled: install a C compiler and run make install again")
+    return kernels

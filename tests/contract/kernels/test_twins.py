@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import imagecodecs
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from preprocess.backends.compiled.available import compiled_kernels
 from preprocess.backends.cpu.kernel_set import KernelSet
 from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, lanczos_taps, ring_indices
 from preprocess.geometry.field import DisplacementField
@@ -18,14 +16,6 @@ from preprocess.movies.lzw import decode_strips
 
 FRAME_TYPES = [np.uint8, np.int8, np.uint16, np.int16, np.float32]
 PLAIN = KernelSet("numba")
-
-
-@pytest.fixture
-def in_c() -> Iterator[Any]:
-    kernels = compiled_kernels()
-    if kernels is None:
-        pytest.skip("kernels in C were not compiled: install a C compiler and run make install again")
-    return kernels
 
 
 def counted(shape: tuple[int, ...], dtype: type, seed: int = 0) -> NDArray[Any]:

@@ -73,6 +73,61 @@ def results(kernels: KernelCalls) -> dict[str, NDArray[Any]]:
     kernels.sum_statistics(patches[0], patches[1], True, good, np.arange(33), found["statistics"], 0, 33)
     kernels.image_statistics(patches[0], found["statistics"], 30, 33)
     kernels.add_image(patches[0], 0.3, patches[1], False, 0, 33)
+    return found | _of_pixels(kernels, random) | _of_splitting(kernels, random) | _of_tiles(kernels, random)
+
+
+def _of_pixels(kernels: KernelCalls, random: np.random.Generator) -> dict[str, NDArray[Any]]:
+    found = dict[str, NDArray[Any]]()
+    for dtype in (np.uint8, np.float32):
+        frames = random.poisson(3, (3, 70, 301)).astype(dtype)
+        found[f"box_sums {dtype.__name__}"] = np.zeros((3, 3, 5, 5))
+        ends = np.arange(6) * 70 // 5, np.arange(6) * 301 // 5
+        kernels.box_sums(frames, *ends, 3, found[f"box_sums {dtype.__name__}"], 0, 3)
+        targets, sources = np.arange(0, 21070, 999), random.integers(0, 21070, (22, 24))
+        rules = targets, sources, np.full(22, 24), targets * 31 % 1009, targets % 13
+        kernels.replace_pixels(frames.reshape(3, -1), *rules, 0, 3)
+        found[f"replace_pixels {dtype.__name__}"] = frames
+    raw, gain = frames[0], random.uniform(0.8, 1.2, (70, 301)).astype(np.float32)
+    good, rows = (random.uniform(0, 1, (70, 301)) > 0.1).astype(np.uint8), np.arange(70)
+    counts, pixels = np.zeros(70, np.int64), np.arange(0, 21070, 777)
+    kernels.list_between(raw, gain, True, good, (1.5, 4.5), rows, counts, np.empty(0, np.int64), 0, 70)
+    found["list_between"] = listed = np.empty(counts.sum(), np.int64)
+    kernels.list_between(raw, gain, True, good, (1.5, 4.5), rows, np.cumsum(counts) - counts, listed, 0, 70)
+    found["around"], found["noise"] = np.empty(len(pixels), np.float32), np.empty((2, 70))
+    firsts = np.searchsorted(pixels, np.arange(71) * 301)
+    kernels.surroundings(raw, gain, True, good, 5, pixels, firsts, found["around"], found["noise"], 0, 70)
+    found["mark_peaks"] = np.empty((70, 301), np.uint8)
+    kernels.mark_peaks(raw, gain, True, good, (1.1, 0.2), found["mark_peaks"], counts, 0, 70)
+    found["cut_windows"] = np.empty((len(pixels), 49), np.float32)
+    kernels.cut_windows(raw, gain, True, good, pixels, 3, found["cut_windows"], 0, len(pixels))
+    found["reduce_boxes"] = np.empty((24, 61), np.float32)
+    kernels.reduce_boxes(gain, (3, 5), found["reduce_boxes"], 0, 24)
+    return found
+
+
+def _of_splitting(kernels: KernelCalls, random: np.random.Generator) -> dict[str, NDArray[Any]]:
+    spectra = (random.normal(0, 1, (5, 40, 31)) + 0.5j).astype(np.complex64)
+    fixed, rows, columns = spectra[0].copy(), spectra[:, :, 0].copy(), spectra[:, 0].copy()
+    rings, powers, by_row = ring_indices((40, 60)), random.uniform(0.1, 2, (5, 200)), np.zeros((20, 12, 200))
+    looked_at, levels = np.arange(0, 40, 2), random.uniform(0.9, 1.1, 5)
+    kernels.split_spectra(spectra, fixed, rows, columns, levels, rings, looked_at, powers, 60, True, by_row, 0, 20)
+    return {"split_spectra": spectra, "split_spectra fixed": fixed, "split_spectra figures": by_row}
+
+
+def _of_tiles(kernels: KernelCalls, random: np.random.Generator) -> dict[str, NDArray[Any]]:
+    image, window = random.normal(3, 1, (60, 131)).astype(np.float32), random.uniform(0, 1, 37).astype(np.float32)
+    image[7, 20] = np.nan
+    found = dict[str, NDArray[Any]]()
+    for bin_factor in (1, 3):
+        rows, statistics = np.empty((20, 37), np.float32), np.empty((3, 20))
+        kernels.cut_rows(image, 0, 6, bin_factor, 3.0, 2.5, window, rows, statistics)
+        found |= {f"cut_rows {bin_factor}": rows, f"cut_rows statistics {bin_factor}": statistics}
+    transforms, columns = (rows + 1j).astype(np.complex64), np.zeros((30, 25), np.complex64)
+    kernels.keep_columns(transforms, 3, columns)
+    found["cut_columns"] = np.empty((30, 17), np.complex64)
+    kernels.cut_columns(columns, 8, window, 0.7, found["cut_columns"])
+    found["add_column_powers"] = np.zeros((30, 11), np.float32)
+    kernels.add_column_powers(found["cut_columns"], found["add_column_powers"])
     return found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -46,6 +48,16 @@ def test_every_kind_of_processor_gives_the_same_bits(tmp_path: Path) -> None:
     for other in others:
         for name, expected in first.items():
             np.testing.assert_array_equal(other[name].view(np.uint8), expected.view(np.uint8), err_msg=name)
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="reads the instructions of x86-64")
+def test_products_and_sums_are_never_contracted() -> None:
+    """gcc 12 does it in pairs of complex products even if it is told not to; no processor below v3 can."""
+    flags = [*FLAGS, "-march=x86-64-v3", "-DONE_PROCESSOR", "-S", "-o", "-"]
+    for source in sorted((ROOT / FOLDER).glob("*.c")):
+        code = subprocess.run(["cc", *flags, source], check=True, capture_output=True, text=True).stdout
+        assert not re.findall(r"\bvfn?m(?:add|sub)\w*", code), source.name
 
 
 @pytest.mark.usefixtures("compiler")
