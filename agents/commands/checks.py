@@ -15,7 +15,7 @@ from pathlib import Path
 from agents.commands.finding import Finding, Machine
 from agents.commands.gpu_checks import examine_gpus
 from agents.commands.link_checks import examine_link
-from preprocess.backends.compiled.available import HOW_TO_COMPILE, WHAT_IS_MISSING, kernels_are_missing
+from preprocess.backends.compiled.available import KERNELS_VARIABLE, compiled_kernels, kernel_trouble
 from preprocess.kept_code import FALLBACK_VARIABLE, WHAT_TO_DO, kept_code
 from transfer.disk import sync_descriptor
 from transfer.platform import usable_cores
@@ -42,15 +42,30 @@ def examine(machine: Machine) -> Iterator[Finding]:
 
 
 def _device(work: Path) -> Iterator[Finding]:
+    yield Finding("cpu", "ok", f"{usable_cores()} cores")
+    yield from _kernels(work)
+    yield from examine_gpus(work)
+
+
+def _kernels(work: Path) -> Iterator[Finding]:
+    """Say which kernels align movies; those of numba need numba, and a folder for what it compiles."""
+    if compiled_kernels() is not None:
+        yield Finding("kernels", "ok", "movies are aligned by kernels in C")
+        return
     try:
         numba = importlib.import_module("numba").__version__
     except ImportError as error:
-        yield Finding("cpu", "fail", f"numba cannot be loaded: {error}", "Install cryoferry again (`make install`).")
+        trouble = kernel_trouble()
+        text = f"movies are aligned by numba's kernels, and numba cannot be loaded: {error}"
+        yield Finding("kernels", "fail", text, trouble.what_to_do if trouble else f"Unset {KERNELS_VARIABLE}.")
+        return
+    used = f"movies are aligned by kernels of numba {numba}"
+    if trouble := kernel_trouble():
+        yield Finding("kernels", "warn", f"{used}: {trouble.text}", trouble.what_to_do)
     else:
-        yield Finding("cpu", "ok", f"{usable_cores()} cores, numba {numba}")
-        yield _compiled_code(work)
-        yield _kernels()
-    yield from examine_gpus(work)
+        text = f"{used}, because {KERNELS_VARIABLE} is numba: those in C are faster"
+        yield Finding("kernels", "warn", text, f"Unset {KERNELS_VARIABLE}.")
+    yield _compiled_code(work)
 
 
 def _compiled_code(work: Path) -> Finding:
@@ -59,12 +74,6 @@ def _compiled_code(work: Path) -> Finding:
         text = f"compiled code cannot be kept, so each start of the agent takes longer: {kept.trouble}"
         return Finding("compiled", "warn", text, WHAT_TO_DO)
     return Finding("compiled", "ok", f"compiled code is kept in {kept.folder or 'the folders of its source'}")
-
-
-def _kernels() -> Finding:
-    if kernels_are_missing():
-        return Finding("kernels", "warn", WHAT_IS_MISSING, HOW_TO_COMPILE)
-    return Finding("kernels", "ok", "kernels in C, compiled when cryoferry was installed")
 
 
 def _disk(work: Path) -> Iterator[Finding]:

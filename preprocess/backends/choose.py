@@ -6,7 +6,7 @@ import functools
 import logging
 import re
 
-from preprocess.backends.compiled.available import HOW_TO_COMPILE, WHAT_IS_MISSING, kernels_are_missing
+from preprocess.backends.compiled.available import kernel_trouble
 from preprocess.backends.contract import Backend
 from preprocess.errors import CupyMissing, DeviceError, DeviceLost
 from preprocess.lost_devices import LOST
@@ -66,8 +66,8 @@ def _say_once(text: str) -> None:
 
 
 def _cpu(threads: int) -> Backend:
-    if kernels_are_missing():
-        _say_once(f"{WHAT_IS_MISSING}. {HOW_TO_COMPILE}")
-    from preprocess.backends.cpu.backend import CpuBackend  # noqa: PLC0415 - numba is slow to import
+    if trouble := kernel_trouble():
+        _say_once(f"{trouble.text}. {trouble.what_to_do}")
+    from preprocess.backends.cpu.backend import CpuBackend  # noqa: PLC0415 - scipy.fft is slow to import
 
     return CpuBackend(threads)

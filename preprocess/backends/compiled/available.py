@@ -6,6 +6,7 @@ import importlib
 import os
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,33 +15,48 @@ from preprocess.backends.compiled.calls import KernelCalls
 KERNELS_VARIABLE = "CRYOFERRY_KERNELS"
 """Environment variable; with the value `numba`, the kernels in C are not used."""
 
-WHAT_IS_MISSING = (
-    "the kernels in C were not compiled when this version was installed, so alignment takes about 1.4 times as long"
-)
-HOW_TO_COMPILE = "Install a C compiler (gcc) and install cryoferry again."
-
 _EXTENSION = "preprocess.backends.compiled._kernels"
+_CONSEQUENCE = "so numba's are used, and alignment takes about 1.4 times as long"
+_COMPILE_AGAIN = (
+    "Compile them again: `make install`, or `python setup.py build_ext --inplace` in the folder of the checkout."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTrouble:
+    """Why the kernels in C cannot be used, with the consequence, and what a person can do."""
+
+    text: str
+    what_to_do: str
 
 
 def compiled_kernels(environment: Mapping[str, str] = os.environ) -> KernelCalls | None:
-    """Return the kernels in C; None if they are missing or not wanted.
+    """Return the kernels in C; None if they cannot be used, or are switched off."""
+    return None if kernels_are_off(environment) else _loaded()[0]
 
-    They are missing, too, where the sources were updated and nothing was compiled since.
-    """
-    return None if environment.get(KERNELS_VARIABLE) == "numba" else _loaded()
+
+def kernels_are_off(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the kernels in C are switched off, wherever they are."""
+    return environment.get(KERNELS_VARIABLE) == "numba"
+
+
+def kernel_trouble() -> KernelTrouble | None:
+    """Return why the kernels in C cannot be used; None if they can, also where they are switched off."""
+    return _loaded()[1]
 
 
 @cache
-def _loaded() -> KernelCalls | None:
+def _loaded() -> tuple[KernelCalls, None] | tuple[None, KernelTrouble]:
     try:
         extension = importlib.import_module(_EXTENSION)
-    except ImportError:
-        return None
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == _EXTENSION:
+            text = f"the kernels in C were not compiled when this version was installed, {_CONSEQUENCE}"
+            return None, KernelTrouble(text, "Install a C compiler (gcc) and install cryoferry again.")
+        return None, KernelTrouble(f"the kernels in C cannot be loaded ({error}), {_CONSEQUENCE}", _COMPILE_AGAIN)
     found = getattr(extension.lib, "DECLARATIONS_CRC32", None)
-    declared = zlib.crc32(Path(__file__).with_name("kernels.h").read_bytes())
-    return KernelCalls(extension.ffi, extension.lib) if found == declared else None
-
-
-def kernels_are_missing() -> bool:
-    """Return whether nothing was compiled, or what was cannot be loaded."""
-    return compiled_kernels({}) is None
+    header = Path(__file__).with_name("kernels.h")
+    if found != zlib.crc32(header.read_bytes()):
+        text = f"the kernels in C are outdated ({header.name} has changed since they were compiled), {_CONSEQUENCE}"
+        return None, KernelTrouble(text, _COMPILE_AGAIN)
+    return KernelCalls(extension.ffi, extension.lib), None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.running import cryoferry
+from preprocess.backends.compiled.available import KERNELS_VARIABLE, kernel_trouble
+from tests.running import cryoferry, cryoferry_here
 
 
 def findings(*arguments: str, **environment: str) -> tuple[int, dict[str, dict[str, str]]]:
@@ -24,8 +26,7 @@ def test_a_sound_machine(tmp_path: Path, receiver: Any) -> None:
     assert code == 0
     assert {check: line["verdict"] for check, line in found.items() if check not in ("gpu", "disk")} == {
         "cpu": "ok",
-        "kernels": "ok",
-        "compiled": "ok",
+        **({"kernels": "warn", "compiled": "ok"} if kernel_trouble() else {"kernels": "ok"}),
         "work folder": "ok",
         "receiver": "ok",
         "bodies": "ok",
@@ -39,10 +40,36 @@ def test_a_sound_machine(tmp_path: Path, receiver: Any) -> None:
 
 def test_compiled_code_that_cannot_be_kept_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    _, found = findings("--work", str(tmp_path / "work"), NUMBA_CACHE_DIR=str(tmp_path / "file"))
+    variables = {KERNELS_VARIABLE: "numba", "NUMBA_CACHE_DIR": str(tmp_path / "file")}
+    _, found = findings("--work", str(tmp_path / "work"), **variables)
     assert found["compiled"]["verdict"] == "warn"
     assert str(tmp_path / "file") in found["compiled"]["text"]
     assert "NUMBA_CACHE_DIR" in found["compiled"]["what_to_do"]
+
+
+def test_it_says_which_kernels_align_movies(tmp_path: Path) -> None:
+    if kernel_trouble():
+        pytest.skip("kernels in C were not compiled: install a C compiler and run make install again")
+    _, found = findings("--work", str(tmp_path))
+    assert found["kernels"]["text"] == "movies are aligned by kernels in C"
+    assert "compiled" not in found, "nothing is compiled by numba"
+    code, found = findings("--work", str(tmp_path), **{KERNELS_VARIABLE: "numba"})
+    assert code == 0
+    assert found["kernels"]["text"].startswith("movies are aligned by kernels of numba 0.")
+    assert found["kernels"]["what_to_do"] == "Unset CRYOFERRY_KERNELS."
+    assert found["compiled"]["verdict"] == "ok"
+
+
+def test_numba_must_work_where_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.setenv(KERNELS_VARIABLE, "numba")
+    done = cryoferry_here(monkeypatch, capsys, "doctor", "--json", "--work", tmp_path)
+    (kernels,) = (line for line in map(json.loads, done.stdout.splitlines()) if line["check"] == "kernels")
+    assert (done.returncode, kernels["verdict"]) == (1, "fail")
+    assert "numba cannot be loaded" in kernels["text"]
+    assert kernels["what_to_do"]
 
 
 def test_each_trouble_is_named_with_what_to_do(tmp_path: Path, receiver: Any) -> None:

@@ -1,4 +1,4 @@
-"""An extension that does not belong to these sources is not used."""
+"""An extension that does not belong to these sources is not used, and each reason is named."""
 
 from __future__ import annotations
 
@@ -10,31 +10,71 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.backends.compiled.available import KERNELS_VARIABLE, compiled_kernels, kernels_are_missing
+from preprocess.backends.compiled.available import (
+    KERNELS_VARIABLE,
+    compiled_kernels,
+    kernel_trouble,
+    kernels_are_off,
+)
 
 ROOT = Path(__file__).parents[4]
+FOLDER = "preprocess/backends/compiled"
 
 
-def missing_in(top: Path) -> str:
+def trouble_in(top: Path) -> str:
     """Return what a new process says that imports the package from a folder."""
-    program = "from preprocess.backends.compiled.available import kernels_are_missing as m; print(m())"
+    program = "from preprocess.backends.compiled.available import kernel_trouble as t; print(t())"
     environment = {**os.environ, "PYTHONPATH": str(top)}
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment, cwd=top
     ).stdout.strip()
 
 
-def test_an_extension_of_other_sources_is_not_used(tmp_path: Path) -> None:
-    if kernels_are_missing():
-        pytest.skip("kernels in C were not compiled: install a C compiler and run make install again")
-    shutil.copytree(ROOT / "preprocess/backends/compiled", tmp_path / "preprocess/backends/compiled")
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """Return a folder with a copy of the package, its extension included if it was compiled."""
+    shutil.copytree(ROOT / FOLDER, tmp_path / FOLDER)
     for package in ("preprocess", "preprocess/backends"):
         shutil.copy(ROOT / package / "__init__.py", tmp_path / package)
-    assert missing_in(tmp_path) == "False"
-    with (tmp_path / "preprocess/backends/compiled/kernels.h").open("a") as header:
+    return tmp_path
+
+
+@pytest.fixture
+def extension(copied: Path) -> Path:
+    """Return the copied extension."""
+    if kernel_trouble():
+        pytest.skip("kernels in C were not compiled: install a C compiler and run make install again")
+    (found,) = (copied / FOLDER).glob("_kernels.abi3.*")
+    return found
+
+
+def test_an_extension_of_other_sources_is_outdated(copied: Path, extension: Path) -> None:
+    assert extension.exists()
+    assert trouble_in(copied) == "None"
+    with (copied / FOLDER / "kernels.h").open("a") as header:
         header.write("void new_kernel(void);\n")
-    assert missing_in(tmp_path) == "True"
+    trouble = trouble_in(copied)
+    assert "outdated (kernels.h has changed since they were compiled)" in trouble
+    assert "Compile them again" in trouble
+    assert "not compiled" not in trouble
+
+
+def test_an_extension_that_is_damaged_says_so(copied: Path, extension: Path) -> None:
+    extension.write_bytes(b"no library")
+    trouble = trouble_in(copied)
+    assert "cannot be loaded (" in trouble
+    assert "Compile them again" in trouble
+
+
+def test_without_an_extension_a_compiler_is_asked_for(copied: Path) -> None:
+    for found in (copied / FOLDER).glob("_kernels.*"):
+        found.unlink()
+    trouble = trouble_in(copied)
+    assert "were not compiled when this version was installed" in trouble
+    assert "Install a C compiler" in trouble
 
 
 def test_kernels_in_c_can_be_switched_off() -> None:
     assert compiled_kernels({KERNELS_VARIABLE: "numba"}) is None
+    assert kernels_are_off({KERNELS_VARIABLE: "numba"})
+    assert not kernels_are_off({})
