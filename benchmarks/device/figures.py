@@ -43,7 +43,7 @@ class DeviceFigures:
     """A movie on the device: means over `movies` runs after one that is not counted.
 
     `peak_bytes` is the peak use of the device's memory by all processes, the driver's context included.
-    `stage_seconds` are wall times, with the device's work waited for.
+    `stage_seconds` are wall times; what reading asks of the device last may end in the next stage.
     """
 
     movie: str

@@ -410,6 +410,12 @@ class FrameStack(FrameReceiver, Protocol):
             Shape (sums, frames).
         """
 
+    def hand_over(self) -> None:
+        """Let another thread take over from here: nothing more is asked for until it has (`take_over`)."""
+
+    def take_over(self) -> None:
+        """Go on where another thread has handed over, as a stack of the backend for computing."""
+
     def release(self) -> None:
         """Give back the memory of the frames; the stack is of no use afterwards."""
 
@@ -420,6 +426,12 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """Return `cpu` or `cuda:N`."""
+
+    def for_reading(self) -> Backend:
+        """Return the same device for a thread that reads movies: it does not wait for what others ask for.
+
+        What it makes is of no use to others, but for a stack that is handed over.
+        """
 
     def available_bytes(self) -> int | None:
         """Return how much memory may still be taken there, by the device and by any cap; None: unknown.
@@ -434,7 +446,7 @@ class Backend(Protocol):
         """Return how much memory could ever be taken there, if nobody else took any; None: unknown."""
 
     def finish(self) -> None:
-        """Wait until all that this thread has asked for is done, so that another thread can go on with it."""
+        """Wait until all that this backend was asked for is done."""
 
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> FrameStack:
         """Return an empty stack for that many frames.

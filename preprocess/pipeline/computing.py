@@ -43,6 +43,7 @@ def compute_movie(prepared: PreparedMovie, held: HeldMovie, backend: Backend, ti
     """
     movie = prepared.movie
     try:
+        held.take_over()
         with timer.stage("align"):
             held, motion = _motion(prepared, held, timer)
             field = motion.field.seen_from_first((movie.height, movie.width))

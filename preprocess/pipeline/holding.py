@@ -92,6 +92,11 @@ class HeldMovie:
         return levels / np.median(levels)
 
     @property
+    def stacks(self) -> tuple[FrameStack, ...]:
+        """Return the frames, and their sums if there are others."""
+        return _different(self.stack, self.grouped)
+
+    @property
     def kept(self) -> NDArray[np.int64]:
         """Return which of the used frames are held."""
         return np.setdiff1d(np.arange(self.used_count), [frame.place for frame in self.left_out])
@@ -104,10 +109,15 @@ class HeldMovie:
         levels = np.delete(self.levels, list(foreign))
         return replace(self, groups=groups, levels=levels, left_out=left_out)
 
+    def take_over(self) -> None:
+        """Go on with the frames in a thread that computes."""
+        for frames in self.stacks:
+            frames.take_over()
+
     def release(self) -> None:
         """Give back the memory of all frames."""
-        self.stack.release()
-        self.grouped.release()
+        for frames in self.stacks:
+            frames.release()
 
 
 def hold_movie(
@@ -121,6 +131,8 @@ def hold_movie(
     orientations: GainOrientations | None = None,
 ) -> HeldMovie:
     """Read frames, leave out those without signal, replace defects; the gain is applied whenever frames are used.
+
+    Who goes on with what is returned, in this thread or another, takes it over first.
 
     Parameters
     ----------
@@ -136,6 +148,7 @@ def hold_movie(
         What was decided about the gain reference for the run; None: the movie decides alone.
     """
     orientations = orientations or GainOrientations()
+    backend = backend.for_reading()
     loaded = orientations.load(settings.gain, movie)
     listed = _listed_defects(settings.defects, movie)
     stack = backend.hold(len(used), movie.height, movie.width, movie.dtype)
@@ -169,9 +182,10 @@ def hold_movie(
     replacements = find_replacements(defects.pixels, total.shape)
     if gain is not None:
         on_device = backend.with_pixels(on_device, replacements.targets, replacements.gains(gain))
-    for frames in (stack,) if grouped is stack else (stack, grouped):
+    for frames in _different(stack, grouped):
         frames.replace_pixels(replacements)
         frames.set_gain(on_device)
+        frames.hand_over()
     return HeldMovie(
         stack=stack,
         groups=groups,
@@ -189,6 +203,10 @@ def hold_movie(
         identical=identical,
         lit_area=lit_area(moments),
     )
+
+
+def _different(stack: FrameStack, grouped: FrameStack) -> tuple[FrameStack, ...]:
+    return (stack,) if grouped is stack else (stack, grouped)
 
 
 def _set_gain(stack: FrameStack, loaded: Gain, backend: Backend) -> DeviceImage | None:

@@ -116,7 +116,7 @@ class MovieStages:
     def read(self, prepared: PreparedMovie, timer: StageTimer) -> HeldMovie:
         """Read a movie's frames onto the device; another thread may use them once this is done."""
         with timer.stage("read"):
-            held = hold_movie(
+            return hold_movie(
                 prepared.movie,
                 prepared.used,
                 prepared.groups,
@@ -126,8 +126,6 @@ class MovieStages:
                 prepared.frame_doses,
                 self.orientations,
             )
-            self.backend.finish()
-        return held
 
     def compute(self, prepared: PreparedMovie, held: HeldMovie, timer: StageTimer) -> ComputedMovie:
         """Align and sum; the frames are released."""

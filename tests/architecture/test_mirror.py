@@ -30,6 +30,7 @@ WITHOUT_A_MODULE = {
     "preprocess/backends/cuda/test_kernels_compile.py": "all kernels, for every generation of devices",
     "preprocess/backends/cuda/test_kernels_race_free.py": "kernels with barriers, under ThreadSanitizer",
     "preprocess/backends/cuda/test_on_host.py": "the whole backend, on the host",
+    "preprocess/backends/cuda/test_streams_on_host.py": "the backend's streams, in every order that events allow",
     "preprocess/layouts/test_layouts.py": "all layouts and the automatic choice among them",
     "preprocess/movies/test_eer_upsampling.py": "a property of EER movies over several modules",
     "preprocess/movies/test_open_movie.py": "all formats through open_movie",

@@ -13,6 +13,7 @@ from typing import Any
 import cupy_on_host
 import kernels_on_host
 import pytest
+from queues_on_host import AT_ONCE
 
 from preprocess.lost_devices import LOST
 
@@ -45,7 +46,11 @@ class CudaOnHost:
 
 @contextmanager
 def cuda_on_host(
-    device_bytes: int = cupy_on_host.DEVICE_BYTES, kernels: str | None = None, *, dry: bool = False, late: bool = False
+    device_bytes: int = cupy_on_host.DEVICE_BYTES,
+    kernels: str | None = None,
+    *,
+    dry: bool = False,
+    order: str = AT_ONCE,
 ) -> Iterator[CudaOnHost]:
     """Import the CUDA package over the stand-in for CuPy; afterwards both are as if they had never been there.
 
@@ -60,14 +65,13 @@ def cuda_on_host(
         CRYOFERRY_HOST_KERNELS says, else as usual.
     dry : bool
         Memory is counted and nothing computed.
-    late : bool
-        Copies on streams beside the computing one are put off for as long as events permit.
+    order : str
+        In which order the work of streams is done: at once, or one of `queues_on_host.ORDERS`.
     """
     if kernels_on_host.compiler() is None and not dry:
         pytest.skip("no C++ compiler: kernels cannot be run on the host (Debian: apt-get install g++)")
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if _concerned(name)}
-    device = cupy_on_host.HostDevice(device_bytes, dry=dry)
-    device.late = late
+    device = cupy_on_host.HostDevice(device_bytes, dry=dry, order=order)
     device.flags = FLAGS[kernels or os.environ.get("CRYOFERRY_HOST_KERNELS", "usual")]
     cupy_on_host.device = device
     cupy_on_host._pool = cupy_on_host.MemoryPool()

@@ -9,10 +9,12 @@ and the inverse transform destroys what it reads.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import mmap
 import threading
 import time
 import types
+import weakref
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from typing import Any
 import kernels_on_host
 import numpy as np
 import scipy.fft
+from queues_on_host import AT_ONCE, Queue, Queues
+from reused_memory import HandedOut, ReusedMemory, handed_out, without_owner
 
 RUBBISH = 0xFF
 """Each byte of fresh memory: not-a-number as a float, far out as an integer."""
@@ -120,13 +124,13 @@ class HostDevice:
     """The one device: how much memory it has, how much is taken, what was started on it.
 
     On a dry one memory is counted, but only touched where something is copied, and nothing is computed: so movies of
-    any size can be taken through it.
+    any size can be taken through it. Where work waits in queues, memory that came back holds what it held, and is
+    handed out again on the stream that took it.
     """
 
-    def __init__(self, total: int = DEVICE_BYTES, *, dry: bool = False) -> None:
+    def __init__(self, total: int = DEVICE_BYTES, *, dry: bool = False, order: str = AT_ONCE) -> None:
         self.total = total
         self.dry = dry
-        self.late = False  # whether copies are put off for as long as events permit
         self.count = 1  # of devices that are said to be there
         self.taken = 0
         self.highest = 0
@@ -139,6 +143,8 @@ class HostDevice:
         self.pinned: list[int] = []
         self.flags: tuple[str, ...] = kernels_on_host.USUAL
         self.lock = threading.RLock()
+        self.queues = Queues(order, self.lock)
+        self.reused_pinned = ReusedMemory(RUBBISH)
         self.fault: PlannedFault | None = None
         self.is_due: Callable[[], bool] = lambda: True
         self.when_failed: Callable[[], None] = lambda: None
@@ -157,6 +163,11 @@ class HostDevice:
         if fault.spoils_device:
             self.spoilt = fault.status
         raise failure(fault.kind, fault.status)
+
+    @property
+    def queued(self) -> bool:
+        """Return whether work waits in queues."""
+        return self.queues.order != AT_ONCE
 
     def check(self) -> None:
         """Fail if an earlier failure has spoilt the device."""
@@ -247,19 +258,21 @@ class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
     def get(self, stream: Any = None, order: str = "C", out: np.ndarray | None = None) -> np.ndarray:
         device.check()
         device.copies_down += 1
-        plain = np.array(self.view(np.ndarray), order=order)
         if out is None:
-            return plain
+            out = np.empty(self.shape, self.dtype, order=order)
         assert type(out) is np.ndarray
         assert (out.shape, out.dtype) == (self.shape, self.dtype)
-        out[...] = plain
+        (stream or current_stream()).do(_copying(out, without_owner(self)))
+        (stream or current_stream()).catch_up()
         return out
 
     def set(self, arr: np.ndarray, stream: Any = None) -> None:
         device.check()
         assert type(arr) is np.ndarray, "what is set comes from the host"
         assert (arr.shape, arr.dtype) == (self.shape, self.dtype)
-        (stream or current_stream()).do(lambda: self.view(np.ndarray).__setitem__(..., arr))
+        pinned = handed_out(arr) is not None
+        given = without_owner(arr) if pinned or not device.queued else arr.copy()  # the driver copies pageable memory
+        (stream or current_stream()).do(_copying(without_owner(self), given))
 
     @property
     def data(self) -> Any:
@@ -267,7 +280,8 @@ class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
 
     def __setitem__(self, place: Any, value: Any) -> None:
         assert isinstance(value, ndarray) or np.ndim(value) == 0, "what is put in is on the device"
-        super().__setitem__(place, value)
+        there, given = without_owner(self), without_owner(value) if isinstance(value, ndarray) else value
+        current_stream().do(lambda: there.__setitem__(place, given))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **kwargs: Any) -> Any:
         for value in (*inputs, *out):
@@ -276,10 +290,10 @@ class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
         plain = [_plain(value) for value in inputs]
         if out:
             kwargs["out"] = tuple(_plain(value) for value in out)
-        result = getattr(ufunc, method)(*plain, **kwargs)
-        if out:
+            current_stream().do(lambda: getattr(ufunc, method)(*plain, **kwargs) and None)
             return out[0]
-        return _on_device(result)
+        current_stream().catch_up()
+        return _on_device(getattr(ufunc, method)(*plain, **kwargs))
 
 
 def _empty(shape: Any, dtype: Any) -> Any:
@@ -287,7 +301,11 @@ def _empty(shape: Any, dtype: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return value.view(np.ndarray) if isinstance(value, ndarray) else value
+    return without_owner(value) if isinstance(value, ndarray) else value
+
+
+def _copying(there: np.ndarray, given: np.ndarray) -> Callable[[], None]:
+    return lambda: there.__setitem__(..., given)
 
 
 def _on_device(value: Any) -> Any:
@@ -295,21 +313,29 @@ def _on_device(value: Any) -> Any:
 
 
 class MemoryPool:
-    """Keeps what is given back for who asks for as much again, as CuPy's does."""
+    """Keeps what is given back for who asks for as much again on the stream that it was taken on, as CuPy's does."""
 
     def __init__(self, allocator: Any = None) -> None:
         self._allocator = allocator or (lambda size: MemoryPointer(Memory(size)))
-        self._idle: dict[int, int] = {}
+        self._idle: dict[tuple[int, int], int] = {}
+        self._reused = ReusedMemory(RUBBISH)
         self._total = 0
 
     def malloc(self, size: int) -> MemoryPointer:
-        rounded = -(-size // 512) * 512
+        stream, rounded = current_stream().ptr, -(-size // 512) * 512
         with device.lock:
-            if self._idle.get(rounded, 0):
-                self._idle[rounded] -= 1
+            if self._idle.get((stream, rounded), 0):
+                self._idle[stream, rounded] -= 1
             else:
                 self._take(rounded)
-            return MemoryPointer(new_block(size, self._give_back))
+
+            def give_back(_size: int = 0) -> None:
+                with device.lock:
+                    self._idle[stream, rounded] = self._idle.get((stream, rounded), 0) + 1
+
+            if device.queued and size:
+                return MemoryPointer(self._reused.take(rounded, stream, give_back))
+            return MemoryPointer(new_block(size, give_back))
 
     def _take(self, rounded: int) -> None:
         """Get new memory; counted before it is asked for, as CuPy does."""
@@ -330,20 +356,18 @@ class MemoryPool:
             else:
                 return
 
-    def _give_back(self, size: int) -> None:
-        rounded = -(-size // 512) * 512
-        with device.lock:
-            self._idle[rounded] = self._idle.get(rounded, 0) + 1
-
     def free_all_blocks(self, stream: Any = None) -> None:
         with device.lock:
             idle = self.free_bytes()
+            if idle:
+                device.queues.finish()  # memory is freed when all streams are through
+            self._reused.forget()
             self._idle.clear()
             self._total -= idle
             device.give_back(idle)
 
     def free_bytes(self) -> int:
-        return sum(size * count for size, count in self._idle.items())
+        return sum(size * count for (_, size), count in self._idle.items())
 
     def total_bytes(self) -> int:
         return self._total
@@ -352,31 +376,24 @@ class MemoryPool:
         return self._total - self.free_bytes()
 
 
-class PinnedMemory(bytearray):
-    """Memory of the host that a device reads directly; the pool rounds up to powers of two."""
-
-    def __init__(self, size: int) -> None:
-        if device.refuses_pinned:
-            raise CUDARuntimeError(NO_MEMORY)
-        device.pinned.append(1 << max(0, size - 1).bit_length())
-        super().__init__(size)
+def alloc_pinned_memory(size: int) -> HandedOut:
+    """Return memory of the host that a device reads directly; the pool rounds up to powers of two."""
+    if device.refuses_pinned:
+        raise CUDARuntimeError(NO_MEMORY)
+    rounded = 1 << max(0, size - 1).bit_length()
+    device.pinned.append(rounded)
+    return device.reused_pinned.take(rounded, "pinned", lambda: None)
 
 
 class Stream:
-    """A queue of work. All of it is done at once, but for the copies of other streams on a device that is `late`.
-
-    Those are put off for as long as events permit: until the computing stream, or the host, waits for one recorded
-    behind them. So a copy that nobody waits for in time, or whose memory is used for something else too early, shows.
-    """
+    """A queue of work. Where work waits, a missing wait shows: in some order that events allow, the result is wrong."""
 
     def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False) -> None:
         device.reach("setup")
-        self.ptr = id(self)
-        self.is_late = device.late and non_blocking
-        self.put_off: list[Callable[[], None]] = []
-        self.asked = self.done = 0
-        if self.is_late:
-            _late_streams[self.ptr] = self
+        self.ptr = 0 if null else next(_numbers)
+        self._null = null
+        self.queue = Queue()
+        _streams_by_number[self.ptr] = self
 
     def __enter__(self) -> Stream:
         _entered().append(self)
@@ -386,29 +403,26 @@ class Stream:
         _entered().pop()
 
     def do(self, work: Callable[[], None]) -> None:
-        """Do some work, now or later."""
-        if not self.is_late:
+        """Do some work, now or later. What the null stream does, all others wait for, and it for all."""
+        if self._null:
+            device.queues.finish()
             work()
-            return
-        with device.lock:
-            self.put_off.append(work)
-            self.asked += 1
+        else:
+            device.queues.ask(self.queue, work)
 
-    def catch_up(self, until: int) -> None:
-        """Do what was asked for first, up to a number."""
-        with device.lock:
-            while self.done < until:
-                self.done += 1
-                self.put_off.pop(0)()
+    def catch_up(self) -> None:
+        """Do all that was asked for."""
+        device.queues.catch_up(self.queue, self.queue.asked)
 
     def synchronize(self) -> None:
         device.check()
         device.waits += 1
-        self.catch_up(self.asked)
+        self.catch_up()
 
     def wait_event(self, event: Event) -> None:
         assert event.at is not None, "waits for an event that nobody recorded"
-        self.do(event.happen)
+        if event.behind is not None:
+            device.queues.ask(self.queue, event.behind)
 
     def record(self, event: Event | None = None) -> Event:
         event = event or Event()
@@ -416,9 +430,10 @@ class Stream:
         return event
 
 
-_late_streams: dict[int, Stream] = {}
+_numbers = itertools.count(1)
+_streams_by_number: weakref.WeakValueDictionary[int, Stream] = weakref.WeakValueDictionary()
 _streams = threading.local()
-Stream.null = Stream()  # type: ignore[attr-defined]
+Stream.null = Stream(null=True)  # type: ignore[attr-defined]
 
 
 def _entered() -> list[Stream]:
@@ -435,25 +450,20 @@ def current_stream() -> Stream:
 class Event:
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
         self.at: float | None = None
-        self._stream: Stream | None = None
-        self._behind = 0
+        self.behind: tuple[Queue, int] | None = None
 
     def record(self, stream: Stream | None = None) -> None:
         self.at = time.perf_counter()
-        self._stream = stream or current_stream()
-        self._behind = self._stream.asked
-
-    def happen(self) -> None:
-        """Do what stands before it."""
-        if self._stream is not None:
-            self._stream.catch_up(self._behind)
+        queue = (stream or current_stream()).queue
+        self.behind = (queue, queue.asked)
 
     def synchronize(self) -> None:
-        self.happen()
+        if self.behind is not None:
+            device.queues.catch_up(*self.behind)
 
     @property
     def done(self) -> bool:
-        return self._stream is None or self._stream.done >= self._behind
+        return self.behind is None or self.behind[0].done >= self.behind[1]
 
 
 def get_elapsed_time(start: Event, end: Event) -> float:
@@ -472,7 +482,7 @@ class Device:
         pass
 
     def synchronize(self) -> None:
-        pass
+        device.queues.finish()
 
 
 class PlanNd:
@@ -496,14 +506,19 @@ class PlanNd:
         assert inembed is None and onembed is None, "only contiguous transforms"  # noqa: PT018
         self.shape, self.fft_type, self.batch = tuple(shape), fft_type, batch
         self.work_area = current_allocator()(8 * batch * int(np.prod(shape)))
+        self._stream = current_stream()
 
     def fft(self, a: ndarray, out: ndarray, direction: int) -> None:
         device.reach("fft")
+        assert current_stream() is self._stream, "two streams would share the plan's work area"
         if device.dry:
             return
+        given, made = without_owner(a), without_owner(out)
+        current_stream().do(lambda: self._transform(given, made))
+
+    def _transform(self, given: np.ndarray, made: np.ndarray) -> None:
         *others, last = self.shape
         half = (self.batch, *others, last // 2 + 1)
-        given, made = (_plain(array) for array in (a, out))
         if self.fft_type == CUFFT_R2C:
             given, made = _first(given, (self.batch, *self.shape), "f"), _first(made, half, "F")
             made[...] = scipy.fft.rfftn(given, axes=range(1, given.ndim))
@@ -536,7 +551,7 @@ class RawKernel:
         device.reach(self.name)
         device.launches.append(self.name)
         if self._library is not None:
-            self._library.launch(self.name, grid, block, args)
+            current_stream().do(self._library.prepared(self.name, grid, block, args))
 
 
 class RawModule:
@@ -582,10 +597,18 @@ def zeros(shape: Any, dtype: Any = float) -> ndarray:
     return made
 
 
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> ndarray:
+    made = ndarray(shape, np.dtype(dtype or np.array(fill_value).dtype))
+    made[...] = fill_value
+    return made
+
+
 def array(value: Any, dtype: Any = None) -> ndarray:
+    if isinstance(value, ndarray):
+        current_stream().catch_up()
     plain = np.array(_plain(value), dtype=dtype)
     made = ndarray(plain.shape, plain.dtype)
-    made.view(np.ndarray)[...] = plain
+    current_stream().do(_copying(without_owner(made), plain))
     return made
 
 
@@ -600,6 +623,7 @@ def ascontiguousarray(value: Any, dtype: Any = None) -> ndarray:
 
 def _of_numpy(function: Any) -> Any:
     def called(*args: Any, **kwargs: Any) -> Any:
+        current_stream().catch_up()
         plain = [[_plain(part) for part in arg] if isinstance(arg, list | tuple) else _plain(arg) for arg in args]
         result = function(*plain, **{name: _plain(value) for name, value in kwargs.items()})
         return tuple(_on_device(part) for part in result) if isinstance(result, tuple) else _on_device(result)
@@ -609,11 +633,8 @@ def _of_numpy(function: Any) -> Any:
 
 def memcpy(dst: int, src: int, size: int, kind: int, stream: Any = None) -> None:
     device.check()
-    late = _late_streams.get(stream) if stream is not None else None
-    if late is None:
-        ctypes.memmove(dst, src, size)
-    else:
-        late.do(lambda: ctypes.memmove(dst, src, size) and None)
+    on = Stream.null if stream is None else _streams_by_number[stream]  # type: ignore[attr-defined]
+    on.do(lambda: ctypes.memmove(dst, src, size) and None)
 
 
 def _device_count() -> int:
@@ -625,7 +646,7 @@ def _device_count() -> int:
 def module() -> types.ModuleType:
     """Return what is to be found as `cupy`."""
     stand_in = types.ModuleType("cupy")
-    own = (ndarray, asnumpy, empty, zeros, array, asarray, ascontiguousarray, RawKernel, RawModule)
+    own = (ndarray, asnumpy, empty, zeros, full, array, asarray, ascontiguousarray, RawKernel, RawModule)
     for thing in own:
         setattr(stand_in, thing.__name__, thing)
     namespace = types.SimpleNamespace
@@ -669,7 +690,7 @@ def module() -> types.ModuleType:
         Memory=Memory,
         using_allocator=using_allocator,
         alloc=alloc,
-        alloc_pinned_memory=PinnedMemory,
+        alloc_pinned_memory=alloc_pinned_memory,
         memory=memory,
         runtime=runtime,
         driver=namespace(CUDADriverError=CUDADriverError),

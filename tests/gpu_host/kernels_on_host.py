@@ -14,10 +14,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from reused_memory import without_owner
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-unknown-pragmas")
 USUAL = ("-O2",)
@@ -208,6 +210,12 @@ class HostLibrary:
 
     def launch(self, name: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
         """Run a kernel over its blocks, one after the other; its arguments must be of the very types that it takes."""
+        self.prepared(name, grid, block, arguments)()
+
+    def prepared(
+        self, name: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]
+    ) -> Callable[[], None]:
+        """Return what runs a kernel later; its arrays' memory stays there, though others may have got it by then."""
         signature = getattr(self.library, f"signature_{name}")
         signature.restype = ctypes.c_char_p
         codes = signature().decode().split()
@@ -222,7 +230,13 @@ class HostLibrary:
         place.restype = ctypes.c_void_p
         run = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int] * 3, *types)(place())
         values = [as_c(name, index, *both) for index, both in enumerate(zip(codes, arguments, strict=True))]
-        assert run(*sizes, *values), f"{name}: not all threads of a block came to the same barriers"
+        memory = [without_owner(each) for each in arguments if isinstance(each, np.ndarray)]
+
+        def start() -> None:
+            assert memory is not None
+            assert run(*sizes, *values), f"{name}: not all threads of a block came to the same barriers"
+
+        return start
 
 
 def as_c(kernel: str, index: int, code: str, argument: Any) -> Any:

@@ -43,6 +43,10 @@ class CpuBackend:
     def __init__(self, threads: int = 0, kernels: KernelSet | None = None) -> None:
         self.threads = RowThreads(usable_threads(threads), kernels)
 
+    def for_reading(self) -> CpuBackend:
+        """Return this one: every call returns when its work is done."""
+        return self
+
     def available_bytes(self) -> int | None:
         """Return how much memory this process may still take, what it keeps for the next movie included."""
         left = available_bytes()

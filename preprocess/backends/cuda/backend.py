@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
 from preprocess.backends.cuda.block_powers import block_powers
-from preprocess.backends.cuda.cuda_device import cuda_device
+from preprocess.backends.cuda.cuda_device import Work, cuda_device
 from preprocess.backends.cuda.device import on_its_device
+from preprocess.backends.cuda.device_memory import FRAMES
 from preprocess.backends.cuda.filtering import filtered_sum
 from preprocess.backends.cuda.pictures import reduced
 from preprocess.backends.cuda.pixels import with_pixels
@@ -26,14 +27,19 @@ from preprocess.lost_devices import LOST
 class CudaBackend:
     """One CUDA device."""
 
-    def __init__(self, number: int, memory_gb: float | None = None) -> None:
+    def __init__(self, number: int, memory_gb: float | None = None, work: Work = "computing") -> None:
         LOST.refuse(f"cuda:{number}")
-        self.device = cuda_device(number, memory_gb)
+        self._memory_gb = memory_gb
+        self.device = cuda_device(number, memory_gb, work)
 
     @property
     def name(self) -> str:
         """Return `cuda:N`."""
         return f"cuda:{self.device.number}"
+
+    def for_reading(self) -> CudaBackend:
+        """Return the same device with another stream."""
+        return CudaBackend(self.device.number, self._memory_gb, "reading")
 
     @on_its_device
     def available_bytes(self) -> int | None:
@@ -50,7 +56,7 @@ class CudaBackend:
 
     @on_its_device
     def finish(self) -> None:
-        """Wait until all that this thread has asked for is done."""
+        """Wait until all that its stream was asked for is done."""
         self.device.stream.synchronize()
 
     @on_its_device
@@ -58,7 +64,7 @@ class CudaBackend:
         """Return an empty stack for that many frames."""
         held = np.dtype(np.float32) if dtype == np.float16 else dtype
         frame_type(np.dtype(held))  # what cannot be summed is not read either
-        return CudaFrameStack(self.device.memory.array("frames", (frame_count, height, width), held), self.device)
+        return CudaFrameStack(self.device.memory.array(FRAMES, (frame_count, height, width), held), self.device)
 
     @on_its_device
     def upload(self, image: Image) -> DeviceImage:

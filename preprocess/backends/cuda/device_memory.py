@@ -17,6 +17,9 @@ PART_OF_FREE = 0.5
 """The part of the free memory that such a step takes; the rest is for what it needs besides."""
 
 
+FRAMES, GAIN = "frames", "gain"
+HANDED_OVER = frozenset({FRAMES, GAIN})
+"""Purposes whose arrays are made on one stream and used on another."""
 PAGEABLE_MEMORY_ACCESS = 88
 """CUDA's number for the attribute that says whether a device reads memory of the host that is not pinned."""
 
@@ -27,7 +30,12 @@ class DeviceMemory:
     Each purpose has a pool of its own, which hands out again what came back: the frames of the next movie lie where
     those of the last one did, and no small array ever cuts a large piece in two. A piece comes back when nothing refers
     to its arrays any more. The cap holds for all purposes together; before anything is refused, what lies idle in any
-    of them is given back to the device.
+    of them is given back to the device (which waits for all streams: so does CUDA, whenever memory is freed).
+
+    CuPy's pools hand out again on a stream what was taken on that stream, whoever gave it back: another stream may
+    still be at work on it. So whoever takes memory for a purpose of `HANDED_OVER` lets its stream wait for all that the
+    others were asked for until then. All other memory is used on the stream on which it was taken alone, or kept until
+    an event says that the other stream is through.
 
     Parameters
     ----------
@@ -41,6 +49,7 @@ class DeviceMemory:
             cupy.cuda.runtime.deviceGetAttribute(PAGEABLE_MEMORY_ACCESS, cupy.cuda.runtime.getDevice())
         )
         self.when_short: Callable[[], None] = lambda: None
+        self.streams: list[Any] = []
         self._pools: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -54,7 +63,10 @@ class DeviceMemory:
         """
         dtype = np.dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        return cupy.ndarray(shape, dtype, self.allocator(purpose)(size))
+        made = cupy.ndarray(shape, dtype, self.allocator(purpose)(size))
+        if purpose in HANDED_OVER:
+            self._wait_for_other_streams()
+        return made
 
     def upload(self, purpose: str, array: NDArray[Any], dtype: DTypeLike | None = None) -> DeviceArray:
         """Return a copy of an array of the host."""
@@ -72,6 +84,13 @@ class DeviceMemory:
         there.set(plain)
         if self._reads_pageable:
             cupy.cuda.get_current_stream().synchronize()
+
+    def _wait_for_other_streams(self) -> None:
+        """Let the current stream wait for whatever was asked of the others before memory was taken."""
+        current = cupy.cuda.get_current_stream()
+        for stream in self.streams:
+            if stream is not current:
+                current.wait_event(stream.record(cupy.cuda.Event(disable_timing=True)))
 
     def allocator(self, purpose: str) -> Callable[[int], Any]:
         """Return what CuPy calls to get memory for this purpose."""

@@ -18,15 +18,14 @@ class Downloads:
     What is copied is kept, at both ends, until the copy is done, whether or not anybody waits for it.
     """
 
-    def __init__(self, computing: Any, timer: DeviceTimer) -> None:
-        self._computing = computing
+    def __init__(self, timer: DeviceTimer) -> None:
         self._timer = timer
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._copying: list[tuple[Any, DeviceArray, NDArray[Any]]] = []
         self._lock = threading.Lock()
 
     def begin(self, array: DeviceArray, dtype: DTypeLike) -> tuple[NDArray[Any], Any]:
-        """Have an array copied after all that computing was asked for until now.
+        """Have an array copied after all that the current stream was asked for until now.
 
         Parameters
         ----------
@@ -44,7 +43,7 @@ class Downloads:
         """
         arriving: NDArray[Any] = pinned_bytes(array.nbytes).view(dtype).reshape(array.shape)
         made, there = cupy.cuda.Event(disable_timing=True), cupy.cuda.Event(block=True, disable_timing=True)
-        made.record(self._computing)
+        made.record()
         runtime = cupy.cuda.runtime
         with self._stream:
             self._stream.wait_event(made)

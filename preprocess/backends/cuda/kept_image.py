@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from preprocess.backends.contract import Image
 from preprocess.backends.cuda.device import DeviceArray
-from preprocess.backends.cuda.device_memory import DeviceMemory
+from preprocess.backends.cuda.device_memory import GAIN, DeviceMemory
 
 
 class KeptImage:
@@ -21,7 +21,7 @@ class KeptImage:
         """Return an image as it is on the device."""
         made_of, there = self._kept
         if made_of() is not image:
-            there = self._memory.upload("images", image, "f4")
+            there = self._memory.upload(GAIN, image, "f4")
             self._kept = (weakref.ref(image), there)
         return there
 

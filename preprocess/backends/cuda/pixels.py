@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray
+from preprocess.backends.cuda.device_memory import GAIN
 from preprocess.backends.cuda.sources import blocks_over, frame_type, kernel
 from preprocess.geometry.replacements import Replacements
 
@@ -26,7 +27,7 @@ def with_pixels(
     device: CudaDevice, image: DeviceArray, pixels: NDArray[np.int64], values: NDArray[np.float32]
 ) -> DeviceArray:
     """Return a copy of an image in which the pixels of these flat indices have these values."""
-    changed = device.memory.array("images", image.shape, "f4")
+    changed = device.memory.array(GAIN, image.shape, "f4")
     changed[...] = image
     if pixels.size:
         listed, given = device.memory.upload("lists", pixels, "i4"), device.memory.upload("lists", values, "f4")

@@ -13,6 +13,7 @@ from preprocess.backends.cuda.box_moments import box_moments
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.decoding import fill_frames, sum_groups
 from preprocess.backends.cuda.device import DeviceArray, cupy, on_its_device
+from preprocess.backends.cuda.device_memory import GAIN
 from preprocess.backends.cuda.frame_sum import CudaFrameSum
 from preprocess.backends.cuda.patch_spectra import CudaPatchSpectra, transform_patches
 from preprocess.backends.cuda.pixels import replace_pixels
@@ -32,6 +33,7 @@ class CudaFrameStack:
         self.frames = frames
         self.gain: DeviceArray | None = None
         self._unweighted: DeviceArray | None = None
+        self._ready: Any = None
         self.device = device
 
     @property
@@ -78,7 +80,7 @@ class CudaFrameStack:
     @on_its_device
     def set_gain(self, gain: DeviceImage | Image | None) -> None:
         """Multiply frames by this whenever they are used."""
-        self.gain = self.device.memory.upload("images", gain, "f4") if isinstance(gain, np.ndarray) else gain
+        self.gain = self.device.memory.upload(GAIN, gain, "f4") if isinstance(gain, np.ndarray) else gain
         self._unweighted = self.gain
 
     @on_its_device
@@ -115,6 +117,20 @@ class CudaFrameStack:
     def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
         """Return weighted sums of the frames with the displacements undone."""
         return warped_sums(self.device, self.frames, self.gain, field, weights)
+
+    @on_its_device
+    def hand_over(self) -> None:
+        """Mark on its stream where another one may go on."""
+        self._ready = self.device.stream.record(cupy.cuda.Event(disable_timing=True))
+
+    def take_over(self) -> None:
+        """Go on with it on the stream that computes."""
+        self.device = self.device.for_computing()
+        self._wait_until_ready()
+
+    @on_its_device
+    def _wait_until_ready(self) -> None:
+        self.device.stream.wait_event(self._ready)
 
     @on_its_device
     def release(self) -> None:

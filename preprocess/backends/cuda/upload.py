@@ -91,7 +91,7 @@ class Uploads:
         UnreadableMovie
             The system cannot read the file.
         """
-        computing, sending = cupy.cuda.get_current_stream(), cupy.cuda.Stream(non_blocking=True)
+        decoding, sending = cupy.cuda.get_current_stream(), cupy.cuda.Stream(non_blocking=True)
         sent: list[Any] = []
         used: list[Any] = []
         with ThreadPoolExecutor(self._threads, thread_name_prefix="upload") as pool:
@@ -105,18 +105,17 @@ class Uploads:
                         there, here = self._on_device[index % 2][: plan.size], self._pinned[index % 2][: plan.size]
                         there.set(here, stream=sending)
                     sent.append(sending.record())
+                    decoding.wait_event(sent[index])
                     if index + 1 < len(self._plans):
                         if index:
                             sent[index - 1].synchronize()  # its pinned buffer is read into next
                         reading = self._read(pool, index + 1)
-                    computing.wait_event(sent[index])
                     yield self._uploaded(index, cut_off)
-                    used.append(computing.record())
+                    used.append(decoding.record())
             finally:
-                # Nothing uses the buffers any more when they go back to their pool, which serves uploads alone: so the
-                # next movie's need not wait for what else is at work.
-                sending.synchronize()
-                computing.synchronize()
+                # Nothing uses the buffers any more when they go back to their pool, which serves uploads alone: the
+                # next movie's are sent on another stream, which does not wait for this one.
+                decoding.synchronize()
 
     def _uploaded(self, index: int, cut_off: frozenset[int]) -> Uploaded:
         plan, buffer = self._plans[index], self._on_device[index % 2]
