@@ -17,7 +17,7 @@ from agents.watch_settings import Order
 from agents.workers.contract import AlignmentFailure, FailureKind
 
 MAX_ATTEMPTS = 3
-"""A movie whose worker died or hung this often has failed."""
+"""A movie whose worker died or hung, or that made the GPU fail, this often has failed."""
 
 POSTPONE_S, LONGEST_POSTPONE_S = 5.0, 60.0
 """How long an exposure that cannot be done now waits before it is tried again; at most so long after many failures."""
@@ -167,16 +167,19 @@ def after_failure(failure: AlignmentFailure, attempts: int) -> AfterFailure:
     Parameters
     ----------
     attempts
-        How many attempts ended with the worker's death or its timeout, this one included.
+        How many attempts ended with the worker's death, its timeout or a failure that the movie causes on the GPU, this
+        one included.
     """
     match failure.kind:
         case FailureKind.STOPPED:
             return AfterFailure(state=None, reason=failure.reason)
-        case FailureKind.POSTPONED | FailureKind.WORK_FOLDER:
+        case FailureKind.POSTPONED | FailureKind.WORK_FOLDER | FailureKind.DEVICE_LOST:
             return AfterFailure(state=None, reason=failure.reason, end=StepEnd.BACKED_OFF)
-        case FailureKind.DIED | FailureKind.HUNG if attempts < MAX_ATTEMPTS:
-            return AfterFailure(state=None, reason=failure.reason)
-        case FailureKind.DIED | FailureKind.HUNG:
+        case FailureKind.CRASHED | FailureKind.DIED | FailureKind.HUNG if attempts < MAX_ATTEMPTS:
+            # Others have their turn before one that makes the GPU fail: they show whose fault it is.
+            end = StepEnd.BACKED_OFF if failure.kind is FailureKind.CRASHED else StepEnd.DONE
+            return AfterFailure(state=None, reason=failure.reason, end=end)
+        case FailureKind.CRASHED | FailureKind.DIED | FailureKind.HUNG:
             return AfterFailure(state=State.FAILED, reason=f"{failure.reason}, {attempts} times", hint=failure.hint)
         case FailureKind.HELD_BACK:
             return AfterFailure(state=State.HELD, reason=failure.reason, hint=failure.hint)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,7 @@ from agents.own_faults import WorkFolderFault
 from agents.sending.publish import exposure_record, outputs_folder, seal_outputs
 from agents.share_errors import error_of_share
 from agents.steps.claim_step import ClaimStep
+from agents.steps.device_faults import DeviceFaults
 from agents.steps.said_references import SaidReferences
 from agents.steps.session_orientations import LearnedOrientations
 from agents.steps.setting_aside import set_aside
@@ -38,6 +40,8 @@ from preprocess.results import ProcessedMovie
 
 log = logging.getLogger(__name__)
 
+CUDA = "cuda"
+"""What the names of GPUs begin with."""
 MOST_INPUT_CHANGES = 3
 """An exposure whose inputs changed so often while it was aligned is taken as it is."""
 
@@ -72,6 +76,7 @@ class AlignStep:
         self._claim_step = claim_step
         self._measurements = measurements
         self._orientations = LearnedOrientations(journal)
+        self._device_faults = DeviceFaults()
 
     def run(self, exposure: ExposureRow, worker: AlignmentWorker) -> StepEnd:
         """Claim one movie and align it, unless the receiver has it already.
@@ -117,7 +122,9 @@ class AlignStep:
             return end
         self._journal.inputs.note(exposure.exposure_id, _with_gain_digest(used, answer))
         if isinstance(answer, AlignmentFailure):
-            return self._failed(exposure, answer, inputs)
+            return self._failed(exposure, self._judged(exposure, answer, choices, worker), inputs)
+        if answer.device.startswith(CUDA):
+            self._device_faults.aligned(exposure.exposure_id, worker)
         self._seal(exposure, choices, answer)
         self._orientations.learn(exposure, answer)
         self._said.pop(exposure.exposure_id, None)
@@ -228,7 +235,7 @@ class AlignStep:
     def _failed(self, exposure: ExposureRow, failure: AlignmentFailure, inputs: Sequence[FoundInput] = ()) -> StepEnd:
         if failure.kind is FailureKind.WORK_FOLDER:
             raise WorkFolderFault(failure.reason)
-        counts = failure.kind in (FailureKind.DIED, FailureKind.HUNG)
+        counts = failure.kind in (FailureKind.CRASHED, FailureKind.DIED, FailureKind.HUNG)
         judges = failure.kind in (FailureKind.REFUSED, FailureKind.HELD_BACK)
         if (counts or judges) and (trouble := self._trouble_of_share(exposure, inputs)):
             return self._wait(exposure, f"{failure.reason}, and the share does not let it be read: {trouble}")
@@ -243,6 +250,17 @@ class AlignStep:
             return self._wait(exposure, after.reason)
         log.warning("%s: %s; it is tried again", exposure.movie, after.reason)
         return after.end
+
+    def _judged(
+        self, exposure: ExposureRow, failure: AlignmentFailure, choices: dict[str, Any], worker: AlignmentWorker
+    ) -> AlignmentFailure:
+        """Return a failure with the named GPU as the movie's or the GPU's own; others stay as they are."""
+        device = choices["settings"]["device"]
+        of_device = failure.kind in (FailureKind.DEVICE_LOST, FailureKind.DIED) and device.startswith(CUDA)
+        if not of_device:
+            return failure
+        try_device = partial(worker.try_device, device, self._should_stop)
+        return self._device_faults.judged(exposure, failure, worker, try_device)
 
     def _is_confirmed(self, exposure: ExposureRow, reason: str) -> bool:
         """Return whether a movie was judged the same way before: a share that drops out may have shown half of it."""

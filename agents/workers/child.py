@@ -22,7 +22,7 @@ from agents.share_errors import error_of_share
 from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind
 from agents.workers.digests import digest_of, digests_of_movie, movie_digest, with_digests
 from agents.workers.jobs import from_json, orientation_of, orientations_from_json, processed_to_json
-from preprocess.errors import PreprocessError
+from preprocess.errors import DeviceLost, PreprocessError
 from preprocess.lost_devices import LOST
 from preprocess.pipeline.gain_orientations import GainOrientations, GainOrientationUnsure
 from preprocess.pipeline.process_movie import process_movie
@@ -64,13 +64,24 @@ def _digest(job: DigestJob) -> dict[str, Any]:
     return _answer_or_failure(lambda: {"digests": digests_of_movie(job).as_json()})
 
 
+def _try_device(device: str) -> dict[str, Any]:
+    def computes() -> dict[str, Any]:
+        from preprocess.backends.cuda.trial import require_right_results  # noqa: PLC0415 - for GPUs alone
+
+        require_right_results(device)
+        return {"computes": device}
+
+    return _answer_or_failure(computes)
+
+
 def _answer_or_failure(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return work()
     except PreprocessError as error:
         if (of_share := error_of_share(error)) is not None:
             return _failure(FailureKind.POSTPONED, of_share, _AGAIN)
-        failure = _failure(_KINDS.get(error.exit_code, FailureKind.REFUSED), error, error.hint)
+        kind = FailureKind.DEVICE_LOST if isinstance(error, DeviceLost) else _KINDS.get(error.exit_code)
+        failure = _failure(kind or FailureKind.REFUSED, error, error.hint)
         if isinstance(error, GainOrientationUnsure):
             failure["failure"]["orientation"] = orientation_of(error)
         return failure
@@ -98,7 +109,9 @@ def _failure(kind: FailureKind, error: BaseException, hint: str) -> dict[str, An
 
 
 def _do(job: dict[str, Any]) -> dict[str, Any]:
-    """Do one job: a movie to align, or one whose digests are wanted."""
+    """Do one job: a movie to align, one whose digests are wanted, or a device to try."""
+    if "try" in job:
+        return _try_device(job["try"])
     if "digest" in job:
         return _digest(DigestJob.from_json(job["digest"]))
     return _align(AlignmentJob.from_json(job["align"]))

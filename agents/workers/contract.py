@@ -114,6 +114,8 @@ class FailureKind(StrEnum):
     HELD_BACK = "held-back"  # a setting is missing or contradicts another one: a person must decide
     POSTPONED = "postponed"  # the source, the disk or the device cannot do it now
     WORK_FOLDER = "work-folder"  # nothing can be written to the work folder now, for this movie or another
+    DEVICE_LOST = "device-lost"  # the GPU failed while it did this; whether the movie causes it is not known
+    CRASHED = "crashed"  # the movie makes the GPU fail, which computes others
     DIED = "died"  # the worker ended without an answer
     HUNG = "hung"  # the worker gave no answer within the job's timeout
     STOPPED = "stopped"  # the agent is stopping and asked the worker to stop
@@ -177,6 +179,9 @@ class AlignmentWorker(Protocol):
 
     def digest(self, job: DigestJob, should_stop: Callable[[], bool]) -> MovieDigests | AlignmentFailure:
         """Compute the digests of one movie; `should_stop` and failures as with `align`."""
+
+    def try_device(self, device: str, should_stop: Callable[[], bool]) -> AlignmentFailure | None:
+        """Compute something small on a CUDA device, in a process that has not used it; return what failed, or None."""
 
     def close(self) -> None:
         """End the worker and free what it holds; harmless when it has ended already."""

@@ -19,6 +19,8 @@ from preprocess.results import ProcessedMovie
 from transfer.platform import glibc_version, is_pipe_readable
 
 POLL_S = 0.2
+TRIAL_TIMEOUT_S = 300.0
+"""Kernels may be compiled first; a device that answers after this never will."""
 _END_S = 5.0
 
 _STOPPED = AlignmentFailure(kind=FailureKind.STOPPED, reason="the agent is stopping")
@@ -30,7 +32,7 @@ _NONE_MORE = AlignmentFailure(
 _HUNG = AlignmentFailure(
     kind=FailureKind.HUNG,
     reason="the alignment took longer than --align-timeout and was ended",
-    hint="Raise --align-timeout, or remove the movie from the source.",
+    hint="Raise --align-timeout, or remove the movie from the source. `cryoferry retry --failed` aligns it again.",
 )
 
 
@@ -78,6 +80,12 @@ class LocalProcessWorker:
         """Compute the digests of one movie; see `AlignmentWorker.digest`."""
         answer = self._ask({"digest": job.as_json()}, job.timeout_s, should_stop)
         return answer if isinstance(answer, AlignmentFailure) else MovieDigests.from_json(answer["digests"])
+
+    def try_device(self, device: str, should_stop: Callable[[], bool] = lambda: False) -> AlignmentFailure | None:
+        """Compute something small on a CUDA device; see `AlignmentWorker.try_device`."""
+        self.close()
+        answer = self._ask({"try": device}, TRIAL_TIMEOUT_S, should_stop)
+        return answer if isinstance(answer, AlignmentFailure) else None
 
     def _ask(
         self, job: dict[str, Any], timeout_s: float, should_stop: Callable[[], bool]
@@ -130,7 +138,7 @@ class LocalProcessWorker:
         # itself when the device has failed: this movie waits, and the next one has a new process.
         if "last_words" in answer or answer.pop("ends", False):
             self.close()
-        if answer.keys() & {"processed", "digests"}:
+        if answer.keys() & {"processed", "digests", "computes"}:
             return answer
         return AlignmentFailure.from_json(answer.get("failure") or answer["last_words"])
 
@@ -145,7 +153,8 @@ class LocalProcessWorker:
         return AlignmentFailure(
             kind=FailureKind.DIED,
             reason=f"the worker died: {_exit_text(status)}",
-            hint="Signal 9 often means that the machine ran out of memory. The agent's log may say more.",
+            hint="Signal 9 often means that the machine ran out of memory. The agent's log may say more. "
+            "`cryoferry retry --failed` aligns it again.",
         )
 
     def close(self) -> None:

@@ -227,6 +227,9 @@ def failure(kind: FailureKind) -> AlignmentFailure:
     [
         (FailureKind.STOPPED, 0, AfterFailure(state=None, reason="it is dark")),
         (FailureKind.POSTPONED, 0, AfterFailure(state=None, reason="it is dark", end=StepEnd.BACKED_OFF)),
+        (FailureKind.DEVICE_LOST, 9, AfterFailure(state=None, reason="it is dark", end=StepEnd.BACKED_OFF)),
+        (FailureKind.CRASHED, 2, AfterFailure(state=None, reason="it is dark", end=StepEnd.BACKED_OFF)),
+        (FailureKind.CRASHED, 3, AfterFailure(state=State.FAILED, reason="it is dark, 3 times", hint="Light it.")),
         (FailureKind.DIED, MAX_ATTEMPTS - 1, AfterFailure(state=None, reason="it is dark")),
         (FailureKind.HUNG, 1, AfterFailure(state=None, reason="it is dark")),
         (FailureKind.DIED, 3, AfterFailure(state=State.FAILED, reason="it is dark, 3 times", hint="Light it.")),
@@ -243,7 +246,7 @@ def test_what_follows_from_a_failure(kind: FailureKind, attempts: int, expected:
 def test_what_follows_is_permitted_and_ends_in_time(kind: FailureKind, attempts: int) -> None:
     after = after_failure(failure(kind), attempts)
     assert after.state is None or after.state in TRANSITIONS[State.FINISHED]
-    if kind in (FailureKind.DIED, FailureKind.HUNG) and attempts >= MAX_ATTEMPTS:
+    if kind in (FailureKind.CRASHED, FailureKind.DIED, FailureKind.HUNG) and attempts >= MAX_ATTEMPTS:
         assert after.state == State.FAILED
 
 

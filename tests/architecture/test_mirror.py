@@ -14,6 +14,7 @@ WITHOUT_A_MODULE = {
     "agents/commands/test_watch_gain_orientation.py": "what `watch` holds back until an orientation is known",
     "agents/commands/test_watch_inputs.py": "a whole agent whose inputs come late",
     "agents/commands/test_watch_listeners.py": "what `watch` prints when its listeners are slow or fail",
+    "agents/steps/test_crashing_movies.py": "movies that end a worker or make its GPU fail",
     "agents/test_foreign_answers.py": "a whole agent and what answers in its receiver's place",
     "agents/test_odd_files.py": "a whole agent and every odd file",
     "agents/test_wrong_ends.py": "a whole agent whose link ends at the wrong thing",

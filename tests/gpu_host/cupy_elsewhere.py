@@ -20,7 +20,8 @@ cupy_on_host.device.count = {devices}
 planted = Path({planted!r})
 if planted.exists():
     cupy_on_host.device.fault = cupy_on_host.PlannedFault(**json.loads(planted.read_text()))
-    cupy_on_host.device.when_failed = lambda: planted.unlink(missing_ok=True)
+    if not planted.with_name("lasts").exists():
+        cupy_on_host.device.when_failed = lambda: planted.unlink(missing_ok=True)
 sys.modules["cupy"] = cupy_on_host.module()
 """
 
@@ -48,9 +49,19 @@ class CupyElsewhere:
         others = os.environ.get("PYTHONPATH", "")
         return {"PYTHONPATH": os.pathsep.join([str(self._folder), *filter(None, [others])])}
 
-    def plant(self, fault: PlannedFault) -> None:
-        """Plan a failure for processes that import CuPy from now on; the first that reaches it has it, and no other."""
+    def plant(self, fault: PlannedFault, *, lasts: bool = False) -> None:
+        """Plan a failure for processes that import CuPy from now on.
+
+        The first that reaches it has it, and no other; with `lasts`, each has it until `repair`.
+        """
+        if lasts:
+            self._planted.with_name("lasts").touch()
         self._planted.write_text(json.dumps(asdict(fault)))
+
+    def repair(self) -> None:
+        """Take a failure back."""
+        for file in (self._planted, self._planted.with_name("lasts")):
+            file.unlink(missing_ok=True)
 
     @property
     def is_planted(self) -> bool:

@@ -85,6 +85,19 @@ def _trial(number: int) -> Trial:
     )
 
 
+def require_right_results(device: str) -> None:
+    """Compute something small on a device, as `cuda:0` names it.
+
+    Raises
+    ------
+    DeviceError
+        The device fails, or its results are wrong.
+    """
+    number = device.partition(":")[2]
+    if differs := _differences(int(number or 0)):
+        raise DeviceError(f"{device}: {differs}")
+
+
 def _differences(number: int) -> str:
     """Compute a sum of frames and a transform there and back; return what is not as NumPy has it."""
     from preprocess.backends.cuda.backend import CudaBackend  # noqa: PLC0415 - CuPy is an extra

@@ -48,6 +48,9 @@ class ScriptedWorker:
         whole = blake3(content).hexdigest() if job.is_whole else None
         return MovieDigests(sampled_digest=blake3(b"sampled" + content).hexdigest(), movie_digest=whole)
 
+    def try_device(self, device: str, should_stop: Callable[[], bool]) -> AlignmentFailure | None:
+        """Say that the device computes what it should."""
+
     def close(self) -> None:
         """Nothing to close."""
 

@@ -71,6 +71,7 @@ def step(settings: WatchSettings, journal: Journal, receiver: ScriptedReceiver) 
         (FailureKind.REFUSED, StepEnd.DONE, State.FAILED),
         (FailureKind.HELD_BACK, StepEnd.DONE, State.HELD),
         (FailureKind.POSTPONED, StepEnd.BACKED_OFF, State.FINISHED),
+        (FailureKind.DEVICE_LOST, StepEnd.BACKED_OFF, State.FINISHED),
         (FailureKind.STOPPED, StepEnd.DONE, State.FINISHED),
         (FailureKind.DIED, StepEnd.DONE, State.FINISHED),
         (FailureKind.HUNG, StepEnd.DONE, State.FINISHED),

@@ -68,7 +68,7 @@ def test_a_movie_waits_when_the_device_fails_and_a_new_process_aligns_it(
     elsewhere.plant(fault)
     failed = align(worker, simulated / "0.tiff", tmp_path / "one")
     assert isinstance(failed, AlignmentFailure)
-    assert failed.kind is FailureKind.POSTPONED, failed
+    assert failed.kind is FailureKind.DEVICE_LOST, failed
     assert "DeviceLost: cuda:0 failed: " in failed.reason
     assert not elsewhere.is_planted
     assert worker.pid is None
