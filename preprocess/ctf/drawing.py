@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.ctf import likelihood_kernels as kernels
 from preprocess.ctf.half_plane import HalfPlane
+from preprocess.ctf.kernel_set import ctf_kernels
 from preprocess.ctf.model import PhaseTerms
 from preprocess.ctf.refinement import FittedModel
 from preprocess.ctf.samples import SpectrumSamples
@@ -25,7 +25,7 @@ def drawn_spectra(
     count = len(samples.value)
     measured, fitted = np.empty((2, count), np.float32)
     threads.run(
-        kernels.draw_model,
+        ctf_kernels.draw_model,
         samples.arrays,
         (terms.wavelength, terms.aberration, terms.contrast_phase, terms.frequency_step),
         fit.parameters,

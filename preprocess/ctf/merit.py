@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.ctf import kernels
 from preprocess.ctf.estimate import RadialProfile
 from preprocess.ctf.half_plane import HalfPlane
+from preprocess.ctf.kernel_set import ctf_kernels
 from preprocess.ctf.model import PhaseTerms, window_transfer
 from preprocess.ctf.refinement import FittedModel
 from preprocess.ctf.samples import SpectrumSamples
@@ -74,7 +74,7 @@ def _equiphase_average(
     """Return the spectrum over its smooth course averaged along lines of equal phase; 1 where there is none."""
     sums, counts = np.zeros((2, PARTS, plane.radius + 1))
     threads.run(
-        kernels.equiphase_sums,
+        ctf_kernels.equiphase_sums,
         samples.value,
         samples.weight,
         plane.rings,

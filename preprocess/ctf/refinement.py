@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.ctf import likelihood_kernels as kernels
 from preprocess.ctf.evidence import ring_evidence
+from preprocess.ctf.kernel_set import ctf_kernels
 from preprocess.ctf.model import (
     BACKGROUND,
     BACKGROUND_RING,
@@ -224,7 +224,7 @@ def _look(
     figures = np.zeros((PARTS, 2))
     terms = task.terms
     threads.run(
-        kernels.add_normal_equations,
+        ctf_kernels.add_normal_equations,
         task.samples.arrays,
         (terms.wavelength, terms.aberration, terms.contrast_phase, terms.frequency_step),
         parameters,
@@ -331,7 +331,7 @@ def group_equations(
     terms = task.terms
     equations, right = np.zeros((len(ends), PARAMETERS, PARAMETERS)), np.zeros((len(ends), PARAMETERS))
     for group, (first, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
-        kernels.add_normal_equations(
+        ctf_kernels.add_normal_equations(
             tuple(array[first:end] for array in arrays),
             (terms.wavelength, terms.aberration, terms.contrast_phase, terms.frequency_step),
             fit.parameters,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.ctf import kernels
+from preprocess.ctf.kernel_set import ctf_kernels
 from preprocess.ctf.model import window_transfer
 from preprocess.ctf.refinement import REVERSED_CONTRAST, REVERSIBLE_SPLINES, FitTask, FittedModel, linear_prior
 
@@ -94,7 +94,7 @@ def _averaged(task: FitTask, fit: FittedModel, groups: int) -> tuple[Array, Arra
         more[group] = np.average(local[chosen], weights=samples.weight[chosen])
         beyond = (local[chosen] - more[group]).astype(np.float32)
         middle = np.array([fit.defocus + more[group], 1.0, 0.0, 0.0])
-        kernels.equiphase_sums(
+        ctf_kernels.equiphase_sums(
             samples.value[chosen], samples.weight[chosen], rings[chosen], beyond, np.zeros_like(beyond), middle,
             terms.wavelength, terms.aberration, terms.frequency_step,
             sums[group : group + 1], counts[group : group + 1], 0, 1,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.ctf import likelihood_kernels as kernels
 from preprocess.ctf.half_plane import SECTORS, HalfPlane, half_plane
+from preprocess.ctf.kernel_set import ctf_kernels
 from preprocess.ctf.model import BACKGROUND, BACKGROUND_RING, ENVELOPE, ENVELOPE_RING, PARAMETERS
 from preprocess.ctf.sectors import SmoothCourse
 
@@ -114,7 +114,7 @@ def polar_values(sums: NDArray[np.float64], course: SmoothCourse, plane: HalfPla
     sizes = plane.bin_sizes[:, first:last]
     used = sizes > 0
     mean = sums[..., first:last] / np.maximum(sizes, 1) / course.power[first:last]
-    values: NDArray[np.float32] = mean[..., used].astype(np.float32)
+    values: NDArray[np.float32] = np.ascontiguousarray(mean[..., used], np.float32)
     return values
 
 
@@ -150,5 +150,5 @@ def _frame(
 
 def _bases(frequency: NDArray[Any], lowest: float, highest: float) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     basis, places = np.empty((len(frequency), 10), np.float32), np.empty((len(frequency), 2), np.int32)
-    kernels.write_bases(frequency.astype(np.float32), lowest, highest, basis, places, 0, len(frequency))
+    ctf_kernels.write_bases(frequency.astype(np.float32), lowest, highest, basis, places, 0, len(frequency))
     return basis, places

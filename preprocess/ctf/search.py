@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.ctf import kernels
 from preprocess.ctf.half_plane import SECTORS, HalfPlane
+from preprocess.ctf.kernel_set import ctf_kernels
 from preprocess.ctf.model import PhaseTerms
 from preprocess.ctf.refinement import OVERLAP_FACTOR, FittedModel
 from preprocess.ctf.samples import SpectrumSamples
@@ -155,7 +155,7 @@ def _products(
     square = profiles.frequency**2
     products = np.empty((len(defoci), columns.shape[1] + squares.shape[1]))
     threads.run(
-        kernels.correlate_templates,
+        ctf_kernels.correlate_templates,
         defoci,
         square,
         terms.aberration * square**2,
@@ -204,7 +204,7 @@ def _with_astigmatism(
     angle = 2 * ((np.arange(WIDE_SECTORS) + 0.5) / WIDE_SECTORS - 0.5) * np.pi
     best, chosen = np.empty(len(defoci)), np.empty(len(defoci), np.int64)
     threads.run(
-        kernels.search_astigmatism,
+        ctf_kernels.search_astigmatism,
         np.ascontiguousarray(scores),
         defoci[0],
         defoci[1] - defoci[0],

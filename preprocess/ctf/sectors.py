@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.ctf import kernels
 from preprocess.ctf.half_plane import SECTORS, HalfPlane
+from preprocess.ctf.kernel_set import ctf_kernels
 from preprocess.ctf.model import WATER_RING_PER_ANGSTROM, water_ring
 
 COURSE_DEGREE = 6
@@ -36,7 +36,7 @@ def sector_sums(powers: NDArray[np.float32], plane: HalfPlane, threads: RowThrea
     """Return half spectra (n, 2 r + 1, r + 1) added up by sector and ring: (n, SECTORS, r + 1)."""
     count, rings = len(powers), plane.radius + 1
     sums = np.zeros((count, SECTORS * rings))
-    threads.run(kernels.sum_bins, powers.reshape(count, -1), plane.bins.ravel(), sums, rows=count)
+    threads.run(ctf_kernels.sum_bins, powers.reshape(count, -1), plane.bins.ravel(), sums, rows=count)
     return sums.reshape(count, SECTORS, rings)
 
 

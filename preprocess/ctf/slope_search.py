@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.ctf import kernels
 from preprocess.ctf.half_plane import HalfPlane
+from preprocess.ctf.kernel_set import ctf_kernels
 from preprocess.ctf.model import PhaseTerms
 from preprocess.ctf.refinement import OVERLAP_FACTOR, FittedModel
 from preprocess.ctf.samples import SpectrumSamples
@@ -71,7 +71,7 @@ def search_slope(
     defoci = _defoci(fit.defocus, centres, terms, float(frequency[-1]))
     products = np.empty((len(defoci), columns.shape[1] + len(envelopes)))
     threads.run(
-        kernels.correlate_templates, defoci, square, terms.aberration * square**2,
+        ctf_kernels.correlate_templates, defoci, square, terms.aberration * square**2,
         float(fit.parameters[3]) + terms.contrast_phase, terms.wavelength, terms.frequency_step,
         np.ascontiguousarray(columns), np.ascontiguousarray((envelopes**2).T), products, rows=len(defoci),
     )  # fmt: skip
@@ -111,7 +111,7 @@ def _equiphase_rows(
     stop: int,
 ) -> None:
     for row in range(start, stop):
-        kernels.equiphase_sums(
+        ctf_kernels.equiphase_sums(
             values[row], samples.weight, rings, samples.cos2, samples.sin2, parameters, terms.wavelength,
             terms.aberration, terms.frequency_step, sums[row : row + 1], counts[row : row + 1], 0, 1,
         )  # fmt: skip
@@ -141,6 +141,6 @@ def _best_slope(
     slopes = slopes[np.hypot(*slopes.T) <= STEEPEST + 1e-9]
     gains = np.empty(len(slopes))
     work = (np.ascontiguousarray(found), norms, tiles, centres, slopes, defoci[0], defoci[1] - defoci[0], middle)
-    threads.run(kernels.add_block_curves, *work, gains, rows=len(slopes))
+    threads.run(ctf_kernels.add_block_curves, *work, gains, rows=len(slopes))
     best, flat = int(gains.argmax()), int(np.hypot(*slopes.T).argmin())
     return FoundSlope(slopes[best], float(gains[best] - gains[flat]))

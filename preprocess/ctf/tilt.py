@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.backends.cpu.row_threads import RowThreads
-from preprocess.ctf import kernels, likelihood_kernels
 from preprocess.ctf.half_plane import HalfPlane
+from preprocess.ctf.kernel_set import ctf_kernels
 from preprocess.ctf.model import PhaseTerms
 from preprocess.ctf.refinement import OVERLAP_FACTOR, STEP_UNIT_ANGSTROM, FittedModel
 from preprocess.ctf.samples import SpectrumSamples, polar_values
@@ -106,7 +106,7 @@ def fit_plane(
     s = samples
     for _ in range(STEPS):
         threads.run(
-            likelihood_kernels.add_block_equations,
+            ctf_kernels.add_block_equations,
             (s.frequency, s.cos2, s.sin2, s.weight, s.basis, s.places),
             values,
             (terms.wavelength, terms.aberration, terms.contrast_phase, terms.frequency_step),
@@ -190,5 +190,5 @@ def without_tilt(
     apart = spectra.centres_angstrom[found.blocks] @ found.slope
     factors = np.sqrt(defocus / np.maximum(defocus + apart, 0.3 * defocus)).astype(np.float32)
     total = np.zeros(spectra.powers.shape[1:], np.float32)
-    threads.run(kernels.rescale_spectra, spectra.powers[found.blocks], factors, total, rows=len(total))
+    threads.run(ctf_kernels.rescale_spectra, spectra.powers[found.blocks], factors, total, rows=len(total))
     return total / np.float32(spectra.tile_count)

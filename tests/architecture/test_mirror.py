@@ -24,6 +24,7 @@ WITHOUT_A_MODULE = {
     "api/http/test_guard_over_tls.py": "the guard over TLS",
     "api/http/test_hostile_heads.py": "heads that no client of ours sends",
     "api/routes/test_query_plans.py": "the statements of all routes that list something",
+    "preprocess/backends/compiled/test_elementary.py": "a header in C",
     "preprocess/backends/cuda/test_decoders_against_damage.py": "all decoders, with damaged input",
     "preprocess/backends/cuda/test_decoders_sanitized.py": "all decoders, under sanitizers",
     "preprocess/backends/cuda/test_failures_on_host.py": "a batch on a device that fails",

@@ -32,6 +32,60 @@ void measure_patches(const float *planes, long height, long count, long half, co
 void add_filtered(const float *transform, long transform_half, long height, long width, const float *factors,
                   long factor_count, double last_frequency, float *total, long rows, long half, long start, long stop);
 
+/* ctf_spectra.c: powers (spectra, pixels); bins (pixels), below 0: none; sums (spectra, bin_count). */
+void sum_bins(const float *powers, long pixels, const int32_t *bins, double *sums, long bin_count, long start, long stop);
+
+/* squared, aberration (count); columns (count, width); squares (count, extra); products (defoci, width + extra);
+   room: 4 * (count + width + extra) numbers. */
+void correlate_templates(const double *defoci, const double *squared, const double *aberration, long count,
+                         double phase, double wavelength, double frequency_step, const double *columns, long width,
+                         const double *squares, long extra, double *products, double *room, long start, long stop);
+
+/* scores (count, sectors); grid (places, 2); cos2, sin2 (sectors); best, chosen (count); room: places * (sectors + 1)
+   numbers. */
+void search_astigmatism(const double *scores, long count, long sectors, double first, double step, double cost,
+                        const double *grid, long places, const double *cos2, const double *sin2, double *best,
+                        int64_t *chosen, double *room, long start, long stop);
+
+/* powers (count, height, width); factors (count); total (height, width). */
+void rescale_spectra(const float *powers, const float *factors, long count, float *total, long height, long width,
+                     long start, long stop);
+
+/* values, weights, rings, cos2, sin2 (count); sums, counts (parts, size). */
+void equiphase_sums(const float *values, const float *weights, const float *rings, const float *cos2, const float *sin2,
+                    long count, const double *parameters, double wavelength, double aberration, double frequency_step,
+                    double *sums, double *counts, long parts, long size, long start, long stop);
+
+/* found (count, envelopes, blocks); norms (count, envelopes); tiles (blocks); centres (blocks, 2); slopes (gains, 2);
+   room: 2 * envelopes numbers. */
+void add_block_curves(const double *found, long count, long envelopes, long blocks, const double *norms,
+                      const double *tiles, const double *centres, const double *slopes, double first, double step,
+                      double middle, double *gains, double *room, long start, long stop);
+
+/* ctf_likelihood.c: frequency, cos2, sin2, value, weight (count); basis (count, 10); places (count, 2). */
+void write_bases(const float *frequency, double lowest, double highest, float *basis, int32_t *places, long start,
+                 long stop);
+
+/* parameters (4), linear (27); equations (parts, 27, 27); right (parts, 27); figures (parts, 2). */
+void add_normal_equations(const float *frequency, const float *cos2, const float *sin2, const float *value,
+                          const float *weight, const float *basis, const int32_t *places, long count, double wavelength,
+                          double aberration, double contrast_phase, double frequency_step, const double *parameters,
+                          const double *linear, long free, double clip, double *equations, double *right,
+                          double *figures, long parts, long start, long stop);
+
+/* values (blocks, count); tiles (blocks); states (blocks, 3); equations (blocks, 3, 3); right (blocks, 3). */
+void add_block_equations(const float *frequency, const float *cos2, const float *sin2, const float *weight,
+                         const float *basis, const int32_t *places, long count, const float *values, double wavelength,
+                         double aberration, double contrast_phase, double frequency_step, const double *parameters,
+                         const double *linear, const double *tiles, const double *states, double *equations,
+                         double *right, long start, long stop);
+
+/* measured, fitted (count). */
+void draw_model(const float *frequency, const float *cos2, const float *sin2, const float *value, const float *basis,
+                const int32_t *places, double wavelength, double aberration, double contrast_phase,
+                double frequency_step, const double *parameters, const double *linear, float *measured, float *fitted,
+                long start, long stop);
+
 /* lzw.c */
 long decode_strips(const uint8_t *block, const int64_t *begins, const int64_t *counts, long strip_count, uint8_t *image,
                    int64_t image_bytes, int64_t strip_bytes);

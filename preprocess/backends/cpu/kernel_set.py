@@ -1,6 +1,6 @@
 """Chooses between the two kinds of kernels: in C, compiled at installation, and numba's, compiled at their first call.
 
-Both have the same names and arguments; `tests/contract/kernels/test_twins.py` says how closely they agree.
+Both have the same names and arguments; `tests/contract/kernels/test_*twins.py` say how closely they agree.
 """
 
 from __future__ import annotations
@@ -32,22 +32,25 @@ class KernelSet:
         return self._in_c is not None
 
     def __getattr__(self, name: str) -> Kernel:
-        kernel: Kernel = getattr(self._in_c, name, None) or getattr(_numba_module_with(name), name)
+        kernel: Kernel = getattr(self._in_c, name, None) or self._of_numba(name)
         setattr(self, name, kernel)
         return kernel
 
+    def _of_numba(self, name: str) -> Kernel:
+        for module in self.numba_modules():
+            if hasattr(module, name):
+                kernel: Kernel = getattr(module, name)
+                return kernel
+        raise AttributeError(f"there is no kernel {name!r}")
 
-def _numba_module_with(name: str) -> ModuleType:
-    """Return the module that holds numba's kernel of a name."""
-    from preprocess.backends.cpu import (  # noqa: PLC0415 - numba is slow to import
-        frame_kernels,
-        image_kernels,
-        pixel_kernels,
-        split_kernels,
-        tile_kernels,
-    )
+    def numba_modules(self) -> tuple[ModuleType, ...]:
+        """Return the modules that hold numba's kernels."""
+        from preprocess.backends.cpu import (  # noqa: PLC0415 - numba is slow to import
+            frame_kernels,
+            image_kernels,
+            pixel_kernels,
+            split_kernels,
+            tile_kernels,
+        )
 
-    for module in (frame_kernels, image_kernels, pixel_kernels, split_kernels, tile_kernels):
-        if hasattr(module, name):
-            return module
-    raise AttributeError(f"there is no kernel {name!r}")
+        return frame_kernels, image_kernels, pixel_kernels, split_kernels, tile_kernels

@@ -15,6 +15,7 @@ from preprocess.backends.compiled.build_kernels import declarations
 from preprocess.backends.compiled.calls import KernelCalls
 from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, lanczos_taps, ring_indices
 from preprocess.geometry.field import DisplacementField
+from tests.preprocess.backends.compiled.ctf_kernel_results import ctf_results
 
 ROOT = Path(__file__).parents[4]
 
@@ -73,7 +74,8 @@ def results(kernels: KernelCalls) -> dict[str, NDArray[Any]]:
     kernels.sum_statistics(patches[0], patches[1], True, good, np.arange(33), found["statistics"], 0, 33)
     kernels.image_statistics(patches[0], found["statistics"], 30, 33)
     kernels.add_image(patches[0], 0.3, patches[1], False, 0, 33)
-    return found | _of_pixels(kernels, random) | _of_splitting(kernels, random) | _of_tiles(kernels, random)
+    found |= _of_pixels(kernels, random) | _of_splitting(kernels, random) | _of_tiles(kernels, random)
+    return found | ctf_results(kernels)
 
 
 def _of_pixels(kernels: KernelCalls, random: np.random.Generator) -> dict[str, NDArray[Any]]:
