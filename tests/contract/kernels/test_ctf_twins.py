@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -289,6 +291,16 @@ def test_drawn_model(in_c: Any, kind: str) -> None:
         return measured, fitted
 
     both(in_c, call, len(samples.value), SINGLE)
+
+
+def test_every_kernel_that_estimation_calls_is_in_c(in_c: Any) -> None:
+    called = {
+        name
+        for path in (Path(__file__).parents[3] / "preprocess/ctf").glob("*.py")
+        for name in re.findall(r"ctf_kernels\.([a-z]\w*)", path.read_text("utf-8"))
+    }
+    assert len(called) == 10
+    assert [name for name in sorted(called) if not hasattr(in_c, name) or not hasattr(PLAIN, name)] == []
 
 
 def test_arrays_with_gaps_never_reach_a_kernel(in_c: Any) -> None:
