@@ -5,12 +5,15 @@ No other module of `preprocess` makes them. The module can be imported everywher
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
+import mmap
 import os
 import stat
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+_MAP_NORESERVE = 0x4000  # <asm/mman.h>; the mmap module names it since Python 3.13
 
 
 def usable_cores() -> int:
@@ -41,51 +44,44 @@ def available_bytes() -> int | None:
     return min(limits, default=None)
 
 
-_GIVING_BACK = {-4: 65536, -3: 4 << 20, -1: 4 << 20}  # malloc.h: M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+def physical_bytes() -> int | None:
+    """Return how much memory this machine has; None: unknown."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-class _HeapFigures(ctypes.Structure):
-    """What glibc's mallinfo2(3) returns."""
+class AddressSpace:
+    """Addresses without memory: the system adds memory where something is written, in huge pages if it has them."""
 
-    _fields_ = [
-        *((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")),
-        *((name, ctypes.c_size_t) for name in ("uordblks", "fordblks", "keepcost")),
-    ]
+    def __init__(self, buffer: mmap.mmap) -> None:
+        self.buffer = buffer
+        self.size_bytes = len(buffer)
 
-
-def kept_bytes() -> int:
-    """Return about how much memory the C library keeps that this process has freed; 0 where it does not tell.
-
-    Not more than what is resident and not in use: memory that has gone back to the system is no longer kept, although
-    glibc goes on counting it as free.
-    """
-    heap_figures = _libc_function("mallinfo2")
-    if heap_figures is None:
-        return 0
-    heap_figures.restype = _HeapFigures
-    heap = heap_figures()
-    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
-    resident = sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
-    return max(0, min(int(heap.fordblks), resident - int(heap.uordblks)))
+    def give_back(self, begin: int, end: int) -> None:
+        """Give the memory of a range back to the system; the range begins with a page."""
+        self.buffer.madvise(mmap.MADV_DONTNEED, begin, end - begin)
 
 
-def stop_keeping_memory() -> None:
-    """Give memory that the C library keeps back to the system, and have it give back what is freed from now on.
+def reserve_addresses(size_bytes: int) -> AddressSpace | None:
+    """Return addresses for so much memory; None where the system has no such thing, or this process a limit on them."""
+    if sys.platform != "linux" or _addresses_are_limited():
+        return None
+    try:
+        buffer = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
+    except (OSError, ValueError, OverflowError):  # the system promises no more memory than it has
+        return None
+    with contextlib.suppress(OSError):  # a kernel without huge pages
+        buffer.madvise(mmap.MADV_HUGEPAGE)
+    with contextlib.suppress(OSError):  # a dump of a process that crashed would be as large
+        buffer.madvise(mmap.MADV_DONTDUMP)
+    return AddressSpace(buffer)
 
-    A process that keeps its memory takes more than one movie needs: arrays of the next one may lie elsewhere.
-    """
-    trim, set_option = _libc_function("malloc_trim"), _libc_function("mallopt")
-    if trim is None or set_option is None:
-        return
-    for option, value in _GIVING_BACK.items():
-        set_option(option, value)
-    trim.argtypes = [ctypes.c_size_t]
-    trim(0)
 
+def _addresses_are_limited() -> bool:
+    import resource  # noqa: PLC0415 - not on Windows
 
-def _libc_function(name: str) -> Any:
-    """Return a function of the C library; None where it has none of this name."""
-    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def is_running(process: int) -> bool:

@@ -17,6 +17,7 @@ from preprocess.backends.contract import DeviceImage, Image, StageTime, Undampin
 from preprocess.backends.cpu.block_powers import block_powers
 from preprocess.backends.cpu.filtering import filtered_sum
 from preprocess.backends.cpu.kernel_set import KernelSet
+from preprocess.backends.cpu.memory_pool import MemoryPool, pool_of_process
 from preprocess.backends.cpu.pictures import reduced
 from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
 from preprocess.backends.cpu.stack import CpuFrameStack
@@ -24,7 +25,7 @@ from preprocess.backends.cpu.written_images import ImageHere, as_written
 from preprocess.backends.tile_spectra import BlockPowers
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.geometry.block_tiles import BlockTiles
-from preprocess.platform import available_bytes, kept_bytes, stop_keeping_memory
+from preprocess.platform import available_bytes
 
 
 class CpuBackend:
@@ -36,12 +37,15 @@ class CpuBackend:
         0: every core.
     kernels : KernelSet | None
         None: those in C where they were compiled, else numba's.
+    memory : MemoryPool | None
+        Where large arrays come from; None: the pool of this process.
     """
 
     name = "cpu"
 
-    def __init__(self, threads: int = 0, kernels: KernelSet | None = None) -> None:
+    def __init__(self, threads: int = 0, kernels: KernelSet | None = None, memory: MemoryPool | None = None) -> None:
         self.threads = RowThreads(usable_threads(threads), kernels)
+        self.memory = pool_of_process() if memory is None else memory
 
     def for_reading(self) -> CpuBackend:
         """Return this one: every call returns when its work is done."""
@@ -50,13 +54,13 @@ class CpuBackend:
     def available_bytes(self) -> int | None:
         """Return how much memory this process may still take, what it keeps for the next movie included."""
         left = available_bytes()
-        return None if left is None else left + kept_bytes()
+        return None if left is None else left + self.memory.kept_bytes()
 
     def make_room(self, needed_bytes: int) -> None:
-        """Keep no memory any more if the system has less than is needed: what is kept is in pieces."""
+        """Give back what is kept if the system has less than is needed: not all that is needed comes from there."""
         left = available_bytes()
         if left is not None and left < needed_bytes:
-            stop_keeping_memory()
+            self.memory.give_back()
 
     def capacity_bytes(self) -> int | None:
         """Return None: other programs may end, and swapped memory come back."""
@@ -69,7 +73,7 @@ class CpuBackend:
         """Return an empty stack for that many frames."""
         held = np.dtype(np.float32) if dtype == np.float16 else dtype
         try:
-            return CpuFrameStack(np.empty((frame_count, height, width), held), self.threads)
+            return CpuFrameStack(self.memory.empty((frame_count, height, width), held), self.threads, self.memory)
         except MemoryError as error:
             raise DeviceOutOfMemory from error
 
@@ -79,7 +83,8 @@ class CpuBackend:
 
     def with_pixels(self, image: DeviceImage, pixels: NDArray[np.int64], values: NDArray[np.float32]) -> DeviceImage:
         """Return a copy of an image in which some pixels have other values."""
-        changed = image.copy()
+        changed = self.memory.empty(image.shape, image.dtype)
+        changed[...] = image
         changed.reshape(-1)[pixels] = values
         return changed
 
@@ -95,11 +100,11 @@ class CpuBackend:
         undamping: Undamping | None = None,
     ) -> DeviceImage:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
-        return filtered_sum(images, filters, output_shape, undamping, self.threads)
+        return filtered_sum(images, filters, output_shape, undamping, self.threads, self.memory)
 
     def bring_down(self, image: DeviceImage, *, float32: bool) -> ImageHere:
         """Return an image in the number type that is written."""
-        return as_written(image, self.threads, float32=float32)
+        return as_written(image, self.threads, self.memory, float32=float32)
 
     def reduced(self, image: DeviceImage, factors: tuple[int, int]) -> Image:
         """Return the means of boxes of an image."""

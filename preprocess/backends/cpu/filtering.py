@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import Image, Undamping
 from preprocess.backends.cpu.kernel_set import KernelSet
+from preprocess.backends.cpu.memory_pool import MemoryPool
+from preprocess.backends.cpu.plane_transforms import inverse_transformed, transformed
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, undamping_of, whole_multiple
 
@@ -22,15 +23,17 @@ def filtered_sum(
     output_shape: tuple[int, int],
     undamping: Undamping | None,
     threads: RowThreads,
+    memory: MemoryPool,
 ) -> Image:
     """Return the sum of the images, each filtered radially, Fourier-cropped."""
     height, width = images[0].shape
     if output_shape == (height, width) and np.all(filters == filters[:, :1]) and undamping is None:
-        return _weighted_sum(images, filters[:, 0], threads)
+        return _weighted_sum(images, filters[:, 0], threads, memory)
     height, width = whole_multiple(images[0].shape, output_shape)
-    total = np.zeros((output_shape[0], output_shape[1] // 2 + 1), np.complex64)
+    total = memory.empty((output_shape[0], output_shape[1] // 2 + 1), np.complex64)
+    total[...] = 0
     for image, factors in zip(images, filters, strict=True):
-        transform = scipy.fft.rfft2(image[:height, :width], workers=threads.count)
+        transform = transformed(image[:height, :width], threads, memory)
         threads.run(
             threads.kernels.add_filtered,
             transform,
@@ -46,13 +49,14 @@ def filtered_sum(
         rows, columns = undamping_of(undamping, (height, width), output_shape)
         total *= rows[:, None]
         total *= columns
-    whole: Image = scipy.fft.irfft2(total, s=output_shape, workers=threads.count)
-    return whole
+    return inverse_transformed(total, output_shape[1], threads, memory)
 
 
-def _weighted_sum(images: Sequence[Image], factors: NDArray[np.float32], threads: RowThreads) -> Image:
+def _weighted_sum(
+    images: Sequence[Image], factors: NDArray[np.float32], threads: RowThreads, memory: MemoryPool
+) -> Image:
     """Return the sum of the images, each times its factor: no transform is needed for that."""
-    total = np.empty(images[0].shape, np.float32)
+    total: Image = memory.empty(images[0].shape, np.float32)
     threads.run(_add_rows, threads.kernels, images, factors, total, rows=len(total))
     return total
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from preprocess.backends.box_moments import box_ends, moments_of_sums, row_step
 from preprocess.backends.contract import DeviceImage, FixedPart, FrameReceiver, FrameStack, Image
 from preprocess.backends.cpu.frame_sum import CpuFrameSum
+from preprocess.backends.cpu.memory_pool import MemoryPool
 from preprocess.backends.cpu.patch_spectra import CpuPatchSpectra, transform_patches
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.cpu.spectra import CpuSpectra
@@ -28,11 +29,12 @@ from preprocess.movies.frame_groups import FrameGroups
 class CpuFrameStack:
     """Frames in memory, shape (frames, height, width); float16 frames are held as float32."""
 
-    def __init__(self, frames: NDArray[Any], threads: RowThreads) -> None:
+    def __init__(self, frames: NDArray[Any], threads: RowThreads, memory: MemoryPool) -> None:
         self.frames = frames
         self.gain = np.ones((1, 1), np.float32)
         self.has_gain = False
         self.threads = threads
+        self.memory = memory
         self._unweighted = (self.gain, self.has_gain)
 
     @property
@@ -105,7 +107,7 @@ class CpuFrameStack:
     def frame_sum(self) -> CpuFrameSum:
         """Return the plain sum of all frames."""
         try:
-            total = np.empty(self.frames.shape[1:], np.float32)
+            total = self.memory.empty(self.frames.shape[1:], np.float32)
             self.threads.run(self.threads.kernels.raw_sum, self.frames, total, rows=len(total))
             return CpuFrameSum(total, self.gain, self.has_gain, self.threads)
         except MemoryError as error:
@@ -130,7 +132,7 @@ class CpuFrameStack:
         shape = (height // bin_factor, width // bin_factor)
         taper = (edge_taper(shape[0]), edge_taper(shape[1]))
         try:
-            transforms = np.empty((count, shape[0], shape[1] // 2 + 1), np.complex64)
+            transforms = self.memory.empty((count, shape[0], shape[1] // 2 + 1), np.complex64)
         except MemoryError as error:
             raise DeviceOutOfMemory from error
         binned = np.empty(shape, np.float32)
@@ -145,7 +147,7 @@ class CpuFrameStack:
         count, patches = layout.tops.shape
         rows, half = layout.kept_height, layout.kept_width // 2 + 1
         try:
-            planes = np.empty((patches, rows, count, 2, half), np.float32)
+            planes = self.memory.empty((patches, rows, count, 2, half), np.float32)
         except MemoryError as error:
             raise DeviceOutOfMemory from error
         binned = np.empty(
@@ -182,9 +184,10 @@ class CpuFrameStack:
     def warped_sums(self, field: DisplacementField, weights: NDArray[np.float32]) -> Sequence[DeviceImage]:
         """Return weighted sums of the frames with the displacements undone."""
         try:
-            sums = np.zeros((len(weights), *self.frames.shape[1:]), np.float32)
+            sums = self.memory.empty((len(weights), *self.frames.shape[1:]), np.float32)
         except MemoryError as error:
             raise DeviceOutOfMemory from error
+        self.threads.run(_clear, sums, rows=sums.shape[1])
         self.threads.run(
             self.threads.kernels.warp_and_sum,
             self.frames,
@@ -210,3 +213,7 @@ class CpuFrameStack:
         """Give back the memory of the frames."""
         self.frames = self.frames[:0].copy()
         self.set_gain(None)
+
+
+def _clear(images: NDArray[np.float32], start: int, stop: int) -> None:
+    images[:, start:stop] = 0

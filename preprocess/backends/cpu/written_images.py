@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from preprocess.backends.contract import Image
 from preprocess.backends.cpu.kernel_set import KernelSet
+from preprocess.backends.cpu.memory_pool import MemoryPool
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.row_statistics import FLOAT16_LARGEST, STATISTICS_PER_ROW, RowStatistics
 from preprocess.images import PixelStatistics
@@ -29,14 +30,14 @@ class ImageHere:
         return self.written
 
 
-def as_written(image: Image, threads: RowThreads, *, float32: bool) -> ImageHere:
+def as_written(image: Image, threads: RowThreads, memory: MemoryPool, *, float32: bool) -> ImageHere:
     """Return an image as float16, unless float32 is asked for or a value is beyond float16's range."""
     rows = RowStatistics(np.empty((STATISTICS_PER_ROW, len(image))), image.shape[1])
     threads.run(threads.kernels.image_statistics, image, rows.rows, rows=len(image))
     statistics = rows.whole()
     if float32 or max(statistics.highest, -statistics.lowest) > FLOAT16_LARGEST:
         return ImageHere(statistics, not float32, image)
-    written = np.empty(image.shape, np.float16)
+    written = memory.empty(image.shape, np.float16)
     threads.run(_to_float16, threads.kernels, image, written, rows.rows, rows=len(image))
     return ImageHere(rows.whole(), False, written)
 
