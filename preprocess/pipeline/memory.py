@@ -17,6 +17,8 @@ TRANSFORM_IMAGES = 3
 """Of the same size: one sum, its transform and the micrograph."""
 PATCH_OVERLAP = 1.6
 """Patches overlap, so that their transforms take more than the frames' own."""
+UP_TO_NYQUIST = 0.8
+"""Part of a patch's transform that the CPU keeps: a half disc of the half plane."""
 DEVICE_READING_IMAGES = 6
 """On a device beside the frames: gain reference, raw sum, its mask, and means around pixels, by rows and by boxes."""
 DEVICE_TRANSFORM_IMAGES = 4
@@ -58,7 +60,8 @@ def needed_bytes(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: i
     """
     pixels, frames = movie.height * movie.width, _frame_bytes(movie, groups)
     reading = FULL_IMAGES * pixels * 4
-    estimating = int(PATCH_OVERLAP * len(groups) * pixels * 4 / estimation_bin**2) + pixels * 4
+    kept = UP_TO_NYQUIST * kept_frequencies((movie.height, movie.width)) ** 2
+    estimating = int(PATCH_OVERLAP * kept * len(groups) * pixels * 4 / estimation_bin**2) + pixels * 4
     summing = (sums + 1) * pixels * 4
     filtering = (sums + TRANSFORM_IMAGES) * pixels * 4 - frames
     kept_gain = pixels * 4  # for the next movie

@@ -19,12 +19,12 @@ void warp_and_sum_f32(const float *frames, long count, long height, long width, 
                       const double *field_x, long piece, const float *weights, long sum_count, const float *taps,
                       long steps, float *sums, float *room, long start, long stop);
 
-/* patches.c: planes (patches, height, count, 2, half); wanted (wanted_count); shifts (count, wanted_count, 2); rings
+/* patches.c: planes (patches, patch_floats), for each row (count, 2, kept of the row); kept (height); wanted (wanted_count); shifts (count, wanted_count, 2); rings
    (height, half); extents (height); powers (wanted_count, 2, ring_count); gradient (count, wanted_count, 2); hessian
    (wanted_count, 3); room: patches_room(count, height, half) floats. */
 long patches_room(long count, long height, long half);
-void measure_patches(const float *planes, long height, long count, long half, const int64_t *wanted, long wanted_count,
-                     const double *shifts, const int16_t *rings, const int64_t *extents, const float *weights,
+void measure_patches(const float *planes, long height, long count, const int64_t *kept, long patch_floats, long half,
+                     const int64_t *wanted, long wanted_count, const double *shifts, const int16_t *rings, const int64_t *extents, const float *weights,
                      long width, double *powers, long ring_count, double *gradient, double *hessian, float *room,
                      long start, long stop);
 
@@ -155,9 +155,9 @@ void derivatives(const float *spectra, long count, long height, long half, const
 void cut_patches(const float *binned, long image_width, const int64_t *tops, const int64_t *lefts, const float *rows,
                  const float *columns, float *patches, long height, long width, long start, long stop);
 
-/* transform (transform_rows, transform_half), complex; planes (rows, count, 2, half). */
-void keep_lowest(const float *transform, long transform_rows, long transform_half, long t, float *planes, long rows,
-                 long count, long half);
+/* transform (transform_rows, transform_half), complex; planes: for each row (count, 2, kept of the row). */
+void keep_lowest(const float *transform, long transform_rows, long transform_half, long t, float *planes,
+                 const int64_t *kept, long rows, long count);
 
 /* splitting.c: spectra (count, height, half) and fixed (height, half), complex; rows, columns as above; levels (count);
    powers (5, ring_count); by_row (…, 12, ring_count); room: 12 * half numbers. */

@@ -48,8 +48,8 @@ INLINE void align_row(const float *real, const float *imaginary, float a, float 
   }
 }
 
-CLONES void measure_patches(const float *planes, long height, long count, long half, const int64_t *wanted,
-                            long wanted_count, const double *shifts, const int16_t *rings, const int64_t *extents,
+CLONES void measure_patches(const float *planes, long height, long count, const int64_t *kept, long patch_floats,
+                            long half, const int64_t *wanted, long wanted_count, const double *shifts, const int16_t *rings, const int64_t *extents,
                             const float *weights, long width, double *powers, long ring_count, double *gradient,
                             double *hessian, float *room, long start, long stop) {
   long wide = padded(half), most = 0;
@@ -63,15 +63,15 @@ CLONES void measure_patches(const float *planes, long height, long count, long h
       write_phases(shift[1] / width, most, of_columns + t * 2 * wide, of_columns + (t * 2 + 1) * wide);
       write_phases(shift[0] / height, height / 2 + 1, of_rows + t * 2 * height, of_rows + (t * 2 + 1) * height);
     }
-    for (long y = 0; y < height; y++) {
+    const float *plane = planes + wanted[m] * patch_floats;
+    for (long y = 0; y < height; plane += 2 * count * kept[y], y++) {
       long size = extents[y], f = 2 * y < height ? y : y - height, row = f < 0 ? -f : f;
       if (size == 0) continue;
-      const float *patch = planes + (wanted[m] * height + y) * count * 2 * half;
       memset(sums, 0, sizeof(float) * 3 * wide);
       for (long t = 0; t < count; t++) {
         const float *phases = of_rows + t * 2 * height + row, *columns = of_columns + t * 2 * wide;
         float sine = phases[height], *to = aligned + t * 2 * wide;
-        align_row(patch + t * 2 * half, patch + (t * 2 + 1) * half, phases[0], f < 0 ? -sine : sine, columns,
+        align_row(plane + t * 2 * kept[y], plane + (t * 2 + 1) * kept[y], phases[0], f < 0 ? -sine : sine, columns,
                   columns + wide, size, to, to + wide, sums, wide);
       }
       const int16_t *ring = rings + y * half;

@@ -194,14 +194,19 @@ def cut_patches(
 
 
 @compiled()
-def keep_lowest(transform: Array, t: int, planes: Array) -> None:
-    """Copy the lowest rows of a patch's transform (rows, columns) into frame t of its `planes`."""
-    rows, _, _, half = planes.shape
+def keep_lowest(transform: Array, t: int, count: int, kept: Array, planes: Array) -> None:
+    """Copy the lowest rows of a patch's transform (rows, columns) into frame t, of `count`, of its `planes`.
+
+    These hold, for each row, numbers of shape (count, 2, columns): as many columns as are `kept` of that row.
+    """
+    rows, begin = kept.size, 0
     for y in range(rows):
         line = transform[y if 2 * y < rows else y + transform.shape[0] - rows]
-        for x in range(half):
-            planes[y, t, 0, x] = line[x].real
-            planes[y, t, 1, x] = line[x].imag
+        real = begin + 2 * t * kept[y]
+        for x in range(kept[y]):
+            planes[real + x] = line[x].real
+            planes[real + kept[y] + x] = line[x].imag
+        begin += 2 * count * kept[y]
 
 
 @compiled(fastmath=True)
@@ -250,6 +255,7 @@ def write_phases(turns: float, size: int, phases: Array) -> None:
 @compiled()
 def measure_patches(
     planes: Array,
+    kept: Array,
     wanted: Array,
     shifts: Array,
     rings: Array,
@@ -264,11 +270,11 @@ def measure_patches(
 ) -> None:
     """Measure patches wanted[start:stop].
 
-    Shapes: planes (patches, rows, frames, 2, columns), real and imaginary; shifts (frames, wanted, 2), in samples;
-    rings (rows, columns); extents (rows): columns to use; powers
-    (wanted, 2, rings); gradient (frames, wanted, 2); hessian (wanted, 3).
+    Shapes: planes (patches, numbers), see `keep_lowest`; shifts (frames, wanted, 2), in samples; rings (rows, columns);
+    kept, extents (rows): columns that are there, and to use; powers (wanted, 2, rings);
+    gradient (frames, wanted, 2); hessian (wanted, 3).
     """
-    _, height, count, _, half = planes.shape
+    count, (height, half) = len(shifts), rings.shape
     all_aligned = np.empty((count, 2, half), np.float32)
     all_sums = np.empty((3, half), np.float32)
     all_weighted = np.empty((4, half), np.float32)
@@ -280,16 +286,18 @@ def measure_patches(
             write_phases(shifts[t, m, 0] / height, height, rows[t])
             write_phases(shifts[t, m, 1] / width, 2 * half, column)
             cosines[t], sines[t] = column.real, column.imag
+        end = 0
         for y in range(height):
-            size = extents[y]
+            size, begin = extents[y], end
+            end += 2 * count * kept[y]
             if size == 0:
                 continue
             ky = 2 * np.pi * ((y if 2 * y < height else y - height) / height)
             sums, weighted = all_sums[:, :size], all_weighted[:, :size]
             sums[:] = 0
             for t in range(count):
-                plane = planes[n, y, t]
-                align_row(plane[0], plane[1], rows[t, y], cosines[t], sines[t], all_aligned[t], sums)
+                plane = planes[n, begin + 2 * t * kept[y] : begin + 2 * (t + 1) * kept[y]]
+                align_row(plane[: kept[y]], plane[kept[y] :], rows[t, y], cosines[t], sines[t], all_aligned[t], sums)
             for x in range(size):
                 twice = 1.0 if x == 0 else 2.0
                 kx = 2 * np.pi * x / width

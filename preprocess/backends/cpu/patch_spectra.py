@@ -21,28 +21,40 @@ def transform_patches(
     lefts: NDArray[np.int64],
     rows: NDArray[np.float32],
     columns: NDArray[np.float32],
-    cut: NDArray[np.float32],
     frame_index: int,
+    frame_count: int,
+    kept: NDArray[np.int64],
     planes: NDArray[np.float32],
     start: int,
     stop: int,
 ) -> None:
     """Transform patches start to stop of a frame, one after the other: each stays in the processor's cache."""
-    half = planes.shape[4]
+    half, cut = int(kept.max()), np.empty((1, len(rows), len(columns)), np.float32)
     for patch in range(start, stop):
-        kernels.cut_patches(binned, tops, lefts, rows, columns, cut, patch, patch + 1)
-        lowest = scipy.fft.fft(scipy.fft.rfft(cut[patch], axis=1)[:, :half], axis=0)
-        kernels.keep_lowest(lowest, frame_index, planes[patch])
+        kernels.cut_patches(binned, tops[patch:], lefts[patch:], rows, columns, cut, 0, 1)
+        lowest = scipy.fft.fft(scipy.fft.rfft(cut[0], axis=1)[:, :half], axis=0)
+        kernels.keep_lowest(lowest, frame_index, frame_count, kept, planes[patch])
+
+
+def kept_columns(rings: NDArray[np.int16]) -> NDArray[np.int64]:
+    """Return how many columns of each row of a patch's half spectrum are kept: those up to Nyquist."""
+    kept: NDArray[np.int64] = (rings < RING_COUNT).sum(1, dtype=np.int64)
+    return kept
 
 
 class CpuPatchSpectra:
-    """Transforms of patches in memory, float32, shape (patches, rows, frames, 2, columns): real and imaginary."""
+    """Transforms of patches in memory, float32, shape (patches, numbers).
 
-    def __init__(self, planes: NDArray[np.float32], width: int, threads: RowThreads) -> None:
+    For each row of a patch's half spectrum they hold an array (frames, 2, columns): real and imaginary parts of the
+    columns up to Nyquist; the corners beyond, a fifth of the plane, are left out.
+    """
+
+    def __init__(self, planes: NDArray[np.float32], shape: tuple[int, int], threads: RowThreads) -> None:
         self.planes = planes
-        self.shape = (planes.shape[1], width)
+        self.shape = shape
         self.threads = threads
-        self.rings = ring_indices(self.shape)
+        self.rings = ring_indices(shape)
+        self.kept = kept_columns(self.rings)
 
     def ring_sizes(self) -> NDArray[np.float64]:
         """Return the number of Fourier components of each ring of one patch."""
@@ -52,12 +64,13 @@ class CpuPatchSpectra:
         self, shifts: NDArray[np.float64], weights: NDArray[np.float64], patches: Sequence[int], last_ring: int
     ) -> PatchMeasures:
         """Compare each frame with the sum of the others in some of the patches."""
-        count, wanted = self.planes.shape[2], np.asarray(patches, np.int64)
+        count, wanted = len(shifts), np.asarray(patches, np.int64)
         powers = np.zeros((len(wanted), 2, RING_COUNT))
         gradient, hessian = np.zeros((count, len(wanted), 2)), np.zeros((len(wanted), 3))
         self.threads.run(
             self.threads.kernels.measure_patches,
             self.planes,
+            self.kept,
             wanted,
             np.ascontiguousarray(shifts[:, wanted], np.float64),
             self.rings,

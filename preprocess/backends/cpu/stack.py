@@ -13,11 +13,11 @@ from preprocess.backends.box_moments import box_ends, moments_of_sums, row_step
 from preprocess.backends.contract import DeviceImage, FixedPart, FrameReceiver, FrameStack, Image
 from preprocess.backends.cpu.frame_sum import CpuFrameSum
 from preprocess.backends.cpu.memory_pool import MemoryPool
-from preprocess.backends.cpu.patch_spectra import CpuPatchSpectra, transform_patches
+from preprocess.backends.cpu.patch_spectra import CpuPatchSpectra, kept_columns, transform_patches
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.cpu.spectra import CpuSpectra
 from preprocess.backends.cpu.tiles import TILE_ROWS
-from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps
+from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps, ring_indices
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.patches import PatchLayout, patch_window
@@ -107,7 +107,7 @@ class CpuFrameStack:
     def frame_sum(self) -> CpuFrameSum:
         """Return the plain sum of all frames."""
         try:
-            total = self.memory.empty(self.frames.shape[1:], np.float32)
+            total = self.memory.empty(self.frames.shape[1:], np.float32, brief=True)
             self.threads.run(self.threads.kernels.raw_sum, self.frames, total, rows=len(total))
             return CpuFrameSum(total, self.gain, self.has_gain, self.threads)
         except MemoryError as error:
@@ -145,15 +145,15 @@ class CpuFrameStack:
     def patch_spectra(self, layout: PatchLayout, fixed: FixedPart | None = None) -> CpuPatchSpectra:
         """Return the transforms of all patches."""
         count, patches = layout.tops.shape
-        rows, half = layout.kept_height, layout.kept_width // 2 + 1
+        shape = layout.kept_height, layout.kept_width
+        kept = kept_columns(ring_indices(shape))
         try:
-            planes = self.memory.empty((patches, rows, count, 2, half), np.float32)
+            planes = self.memory.empty((patches, 2 * count * int(kept.sum())), np.float32)
         except MemoryError as error:
             raise DeviceOutOfMemory from error
         binned = np.empty(
             (self.frames.shape[1] // layout.bin_factor, self.frames.shape[2] // layout.bin_factor), np.float32
         )
-        cut = np.empty((patches, layout.height, layout.width), np.float32)
         windows = patch_window(layout.height), patch_window(layout.width)
         for index in range(count):
             self._bin(index, layout.bin_factor, binned)
@@ -162,9 +162,18 @@ class CpuFrameStack:
                 binned -= np.float32(fixed.levels[index]) * fixed.image
             places = layout.tops[index], layout.lefts[index]
             self.threads.run(
-                transform_patches, self.threads.kernels, binned, *places, *windows, cut, index, planes, rows=patches
+                transform_patches,
+                self.threads.kernels,
+                binned,
+                *places,
+                *windows,
+                index,
+                count,
+                kept,
+                planes,
+                rows=patches,
             )
-        return CpuPatchSpectra(planes, layout.kept_width, self.threads)
+        return CpuPatchSpectra(planes, shape, self.threads)
 
     def _taper(self, binned: NDArray[np.float32], taper: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
         mean = float(binned.mean(dtype=np.float64))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from preprocess.backends.compiled.build_kernels import declarations
 from preprocess.backends.compiled.calls import KernelCalls
+from preprocess.backends.cpu.patch_spectra import kept_columns
 from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, lanczos_taps, ring_indices
 from preprocess.geometry.field import DisplacementField
 from tests.preprocess.backends.compiled.ctf_kernel_results import ctf_results
@@ -46,11 +47,13 @@ def results(kernels: KernelCalls) -> dict[str, NDArray[Any]]:
         for factor in (2, 3, 4):
             found[f"bin_frame {dtype.__name__} {factor}"] = binned = np.empty((70 // factor, 301 // factor), np.float32)
             kernels.bin_frame(frames[0], gain, True, factor, binned, 0, len(binned))
-    planes, rings = random.normal(0, 1, (2, 40, 5, 2, 31)).astype(np.float32), ring_indices((40, 60))
+    rings = ring_indices((40, 60))
+    kept = kept_columns(rings)
+    planes = random.normal(0, 1, (2, 2 * 5 * kept.sum())).astype(np.float32)
     extents, weights = (rings < 200).sum(1), random.uniform(0, 1, 257).astype(np.float32)
     measures = [np.zeros((2, 2, 256)), np.zeros((5, 2, 2)), np.zeros((2, 3))]
     shifts = random.normal(0, 3, (5, 2, 2))
-    kernels.measure_patches(planes, np.arange(2), shifts, rings, extents, weights, 60, *measures, 0, 2)
+    kernels.measure_patches(planes, kept, np.arange(2), shifts, rings, extents, weights, 60, *measures, 0, 2)
     found |= {f"measure_patches {number}": measure for number, measure in enumerate(measures)}
     transform = (random.normal(0, 1, (64, 51)) + 1j).astype(np.complex64)
     found["add_filtered"] = total = np.zeros((50, 41), np.complex64)
@@ -66,8 +69,8 @@ def results(kernels: KernelCalls) -> dict[str, NDArray[Any]]:
     patches, places = np.zeros((2, 33, 61), np.float32), np.array([0, 7])
     kernels.cut_patches(sums[0], places, places[::-1].copy(), weights[:33], weights[:61], patches, 0, 2)
     kernels.taper_frame(patches[0], 0.3, weights[:33], weights[:61], 0, 33)
-    found["patches"], found["planes"] = patches, np.zeros((20, 2, 2, 15), np.float32)
-    kernels.keep_lowest(found["sum_spectra"], 1, found["planes"])
+    found["patches"], found["planes"] = patches, np.zeros(2 * 2 * kept.sum(), np.float32)
+    kernels.keep_lowest(found["sum_spectra"], 1, 2, kept, found["planes"])
     found["statistics"] = np.zeros((6, 33))
     good = np.ones((33, 61), np.uint8)
     kernels.believe_in_gain(patches[1], good, 0, 33)
