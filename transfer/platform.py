@@ -203,12 +203,3 @@ def give_freed_memory_back() -> None:
     if mallopt is not None:
         for setting, value in _MALLOC_SETTINGS.items():
             mallopt(setting, value)
-
-
-def glibc_version() -> tuple[int, ...] | None:
-    """Return the version of the GNU C library that this process uses; None where there is another one."""
-    try:
-        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
-    except (AttributeError, ValueError, OSError):  # Windows, macOS, musl
-        return None
-    return tuple(int(part) for part in version.split(".")) if name == "glibc" else None

@@ -22,6 +22,7 @@ from agents.share_errors import error_of_share
 from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind
 from agents.workers.digests import digest_of, digests_of_movie, movie_digest, with_digests
 from agents.workers.jobs import from_json, orientation_of, orientations_from_json, processed_to_json
+from preprocess.backends.cpu.memory_pool import pool_of_process
 from preprocess.errors import DeviceLost, PreprocessError
 from preprocess.lost_devices import LOST
 from preprocess.pipeline.gain_orientations import GainOrientations, GainOrientationUnsure
@@ -34,6 +35,8 @@ from transfer.terminal.streams import escape_outputs
 _WORK_FOLDER = frozenset({errno.EROFS, errno.EFBIG})  # a worker writes nowhere else
 _OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN})
 _AGAIN = "The agent tries again by itself."
+_KEEPS_MEMORY_S = 60.0
+"""For so long after a movie its memory is kept for the next one."""
 _KINDS = {2: FailureKind.HELD_BACK, 5: FailureKind.POSTPONED}  # by a PreprocessError's exit code
 
 
@@ -150,7 +153,12 @@ def main() -> None:
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     while True:
-        answer = _do(jobs.get())
+        try:
+            job = jobs.get(timeout=_KEEPS_MEMORY_S)
+        except queue.Empty:
+            pool_of_process().give_back()
+            job = jobs.get()
+        answer = _do(job)
         if LOST.any():  # nothing more can be done on the device before another process begins
             _answer(replies, {**answer, "ends": True})
             os._exit(0)  # what libraries do at the end of a process may wait for the device for ever

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.workers.kept_memory import environment_of_worker
 from preprocess.platform import is_running, sync, usable_cores
-from transfer.platform import glibc_version
 
 
 def test_the_cores_are_those_that_this_process_may_use() -> None:
@@ -36,34 +34,3 @@ def test_files_and_folders_are_synced(tmp_path: Path, monkeypatch: pytest.Monkey
     sync(tmp_path / "file")
     sync(tmp_path)
     assert synced == [tmp_path / "file", tmp_path]
-
-
-KEEPING = """
-import numpy as np
-from preprocess.platform import kept_bytes, stop_keeping_memory
-before = kept_bytes()
-image = np.ones(200_000_000, np.uint8)
-held = kept_bytes()
-del image
-freed = kept_bytes()
-stop_keeping_memory()
-given_back = kept_bytes()
-image = np.ones(200_000_000, np.uint8)
-del image
-print(before, held, freed, given_back, kept_bytes())
-"""
-
-
-@pytest.mark.skipif(glibc_version() is None, reason="needs glibc")
-def test_kept_memory_is_counted_until_a_process_stops_keeping_it() -> None:
-    """One process keeps what it frees, as a worker does; the other gives it back at once."""
-    counted = {}
-    for keeps in (True, False):
-        environment = environment_of_worker(os.environ, glibc_version() if keeps else None)
-        done = subprocess.run(
-            [sys.executable, "-c", KEEPING], env=environment, check=True, capture_output=True, text=True
-        )
-        counted[keeps] = [int(number) for number in done.stdout.split()]
-    before, held, freed, given_back, later = counted[True]
-    assert max(before, held, given_back, later, *counted[False]) < 60_000_000
-    assert 190_000_000 < freed < 260_000_000

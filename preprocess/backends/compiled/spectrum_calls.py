@@ -47,21 +47,22 @@ class SpectrumCalls(KernelLibrary):
             start, stop,
         )  # fmt: skip
 
-    def keep_lowest(self, transform: Array, t: int, planes: Array) -> None:
+    def keep_lowest(self, transform: Array, t: int, count: int, kept: Array, planes: Array) -> None:
         """Copy the lowest rows of a patch's transform into frame t of its `planes`."""
-        rows, count, _, half = planes.shape
-        self.lib.keep_lowest(self.at(transform), *transform.shape, t, self.at(planes), rows, count, half)
+        at = self.at
+        self.lib.keep_lowest(at(transform), *transform.shape, t, at(planes), at(kept), len(kept), count)
 
     def measure_patches(
-        self, planes: Array, wanted: Array, shifts: Array, rings: Array, extents: Array, weights: Array, width: int,
-        powers: Array, gradient: Array, hessian: Array, start: int, stop: int,
+        self, planes: Array, kept: Array, wanted: Array, shifts: Array, rings: Array, extents: Array, weights: Array,
+        width: int, powers: Array, gradient: Array, hessian: Array, start: int, stop: int,
     ) -> None:  # fmt: skip
         """Measure patches wanted[start:stop]."""
-        at, (_, height, count, _, half) = self.at, planes.shape
+        at, count, (height, half) = self.at, len(shifts), rings.shape
         room = np.empty(self.lib.patches_room(count, height, half), np.float32)
         self.lib.measure_patches(
-            at(planes), height, count, half, at(wanted), len(wanted), at(shifts), at(rings), at(extents), at(weights),
-            width, at(powers), powers.shape[2], at(gradient), at(hessian), at(room), start, stop,
+            at(planes), height, count, at(kept), planes.shape[1], half, at(wanted), len(wanted), at(shifts), at(rings),
+            at(extents), at(weights), width, at(powers), powers.shape[2], at(gradient), at(hessian), at(room), start,
+            stop,
         )  # fmt: skip
 
     def add_filtered(

@@ -40,8 +40,13 @@ class MemoryPool:
         self._touched_end = 0
         self._lock = threading.Lock()
 
-    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike, *, brief: bool = False) -> NDArray[Any]:
         """Return an array whose values are not set, as `numpy.empty` does.
+
+        Parameters
+        ----------
+        brief : bool
+            Others will follow that outlive it: it lies at the end of what is kept, where it leaves no gap, if at all.
 
         Raises
         ------
@@ -52,7 +57,7 @@ class MemoryPool:
         if self._space is None or count_bytes < SMALLEST_BYTES:
             return np.empty(shape, dtype)
         with self._lock:
-            begin = self._room_for(count_bytes)
+            begin = self._room_at_end(count_bytes) if brief else self._room_for(count_bytes)
             if begin is None:
                 return np.empty(shape, dtype)
             flat = np.frombuffer(self._space.buffer, dtype, size, begin)
@@ -68,13 +73,15 @@ class MemoryPool:
 
     def give_back(self) -> None:
         """Give all memory back to the system that no array lies in."""
+        if self._space is None:
+            return
         with self._lock:
-            free_from = 0
-            for begin, end in [*sorted((begin, end) for begin, end, _ in self._still_lent()), (self._touched_end, 0)]:
-                if self._space is not None and begin > free_from:
+            lent, free_from = sorted((begin, end) for begin, end, _ in self._still_lent()), 0
+            for begin, end in [*lent, (self._touched_end, self._touched_end)]:
+                if begin > free_from:
                     self._space.give_back(free_from, begin)
-                free_from = -(-end // _PAGE_BYTES) * _PAGE_BYTES
-                self._touched_end = end or self._touched_end
+                free_from = _next_page(end)
+            self._touched_end = lent[-1][1] if lent else 0
 
     def _room_for(self, count_bytes: int) -> int | None:
         """Return where an array can begin, the lowest place of all; None if it fits nowhere."""
@@ -83,13 +90,23 @@ class MemoryPool:
         for lent_begin, lent_end in sorted((begin, end) for begin, end, _ in self._still_lent()):
             if lent_begin - begin >= count_bytes:
                 break
-            begin = -(-lent_end // _PAGE_BYTES) * _PAGE_BYTES
+            begin = _next_page(lent_end)
         return begin if begin + count_bytes <= self._space.size_bytes else None
+
+    def _room_at_end(self, count_bytes: int) -> int | None:
+        """Return where an array can begin so that it ends with what is kept; None if another one lies there."""
+        begin = (self._touched_end - count_bytes) // _PAGE_BYTES * _PAGE_BYTES
+        last_end = max((end for _, end, _ in self._still_lent()), default=0)
+        return begin if begin >= last_end else None
 
     def _still_lent(self) -> list[tuple[int, int, Any]]:
         while self._come_back:
             self._lent.pop(self._come_back.popleft(), None)
         return list(self._lent.values())
+
+
+def _next_page(place: int) -> int:
+    return -(-place // _PAGE_BYTES) * _PAGE_BYTES
 
 
 @cache
