@@ -22,9 +22,9 @@ from agents.share_errors import error_of_share
 from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind
 from agents.workers.digests import digest_of, digests_of_movie, movie_digest, with_digests
 from agents.workers.jobs import from_json, orientation_of, orientations_from_json, processed_to_json
-from preprocess.backends.cpu.memory_pool import pool_of_process
 from preprocess.errors import DeviceLost, PreprocessError
 from preprocess.lost_devices import LOST
+from preprocess.memory_pool import pool_of_process
 from preprocess.pipeline.gain_orientations import GainOrientations, GainOrientationUnsure
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.sidecars import find_sidecars

@@ -19,6 +19,7 @@ WITHOUT_A_MODULE = {
     "agents/test_odd_files.py": "a whole agent and every odd file",
     "agents/test_wrong_ends.py": "a whole agent whose link ends at the wrong thing",
     "agents/workers/test_lost_gpu.py": "a worker whose GPU fails",
+    "agents/workers/test_variables.py": "the variables that a worker gets",
     "api/access/test_every_route_with_every_token.py": "every route with every kind of token",
     "api/http/test_before_a_token.py": "every route without a token",
     "api/http/test_guard_over_tls.py": "the guard over TLS",

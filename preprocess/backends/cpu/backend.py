@@ -17,7 +17,6 @@ from preprocess.backends.contract import DeviceImage, Image, StageTime, Undampin
 from preprocess.backends.cpu.block_powers import block_powers
 from preprocess.backends.cpu.filtering import filtered_sum
 from preprocess.backends.cpu.kernel_set import KernelSet
-from preprocess.backends.cpu.memory_pool import MemoryPool, pool_of_process
 from preprocess.backends.cpu.pictures import reduced
 from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
 from preprocess.backends.cpu.stack import CpuFrameStack
@@ -25,6 +24,7 @@ from preprocess.backends.cpu.written_images import ImageHere, as_written
 from preprocess.backends.tile_spectra import BlockPowers
 from preprocess.errors import DeviceOutOfMemory
 from preprocess.geometry.block_tiles import BlockTiles
+from preprocess.memory_pool import MemoryPool, pool_of_process
 from preprocess.platform import available_bytes
 
 

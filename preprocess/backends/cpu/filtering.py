@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from preprocess.backends.contract import Image, Undamping
 from preprocess.backends.cpu.kernel_set import KernelSet
-from preprocess.backends.cpu.memory_pool import MemoryPool
 from preprocess.backends.cpu.plane_transforms import inverse_transformed, transformed
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.spectrum_layout import CORNER_FREQUENCY, undamping_of, whole_multiple
+from preprocess.memory_pool import MemoryPool
 
 ROWS_AT_ONCE = 16
 

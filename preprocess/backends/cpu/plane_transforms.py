@@ -7,8 +7,8 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from preprocess.backends.contract import Image
-from preprocess.backends.cpu.memory_pool import MemoryPool
 from preprocess.backends.cpu.row_threads import RowThreads
+from preprocess.memory_pool import MemoryPool
 
 ROWS_AT_ONCE = 32
 """Always as many, so that results do not depend on the number of threads."""

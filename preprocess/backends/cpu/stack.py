@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from preprocess.backends.box_moments import box_ends, moments_of_sums, row_step
 from preprocess.backends.contract import DeviceImage, FixedPart, FrameReceiver, FrameStack, Image
 from preprocess.backends.cpu.frame_sum import CpuFrameSum
-from preprocess.backends.cpu.memory_pool import MemoryPool
 from preprocess.backends.cpu.patch_spectra import CpuPatchSpectra, kept_columns, transform_patches
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.cpu.spectra import CpuSpectra
@@ -22,6 +21,7 @@ from preprocess.errors import DeviceOutOfMemory
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.patches import PatchLayout, patch_window
 from preprocess.geometry.replacements import Replacements
+from preprocess.memory_pool import MemoryPool
 from preprocess.movies import Movie
 from preprocess.movies.frame_groups import FrameGroups
 

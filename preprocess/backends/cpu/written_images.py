@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from preprocess.backends.contract import Image
 from preprocess.backends.cpu.kernel_set import KernelSet
-from preprocess.backends.cpu.memory_pool import MemoryPool
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.row_statistics import FLOAT16_LARGEST, STATISTICS_PER_ROW, RowStatistics
 from preprocess.images import PixelStatistics
+from preprocess.memory_pool import MemoryPool
 
 ROWS_AT_ONCE = 64
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from preprocess.backends.cpu.memory_pool import SMALLEST_BYTES, MemoryPool
+from preprocess.memory_pool import SMALLEST_BYTES, MemoryPool
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is kept on Linux alone")
 MIB = 1 << 20
@@ -126,7 +126,7 @@ def test_what_is_small_or_does_not_fit_is_left_to_numpy() -> None:
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (8 << 30, resource.RLIM_INFINITY))
-from preprocess.backends.cpu.memory_pool import pool_of_process
+from preprocess.memory_pool import pool_of_process
 array = pool_of_process().empty((1 << 22,), "uint8")
 print(array.base is None)
 """
