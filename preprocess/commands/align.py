@@ -43,6 +43,7 @@ def align(
     from preprocess.commands.align_run import AlignmentRun
     from preprocess.commands.chosen_movies import choose_movies
     from preprocess.commands.refusals import refuse_collisions, refuse_existing, refuse_foreign
+    from preprocess.commands.termination import stopped_as_by_ctrl_c
     from preprocess.errors import OutputRefused
     from preprocess.named_files import refuse_missing_references
     from preprocess.output_folder import refuse_unwritable
@@ -59,6 +60,7 @@ def align(
     refuse_unwritable(out)
     run = AlignmentRun(alignment, out, json=json, star=star, resume=resume)
     run.say_passed_over(chosen.passed_over)
-    exit_code = run.say_what_would_be_done(chosen.movies) if dry_run else run.align_all(chosen.movies)
+    with stopped_as_by_ctrl_c():
+        exit_code = run.say_what_would_be_done(chosen.movies) if dry_run else run.align_all(chosen.movies)
     if exit_code:
         raise typer.Exit(exit_code)

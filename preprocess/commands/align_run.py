@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -132,13 +132,15 @@ class AlignmentRun:
         wanted, done = self._not_done(movies), list[Aligned]()
         try:
             self._align(wanted, done, is_alone=len(movies) == 1)
-        except KeyboardInterrupt:
-            self._say(f"interrupted: {len(done)} of {len(wanted)} movies are done; with --resume it goes on from there")
+        except (KeyboardInterrupt, OSError) as error:  # SIGTERM, a reader that closed the pipe, a full disk too
+            with suppress(OSError):
+                self._write_lists(movies, done)
+            if isinstance(error, KeyboardInterrupt):
+                count = f"{len(done)} of {len(wanted)} movies are done"
+                self._say(f"interrupted: {count}; with --resume it goes on from there")
             raise
+        self._write_lists(movies, done)
         failed = [item for item in done if isinstance(item.result, PreprocessError)]
-        aligned = [item for item in done if isinstance(item.result, ProcessedMovie)]
-        if self._star and (aligned or self._listed):
-            self._write_star(movies, aligned)
         if failed and len(movies) == 1 and isinstance(failed[0].result, PreprocessError):
             raise _naming(failed[0].movie.path, failed[0].result)
         if not self._json and done:
@@ -231,14 +233,16 @@ class AlignmentRun:
             finder=self._finder,
         )
 
-    def _write_star(self, movies: Sequence[MovieToAlign], aligned: Sequence[Aligned]) -> None:
+    def _write_lists(self, movies: Sequence[MovieToAlign], done: Sequence[Aligned]) -> None:
         """List all movies that are done, those of before among them, in the order in which they were named."""
         now = {
             item.movie.path: ListedMicrograph.of_result(item.result)
-            for item in aligned
+            for item in done
             if isinstance(item.result, ProcessedMovie)
         }
         listed = self._listed | now
+        if not self._star or not listed:
+            return
         in_order = [listed[movie.path] for movie in movies if movie.path in listed]
         write_micrographs_star(self._out / FILE_NAME, in_order)
         write_ctf_stars(self._out, in_order)

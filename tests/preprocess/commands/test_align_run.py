@@ -17,6 +17,7 @@ from tests.running import COMMAND, clean_environment, cryoferry_here
 
 KNOWN = ("--pixel-size", "1.1", "--voltage", "300", "--dose-per-frame", "0.83", "--device", "cpu", "--threads", "1")
 SQUARES = ("square1", "square2")
+LISTS = ("corrected_micrographs.star", "micrographs_ctf.star", "micrographs_ctf_all.star")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,10 @@ def session(recorded: Path, tmp_path: Path) -> Path:
 def align(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     return lambda *args: cryoferry_here(monkeypatch, capsys, "align", *args)
+
+
+def listed(path: Path) -> list[str]:
+    return list(starfile.read(path)["micrographs"]["rlnMicrographName"])
 
 
 def times(out: Path) -> dict[str, int]:
@@ -126,13 +131,13 @@ def test_a_missing_file_is_an_error_at_once(align, session, option, what):
     assert (done.returncode, f"{what} gone.mrc: No such file" in done.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_end_in_the_middle_leaves_whole_files_and_resume_goes_on(align, session, tmp_path, ending):
     for number in range(3):
         shutil.copy(session / "square1/a.mrc", session / f"square2/c{number:02d}.mrc")
     out = tmp_path / "out"
     with subprocess.Popen(
-        [*COMMAND, "align", str(session), "-o", str(out), *KNOWN],
+        [*COMMAND, "align", str(session), "-o", str(out), "--star", *KNOWN],
         env=clean_environment(),
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -145,18 +150,51 @@ def test_an_end_in_the_middle_leaves_whole_files_and_resume_goes_on(align, sessi
         code = process.wait()
     lines = [one for one in rest.splitlines() if " aligned in " in one]
     assert 0 < len(lines) < 7
-    if ending == signal.SIGINT:
+    if ending == signal.SIGKILL:
+        assert not any((out / name).exists() for name in LISTS)
+    else:
         assert code == 130
-        assert f"interrupted: {len(lines)} of 7 movies are done" in rest
+        assert "Traceback" not in rest
+        names = [name.removeprefix(f"{out}/").removesuffix(".mrc") for name in listed(out / LISTS[0])]
+        told = [one.split()[1].removesuffix(":").rpartition(".")[0] for one in lines]
+        assert told in (names, names[:-1])  # the last may have been done in that moment
+        assert f"interrupted: {len(names)} of 7 movies are done" in rest
         assert not list(out.rglob(".*"))
     finished = {path for path in out.rglob("*.json") if path.stat().st_size}
     for path in finished:
         for file in json.loads(path.read_text())["files"].values():
             assert (path.parent / file["name"]).stat().st_size == file["bytes"]
     before = {path: path.stat().st_mtime_ns for path in finished}
-    resumed = align(session, "-o", out, "--resume", *KNOWN)
+    resumed = align(session, "-o", out, "--resume", "--star", *KNOWN)
     assert resumed.returncode == 0, resumed.stderr
+    assert len(listed(out / LISTS[0])) == 7
     assert f"{len(finished)} of 7 movies are done already" in resumed.stderr
     assert {path: path.stat().st_mtime_ns for path in finished} == before
     assert len(times(out)) == 7
     assert not list(out.rglob(".*"))
+
+
+def test_a_reader_that_closes_the_pipe_ends_it_quietly_with_a_list_of_what_is_done(session, tmp_path):
+    for number in range(6):
+        shutil.copy(session / "square1/a.mrc", session / f"square2/c{number:02d}.mrc")
+    with subprocess.Popen(
+        [*COMMAND, "align", "session/square2", "-o", "out", "--star", "--json", *KNOWN],
+        env=clean_environment(),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = json.loads(process.stdout.readline())
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait() == 1
+    assert first["movie"] == "session/square2/a.mrc"
+    assert "error" not in said.lower()
+    assert "Traceback" not in said
+    names = listed(tmp_path / "out" / LISTS[0])
+    assert names[0] == "out/a.mrc"
+    assert len(names) < 8
+    assert not list((tmp_path / "out").rglob(".*"))
