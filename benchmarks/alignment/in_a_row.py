@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.alignment.movies import BenchMovie
-from benchmarks.alignment.sustained import Sustained, sustain
+from benchmarks.alignment.sustained import Process, Sustained, sustain
 from benchmarks.device.figures import DeviceFigures
 from benchmarks.device.measuring import measure_on_device
 from benchmarks.errors import BenchmarkError
+
+_NAMES: Mapping[Process, str] = {"align": "one process of align", "worker": "an agent's worker"}
 
 
 class InARow:
@@ -39,8 +41,9 @@ class InARow:
         """Measure movies that are all alike."""
         if self._device != "cpu":
             self._measure_stages(movies[0])
-        if self._count:
-            self._measure_sustained(movies)
+        processes: tuple[Process, ...] = ("align", "worker")
+        for process in processes if self._count else ():
+            self._measure_sustained(movies, process)
 
     def _measure_stages(self, movie: BenchMovie) -> None:
         work = self._work / "device"
@@ -55,18 +58,20 @@ class InARow:
         self.on_device.append(found)
         self._tell(f"{movie.label}: on {self._device} {found.seconds_per_movie:.2f} s a movie")
 
-    def _measure_sustained(self, movies: Sequence[BenchMovie]) -> None:
+    def _measure_sustained(self, movies: Sequence[BenchMovie], process: Process) -> None:
         found = sustain(
             movies,
             self._count,
             self._device,
             self._work / "sustained",
+            process=process,
             threads=self._threads,
             environment=self._environment,
         )
         self.sustained.append(found)
         rate = "" if found.movies_per_hour is None else f", {found.movies_per_hour:.0f} movies an hour"
-        self._tell(f"{found.preset}: {found.movies} in a row on {found.device}{rate}{_because(found.failure)}")
+        where = f"in {_NAMES[process]} on {found.device}"
+        self._tell(f"{found.preset}: {found.movies} in a row {where}{rate}{_because(found.failure)}")
 
 
 def _because(failure: str | None) -> str:

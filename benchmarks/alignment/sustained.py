@@ -1,19 +1,31 @@
-"""How many movies an hour one process aligns, file to written micrograph, over many movies in a row."""
+"""How many movies an hour one process aligns, file to written micrograph, over many movies in a row.
+
+It is a process of `cryoferry align`, or the worker process of an agent, which does the same with an agent's defaults:
+movies' digests are computed, there is no unweighted micrograph.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from agents.workers.jobs import to_json
 from benchmarks.alignment.contestants import align_command
 from benchmarks.alignment.movies import BenchMovie
 from benchmarks.errors import BenchmarkError
 from benchmarks.measuring import measure
+from preprocess.exposure.acquisition import Acquisition
+from preprocess.exposure.chosen import ChosenAlignment
+from preprocess.settings import AlignmentSettings, EerSettings, GainSettings
+
+Process = Literal["align", "worker"]
+"""In what process movies are aligned: that of the command, or a worker's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +34,8 @@ class Sustained:
 
     Attributes
     ----------
+    process : Process
+        Whether `cryoferry align` or an agent's worker aligned them.
     movies, distinct_files : int
         How many were aligned, and of how many files' content; the others are the same files by other names.
     file_bytes : int
@@ -38,6 +52,7 @@ class Sustained:
 
     preset: str
     device: str
+    process: Process
     movies: int
     distinct_files: int
     file_bytes: int
@@ -73,22 +88,33 @@ class _Ends:
 
 
 def sustain(
-    movies: Sequence[BenchMovie], count: int, device: str, work: Path, *, threads: int, environment: Mapping[str, str]
+    movies: Sequence[BenchMovie],
+    count: int,
+    device: str,
+    work: Path,
+    *,
+    process: Process,
+    threads: int,
+    environment: Mapping[str, str],
 ) -> Sustained:
-    """Align `count` movies, those of one preset in turns, in one process of `cryoferry align`."""
+    """Align `count` movies, those of one preset in turns, in one process."""
     links = link_movies(movies, count, work / "movies")
     ends = _Ends(work / "out")
     figures = Sustained(
         preset=movies[0].preset or movies[0].label,
         device=device,
+        process=process,
         movies=count,
         distinct_files=min(count, len(movies)),
         file_bytes=sum(movie.path.stat().st_size for movie in movies[:count]),
     )
-    command = align_command(movies[0], links, work / "out", threads, device)
+    if process == "align":
+        command = [*align_command(movies[0], links, work / "out", threads, device), "--unweighted"]
+    else:
+        command = _worker_command(movies[0], links, work, threads, device)
     try:
         took = measure(
-            [*command, "--unweighted"],
+            command,
             cwd=work,
             log=work / "stderr.log",
             environment=environment,
@@ -108,6 +134,25 @@ def sustain(
         movies_per_hour=3600 * (count - 1) / between if between > 0 else None,
         read_bytes_per_s=read / between if between > 0 else None,
     )
+
+
+def _worker_command(movie: BenchMovie, links: Sequence[Path], work: Path, threads: int, device: str) -> list[str]:
+    """Return the command that aligns files, all like `movie`, in a worker process."""
+    eer = EerSettings()
+    if movie.hardware_frames_per_frame is not None:
+        eer = EerSettings(hardware_frames_per_frame=movie.hardware_frames_per_frame)
+    settings = AlignmentSettings(
+        gain=GainSettings(path=movie.gain), eer=eer, bin_factor=movie.bin_factor, device=device, threads=threads
+    )
+    given = Acquisition(
+        pixel_size_angstrom=movie.pixel_size_angstrom,
+        voltage_kv=movie.voltage_kv,
+        dose_per_frame_e_per_a2=movie.dose_per_frame_e_per_a2,
+    )
+    chosen = ChosenAlignment(settings=settings, flags=given, configured=Acquisition())
+    job = {"settings": to_json(chosen), "movies": [str(link) for link in links], "out": str(work / "out")}
+    (work / "job.json").write_text(json.dumps(job), "utf-8")
+    return [sys.executable, "-m", "benchmarks.alignment.worker_run", str(work / "job.json")]
 
 
 def link_movies(movies: Sequence[BenchMovie], count: int, folder: Path) -> list[Path]:

@@ -57,7 +57,7 @@ def _sustained_table(sustained: Sequence[Sustained], summaries: Sequence[Summary
     for one in sustained:
         table.add_row(
             one.preset[:24],
-            f"cryoferry {one.device}",
+            f"{one.process} {one.device}",
             f"{one.movies}" if one.failure is None else "[red]failed[/red]",
             f"{one.distinct_files}",
             _number(one.movies_per_hour, 1, 0),

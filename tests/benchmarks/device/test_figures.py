@@ -57,7 +57,9 @@ def test_stages_of_one_movie_against_plain_copying():
 
 
 def sustained(**figures):
-    return Sustained(preset="k3", device="cuda:0", movies=200, distinct_files=3, file_bytes=10**9, **figures)
+    return Sustained(
+        preset="k3", device="cuda:0", process="worker", movies=200, distinct_files=3, file_bytes=10**9, **figures
+    )
 
 
 def run(program, wall_s):
@@ -80,9 +82,9 @@ def test_the_tables_are_100_columns_wide_and_hold_the_figures():
     assert "upload transfer 20.00 0.250 12 50% 0.0 0.00" in lines
     assert "plain copying: 2000 GB/s on the device, up 25.0, down 20.0; memory peak 6.50 GB of 80" in lines
     assert "transfer 25.0 ms, decode 10.0 ms, the rest 4.0 ms; file to files 0.75 s" in lines
-    assert "k3 cryoferry cuda:0 200 3 4321 320 55.5 2.00" in lines
+    assert "k3 worker cuda:0 200 3 4321 320 55.5 2.00" in lines
     assert "k3 relion one by one 100" in lines
-    assert any(line.startswith("k3 cryoferry cuda:0 failed") for line in lines)
+    assert any(line.startswith("k3 worker cuda:0 failed") for line in lines)
 
 
 def bench_movie(path, **more):
