@@ -106,6 +106,9 @@ def test_surroundings(in_c: Any, has_gain: bool, shape: tuple[int, int], reach: 
 def test_peaks(in_c: Any, has_gain: bool, shape: tuple[int, int]) -> None:
     """The same pixels, also in images smaller than what they are compared with."""
     raw, gain, good = seen(shape)
+    raw += np.float32(35) * (
+        np.random.default_rng(9).uniform(0, 1, shape) < 0.2
+    )  # many that only just stand out, or do not
     raw[shape[0] // 2, shape[1] // 2], good[shape[0] // 2, shape[1] // 2] = 300, 1
     marks, counts = np.zeros((2, *shape), np.uint8), np.zeros((2, shape[0]), np.int64)
     arguments = (raw, *gain_or_none(gain, has_gain), good, (1.1, 0.3))
@@ -162,7 +165,8 @@ def test_columns_of_tiles(in_c: Any) -> None:
     random = np.random.default_rng(6)
     transforms = (random.normal(0, 1, (9, 25)) + 1j * random.normal(0, 1, (9, 25))).astype(np.complex64)
     window = random.uniform(0, 1, 24).astype(np.float32)
-    columns, cut = np.zeros((2, 8, 30), np.complex64), np.zeros((2, 8, 24), np.complex64)
+    columns, cut = np.ones((2, 8, 30), np.complex64), np.zeros((2, 8, 24), np.complex64)
+    columns *= np.arange(30)
     powers = np.ones((2, 8, 15), np.float32)
     for number, kernels in enumerate((in_c, PLAIN)):
         kernels.keep_columns(transforms, 4, columns[number])
@@ -171,7 +175,7 @@ def test_columns_of_tiles(in_c: Any) -> None:
     np.testing.assert_array_equal(columns[0], columns[1])
     np.testing.assert_array_equal(cut[0], cut[1])
     np.testing.assert_allclose(powers[0], powers[1], rtol=1e-6)
-    assert powers[0].max() > 2
+    assert (powers[0] > 1).all()
 
 
 @pytest.mark.parametrize("take_off", [False, True])
@@ -195,8 +199,9 @@ def test_splitting(in_c: Any, take_off: bool, count: int, shape: tuple[int, int]
     )
     powers = random.uniform(0.1, 2, (5, ring_count))
     powers[0, 40:50], powers[0, 200:] = 0, 0
+    rings = ring_indices(shape) // 2  # the highest frequency along x has a ring that counts, too
     powers[3] = 3.0 * count
-    arguments = rows, columns, random.uniform(0.9, 1.1, count), ring_indices(shape), np.arange(0, height, 1), powers
+    arguments = rows, columns, random.uniform(0.9, 1.1, count), rings, np.arange(height), powers
     results = []
     for kernels in (in_c, PLAIN):
         left, off, by_row = spectra.copy(), fixed.copy(), np.zeros((height, 12, ring_count))
