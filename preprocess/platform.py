@@ -6,8 +6,11 @@ No other module of `preprocess` makes them. The module can be imported everywher
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import mmap
 import os
+import platform
 import stat
 import sys
 from pathlib import Path
@@ -95,6 +98,19 @@ def is_running(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+@functools.cache
+def process_space() -> str:
+    """Return a short name of what the numbers of processes hold in: this machine, or this container on it.
+
+    Machines that write to one share have the same numbers for other processes.
+    """
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        namespace = ""
+    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
 
 
 def sync(path: Path) -> None:

@@ -44,6 +44,7 @@ from preprocess.outputs.micrographs_star import (
     write_micrographs_star,
 )
 from preprocess.outputs.output_names import output_paths
+from preprocess.outputs.whole_files import remove_partial_files
 from preprocess.pipeline.gain_orientations import GainOrientations
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.overlapping import pays_on, process_movies
@@ -130,6 +131,8 @@ class AlignmentRun:
             The only movie failed.
         """
         wanted, done = self._not_done(movies), list[Aligned]()
+        for folder in {self._out, *(movie.out for movie in movies)}:
+            remove_partial_files(folder)
         try:
             self._align(wanted, done, is_alone=len(movies) == 1)
         except (KeyboardInterrupt, OSError) as error:  # SIGTERM, a reader that closed the pipe, a full disk too

@@ -36,7 +36,7 @@ from preprocess.outputs.ctf_star import columns_of_figures, columns_of_section
 from preprocess.outputs.figures import ctf_figures
 from preprocess.outputs.finished import NotFinished
 from preprocess.outputs.micrographs_star import ListedMicrograph, optics_row, write_ctf_stars
-from preprocess.outputs.output_names import CTF_RESULTS, output_stem
+from preprocess.outputs.output_names import CTF_RESULTS
 from preprocess.outputs.whole_files import remove_partial_files
 from preprocess.settings import CtfSettings
 
@@ -177,6 +177,9 @@ class CtfEstimationRun:
     ) -> int:
         """Estimate those of the named images that are wanted; the lists have those that were done before, too."""
         ends = list[CtfEnd]()
+        if self._out is not None:
+            for folder in {self._out, *(micrograph.out for micrograph in named)}:
+                remove_partial_files(folder)
         try:
             self._estimate(wanted, ends, device, threads, is_alone=len(named) == 1)
         except (KeyboardInterrupt, OSError) as error:  # SIGTERM, a reader that closed the pipe, a full disk too
@@ -241,7 +244,6 @@ class CtfEstimationRun:
         estimate = estimate_ctf(spectra, known.optics, self._settings, threads)
         if made_from is not None:
             micrograph.out.mkdir(parents=True, exist_ok=True)
-            remove_partial_files(micrograph.out, output_stem(micrograph.path))
             paths = ctf_output_paths(micrograph)
             write_ctf_outputs(micrograph.path, paths, estimate, known.optics, self._settings, made_from)
         return EstimatedMicrograph(estimate, known.optics, known.warnings, self._outputs(micrograph))

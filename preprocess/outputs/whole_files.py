@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from preprocess.errors import NotFiniteOutput
 from preprocess.images import ArrivingImage, PixelStatistics
-from preprocess.platform import is_running, sync
+from preprocess.platform import is_running, process_space, sync
 
 PARTIAL = ".partial"
 
@@ -23,14 +23,16 @@ PARTIAL = ".partial"
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Have `write` make a file under a temporary name beside `path`; make it durable; give it its name.
 
-    A reader of the folder sees the file whole or not at all, after a power cut too.
+    A reader of the folder sees the file whole or not at all, after a power cut too. What a killed process left under a
+    temporary name for the same file is removed.
 
     Raises
     ------
     OSError
         The disk refuses; it names `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    temporary = path.with_name(f".{path.name}.{process_space()}-{os.getpid()}{PARTIAL}")
+    _remove_left(path.parent, f"{glob.escape(path.name)}.")
     try:
         write(temporary)
         sync(temporary)
@@ -56,11 +58,18 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def remove_partial_files(folder: Path, stem: str) -> None:
-    """Remove what a killed process left of the outputs of `stem`; those of a process that runs are left alone."""
-    for path in folder.glob(f".{glob.escape(stem)}*{PARTIAL}"):
-        process = path.name.removesuffix(PARTIAL).rpartition(".")[2]
-        if process.isdigit() and not is_running(int(process)):
+def remove_partial_files(folder: Path, stem: str = "") -> None:
+    """Remove what killed processes left in a folder of files whose names begin with `stem`.
+
+    Those of a process that runs are left alone, and those of another machine's processes, of which nothing is known.
+    """
+    _remove_left(folder, glob.escape(stem))
+
+
+def _remove_left(folder: Path, pattern: str) -> None:
+    for path in folder.glob(f".{pattern}*{PARTIAL}"):
+        space, _, process = path.name.removesuffix(PARTIAL).rpartition(".")[2].partition("-")
+        if space == process_space() and process.isdigit() and not is_running(int(process)):
             path.unlink(missing_ok=True)
 
 

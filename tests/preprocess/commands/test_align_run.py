@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import starfile
 
+from preprocess.platform import process_space
 from preprocess.simulation import SimulationSettings, simulate_movie
 from tests.on_terminals import shown_on_terminal
 from tests.running import COMMAND, clean_environment, cryoferry_here
@@ -198,3 +199,15 @@ def test_a_reader_that_closes_the_pipe_ends_it_quietly_with_a_list_of_what_is_do
     assert names[0] == "out/a.mrc"
     assert len(names) < 8
     assert not list((tmp_path / "out").rglob(".*"))
+
+
+def test_a_run_removes_what_killed_ones_left_in_its_folder(align, session, tmp_path):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    (tmp_path / "out").mkdir()
+    left = tmp_path / "out" / f".{LISTS[0]}.{process_space()}-{process.pid}.partial"
+    left.touch()
+    assert align(session / "square1", "-o", "out", "--dry-run", *KNOWN).returncode == 0
+    assert left.exists()
+    assert align(session / "square1", "-o", "out", *KNOWN).returncode == 0
+    assert not list((tmp_path / "out").glob(".*"))

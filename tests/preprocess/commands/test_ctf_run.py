@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import starfile
 
+from preprocess.platform import process_space
 from preprocess.simulation import MicrographSettings, simulate_micrograph, write_mrc
 from tests.running import COMMAND, clean_environment, cryoferry_here
 
@@ -199,3 +200,15 @@ def test_resume_does_not_replace_what_this_command_did_not_write(ctf, images, tm
 def test_what_makes_no_sense_is_refused(ctf, images, options, says):
     refused = ctf(images, *options, *KNOWN)
     assert (refused.returncode, says in refused.stderr) == (2, True)
+
+
+def test_a_run_removes_what_killed_ones_left_in_its_folder(ctf, images, tmp_path):
+    process = subprocess.Popen(["true"])
+    process.wait()
+    (tmp_path / "out").mkdir()
+    left = tmp_path / "out" / f".{LISTS[0]}.{process_space()}-{process.pid}.partial"
+    left.touch()
+    assert ctf(images, "--out", "out", "--dry-run", *KNOWN).returncode == 0
+    assert left.exists()
+    assert ctf(images, "--out", "out", *KNOWN).returncode == 0
+    assert not list((tmp_path / "out").glob(".*"))

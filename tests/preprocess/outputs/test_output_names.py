@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from preprocess.outputs.output_names import LONGEST_STEM_BYTES, output_paths, output_stem
 from preprocess.outputs.whole_files import PARTIAL, write_text
+from preprocess.platform import process_space
 
 _LONGEST_NAME_BYTES = 255
 _MOST_DIGITS_OF_A_PROCESS = 7
@@ -22,7 +23,8 @@ part = st.one_of(
 @given(part)
 def test_every_name_can_be_written_also_while_it_is_temporary(name: str) -> None:
     for path in output_paths(Path(name), Path("out")).values():
-        assert len(path.name.encode()) + len(PARTIAL) + _MOST_DIGITS_OF_A_PROCESS + 2 <= _LONGEST_NAME_BYTES
+        of_process = len(process_space()) + _MOST_DIGITS_OF_A_PROCESS + 1
+        assert len(path.name.encode()) + len(PARTIAL) + of_process + 2 <= _LONGEST_NAME_BYTES
         assert path.name.isprintable() or not {"\n", "\u202e", "\x1b"} & {*path.name}
         assert "/" not in path.name
     assert len(output_stem(Path(name)).encode()) <= LONGEST_STEM_BYTES

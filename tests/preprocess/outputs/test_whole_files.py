@@ -1,5 +1,8 @@
 import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import mrcfile
@@ -9,6 +12,7 @@ import pytest
 from preprocess.backends.cpu.backend import CpuBackend
 from preprocess.errors import NotFiniteOutput
 from preprocess.outputs.whole_files import _write_mrc, remove_partial_files, write_micrograph, write_text, write_whole
+from preprocess.platform import process_space
 
 
 @pytest.fixture
@@ -84,28 +88,52 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_what_a_killed_process_left_is_removed_and_a_running_one_s_is_not(tmp_path):
-    killed = os.spawnlp(os.P_NOWAIT, "true", "true")
-    os.waitpid(killed, 0)
-    left = tmp_path / f".a.mrc.{killed}.partial"
-    alive = tmp_path / f".a.mrc.{os.getpid()}.partial"
-    other = tmp_path / f".b.mrc.{killed}.partial"
-    for path in (left, alive, other):
+@pytest.fixture
+def killed():
+    """The number of a process that has ended."""
+    process = os.spawnlp(os.P_NOWAIT, "true", "true")
+    os.waitpid(process, 0)
+    return process
+
+
+def left_by(process, name, *, space=None):
+    return f".{name}.{space or process_space()}-{process}.partial"
+
+
+def test_what_a_killed_process_left_is_removed_and_a_running_one_s_is_not(tmp_path, killed):
+    left, other = tmp_path / left_by(killed, "a.mrc"), tmp_path / left_by(killed, "b.mrc")
+    alive, elsewhere = tmp_path / left_by(os.getppid(), "a.mrc"), tmp_path / left_by(killed, "a.mrc", space="0" * 8)
+    foreign = tmp_path / f".a.mrc.{killed}.partial"
+    for path in (left, alive, elsewhere, other, foreign):
         path.write_bytes(b"half")
     remove_partial_files(tmp_path, "a")
-    assert not left.exists()
-    assert alive.exists()
-    assert other.exists()
+    assert {*tmp_path.iterdir()} == {alive, elsewhere, other, foreign}
+    remove_partial_files(tmp_path)
+    assert {*tmp_path.iterdir()} == {alive, elsewhere, foreign}
 
 
-def test_a_name_of_any_characters_is_cleared_of_partial_files(tmp_path):
-    killed = os.spawnlp(os.P_NOWAIT, "true", "true")
-    os.waitpid(killed, 0)
+def test_a_name_of_any_characters_is_cleared_of_partial_files(tmp_path, killed):
     stem = "odd name: [1*]?"
-    left = tmp_path / f".{stem}.mrc.{killed}.partial"
+    left = tmp_path / left_by(killed, f"{stem}.mrc")
     left.write_bytes(b"half")
     remove_partial_files(tmp_path, stem)
     assert not left.exists()
+
+
+def test_a_file_is_written_over_what_a_process_left_that_was_killed_while_it_wrote_it(tmp_path):
+    """A real process is killed inside `write_whole`."""
+    program = (
+        "import os, sys; from pathlib import Path; from preprocess.outputs.whole_files import write_whole\n"
+        "write_whole(Path(sys.argv[1]), lambda path: (path.write_text('half'), os.kill(os.getpid(), 9)))"
+    )
+    path = tmp_path / "list.star"
+    assert subprocess.run([sys.executable, "-c", program, path], check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".list.star.")
+    write_text(tmp_path / "another.star", "x")
+    assert left.exists()
+    write_text(path, "whole")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["another.star", "list.star"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
