@@ -11,7 +11,7 @@ from preprocess.commands.folder_walk import InputInFolder, found_in
 from preprocess.errors import OutputRefused, PreprocessError, UnreadableMovie
 from preprocess.movies import open_movie
 from preprocess.named_files import refuse_missing
-from preprocess.outputs.ctf_results import is_of_ctf_command
+from preprocess.outputs.ctf_results import aligned_ctf_file, is_of_ctf_command
 from preprocess.outputs.output_names import CTF_RESULTS, CTF_RESULTS_ENDING, ENDINGS, output_paths, output_stem
 
 EXTENSIONS = frozenset({".mrc", ".tif", ".tiff"})
@@ -71,7 +71,8 @@ def ctf_output_paths(micrograph: InputInFolder) -> dict[str, Path]:
 def refuse_outputs(micrographs: Sequence[InputInFolder], *, overwrite: bool, resume: bool) -> None:
     """Refuse micrographs that would write the same outputs, or over one of them, or over what is there.
 
-    A resumption may write over what this command wrote.
+    A resumption may write over what this command wrote. Nothing may write over what `cryoferry align` wrote: its
+    STEM.json would list files that are other ones now.
 
     Raises
     ------
@@ -89,8 +90,19 @@ def refuse_outputs(micrographs: Sequence[InputInFolder], *, overwrite: bool, res
                 )
             if path.resolve() in inputs:
                 raise OutputRefused(f"{path} is one of the images: the output would replace it")
+        _refuse_aligned(micrograph)
         if not overwrite:
             _refuse_existing(micrograph, resume=resume)
+
+
+def _refuse_aligned(micrograph: InputInFolder) -> None:
+    paths = output_paths(micrograph.path, micrograph.out)
+    if (written := aligned_ctf_file(paths)) is not None:
+        raise OutputRefused(
+            f"{written} was written by `cryoferry align`, which estimates from the movie's frames, and "
+            f"{paths['results'].name} lists it; it is not replaced",
+            hint="Give another --out; then the two estimates can be compared.",
+        )
 
 
 def _refuse_existing(micrograph: InputInFolder, *, resume: bool) -> None:

@@ -54,7 +54,10 @@ def ctf(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", rich_help_panel=OUTPUTS, help="Replace files that exist already.")
+        bool,
+        typer.Option(
+            "--overwrite", rich_help_panel=OUTPUTS, help="Replace files that exist already, but none of align."
+        ),
     ] = False,
     resume: Annotated[
         bool,

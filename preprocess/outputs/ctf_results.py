@@ -108,6 +108,14 @@ def finished_ctf_report(image: Path, results: Path, wanted: CtfMadeFrom) -> dict
     )
 
 
+def aligned_ctf_file(paths_of_movie: Mapping[str, Path]) -> Path | None:
+    """Return a file about the CTF that `cryoferry align` wrote for a movie, by its STEM.json; None if there is none."""
+    aligned = read_report(paths_of_movie["results"])
+    if aligned is None or not is_our_report(aligned) or not isinstance(aligned.get("files"), dict):
+        return None
+    return next((paths_of_movie[role] for role in aligned["files"] if role.startswith("ctf_")), None)
+
+
 def is_of_ctf_command(paths: Mapping[str, Path], paths_of_movie: Mapping[str, Path]) -> bool:
     """Return whether `cryoferry ctf` wrote what is in an image's place, also where it was killed.
 

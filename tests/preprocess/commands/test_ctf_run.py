@@ -212,3 +212,27 @@ def test_a_run_removes_what_killed_ones_left_in_its_folder(ctf, images, tmp_path
     assert left.exists()
     assert ctf(images, "--out", "out", *KNOWN).returncode == 0
     assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.parametrize("option", [(), ("--resume",), ("--overwrite",), ("--overwrite", "--dry-run")])
+def test_files_of_align_are_never_replaced(ctf, images, tmp_path, option):
+    (tmp_path / "out").mkdir()
+    report = {"software": "cryoferry 0.1", "files": {"ctf_spectrum": {"name": "m00_ctf.mrc", "bytes": 8}}}
+    kept = {"m00_ctf.mrc": b"spectrum", "m00.json": json.dumps(report).encode()}
+    for name, content in kept.items():
+        (tmp_path / "out" / name).write_bytes(content)
+    done = ctf(images, "--out", "out", *option, *KNOWN)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "m00_ctf.mrc was written by `cryoferry align`" in said
+    assert "Give another --out" in said
+    assert contents(tmp_path / "out") == kept
+
+
+def test_files_beside_a_movie_aligned_without_a_ctf_are_written(ctf, images, tmp_path):
+    (tmp_path / "out").mkdir()
+    report = {"software": "cryoferry 0.1", "files": {"micrograph": {"name": "m00.mrc", "bytes": 8}}}
+    (tmp_path / "out" / "m00.json").write_text(json.dumps(report))
+    assert ctf(images / "m00.mrc", "--out", "out", *KNOWN).returncode == 0
+    assert ctf(images / "m00.mrc", "--out", "out", "--overwrite", *KNOWN).returncode == 0
+    assert done_in(tmp_path / "out") == ["m00"]
