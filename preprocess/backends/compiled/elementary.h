@@ -70,4 +70,15 @@ INLINE float logarithm_f32(float x) {
   return exponent * 0.693147182464599609375f + small;
 }
 
+/* The logarithm of any number, to 3e-16 of the larger of it and 1. */
+INLINE double logarithm_f64(double x) {
+  if (!(x > 0 && x < INFINITY)) return x == 0 ? -INFINITY : x > 0 ? x : NAN;
+  int exponent;
+  double m = frexp(x, &exponent); /* exact everywhere */
+  if (m < 0x1.6a09e667f3bcdp-1) m *= 2, exponent--;
+  double s = (m - 1) / (m + 1), z = s * s, series = 0;
+  for (int n = 23; n > 0; n -= 2) series = series * z + 1.0 / n;
+  return exponent * 0x1.62e42fefa39efp-1 + 2 * s * series;
+}
+
 #endif

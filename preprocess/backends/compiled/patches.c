@@ -1,5 +1,6 @@
 /* Measures the transforms of patches: measure_patches of cpu/frame_kernels.py. */
 #include "common.h"
+#include "elementary.h"
 #include "kernels.h"
 
 INLINE long padded(long size) { return (size + LANES - 1) / LANES * LANES; }
@@ -9,7 +10,8 @@ long patches_room(long count, long height, long half) { return count * (4 * padd
 
 /* Cosines and sines of 2 pi turns k for k = 0, 1, …: each from the one before. */
 INLINE void write_phases(double turns, long count, float *restrict cosines, float *restrict sines) {
-  double step_real = cos(2 * M_PI * turns), step_imaginary = sin(2 * M_PI * turns), real = 1, imaginary = 0;
+  double step_real, step_imaginary, real = 1, imaginary = 0;
+  cosine_and_sine_f64(2 * M_PI * turns, &step_real, &step_imaginary);
   for (long k = 0; k < count; k++) {
     cosines[k] = (float)real, sines[k] = (float)imaginary;
     double next = real * step_real - imaginary * step_imaginary;

@@ -1,6 +1,7 @@
 /* Tells what is fixed to the camera from what moves: split_spectra of cpu/split_kernels.py. Complex numbers are pairs of
    real and imaginary part. */
 #include "common.h"
+#include "elementary.h"
 #include "kernels.h"
 
 enum { FIGURES = 12 };                             /* of each ring */
@@ -27,17 +28,6 @@ INLINE Complex less(double f, Complex a, Complex g, Complex b) {
 
 INLINE Complex less_conjugate(double f, Complex a, Complex g, Complex b) {
   return less(f, a, (Complex){g.real, -g.imaginary}, b);
-}
-
-/* The natural logarithm. That of the C library may differ in its last bits from one kind of processor to another. */
-INLINE double logarithm(double x) {
-  if (!(x > 0 && x < INFINITY)) return log(x);
-  int exponent;
-  double part = frexp(x, &exponent);
-  if (part < M_SQRT1_2) part *= 2, exponent--;
-  double s = (part - 1) / (part + 1), square = s * s, series = 0;
-  for (int n = 23; n > 0; n -= 2) series = series * square + 1.0 / n;
-  return exponent * M_LN2 + 2 * s * series;
 }
 
 /* Add frame t to a row's sums. */
@@ -88,7 +78,7 @@ INLINE Complex most_probable(Complex a, Complex b, Complex g, double n, double n
   Complex still = less_conjugate(n + moving_ridge, a, g, b), moving = less(n + fixed_ridge, b, g, a);
   still.real /= determinant, still.imaginary /= determinant, moving.real /= determinant, moving.imaginary /= determinant;
   double fit = a.real * still.real + a.imaginary * still.imaginary + b.real * moving.real + b.imaginary * moving.imaginary;
-  *likelihood = fit / noise - logarithm(determinant / (fixed_ridge * moving_ridge));
+  *likelihood = fit / noise - logarithm_f64(determinant / (fixed_ridge * moving_ridge));
   return still;
 }
 
