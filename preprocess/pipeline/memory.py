@@ -23,8 +23,8 @@ DEVICE_READING_IMAGES = 6
 """On a device beside the frames: gain reference, raw sum, its mask, and means around pixels, by rows and by boxes."""
 DEVICE_TRANSFORM_IMAGES = 4
 """On a device beside what is transformed: its copy, its transform, and what the FFT works in."""
-DEVICE_SCRATCH_BYTES = 2**30
-"""What transforms at work take at most, however many frames there are (`backends.cuda.device_memory`)."""
+DEVICE_TRANSFORMED_BYTES = 2**28
+"""What transforms at work take at most, if not one alone takes more (`backends.cuda.device_memory`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class MemoryNeed:
     """About how much memory a movie takes at its highest, bytes.
 
     `least` is what it cannot do without, `usual` what it takes when there is enough: a device with less makes fewer
-    sums and transforms at once.
+    sums at once.
     """
 
     least: int
@@ -83,15 +83,16 @@ def device_need(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: in
     patches = int(len(groups) * binned * kept_frequencies(shape) ** 2)
     reading = DEVICE_READING_IMAGES * pixels * 4
 
-    def at_highest(sums_at_once: int, overlap: float, frames_at_once: int) -> int:
-        at_work = min(frames_at_once * DEVICE_TRANSFORM_IMAGES * binned, DEVICE_SCRATCH_BYTES)
+    of_one_frame = DEVICE_TRANSFORM_IMAGES * binned
+    at_work = max(of_one_frame, min(len(groups) * of_one_frame, DEVICE_TRANSFORMED_BYTES))
+
+    def at_highest(sums_at_once: int, overlap: float) -> int:
         estimating = 4 * pixels + max(spectra, int(overlap * patches) * local) + at_work
         summing = (sums_at_once + 1) * pixels * 4
         filtering = (sums_at_once + DEVICE_TRANSFORM_IMAGES) * pixels * 4 - frames  # the frames are gone by then
         return frames + max(reading, estimating, summing, filtering)
 
-    least = at_highest(1, 1.0, 1)
-    return MemoryNeed(least=least, usual=at_highest(sums, PATCH_OVERLAP, len(groups)))
+    return MemoryNeed(least=at_highest(1, 1.0), usual=at_highest(sums, PATCH_OVERLAP))
 
 
 def _frame_bytes(movie: Movie, groups: FrameGroups) -> int:

@@ -140,8 +140,10 @@ class HostDevice:
         self.attributes: dict[int, int] = {}  # by CUDA's number, all others 0
         self.waits = 0
         self.refuses_pinned = False
+        self.bits_by_batch = False  # whether a transform's last bits depend on how many are made together
         self.pinned: list[int] = []
         self.flags: tuple[str, ...] = kernels_on_host.USUAL
+        self.flags_of_kernels: dict[str, tuple[str, ...]] = {}  # of some, other ones
         self.lock = threading.RLock()
         self.queues = Queues(order, self.lock)
         self.reused_pinned = ReusedMemory(RUBBISH)
@@ -521,14 +523,17 @@ class PlanNd:
         half = (self.batch, *others, last // 2 + 1)
         if self.fft_type == CUFFT_R2C:
             given, made = _first(given, (self.batch, *self.shape), "f"), _first(made, half, "F")
-            made[...] = scipy.fft.rfftn(given, axes=range(1, given.ndim))
+            made[...] = scipy.fft.rfftn(given, axes=range(1, given.ndim)) * self._of_batch()
         elif self.fft_type == CUFFT_C2R:
             given, made = _first(given, half, "F"), _first(made, (self.batch, *self.shape), "f")
             scale = np.float32(np.prod(self.shape))
-            made[...] = scipy.fft.irfftn(given, s=self.shape, axes=range(1, given.ndim)) * scale
+            made[...] = scipy.fft.irfftn(given, s=self.shape, axes=range(1, given.ndim)) * scale * self._of_batch()
             given[...] = np.nan
         else:
             raise NotImplementedError(self.fft_type)
+
+    def _of_batch(self) -> np.float32:
+        return np.float32(1 + self.batch * 2.0**-22 * device.bits_by_batch)
 
 
 def _first(array: np.ndarray, shape: tuple[int, ...], char: str) -> np.ndarray:
@@ -545,7 +550,8 @@ class RawKernel:
     def __init__(self, code: str, name: str, options: tuple[str, ...] = (), **_: Any) -> None:
         device.reach(name, ("NVRTCError", "CompileException"))
         self.name = name
-        self._library = None if device.dry else kernels_on_host.HostLibrary(code, device.flags)
+        flags = device.flags_of_kernels.get(name, device.flags)
+        self._library = None if device.dry else kernels_on_host.HostLibrary(code, flags)
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], **_: Any) -> None:
         device.reach(self.name)

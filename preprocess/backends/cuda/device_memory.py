@@ -11,8 +11,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from preprocess.backends.cuda.device import DeviceArray, cupy
 
+TRANSFORMED_BYTES = 2**28
+"""What images that are transformed together take, unless one alone takes more: the same on every device."""
 SCRATCH_BYTES = 2**30
-"""What one step of the work takes at most for what it does not keep."""
+"""What one step of decoding takes at most for what it does not keep."""
 PART_OF_FREE = 0.5
 """The part of the free memory that such a step takes; the rest is for what it needs besides."""
 
@@ -154,11 +156,12 @@ class DeviceMemory:
         return self.limit_bytes is None or self.taken_bytes() <= self.limit_bytes
 
 
-def in_batches(memory: DeviceMemory, count: int, bytes_each: int, step: Callable[[int, int], None]) -> None:
-    """Do `count` things in steps of equal size, smaller ones when the device refuses their memory.
+def in_batches(count: int, bytes_each: int, step: Callable[[int, int], None]) -> None:
+    """Do `count` things in steps of a size that follows from these numbers alone, never from the memory that is free.
 
-    The last step begins early enough to have that size as well, and does again what the one before has done: so one
-    plan of a transform serves all of them.
+    A transform of so many images need not give the same bits as one of more or fewer: the library plans each number by
+    itself. The last step begins early enough to have the others' size, and does again what the one before has done: so
+    one plan serves all of them.
 
     Parameters
     ----------
@@ -167,15 +170,7 @@ def in_batches(memory: DeviceMemory, count: int, bytes_each: int, step: Callable
     step : Callable[[int, int], None]
         Does the things from one index, up to another; what it allocates comes back when it returns.
     """
-    size, done = memory.at_once(count, bytes_each), 0
-    while done < count:
-        start = min(done, count - size)
-        try:
-            step(start, start + size)
-        except cupy.cuda.memory.OutOfMemoryError:
-            if size == 1:
-                raise
-            size = size // 2
-            memory.give_back_idle()
-        else:
-            done = start + size
+    size = max(1, min(count, TRANSFORMED_BYTES // max(1, bytes_each)))
+    for start in range(0, count, size):
+        first = min(start, count - size)
+        step(first, first + size)

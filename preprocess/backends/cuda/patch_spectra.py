@@ -106,5 +106,5 @@ def transform_patches(
             )
 
     bytes_each = 4 * shape[0] * shape[1] + patches * size[0] * size[1] * (4 + BYTES_A_PIXEL)
-    in_batches(memory, count, bytes_each, transform)
+    in_batches(count, bytes_each, transform)
     return CudaPatchSpectra(kept, layout.kept_width, device)

@@ -79,7 +79,7 @@ class CudaSpectra:
 
         moved = self.frame_count * rows * columns * (4 + 4 + 8 + 4)
         with self.device.timer.stage("correlate", moved_bytes=moved, flop=transform_flop(self.frame_count, shape)):
-            in_batches(memory, self.frame_count, rows * columns * (4 + BYTES_A_PIXEL), correlate)
+            in_batches(self.frame_count, rows * columns * (4 + BYTES_A_PIXEL), correlate)
         found: NDArray[np.float32] = windows.get()
         return found
 
@@ -173,7 +173,7 @@ def transform_frames(device: CudaDevice, frames: DeviceArray, gain: DeviceArray 
         ):
             device.transforms.forward(binned, made)
 
-    in_batches(device.memory, count, BYTES_A_PIXEL * shape[0] * shape[1], transform)
+    in_batches(count, BYTES_A_PIXEL * shape[0] * shape[1], transform)
     return CudaSpectra(transforms, shape, device)
 
 

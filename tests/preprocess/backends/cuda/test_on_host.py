@@ -6,7 +6,7 @@ What is proven is logic; nothing here ran on a device.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cuda_on_host
@@ -64,38 +64,40 @@ def test_each_question_costs_one_copy_from_the_device(host: CudaOnHost, random: 
     assert host.device.copies_down == 4
 
 
-def test_a_small_device_works_in_smaller_batches_to_the_same_results(random: np.random.Generator) -> None:
-    frames = movie_frames(random)
-    found = {}
-    for size in (2**28, 2_900_000):
-        with cuda_on_host.cuda_on_host(size) as host:
-            found[size] = measured(host.backend(), frames, None, 1)
-            binnings = host.device.launches.count("bin_frames")
-            assert (binnings > 2) == (size < 2**28), "batches were not as expected"
-            assert host.device.highest <= size
-    for one, other in zip(*found.values(), strict=True):
-        np.testing.assert_array_equal(one, other)
+def batches_follow_free_memory(host: CudaOnHost, size_bytes: int) -> None:
+    """Plant the mistake: the memory that is free decides how many images are transformed together."""
+
+    def in_batches(count: int, bytes_each: int, step: Callable[[int, int], None]) -> None:
+        most = max(1, size_bytes // (20 * bytes_each))
+        for start in range(0, count, most):
+            step(min(start, count - min(most, count)), min(start, count - min(most, count)) + min(most, count))
+
+    for name in ("spectra", "patch_spectra"):
+        host.module(name).in_batches = in_batches
 
 
-def test_batches_shrink_when_the_allocator_refuses_what_seemed_free(
-    host: CudaOnHost, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frames = movie_frames(random)
-    expected = measured(host.backend(), frames, None, 1)
-    memory = host.module("device_memory").DeviceMemory
-    really, refused = memory.array, []
+@pytest.mark.parametrize("mistaken", [False, True])
+def test_with_less_memory_transforms_are_of_as_many_images(random: np.random.Generator, mistaken: bool) -> None:
+    """Here a transform's last bits depend on how many there are at once, as nobody says that a device's do not."""
+    frames, found, planned = movie_frames(random), [], []
+    for cap_bytes in (2**28, 6_000_000):
+        with cuda_on_host.cuda_on_host() as host:
+            host.device.bits_by_batch = True
+            host.module("device_memory").TRANSFORMED_BYTES = 700_000  # some steps, as a large movie needs
+            if mistaken:
+                batches_follow_free_memory(host, cap_bytes)
+            backend = host.backend(memory_gb=cap_bytes / 1e9)
+            found.append(measured(backend, frames, None, 1))
+            planned.append(sorted(key[2] for key in backend.device.transforms._plans))
+            assert host.device.highest <= cap_bytes
+            assert mistaken or host.device.launches.count("bin_frames") > 2, "there was but one step"
+    same = all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
+    assert (same, planned[0] == planned[1]) == (not mistaken, not mistaken)
 
-    def refuse_large(self: object, purpose: str, shape: tuple[int, ...], dtype: object) -> object:
-        most = {"binned frames": 3, "patches": 6, "products": 2}
-        if shape[0] > most.get(purpose, shape[0]):
-            refused.append(purpose)
-            raise host.cupy.cuda.memory.OutOfMemoryError("refused")
-        return really(self, purpose, shape, dtype)
 
-    monkeypatch.setattr(memory, "array", refuse_large)
-    for one, other in zip(measured(host.backend(), frames, None, 1), expected, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert set(refused) == {"binned frames", "patches", "products"}
+def test_a_movie_whose_transforms_do_not_fit_is_refused_and_not_done_otherwise(random: np.random.Generator) -> None:
+    with cuda_on_host.cuda_on_host() as host, pytest.raises(DeviceOutOfMemory):
+        measured(host.backend(memory_gb=2e-3), movie_frames(random), None, 1)
 
 
 def test_sums_that_the_device_has_no_room_for_go_to_the_host(random: np.random.Generator) -> None:
