@@ -87,7 +87,7 @@ OUT ?= first-run
 .PHONY: first-run-gpu
 first-run-gpu: install  ## half an hour on a GPU that is new to us: comparisons, tests, sanitizers, profile; JSON into OUT
 	@$(BIN)/python -c 'import cupy' 2>/dev/null || $(BIN)/python -m pip install --quiet 'cupy-cuda$(CUDA)x[ctk]>=14'
-	@$(BIN)/python -m benchmarks.device.first_run $(OUT) $(ONLY)
+	@FIRST_RUN_MINUTES=$(or $(MINUTES),30) $(BIN)/python -m benchmarks.device.first_run $(OUT) $(ONLY)
 
 # ---- checks
 

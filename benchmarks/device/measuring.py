@@ -16,6 +16,8 @@ from benchmarks.errors import DeviceMissing, NothingToMeasure, ProgramFailed
 from benchmarks.measuring import measure
 
 REPEATS = 5
+ANSWER_S = 180.0
+"""A driver may wait for ever; CuPy takes some seconds to be imported for the first time."""
 _CHILD = (sys.executable, "-m", "benchmarks.device.child")
 
 
@@ -33,7 +35,17 @@ def require_device(device: str) -> None:
         return
     if not re.fullmatch(r"cuda:\d+", device):
         raise NothingToMeasure(f"--device {device}: give cpu or cuda:N", hint="The first CUDA device is cuda:0.")
-    done = subprocess.run([*_CHILD, device], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            [*_CHILD, device],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=ANSWER_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise DeviceMissing(f"no CUDA device answers as {device} within {ANSWER_S:.0f} s") from None
     lines = done.stdout.strip().splitlines()
     report = json.loads(lines[-1]) if done.returncode == 0 and lines else {"error": _last_line(done.stderr), "hint": ""}
     if "error" in report:
