@@ -116,7 +116,8 @@ CAMPAIGN_floods := tests/faults/test_floods.py
 CAMPAIGN_upload-machine := tests/contract/wire/test_upload_machine.py
 CAMPAIGN_claim-machine := tests/contract/wire/test_claim_machine.py
 CAMPAIGN_openapi := tests/contract/wire/test_openapi.py
-PARTS := faults agent-kills both-killed everything-killed kills power-cuts injection lying-disk share floods upload-machine claim-machine openapi
+CAMPAIGN_gpu-host := tests/preprocess/backends/cuda/test_kernels_race_free.py tests/preprocess/backends/cuda/test_streams_on_host.py
+PARTS := faults agent-kills both-killed everything-killed kills power-cuts injection lying-disk share floods upload-machine claim-machine openapi gpu-host
 
 .PHONY: campaign
 campaign: campaign-part scipion-if-wanted  ## fault tests in their long form, hours (PART=upload-machine: a part; PART=list)

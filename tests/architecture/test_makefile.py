@@ -37,6 +37,13 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("upload-machine", ["tests/contract/wire/test_upload_machine.py"]),
         ("claim-machine", ["tests/contract/wire/test_claim_machine.py"]),
         ("openapi", ["tests/contract/wire/test_openapi.py"]),
+        (
+            "gpu-host",
+            [
+                "tests/preprocess/backends/cuda/test_kernels_race_free.py",
+                "tests/preprocess/backends/cuda/test_streams_on_host.py",
+            ],
+        ),
     ],
 )
 def test_a_campaign_runs_the_part_that_was_named(part: str, expected: list[str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import cupy_on_host
 import numpy as np
 import pytest
+from campaign import IS_LONG
 from cuda_on_host import CudaOnHost, cuda_on_host
 from queues_on_host import AT_ONCE, ORDERS
 
@@ -30,6 +31,7 @@ from preprocess.simulation import SimulationSettings, simulate_movie
 
 NAMES = ("a.tiff", "b.tiff", "c.tiff")
 KNOWN = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=0.83)
+ALL_ORDERS = (*ORDERS, *(f"random {number}" for number in range(4, 44 if IS_LONG else 4)))
 Site = tuple[str, str, int]
 """File, function and line of one of our calls that wait."""
 
@@ -127,7 +129,7 @@ def right(folder: Path) -> list[bytes]:
     return overlapped_by_hand(folder, AT_ONCE)
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", ALL_ORDERS)
 def test_results_are_right_in_every_order(folder: Path, right: list[bytes], order: str) -> None:
     assert overlapped_by_hand(folder, order) == right
 
