@@ -243,17 +243,20 @@ def _noise(out: Path, rows: int) -> Path:
             made[height // 3 : height // 2] = 255
         return made
 
-    distinct = [frame(index) for index in range(min(DISTINCT, count))] if not path.exists() else []
-    _write_whole(path, (distinct[index % DISTINCT] for index in range(count)), rows)
-    return path
+    def write(to: Path) -> None:
+        distinct = [frame(index) for index in range(min(DISTINCT, count))]
+        write_tiff(to, (distinct[index % DISTINCT] for index in range(count)), rows_per_strip=rows)
+
+    return _write_whole(path, write)
 
 
-def _write_whole(path: Path, frames: Iterable[NDArray[Any]], rows: int | None = None) -> None:
-    """Write a movie if it is not there; it has its name only when it is whole."""
+def _write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a movie if it is not there; it has its name only when it is whole: parts are killed at their limits."""
     if not path.exists():
-        beside = path.with_name(f"{path.stem}.partial{path.suffix}")
-        write_tiff(beside, frames, rows_per_strip=rows)
+        beside = path.with_name(f"partial_{path.name}")
+        write(beside)
         beside.replace(path)
+    return path
 
 
 def _rows_a_strip() -> tuple[int, ...]:
@@ -263,17 +266,16 @@ def _rows_a_strip() -> tuple[int, ...]:
 def _simulated(out: Path) -> Path:
     height, width, count = (2046, 2880, 40) if IS_LARGE else (512, 480, 8)
     path = out / f"simulated_{count}x{height}x{width}.tiff"
-    if not path.exists():
-        simulate_movie(SimulationSettings(height=height, width=width, frame_count=count, seed=1)).write(path)
-    return path
+    settings = SimulationSettings(height=height, width=width, frame_count=count, seed=1)
+    return _write_whole(path, lambda to: simulate_movie(settings).write(to))
 
 
 def _tiled(out: Path) -> Path:
     """Return a super-resolution movie with signal and motion: the simulated one, several times beside itself."""
     path, times = (out / "tiled.tif", (4, 4)) if IS_LARGE else (out / "tiled_small.tif", (2, 2))
     movie = open_movie(_simulated(out))
-    _write_whole(path, (np.tile(np.ascontiguousarray(frame), times) for frame in movie.frames()))
-    return path
+    tiles = (np.tile(np.ascontiguousarray(frame), times) for frame in movie.frames())
+    return _write_whole(path, lambda to: write_tiff(to, tiles))
 
 
 def _allocate_alone() -> None:
