@@ -83,6 +83,7 @@ PLATFORM_FILES = {
 """Every call that some system lacks stands in one of them, and each can be imported on every system."""
 
 LINUX_PROGRAMS = {
+    "benchmarks/device/first_run.py": "stops a group of processes",
     "benchmarks/flow/command.py": "refuses systems without /proc",
     "benchmarks/flow/phase.py": "notes the load",
     "benchmarks/flow/process_usage.py": "reads /proc",
