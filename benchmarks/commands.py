@@ -23,7 +23,8 @@ def align(
         list[str] | None,
         typer.Argument(
             metavar="PRESET…",
-            help="small, faint, fainter, doming, rough, k3, k3-super, falcon-eer; or NAME@HEIGHTxWIDTHxFRAMES.",
+            help="small, faint, fainter, doming, rough, k3, k3-super, falcon-eer, falcon-mrc; "
+            "or NAME@HEIGHTxWIDTHxFRAMES.",
         ),
     ] = None,
     movies: Annotated[

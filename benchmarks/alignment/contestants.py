@@ -94,7 +94,16 @@ def _cryoferry_field(movie: BenchMovie, motion: dict[str, Any]) -> MotionField:
 
 def relion_command(movie: BenchMovie, out: Path, threads: int) -> list[str]:
     """Return the command for RELION's own implementation: weighted and unweighted micrograph, power spectrum."""
-    command = ["relion_run_motioncorr", "--i", movie.path.name, "--o", f"{out}/", "--use_own", "--j", f"{threads}"]
+    command = [
+        "relion_run_motioncorr",
+        "--i",
+        _readable_by_relion(movie).name,
+        "--o",
+        f"{out}/",
+        "--use_own",
+        "--j",
+        f"{threads}",
+    ]
     command += ["--bin_factor", f"{movie.bin_factor}", "--bfactor", "150"]
     command += ["--angpix", f"{movie.pixel_size_angstrom:g}", "--voltage", f"{movie.voltage_kv:g}"]
     command += ["--dose_per_frame", f"{movie.dose_per_frame_e_per_a2:g}", "--preexposure", "0"]
@@ -110,7 +119,13 @@ def relion_command(movie: BenchMovie, out: Path, threads: int) -> list[str]:
 
 def relion_result(movie: BenchMovie, out: Path, _stdout: str) -> RunResult:
     """Return what RELION made."""
-    return RunResult(out / f"{movie.path.stem}.mrc", relion_field(out / f"{movie.path.stem}.star"))
+    stem = _readable_by_relion(movie).stem
+    return RunResult(out / f"{stem}.mrc", relion_field(out / f"{stem}.star"))
+
+
+def _readable_by_relion(movie: BenchMovie) -> Path:
+    """Return the movie without half precision, which RELION reads since version 4."""
+    return movie.without_float16 or movie.path
 
 
 def motioncor3_command(movie: BenchMovie, out: Path, _threads: int) -> list[str]:

@@ -19,12 +19,16 @@ from preprocess.simulation import SimulatedMovie, SimulationSettings, simulate_m
 SIMULATION = 1
 """Number of the simulation's form: another one makes other movies, and those in caches are made again."""
 
-_EXTENSIONS = {"tiff": ".tiff", "eer": ".eer"}
+_EXTENSIONS = {"tiff": ".tiff", "eer": ".eer", "mrc": ".mrc"}
+_FLOAT16, _INT16 = 12, 1  # modes of MRC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchMovie:
-    """A movie to measure with, and what programs must know of it. `preset` is empty for a user's own."""
+    """A movie to measure with, and what programs must know of it. `preset` is empty for a user's own.
+
+    `without_float16` is the same movie of 16-bit integers, for programs that cannot read half precision.
+    """
 
     path: Path
     preset: str
@@ -38,6 +42,7 @@ class BenchMovie:
     dose_per_frame_e_per_a2: float
     hardware_frames_per_frame: int | None = None
     bin_factor: int = 1
+    without_float16: Path | None = None
     settings: SimulationSettings | None = None
 
     @property
@@ -88,8 +93,13 @@ def simulated_movie(preset: Preset, seed: int, cache: Path) -> BenchMovie:
         dose_per_frame_e_per_a2=settings.dose_per_frame_e_per_a2,
         hardware_frames_per_frame=preset.hardware_frames_per_frame if preset.movie_format == "eer" else None,
         bin_factor=preset.bin_factor,
+        without_float16=_in_integers(path) if preset.movie_format == "mrc" else None,
         settings=settings,
     )
+
+
+def _in_integers(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_int16.mrc")
 
 
 def _make(settings: SimulationSettings, preset: Preset, path: Path, gain: Path) -> None:
@@ -100,6 +110,10 @@ def _make(settings: SimulationSettings, preset: Preset, path: Path, gain: Path) 
     try:
         if preset.movie_format == "eer":
             movie.write(partial, hardware_frames_per_frame=preset.hardware_frames_per_frame)
+        elif preset.movie_format == "mrc":
+            movie.write(partial, mode=_INT16)
+            partial.replace(_in_integers(path))
+            movie.write(partial, mode=_FLOAT16)
         else:
             movie.write(partial)
         partial.replace(path)

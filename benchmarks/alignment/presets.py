@@ -116,6 +116,20 @@ _PRESETS = (
         movie_format="eer",
         hardware_frames_per_frame=8,
     ),
+    Preset(
+        name="falcon-mrc",
+        about="4096 x 4096 x 30 MRC, half precision (mode 12)",
+        settings=SimulationSettings(
+            height=4096,
+            width=4096,
+            frame_count=30,
+            pixel_size_angstrom=0.73,
+            dose_per_frame_e_per_a2=1.33,
+            motion_px=12.0,
+            local_motion_px=1.2,
+        ),
+        movie_format="mrc",
+    ),
 )
 
 PRESETS = {preset.name: preset for preset in _PRESETS}
