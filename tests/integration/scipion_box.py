@@ -2,10 +2,12 @@
 
 * `{"do": "make", "project": DIR, "journal": PATH}`: a project with a follower of that journal
 * `{"do": "follow", "project": DIR}`: run it as a new process would, to the journal's end; with `"as": "dying"`, it is
-  killed after it has changed its sets and before it answers the verdicts; with `"as": "older"`, it begins a set of CTFs
-  with the columns that version 0.2 had
+  killed after it has changed its sets and before it answers the verdicts; with `"as": "older"`, it begins sets with the
+  columns that version 0.2 had, and with its sign of shifts
 * `{"do": "person", "project": DIR, "output": NAME, "item": MICROGRAPH, "enabled": BOOL}`: what a person does there
 * `{"do": "read", "project": DIR}`: the items of all outputs, by output and micrograph
+* `{"do": "relion_shifts", "star": PATH, "frames": COUNT}`: the shifts (x, y) that RELION's plugin makes of a movie's
+  STAR file; null without that plugin
 """
 
 import json
@@ -13,6 +15,7 @@ import os
 import shutil
 import sys
 import traceback
+import types
 
 reply = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
@@ -55,7 +58,7 @@ def follow(project, kind="usual"):
         os.waitpid(child, 0)
         return
     try:
-        {"dying": die_before_answers, "older": make_ctfs_of_version_0_2}[kind]()
+        {"dying": die_before_answers, "older": make_items_of_version_0_2}[kind]()
         load(project).followStep("")
     finally:
         os._exit(1)
@@ -68,11 +71,17 @@ def die_before_answers():
     verdicts.Verdicts._answer = lambda *_: os.kill(os.getpid(), 9)
 
 
-def make_ctfs_of_version_0_2():
-    """Leave out what later versions added."""
-    from cryoferry_scipion import sets
+def make_items_of_version_0_2():
+    """Leave out what later versions added, and store where frames lie instead of what moves them back."""
+    from cryoferry_scipion import items, sets
 
-    newest = sets.make_ctf
+    newest, newest_alignment = sets.make_ctf, items.make_alignment
+
+    def make_alignment(entry):
+        alignment = newest_alignment(entry)
+        for axis in alignment.getShifts():
+            axis.set([-value for value in axis])
+        return alignment
 
     def make_ctf(*arguments):
         ctf = newest(*arguments)
@@ -80,7 +89,7 @@ def make_ctfs_of_version_0_2():
             delattr(ctf, name)
         return ctf
 
-    sets.make_ctf = make_ctf
+    sets.make_ctf, items.make_alignment = make_ctf, make_alignment
 
 
 def name_of(item):
@@ -115,12 +124,22 @@ def read(project):
     return found
 
 
+def relion_shifts(star, frames):
+    """Return the shifts as RELION's plugin reads them."""
+    try:
+        from relion.protocols.protocol_motioncor import ProtRelionMotioncor
+    except ImportError:
+        return None
+    protocol = types.SimpleNamespace(_getFrameRange=lambda: (1, frames))
+    return ProtRelionMotioncor._getMovieShifts(protocol, None, star)
+
+
+DO = {"make": make, "follow": follow, "person": person, "read": read, "relion_shifts": relion_shifts}
+
 for line in sys.stdin:
     request = json.loads(line)
     try:
-        answer = {
-            "done": {"make": make, "follow": follow, "person": person, "read": read}[request.pop("do")](**request)
-        }
+        answer = {"done": DO[request.pop("do")](**request)}
     except Exception:  # noqa: BLE001 - whatever it is, the test that asked has to show it
         answer = {"error": traceback.format_exc()}
     reply.write(json.dumps(answer) + "\n")

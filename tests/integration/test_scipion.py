@@ -109,7 +109,7 @@ def test_what_scipion_sees(live: Any, inspect: Callable[[Path], Any]) -> None:
         assert item["_acquisition._sphericalAberration"] == pytest.approx(2.7)
         assert item["_acquisition._amplitudeContrast"] == pytest.approx(0.1)
         assert item["_acquisition._doseInitial"] == pytest.approx(0.5)
-        assert item["shifts"] == [[0.0, 1.5, 2.5], [0.0, -0.5, -1.0]]
+        assert item["shifts"] == [[0.0, -1.5, -2.5], [0.0, 0.5, 1.0]]
         assert item["range"] == [1, 3]
         assert item["_rlnAccumMotionTotal"] == pytest.approx(2.7)
         assert item["_cryoferryRevision"] == 1

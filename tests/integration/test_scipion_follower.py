@@ -11,13 +11,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from api.registrars import ChangedVerdict, PresentVerdict, RegistrarUnavailable, SessionPlace
 from api.registrars.outbox import Outbox
 from api.registrars.scipion import ScipionRegistrar
 from api.registrars.scipion_journal import FORMAT
 from api.registrars.settings import RegistrarSettings
+from preprocess.exposure.acquisition import Acquisition
+from preprocess.pipeline.process_movie import process_movie
+from preprocess.settings import AlignmentSettings
+from preprocess.simulation import SimulationSettings, simulate_movie
+from transfer.wire.exposure_record import ShiftsRecord
 from transfer.wire.protocol import RegistrationState
 from transfer.wire.verdict import VerdictBy
 
@@ -165,6 +172,47 @@ def test_a_ctf_comes_late_changes_and_goes(session: Session) -> None:
     session.follow()
     assert "".join(session.items(CTFS)) == "b"
     assert "".join(session.items(MICROGRAPHS)) == "ab"
+
+
+def stored_shifts(item: dict[str, Any], of: str = "") -> NDArray[np.float64]:
+    """Return the shifts that an item stores, of shape (frames, 2): (x, y)."""
+    axes = [item[f"{of}_alignment.{axis}"] for axis in ("_xshifts", "_yshifts")]
+    return np.array([[float(value) for value in axis.split(",")] for axis in axes]).T
+
+
+def test_shifts_have_the_sign_of_relions_plugin(session: Session, ask: Callable[..., Any], tmp_path: Path) -> None:
+    """A movie whose content moves by known steps: stored is what moves it back, as RELION's plugin stores it."""
+    steps = tuple((-2.0 * number, 3.0 * number) for number in range(5))  # (y, x)
+    movie = simulate_movie(SimulationSettings(height=256, width=256, frame_count=5, shifts_yx_px=steps, gain=False))
+    movie.write(tmp_path / "moving.mrc")
+    settings = AlignmentSettings(device="cpu", threads=1)
+    exposure = Acquisition(pixel_size_angstrom=1.1, voltage_kv=300.0, dose_per_frame_e_per_a2=0.83)
+    aligned = process_movie(tmp_path / "moving.mrc", tmp_path / "out", settings=settings, acquisition=exposure)
+    shifts = ShiftsRecord(first_frame=aligned.first_frame, y_px=aligned.shifts_y_px, x_px=aligned.shifts_x_px)
+    session.publish("moving", shifts=shifts, ctf=True)
+    session.follow()
+    moves_back = -movie.truth.shifts_yx_px[:, ::-1]
+    stored = stored_shifts(session.items(MICROGRAPHS)["moving"])
+    np.testing.assert_allclose(stored, moves_back, atol=0.5)
+    np.testing.assert_allclose(stored_shifts(session.items(CTFS)["moving"], "_micObj."), stored)
+    relions = ask("relion_shifts", star=str(tmp_path / "out" / "moving.star"), frames=5)
+    if relions is None:
+        pytest.skip("compared with the truth; RELION's plugin, which is the other comparison, is not installed")
+    np.testing.assert_allclose(stored, np.array(relions).T, atol=1e-4)
+
+
+def test_shifts_of_an_older_plugin_are_turned(session: Session) -> None:
+    session.publish("a", ctf=True)
+    session.publish("b", ctf=True)
+    session.follow("older")
+    older = [stored_shifts(session.items(MICROGRAPHS)[label]) for label in "ab"]
+    session.publish("c", ctf=True)
+    for _ in range(2):  # once, not each time
+        session.follow()
+        for output, of in ((MICROGRAPHS, ""), (CTFS, "_micObj.")):
+            found = {label: stored_shifts(item, of) for label, item in session.items(output).items()}
+            for label in "abc":
+                np.testing.assert_array_equal(found[label], -older[0])
 
 
 def test_verdicts_enable_and_disable(session: Session) -> None:

@@ -57,6 +57,22 @@ def make_acquisition(entry):
     )
 
 
+def make_alignment(entry):
+    """Return the shifts (px of the movie as recorded) that move each frame's content back onto the first one's.
+
+    So the plugins of RELION and MotionCor store them, and RELION's polishing reads them from a set. The journal says
+    where the content lies, which is the opposite.
+    """
+    shifts = entry["shifts"]
+    first = shifts["first_frame"]
+    back = {axis: [0.0 - value for value in shifts[axis]] for axis in ("x_px", "y_px")}  # 0.0 - 0.0 is not -0.0
+    alignment = MovieAlignment(
+        first=first, last=first + len(back["x_px"]) - 1, xshifts=back["x_px"], yshifts=back["y_px"]
+    )
+    alignment.setRoi([0, 0, 0, 0])
+    return alignment
+
+
 def place_of(entry, extra):
     """Return the folder for an entry's files: each later revision has its own."""
     return extra if entry["revision"] == 1 else os.path.join(extra, f"revision-{entry['revision']}")
@@ -88,12 +104,7 @@ def make_micrograph(entry, folder, extra):
     micrograph._rlnAccumMotionTotal = Float(figures.get("motion_total_angstrom"))
     micrograph._rlnAccumMotionEarly = Float(figures.get("motion_early_angstrom"))
     micrograph._rlnAccumMotionLate = Float(figures.get("motion_late_angstrom"))
-    shifts = entry["shifts"]
-    first = shifts["first_frame"]
-    micrograph._alignment = MovieAlignment(
-        first=first, last=first + len(shifts["x_px"]) - 1, xshifts=shifts["x_px"], yshifts=shifts["y_px"]
-    )
-    micrograph._alignment.setRoi([0, 0, 0, 0])
+    micrograph._alignment = make_alignment(entry)
     picture = entry.get("thumbnail")
     picture_name = os.path.splitext(name)[0] + "_thumbnail" + os.path.splitext(picture or "")[1]
     picture = copy_into(picture and os.path.join(folder, picture), os.path.join(place, picture_name))

@@ -4,8 +4,8 @@
 
 * `session`: `session` (its name), `format` (of the entries that follow)
 * `micrograph`: `name` (unique), `revision`, `exposure_id`, `movie`, `digest`, `file`, `thumbnail` and `ctf_spectrum`
-  (relative to the folder above the journal's; none: null or missing), `pixel_size_angstrom`, `acquisition`, `shifts`,
-  `figures` (name to number)
+  (relative to the folder above the journal's; none: null or missing), `pixel_size_angstrom`, `acquisition`, `shifts`
+  (where each frame's content lies relative to the first one's, px), `figures` (name to number)
 * `verdict`: whether a micrograph is accepted: `name`, `revision` (its newest at that time), `accepted` (bool), `by`
   (`threshold` or `person`), `at` (time in ISO 8601, with its zone)
 * `end`: the session has ended; `reopen`: it was opened again

@@ -11,6 +11,7 @@ from pyworkflow.object import Pointer, Set
 
 from .items import EntryRejected, fit_columns, make_acquisition, make_ctf, make_micrograph
 from .journal import has_ctf
+from .older_sets import has_older_sign, moves, turn_shifts
 from .verdicts import comment_on_ctf, comment_on_micrograph, settle
 
 MICROGRAPHS, CTFS = "outputMicrographs", "outputCTF"
@@ -71,6 +72,7 @@ class OutputSets:
         self._verdicts = verdicts
         self._suffixes = {}  # pixel size in Å, rounded -> suffix of the outputs' names
         self._registered = {}  # micrograph's name -> Registered
+        self._corrected = set()  # names of the outputs whose shifts are known to have the right sign
         for suffix in self._existing_suffixes():
             self._read(suffix)
 
@@ -84,6 +86,27 @@ class OutputSets:
             known.revision > entry["revision"]
             or (known.revision == entry["revision"] and (known.has_ctf or not has_ctf(entry)))
         )
+
+    def correct_shifts(self, entries):
+        """Turn the shifts of sets that an older version of the plugin wrote; the entries of their items show which."""
+        for entry in entries:
+            known = self._registered.get(entry["name"])
+            if known is None or known.revision != entry["revision"] or not moves(entry):
+                continue
+            self._correct_output(MICROGRAPHS + known.suffix, SetOfMicrographs, known, entry)
+            if known.has_ctf:
+                self._correct_output(CTFS + known.suffix, SetOfCTF, known, entry)
+
+    def _correct_output(self, output, set_class, known, entry):
+        if output in self._corrected:
+            return
+        self._corrected.add(output)
+        holding = reopened(set_class, self._path(output))
+        if has_older_sign(holding[known.item_id], entry):
+            turn_shifts(holding)
+            self._protocol._updateOutputSet(output, holding, state=Set.STREAM_OPEN)
+        else:
+            holding.close()
 
     def register(self, entries, folder):
         """Register entries, at most one for each micrograph; return {seq: reason} of those that are rejected."""

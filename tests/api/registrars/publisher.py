@@ -52,8 +52,8 @@ _rlnMicrographFrameNumber #1
 _rlnMicrographShiftX #2
 _rlnMicrographShiftY #3
 1 0.0 0.0
-2 1.5 -0.5
-3 2.5 -1.0
+2 -1.5 0.5
+3 -2.5 1.0
 """
 
 
@@ -94,6 +94,7 @@ class Publisher:
         seed: int = 1,
         movie: str = "",
         tilt: dict[str, Any] | None = None,
+        shifts: ShiftsRecord | None = None,
     ) -> ExposureRecord:
         """Commit an exposure's files and publish its record; a higher revision supersedes.
 
@@ -133,7 +134,7 @@ class Publisher:
                 frame_count=3,
                 **{"pre_exposure_e_per_a2": 0.5, **(tilt or {})},
             ),
-            shifts=ShiftsRecord(first_frame=1, y_px=(0.25, -0.25, -0.75), x_px=(0.5, 2.0, 3.0)),
+            shifts=shifts or ShiftsRecord(first_frame=1, y_px=(0.25, -0.25, -0.75), x_px=(0.5, 2.0, 3.0)),
             figures=MOTION | (CTF if ctf else {}) | (ctf if isinstance(ctf, dict) else {}),
             files=references,
         )

@@ -133,6 +133,7 @@ class ProtCryoferryFollow(ProtImport):
     def _take(self, entries, sets, answers):
         if not entries:
             return
+        sets.correct_shifts(entries)
         newest = {}
         for entry in entries:
             if not sets.holds(entry):
