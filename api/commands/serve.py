@@ -62,6 +62,10 @@ def serve(
         Path | None, typer.Option(metavar="DIR", help="Folder for Scipion projects. Default: a folder in --data.")
     ] = None,
     relion: Annotated[bool, typer.Option(help="Write a RELION STAR file for each session.")] = defaults.RELION,
+    mtf: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="MTF of the camera (STAR), for the optics groups of RELION's lists."),
+    ] = None,
     float16: Annotated[
         bool,
         typer.Option(
@@ -100,6 +104,7 @@ def serve(
 ) -> None:
     """Receive files, store them durably, and register exposures in Scipion and RELION."""
     from api.errors import BadOption
+    from api.registrars.relion_mtf import why_no_mtf
     from api.registrars.settings import RegistrarSettings
     from api.server import Address, run
     from api.settings import ReceiverSettings
@@ -111,6 +116,11 @@ def serve(
             "--trusted-proxy was given without --behind-proxy; the receiver did not start",
             hint="Give --behind-proxy too if a proxy forwards the requests.",
         )
+    if mtf is not None and (why := why_no_mtf(mtf)):
+        raise BadOption(
+            f"--mtf {mtf}: RELION cannot use this file as an MTF: {why}; the receiver did not start",
+            hint="Give the STAR file of your camera and voltage, with rlnResolutionInversePixel and rlnMtfValue.",
+        )
     settings = ReceiverSettings(
         data=data.absolute(),
         database=database,
@@ -118,6 +128,7 @@ def serve(
             scipion=scipion and scipion.absolute(),
             projects=projects and projects.absolute(),
             relion=relion,
+            mtf=mtf and mtf.absolute(),
             float16=float16,
         ),
         reserve_bytes=reserve_bytes,

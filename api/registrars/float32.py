@@ -1,4 +1,4 @@
-"""Makes micrographs that all programs can read. RELION before version 4 and some CTF programs abort on float16."""
+"""Makes micrographs and other sums that all programs can read: RELION before version 4 and others abort on float16."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from transfer.disk import make_file
 from transfer.wire.exposure_record import FileRole
 
 FLOAT16_MODE = 12
+SUMS = {
+    FileRole.MICROGRAPH_UNWEIGHTED: "unweighted",
+    FileRole.MICROGRAPH_EVEN: "even",
+    FileRole.MICROGRAPH_ODD: "odd",
+}
+"""The other sums that an exposure may have, each with the folder that its registered files have of their own."""
 
 
-def registered_path(place: SessionPlace, exposure: PublishedExposure) -> Path:
-    """Return the path of an exposure's registered micrograph. Each revision has its own."""
-    folder = place.folder / "registered"
+def registered_path(place: SessionPlace, exposure: PublishedExposure, role: FileRole = FileRole.MICROGRAPH) -> Path:
+    """Return the path of an exposure's registered micrograph, or of another sum. Each revision has its own."""
+    folder = place.folder / "registered" / SUMS.get(role, "")
     if exposure.record.revision > 1:
         folder /= f"revision-{exposure.record.revision}"
     return folder / reader_name(exposure.micrograph_name)
@@ -40,12 +46,26 @@ def registered_micrograph(place: SessionPlace, exposure: PublishedExposure, *, f
     ValueError
         The committed micrograph is not a whole MRC file.
     """
-    target = registered_path(place, exposure)
+    if FileRole.MICROGRAPH not in exposure.files:
+        raise FileNotFoundError("the exposure has no micrograph")
+    return _registered(place, exposure, FileRole.MICROGRAPH, float16=float16)
+
+
+def registered_sums(place: SessionPlace, exposure: PublishedExposure, *, float16: bool) -> dict[FileRole, Path]:
+    """Return those of `SUMS` that the exposure has, made as `registered_micrograph` makes the micrograph.
+
+    Raises
+    ------
+    ValueError
+        A committed sum is not a whole MRC file.
+    """
+    return {role: _registered(place, exposure, role, float16=float16) for role in SUMS if role in exposure.files}
+
+
+def _registered(place: SessionPlace, exposure: PublishedExposure, role: FileRole, *, float16: bool) -> Path:
+    target, committed = registered_path(place, exposure, role), exposure.files[role]
     if target.exists():
         return target
-    committed = exposure.files.get(FileRole.MICROGRAPH)
-    if committed is None:
-        raise FileNotFoundError("the exposure has no micrograph")
     if float16 or not _is_float16(committed):
         make_file(target, lambda temporary: temporary.hardlink_to(committed))
     else:

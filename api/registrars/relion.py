@@ -2,8 +2,9 @@
 
 `DATA/sessions/NAME/relion/corrected_micrographs.star` lists the micrographs as RELION's own motion correction does
 (RELION 3.1 and later: optics groups), with the STAR file of each movie's motion. The files that it names are links in
-`micrographs/`, `motion/` and `ctf/` of the same folder, so RELION writes its outputs below its job's folder. Those with
-a CTF stand in lists of their own too (`api.registrars.relion_ctf`), tilts in those alone that are for tilts
+`micrographs/`, `motion/` and `ctf/` of the same folder, so RELION writes its outputs below its job's folder. Sums
+without dose weighting and of even and odd frames are linked in `unweighted/`, `even/` and `odd/`. Micrographs with a
+CTF stand in lists of their own too (`api.registrars.relion_ctf`), tilts in those alone that are for tilts
 (`api.registrars.relion_tilts`).
 """
 
@@ -13,10 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from api.registrars import ChangedVerdict, PublishedExposure, RegistrationOutcome, SessionPlace
-from api.registrars.float32 import registered_micrograph
+from api.registrars.float32 import SUMS, registered_micrograph, registered_sums
 from api.registrars.reader_names import reader_name
 from api.registrars.relion_ctf import CtfLists
-from api.registrars.relion_lists import GROUP, NAME, MicrographList, OpticsGroups, Row, file_name
+from api.registrars.relion_lists import ABSENT, GROUP, NAME, MicrographList, OpticsGroups, Row, file_name
+from api.registrars.relion_mtf import give_mtf
 from api.registrars.relion_tilts import TiltLists
 from api.registrars.settings import RegistrarSettings
 from transfer.disk import make_link
@@ -25,7 +27,6 @@ from transfer.wire.figures import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL
 from transfer.wire.protocol import RegistrationState
 
 STAR = "corrected_micrographs.star"
-NO_METADATA = "None"
 MOTION = {
     "rlnAccumMotionTotal": MOTION_TOTAL,
     "rlnAccumMotionEarly": MOTION_EARLY,
@@ -34,14 +35,26 @@ MOTION = {
 """The figure of each column."""
 COLUMNS = (NAME, "rlnMicrographMetadata", GROUP, *MOTION)
 """The columns of a row of a micrograph, in their order."""
+PRE_EXPOSURE = "rlnMicrographPreExposure"
+OTHER_SUMS = {
+    FileRole.MICROGRAPH_UNWEIGHTED: "rlnMicrographNameNoDW",
+    FileRole.MICROGRAPH_EVEN: "rlnMicrographNameEven",
+    FileRole.MICROGRAPH_ODD: "rlnMicrographNameOdd",
+}
+"""The column of each other sum.
+
+As `MotioncorrRunner::generateLogFilePDFAndWriteStarFiles` names them (RELION 5.0, src/motioncorr_runner.cpp; labels in
+src/metadata_label.h), which writes the dose before and the even and odd sums of tilts alone. RELION 3.1 does not know
+the labels of even and odd sums, says so and goes on.
+"""
 
 
 class SessionLists:
     """All lists of one session's project."""
 
     def __init__(self, project: Path) -> None:
-        self.optics = OpticsGroups()
-        self.micrographs = MicrographList(project / STAR, COLUMNS, self.optics)
+        self.optics = OpticsGroups(project)
+        self.micrographs = MicrographList(project / STAR, COLUMNS, self.optics, (PRE_EXPOSURE, *OTHER_SUMS.values()))
         self.ctfs = CtfLists(project, self.optics)
         self.tilts = TiltLists(project)
 
@@ -73,6 +86,7 @@ class RelionRegistrar:
 
     def __init__(self, settings: RegistrarSettings) -> None:
         self._float16 = settings.float16
+        self._mtf = settings.mtf
         self._sessions: dict[str, SessionLists] = {}
 
     def project(self, place: SessionPlace) -> Path:
@@ -112,6 +126,7 @@ class RelionRegistrar:
 
     def _lists(self, place: SessionPlace) -> SessionLists:
         if place.name not in self._sessions:
+            give_mtf(self._mtf, self.project(place))
             self._sessions[place.name] = SessionLists(self.project(place))
         return self._sessions[place.name]
 
@@ -121,7 +136,7 @@ class RelionRegistrar:
         registered = registered_micrograph(place, exposure, float16=self._float16)
         micrograph = "micrographs" / revision / registered.name
         make_link(project / micrograph, registered)
-        metadata = NO_METADATA
+        metadata = ABSENT
         motion_star = exposure.files.get(FileRole.MOTION_STAR)
         if motion_star:
             link = ("motion" / revision / micrograph.name).with_suffix(".star")
@@ -132,4 +147,15 @@ class RelionRegistrar:
             "rlnMicrographMetadata": metadata,
             GROUP: "",
             **{label: f"{record.figures.get(name, 0.0):.6f}" for label, name in MOTION.items()},
+            PRE_EXPOSURE: f"{record.acquisition.pre_exposure_e_per_a2:.6f}",
+            **self._other_sums(place, exposure, revision / micrograph.name),
         }
+
+    def _other_sums(self, place: SessionPlace, exposure: PublishedExposure, name: Path) -> Row:
+        """Return the columns of the other sums that the exposure has."""
+        row = {}
+        for role, registered in registered_sums(place, exposure, float16=self._float16).items():
+            link = SUMS[role] / name
+            make_link(self.project(place) / link, registered)
+            row[OTHER_SUMS[role]] = str(link)
+        return row

@@ -1,19 +1,22 @@
 """Lists of a session's micrographs in RELION's STAR format, which grow with the session.
 
-Rows are appended, so that the cost of one does not grow with the list. When a row changes or goes, or an optics group
-is new, the file is replaced in one step.
+Rows are appended, so that the cost of one does not grow with the list. When a row changes or goes, or the optics groups
+change, the file is replaced in one step; so it is when a column appears or goes that only some micrographs have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from api.registrars.relion_mtf import MTF_COLUMN, MTF_STAR
 from api.registrars.star import FileMark, StarTable, append_rows, read_star, write_star
 from transfer.wire.exposure_record import ExposureRecord
 
 OPTICS, MICROGRAPHS = "optics", "micrographs"
 NAME, GROUP = "rlnMicrographName", "rlnOpticsGroup"
+ABSENT = "None"
+"""Stands in a row for a file or number that a micrograph does not have."""
 
 Row = dict[str, str]
 
@@ -24,17 +27,19 @@ def file_name(micrograph: str) -> str:
 
 
 class OpticsGroups:
-    """The optics groups of a session, the same in all its lists. A group never changes its number."""
+    """The optics groups of a session, the same in all its lists. A group never changes its number.
 
-    def __init__(self) -> None:
+    All have the MTF that lies in the project as `mtf.star`, if one does: RELION reads it where it runs.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self._mtf = project / MTF_STAR
         self._groups: dict[tuple[str, ...], Row] = {}
-
-    def __len__(self) -> int:
-        return len(self._groups)
 
     def take(self, tables: Mapping[str, StarTable]) -> None:
         """Take over the groups of a list that was written earlier."""
         for row in tables[OPTICS].rows() if OPTICS in tables else []:
+            row.pop(MTF_COLUMN, None)
             self._groups.setdefault(_values(row), row)
 
     def number(self, record: ExposureRecord) -> str:
@@ -49,7 +54,8 @@ class OpticsGroups:
 
     def table(self) -> tuple[tuple[str, ...], list[str]]:
         """Return the columns and the rows of the table of groups."""
-        rows = list(self._groups.values())
+        mtf = {MTF_COLUMN: MTF_STAR} if self._mtf.exists() else {}
+        rows = [row | mtf for row in self._groups.values()]
         return tuple(rows[0]) if rows else (), [" ".join(row.values()) for row in rows]
 
 
@@ -62,21 +68,28 @@ class MicrographList:
         The STAR file. Rows that it has already are taken over.
     columns
         Of each row, in their order; the first is the micrograph's name.
+    optional
+        Columns behind these, each of which the file has while all its micrographs have it.
     optics
         The groups of all lists of the session; those of the file are added.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], optics: OpticsGroups) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], optics: OpticsGroups, optional: Sequence[str] = ()) -> None:
         self.path = path
-        self._columns = columns
+        self._columns = (*columns, *optional)
+        self._required = len(columns)
         self._optics = optics
-        self._written_groups = 0
+        self._written_optics: tuple[tuple[str, ...], list[str]] = (), []
+        self._written_columns: list[int] = []
         self._mark: FileMark | None = None  # of the file as it was written last; None: it has to be written anew
         self._added: list[str] = []
         tables = read_star(path) if path.exists() else {}
         optics.take(tables)
-        lines = tables[MICROGRAPHS].lines if MICROGRAPHS in tables else []
-        self._lines = {file_name(line.split(maxsplit=1)[0]): line for line in lines}
+        self._lines: dict[str, str] = {}
+        self._absent = dict.fromkeys(range(self._required, len(self._columns)), 0)
+        """How many micrographs have no value in an optional column, by the column's position."""
+        for row in tables[MICROGRAPHS].rows() if MICROGRAPHS in tables else []:
+            self._replace(file_name(row[NAME]), self._line(row))
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -94,10 +107,8 @@ class MicrographList:
 
     def put(self, row: Row) -> None:
         """List a micrograph, in place of its earlier row."""
-        line = " ".join(row[column] for column in self._columns)
-        name = file_name(row[NAME])
-        known = self._lines.get(name)
-        self._lines[name] = line
+        line, name = self._line(row), file_name(row[NAME])
+        known = self._replace(name, line)
         if known is None:
             self._added.append(line)
         elif known != line:
@@ -105,23 +116,53 @@ class MicrographList:
 
     def remove(self, name: str) -> None:
         """List a micrograph no longer."""
-        if self._lines.pop(name, None) is not None:
+        if self._replace(name, None) is not None:
             self._mark = None
 
     def write(self) -> None:
         """Bring the file up to date; it is on the disk on return."""
         mark, self._mark = self._mark, None  # the file is written anew after an error
         added, self._added = self._added, []
-        if len(self._optics) != self._written_groups and added:
+        optics, columns = self._optics.table(), self._columns_of_all()
+        if added and (optics, columns) != (self._written_optics, self._written_columns):
             mark = None
         if mark is not None:
-            mark = append_rows(self.path, mark, added)
+            mark = append_rows(self.path, mark, self._shown(added, columns))
         if mark is None:
-            self._written_groups = len(self._optics)
-            tables = {OPTICS: self._optics.table(), MICROGRAPHS: (self._columns, self._lines.values())}
-            mark = write_star(self.path, tables)
+            self._written_optics, self._written_columns = optics, columns
+            names = [self._columns[position] for position in columns]
+            shown = self._shown(self._lines.values(), columns)
+            mark = write_star(self.path, {OPTICS: optics, MICROGRAPHS: (names, shown)})
         if self._lines:  # or else the file has no table of micrographs yet
             self._mark = mark
+
+    def _line(self, row: Row) -> str:
+        required, optional = self._columns[: self._required], self._columns[self._required :]
+        return " ".join((*(row[column] for column in required), *(row.get(column, ABSENT) for column in optional)))
+
+    def _replace(self, name: str, line: str | None) -> str | None:
+        """Put a line in place of an earlier one; return that. Count who has no value in optional columns."""
+        known = self._lines.pop(name, None) if line is None else self._lines.get(name)
+        if line is not None:
+            self._lines[name] = line
+        for each, one in ((known, -1), (line, 1)):
+            values = each.split() if each is not None and self._absent else []
+            for position in range(self._required, len(values)):
+                self._absent[position] += one if values[position] == ABSENT else 0
+        return known
+
+    def _columns_of_all(self) -> list[int]:
+        """Return the positions of the columns that all micrographs have."""
+        return [position for position in range(len(self._columns)) if not self._absent.get(position)]
+
+    def _shown(self, lines: Iterable[str], columns: Sequence[int]) -> Iterator[str]:
+        """Yield lines with these columns only."""
+        if len(columns) == len(self._columns):
+            yield from lines
+            return
+        for line in lines:
+            values = line.split()
+            yield " ".join(values[position] for position in columns)
 
 
 def _optics(record: ExposureRecord) -> Row:

@@ -21,6 +21,8 @@ class RegistrarSettings:
         Folder for the Scipion projects, one for each session. None: `scipion-projects` in the data folder.
     relion
         Whether each session gets a RELION STAR file.
+    mtf
+        STAR file with the MTF of the camera, which each session's folder for RELION gets a copy of. None: no MTF.
     float16
         Whether all programs that use registered micrographs can read MRC mode 12. If not, they get float32 copies.
     """
@@ -28,6 +30,7 @@ class RegistrarSettings:
     scipion: Path | None = None
     projects: Path | None = None
     relion: bool = defaults.RELION
+    mtf: Path | None = None
     float16: bool = defaults.FLOAT16
 
     def names(self) -> tuple[str, ...]:

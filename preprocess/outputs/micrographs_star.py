@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,18 +32,25 @@ FILES = {
     "rlnMicrographNameOdd": "micrograph_odd",
     "rlnMicrographMetadata": "motion_star",
 }
+"""The columns of files, by role.
+
+As `MotioncorrRunner::generateLogFilePDFAndWriteStarFiles` names them (RELION 5.0, src/motioncorr_runner.cpp; labels in
+src/metadata_label.h), which writes even and odd sums, and the dose before, of tilts alone. RELION 3.1 does not know
+even and odd sums, says so and goes on.
+"""
 
 Row = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ListedMicrograph:
-    """What lists say of one movie: what its optics were, where its files are, how much it moved, and its CTF."""
+    """What lists say of one movie: its optics, its files, how much it moved, its CTF, and the dose before it."""
 
     optics: Row
     files: Mapping[str, Path]
     motion: Row
     ctf: CtfColumns | None = None
+    dose: Row = field(default_factory=dict)
 
     @classmethod
     def of_result(cls, result: ProcessedMovie) -> Self:
@@ -58,6 +65,7 @@ class ListedMicrograph:
             {file.role: file.path for file in result.files},
             _motion(*(result.figures[name] for name in (MOTION_TOTAL, MOTION_EARLY, MOTION_LATE))),
             columns_of_figures(result.figures),
+            _dose(acquisition.pre_exposure_e_per_a2),
         )
 
     @classmethod
@@ -73,6 +81,7 @@ class ListedMicrograph:
             {role: folder / file["name"] for role, file in report["files"].items()},
             _motion(*(motion[name] or 0.0 for name in ("total_angstrom", "early_angstrom", "late_angstrom"))),
             columns_of_section(report.get("ctf")),
+            _dose(acquisition["pre_exposure_e_per_a2"]),
         )
 
 
@@ -87,7 +96,7 @@ def write_micrographs_star(path: Path, listed: Sequence[ListedMicrograph]) -> No
     for each in listed:
         files = {name: each.files[role] for name, role in FILES.items() if role in each.files}
         named = {name: star_value(str(file)) for name, file in files.items()}
-        rows.append(named | {"rlnOpticsGroup": groups.number(each.optics)} | each.motion)
+        rows.append(named | {"rlnOpticsGroup": groups.number(each.optics)} | each.motion | each.dose)
     _write(path, groups, rows)
 
 
@@ -150,6 +159,10 @@ def optics_row(pixel_size: float | None, of_micrograph: float, others: tuple[flo
 def _motion(total: float, early: float, late: float) -> Row:
     named = {"rlnAccumMotionTotal": total, "rlnAccumMotionEarly": early, "rlnAccumMotionLate": late}
     return {name: _text(value) for name, value in named.items()}
+
+
+def _dose(before: float | None) -> Row:
+    return {"rlnMicrographPreExposure": _text(before or 0.0)}
 
 
 def _text(value: float) -> str:

@@ -14,6 +14,7 @@ import pytest
 from api.registrars.runner import RegistrarRunner
 from api.registrars.settings import RegistrarSettings
 from tests.waiting import wait_until
+from transfer.wire.exposure_record import FileRole
 
 pytestmark = [
     pytest.mark.relion,
@@ -22,6 +23,7 @@ pytestmark = [
     ),
 ]
 
+SUMS = (FileRole.MICROGRAPH_UNWEIGHTED, FileRole.MICROGRAPH_EVEN, FileRole.MICROGRAPH_ODD)
 BLOBS = ((60, 70), (60, 180), (180, 60), (190, 190))
 
 
@@ -44,9 +46,9 @@ def register(publisher: Any, **other: Any) -> Path:
     return registered(publisher, 3)
 
 
-def registered(publisher: Any, count: int) -> Path:
+def registered(publisher: Any, count: int, **settings: Any) -> Path:
     """Run the registrar until so many exposures are registered; return its project."""
-    runner = RegistrarRunner(RegistrarSettings(), publisher.database, publisher.data)
+    runner = RegistrarRunner(RegistrarSettings(**settings), publisher.database, publisher.data)
     runner.start()
     wait_until(lambda: publisher.count("relion", "registered") == count, f"{count} registered exposures")
     runner.stop()
@@ -80,6 +82,42 @@ def test_relion_reads_and_writes_the_list(publisher: Any) -> None:
     for row in rows(project / "out.star", "micrographs"):
         for name in row.split()[:2]:
             assert (project / name).is_file(), name
+
+
+def test_relion_takes_the_columns_of_newer_versions(publisher: Any, tmp_path: Path) -> None:
+    """It knows all but those of even and odd sums, and carries the MTF over to particles."""
+    publisher.registrars = ("relion",)
+    mtf = tmp_path / "k3.star"
+    mtf.write_text("data_\n\nloop_\n_rlnResolutionInversePixel #1\n_rlnMtfValue #2\n0.0 1.0\n0.5 0.4\n")
+    for label in ("a", "b"):
+        publisher.publish(label, image=blobs(), ctf=True, sums=SUMS, tilt={"beam_shift_x": 0.1, "beam_shift_y": 0.2})
+    project = registered(publisher, 2, mtf=mtf)
+    relion(
+        project, "relion_star_handler", "--i", "corrected_micrographs.star", "--o", "out.star", "--select",
+        "rlnMicrographPreExposure", "--minval", "0.4", "--maxval", "0.6",
+    )  # fmt: skip
+    kept = columns(project / "out.star", "micrographs")
+    assert {"rlnMicrographPreExposure", "rlnMicrographNameNoDW"} <= set(kept)
+    for row in rows(project / "out.star", "micrographs"):
+        said = relion(
+            project, "relion_image_handler", "--i", row.split()[kept.index("rlnMicrographNameNoDW")], "--stats"
+        )
+        assert "(x,y,z,n)= 256 x 256 x 1 x 1" in said
+    relion(
+        project, "relion_autopick", "--i", "corrected_micrographs.star", "--odir", "Pick/", "--pickname", "autopick",
+        "--LoG", "--LoG_diam_min", "18", "--LoG_diam_max", "30", "--shrink", "0", "--lowpass", "10",
+    )  # fmt: skip
+    assert len(list((project / "Pick").rglob("*_autopick.star"))) == 2
+    relion(
+        project, "relion_preprocess", "--i", "micrographs_ctf.star", "--coord_dir", "Pick/",
+        "--coord_suffix", "_autopick.star", "--part_star", "Extract/particles.star", "--part_dir", "Extract/",
+        "--extract", "--extract_size", "32",
+    )  # fmt: skip
+    star = project / "Extract" / "particles.star"
+    (group,) = (dict(zip(columns(star, "optics"), row.split(), strict=True)) for row in rows(star, "optics"))
+    assert group["rlnMtfFileName"] == "mtf.star"
+    assert (project / "mtf.star").read_text() == mtf.read_text()
+    assert len(rows(star, "particles")) >= 2 * len(BLOBS)
 
 
 def test_relion_picks_on_the_micrographs(publisher: Any) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from api.app import prepared
 from api.errors import BadOption, DataFolderInUse, DataFolderUnusable, PortTaken, UnsafeAddress
+from api.registrars.settings import RegistrarSettings
 from api.server import Address, listen
 from api.settings import ReceiverSettings
 from tests.running import COMMAND, cryoferry
@@ -93,6 +94,31 @@ def test_a_refusal_says_why(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "--behind-proxy" in refused.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_an_mtf_that_relion_cannot_use_is_refused(tmp_path: Path) -> None:
+    given = tmp_path / "mtf.star"
+    for content, why in (
+        (None, "No such file"),
+        ("data_\n\nloop_\n_rlnMtfValue #1\n1\n", "no column _rlnResolutionInversePixel"),
+    ):
+        if content:
+            given.write_text(content)
+        refused = cryoferry("serve", "--data", str(tmp_path / "data"), "--mtf", str(given), "--dry-run")
+        assert refused.returncode == 2
+        assert "mtf.star" in refused.stderr
+        assert why in " ".join(refused.stderr.split())
+    given.write_text("data_\n\nloop_\n_rlnResolutionInversePixel #1\n_rlnMtfValue #2\n0.0 1.0\n")
+    assert cryoferry("serve", "--data", str(tmp_path / "data"), "--mtf", str(given), "--dry-run").returncode == 0
+
+
+def test_settings_travel_to_worker_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    settings = ReceiverSettings(
+        data=tmp_path, registrars=RegistrarSettings(scipion=tmp_path / "scipion", mtf=tmp_path / "mtf.star")
+    )
+    settings.to_environment()
+    assert ReceiverSettings.from_environment() == settings
 
 
 def test_port_0_prints_the_real_port_and_a_signal_ends_it_in_order(tmp_path: Path) -> None:

@@ -95,10 +95,12 @@ class Publisher:
         movie: str = "",
         tilt: dict[str, Any] | None = None,
         shifts: ShiftsRecord | None = None,
+        sums: tuple[FileRole, ...] = (),
     ) -> ExposureRecord:
         """Commit an exposure's files and publish its record; a higher revision supersedes.
 
-        `ctf`: with `CTF` among the figures, or `CTF` and these, and with the picture of the fit.
+        `ctf`: with `CTF` among the figures, or `CTF` and these, and with the picture of the fit. `tilt`: more of the
+        acquisition. `sums`: other sums that come with it, twice as bright.
         """
         stem = label if revision == 1 else f"{label}.r{revision}"
         committed = self.folder / "files"
@@ -112,6 +114,10 @@ class Publisher:
         Image.fromarray(picture).save(committed / f"{stem}.png")
         (committed / f"{stem}.star").write_text(MOTION_STAR.format(movie=f"{label}.tiff", pixel=pixel_size))
         kinds = [(FileRole.MICROGRAPH, ".mrc"), (FileRole.THUMBNAIL, ".png"), (FileRole.MOTION_STAR, ".star")]
+        for role in sums:
+            kinds.append((role, f"_{role}.mrc"))
+            with mrcfile.new(committed / f"{stem}_{role}.mrc") as mrc:
+                mrc.set_data((2 * image).astype(dtype))
         if ctf:
             kinds.append((FileRole.CTF_SPECTRUM, "_ctf.mrc"))
             write_rings(committed / f"{stem}_ctf.mrc")

@@ -3,13 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mrcfile
 import pytest
 
-from api.registrars import PublishedExposure
+from api.registrars import PublishedExposure, RegistrarUnavailable
 from api.registrars.outbox import Outbox
 from api.registrars.relion import STAR, RelionRegistrar
+from api.registrars.relion_lists import NAME
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star
+from transfer.wire.exposure_record import FileRole
 from transfer.wire.protocol import RegistrationState
 
 
@@ -117,3 +120,106 @@ def test_a_list_without_a_micrograph_gets_its_first_one(publisher: Any, outbox: 
     committed.write_bytes(content)
     register(outbox, registrar)
     assert listed(path) == ["micrographs/a.mrc"]
+
+
+ALL_SUMS = (FileRole.MICROGRAPH_UNWEIGHTED, FileRole.MICROGRAPH_EVEN, FileRole.MICROGRAPH_ODD)
+COLUMNS_OF_SUMS = {"rlnMicrographNameNoDW", "rlnMicrographNameEven", "rlnMicrographNameOdd"}
+
+
+def columns(path: Path) -> set[str]:
+    return set(read_star(path)["micrographs"].columns)
+
+
+def test_other_sums_have_columns_and_files(publisher: Any, outbox: Outbox) -> None:
+    path = publisher.folder / "relion" / STAR
+    publisher.publish("a", sums=ALL_SUMS)
+    publisher.publish("a", sums=ALL_SUMS, revision=2)
+    publisher.publish("odd name (1)", sums=ALL_SUMS, tilt={"pre_exposure_e_per_a2": 1.25})
+    register(outbox, RelionRegistrar(RegistrarSettings()))
+    first, second = read_star(path)["micrographs"].rows()
+    assert (first["rlnMicrographPreExposure"], second["rlnMicrographPreExposure"]) == ("0.500000", "1.250000")
+    assert first["rlnMicrographNameNoDW"] == "unweighted/revision-2/a.mrc"
+    for row in (first, second):
+        for column in COLUMNS_OF_SUMS:
+            with mrcfile.open(path.parent / row[column]) as mrc, mrcfile.open(path.parent / row[NAME]) as micrograph:
+                assert mrc.header.mode == 2
+                assert mrc.data.mean() == pytest.approx(2 * micrograph.data.mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_column_is_there_while_all_micrographs_have_it(publisher: Any, outbox: Outbox, restart: bool) -> None:
+    path = publisher.folder / "relion" / STAR
+    registrar = RelionRegistrar(RegistrarSettings())
+
+    def take() -> None:
+        register(outbox, RelionRegistrar(RegistrarSettings()) if restart else registrar)
+
+    publisher.publish("a", sums=ALL_SUMS)
+    take()
+    assert columns(path) >= COLUMNS_OF_SUMS
+    publisher.publish("b", sums=ALL_SUMS[:1])
+    take()
+    assert columns(path) & COLUMNS_OF_SUMS == {"rlnMicrographNameNoDW"}
+    publisher.publish("c")
+    take()
+    assert not columns(path) & COLUMNS_OF_SUMS
+    assert listed(path) == ["micrographs/a.mrc", "micrographs/b.mrc", "micrographs/c.mrc"]
+    for label in "abc":
+        publisher.publish(label, sums=ALL_SUMS, revision=2)
+    take()
+    assert columns(path) >= COLUMNS_OF_SUMS
+    assert [row["rlnMicrographNameOdd"] for row in read_star(path)["micrographs"].rows()] == [
+        f"odd/revision-2/{label}.mrc" for label in "abc"
+    ]
+
+
+def test_a_list_of_an_older_version_goes_on(publisher: Any, outbox: Outbox) -> None:
+    path = publisher.folder / "relion" / STAR
+    publisher.publish("a")
+    register(outbox, RelionRegistrar(RegistrarSettings()))
+    lines = path.read_text().splitlines()
+    older = [line for line in lines if not line.startswith("_rlnMicrographPreExposure")]
+    path.write_text("\n".join(older).replace(" 0.500000", "") + "\n")
+    publisher.publish("b")
+    register(outbox, RelionRegistrar(RegistrarSettings()))
+    assert "rlnMicrographPreExposure" not in columns(path)
+    assert listed(path) == ["micrographs/a.mrc", "micrographs/b.mrc"]
+
+
+MTF = "data_\n\nloop_\n_rlnResolutionInversePixel #1\n_rlnMtfValue #2\n0.0 1.0\n0.5 0.4\n"
+
+
+def mtf_of(path: Path) -> list[str | None]:
+    return [group.get("rlnMtfFileName") for group in read_star(path)["optics"].rows()]
+
+
+def test_the_mtf_is_in_all_optics_groups(publisher: Any, outbox: Outbox, tmp_path: Path) -> None:
+    given, path = tmp_path / "k3.star", publisher.folder / "relion" / STAR
+    given.write_text(MTF)
+    publisher.publish("a", ctf=True)
+    register(outbox, RelionRegistrar(RegistrarSettings()))
+    assert mtf_of(path) == [None]
+    publisher.publish("b")
+    register(outbox, RelionRegistrar(RegistrarSettings(mtf=given)))  # the receiver was started anew, with an MTF
+    assert mtf_of(path) == ["mtf.star"]
+    assert (path.parent / "mtf.star").read_text() == MTF
+    assert [row["rlnOpticsGroup"] for row in read_star(path)["micrographs"].rows()] == ["1", "1"]
+
+    (path.parent / "mtf.star").write_text("own")
+    registrar = RelionRegistrar(RegistrarSettings(mtf=given))
+    publisher.publish("c", pixel_size=0.83)
+    register(outbox, registrar)
+    assert mtf_of(path) == ["mtf.star", "mtf.star"]
+    assert (path.parent / "mtf.star").read_text() == "own"
+
+    (path.parent / "mtf.star").unlink()
+    publisher.publish("d")
+    register(outbox, registrar)
+    assert mtf_of(path) == [None, None]
+
+
+def test_an_mtf_that_is_gone_makes_the_registrar_wait(publisher: Any, outbox: Outbox, tmp_path: Path) -> None:
+    publisher.publish("a")
+    (batch,) = outbox.batches(100, ())
+    with pytest.raises(RegistrarUnavailable, match=r"k3\.star"):
+        RelionRegistrar(RegistrarSettings(mtf=tmp_path / "k3.star")).register(batch.place, batch.exposures)

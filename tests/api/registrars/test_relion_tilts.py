@@ -12,6 +12,7 @@ from api.registrars.relion import STAR, RelionRegistrar
 from api.registrars.relion_tilts import SERIES_STAR
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import StarTable, read_star
+from transfer.wire.exposure_record import FileRole
 from transfer.wire.protocol import RegistrationState
 
 
@@ -97,6 +98,17 @@ def test_an_exposure_that_turns_out_to_be_a_tilt_moves(publisher: Any, outbox: O
     register(outbox, registrar)
     assert series(publisher.folder) == {}
     assert micrographs(publisher.folder) == ["micrographs/a.mrc", "micrographs/revision-4/b.mrc"]
+
+
+def test_even_and_odd_sums_of_tilts_are_listed(publisher: Any, outbox: Outbox) -> None:
+    """RELION 5's tomography reads them there (`TomogramSet::loadTomogram`)."""
+    sums = (FileRole.MICROGRAPH_EVEN, FileRole.MICROGRAPH_ODD)
+    publisher.publish("t0", movie="frames/t0.tif", tilt=tilt(0, 2.5), sums=sums)
+    register(outbox)
+    (row,) = series(publisher.folder)["TS_01"]
+    assert float(row["rlnMicrographPreExposure"]) == 2.5
+    for name in ("rlnMicrographNameEven", "rlnMicrographNameOdd"):
+        assert (publisher.folder / "relion" / row[name]).is_file()
 
 
 def test_series_of_one_name_in_two_folders_are_two(publisher: Any, outbox: Outbox) -> None:

@@ -273,7 +273,8 @@ def test_help_tells_every_option(align):
 
 def test_the_batch_is_listed_for_relion(align, movies, tmp_path):
     answer = align(
-        *(movies / "a.tiff", movies / "b.mrc", movies / "bad.tiff", "--out", "out", "--star", "--unweighted", *KNOWN)
+        *(movies / "a.tiff", movies / "b.mrc", movies / "bad.tiff", "--out", "out", "--star", "--unweighted"),
+        *("--pre-exposure", "1.5", *KNOWN),
     )
     assert answer.exit_code == 3
     listed = starfile.read(tmp_path / "out" / "corrected_micrographs.star")
@@ -281,6 +282,7 @@ def test_the_batch_is_listed_for_relion(align, movies, tmp_path):
     micrographs = listed["micrographs"]
     assert micrographs["rlnMicrographName"].tolist() == ["out/a.mrc", "out/b.mrc"]
     assert micrographs["rlnMicrographNameNoDW"].tolist() == ["out/a_noDW.mrc", "out/b_noDW.mrc"]
+    assert micrographs["rlnMicrographPreExposure"].tolist() == [1.5, 1.5]
     for name in micrographs["rlnMicrographMetadata"]:
         assert (tmp_path / name).is_file()
     assert (micrographs["rlnAccumMotionTotal"] > 0).all()
@@ -289,7 +291,7 @@ def test_the_batch_is_listed_for_relion(align, movies, tmp_path):
 @pytest.mark.relion
 @pytest.mark.skipif(shutil.which("relion_star_handler") is None, reason="RELION is missing: apt-get install relion")
 def test_relion_reads_the_list(align, movies, tmp_path):
-    assert align(movies / "a.tiff", movies / "b.mrc", "--out", "out", "--star", *KNOWN).exit_code == 0
+    assert align(movies / "a.tiff", movies / "b.mrc", "--out", "out", "--star", "--even-odd", *KNOWN).exit_code == 0
     subprocess.run(
         [
             *("relion_star_handler", "--i", "out/corrected_micrographs.star", "--o", "some.star"),
