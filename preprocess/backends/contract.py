@@ -448,6 +448,9 @@ class Backend(Protocol):
     def finish(self) -> None:
         """Wait until all that this backend was asked for is done."""
 
+    def held_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """Return the number type in which frames of a movie's type are held."""
+
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> FrameStack:
         """Return an empty stack for that many frames.
 

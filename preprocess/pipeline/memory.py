@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from preprocess.alignment.movie_motion import coarse_bin, kept_frequencies
 from preprocess.backends.contract import Backend
@@ -43,12 +46,14 @@ def needed_memory(prepared: PreparedMovie, backend: Backend) -> MemoryNeed:
     """Return what a movie needs where it is to be aligned."""
     movie, groups, sums = prepared.movie, prepared.groups, prepared.sum_count
     if backend.name == "cpu":
-        needed = needed_bytes(movie, groups, sums, prepared.estimation_bin)
+        needed = needed_bytes(movie, groups, sums, prepared.estimation_bin, backend.held_dtype(movie.dtype))
         return MemoryNeed(needed, needed)
     return device_need(movie, groups, sums, prepared.estimation_bin, local=prepared.settings.patches != (1, 1))
 
 
-def needed_bytes(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: int) -> int:
+def needed_bytes(
+    movie: Movie, groups: FrameGroups, sums: int, estimation_bin: int, held: np.dtype[Any] | None = None
+) -> int:
     """Return about how much memory aligning a movie on the CPU takes at its highest.
 
     Parameters
@@ -57,8 +62,10 @@ def needed_bytes(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: i
         Weighted sums that are accumulated at once.
     estimation_bin : int
         By how much frames are binned to estimate motion, where each px is kept as a transform (4 bytes).
+    held : np.dtype[Any] | None
+        The number type in which frames are held; None: the movie's, or float32 for float16.
     """
-    pixels, frames = movie.height * movie.width, _frame_bytes(movie, groups)
+    pixels, frames = movie.height * movie.width, _frame_bytes(movie, groups, held)
     reading = FULL_IMAGES * pixels * 4
     kept = UP_TO_NYQUIST * kept_frequencies((movie.height, movie.width)) ** 2
     estimating = int(PATCH_OVERLAP * kept * len(groups) * pixels * 4 / estimation_bin**2) + pixels * 4
@@ -95,11 +102,12 @@ def device_need(movie: Movie, groups: FrameGroups, sums: int, estimation_bin: in
     return MemoryNeed(least=at_highest(1, 1.0), usual=at_highest(sums, PATCH_OVERLAP))
 
 
-def _frame_bytes(movie: Movie, groups: FrameGroups) -> int:
+def _frame_bytes(movie: Movie, groups: FrameGroups, held: np.dtype[Any] | None = None) -> int:
     """Return what the frames take, and their sums by groups."""
     pixels = movie.height * movie.width
-    itemsize = 4 if movie.dtype.name == "float16" else movie.dtype.itemsize
-    frames = groups.frame_count * pixels * itemsize
+    if held is None:
+        held = np.dtype(np.float32) if movie.dtype == np.float16 else movie.dtype
+    frames = groups.frame_count * pixels * held.itemsize
     if not groups.single:
         frames += len(groups) * pixels * groups.sum_dtype(movie.dtype).itemsize
     return frames

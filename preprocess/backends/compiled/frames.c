@@ -1,6 +1,7 @@
 /* Sums over frames and boxes of their pixels, for each number type: raw_sum, box_sums, bin_frame of
    cpu/frame_kernels.py, and replace_pixels of cpu/pixel_kernels.py. */
 #include "common.h"
+#include "half.h"
 #include "kernels.h"
 
 enum { COLUMNS = 1024 }; /* so many sums stay in the cache over all frames */
@@ -21,7 +22,7 @@ INLINE double sum_of(const double *lanes) {
   return total;
 }
 
-#define FRAMES(NAME, PIXEL)                                                                                              \
+#define FRAMES(NAME, PIXEL, VALUE)                                                                                       \
   CLONES void raw_sum_##NAME(const PIXEL *restrict frames, long count, long height, long width, float *restrict total,   \
                              long start, long stop) {                                                                    \
     double sums[COLUMNS];                                                                                                \
@@ -31,7 +32,7 @@ INLINE double sum_of(const double *lanes) {
         memset(sums, 0, sizeof sums);                                                                                    \
         for (long t = 0; t < count; t++) {                                                                               \
           const PIXEL *restrict line = frames + (t * height + y) * width + left;                                         \
-          for (long x = 0; x < columns; x++) sums[x] += line[x];                                                         \
+          for (long x = 0; x < columns; x++) sums[x] += VALUE(line[x]);                                                  \
         }                                                                                                                \
         for (long x = 0; x < columns; x++) total[y * width + left + x] = (float)sums[x];                                 \
       }                                                                                                                  \
@@ -46,9 +47,9 @@ INLINE double sum_of(const double *lanes) {
         const PIXEL *restrict line = frame + row;                                                                        \
         if (gain) {                                                                                                      \
           const float *restrict sensitivity = gain + row;                                                                \
-          for (long x = 0; x < wide; x++) columns[x] += (float)line[x] * sensitivity[x];                                 \
+          for (long x = 0; x < wide; x++) columns[x] += VALUE(line[x]) * sensitivity[x];                                 \
         } else                                                                                                           \
-          for (long x = 0; x < wide; x++) columns[x] += (float)line[x];                                                  \
+          for (long x = 0; x < wide; x++) columns[x] += VALUE(line[x]);                                                  \
       }                                                                                                                  \
       float *restrict sums = binned + y * width;                                                                         \
       if (factor == 2) sum_neighbours(columns, 2, width, sums);                                                          \
@@ -68,11 +69,11 @@ INLINE double sum_of(const double *lanes) {
           long x = 0;                                                                                                    \
           for (; x + LANES <= columns; x += LANES)                                                                       \
             for (int lane = 0; lane < LANES; lane++) {                                                                   \
-              double value = line[x + lane];                                                                             \
+              double value = VALUE(line[x + lane]);                                                                      \
               totals[lane] += value, squares[lane] += value * value;                                                     \
             }                                                                                                            \
           for (int lane = 0; x + lane < columns; lane++) {                                                               \
-            double value = line[x + lane];                                                                               \
+            double value = VALUE(line[x + lane]);                                                                        \
             totals[lane] += value, squares[lane] += value * value;                                                       \
           }                                                                                                              \
           pixels += columns;                                                                                             \
@@ -91,8 +92,9 @@ INLINE double sum_of(const double *lanes) {
     }                                                                                                                    \
   }
 
-FRAMES(u8, uint8_t)
-FRAMES(i8, int8_t)
-FRAMES(u16, uint16_t)
-FRAMES(i16, int16_t)
-FRAMES(f32, float)
+FRAMES(u8, uint8_t, (float))
+FRAMES(i8, int8_t, (float))
+FRAMES(u16, uint16_t, (float))
+FRAMES(i16, int16_t, (float))
+FRAMES(f16, uint16_t, half_value)
+FRAMES(f32, float, (float))

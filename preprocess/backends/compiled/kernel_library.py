@@ -20,6 +20,7 @@ _POINTERS = {
     np.dtype(np.int16): "int16_t *",
     np.dtype(np.int32): "int32_t *",
     np.dtype(np.int64): "int64_t *",
+    np.dtype(np.float16): "uint16_t *",
     np.dtype(np.float32): "float *",
     np.dtype(np.float64): "double *",
     np.dtype(np.complex64): "float *",

@@ -15,6 +15,9 @@ void warp_and_sum_u16(const uint16_t *frames, long count, long height, long widt
 void warp_and_sum_i16(const int16_t *frames, long count, long height, long width, const float *gain,
                       const double *field_y, const double *field_x, long piece, const float *weights, long sum_count,
                       const float *taps, long steps, float *sums, float *room, long start, long stop);
+void warp_and_sum_f16(const uint16_t *frames, long count, long height, long width, const float *gain, const double *field_y,
+                      const double *field_x, long piece, const float *weights, long sum_count, const float *taps,
+                      long steps, float *sums, float *room, long start, long stop);
 void warp_and_sum_f32(const float *frames, long count, long height, long width, const float *gain, const double *field_y,
                       const double *field_x, long piece, const float *weights, long sum_count, const float *taps,
                       long steps, float *sums, float *room, long start, long stop);
@@ -104,7 +107,10 @@ void bin_frame_u16(const uint16_t *frame, long frame_width, const float *gain, l
 void raw_sum_i16(const int16_t *frames, long count, long height, long width, float *total, long start, long stop);
 void bin_frame_i16(const int16_t *frame, long frame_width, const float *gain, long factor, float *binned, long width,
                   float *columns, long start, long stop);
+void raw_sum_f16(const uint16_t *frames, long count, long height, long width, float *total, long start, long stop);
 void raw_sum_f32(const float *frames, long count, long height, long width, float *total, long start, long stop);
+void bin_frame_f16(const uint16_t *frame, long frame_width, const float *gain, long factor, float *binned, long width,
+                  float *columns, long start, long stop);
 void bin_frame_f32(const float *frame, long frame_width, const float *gain, long factor, float *binned, long width,
                   float *columns, long start, long stop);
 
@@ -116,6 +122,8 @@ void box_sums_i8(const int8_t *frames, long height, long width, const int64_t *r
 void box_sums_u16(const uint16_t *frames, long height, long width, const int64_t *row_ends, const int64_t *column_ends, long boxes,
                   long step, double *sums, long start, long stop);
 void box_sums_i16(const int16_t *frames, long height, long width, const int64_t *row_ends, const int64_t *column_ends, long boxes,
+                  long step, double *sums, long start, long stop);
+void box_sums_f16(const uint16_t *frames, long height, long width, const int64_t *row_ends, const int64_t *column_ends, long boxes,
                   long step, double *sums, long start, long stop);
 void box_sums_f32(const float *frames, long height, long width, const int64_t *row_ends, const int64_t *column_ends, long boxes,
                   long step, double *sums, long start, long stop);
@@ -131,6 +139,9 @@ void replace_pixels_u16(uint16_t *frames, long pixels, const int64_t *targets, l
                         long most, const int64_t *counts, const int64_t *starts, const int64_t *steps, long start,
                         long stop);
 void replace_pixels_i16(int16_t *frames, long pixels, const int64_t *targets, long target_count, const int64_t *sources,
+                        long most, const int64_t *counts, const int64_t *starts, const int64_t *steps, long start,
+                        long stop);
+void replace_pixels_f16(uint16_t *frames, long pixels, const int64_t *targets, long target_count, const int64_t *sources,
                         long most, const int64_t *counts, const int64_t *starts, const int64_t *steps, long start,
                         long stop);
 void replace_pixels_f32(float *frames, long pixels, const int64_t *targets, long target_count, const int64_t *sources,

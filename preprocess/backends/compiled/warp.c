@@ -4,6 +4,7 @@
    interpolated along y, then along x, and added to the tile's sums, which stay in the cache over all frames. Every row has
    its own displacement, which `piece` columns share, as in numba's kernel. */
 #include "common.h"
+#include "half.h"
 #include "kernels.h"
 
 enum {
@@ -177,9 +178,13 @@ long warp_room(long count, long sum_count) {
   return TILE_ROWS * MOST_COLUMNS * sum_count + count * (long)(sizeof(RowFields) / sizeof(float)) + 2 * LANES;
 }
 
+/* 16 pixels as float32, from an address. */
+#define CONVERTED(PIXELS, p) __builtin_convertvector(*(const PIXELS *)(p), V16)
+#define HALVES(PIXELS, p) half_values(p)
+
 /* Convert a block of a frame to float32, gain applied, mirrored beyond the frame's edges. Up to 15 columns more are
    converted where all of them lie inside. */
-#define WARP(NAME, PIXEL)                                                                                               \
+#define WARP(NAME, PIXEL, LOAD, VALUE)                                                                                   \
   typedef PIXEL Pixels_##NAME __attribute__((vector_size(LANES * sizeof(PIXEL)), aligned(sizeof(PIXEL)), may_alias));    \
   INLINE void fill_##NAME(const void *frame, const float *gain, long height, long width, long top, long left, long rows, \
                           long columns, Block block) {                                                                   \
@@ -190,14 +195,14 @@ long warp_room(long count, long sum_count) {
       const float *sensitivity = gain ? gain + row : gain;                                                               \
       if (inside)                                                                                                        \
         for (long i = 0; i < columns; i += LANES) {                                                                      \
-          V16 value = __builtin_convertvector(*(const Pixels_##NAME *)(line + left + i), V16);                           \
+          V16 value = LOAD(Pixels_##NAME, line + left + i);                                                              \
           if (gain) value *= *(const V16 *)(sensitivity + left + i);                                                     \
           *(V16 *)(block[j] + i) = value;                                                                                \
         }                                                                                                                \
       else                                                                                                               \
         for (long i = 0; i < columns; i++) {                                                                             \
           long x = mirrored(left + i, width);                                                                            \
-          block[j][i] = gain ? (float)line[x] * sensitivity[x] : (float)line[x];                                         \
+          block[j][i] = gain ? VALUE(line[x]) * sensitivity[x] : VALUE(line[x]);                                         \
         }                                                                                                                \
     }                                                                                                                    \
   }                                                                                                                      \
@@ -206,11 +211,12 @@ long warp_room(long count, long sum_count) {
                                   long sum_count, const float *taps, long steps, float *sums, float *room, long start,   \
                                   long stop) {                                                                           \
     Warp warp = {height, width, piece, sum_count, steps, taps};                                                          \
-    warp_rows(fill_##NAME, frames, sizeof(PIXEL), count, gain, field_y, field_x, &warp, weights, sums, room, start, stop); \
+    warp_rows(fill_##NAME, frames, sizeof(PIXEL), count, gain, field_y, field_x, &warp, weights, sums, room, start, stop);\
   }
 
-WARP(u8, uint8_t)
-WARP(i8, int8_t)
-WARP(u16, uint16_t)
-WARP(i16, int16_t)
-WARP(f32, float)
+WARP(u8, uint8_t, CONVERTED, (float))
+WARP(i8, int8_t, CONVERTED, (float))
+WARP(u16, uint16_t, CONVERTED, (float))
+WARP(i16, int16_t, CONVERTED, (float))
+WARP(f16, uint16_t, HALVES, half_value)
+WARP(f32, float, CONVERTED, (float))

@@ -69,11 +69,16 @@ class CpuBackend:
     def finish(self) -> None:
         """Do nothing: every call returns when its work is done."""
 
+    def held_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """Return the number type in which frames are held: the movie's, but numba knows no float16."""
+        return np.dtype(np.float32) if dtype == np.float16 and not self.threads.kernels.are_compiled else dtype
+
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CpuFrameStack:
         """Return an empty stack for that many frames."""
-        held = np.dtype(np.float32) if dtype == np.float16 else dtype
         try:
-            return CpuFrameStack(self.memory.empty((frame_count, height, width), held), self.threads, self.memory)
+            return CpuFrameStack(
+                self.memory.empty((frame_count, height, width), self.held_dtype(dtype)), self.threads, self.memory
+            )
         except MemoryError as error:
             raise DeviceOutOfMemory from error
 

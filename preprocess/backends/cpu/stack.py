@@ -27,7 +27,7 @@ from preprocess.movies.frame_groups import FrameGroups
 
 
 class CpuFrameStack:
-    """Frames in memory, shape (frames, height, width); float16 frames are held as float32."""
+    """Frames in memory, shape (frames, height, width); numba's kernels take float32 for float16."""
 
     def __init__(self, frames: NDArray[Any], threads: RowThreads, memory: MemoryPool) -> None:
         self.frames = frames

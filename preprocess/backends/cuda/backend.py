@@ -60,9 +60,13 @@ class CudaBackend:
         self.device.stream.synchronize()
 
     @on_its_device
+    def held_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """Return the number type in which frames are held: the movie's, but float32 for float16."""
+        return np.dtype(np.float32) if dtype == np.float16 else dtype
+
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CudaFrameStack:
         """Return an empty stack for that many frames."""
-        held = np.dtype(np.float32) if dtype == np.float16 else dtype
+        held = self.held_dtype(dtype)
         frame_type(np.dtype(held))  # what cannot be summed is not read either
         return CudaFrameStack(self.device.memory.array(FRAMES, (frame_count, height, width), held), self.device)
 

@@ -32,7 +32,7 @@ def results(kernels: KernelCalls) -> dict[str, NDArray[Any]]:
     """Return what each kernel makes of random numbers."""
     random = np.random.default_rng(4)
     found = {}
-    for dtype in (np.uint8, np.float32):
+    for dtype in (np.uint8, np.float16, np.float32):
         frames = random.poisson(3, (3, 70, 301)).astype(dtype)
         for stretch in (1.0, 1.05):
             field = DisplacementField.whole_frame(random.normal(0, 3, (3, 2))).stretched(stretch, 20, (70, 301))
@@ -83,7 +83,7 @@ def results(kernels: KernelCalls) -> dict[str, NDArray[Any]]:
 
 def _of_pixels(kernels: KernelCalls, random: np.random.Generator) -> dict[str, NDArray[Any]]:
     found = dict[str, NDArray[Any]]()
-    for dtype in (np.uint8, np.float32):
+    for dtype in (np.uint8, np.float16, np.float32):
         frames = random.poisson(3, (3, 70, 301)).astype(dtype)
         found[f"box_sums {dtype.__name__}"] = np.zeros((3, 3, 5, 5))
         ends = np.arange(6) * 70 // 5, np.arange(6) * 301 // 5
