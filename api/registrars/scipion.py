@@ -33,6 +33,13 @@ ENSURE_TIMEOUT_S = 180.0
 CHECK_TIMEOUT_S = 60.0
 ENSURE_EVERY_S = 3.0
 LONGEST_PAUSE_S = 60.0
+PICTURES = {
+    "thumbnail": FileRole.THUMBNAIL,
+    "ctf_spectrum": FileRole.CTF_SPECTRUM,
+    "spectrum": FileRole.SPECTRUM,
+    "motion_plot": FileRole.MOTION_PLOT,
+}
+"""Keys of a journal entry's pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +188,7 @@ class ScipionRegistrar:
     def _entry(self, place: SessionPlace, exposure: PublishedExposure) -> dict[str, Any]:
         record = exposure.record
         micrograph = registered_micrograph(place, exposure, float16=self._float16)
-        pictures = {
-            key: exposure.files.get(role)
-            for key, role in (("thumbnail", FileRole.THUMBNAIL), ("ctf_spectrum", FileRole.CTF_SPECTRUM))
-        }
+        pictures = {key: exposure.files.get(role) for key, role in PICTURES.items()}
         committed = record.file(FileRole.MICROGRAPH)
         return {
             "name": micrograph.name,

@@ -76,6 +76,8 @@ def make_items_of_version_0_2():
     from cryoferry_scipion import items, sets
 
     newest, newest_alignment = sets.make_ctf, items.make_alignment
+    for picture in ("psdCorr", "plotGlobal"):
+        del items.PICTURES[picture]
 
     def make_alignment(entry):
         alignment = newest_alignment(entry)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from api.registrars import ChangedVerdict, PresentVerdict, RegistrarUnavailable, SessionPlace
 from api.registrars.outbox import Outbox
@@ -154,6 +155,23 @@ def test_a_ctf_is_as_scipions_own(session: Session) -> None:
     assert session.enabled(CTFS) == "abcdf"
     assert ctfs["e"]["comment"] == "cryoferry: the CTF is not reliable"
     assert session.states() == {RegistrationState.REGISTERED}
+
+
+def test_pictures_are_where_scipions_viewers_look(session: Session) -> None:
+    """In the attributes that its list of micrographs, its list of CTFs, CTF monitor and HTML report read."""
+    committed = session.publisher.folder / "files"
+    session.publish("a", ctf=True)
+    session.publish("none", ctf=True, pictures=False)
+    session.follow()
+    found = session.items(MICROGRAPHS)
+    for attribute, ending in (("thumbnail", ""), ("psdCorr", "_spectrum"), ("plotGlobal", "_motion")):
+        shown = Path(session.project) / found["a"][f"{attribute}._filename"]
+        assert shown.read_bytes() == (committed / f"a{ending}.png").read_bytes()
+        assert not shown.is_symlink()
+        with Image.open(Path(session.project) / found["none"][f"{attribute}._filename"]) as empty:
+            assert empty.size == (1, 1)
+    for label, item in session.items(CTFS).items():
+        assert item["_micObj.plotGlobal._filename"] == found[label]["plotGlobal._filename"]
 
 
 def test_a_ctf_comes_late_changes_and_goes(session: Session) -> None:
@@ -298,7 +316,15 @@ def test_a_set_that_an_older_plugin_began_goes_on(session: Session) -> None:
     session.follow()
     found = session.items(CTFS)
     assert found["a"].keys() == found["b"].keys()
-    assert "_cryoferryReliable" not in found["a"]
+    assert not {"_cryoferryReliable", "_micObj.plotGlobal._filename"} & found["a"].keys()
+    micrographs = session.items(MICROGRAPHS)
+    assert micrographs["a"].keys() == micrographs["b"].keys()
+    assert "plotGlobal._filename" not in micrographs["a"]
+    assert all(item["thumbnail._filename"].endswith("_thumbnail.png") for item in micrographs.values())
+    session.publish("c", ctf=True, pixel_size=2.12)
+    session.follow()
+    assert "plotGlobal._filename" in session.items("outputMicrographs2")["c"]
+    assert "_micObj.plotGlobal._filename" in session.items("outputCTF2")["c"]
     assert [(item["_defocusU"], item["_resolution"]) for item in found.values()] == [(12000, None), (12000, 3.5)]
     assert (session.enabled(), session.enabled(CTFS)) == ("b", "")
 

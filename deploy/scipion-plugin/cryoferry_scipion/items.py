@@ -4,6 +4,7 @@ The columns of a set are fixed by the first item ever written to it: every item 
 same order, whatever its entry knows.
 """
 
+import base64
 import os
 import shutil
 
@@ -11,6 +12,16 @@ from pwem.objects import Acquisition, CTFModel, Image, Micrograph, MovieAlignmen
 from pyworkflow.object import Float, Integer, String
 
 from .journal import figures_of
+
+PICTURES = {
+    "thumbnail": ("thumbnail", "_thumbnail"),
+    "psdCorr": ("spectrum", "_psd"),
+    "plotGlobal": ("motion_plot", "_global_shifts"),
+}
+"""Attribute that Scipion's viewers, CTF monitor and HTML report read: key of the entry, ending of the file's name."""
+
+EMPTY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+"""A grey pixel."""
 
 
 class EntryRejected(Exception):
@@ -34,13 +45,28 @@ def link_into(source, target):
 
 def copy_into(source, target):
     """Copy a picture into the project: Scipion's viewers and its export do not follow links (I2PC/scipion 1443)."""
-    if not source or not os.path.exists(source):
-        return None
     os.makedirs(os.path.dirname(target), exist_ok=True)
     temporary = target + ".new"
     shutil.copyfile(source, temporary)
     os.replace(temporary, target)
     return target
+
+
+def picture_of(entry, key, ending, folder, extra):
+    """Return the `Image` of an entry's picture, copied as `NAME_ENDING`; of an empty picture if it has none.
+
+    The file is always there, because Scipion's monitors stop at a picture without a file.
+    """
+    picture = os.path.join(folder, entry.get(key) or "")
+    if os.path.isfile(picture):
+        name = os.path.splitext(entry["name"])[0] + ending + os.path.splitext(picture)[1]
+        return Image(location=copy_into(picture, os.path.join(place_of(entry, extra), name)))
+    empty = os.path.join(extra, "no_picture.png")
+    if not os.path.exists(empty):
+        with open(empty + ".new", "wb") as stream:
+            stream.write(base64.b64decode(EMPTY_PNG))
+        os.replace(empty + ".new", empty)
+    return Image(location=empty)
 
 
 def make_acquisition(entry):
@@ -105,10 +131,8 @@ def make_micrograph(entry, folder, extra):
     micrograph._rlnAccumMotionEarly = Float(figures.get("motion_early_angstrom"))
     micrograph._rlnAccumMotionLate = Float(figures.get("motion_late_angstrom"))
     micrograph._alignment = make_alignment(entry)
-    picture = entry.get("thumbnail")
-    picture_name = os.path.splitext(name)[0] + "_thumbnail" + os.path.splitext(picture or "")[1]
-    picture = copy_into(picture and os.path.join(folder, picture), os.path.join(place, picture_name))
-    micrograph.thumbnail = Image(location=picture)
+    for attribute, (key, ending) in PICTURES.items():
+        setattr(micrograph, attribute, picture_of(entry, key, ending, folder, extra))
     micrograph._cryoferryMovie = String(entry["movie"])
     micrograph._cryoferryExposure = String(entry["exposure_id"])
     micrograph._cryoferryRevision = Integer(entry["revision"])
@@ -142,8 +166,10 @@ def make_ctf(entry, micrograph, folder, extra):
     return ctf
 
 
-def fit_columns(item, labels):
+def fit_columns(item, labels, within=""):
     """Remove what an item has and its set has no columns for: an earlier version of the plugin began the set."""
-    for name, _ in list(item.getAttributesToStore()):
-        if name not in labels:
+    for name, attribute in list(item.getAttributesToStore()):
+        if within + name not in labels:
             delattr(item, name)
+        else:
+            fit_columns(attribute, labels, within + name + ".")

@@ -31,6 +31,11 @@ from transfer.wire.verdict import Side, StartingThreshold, verdict_of
 
 MOTION = {"motion_total_angstrom": 2.7, "motion_early_angstrom": 2.0, "motion_late_angstrom": 0.7}
 CTF = {"ctf_defocus_u_angstrom": 12000, "ctf_defocus_v_angstrom": 11000, "ctf_astigmatism_angle_degrees": 30}
+PICTURES = (
+    (FileRole.THUMBNAIL, ".png"),
+    (FileRole.SPECTRUM, "_spectrum.png"),
+    (FileRole.MOTION_PLOT, "_motion.png"),
+)
 MOTION_STAR = """data_general
 
 _rlnImageSizeX 96
@@ -96,11 +101,13 @@ class Publisher:
         tilt: dict[str, Any] | None = None,
         shifts: ShiftsRecord | None = None,
         sums: tuple[FileRole, ...] = (),
+        pictures: bool = True,
     ) -> ExposureRecord:
         """Commit an exposure's files and publish its record; a higher revision supersedes.
 
         `ctf`: with `CTF` among the figures, or `CTF` and these, and with the picture of the fit. `tilt`: more of the
-        acquisition. `sums`: other sums that come with it, twice as bright.
+        acquisition. `sums`: other sums that come with it, twice as bright. `pictures`: with those of the micrograph, its
+        spectrum and its motion.
         """
         stem = label if revision == 1 else f"{label}.r{revision}"
         committed = self.folder / "files"
@@ -111,9 +118,11 @@ class Publisher:
             mrc.set_data(image.astype(dtype))
             mrc.voxel_size = pixel_size
         picture = np.clip(image, 0, 255).astype(np.uint8)
-        Image.fromarray(picture).save(committed / f"{stem}.png")
         (committed / f"{stem}.star").write_text(MOTION_STAR.format(movie=f"{label}.tiff", pixel=pixel_size))
-        kinds = [(FileRole.MICROGRAPH, ".mrc"), (FileRole.THUMBNAIL, ".png"), (FileRole.MOTION_STAR, ".star")]
+        kinds = [(FileRole.MICROGRAPH, ".mrc"), (FileRole.MOTION_STAR, ".star")]
+        for number, (role, suffix) in enumerate(PICTURES if pictures else ()):
+            Image.fromarray(picture + np.uint8(number)).save(committed / f"{stem}{suffix}")
+            kinds.append((role, suffix))
         for role in sums:
             kinds.append((role, f"_{role}.mrc"))
             with mrcfile.new(committed / f"{stem}_{role}.mrc") as mrc:
