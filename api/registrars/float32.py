@@ -10,7 +10,7 @@ import numpy as np
 from api.registrars import PublishedExposure, SessionPlace
 from api.registrars.reader_names import reader_name
 from transfer.disk import make_file
-from transfer.wire.exposure_record import FileRole
+from transfer.wire.exposure_record import ExposureRecord, FileRole
 
 FLOAT16_MODE = 12
 SUMS = {
@@ -19,6 +19,11 @@ SUMS = {
     FileRole.MICROGRAPH_ODD: "odd",
 }
 """The other sums that an exposure may have, each with the folder that its registered files have of their own."""
+BYTES_OF_MODE = {0: 1, 1: 2, 2: 4, 6: 2, FLOAT16_MODE: 2}
+"""Bytes of a pixel in the MRC modes of real numbers."""
+HEADER_BYTES = 1024
+MAX_PIXELS = 2**29
+"""Twice what the largest camera makes: 16384 x 16384, of EER frames rendered at four times their size."""
 
 
 def registered_path(place: SessionPlace, exposure: PublishedExposure, role: FileRole = FileRole.MICROGRAPH) -> Path:
@@ -44,7 +49,7 @@ def registered_micrograph(place: SessionPlace, exposure: PublishedExposure, *, f
     FileNotFoundError
         The exposure has no committed micrograph.
     ValueError
-        The committed micrograph is not a whole MRC file.
+        The committed micrograph is not a whole MRC file of the size that the record says.
     """
     if FileRole.MICROGRAPH not in exposure.files:
         raise FileNotFoundError("the exposure has no micrograph")
@@ -66,16 +71,38 @@ def _registered(place: SessionPlace, exposure: PublishedExposure, role: FileRole
     target, committed = registered_path(place, exposure, role), exposure.files[role]
     if target.exists():
         return target
-    if float16 or not _is_float16(committed):
+    mode = _checked_mode(committed, exposure.record)
+    if float16 or mode != FLOAT16_MODE:
         make_file(target, lambda temporary: temporary.hardlink_to(committed))
     else:
         make_file(target, lambda temporary: _write_float32(committed, temporary))
     return target
 
 
-def _is_float16(path: Path) -> bool:
+def _checked_mode(path: Path, record: ExposureRecord) -> int:
+    """Return the mode of a micrograph whose header promises what the record says and the file holds.
+
+    Only the header is read: what it promises decides how much memory a reader takes.
+    """
     with mrcfile.open(path, header_only=True) as mrc:
-        return int(mrc.header.mode) == FLOAT16_MODE
+        width, height, depth = (int(mrc.header[axis]) for axis in ("nx", "ny", "nz"))
+        mode, extended_bytes = int(mrc.header.mode), int(mrc.header.nsymbt)
+    if (width, height, depth) != (record.micrograph_width_px, record.micrograph_height_px, 1):
+        raise ValueError(
+            f"{path.name} is not registered: its header promises {width} x {height} x {depth} px, its record "
+            f"{record.micrograph_width_px} x {record.micrograph_height_px}; process the movie again"
+        )
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"{path.name} is not registered: {width} x {height} px are more than any camera has, and would fill the "
+            "memory of the programs that read it"
+        )
+    if mode not in BYTES_OF_MODE:
+        raise ValueError(f"{path.name} is not registered: MRC mode {mode} is no mode of a micrograph")
+    needed, present = HEADER_BYTES + extended_bytes + width * height * BYTES_OF_MODE[mode], path.stat().st_size
+    if present < needed:
+        raise ValueError(f"{path.name} is not registered: its header promises {needed} bytes, the file has {present}")
+    return mode
 
 
 def _write_float32(source: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from api.database.engine import Database
 from api.database.tables import now
-from api.registrars import Registrar, RegistrarUnavailable, RegistrationOutcome
+from api.registrars import Registrar, RegistrarUnavailable, RegistrationOutcome, SessionPlace
 from api.registrars.outbox import Outbox, PendingBatch
 from api.registrars.relion import RelionRegistrar
 from api.registrars.scipion import ScipionRegistrar
@@ -32,6 +32,13 @@ UPDATE_PROJECTS_EVERY_S = 1.0
 BATCH = 200
 LONGEST_DELAY_S = 300.0
 OK = "ok"
+FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, TypeError, ValueError)
+"""What a registrar raises that meets a broken file, a full disk or an error of its own. It holds up neither its other
+sessions nor the other registrars."""
+
+
+class UnforeseenError(RegistrarUnavailable):
+    """A registrar met an error that nobody foresaw; its cause is logged with its place in the code."""
 
 
 def make_registrars(settings: RegistrarSettings, data: Path) -> list[Registrar]:
@@ -145,17 +152,19 @@ class RegistrarThread:
                     self._leads = True
                 try:
                     self._turn()
+                except UnforeseenError as error:
+                    pause_s = self._note_problem(str(error), error.__cause__)
                 except RegistrarUnavailable as error:
                     pause_s = self._note_problem(str(error))
                 except DBAPIError as error:  # its text has the statement with all values
                     pause_s = self._note_problem(f"the receiver's database reported an error: {error.orig}")
-                except (OSError, SQLAlchemyError) as error:
+                except (SQLAlchemyError, *FAULTS) as error:
                     pause_s = self._note_problem(f"{type(error).__name__}: {error}", error)
                 else:
                     self._note_success()
             self._stopping.wait(pause_s)
 
-    def _note_problem(self, reason: str, unexpected: Exception | None = None) -> float:
+    def _note_problem(self, reason: str, unexpected: BaseException | None = None) -> float:
         if self.trouble is None or reason != self.trouble.reason:
             log.warning("registrar %s is in trouble: %s", self.registrar.name, reason, exc_info=unexpected)
             self.trouble = self.file.note(reason, now() if self.trouble is None else self.trouble.since)
@@ -179,15 +188,15 @@ class RegistrarThread:
             self._outbox.note_project(batch.session_id, self.registrar.project(batch.place))
             try:
                 outcomes = self.registrar.register(batch.place, batch.exposures)
-            except (RegistrarUnavailable, OSError) as error:
-                self._outbox.explain(batch, str(error))
-                unavailable = RegistrarUnavailable(str(error))
+            except (RegistrarUnavailable, *FAULTS) as error:
+                unavailable = _as_unavailable(error, batch.place)
+                self._outbox.explain(batch, str(unavailable))
                 continue
             self._settle(batch, outcomes)
         unavailable = self._tell_verdicts() or unavailable
+        unavailable = self._update_projects() or unavailable
         if unavailable:
             raise unavailable
-        self._update_projects()
 
     def _tell_verdicts(self) -> RegistrarUnavailable | None:
         """Tell the registrar which verdicts have changed; return why it cannot take some."""
@@ -198,8 +207,8 @@ class RegistrarThread:
             self._told_at = time.monotonic()
             try:
                 self.registrar.verdicts_changed(batch.place, batch.verdicts)
-            except (RegistrarUnavailable, OSError) as error:
-                unavailable = RegistrarUnavailable(str(error))
+            except (RegistrarUnavailable, *FAULTS) as error:
+                unavailable = _as_unavailable(error, batch.place)
                 continue
             self._verdicts.note_told(batch)
         return unavailable
@@ -225,10 +234,29 @@ class RegistrarThread:
                 self._retry_at.pop(number, None)
         self._outbox.settle(batch, outcomes)
 
-    def _update_projects(self) -> None:
+    def _update_projects(self) -> RegistrarUnavailable | None:
+        """Have the registrar look after its projects; return why it cannot do so with some."""
+        unavailable: RegistrarUnavailable | None = None
         if time.monotonic() - self._updated_at < UPDATE_PROJECTS_EVERY_S:
-            return
+            return None
         self._updated_at = time.monotonic()
         for session in self._outbox.open_projects():
-            if self.registrar.update_project(session.place, ended=session.ended):
+            try:
+                closed = self.registrar.update_project(session.place, ended=session.ended)
+            except (RegistrarUnavailable, *FAULTS) as error:
+                unavailable = _as_unavailable(error, session.place)
+                continue
+            if closed:
                 self._outbox.note_closed(session.session_id)
+        return unavailable
+
+
+def _as_unavailable(error: Exception, place: SessionPlace) -> RegistrarUnavailable:
+    """Return what to report of an error in one session."""
+    if isinstance(error, RegistrarUnavailable):
+        return error
+    if isinstance(error, OSError):
+        return RegistrarUnavailable(str(error))
+    unforeseen = UnforeseenError(f"session {place.name} cannot be registered: {type(error).__name__}: {error}")
+    unforeseen.__cause__ = error
+    return unforeseen

@@ -106,8 +106,8 @@ class Publisher:
         """Commit an exposure's files and publish its record; a higher revision supersedes.
 
         `ctf`: with `CTF` among the figures, or `CTF` and these, and with the picture of the fit. `tilt`: more of the
-        acquisition. `sums`: other sums that come with it, twice as bright. `pictures`: with those of the micrograph, its
-        spectrum and its motion.
+        acquisition. `sums`: other sums that come with it, twice as bright. `pictures`: with those of the micrograph,
+        its spectrum and its motion.
         """
         stem = label if revision == 1 else f"{label}.r{revision}"
         committed = self.folder / "files"

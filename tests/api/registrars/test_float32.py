@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import tracemalloc
 import uuid
 from pathlib import Path
 from typing import Any
@@ -83,3 +85,51 @@ def test_an_exposure_without_micrograph_is_refused(publisher: Any, place: Sessio
     record = publisher.publish("a").model_copy(update={"exposure_id": uuid.uuid4()})
     with pytest.raises(FileNotFoundError, match="no micrograph"):
         registered_micrograph(place, PublishedExposure(1, "a.mrc", record, {}), float16=False)
+
+
+def promise(path: Path, side: int, *, whole: bool) -> None:
+    """Have a header promise side x side px; `whole`: the file has them, as a hole."""
+    with path.open("r+b") as stream:
+        stream.write(struct.pack("<2i", side, side))
+        if whole:
+            stream.truncate(1024 + side * side * 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("agreed", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_header_that_promises_too_much_is_refused(
+    publisher: Any, place: SessionPlace, dtype: type, *, agreed: bool, whole: bool
+) -> None:
+    """2³⁰ px, whether the record agrees and whether the file has them: refused by the header, without reading them."""
+    side = 2**15
+    record = publisher.publish("a", dtype=dtype)
+    published = exposure(publisher, record)
+    promise(published.files[FileRole.MICROGRAPH], side, whole=whole)
+    if agreed:
+        size = {"micrograph_width_px": side, "micrograph_height_px": side}
+        published = exposure(publisher, record.model_copy(update=size))
+    reason = (
+        "more than any camera" if agreed else "its header promises 32768 x 32768 x 1 px, its record 96 x 64"
+    )
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=f"a.mrc is not registered.*{reason}"):
+        registered_micrograph(place, published, float16=False)
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 2**24
+    assert not (publisher.folder / "registered" / "a.mrc").exists()
+
+
+def test_modes_and_sizes_that_no_micrograph_has(publisher: Any, place: SessionPlace) -> None:
+    for label, offset, value, reason in (
+        ("mode", 12, 4, "mode 4 is no mode"),
+        ("stack", 8, 3, "96 x 64 x 3 px"),
+        ("cut", 92, 4096, r"promises 29696 bytes, the file has 25600"),
+    ):
+        published = exposure(publisher, publisher.publish(label, dtype=np.float32))
+        with published.files[FileRole.MICROGRAPH].open("r+b") as stream:
+            stream.seek(offset)
+            stream.write(struct.pack("<i", value))
+        with pytest.raises(ValueError, match=reason):
+            registered_micrograph(place, published, float16=True)

@@ -13,14 +13,17 @@ from sqlalchemy import select, text, update
 
 from api.database.engine import Database
 from api.database.tables import events, exposure_records, now
+from api.registrars import RegistrationOutcome, SessionPlace
 from api.registrars.relion import RelionRegistrar
 from api.registrars.runner import LONGEST_DELAY_S, RegistrarRunner, delay_s
+from api.registrars.scipion import ScipionRegistrar
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star
 from api.registrars.troubles import TroubleFile
 from tests.waiting import wait_until
 from transfer.disk import FileLock
 from transfer.wire import version_1
+from transfer.wire.protocol import RegistrationState
 
 
 @pytest.fixture
@@ -101,6 +104,59 @@ def test_a_broken_scipion_says_why_and_holds_nothing_else_up(
     assert runner.alive
     assert runner.health()["relion"] == "ok"
     wait_until(lambda: "make scipion" in runner.health()["scipion"], "the hint in the registrar's health")
+
+
+@pytest.mark.parametrize("error", [KeyError("seq"), ValueError("not JSON"), MemoryError(), OSError("disk")])
+def test_a_registrars_own_error_holds_up_one_session_of_that_registrar(
+    publisher: Any, start: Callable[..., RegistrarRunner], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The other registrar goes on, and so do this one's other sessions, to their end; the first is tried again."""
+    broken, looked_after = True, []
+
+    def register(_: Any, place: SessionPlace, exposures: Any) -> dict[int, RegistrationOutcome]:
+        if place.name == "grid1" and broken:
+            raise error
+        return {exposure.number: RegistrationOutcome(RegistrationState.REGISTERED) for exposure in exposures}
+
+    monkeypatch.setattr(ScipionRegistrar, "check", lambda _: None)
+    monkeypatch.setattr(ScipionRegistrar, "register", register)
+    monkeypatch.setattr(ScipionRegistrar, "update_project", lambda *_, **__: looked_after.append(True))
+    other = type(publisher)(publisher.data, "grid2")
+    publisher.publish("a")
+    other.publish("b")
+    runner = start(scipion=Path("/opt/scipion"))
+    wait_for_count(publisher, 2, "registered")
+    wait_until(lambda: publisher.count("scipion", "registered") == 1, "the other session's exposure")
+    wait_until(lambda: len(looked_after) > 1, "projects are looked after")
+    wait_until(lambda: str(error) in runner.health()["scipion"] != "ok", "the reason in the registrar's health")
+    assert runner.health()["relion"] == "ok"
+    assert runner.alive
+    broken = False
+    wait_until(lambda: publisher.count("scipion", "registered") == 2, "the first session's exposure, later")
+    wait_until(lambda: runner.health()["scipion"] == "ok", "the registrar is well again")
+    other.database.close()
+
+
+def test_a_project_that_cannot_be_looked_after_holds_up_no_other(
+    publisher: Any, start: Callable[..., RegistrarRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+
+    def update_project(_: Any, place: SessionPlace, **__: Any) -> bool:
+        if place.name == "grid1":
+            raise KeyError("seq")
+        closed.append(place.name)
+        return True
+
+    monkeypatch.setattr(RelionRegistrar, "update_project", update_project)
+    other = type(publisher)(publisher.data, "grid2", ("relion",))
+    publisher.registrars = ("relion",)
+    publisher.publish("a")
+    other.publish("b")
+    runner = start()
+    wait_until(lambda: closed == ["grid2"], "the other session's project is closed")
+    wait_until(lambda: "session grid1" in runner.health()["relion"], "whose session it is")
+    other.database.close()
 
 
 @pytest.mark.parametrize("said", ["", "not json", '{"ok": false, "error": "no domain"}'])
