@@ -8,6 +8,8 @@
 * `{"do": "read", "project": DIR}`: the items of all outputs, by output and micrograph
 * `{"do": "relion_shifts", "star": PATH, "frames": COUNT}`: the shifts (x, y) that RELION's plugin makes of a movie's
   STAR file; null without that plugin
+* `{"do": "relion_optics", "project": DIR}`: the optics groups that RELION's plugin reads from the set of micrographs
+  and from its items; null without that plugin
 """
 
 import json
@@ -75,7 +77,7 @@ def make_items_of_version_0_2():
     """Leave out what later versions added, and store where frames lie instead of what moves them back."""
     from cryoferry_scipion import items, sets
 
-    newest, newest_alignment = sets.make_ctf, items.make_alignment
+    newest, newest_micrograph, newest_alignment = sets.make_ctf, sets.make_micrograph, items.make_alignment
     for picture in ("psdCorr", "plotGlobal"):
         del items.PICTURES[picture]
 
@@ -91,7 +93,13 @@ def make_items_of_version_0_2():
             delattr(ctf, name)
         return ctf
 
-    sets.make_ctf, items.make_alignment = make_ctf, make_alignment
+    def make_micrograph(*arguments):
+        micrograph = newest_micrograph(*arguments)
+        del micrograph._rlnOpticsGroup
+        return micrograph
+
+    sets.optics.assign = lambda *_: None
+    sets.make_ctf, sets.make_micrograph, items.make_alignment = make_ctf, make_micrograph, make_alignment
 
 
 def name_of(item):
@@ -136,7 +144,29 @@ def relion_shifts(star, frames):
     return ProtRelionMotioncor._getMovieShifts(protocol, None, star)
 
 
-DO = {"make": make, "follow": follow, "person": person, "read": read, "relion_shifts": relion_shifts}
+def relion_optics(project):
+    """Return what RELION's plugin makes of the set of micrographs: the rows of its table of groups, and each item's."""
+    try:
+        from relion.convert import OpticsGroups
+    except ImportError:
+        return None
+    stored = load(project).outputMicrographs
+    holding = type(stored)(filename=stored.getFileName())
+    holding.loadAllProperties()
+    found = {name_of(item): OpticsGroups.fromImages(item)[item._rlnOpticsGroup.get()] for item in holding.iterItems()}
+    groups = [dict(row._asdict()) for row in OpticsGroups.fromImages(holding)]
+    holding.close()
+    return {"groups": groups, "items": {name: dict(row._asdict()) for name, row in found.items()}}
+
+
+DO = {
+    "make": make,
+    "follow": follow,
+    "person": person,
+    "read": read,
+    "relion_shifts": relion_shifts,
+    "relion_optics": relion_optics,
+}
 
 for line in sys.stdin:
     request = json.loads(line)

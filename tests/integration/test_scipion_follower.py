@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import starfile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -174,6 +175,31 @@ def test_pictures_are_where_scipions_viewers_look(session: Session) -> None:
         assert item["_micObj.plotGlobal._filename"] == found[label]["plotGlobal._filename"]
 
 
+def test_optics_groups_are_as_relions_plugin_keeps_them(session: Session, ask: Callable[..., Any]) -> None:
+    """Each micrograph and the set have the whole table, also of groups that come later; numbers stay."""
+    for label, optics in {"a": {}, "b": {"amplitude_contrast": 0.07}, "c": {}, "d": {"voltage_kv": 200}}.items():
+        session.publish(label, ctf=True, acquisition=optics)
+        session.follow()
+    found = session.items(MICROGRAPHS)
+    assert {label: item["_rlnOpticsGroup"] for label, item in found.items()} == {"a": 1, "b": 2, "c": 1, "d": 3}
+    (table,) = {item["_acquisition.opticsGroupInfo"] for item in found.values()}
+    star = Path(session.project) / "optics.star"
+    star.write_text(table)
+    rows = starfile.read(star)
+    assert list(rows["rlnOpticsGroup"]) == [1, 2, 3]
+    assert list(rows["rlnAmplitudeContrast"]) == [0.1, 0.07, 0.1]
+    assert list(rows["rlnVoltage"]) == [300, 300, 200]
+    assert set(rows["rlnImageSize"]) == {96}
+    assert set(rows["rlnMicrographPixelSize"]) == set(rows["rlnMicrographOriginalPixelSize"]) == {1.06}
+    relions = ask("relion_optics", project=session.project)
+    if relions is None:
+        pytest.skip("the table was read; RELION's plugin, which is to read it too, is not installed")
+    assert relions["groups"] == rows.to_dict("records")
+    assert {Path(name).stem: row["rlnOpticsGroup"] for name, row in relions["items"].items()} == {
+        label: item["_rlnOpticsGroup"] for label, item in found.items()
+    }
+
+
 def test_a_ctf_comes_late_changes_and_goes(session: Session) -> None:
     session.publish("a")
     session.publish("b", ctf=True)
@@ -319,7 +345,8 @@ def test_a_set_that_an_older_plugin_began_goes_on(session: Session) -> None:
     assert not {"_cryoferryReliable", "_micObj.plotGlobal._filename"} & found["a"].keys()
     micrographs = session.items(MICROGRAPHS)
     assert micrographs["a"].keys() == micrographs["b"].keys()
-    assert "plotGlobal._filename" not in micrographs["a"]
+    assert not {"plotGlobal._filename", "_rlnOpticsGroup"} & micrographs["a"].keys()
+    assert {item["_acquisition.opticsGroupInfo"] for item in micrographs.values()} == {None}
     assert all(item["thumbnail._filename"].endswith("_thumbnail.png") for item in micrographs.values())
     session.publish("c", ctf=True, pixel_size=2.12)
     session.follow()

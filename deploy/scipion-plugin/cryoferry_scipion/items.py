@@ -12,6 +12,7 @@ from pwem.objects import Acquisition, CTFModel, Image, Micrograph, MovieAlignmen
 from pyworkflow.object import Float, Integer, String
 
 from .journal import figures_of
+from .optics import COLUMN as OPTICS_GROUP
 
 PICTURES = {
     "thumbnail": ("thumbnail", "_thumbnail"),
@@ -133,6 +134,7 @@ def make_micrograph(entry, folder, extra):
     micrograph._alignment = make_alignment(entry)
     for attribute, (key, ending) in PICTURES.items():
         setattr(micrograph, attribute, picture_of(entry, key, ending, folder, extra))
+    setattr(micrograph, OPTICS_GROUP, Integer())  # given when the micrograph is put into its set
     micrograph._cryoferryMovie = String(entry["movie"])
     micrograph._cryoferryExposure = String(entry["exposure_id"])
     micrograph._cryoferryRevision = Integer(entry["revision"])

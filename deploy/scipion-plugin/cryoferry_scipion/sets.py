@@ -9,6 +9,7 @@ import os
 from pwem.objects import CTFModel, SetOfCTF, SetOfMicrographs
 from pyworkflow.object import Pointer, Set
 
+from . import optics
 from .items import EntryRejected, fit_columns, make_acquisition, make_ctf, make_micrograph
 from .journal import has_ctf
 from .older_sets import has_older_sign, moves, turn_shifts
@@ -34,12 +35,17 @@ def reopened(set_class, path):
     return reopened_set
 
 
+def columns_of(existing):
+    """Return the names of the columns of a set that has items."""
+    return {row["label_property"] for row in existing._getMapper().db.getClassRows()}
+
+
 def put(target, item, comment):
     """Add an item to a set, or replace the one that has its id; enabled if there is no comment, or a person says so."""
     mapper = target._getMapper()
     has_tables = not mapper.doCreateTables
     if has_tables:
-        fit_columns(item, {row["label_property"] for row in mapper.db.getClassRows()})
+        fit_columns(item, columns_of(target))
         mapper.db.setupCommands(item.getObjDict(includeClass=True))
     if has_tables and item.hasObjId() and mapper.exists(item.getObjId()):
         take_over(item, target[item.getObjId()])
@@ -236,6 +242,8 @@ class OutputSets:
             micrographs = self._protocol._createSetOfMicrographs(suffix)
             micrographs.setSamplingRate(made[0][0]["pixel_size_angstrom"])
             micrographs.setAcquisition(make_acquisition(made[0][0]))
+        if not path or optics.COLUMN in columns_of(micrographs):
+            optics.assign(micrographs, made)
         earlier = {}
         for entry, item in made:
             known = self._registered.get(entry["name"])

@@ -102,6 +102,7 @@ class Publisher:
         shifts: ShiftsRecord | None = None,
         sums: tuple[FileRole, ...] = (),
         pictures: bool = True,
+        acquisition: dict[str, Any] | None = None,
     ) -> ExposureRecord:
         """Commit an exposure's files and publish its record; a higher revision supersedes.
 
@@ -140,9 +141,7 @@ class Publisher:
             micrograph_width_px=image.shape[1],
             micrograph_height_px=image.shape[0],
             acquisition=AcquisitionRecord(
-                voltage_kv=300,
-                cs_mm=2.7,
-                amplitude_contrast=0.1,
+                **{"voltage_kv": 300, "cs_mm": 2.7, "amplitude_contrast": 0.1, **(acquisition or {})},
                 movie_pixel_size_angstrom=pixel_size,
                 magnification=None if seed % 2 else 105000,
                 dose_per_frame_e_per_a2=None if seed % 3 else 1.25,

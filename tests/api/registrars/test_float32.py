@@ -109,9 +109,7 @@ def test_a_header_that_promises_too_much_is_refused(
     if agreed:
         size = {"micrograph_width_px": side, "micrograph_height_px": side}
         published = exposure(publisher, record.model_copy(update=size))
-    reason = (
-        "more than any camera" if agreed else "its header promises 32768 x 32768 x 1 px, its record 96 x 64"
-    )
+    reason = "more than any camera" if agreed else "its header promises 32768 x 32768 x 1 px, its record 96 x 64"
     tracemalloc.start()
     with pytest.raises(ValueError, match=f"a.mrc is not registered.*{reason}"):
         registered_micrograph(place, published, float16=False)
