@@ -1,6 +1,7 @@
 """Runs followers in this process, without Scipion's launcher; run by Scipion's interpreter, one JSON line a request.
 
 * `{"do": "make", "project": DIR, "journal": PATH}`: a project with a follower of that journal
+* `{"do": "copied", "project": DIR, "copy": DIR}`: the project was copied there
 * `{"do": "follow", "project": DIR}`: run it as a new process would, to the journal's end; with `"as": "dying"`, it is
   killed after it has changed its sets and before it answers the verdicts; with `"as": "older"`, it begins sets with the
   columns that version 0.2 had, and with its sign of shifts
@@ -43,6 +44,11 @@ def make(project, journal):
     made.mapper.commit()
     shutil.copyfile(made.dbPath, protocol.getDbPath())
     runs[project] = (protocol.getDbPath(), protocol.getObjId())
+
+
+def copied(project, copy):
+    """Note that a copy has the same follower."""
+    runs[copy] = runs[project]
 
 
 def load(project):
@@ -161,6 +167,7 @@ def relion_optics(project):
 
 DO = {
     "make": make,
+    "copied": copied,
     "follow": follow,
     "person": person,
     "read": read,

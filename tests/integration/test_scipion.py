@@ -177,3 +177,64 @@ def test_who_is_stopped_by_hand_stays_stopped_until_continued(
     wait_until(lambda: registered(live) == 3, "the follower goes on")
     (run,) = inspect(project_of(live))["runs"]
     assert (run["outputs"]["outputMicrographs"]["size"], run["outputs"]["outputMicrographs"]["stream"]) == (3, "open")
+
+
+def kill_all(publisher: Any, receiver: subprocess.Popen[bytes]) -> None:
+    """Kill -9 receiver and follower."""
+    receiver.kill()
+    receiver.wait()
+    pid = follower_pid(publisher)
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not Path(f"/proc/{pid}/cmdline").exists() or not pid_runs(pid), "the follower is gone")
+
+
+def pid_runs(pid: int) -> bool:
+    """Whether a process runs, and is no zombie."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
+def test_a_data_folder_that_was_moved(
+    publisher: Any, registrar_process: Callable[[], subprocess.Popen[bytes]], inspect: Callable[[Path], Any]
+) -> None:
+    """The follower starts again with the journal's new place, and every link leads to its file."""
+    publisher.publish("one", ctf=True)
+    receiver = registrar_process()
+    wait_until(lambda: registered(publisher) == 1, "the first micrograph is registered")
+    kill_all(publisher, receiver)
+    publisher.move(publisher.data.with_name("moved"))
+    publisher.publish("two", ctf=True, seed=2)
+    registrar_process()
+    wait_until(lambda: registered(publisher) == 2, "the second micrograph is registered")
+    end(publisher)
+    (run,) = inspect(project_of(publisher))["runs"]
+    micrographs = run["outputs"]["outputMicrographs"]["items"]
+    assert [(item["name"], item["exists"]) for item in micrographs] == [("one.mrc", True), ("two.mrc", True)]
+    links = [path for path in publisher.data.rglob("*") if path.is_symlink()]
+    assert len(links) == 4
+    assert all(link.exists() for link in links)
+
+
+def test_a_project_folder_that_a_person_moved(
+    publisher: Any, registrar_process: Callable[[], subprocess.Popen[bytes]], inspect: Callable[[Path], Any]
+) -> None:
+    """It is said where it is missed and what to do; a link there is enough, and no second project is made."""
+    publisher.publish("one")
+    receiver = registrar_process()
+    wait_until(lambda: registered(publisher) == 1, "the first micrograph is registered")
+    kill_all(publisher, receiver)
+    place, elsewhere = project_of(publisher), publisher.data.with_name("elsewhere")
+    place.rename(elsewhere)
+    publisher.publish("two", seed=2)
+    registrar_process()
+    wait_until(
+        lambda: any(f"is not in {place} any more" in detail for detail in publisher.details("scipion")), "the reason"
+    )
+    assert not place.exists()
+    place.symlink_to(elsewhere)
+    wait_until(lambda: registered(publisher) == 2, "the second micrograph is registered")
+    (run,) = inspect(elsewhere)["runs"]
+    assert [item["exists"] for item in run["outputs"]["outputMicrographs"]["items"]] == [True, True]

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -198,6 +199,37 @@ def test_optics_groups_are_as_relions_plugin_keeps_them(session: Session, ask: C
     assert {Path(name).stem: row["rlnOpticsGroup"] for name, row in relions["items"].items()} == {
         label: item["_rlnOpticsGroup"] for label, item in found.items()
     }
+
+
+def links_in(project: str) -> dict[str, bool]:
+    """Return the links in a project's folder by name, and whether each is relative and leads to a file."""
+    links = [path for path in Path(project).rglob("*") if path.is_symlink()]
+    return {path.name: path.is_file() and not path.readlink().is_absolute() for path in links}
+
+
+@pytest.mark.parametrize("where", ["there", "elsewhere/and/deeper"])
+def test_a_project_that_was_copied_alone_finds_its_files(
+    session: Session, ask: Callable[..., Any], tmp_path: Path, where: str
+) -> None:
+    """Links lead to the files again when the follower is continued in the copy; so do those of an older version."""
+    session.publish("a", ctf=True)
+    session.publish("b", revision=1)
+    session.publish("b", revision=2)
+    session.follow()
+    expected = {"a.mrc": True, "a_ctf.mrc": True, "b.mrc": True}
+    assert links_in(session.project) == expected
+    copy = tmp_path / where
+    shutil.copytree(session.project, copy, symlinks=True)
+    older, kept = (next(path for path in copy.rglob("*") if path.name == name) for name in ("a.mrc", "a_ctf.mrc"))
+    older.unlink()
+    older.symlink_to(session.publisher.folder / "registered" / "a.mrc")
+    kept.unlink()
+    kept.write_bytes(b"copied with its content")
+    ask("copied", project=session.project, copy=str(copy))
+    ask("follow", project=str(copy))
+    assert links_in(str(copy)) == {"a.mrc": True, "b.mrc": True}
+    assert kept.read_bytes() == b"copied with its content"
+    assert links_in(session.project) == expected
 
 
 def test_a_ctf_comes_late_changes_and_goes(session: Session) -> None:

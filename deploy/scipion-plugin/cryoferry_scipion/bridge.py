@@ -55,6 +55,10 @@ def is_locked(path):
         os.close(descriptor)
 
 
+class ProjectGone(Exception):
+    """The project was made before, and is not in its place."""
+
+
 class Bridge:
     """A project and the follower of one session in it."""
 
@@ -80,6 +84,7 @@ class Bridge:
             protocol = project.newProtocol(self._follow, journal=self._journal, sessionName=self._session)
             protocol.setObjLabel(f"cryoferry {self._session}")  # newProtocol ignores objLabel
             project.saveProtocol(protocol)
+        protocol.journal.set(self._journal)  # the data folder may have been moved
         if protocol.isSaved():
             return self._start(project, protocol, "started", lambda: project.launchProtocol(protocol, wait=False))
         if self._is_alive(self._newest(project, protocol)):
@@ -91,14 +96,22 @@ class Bridge:
     def _open(self):
         made = os.path.join(self._path, ".cryoferry-made")
         project = self._project_class(self._domain, self._path)
+        noted = os.path.join(os.path.dirname(self._journal), "project-made")
         if not os.path.exists(made):
+            if os.path.exists(noted):
+                raise ProjectGone(
+                    f"the project of session {self._session} is not in {self._path} any more. Move it back, or put a "
+                    f"link to its folder there. To begin a new project with all micrographs, delete {noted}"
+                )
             # a project.sqlite without the mark: the process ended while it made the project, which is still empty
             project.create(comment=f"cryoferry session {self._session}")
             os.chdir(self._path)
             with open(made, "w"):
                 pass
-            self._offer_to_desktop()
             project = self._project_class(self._domain, self._path)
+        self._offer_to_desktop()
+        with open(noted, "w"):
+            pass
         project.load(chdir=True)  # Scipion's paths are relative to the project
         return project
 
@@ -107,6 +120,8 @@ class Bridge:
         from pyworkflow.project import Manager
 
         link = Manager().getProjectPath(os.path.basename(self._path))
+        if os.path.islink(link) and not os.path.exists(link):
+            os.remove(link)  # of a project that was moved
         if not os.path.lexists(link):
             os.makedirs(os.path.dirname(link), exist_ok=True)
             os.symlink(self._path, link)
@@ -161,6 +176,7 @@ class Bridge:
         # lives, which would mark it failed.
         project.checkIsAlive = lambda _: True
         project._updateProtocol(protocol)
+        protocol.journal.set(self._journal)
         protocol.runMode.set(MODE_RESUME)
         # Forced, because protocols downstream may have finished. They are not continued: to continue a
         # workflow, Scipion restarts protocols that do not stream, and deletes their results.

@@ -11,7 +11,7 @@ import shutil
 from pwem.objects import Acquisition, CTFModel, Image, Micrograph, MovieAlignment
 from pyworkflow.object import Float, Integer, String
 
-from .journal import figures_of
+from .journal import figures_of, has_ctf
 from .optics import COLUMN as OPTICS_GROUP
 
 PICTURES = {
@@ -30,18 +30,43 @@ class EntryRejected(Exception):
 
 
 def link_into(source, target):
-    """Make `target` a symbolic link to `source` in one step, so that a reader sees the old link or the new one."""
+    """Make `target` a relative link to `source`, so that both may be moved together.
+
+    It is made in one step: a reader sees the old link or the new one.
+    """
     if not os.path.exists(source):
         raise EntryRejected(f"{source} does not exist")
-    if os.path.islink(target) and os.readlink(target) == source:
+    folder = os.path.dirname(target)
+    os.makedirs(folder, exist_ok=True)
+    # the system follows ".." from where folders really are
+    source = os.path.join(os.path.realpath(os.path.dirname(source)), os.path.basename(source))
+    way = os.path.relpath(source, os.path.realpath(folder))
+    if os.path.islink(target) and os.readlink(target) == way:
         return target
-    os.makedirs(os.path.dirname(target), exist_ok=True)
     temporary = target + ".new"
     if os.path.lexists(temporary):
         os.remove(temporary)
-    os.symlink(source, temporary)
+    os.symlink(way, temporary)
     os.replace(temporary, target)
     return target
+
+
+def links_of(entry, folder, extra):
+    """Yield (source, link) of each file of an entry that is linked into the project and not copied."""
+    place = place_of(entry, extra)
+    yield os.path.join(folder, entry["file"]), os.path.join(place, entry["name"])
+    spectrum = os.path.join(folder, entry.get("ctf_spectrum") or "")
+    if has_ctf(entry) and os.path.isfile(spectrum):
+        yield spectrum, os.path.join(place, os.path.splitext(entry["name"])[0] + "_ctf.mrc")
+
+
+def renew_links(entry, folder, extra):
+    """Make the links of a registered entry again that lead nowhere, or are not relative; files in their place stay."""
+    for source, link in links_of(entry, folder, extra):
+        leads = os.path.exists(link)
+        is_right = leads and not (os.path.islink(link) and os.path.isabs(os.readlink(link)))
+        if not is_right and os.path.exists(source):
+            link_into(source, link)
 
 
 def copy_into(source, target):
@@ -122,8 +147,8 @@ def make_micrograph(entry, folder, extra):
     EntryRejected
         The micrograph's file is missing.
     """
-    name, place = entry["name"], place_of(entry, extra)
-    micrograph = Micrograph(location=link_into(os.path.join(folder, entry["file"]), os.path.join(place, name)))
+    name = entry["name"]
+    micrograph = Micrograph(location=link_into(*next(links_of(entry, folder, extra))))
     micrograph.setMicName(name)
     micrograph.setSamplingRate(entry["pixel_size_angstrom"])
     micrograph.setAcquisition(make_acquisition(entry))
@@ -158,10 +183,9 @@ def make_ctf(entry, micrograph, folder, extra):
     ctf.setFitQuality(figures.get("ctf_fit_quality"))
     ctf.setPhaseShift(figures.get("ctf_phase_shift_degrees") or 0.0)
     ctf.setMicrograph(micrograph)
-    spectrum = os.path.join(folder, entry.get("ctf_spectrum") or "")
-    if os.path.isfile(spectrum):
-        name = os.path.splitext(entry["name"])[0] + "_ctf.mrc"
-        ctf.setPsdFile(link_into(spectrum, os.path.join(place_of(entry, extra), name)))
+    _, *spectrum = links_of(entry, folder, extra)
+    if spectrum:
+        ctf.setPsdFile(link_into(*spectrum[0]))
     ctf._rlnIceRingDensity = Float(figures.get("ice_ring_density"))  # the name that Scipion's CTFFIND plugin gives it
     ctf._cryoferryReliable = Integer(figures.get("ctf_reliable", 1))
     ctf._cryoferryDefocusError = Float(figures.get("ctf_defocus_error_angstrom"))

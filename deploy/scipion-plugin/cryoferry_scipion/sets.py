@@ -10,7 +10,7 @@ from pwem.objects import CTFModel, SetOfCTF, SetOfMicrographs
 from pyworkflow.object import Pointer, Set
 
 from . import optics
-from .items import EntryRejected, fit_columns, make_acquisition, make_ctf, make_micrograph
+from .items import EntryRejected, fit_columns, make_acquisition, make_ctf, make_micrograph, renew_links
 from .journal import has_ctf
 from .older_sets import has_older_sign, moves, turn_shifts
 from .verdicts import comment_on_ctf, comment_on_micrograph, settle
@@ -92,6 +92,13 @@ class OutputSets:
             known.revision > entry["revision"]
             or (known.revision == entry["revision"] and (known.has_ctf or not has_ctf(entry)))
         )
+
+    def renew_links(self, entries, folder):
+        """Make links of registered entries again that lead nowhere: the project or the data folder was moved."""
+        for entry in entries:
+            known = self._registered.get(entry["name"])
+            if known is not None and known.revision == entry["revision"]:
+                renew_links(entry, folder, self._protocol._getExtraPath())
 
     def correct_shifts(self, entries):
         """Turn the shifts of sets that an older version of the plugin wrote; the entries of their items show which."""

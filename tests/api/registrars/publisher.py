@@ -86,6 +86,13 @@ class Publisher:
             )
             self.session_id = row.scalar_one()
 
+    def move(self, to: Path) -> None:
+        """Move the data folder."""
+        self.database.close()
+        self.data.rename(to)
+        self.data, self.folder = to, to / "sessions" / self.session
+        self.database = Database(f"sqlite:///{to / 'receiver.sqlite'}")
+
     def publish(
         self,
         label: str,

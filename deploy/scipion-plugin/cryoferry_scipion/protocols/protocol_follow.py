@@ -133,14 +133,16 @@ class ProtCryoferryFollow(ProtImport):
     def _take(self, entries, sets, answers):
         if not entries:
             return
+        folder = os.path.dirname(os.path.dirname(self.journal.get()))
         sets.correct_shifts(entries)
+        sets.renew_links(entries, folder)
         newest = {}
         for entry in entries:
             if not sets.holds(entry):
                 older = newest.get(entry["name"])
                 if older is None or older["revision"] <= entry["revision"]:
                     newest[entry["name"]] = entry
-        rejected = sets.register(list(newest.values()), os.path.dirname(os.path.dirname(self.journal.get())))
+        rejected = sets.register(list(newest.values()), folder)
         if newest:
             self._report(sets)
         answers.add([self._answer(entry, newest, rejected) for entry in entries])
