@@ -17,8 +17,9 @@ from api.registrars import ChangedVerdict, PublishedExposure, RegistrationOutcom
 from api.registrars.float32 import SUMS, registered_micrograph, registered_sums
 from api.registrars.reader_names import reader_name
 from api.registrars.relion_ctf import CtfLists
-from api.registrars.relion_lists import ABSENT, GROUP, NAME, MicrographList, OpticsGroups, Row, file_name
+from api.registrars.relion_lists import ABSENT, NAME, MicrographList, file_name
 from api.registrars.relion_mtf import give_mtf
+from api.registrars.relion_optics import GROUP, OpticsGroups, Row
 from api.registrars.relion_tilts import TiltLists
 from api.registrars.settings import RegistrarSettings
 from transfer.disk import make_link
@@ -66,12 +67,15 @@ class SessionLists:
             self.ctfs.remove(row[NAME])
             return
         self.tilts.remove(row[NAME])
-        row[GROUP] = self.optics.number(exposure.record)
+        name = file_name(row[NAME])
+        known = self.micrographs.row(name)[GROUP] if name in self.micrographs else None
+        row[GROUP] = self.optics.number(exposure.record, known)
         self.micrographs.put(row)
         self.ctfs.put(row, exposure)
 
     def write(self) -> None:
         """Bring the files up to date; a session of tilts alone has no list of micrographs."""
+        self.optics.write()
         if self.micrographs or self.tilts.are_empty or self.micrographs.path.exists():
             self.micrographs.write()
         self.ctfs.write()

@@ -6,57 +6,21 @@ change, the file is replaced in one step; so it is when a column appears or goes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from api.registrars.relion_mtf import MTF_COLUMN, MTF_STAR
-from api.registrars.star import FileMark, StarTable, append_rows, read_star, write_star
-from transfer.wire.exposure_record import ExposureRecord
+from api.registrars.relion_optics import OPTICS, OpticsGroups, Row
+from api.registrars.star import FileMark, append_rows, read_star, write_star
 
-OPTICS, MICROGRAPHS = "optics", "micrographs"
-NAME, GROUP = "rlnMicrographName", "rlnOpticsGroup"
+MICROGRAPHS = "micrographs"
+NAME = "rlnMicrographName"
 ABSENT = "None"
 """Stands in a row for a file or number that a micrograph does not have."""
-
-Row = dict[str, str]
 
 
 def file_name(micrograph: str) -> str:
     """Return the file name of a micrograph's path, which is the same for all its revisions."""
     return micrograph.rpartition("/")[2]
-
-
-class OpticsGroups:
-    """The optics groups of a session, the same in all its lists. A group never changes its number.
-
-    All have the MTF that lies in the project as `mtf.star`, if one does: RELION reads it where it runs.
-    """
-
-    def __init__(self, project: Path) -> None:
-        self._mtf = project / MTF_STAR
-        self._groups: dict[tuple[str, ...], Row] = {}
-
-    def take(self, tables: Mapping[str, StarTable]) -> None:
-        """Take over the groups of a list that was written earlier."""
-        for row in tables[OPTICS].rows() if OPTICS in tables else []:
-            row.pop(MTF_COLUMN, None)
-            self._groups.setdefault(_values(row), row)
-
-    def number(self, record: ExposureRecord) -> str:
-        """Return the number of the group that has the record's values."""
-        optics = _optics(record)
-        row = self._groups.get(_values(optics))
-        if row is None:
-            number = str(len(self._groups) + 1)
-            row = {"rlnOpticsGroupName": f"opticsGroup{number}", GROUP: number, **optics}
-            self._groups[_values(optics)] = row
-        return row[GROUP]
-
-    def table(self) -> tuple[tuple[str, ...], list[str]]:
-        """Return the columns and the rows of the table of groups."""
-        mtf = {MTF_COLUMN: MTF_STAR} if self._mtf.exists() else {}
-        rows = [row | mtf for row in self._groups.values()]
-        return tuple(rows[0]) if rows else (), [" ".join(row.values()) for row in rows]
 
 
 class MicrographList:
@@ -163,18 +127,3 @@ class MicrographList:
         for line in lines:
             values = line.split()
             yield " ".join(values[position] for position in columns)
-
-
-def _optics(record: ExposureRecord) -> Row:
-    acquisition = record.acquisition
-    return {
-        "rlnMicrographOriginalPixelSize": f"{acquisition.movie_pixel_size_angstrom:.6f}",
-        "rlnMicrographPixelSize": f"{record.micrograph_pixel_size_angstrom:.6f}",
-        "rlnVoltage": f"{acquisition.voltage_kv:.6f}",
-        "rlnSphericalAberration": f"{acquisition.cs_mm:.6f}",
-        "rlnAmplitudeContrast": f"{acquisition.amplitude_contrast:.6f}",
-    }
-
-
-def _values(row: Row) -> tuple[str, ...]:
-    return tuple(value for name, value in row.items() if name not in (GROUP, "rlnOpticsGroupName"))

@@ -85,12 +85,12 @@ def test_relion_reads_and_writes_the_list(publisher: Any) -> None:
 
 
 def test_relion_takes_the_columns_of_newer_versions(publisher: Any, tmp_path: Path) -> None:
-    """It knows all but those of even and odd sums, and carries the MTF over to particles."""
+    """It knows all but those of even and odd sums, and carries MTF and optics groups over to particles."""
     publisher.registrars = ("relion",)
     mtf = tmp_path / "k3.star"
     mtf.write_text("data_\n\nloop_\n_rlnResolutionInversePixel #1\n_rlnMtfValue #2\n0.0 1.0\n0.5 0.4\n")
-    for label in ("a", "b"):
-        publisher.publish(label, image=blobs(), ctf=True, sums=SUMS, tilt={"beam_shift_x": 0.1, "beam_shift_y": 0.2})
+    for label, shift in (("a", 0.1), ("b", 0.2)):
+        publisher.publish(label, image=blobs(), ctf=True, sums=SUMS, tilt={"beam_shift_x": shift, "beam_shift_y": 0.2})
     project = registered(publisher, 2, mtf=mtf)
     relion(
         project, "relion_star_handler", "--i", "corrected_micrographs.star", "--o", "out.star", "--select",
@@ -114,8 +114,11 @@ def test_relion_takes_the_columns_of_newer_versions(publisher: Any, tmp_path: Pa
         "--extract", "--extract_size", "32",
     )  # fmt: skip
     star = project / "Extract" / "particles.star"
-    (group,) = (dict(zip(columns(star, "optics"), row.split(), strict=True)) for row in rows(star, "optics"))
-    assert group["rlnMtfFileName"] == "mtf.star"
+    groups = [dict(zip(columns(star, "optics"), row.split(), strict=True)) for row in rows(star, "optics")]
+    assert [(group["rlnOpticsGroup"], group["rlnMtfFileName"]) for group in groups] == [
+        ("1", "mtf.star"),
+        ("2", "mtf.star"),
+    ]
     assert (project / "mtf.star").read_text() == mtf.read_text()
     assert len(rows(star, "particles")) >= 2 * len(BLOBS)
 

@@ -223,3 +223,23 @@ def test_an_mtf_that_is_gone_makes_the_registrar_wait(publisher: Any, outbox: Ou
     (batch,) = outbox.batches(100, ())
     with pytest.raises(RegistrarUnavailable, match=r"k3\.star"):
         RelionRegistrar(RegistrarSettings(mtf=tmp_path / "k3.star")).register(batch.place, batch.exposures)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_beam_shifts_make_optics_groups(publisher: Any, outbox: Outbox, restart: bool) -> None:
+    path = publisher.folder / "relion" / STAR
+    registrar = RelionRegistrar(RegistrarSettings())
+
+    def take(label: str, beam_shift_x: float | None, revision: int = 1) -> None:
+        shift = {} if beam_shift_x is None else {"beam_shift_x": beam_shift_x, "beam_shift_y": 0.1}
+        publisher.publish(label, tilt=shift, revision=revision, ctf=True)
+        register(outbox, RelionRegistrar(RegistrarSettings()) if restart else registrar)
+
+    for label, beam_shift in (("a", 0.0), ("b", 0.2), ("c", 0.001), ("d", None), ("e", 0.199)):
+        take(label, beam_shift)
+    take("b", 0.0, revision=2)
+    for name in (STAR, "micrographs_ctf.star"):
+        tables = read_star(path.with_name(name))
+        groups = {Path(row[NAME]).stem: row["rlnOpticsGroup"] for row in tables["micrographs"].rows()}
+        assert groups == {"a": "1", "b": "2", "c": "1", "d": "3", "e": "2"}
+        assert [row["rlnOpticsGroup"] for row in tables["optics"].rows()] == ["1", "2", "3"]
