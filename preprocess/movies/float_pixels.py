@@ -22,6 +22,7 @@ _LARGEST_SHARE = 0.01
 _TIMES_TYPICAL = 1000.0
 _LARGEST, _SMALLEST_LIMIT = 1e6, 1e3
 """What is believed where a frame holds nothing to compare with, and in every frame."""
+_FLOAT16_LARGEST = float(np.finfo(np.float16).max)
 _SAMPLED_SIDE_PX = 256
 _LEAST_TRIMMED = 0.999
 
@@ -51,7 +52,7 @@ class FloatPixels:
         if _all_within(frame, limit):
             return frame
         with np.errstate(invalid="ignore"):
-            bad = ~(np.abs(frame) <= limit)
+            bad = ~(np.abs(frame, dtype=np.result_type(frame, np.float32)) <= limit)  # the limit may be beyond float16
         seen = bad[::-1] if flipped else bad
         pixels = np.flatnonzero(seen)
         if pixels.size > _LARGEST_SHARE * frame.size:
@@ -105,10 +106,17 @@ class FloatPixels:
 
 
 def _all_within(frame: NDArray[Any], limit: float) -> bool:
-    if frame.dtype == np.float16:  # its numbers are too slow to compare; NaN and infinity are the largest exponent
-        return int((frame.view(np.uint16) & np.uint16(0x7FFF)).max()) < 0x7C00
+    if frame.dtype.itemsize == 2:  # too slow to compare; their bits have the same order, with NaN at the end
+        bits = frame.astype(np.float16, copy=False).view(np.uint16)
+        return int((bits & np.uint16(0x7FFF)).max()) <= _bits_of_float16(limit)
     with np.errstate(invalid="ignore"):
         return bool(frame.min() >= -limit and frame.max() <= limit)  # a comparison with NaN is false
+
+
+def _bits_of_float16(limit: float) -> int:
+    """Return the bits of the largest number in float16 that is not above a limit."""
+    largest = np.float16(min(limit, _FLOAT16_LARGEST))
+    return int(largest.view(np.uint16)) - bool(largest > np.float32(limit))
 
 
 def _limit(frame: NDArray[Any]) -> float:

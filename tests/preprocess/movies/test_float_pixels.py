@@ -31,7 +31,7 @@ def read(movie):
 
 
 @pytest.mark.parametrize("kind", ["mrc", "float16", "tif"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -1e30, 3e38, 1e6])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -1e30, 3e38, 1e6, 6e4])
 def test_a_few_become_zero_and_are_named(tmp_path, kind, value):
     def change(frames):
         frames[2, 7, 9] = value
@@ -46,6 +46,19 @@ def test_a_few_become_zero_and_are_named(tmp_path, kind, value):
     (remark,) = movie.remarks
     assert remark.code == "unbelievable-pixels"
     assert "2 pixels (in 2 of the frames, the first in frame 2 at x 4, y 3)" in remark.text
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_infinity_is_no_bright_pixel_where_much_is_believed(tmp_path, value):
+    """A thousand times what such frames count is more than float16 can hold."""
+
+    def change(frames):
+        frames *= 100
+        frames[2, 7, 9] = value
+
+    movie = written(tmp_path, "float16", change)
+    assert read(movie)[2, 7, 9] == 0
+    assert movie.unbelievable_pixels.tolist() == [7 * WIDTH + 9]
 
 
 @pytest.mark.parametrize("kind", ["mrc", "float16", "tif"])
