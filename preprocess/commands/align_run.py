@@ -45,6 +45,7 @@ from preprocess.outputs.micrographs_star import (
 )
 from preprocess.outputs.output_names import output_paths
 from preprocess.outputs.whole_files import remove_partial_files
+from preprocess.pipeline.falling_back import let_go_of_memory
 from preprocess.pipeline.gain_orientations import GainOrientations
 from preprocess.pipeline.movie_stages import MovieStages
 from preprocess.pipeline.overlapping import pays_on, process_movies
@@ -160,8 +161,10 @@ class AlignmentRun:
             for item in self._aligned(by_path, bars):
                 done.append(item)
                 bars.remove(item.movie.path)
-                if is_alone and isinstance(item.result, PreprocessError):
-                    return  # it is the command's error
+                if isinstance(item.result, PreprocessError):
+                    if is_alone:
+                        return  # it is the command's error
+                    let_go_of_memory(item.result)  # it is kept until the end
                 if self._json:
                     with bars.aside():
                         print_object(as_object(item))

@@ -6,11 +6,15 @@ import json
 import shutil
 import signal
 import subprocess
+import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 import starfile
+from numpy.typing import NDArray
 
+from preprocess.errors import UnreadableMovie
 from preprocess.platform import process_space
 from preprocess.simulation import SimulationSettings, simulate_movie
 from tests.on_terminals import shown_on_terminal
@@ -122,6 +126,20 @@ def test_some_failed_is_3_and_all_failed_is_their_own(align, session, tmp_path):
     assert len(times(tmp_path / "out")) == 2
     assert align(session / "square1", "-o", "none", *KNOWN).returncode == 4
     assert not (tmp_path / "none").exists()
+
+
+def test_failed_movies_keep_no_memory(align, session, monkeypatch):
+    held: list[weakref.ref[NDArray[np.uint8]]] = []
+
+    def read_and_fail(*_: object, **__: object) -> None:
+        assert all(frames() is None for frames in held)
+        frames = np.zeros(5, np.uint8)
+        held.append(weakref.ref(frames))
+        raise UnreadableMovie("a frame is cut off")
+
+    monkeypatch.setattr("preprocess.commands.align_run.process_movie", read_and_fail)
+    assert align(session, "-o", "out", *KNOWN).returncode == 4
+    assert len(held) == 4
 
 
 @pytest.mark.parametrize(("option", "what"), [("--gain", "the gain reference"), ("--defects", "the file of defects")])
