@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+_OVERCOMMIT, _NEVER = Path("/proc/sys/vm/overcommit_memory"), "2"
+"""Where Linux says whether it promises more memory than there is; with 2 it ignores MAP_NORESERVE (proc(5))."""
 _MAP_NORESERVE = 0x4000  # <asm/mman.h>; the mmap module names it since Python 3.13
 
 
@@ -68,7 +70,7 @@ class AddressSpace:
 
 def reserve_addresses(size_bytes: int) -> AddressSpace | None:
     """Return addresses for so much memory; None where the system has no such thing, or this process a limit on them."""
-    if sys.platform != "linux" or _addresses_are_limited():
+    if sys.platform != "linux" or _addresses_are_limited() or _addresses_count_as_memory():
         return None
     try:
         buffer = mmap.mmap(-1, size_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
@@ -85,6 +87,14 @@ def _addresses_are_limited() -> bool:
     import resource  # noqa: PLC0415 - not on Windows
 
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
+def _addresses_count_as_memory() -> bool:
+    """Return whether the system counts them as promised memory, so that other programs, and this one, get less."""
+    try:
+        return _OVERCOMMIT.read_text("ascii").strip() == _NEVER
+    except OSError:
+        return False
 
 
 def is_running(process: int) -> bool:

@@ -135,3 +135,13 @@ print(array.base is None)
 def test_no_addresses_are_reserved_where_they_are_limited() -> None:
     done = subprocess.run([sys.executable, "-c", LIMITED], check=True, capture_output=True, text=True)
     assert done.stdout == "True\n"
+
+
+def test_no_addresses_are_reserved_where_they_count_as_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = tmp_path / "overcommit_memory"
+    monkeypatch.setattr("preprocess.platform._OVERCOMMIT", setting)
+    for text, is_reserved in (("0\n", True), ("1\n", True), ("2\n", False)):
+        setting.write_text(text, "ascii")
+        assert (MemoryPool(64 * MIB).empty((4 * MIB,), np.uint8).base is not None) == is_reserved
+    setting.unlink()
+    assert MemoryPool(64 * MIB).empty((4 * MIB,), np.uint8).base is not None
