@@ -124,6 +124,8 @@ def sustain(
         return _with(figures, failure=ends.failure or str(error))
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    if ends.failure is not None:  # a worker goes on with the next movie
+        return _with(figures, failure=ends.failure)
     between = ends.at_s[-1] - ends.at_s[0]
     read = sum(movies[index % len(movies)].path.stat().st_size for index in range(1, count))
     return _with(
