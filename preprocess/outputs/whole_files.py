@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def _remove_left(folder: Path, pattern: str) -> None:
     for path in folder.glob(f".{pattern}*{PARTIAL}"):
         space, _, process = path.name.removesuffix(PARTIAL).rpartition(".")[2].partition("-")
         if space == process_space() and process.isdigit() and not is_running(int(process)):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # in some folders another user's file cannot be removed
+                path.unlink()
 
 
 def write_micrograph(path: Path, image: ArrivingImage, pixel_size_angstrom: float | None, label: str) -> None:

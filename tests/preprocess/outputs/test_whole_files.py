@@ -112,6 +112,15 @@ def test_what_a_killed_process_left_is_removed_and_a_running_one_s_is_not(tmp_pa
     assert {*tmp_path.iterdir()} == {alive, elsewhere, foreign}
 
 
+def test_what_cannot_be_removed_stops_nobody(tmp_path, killed):
+    folder = tmp_path / left_by(killed, "a.mrc")
+    folder.mkdir()
+    (tmp_path / left_by(killed, "b.mrc")).touch()
+    remove_partial_files(tmp_path)
+    assert [*tmp_path.iterdir()] == [folder]
+    write_text(tmp_path / "a.mrc", "whole")
+
+
 def test_a_name_of_any_characters_is_cleared_of_partial_files(tmp_path, killed):
     stem = "odd name: [1*]?"
     left = tmp_path / left_by(killed, f"{stem}.mrc")
