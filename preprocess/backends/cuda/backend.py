@@ -59,11 +59,11 @@ class CudaBackend:
         """Wait until all that its stream was asked for is done."""
         self.device.stream.synchronize()
 
-    @on_its_device
     def held_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """Return the number type in which frames are held: the movie's, but float32 for float16."""
         return np.dtype(np.float32) if dtype == np.float16 else dtype
 
+    @on_its_device
     def hold(self, frame_count: int, height: int, width: int, dtype: np.dtype[Any]) -> CudaFrameStack:
         """Return an empty stack for that many frames."""
         held = self.held_dtype(dtype)
