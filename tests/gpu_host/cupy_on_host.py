@@ -292,7 +292,11 @@ class ndarray(np.ndarray):  # noqa: N801 - CuPy's name
         plain = [_plain(value) for value in inputs]
         if out:
             kwargs["out"] = tuple(_plain(value) for value in out)
-            current_stream().do(lambda: getattr(ufunc, method)(*plain, **kwargs) and None)
+
+            def compute() -> None:
+                getattr(ufunc, method)(*plain, **kwargs)
+
+            current_stream().do(compute)
             return out[0]
         current_stream().catch_up()
         return _on_device(getattr(ufunc, method)(*plain, **kwargs))

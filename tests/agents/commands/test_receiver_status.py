@@ -33,6 +33,7 @@ from transfer.wire.protocol import Exposure, Registration, RegistrationState
 SESSION = "s"
 BROKEN = 1
 """The exposure of this number is one that the registrar cannot register: its file is no MRC file."""
+SIDE_PX = 8
 STATES = ["registered", "failed", "registered", "registered"]
 AGENTS = UUID(int=1), UUID(int=2)
 Status = Callable[..., subprocess.CompletedProcess[str]]
@@ -61,7 +62,8 @@ class Published:
                     "Content-Digest": format_content_digest("blake3", chunk_digest(content)),
                 }
                 http.put(f"/v1/files/{SESSION}/{file.path}", content=content, headers=headers).raise_for_status()
-                client.publish(SESSION, record.model_copy(update={"files": (file,)}))
+                changed = {"files": (file,), "micrograph_height_px": SIDE_PX, "micrograph_width_px": SIDE_PX}
+                client.publish(SESSION, record.model_copy(update=changed))
 
             def states() -> list[str]:
                 return [one.registrations[0].state.value for one in client.exposures(SESSION).exposures]
@@ -70,9 +72,9 @@ class Published:
 
 
 def small_mrc(path: Path) -> bytes:
-    """Return an MRC file of 8 x 8 pixels."""
+    """Return an MRC file of SIDE_PX x SIDE_PX pixels."""
     with mrcfile.new(path, overwrite=True) as file:
-        file.set_data(np.ones((8, 8), np.float32))
+        file.set_data(np.ones((SIDE_PX, SIDE_PX), np.float32))
     return path.read_bytes()
 
 

@@ -16,7 +16,8 @@ CALLERS = Path(__file__).parents[4] / "preprocess/backends/cpu"
 
 def called_kernels() -> set[str]:
     """Return the names of the kernels that the CPU's backend calls."""
-    return {name for path in CALLERS.glob("*.py") for name in re.findall(r"\bkernels\.(\w+)", path.read_text("utf-8"))}
+    texts = [path.read_text("utf-8") for path in CALLERS.glob("*.py")]
+    return {name for text in texts for name in re.findall(r"\bkernels\.(\w+)", text)} - {"are_compiled"}
 
 
 def test_kernels_in_c_are_used_where_they_were_compiled() -> None:
