@@ -145,7 +145,8 @@ class _Flow:
             self.write()
 
     def _fill(self, size: int) -> None:
-        if size <= self._count:
+        """Fill to a size. The first fill also starts the session, so it is done for no exposures, too."""
+        if size <= self._count and self._fills:
             return
         self._console.print(f"Filling to {size:,} exposures", style="bold", markup=False)
         seconds = fill(self._place, self._count + 1, size, self._tell)
@@ -202,7 +203,7 @@ class _Flow:
 
 
 def _check(plan: FlowPlan) -> None:
-    if not plan.sizes or list(plan.sizes) != sorted(set(plan.sizes)) or plan.sizes[0] < 1:
+    if not plan.sizes or list(plan.sizes) != sorted(set(plan.sizes)) or plan.sizes[0] < 0:
         raise NothingToMeasure("--sizes are not rising numbers", hint="Write them as 1000,10000,50000.")
     if any(size < before + plan.exposures for before, size in zip(plan.sizes, plan.sizes[1:], strict=False)):
         raise NothingToMeasure(

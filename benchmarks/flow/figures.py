@@ -131,7 +131,8 @@ def _of(block: Block, whose: str) -> float | None:
 
 def block_between(before: Sample, after: Sample, exposures: int) -> Block:
     """Return the block of exposures between two samples."""
-    spent = {whose: after.cpu_s[whose] - before.cpu_s[whose] for whose in before.cpu_s}
+    both = before.cpu_s.keys() & after.cpu_s.keys()  # a follower may have started or ended between them
+    spent = {whose: after.cpu_s[whose] - before.cpu_s[whose] for whose in after.cpu_s if whose in both}
     return Block(exposures, after.at_s - before.at_s, spent)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +33,12 @@ class SessionProcesses:
     ----------
     agent, receiver
         The processes of `cryoferry watch` and `cryoferry serve`.
-    follower
-        The process of Scipion's follower; None without Scipion.
+    find_follower
+        Returns the process of Scipion's follower; None while there is none. It starts with a session's first exposure.
     """
 
-    def __init__(self, agent: int, receiver: int, follower: int | None) -> None:
-        self._agent, self._receiver, self._follower = agent, receiver, follower
+    def __init__(self, agent: int, receiver: int, find_follower: Callable[[], int | None]) -> None:
+        self._agent, self._receiver, self._find_follower = agent, receiver, find_follower
 
     def sample(self) -> Sample:
         """Return what each has taken so far."""
@@ -58,9 +58,10 @@ class SessionProcesses:
             ALIGNMENT: _pages(agent_tree.values()),
             RECEIVER: _pages([receiver] if receiver else []),
         }
-        if self._follower is not None:
-            cpu_s[FOLLOWER] = cpu_seconds(self._follower)
-            resident[FOLLOWER] = _pages(tree_of(self._follower).values())
+        follower = self._find_follower()
+        if follower is not None:
+            cpu_s[FOLLOWER] = cpu_seconds(follower)
+            resident[FOLLOWER] = _pages(tree_of(follower).values())
         return Sample(time.monotonic(), cpu_s, resident)
 
 

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -78,7 +79,7 @@ class RunningSession:
             logs=self._logs,
         )
         running.callback(self.watch.stop)
-        self._processes = SessionProcesses(self.watch.pid, self._serve.pid, follower_of(place))
+        self._processes = SessionProcesses(self.watch.pid, self._serve.pid, partial(follower_of, place))
 
     def _await_check(self) -> None:
         """Wait until the receiver is ready and its check of the files at start has ended."""
@@ -108,7 +109,7 @@ class RunningSession:
     def registered(self) -> int:
         """Return how many exposures every registrar has registered."""
         counts = self.client.session(SESSION).registered_count
-        return min((counts[name] for name in self._place.registrars), default=0)
+        return min((counts.get(name, 0) for name in self._place.registrars), default=0)
 
     def newest_event(self) -> int:
         """Return the number of the newest event."""
