@@ -7,6 +7,7 @@
   columns that version 0.2 had, and with its sign of shifts
 * `{"do": "person", "project": DIR, "output": NAME, "item": MICROGRAPH, "enabled": BOOL}`: what a person does there
 * `{"do": "read", "project": DIR}`: the items of all outputs, by output and micrograph
+* `{"do": "classes", "project": DIR}`: the names of the classes that the follower is of
 * `{"do": "relion_shifts", "star": PATH, "frames": COUNT}`: the shifts (x, y) that RELION's plugin makes of a movie's
   STAR file; null without that plugin
 * `{"do": "relion_optics", "project": DIR}`: the optics groups that RELION's plugin reads from the set of micrographs
@@ -140,6 +141,11 @@ def read(project):
     return found
 
 
+def classes(project):
+    """Return the names of the follower's classes."""
+    return [kind.__name__ for kind in type(load(project)).__mro__]
+
+
 def relion_shifts(star, frames):
     """Return the shifts as RELION's plugin reads them."""
     try:
@@ -171,6 +177,7 @@ DO = {
     "follow": follow,
     "person": person,
     "read": read,
+    "classes": classes,
     "relion_shifts": relion_shifts,
     "relion_optics": relion_optics,
 }

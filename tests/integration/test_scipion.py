@@ -87,7 +87,7 @@ def test_what_scipion_sees(live: Any, inspect: Callable[[Path], Any]) -> None:
     answers = live.folder / "scipion" / "acknowledged.jsonl"
     wait_until(lambda: '"type": "verdict"' in answers.read_text(), "the verdict is answered")
     (run,) = inspect(project_of(live))["runs"]
-    assert run["label"] == "cryoferry grid1"
+    assert run["label"] == "cryoferry grid1 (aligned, CTF)"
     assert run["status"] == "running"
     assert run["summary"] == ["2 micrographs of session grid1"]
     micrographs = run["outputs"]["outputMicrographs"]

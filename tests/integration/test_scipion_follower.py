@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mrcfile
 import numpy as np
 import pytest
 import starfile
@@ -174,6 +175,13 @@ def test_pictures_are_where_scipions_viewers_look(session: Session) -> None:
             assert empty.size == (1, 1)
     for label, item in session.items(CTFS).items():
         assert item["_micObj.plotGlobal._filename"] == found[label]["plotGlobal._filename"]
+        with mrcfile.open(Path(session.project) / item["_psdFile"]) as fit:  # type: ignore[no-untyped-call]
+            assert fit.data.shape == ((32, 32) if label == "a" else (64, 64))
+
+
+def test_monitors_recognise_the_follower(session: Session, ask: Callable[..., Any]) -> None:
+    """By its classes and by its name: so the summary monitor finds aligned micrographs and CTFs."""
+    assert {"ProtAlignMovies", "ProtCTFMicrographs"} <= set(ask("classes", project=session.project))
 
 
 def test_optics_groups_are_as_relions_plugin_keeps_them(session: Session, ask: Callable[..., Any]) -> None:

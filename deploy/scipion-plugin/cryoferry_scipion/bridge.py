@@ -82,7 +82,8 @@ class Bridge:
         protocol = self._find(project)
         if protocol is None:
             protocol = project.newProtocol(self._follow, journal=self._journal, sessionName=self._session)
-            protocol.setObjLabel(f"cryoferry {self._session}")  # newProtocol ignores objLabel
+            # newProtocol ignores objLabel; the HTML report counts outputs of runs named after "align" and "CTF"
+            protocol.setObjLabel(f"cryoferry {self._session} (aligned, CTF)")
             project.saveProtocol(protocol)
         protocol.journal.set(self._journal)  # the data folder may have been moved
         if protocol.isSaved():

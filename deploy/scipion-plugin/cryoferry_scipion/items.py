@@ -7,6 +7,7 @@ same order, whatever its entry knows.
 import base64
 import os
 import shutil
+import struct
 
 from pwem.objects import Acquisition, CTFModel, Image, Micrograph, MovieAlignment
 from pyworkflow.object import Float, Integer, String
@@ -23,6 +24,7 @@ PICTURES = {
 
 EMPTY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 """A grey pixel."""
+EMPTY_MRC_SIZE_PX = 64
 
 
 class EntryRejected(Exception):
@@ -87,12 +89,26 @@ def picture_of(entry, key, ending, folder, extra):
     if os.path.isfile(picture):
         name = os.path.splitext(entry["name"])[0] + ending + os.path.splitext(picture)[1]
         return Image(location=copy_into(picture, os.path.join(place_of(entry, extra), name)))
-    empty = os.path.join(extra, "no_picture.png")
+    return Image(location=empty_picture(extra, "no_picture.png", lambda: base64.b64decode(EMPTY_PNG)))
+
+
+def empty_picture(extra, name, content):
+    """Return the path of a picture that stands for those that are not there."""
+    empty = os.path.join(extra, name)
     if not os.path.exists(empty):
         with open(empty + ".new", "wb") as stream:
-            stream.write(base64.b64decode(EMPTY_PNG))
+            stream.write(content())
         os.replace(empty + ".new", empty)
-    return Image(location=empty)
+    return empty
+
+
+def empty_mrc():
+    """Return a small black image as an MRC file (mode 2)."""
+    size = EMPTY_MRC_SIZE_PX
+    words = [size, size, 1, 2, 0, 0, 0, size, size, 1]
+    cell = [float(size), float(size), 1.0, 90.0, 90.0, 90.0]
+    header = struct.pack("<10i6f3i", *words, *cell, 1, 2, 3).ljust(208, b"\0") + b"MAP \x44\x44\0\0"
+    return header.ljust(1024, b"\0") + bytes(4 * size * size)
 
 
 def make_acquisition(entry):
@@ -171,7 +187,8 @@ def make_ctf(entry, micrograph, folder, extra):
     """Return the `CTFModel` (Å, degrees) of an entry that has one; it carries its micrograph's id.
 
     An estimate that is not reliable stands as it was found, with 0 in `_cryoferryReliable`. The picture of the fit is
-    linked as `NAME_ctf.mrc`, as Scipion's protocols name it.
+    linked as `NAME_ctf.mrc`, as Scipion's protocols name it; without one it is a black picture, because the CTF
+    monitor stops at a CTF without a picture.
     """
     figures = figures_of(entry)
     ctf = CTFModel()
@@ -184,8 +201,7 @@ def make_ctf(entry, micrograph, folder, extra):
     ctf.setPhaseShift(figures.get("ctf_phase_shift_degrees") or 0.0)
     ctf.setMicrograph(micrograph)
     _, *spectrum = links_of(entry, folder, extra)
-    if spectrum:
-        ctf.setPsdFile(link_into(*spectrum[0]))
+    ctf.setPsdFile(link_into(*spectrum[0]) if spectrum else empty_picture(extra, "no_picture.mrc", empty_mrc))
     ctf._rlnIceRingDensity = Float(figures.get("ice_ring_density"))  # the name that Scipion's CTFFIND plugin gives it
     ctf._cryoferryReliable = Integer(figures.get("ctf_reliable", 1))
     ctf._cryoferryDefocusError = Float(figures.get("ctf_defocus_error_angstrom"))

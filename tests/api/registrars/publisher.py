@@ -113,9 +113,9 @@ class Publisher:
     ) -> ExposureRecord:
         """Commit an exposure's files and publish its record; a higher revision supersedes.
 
-        `ctf`: with `CTF` among the figures, or `CTF` and these, and with the picture of the fit. `tilt`: more of the
+        `ctf`: with `CTF` among the figures, or `CTF` and these. `tilt`: more of the
         acquisition. `sums`: other sums that come with it, twice as bright. `pictures`: with those of the micrograph,
-        its spectrum and its motion.
+        its spectrum, its motion and its CTF.
         """
         stem = label if revision == 1 else f"{label}.r{revision}"
         committed = self.folder / "files"
@@ -135,7 +135,7 @@ class Publisher:
             kinds.append((role, f"_{role}.mrc"))
             with mrcfile.new(committed / f"{stem}_{role}.mrc") as mrc:
                 mrc.set_data((2 * image).astype(dtype))
-        if ctf:
+        if ctf and pictures:
             kinds.append((FileRole.CTF_SPECTRUM, "_ctf.mrc"))
             write_rings(committed / f"{stem}_ctf.mrc")
         references = tuple(self._commit(role, committed / f"{stem}{suffix}", revision) for role, suffix in kinds)

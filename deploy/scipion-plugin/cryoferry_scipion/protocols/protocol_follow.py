@@ -6,7 +6,7 @@ import os
 import time
 
 from pwem.objects import SetOfCTF, SetOfMicrographs
-from pwem.protocols import ProtImport
+from pwem.protocols import EMProtocol, ProtAlignMovies, ProtCTFMicrographs, ProtImport
 from pyworkflow.object import Set
 from pyworkflow.protocol import params
 from pyworkflow.protocol.constants import STEPS_SERIAL
@@ -27,7 +27,9 @@ class FollowerOutputs(enum.Enum):
     outputCTF = SetOfCTF
 
 
-class ProtCryoferryFollow(ProtImport):
+# Monitors look for protocols by their class: the summary monitor takes aligned micrographs from a ProtAlignMovies and
+# CTFs from a ProtCTFMicrographs, and the CTF monitor can be given nothing else. All that these do is replaced below.
+class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
     """Registers, live, the motion-corrected micrographs that a cryoferry receiver commits.
 
     The receiver starts it. Stop and Continue work as for any other protocol: what is registered stays, what is missing
@@ -37,6 +39,10 @@ class ProtCryoferryFollow(ProtImport):
     _label = "follow cryoferry session"
     _possibleOutputs = FollowerOutputs
     stepsExecutionMode = STEPS_SERIAL
+    doComputeMicThumbnail = True  # the HTML report then copies our thumbnails, which it would convert otherwise
+
+    def __init__(self, **kwargs):
+        EMProtocol.__init__(self, **kwargs)
 
     def _defineParams(self, form):
         form.addSection("Session")
@@ -60,9 +66,18 @@ class ProtCryoferryFollow(ProtImport):
     def _summary(self):
         return [self.summaryVar.get("Nothing is registered yet.")]
 
+    def _methods(self):
+        return []
+
     def _insertAllSteps(self):
         # with the time as its argument, the step runs again each time the protocol is continued
         self._insertFunctionStep(self.followStep, str(time.time()), needsGPU=False)
+
+    def _doComputeMicThumbnail(self):
+        return True
+
+    def _stepsCheck(self):
+        pass
 
     def followStep(self, _started):
         """Register the journal's entries until the session has ended or a person stops the protocol."""
