@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from configuration import ConfigError
-from transfer.disk import FileLock, is_locked, why_not_writable
+from transfer.disk.locks import FileLock, is_locked
+from transfer.disk.state import why_not_writable
 
 _LEAST_BYTES = 64 << 10
 """With less free space than this a journal cannot be written."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from agents.journal.journal import Journal
 from agents.journal.opening import NAME, JournalDamaged
 from agents.own_faults import OWN_ERRORS, OwnFault, own_fault
-from transfer.disk import sync_descriptor
+from transfer.disk.files import sync_descriptor
 
 log = logging.getLogger(__name__)
 

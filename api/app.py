@@ -48,7 +48,7 @@ from api.store.recovery import recover
 from api.store.silent_agents import AgentNews, SilentAgents
 from api.store.storage import Storage
 from api.store.withdraw import sweep
-from transfer.disk import FileLock, file_lock
+from transfer.disk.locks import FileLock, file_lock
 from transfer.platform import give_freed_memory_back, on_hangup
 from transfer.terminal.log_lines import log_to_stderr
 from transfer.terminal.streams import escape_outputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from transfer.disk import FileLock
+from transfer.disk.locks import FileLock
 
 ONCE_A_RUN = {"once_a_run": True}
 """`extra` of a line that only one process of a receiver is to log."""

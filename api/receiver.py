@@ -24,7 +24,7 @@ from api.settings import ReceiverSettings
 from api.store.committed_files import CommittedFiles
 from api.store.storage import Storage
 from api.store.upload_book import UploadBook
-from transfer.disk import FileLock
+from transfer.disk.locks import FileLock
 from transfer.wire.versions import SpokenVersions, our_versions
 
 BODY_THREADS = 12

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from transfer.disk import read_at
+from transfer.disk.files import read_at
 from transfer.wire.chunks import split
 from transfer.wire.digest import new_hasher, root_digest
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from transfer.disk import file_identity, open_to_read, read_into_at
+from transfer.disk.files import file_identity, open_to_read, read_into_at
 from transfer.file_digest import file_digest
 from transfer.wire.digest import new_hasher
 from transfer.wire.errors import SourceChanged, SourceUnreadable
@@ -157,7 +157,7 @@ def digest_of(path: Path) -> str:
 
 
 def has_identity(path: Path, identity: str | None) -> bool:
-    """Return whether a file, or what a link leads to, has an identity (`transfer.disk.file_identity`)."""
+    """Return whether a file, or what a link leads to, has an identity (`transfer.disk.files.file_identity`)."""
     try:
         return file_identity(path.stat()) == identity
     except OSError:

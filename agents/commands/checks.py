@@ -17,7 +17,7 @@ from agents.commands.gpu_checks import examine_gpus
 from agents.commands.link_checks import examine_link
 from preprocess.backends.compiled.available import KERNELS_VARIABLE, compiled_kernels, kernel_trouble
 from preprocess.kept_code import FALLBACK_VARIABLE, WHAT_TO_DO, kept_code
-from transfer.disk import sync_descriptor
+from transfer.disk.files import sync_descriptor
 from transfer.platform import usable_cores
 
 LITTLE_SPACE_BYTES = 20 << 30

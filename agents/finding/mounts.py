@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from transfer.disk import mount_points
+from transfer.disk.state import mount_points
 
 
 class NotMounted(OSError):

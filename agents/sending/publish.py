@@ -14,7 +14,7 @@ from agents.journal.outputs import Output, references
 from agents.journal.rows import ExposureRow
 from preprocess.results import ProcessedMovie
 from transfer.client import ReceiverClient
-from transfer.disk import open_to_read, sync_file, sync_folder
+from transfer.disk.files import open_to_read, sync_file, sync_folder
 from transfer.file_digest import file_digest
 from transfer.pace.pacer import Priority
 from transfer.upload.file_to_send import FileToSend

@@ -28,7 +28,7 @@ from preprocess.memory_pool import pool_of_process
 from preprocess.pipeline.gain_orientations import GainOrientations, GainOrientationUnsure
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.sidecars import find_sidecars
-from transfer.disk import is_full
+from transfer.disk.state import is_full
 from transfer.platform import end_with_parent
 from transfer.terminal.streams import escape_outputs
 

@@ -21,7 +21,7 @@ from preprocess.exposure.acquisition import Acquisition
 from preprocess.results import ProcessedMovie
 from preprocess.settings import AlignmentSettings
 from preprocess.sidecars import SidecarUnreadableError, content_about, is_shared
-from transfer.disk import open_to_read, read_into_at
+from transfer.disk.files import open_to_read, read_into_at
 from transfer.wire.exposure_claim import samples
 
 _BLOCK_BYTES = 8 << 20

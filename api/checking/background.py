@@ -27,7 +27,7 @@ from api.database.engine import Database
 from api.database.tables import data_folder
 from api.store.on_disk import FileOnDisk, FileRow, look, read_again
 from api.store.storage import Storage
-from transfer.disk import FileLock
+from transfer.disk.locks import FileLock
 from transfer.wire.errors import StorageFailed, TransferError
 from transfer.wire.receipt import Record
 from transfer.wire.verification import FileCheck

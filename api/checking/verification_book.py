@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from transfer.disk import FileLock, file_lock, is_locked
+from transfer.disk.locks import FileLock, file_lock, is_locked
 from transfer.wire.errors import LimitReached, NotFound
 from transfer.wire.receipt import Record
 from transfer.wire.verification import Verification, VerificationState

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from transfer.disk import open_to_write, sync_descriptor
+from transfer.disk.files import open_to_write, sync_descriptor
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from api.database.engine import Database
 from api.errors import DatabaseUnavailable
-from transfer.disk import file_lock
+from transfer.disk.locks import file_lock
 
 
 def upgrade(database: Database, data: Path) -> None:

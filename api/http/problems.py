@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from api.http.event_lines import EventLines
 from api.http.refusals import RefusalCounts
-from transfer.disk import is_full
+from transfer.disk.state import is_full
 from transfer.wire.errors import (
     AuthRejected,
     BadRequest,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from transfer.disk import open_to_write, read_at, write_at
+from transfer.disk.files import open_to_write, read_at, write_at
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transfer.disk import write_at
+from transfer.disk.files import write_at
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import CHUNKED, Hasher, digest_by_chunks, new_hasher
 from transfer.wire.errors import BadRequest, ChunkCorrupt

@@ -10,7 +10,7 @@ from api.intake.contract import Announced, BodySink, IntakeResources
 from api.intake.decoding_sink import DecodingSink
 from api.store.on_disk import FileRow
 from api.store.upload import StoredChunk, Upload, chunk_numbers, require_generation
-from transfer.disk import try_lock_span
+from transfer.disk.locks import try_lock_span
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import digest_by_chunks, root_digest
 from transfer.wire.errors import BadRange, NameTaken, ReceiverBusy

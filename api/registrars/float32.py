@@ -9,7 +9,7 @@ import numpy as np
 
 from api.registrars import PublishedExposure, SessionPlace
 from api.registrars.reader_names import reader_name
-from transfer.disk import make_file
+from transfer.disk.files import make_file
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 
 FLOAT16_MODE = 12

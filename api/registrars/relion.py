@@ -22,7 +22,7 @@ from api.registrars.relion_mtf import give_mtf
 from api.registrars.relion_optics import GROUP, OpticsGroups, Row
 from api.registrars.relion_tilts import TiltLists
 from api.registrars.settings import RegistrarSettings
-from transfer.disk import make_link
+from transfer.disk.files import make_link
 from transfer.wire.exposure_record import FileRole
 from transfer.wire.figures import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL
 from transfer.wire.protocol import RegistrationState

@@ -15,7 +15,7 @@ from pathlib import Path
 from api.registrars import PresentVerdict, PublishedExposure
 from api.registrars.relion_lists import NAME, MicrographList, file_name
 from api.registrars.relion_optics import OpticsGroups, Row
-from transfer.disk import make_link
+from transfer.disk.files import make_link
 from transfer.wire.exposure_record import FileRole
 from transfer.wire.figures import (
     CTF_ASTIGMATISM_ANGLE,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from api.registrars import RegistrarUnavailable
-from transfer.disk import make_file
+from transfer.disk.files import make_file
 
 MTF_STAR, MTF_COLUMN = "mtf.star", "rlnMtfFileName"
 _NEEDED = ("_rlnResolutionInversePixel", "_rlnMtfValue")

@@ -22,7 +22,7 @@ from api.registrars.scipion import ScipionRegistrar
 from api.registrars.settings import RegistrarSettings
 from api.registrars.troubles import TroubleFile
 from api.registrars.verdict_outbox import VerdictOutbox
-from transfer.disk import FileLock
+from transfer.disk.locks import FileLock
 from transfer.wire.protocol import RegistrarTrouble, RegistrationState
 
 log = logging.getLogger(__name__)

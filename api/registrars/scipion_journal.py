@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transfer.disk import is_locked, sync_descriptor, sync_folder
+from transfer.disk.files import sync_descriptor, sync_folder
+from transfer.disk.locks import is_locked
 from transfer.wire.verdict import VerdictBy
 
 FORMAT = 3

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from transfer.disk import make_file, sync_descriptor
+from transfer.disk.files import make_file, sync_descriptor
 
 PAGE_BYTES = 4096
 """What the system makes visible to readers in one step, and writes whole or not at all when the writer is killed."""

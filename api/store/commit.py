@@ -16,7 +16,7 @@ from api.store.part_locks import lock_whole
 from api.store.storage import Storage
 from api.store.upload import StoredChunk, Upload, require_generation
 from api.store.upload_book import UploadBook
-from transfer.disk import may_have_holes, read_at, sync_descriptor
+from transfer.disk.files import may_have_holes, read_at, sync_descriptor
 from transfer.wire.chunks import missing_ranges, split
 from transfer.wire.digest import chunk_digest, root_digest
 from transfer.wire.errors import FileCorrupt, NameTaken, StorageFailed, UploadGone, UploadIncomplete

@@ -23,7 +23,8 @@ from api.database.engine import Database
 from api.database.migrate import upgrade
 from api.database.tables import data_folder, files, sessions
 from api.errors import DatabaseUnavailable, WrongDatabase
-from transfer.disk import file_lock, make_file
+from transfer.disk.files import make_file
+from transfer.disk.locks import file_lock
 
 ID_FILE = "folder-id"
 _PENDING = "not yet in the database"

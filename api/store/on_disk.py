@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from api.database.tables import files, sessions
 from api.store.storage import StatusReader, Storage
-from transfer.disk import file_identity, forget_cached, read_at, sync_descriptor
+from transfer.disk.files import file_identity, forget_cached, read_at, sync_descriptor
 from transfer.wire.chunks import split
 from transfer.wire.digest import new_hasher, root_digest
 from transfer.wire.errors import NameTaken, NotFound
@@ -92,7 +92,7 @@ class FileOnDisk(NamedTuple):
     root, sha256
         The digests of what was read, in hex; None if it was not read to its end.
     identity
-        Tells it from other files, see `transfer.disk.file_identity`; None unless its size is right.
+        Tells it from other files, see `transfer.disk.files.file_identity`; None unless its size is right.
     """
 
     check: FileCheck

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from transfer.disk import try_lock_span
+from transfer.disk.locks import try_lock_span
 from transfer.wire.errors import ReceiverBusy
 
 LOCK_WAIT_S = 5.0

@@ -17,7 +17,7 @@ from sqlalchemy import Row, bindparam, select
 from api.database.engine import Database
 from api.database.tables import leases, sessions
 from api.store.leases import FORGOTTEN_AFTER
-from transfer.disk import FileLock
+from transfer.disk.locks import FileLock
 from transfer.wire.agent_status import LEASE_S
 
 _SILENCE = timedelta(seconds=LEASE_S)

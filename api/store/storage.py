@@ -25,7 +25,8 @@ from uuid import UUID
 
 from api.errors import DataFolderUnusable
 from api.store.promises import NOTHING_PROMISED, PromisedSpace
-from transfer.disk import OpenFolder, open_folders, open_to_write, read_at, sync_descriptor, sync_folder
+from transfer.disk.files import open_to_write, read_at, sync_descriptor, sync_folder
+from transfer.disk.folders import OpenFolder, open_folders
 from transfer.file_digest import file_digest
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.digest import chunk_digest

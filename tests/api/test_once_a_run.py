@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from api.once_a_run import ONCE_A_RUN, OnceARun
-from transfer.disk import FileLock
+from transfer.disk.locks import FileLock
 
 
 def line(**extra: bool) -> logging.LogRecord:

@@ -75,7 +75,11 @@ KEYWORDS = {
 FOLDERS = ("/proc", "/sys/")
 
 PLATFORM_FILES = {
-    "transfer/disk.py": "files, folders, locks",
+    "transfer/disk/files.py": "files",
+    "transfer/disk/flags.py": "flags for opening",
+    "transfer/disk/folders.py": "folders",
+    "transfer/disk/locks.py": "locks",
+    "transfer/disk/state.py": "a disk's state",
     "transfer/platform.py": "processes, pipes, sockets",
     "transfer/connections/tcp.py": "what Linux offers for TCP, and sendfile: it needs the socket's own details",
     "preprocess/platform.py": "preprocess may import nothing of ours",
@@ -226,22 +230,22 @@ for name in ("pread", "preadv", "pwrite", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLO
     delattr(os, name)
 
 from pathlib import Path
-from transfer import disk
+from transfer.disk import files, folders, locks
 
 folder = Path(sys.argv[1])
-disk.make_file(folder / "file", lambda path: path.write_bytes(b"content"))
-disk.make_link(folder / "link", folder / "file")
-disk.name_new_file(folder / "file", folder / "name")
-descriptor = disk.open_to_write(folder / "file")
-disk.write_at(descriptor, b"--", 4)
+files.make_file(folder / "file", lambda path: path.write_bytes(b"content"))
+files.make_link(folder / "link", folder / "file")
+files.name_new_file(folder / "file", folder / "name")
+descriptor = files.open_to_write(folder / "file")
+files.write_at(descriptor, b"--", 4)
 buffer = memoryview(bytearray(3))
-assert disk.read_into_at(descriptor, buffer, 2) == 3
-assert disk.may_have_holes(descriptor, 7)
-print(disk.read_at(descriptor, 100, 0).decode(), bytes(buffer).decode(), (folder / "link").read_text())
+assert files.read_into_at(descriptor, buffer, 2) == 3
+assert files.may_have_holes(descriptor, 7)
+print(files.read_at(descriptor, 100, 0).decode(), bytes(buffer).decode(), (folder / "link").read_text())
 for what in (
-    lambda: disk.try_lock_span(descriptor, None),
-    lambda: disk.OpenFolder.open(folder),
-    lambda: disk.FileLock(folder / "lock").try_acquire(shared=True),
+    lambda: locks.try_lock_span(descriptor, None),
+    lambda: folders.OpenFolder.open(folder),
+    lambda: locks.FileLock(folder / "lock").try_acquire(shared=True),
 ):
     try:
         what()
@@ -271,7 +275,7 @@ def locking(descriptor, mode, count):
 
 msvcrt.locking = locking
 sys.modules["msvcrt"] = msvcrt
-from transfer.disk import FileLock, is_locked
+from transfer.disk.locks import FileLock, is_locked
 
 lock = FileLock(Path(sys.argv[1]) / "lock")
 refusals |= {1: errno.EACCES, 2: errno.EDEADLK, 4: errno.EACCES}

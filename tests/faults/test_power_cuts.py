@@ -40,7 +40,7 @@ from tests.agents.agent_process import AgentProcess, make_movie
 from tests.conftest import ProcessReceiver
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
-from transfer.disk import sync_folder
+from transfer.disk.files import sync_folder
 from transfer.wire.protocol import Exposure
 from transfer.wire.receipt import Receipt
 

@@ -11,7 +11,7 @@ import socket
 import struct
 from typing import NamedTuple, Self
 
-from transfer.disk import read_at
+from transfer.disk.files import read_at
 
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 _TCP_CONGESTION = getattr(socket, "TCP_CONGESTION", None)

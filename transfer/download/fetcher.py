@@ -15,7 +15,7 @@ from pathlib import Path
 
 from transfer.client import ReceiverClient
 from transfer.defaults import DOWNLOAD_CONNECTIONS, GIVE_UP_AFTER_S
-from transfer.disk import held_folder
+from transfer.disk.folders import held_folder
 from transfer.download.part_file import PartFile
 from transfer.pace.retrying import RetryPolicy
 from transfer.source import digest_of

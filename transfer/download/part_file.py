@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from transfer.disk import name_new_file, open_to_write, sync_descriptor, write_at
+from transfer.disk.files import name_new_file, open_to_write, sync_descriptor, write_at
 from transfer.file_digest import file_digest
 from transfer.wire.chunks import split
 from transfer.wire.errors import FileCorrupt, NameTaken

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from transfer.disk import make_file
+from transfer.disk.files import make_file
 from transfer.wire.errors import TargetUnwritable
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})

@@ -19,7 +19,7 @@ from api.server import Address, listen
 from api.settings import ReceiverSettings
 from tests.running import COMMAND, cryoferry
 from tests.waiting import wait_until
-from transfer.disk import file_lock
+from transfer.disk.locks import file_lock
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star
 from api.registrars.troubles import TroubleFile
 from tests.waiting import wait_until
-from transfer.disk import FileLock
+from transfer.disk.locks import FileLock
 from transfer.wire import version_1
 from transfer.wire.protocol import RegistrationState
 

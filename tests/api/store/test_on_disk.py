@@ -11,7 +11,7 @@ import pytest
 
 from api.store.on_disk import FileRow, look, read_again
 from api.store.storage import Storage
-from transfer.disk import file_identity
+from transfer.disk.files import file_identity
 from transfer.wire.verification import FileCheck
 
 CONTENT = os.urandom(9 << 20)

@@ -11,7 +11,7 @@ import pytest
 
 from api.store.silent_agents import SilentAgents
 from tests.contract.wire.claiming import Clock, HandAgent
-from transfer.disk import FileLock
+from transfer.disk.locks import FileLock
 from transfer.wire.agent_status import LEASE_S
 
 STEP = timedelta(seconds=LEASE_S / 4)

@@ -127,7 +127,7 @@ def test_a_disk_that_fails_in_the_middle_of_a_body(link, receiver, monkeypatch) 
             raise OSError(5, "Input/output error")
         return real(fd, block, offset)
 
-    monkeypatch.setattr("transfer.disk.os.pwrite", failing)
+    monkeypatch.setattr("transfer.disk.files.os.pwrite", failing)
     link.socket.sendall(link.head("a", len(data)) + data)
     assert link.answer() == 500
     assert calls

@@ -14,7 +14,7 @@ from sqlalchemy import update
 
 from api.app import _sweep
 from api.database.tables import now, uploads
-from transfer.disk import try_lock_span
+from transfer.disk.locks import try_lock_span
 
 
 class House:
