@@ -298,6 +298,10 @@ def root(
         if "--help" not in sys.argv:
             raise
         configuration = Configuration(None, {})  # a help page is needed most when the configuration is wrong
+    if "--help" not in sys.argv:
+        from preprocess.backends.compiled.chosen_kernels import kernels_are_off
+
+        kernels_are_off()  # refuses a value that is not understood, before a daemon starts its workers
     ctx.obj.configuration = configuration
     ctx.default_map = configuration.default_map(_repeatable(command) if command and sections else ())
 

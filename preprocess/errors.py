@@ -14,6 +14,7 @@
   + OutputRefused           an output exists, or two movies would write one output
   + CtfImpossible           an image that no CTF can be estimated from
   + NotFiniteOutput         a micrograph would hold NaN or infinity
+  + KernelsUnknown          CRYOFERRY_KERNELS has a value that is not known
   + DeviceError             the device is missing or cannot be used
     - CupyMissing
     - DeviceOutOfMemory
@@ -138,6 +139,13 @@ class CtfImpossible(PreprocessError):
 
     exit_code = 4
     hint = "Look at the image. It needs 256 px along each axis at least, and pixels of 5 Å at most."
+
+
+class KernelsUnknown(PreprocessError):
+    """The environment asks for kernels that do not exist."""
+
+    exit_code = 2
+    hint = "Unset that variable, or set it to numba, which switches the kernels in C off."
 
 
 class DeviceError(PreprocessError):

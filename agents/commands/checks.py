@@ -15,7 +15,8 @@ from pathlib import Path
 from agents.commands.finding import Finding, Machine
 from agents.commands.gpu_checks import examine_gpus
 from agents.commands.link_checks import examine_link
-from preprocess.backends.compiled.available import KERNELS_VARIABLE, compiled_kernels, kernel_trouble
+from preprocess.backends.compiled.available import compiled_kernels, kernel_trouble
+from preprocess.backends.compiled.chosen_kernels import KERNELS_VARIABLE
 from preprocess.kept_code import FALLBACK_VARIABLE, WHAT_TO_DO, kept_code
 from transfer.disk.files import sync_descriptor
 from transfer.platform import usable_cores

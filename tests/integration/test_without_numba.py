@@ -13,7 +13,8 @@ import pytest
 from agents.workers.contract import AlignmentJob
 from agents.workers.jobs import to_json
 from agents.workers.local_process import LocalProcessWorker
-from preprocess.backends.compiled.available import KERNELS_VARIABLE, kernel_trouble
+from preprocess.backends.compiled.available import kernel_trouble
+from preprocess.backends.compiled.chosen_kernels import KERNELS_VARIABLE
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.exposure.chosen import ChosenAlignment
 from preprocess.results import ProcessedMovie

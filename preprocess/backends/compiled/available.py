@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from preprocess.backends.compiled.calls import KernelCalls
-
-KERNELS_VARIABLE = "CRYOFERRY_KERNELS"
-"""Environment variable; with the value `numba`, the kernels in C are not used."""
+from preprocess.backends.compiled.chosen_kernels import kernels_are_off
+from preprocess.backends.compiled.whole_library import why_not_whole
 
 _EXTENSION = "preprocess.backends.compiled._kernels"
 _CONSEQUENCE = "so numba's are used, and alignment takes about 1.4 times as long"
@@ -31,13 +32,14 @@ class KernelTrouble:
 
 
 def compiled_kernels(environment: Mapping[str, str] = os.environ) -> KernelCalls | None:
-    """Return the kernels in C; None if they cannot be used, or are switched off."""
+    """Return the kernels in C; None if they cannot be used, or are switched off.
+
+    Raises
+    ------
+    KernelsUnknown
+        The environment asks for kernels that do not exist.
+    """
     return None if kernels_are_off(environment) else _loaded()[0]
-
-
-def kernels_are_off(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether the kernels in C are switched off, wherever they are."""
-    return environment.get(KERNELS_VARIABLE) == "numba"
 
 
 def kernel_trouble() -> KernelTrouble | None:
@@ -48,7 +50,7 @@ def kernel_trouble() -> KernelTrouble | None:
 @cache
 def _loaded() -> tuple[KernelCalls, None] | tuple[None, KernelTrouble]:
     try:
-        extension = importlib.import_module(_EXTENSION)
+        extension = _whole_extension()
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == _EXTENSION:
             text = f"the kernels in C were not compiled when this version was installed, {_CONSEQUENCE}"
@@ -60,3 +62,15 @@ def _loaded() -> tuple[KernelCalls, None] | tuple[None, KernelTrouble]:
         text = f"the kernels in C are outdated ({header.name} has changed since they were compiled), {_CONSEQUENCE}"
         return None, KernelTrouble(text, _COMPILE_AGAIN)
     return KernelCalls(extension.ffi, extension.lib), None
+
+
+def _whole_extension() -> ModuleType:
+    """Load the extension; a file that is not whole would end the process."""
+    found = importlib.util.find_spec(_EXTENSION)
+    try:
+        damage = why_not_whole(Path(found.origin)) if found is not None and found.origin is not None else ""
+    except OSError as error:
+        damage = str(error)
+    if damage:
+        raise ImportError(damage)
+    return importlib.import_module(_EXTENSION)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from preprocess.backends.compiled.available import KERNELS_VARIABLE, kernel_trouble
+from preprocess.backends.compiled.available import kernel_trouble
+from preprocess.backends.compiled.chosen_kernels import KERNELS_VARIABLE
 from tests.running import cryoferry, cryoferry_here
 
 

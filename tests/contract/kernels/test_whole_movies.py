@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.alignment.field_error import field_error
 from benchmarks.alignment.motion_fields import PolynomialField
-from preprocess.backends.compiled.available import KERNELS_VARIABLE
+from preprocess.backends.compiled.chosen_kernels import KERNELS_VARIABLE
 from preprocess.backends.cpu.kernel_set import KernelSet
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline.process_movie import process_movie

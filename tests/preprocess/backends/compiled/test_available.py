@@ -10,12 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.backends.compiled.available import (
-    KERNELS_VARIABLE,
-    compiled_kernels,
-    kernel_trouble,
-    kernels_are_off,
-)
+from preprocess.backends.compiled.available import compiled_kernels, kernel_trouble
+from preprocess.backends.compiled.chosen_kernels import KERNELS_VARIABLE
 
 ROOT = Path(__file__).parents[4]
 FOLDER = "preprocess/backends/compiled"
@@ -34,8 +30,8 @@ def trouble_in(top: Path) -> str:
 def copied(tmp_path: Path) -> Path:
     """Return a folder with a copy of the package, its extension included if it was compiled."""
     shutil.copytree(ROOT / FOLDER, tmp_path / FOLDER)
-    for package in ("preprocess", "preprocess/backends"):
-        shutil.copy(ROOT / package / "__init__.py", tmp_path / package)
+    for part in ("preprocess/__init__.py", "preprocess/errors.py", "preprocess/backends/__init__.py"):
+        shutil.copy(ROOT / part, tmp_path / part)
     return tmp_path
 
 
@@ -66,6 +62,15 @@ def test_an_extension_that_is_damaged_says_so(copied: Path, extension: Path) -> 
     assert "Compile them again" in trouble
 
 
+@pytest.mark.parametrize("kept", [0.999, 0.5, 0.01, 20e-6])
+def test_a_truncated_extension_is_not_loaded(kept: float, copied: Path, extension: Path) -> None:
+    content = extension.read_bytes()
+    extension.write_bytes(content[: int(kept * len(content))])
+    trouble = trouble_in(copied)  # loading it would end the process by a bus error
+    assert f"cannot be loaded ({extension.name} is truncated" in trouble
+    assert "so numba's are used" in trouble
+
+
 def test_without_an_extension_a_compiler_is_asked_for(copied: Path) -> None:
     for found in (copied / FOLDER).glob("_kernels.*"):
         found.unlink()
@@ -76,5 +81,3 @@ def test_without_an_extension_a_compiler_is_asked_for(copied: Path) -> None:
 
 def test_kernels_in_c_can_be_switched_off() -> None:
     assert compiled_kernels({KERNELS_VARIABLE: "numba"}) is None
-    assert kernels_are_off({KERNELS_VARIABLE: "numba"})
-    assert not kernels_are_off({})
