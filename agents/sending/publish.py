@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 
+from agents.journal.inputs import InputKind, UsedInput
 from agents.journal.journal import NEWEST_SEQUENCE, Journal
 from agents.journal.outputs import Output, references
 from agents.journal.rows import ExposureRow
@@ -67,8 +68,23 @@ def _sealed(work: Path, path: Path, *, role: str, name: str, revision: int) -> O
     )
 
 
-def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: list[Output]) -> ExposureRecord:
-    """Return the record that is published once all outputs are committed; `publish_record` adds the time of sending."""
+def exposure_record(
+    exposure: ExposureRow,
+    processed: ProcessedMovie,
+    outputs: list[Output],
+    *,
+    used: Sequence[UsedInput] = (),
+    source_name: str = "",
+) -> ExposureRecord:
+    """Return the record that is published once all outputs are committed; `publish_record` adds the time of sending.
+
+    Parameters
+    ----------
+    used
+        What the movie was aligned with, by its names.
+    source_name
+        What the user calls the source.
+    """
     figures, left_out = fit_to_send(processed.figures)
     return ExposureRecord(
         exposure_id=exposure.published_id,
@@ -97,11 +113,20 @@ def exposure_record(exposure: ExposureRow, processed: ProcessedMovie, outputs: l
             software=processed.software,
             movie_digest=processed.movie_digest,
             gain_digest=processed.gain_digest,
+            source=source_name or None,
+            gain_path=None if processed.gain is None else _path_of(InputKind.GAIN, used),
+            defects_path=_path_of(InputKind.DEFECTS, used),
             gain_found_by=None if processed.gain is None else processed.gain.found_by[:MAX_TEXT] or None,
             settings_digest=processed.settings_digest,
         ),
         files=references(outputs),
     )
+
+
+def _path_of(kind: InputKind, used: Sequence[UsedInput]) -> str | None:
+    """Return the name of an input of that kind that was there, if there is room for it in the record."""
+    path = next((each.path for each in used if each.kind is kind and each.version is not None), None)
+    return path if path is not None and len(path) <= MAX_TEXT else None
 
 
 def _acquisition(processed: ProcessedMovie) -> AcquisitionRecord:

@@ -125,7 +125,7 @@ class AlignStep:
             return self._failed(exposure, self._judged(exposure, answer, choices, worker), inputs)
         if answer.device.startswith(CUDA):
             self._device_faults.aligned(exposure.exposure_id, worker)
-        self._seal(exposure, choices, answer)
+        self._seal(exposure, choices, answer, used)
         self._orientations.learn(exposure, answer)
         self._said.pop(exposure.exposure_id, None)
         self._judgements.pop(exposure.exposure_id, None)
@@ -297,10 +297,12 @@ class AlignStep:
             log.warning("%s: %s; it waits and is tried again", exposure.movie, why)
         return StepEnd.BACKED_OFF
 
-    def _seal(self, exposure: ExposureRow, choices: dict[str, Any], processed: ProcessedMovie) -> None:
+    def _seal(
+        self, exposure: ExposureRow, choices: dict[str, Any], processed: ProcessedMovie, used: list[UsedInput]
+    ) -> None:
         self._found_references.say_optics(exposure.movie, processed)
         outputs = seal_outputs(self._journal, self._settings.work, exposure, processed)
-        record = exposure_record(exposure, processed, outputs)
+        record = exposure_record(exposure, processed, outputs, used=used, source_name=self._settings.source_name)
         self._journal.seal(exposure.exposure_id, settings=choices, outputs=outputs, record=record)
         for warning in record.warnings:
             log.warning("%s: aligned with a warning: %s", exposure.movie, warning.text)

@@ -2,8 +2,9 @@
 
 `DATA/sessions/NAME/relion/corrected_micrographs.star` lists the micrographs as RELION's own motion correction does
 (RELION 3.1 and later: optics groups), with the STAR file of each movie's motion. The files that it names are links in
-`micrographs/`, `motion/` and `ctf/` of the same folder, so RELION writes its outputs below its job's folder. Sums
-without dose weighting and of even and odd frames are linked in `unweighted/`, `even/` and `odd/`. Micrographs with a
+`micrographs/` and `ctf/` of the same folder, so RELION writes its outputs below its job's folder. Motion files in
+`motion/` are copies, in which movies have their folders (`api.registrars.relion_motion`). Sums without dose weighting
+and of even and odd frames are linked in `unweighted/`, `even/` and `odd/`. Micrographs with a
 CTF stand in lists of their own too (`api.registrars.relion_ctf`), tilts in those alone that are for tilts
 (`api.registrars.relion_tilts`).
 """
@@ -18,6 +19,7 @@ from api.registrars.float32 import SUMS, registered_micrograph, registered_sums
 from api.registrars.reader_names import reader_name
 from api.registrars.relion_ctf import CtfLists
 from api.registrars.relion_lists import ABSENT, NAME, MicrographList, file_name
+from api.registrars.relion_motion import write_motion_star
 from api.registrars.relion_mtf import give_mtf
 from api.registrars.relion_optics import GROUP, OpticsGroups, Row
 from api.registrars.relion_tilts import TiltLists
@@ -143,9 +145,9 @@ class RelionRegistrar:
         metadata = ABSENT
         motion_star = exposure.files.get(FileRole.MOTION_STAR)
         if motion_star:
-            link = ("motion" / revision / micrograph.name).with_suffix(".star")
-            make_link(project / link, motion_star)
-            metadata = str(link)
+            copy = ("motion" / revision / micrograph.name).with_suffix(".star")
+            write_motion_star(motion_star, project / copy, record)
+            metadata = str(copy)
         return {
             NAME: str(micrograph),
             "rlnMicrographMetadata": metadata,

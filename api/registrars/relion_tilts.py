@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from api.registrars.star import read_star, write_star
+from api.registrars.relion_motion import movie_of
+from api.registrars.star import quoted, read_star, write_star
 from transfer.wire.exposure_record import ExposureRecord
 
 SERIES_STAR, FOLDER = "corrected_tilt_series.star", "tilt_series"
@@ -101,8 +102,8 @@ class TiltLists:
 
     def _name_of(self, record: ExposureRecord) -> tuple[str, str]:
         """Return the name of a tilt's series, unique in the session, and the folder of its movies."""
-        folder = PurePosixPath(record.movie).parent
-        parts = folder.parts[:-1] if folder.name.lower() in _OF_FRAMES else folder.parts
+        folder = PurePosixPath(movie_of(record)).parent
+        parts = folder.parts[1:-1] if folder.name.lower() in _OF_FRAMES else folder.parts[1:]
         plain = _UNSAFE.sub("_", "_".join((*parts, record.acquisition.tilt_series or "")))
         distinct = f"{plain}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
         is_taken = plain in self._series and self._series[plain].folder != str(folder)
@@ -151,14 +152,8 @@ def _tilt(row: Row, record: ExposureRecord) -> Row:
         **{name: value for name, value in row.items() if name != "rlnOpticsGroup"},
         "rlnTomoTiltMovieFrameCount": str(known.frame_count),
         **{name: f"{value:.6f}" for name, value in values.items() if value is not None},
-        _MOVIE: _quoted(record.movie),
+        _MOVIE: quoted(movie_of(record)),
     }
-
-
-def _quoted(text: str) -> str:
-    if text.split() == [text] and text[0] not in "#\"'_":
-        return text
-    return f"'{text}'" if '"' in text else f'"{text}"'
 
 
 def _in_order(rows: Iterable[Row]) -> list[Row]:

@@ -70,6 +70,13 @@ def _text(tables: Mapping[str, tuple[Sequence[str], Iterable[str]]]) -> Iterator
             yield f"{line}\n"
 
 
+def quoted(text: str) -> str:
+    """Return a text as one value, in quotation marks where it has spaces or begins as something else does."""
+    if text.split() == [text] and text[0] not in "#\"'_":
+        return text
+    return f"'{text}'" if '"' in text else f'"{text}"'
+
+
 def append_rows(path: Path, mark: FileMark, lines: Iterable[str]) -> FileMark | None:
     """Append rows to the last table of a file; they are on the disk on return. A reader never sees a part of a row.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from preprocess.simulation.detector import HOT_PIXEL_COUNTS, Detector, make_dete
 from preprocess.simulation.local_motion import LocalTerm, local_coefficients, local_terms
 from preprocess.simulation.motion import whole_frame_shifts
 from preprocess.simulation.settings import SimulationSettings
-from preprocess.simulation.specimen import Specimen
+from preprocess.simulation.specimen import Particles, Specimen
 from preprocess.simulation.spline_sampling import sample_cubic_spline
 
 _LEAST_MARGIN_PX = 16
@@ -80,6 +80,12 @@ class SimulatedMovie:
     def gain(self) -> NDArray[np.float32] | None:
         """Return the multiplicative gain reference (height, width) as frames lie; zero = defect; None without."""
         return self.detector.gain
+
+    @property
+    def particles(self) -> Particles:
+        """Return the particles, with their places in the first frame; some are outside of it."""
+        found = self._specimen.particles
+        return replace(found, centres_yx_px=found.centres_yx_px - self._specimen.margin_px)
 
     def expected(self, frame_index: int) -> NDArray[np.float32]:
         """Return the noise-free frame: electrons expected in each pixel of a perfect camera, shape (height, width)."""

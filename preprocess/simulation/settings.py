@@ -15,6 +15,7 @@ class SimulationSettings:
     `motion_px` is the whole-frame drift from first to last frame; with `shifts_yx_px` the trajectory is given instead
     (one (y, x) for each frame; the first is made zero). `local_motion_px` is the root mean square for each
     axis, over the last frame's area, of what differs from the whole frame's motion; its kinds: `local_motion.py`.
+    Movies of one `particle_seed` show the same particle; None: each movie has its own.
     """
 
     height: int = 1024
@@ -35,6 +36,7 @@ class SimulationSettings:
     dead_pixels_per_million: float = 10.0
     contrast: float = 0.12  # standard deviation of the undamaged image, relative to its mean
     particle_diameter_angstrom: float = 130.0
+    particle_seed: int | None = None
     cs_mm: float = 2.7
     amplitude_contrast: float = 0.1
     defocus_angstrom: float = 14000.0

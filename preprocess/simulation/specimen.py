@@ -6,6 +6,8 @@ factor, the contrast transfer function, radiation damage, whole-frame motion) is
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
@@ -22,6 +24,22 @@ _CRITICAL_A, _CRITICAL_B, _CRITICAL_C = 0.245, -1.665, 2.81
 _EXPOSURE_SCALES_KV = ((100.0, 200.0, 300.0), (0.64, 0.8, 1.0))
 
 
+@dataclass(frozen=True, slots=True)
+class Particles:
+    """The particles of a specimen, which are one shape with a seven-fold axis along its third coordinate.
+
+    Attributes
+    ----------
+    centres_yx_px : NDArray[np.float64]
+        Where they are before anything moves, shape (particles, 2).
+    rotations : NDArray[np.float64]
+        Shape (particles, 3, 3): what turns a place in the shape into (y, x, height) from the centre.
+    """
+
+    centres_yx_px: NDArray[np.float64]
+    rotations: NDArray[np.float64]
+
+
 class Specimen:
     """A canvas larger than the frame by a margin, so that content moves in and out of view instead of around."""
 
@@ -35,7 +53,9 @@ class Specimen:
         self._kx = np.fft.rfftfreq(width).astype(np.float32)[None, :]
         squared = (self._ky**2 + self._kx**2) / np.float32(settings.pixel_size_angstrom**2)
         self._damage_rate = damage_rate(squared, settings.voltage_kv)
-        self._spectrum = _image_spectrum(settings, self.shape, squared, self._ky, self._kx)
+        random = np.random.default_rng([settings.seed, 3])
+        self.particles, canvas = _particles(settings, self.shape, random)
+        self._spectrum = _image_spectrum(settings, canvas, random, squared, self._ky, self._kx)
 
     def image(
         self, frame_index: int | None, shift_yx_px: tuple[float, float] = (0.0, 0.0), *, for_cubic_spline: bool = False
@@ -71,14 +91,15 @@ def damage_rate(k_squared: NDArray[np.float32], voltage_kv: float) -> NDArray[np
 
 def _image_spectrum(
     settings: SimulationSettings,
-    shape: tuple[int, int],
+    canvas: NDArray[np.float32],
+    random: np.random.Generator,
     k_squared: NDArray[np.float32],
     ky: NDArray[np.float32],
     kx: NDArray[np.float32],
 ) -> NDArray[np.complex64]:
     """Return the undamaged image's transform, scaled to the wanted contrast."""
-    random = np.random.default_rng([settings.seed, 3])
-    particles = scipy.fft.rfft2(_particle_points(settings, shape, random))
+    shape = (canvas.shape[0], canvas.shape[1])
+    particles = scipy.fft.rfft2(canvas)
     particles /= max(1e-9, float(np.sqrt(np.mean(np.abs(particles) ** 2))))
     ice = scipy.fft.rfft2(random.standard_normal(shape, np.float32))
     ice *= _ICE_WEIGHT / np.sqrt(shape[0] * shape[1])
@@ -105,12 +126,13 @@ def contrast_transfer(
     return transfer
 
 
-def _particle_points(
+def _particles(
     settings: SimulationSettings, shape: tuple[int, int], random: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return a canvas with each atom of each particle spread over the four nearest pixels."""
+) -> tuple[Particles, NDArray[np.float32]]:
+    """Return the particles, and a canvas with each atom of each spread over the four nearest pixels."""
     centres = _particle_centres(settings, shape, random)
-    atoms = _atoms(random) * (settings.particle_diameter_angstrom / 2 / settings.pixel_size_angstrom)
+    of_shape = random if settings.particle_seed is None else np.random.default_rng([settings.particle_seed, 9])
+    atoms = _atoms(of_shape) * (settings.particle_diameter_angstrom / 2 / settings.pixel_size_angstrom)
     rotations = random_rotations(len(centres), random)
     places = np.einsum("pij,aj->pai", rotations[:, :2, :], atoms) + centres[:, None, :]
     y, x = places[..., 0].ravel() % shape[0], places[..., 1].ravel() % shape[1]
@@ -121,7 +143,7 @@ def _particle_points(
         for step_x, weight_x in ((0, 1 - fraction_x), (1, fraction_x)):
             index = (row + step_y) % shape[0] * shape[1] + (column + step_x) % shape[1]
             canvas += np.bincount(index, weight_y * weight_x, canvas.size)
-    return canvas.reshape(shape).astype(np.float32)
+    return Particles(centres, rotations), canvas.reshape(shape).astype(np.float32)
 
 
 def _particle_centres(

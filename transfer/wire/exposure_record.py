@@ -124,6 +124,17 @@ class ProvenanceRecord(Record):
     software: str = Field(max_length=200)
     movie_digest: Digest | None = None
     gain_digest: Digest | None = None
+    source: str | None = Field(
+        default=None, max_length=200, description="the name of the agent's source, if it has one"
+    )
+    gain_path: str | None = Field(
+        default=None, max_length=MAX_TEXT, description="of the gain reference: relative to the source, or absolute"
+    )
+    defects_path: str | None = Field(
+        default=None,
+        max_length=MAX_TEXT,
+        description="of the file of known defects: relative to the source, or absolute",
+    )
     gain_found_by: str | None = Field(
         default=None, max_length=MAX_TEXT, description="how the gain reference was found that nobody named, for people"
     )

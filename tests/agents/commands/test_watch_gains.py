@@ -93,6 +93,12 @@ def test_each_movie_gets_the_reference_of_its_session_and_the_log_says_which(
     assert digests == {**wanted, UNDECIDED: None}
     found_by = {movie: record.provenance.gain_found_by for movie, record in records.items() if record.provenance}
     assert found_by == {SERIALEM: FOUND_BY, EPU: LATEST, UNDECIDED: None}
+    paths = {movie: record.provenance.gain_path for movie, record in records.items() if record.provenance}
+    assert paths == {
+        SERIALEM: dm4.relative_to(source).as_posix(),
+        EPU: falcon.relative_to(source).as_posix(),
+        UNDECIDED: None,
+    }
     texts = {movie: " ".join(warning.text for warning in record.warnings) for movie, record in records.items()}
     assert "gain" not in texts[SERIALEM]
     assert NOTHING_DECIDES in texts[UNDECIDED]

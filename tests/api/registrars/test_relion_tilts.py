@@ -72,7 +72,11 @@ def test_tilts_and_micrographs_are_apart(publisher: Any, outbox: Outbox, restart
     assert angles(publisher.folder) == {"TS_01": [0, 3, -3], "TS_02": [0]}
     rows = series(publisher.folder)["TS_01"]
     assert [row["rlnTomoTiltMovieIndex"] for row in rows] == ["1", "2", "3"]
-    assert [row["rlnMicrographMovieName"] for row in rows] == ["frames/t0.tif", "frames/t1.tif", '"frames/t 2.tif"']
+    assert [row["rlnMicrographMovieName"] for row in rows] == [
+        "movies/frames/t0.tif",
+        "movies/frames/t1.tif",
+        '"movies/frames/t 2.tif"',
+    ]
     for row in rows:
         for name in ("rlnMicrographName", "rlnMicrographMetadata"):
             assert (publisher.folder / "relion" / row[name]).is_file()
