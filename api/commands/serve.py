@@ -56,7 +56,12 @@ def serve(
         ),
     ] = defaults.MAX_OPEN_UPLOADS,
     scipion: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Scipion's environment. Register exposures in a Scipion project.")
+        str | None,
+        typer.Option(
+            metavar="DIR|COMMAND",
+            help="Register exposures in a Scipion project: Scipion's environment, or the command line of its launcher, "
+            "such as 'apptainer exec --containall --bind DATA scipion.sif scipion3'.",
+        ),
     ] = None,
     projects: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for Scipion projects. Default: a folder in --data.")
@@ -125,7 +130,7 @@ def serve(
         data=data.absolute(),
         database=database,
         registrars=RegistrarSettings(
-            scipion=scipion and scipion.absolute(),
+            scipion=str(Path(scipion).absolute()) if scipion and Path(scipion).exists() else scipion,
             projects=projects and projects.absolute(),
             relion=relion,
             mtf=mtf and mtf.absolute(),

@@ -23,7 +23,7 @@ from api.registrars import (
 )
 from api.registrars.float32 import registered_micrograph
 from api.registrars.reader_names import reader_name
-from api.registrars.scipion_bridge import ask, find_installation
+from api.registrars.scipion_bridge import ScipionBridge, find_installation
 from api.registrars.scipion_journal import FORMAT, MicrographVerdict, SessionJournal
 from api.registrars.settings import RegistrarSettings
 from transfer.wire.exposure_record import FileRole
@@ -66,7 +66,8 @@ class ScipionRegistrar:
     verdict_pause_s = 0.0  # the journal grows by lines, and the follower keeps a pause of its own
 
     def __init__(self, settings: RegistrarSettings, projects: Path) -> None:
-        self._scipion = settings.scipion or Path()
+        self._scipion = settings.scipion or ""
+        self._bridge = ScipionBridge()
         self._float16 = settings.float16
         self._projects = projects
         self._journals: dict[str, SessionJournal] = {}
@@ -85,8 +86,9 @@ class ScipionRegistrar:
             One of them does not.
         """
         self._projects.mkdir(parents=True, exist_ok=True)
-        installation = find_installation(self._scipion)
-        answer = ask(installation, {"do": "check"}, log=self._projects / "bridge.log", timeout_s=CHECK_TIMEOUT_S)
+        installation, log = find_installation(self._scipion), self._projects / "bridge.log"
+        request = {"do": "check", "folders": [str(self._projects)]}
+        answer = self._bridge.ask(installation, request, log=log, timeout_s=CHECK_TIMEOUT_S)
         reads = int(answer.get("journal_format", 1))
         if reads < FORMAT:
             raise RegistrarUnavailable(
@@ -181,7 +183,8 @@ class ScipionRegistrar:
         project.parent.mkdir(parents=True, exist_ok=True)
         request = {"do": "ensure", "project": str(project), "session": place.name, "journal": str(journal.path)}
         log = journal.path.with_name("bridge.log")
-        answer = ask(find_installation(self._scipion), request, log=log, timeout_s=ENSURE_TIMEOUT_S)
+        installation = find_installation(self._scipion)
+        answer = self._bridge.ask(installation, request, log=log, timeout_s=ENSURE_TIMEOUT_S)
         if not answer["alive"] and not answer.get("status") == "finished":
             raise RegistrarUnavailable(_why_not_alive(answer))
 

@@ -15,8 +15,9 @@ class RegistrarSettings:
     Attributes
     ----------
     scipion
-        The Scipion to register in: a folder made by `deploy/scipion-plugin/install.py`, or the Python interpreter of
-        an existing Scipion in which the plugin is installed. None: no Scipion.
+        The Scipion to register in: a folder made by `deploy/scipion-plugin/install.py`, the Python interpreter of an
+        existing Scipion in which the plugin is installed, or a command line that starts such a Scipion's launcher.
+        None: no Scipion.
     projects
         Folder for the Scipion projects, one for each session. None: `scipion-projects` in the data folder.
     relion
@@ -27,7 +28,7 @@ class RegistrarSettings:
         Whether all programs that use registered micrographs can read MRC mode 12. If not, they get float32 copies.
     """
 
-    scipion: Path | None = None
+    scipion: str | None = None
     projects: Path | None = None
     relion: bool = defaults.RELION
     mtf: Path | None = None

@@ -32,7 +32,7 @@ def fill(place: FlowPlace, first: int, last: int, tell: Callable[[str], None]) -
     Agent and receiver must not run meanwhile.
     """
     began_s = time.monotonic()
-    registrars = RegistrarSettings(scipion=place.scipion, relion=place.relion)
+    registrars = RegistrarSettings(scipion=str(place.scipion) if place.scipion else None, relion=place.relion)
     waiting: list[ExposureRecord] = []
     with (
         unsynced(),

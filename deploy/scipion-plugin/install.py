@@ -249,6 +249,7 @@ def write_launcher(folder):
     """Write DIR/scipion: Scipion's own command with its variables set, and three more for a project's folder."""
     lines = ["#!/bin/sh", "# scipion open|pictures|ctfs PROJECT; all else is Scipion's own command."]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in environment(folder).items()]
+    lines += [f"export PATH={shlex.quote(str(folder / 'venv' / 'bin'))}:$PATH"]  # `scipion python` runs `python`
     lines += [
         'case "$1" in',
         '  open|pictures|ctfs) exec "$SCIPION_PYTHON" -O -m cryoferry_scipion.desktop "$@" ;;',

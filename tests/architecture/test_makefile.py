@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SCIPION = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/integration").glob("test_scipion*.py"))
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -24,8 +25,10 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
                 "tests/contract/wire/test_upload_machine.py",
                 "tests/contract/wire/test_claim_machine.py",
                 "tests/contract/wire/test_openapi.py",
+                *SCIPION,
             ],
         ),
+        ("scipion", SCIPION),
         ("faults", ["tests/faults"]),
         ("agent-kills", ["tests/faults/test_agent_kills.py"]),
         ("both-killed", ["tests/faults/test_both_killed.py"]),

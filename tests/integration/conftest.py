@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.integration.scipion_followers import kill_followers
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
@@ -75,16 +77,16 @@ def registrar_process(publisher: Any, scipion: Path) -> Iterator[Callable[[], su
     """Start the registrars in a process of their own, as a receiver does; followers are ended with the test."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start() -> subprocess.Popen[bytes]:
+    def start(command: str = "") -> subprocess.Popen[bytes]:
         script = (
             "import sys, time; from pathlib import Path; from api.database.engine import Database;"
             "from api.registrars.runner import RegistrarRunner; from api.registrars.settings import RegistrarSettings;"
             "data = Path(sys.argv[1]);"
-            "settings = RegistrarSettings(scipion=Path(sys.argv[2]), relion=False);"
+            "settings = RegistrarSettings(scipion=sys.argv[2], relion=False);"
             "RegistrarRunner(settings, Database(f'sqlite:///{data}/receiver.sqlite'), data).start();"
             "time.sleep(600)"
         )
-        process = subprocess.Popen([sys.executable, "-c", script, str(publisher.data), str(scipion)])
+        process = subprocess.Popen([sys.executable, "-c", script, str(publisher.data), command or str(scipion)])
         started.append(process)
         return process
 
@@ -92,19 +94,4 @@ def registrar_process(publisher: Any, scipion: Path) -> Iterator[Callable[[], su
     for process in started:
         process.kill()
         process.wait()
-    kill_follower(publisher)
-
-
-def kill_follower(publisher: Any) -> bool:
-    """Kill -9 the session's follower, if there is one."""
-    beats = list(publisher.data.glob("scipion-projects/*/Runs/*/extra/HEARTBEAT"))
-    for beat in beats:
-        pid = int(beat.read_text().split()[-1] or 0)
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"pw_protocol_run" in command and str(publisher.data).encode() in command:
-            os.kill(pid, 9)
-            return True
-    return False
+    kill_followers(publisher.data)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -13,18 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.integration.scipion_followers import kill_followers
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.scipion, pytest.mark.timeout(240)]
-
-
-def follower_pid(publisher: Any) -> int | None:
-    """The process that holds the follower's lock and beats."""
-    for beat in publisher.data.glob("scipion-projects/*/Runs/*/extra/HEARTBEAT"):
-        words = beat.read_text().split()
-        if words and Path(f"/proc/{words[-1]}").exists():
-            return int(words[-1])
-    return None
 
 
 def project_of(publisher: Any) -> Path:
@@ -53,9 +43,8 @@ def test_every_micrograph_exactly_once_whatever_is_killed(
         for label in "abc":
             publisher.publish(f"round{number}_{label}", seed=number)
         time.sleep(chance.uniform(0.2, 1.5))  # somewhere between outbox, journal, set and answer
-        pid = follower_pid(publisher)
-        if victims != "receiver" and pid:
-            os.kill(pid, signal.SIGKILL)
+        if victims != "receiver":
+            kill_followers(publisher.data)
         if victims != "follower":
             receiver.kill()
             receiver.wait()
@@ -183,18 +172,7 @@ def kill_all(publisher: Any, receiver: subprocess.Popen[bytes]) -> None:
     """Kill -9 receiver and follower."""
     receiver.kill()
     receiver.wait()
-    pid = follower_pid(publisher)
-    if pid:
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not Path(f"/proc/{pid}/cmdline").exists() or not pid_runs(pid), "the follower is gone")
-
-
-def pid_runs(pid: int) -> bool:
-    """Whether a process runs, and is no zombie."""
-    try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
-    except OSError:
-        return False
+    kill_followers(publisher.data)
 
 
 def test_a_data_folder_that_was_moved(

@@ -79,7 +79,7 @@ class Session:
         self.publisher = publisher
         self.outbox = Outbox(publisher.database, publisher.data, "scipion")
         self.place = SessionPlace(publisher.session, publisher.folder)
-        settings = RegistrarSettings(scipion=publisher.data / "none")
+        settings = RegistrarSettings(scipion="/nowhere/scipion")
         self.registrar = ScipionRegistrar(settings, publisher.data / "projects")
         self.ask = ask
         self.project = str(publisher.data / "project")

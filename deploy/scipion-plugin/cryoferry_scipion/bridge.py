@@ -2,10 +2,13 @@
 
 A JSON object on stdin, a JSON object as the last line on stdout. Every request may be repeated.
 
-* `{"do": "check"}`: is this Scipion usable? Answers with its versions, and with the newest
-  `journal_format` that the plugin reads.
+* `{"do": "check", "folders": [DIR, …]}`: is this Scipion usable, and does it see these folders (a container may not)?
+  Answers with its versions, and with the newest `journal_format` that the plugin reads.
 * `{"do": "ensure", "project": DIR, "session": NAME, "journal": PATH}`: make the project if there is none, and see
   to it that a follower of that journal runs in it. One that its user stopped in Scipion stays stopped.
+
+Every request may have `log`, a file for Scipion's own messages, and `stay`: after its answer, the process waits for the
+follower that it started. The processes of a container end with its first one, so the container must not end before.
 
 The answer has `ok`; then `project`, `protocol` (its id), `status`, `alive`, `outputs`, `acted`; or `error`.
 """
@@ -19,6 +22,14 @@ import time
 import traceback
 
 START_TIMEOUT_S = 60.0
+WAIT_FOR_CHILDREN = """
+import os
+try:
+    while True:
+        os.wait()
+except ChildProcessError:
+    pass
+"""
 
 
 def take_streams():
@@ -26,11 +37,20 @@ def take_streams():
     reply = os.fdopen(os.dup(1), "w")
     os.set_inheritable(reply.fileno(), False)
     request = json.loads(sys.stdin.read())
-    log = os.open(os.environ.get("CRYOFERRY_BRIDGE_LOG") or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = _open_log(request)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
     return request, reply
+
+
+def _open_log(request):
+    for path in (request.get("log") or os.environ.get("CRYOFERRY_BRIDGE_LOG"), os.devnull):
+        try:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        except (OSError, TypeError):  # no log, or one that a container does not see
+            continue
+    return 2
 
 
 def lock(path):
@@ -200,8 +220,12 @@ class Bridge:
         }
 
 
-def check():
-    """Return the versions of what is installed; fail if Scipion does not find the plugin's protocol."""
+class FolderUnseen(Exception):
+    """Scipion cannot write into a folder of the receiver."""
+
+
+def check(folders):
+    """Return the versions of what is installed; fail if the plugin's protocol or one of the folders is not found."""
     import pwem
     import pyworkflow
 
@@ -209,6 +233,12 @@ def check():
     from .journal import FORMAT
 
     (pyworkflow.Config.getDomain() or pwem.Domain).findClass("ProtCryoferryFollow")
+    for folder in folders:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise FolderUnseen(
+                f"Scipion cannot write into {folder}. If it runs in a container, show it this folder under the same "
+                f"path (apptainer: --bind {folder}), and have both run as the same user"
+            )
     return {
         "ok": True,
         "pyworkflow": pyworkflow.__version__,
@@ -221,7 +251,7 @@ def check():
 def answer(request):
     """Do what a request asks."""
     if request["do"] == "check":
-        return check()
+        return check(request.get("folders", []))
     bridge = Bridge(request["project"], request["session"], request["journal"])
     return bridge.ensure()
 
@@ -239,6 +269,9 @@ def main():
         result = {"ok": False, "error": f"{type(error).__name__}: {error}"}
     reply.write(json.dumps(result) + "\n")
     reply.flush()
+    if request.get("stay"):
+        # a small process instead of this one, which holds all of Scipion: with its children, without its locks
+        os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", WAIT_FOR_CHILDREN])  # noqa: S606
     os._exit(0 if result["ok"] else 1)  # Scipion's threads would keep the process alive
 
 

@@ -115,7 +115,7 @@ def test_an_mtf_that_relion_cannot_use_is_refused(tmp_path: Path) -> None:
 def test_settings_travel_to_worker_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))
     settings = ReceiverSettings(
-        data=tmp_path, registrars=RegistrarSettings(scipion=tmp_path / "scipion", mtf=tmp_path / "mtf.star")
+        data=tmp_path, registrars=RegistrarSettings(scipion="/opt/scipion", mtf=tmp_path / "mtf.star")
     )
     settings.to_environment()
     assert ReceiverSettings.from_environment() == settings

@@ -55,7 +55,7 @@ def star(publisher: Any) -> dict[str, list[dict[str, str]]]:
 
 def test_names_of_registrars() -> None:
     assert RegistrarSettings().names() == ("relion",)
-    assert RegistrarSettings(scipion=Path("/opt/scipion"), relion=False).names() == ("scipion",)
+    assert RegistrarSettings(scipion="/opt/scipion", relion=False).names() == ("scipion",)
 
 
 def test_delays_grow_and_stay_bounded() -> None:
@@ -97,7 +97,7 @@ def test_a_broken_scipion_says_why_and_holds_nothing_else_up(
     publisher: Any, start: Callable[..., RegistrarRunner], tmp_path: Path
 ) -> None:
     publisher.publish("a")
-    runner = start(scipion=tmp_path / "nowhere")
+    runner = start(scipion=str(tmp_path / "nowhere"))
     wait_for_count(publisher, 1, "registered")
     wait_until(lambda: "there is no Scipion at" in "".join(publisher.details("scipion")), "the registration's failure")
     assert publisher.count("scipion", "pending") == 1
@@ -124,7 +124,7 @@ def test_a_registrars_own_error_holds_up_one_session_of_that_registrar(
     other = type(publisher)(publisher.data, "grid2")
     publisher.publish("a")
     other.publish("b")
-    runner = start(scipion=Path("/opt/scipion"))
+    runner = start(scipion="/opt/scipion")
     wait_for_count(publisher, 2, "registered")
     wait_until(lambda: publisher.count("scipion", "registered") == 1, "the other session's exposure")
     wait_until(lambda: len(looked_after) > 1, "projects are looked after")
@@ -167,7 +167,7 @@ def test_an_interpreter_without_the_plugin(
     python.write_text(f"#!/bin/sh\necho '{said}'\necho 'No module named cryoferry_scipion' >&2\nexit 1\n")
     python.chmod(0o755)
     publisher.publish("a")
-    runner = start(scipion=python, relion=False)
+    runner = start(scipion=str(python), relion=False)
     expected = "Scipion: no domain" if "error" in said else "No module named cryoferry_scipion"
     wait_until(lambda: expected in "".join(publisher.details("scipion")), expected)
     # A moment after the exposure's details.

@@ -16,7 +16,7 @@ from transfer.wire.protocol import RegistrationState
 def test_tilts_are_not_among_the_micrographs(publisher: Any) -> None:
     publisher.registrars = ("scipion",)
     outbox = Outbox(publisher.database, publisher.data, "scipion")
-    registrar = ScipionRegistrar(RegistrarSettings(scipion=publisher.data / "none"), publisher.data / "projects")
+    registrar = ScipionRegistrar(RegistrarSettings(scipion="/nowhere/scipion"), publisher.data / "projects")
     publisher.publish("t0", tilt={"tilt_series": "TS_01"})
     (batch,) = outbox.batches(10, ())
     outcomes = registrar.register(batch.place, batch.exposures)
@@ -32,7 +32,7 @@ def test_tilts_are_not_among_the_micrographs(publisher: Any) -> None:
 def test_an_entry_names_the_pictures_that_there_are(publisher: Any) -> None:
     publisher.registrars = ("scipion",)
     outbox = Outbox(publisher.database, publisher.data, "scipion")
-    registrar = ScipionRegistrar(RegistrarSettings(scipion=publisher.data / "none"), publisher.data / "projects")
+    registrar = ScipionRegistrar(RegistrarSettings(scipion="/nowhere/scipion"), publisher.data / "projects")
     publisher.publish("a", ctf=True)
     publisher.publish("b")
     (batch,) = outbox.batches(10, ())

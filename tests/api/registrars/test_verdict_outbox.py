@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 RUN = (
     "import sys, time; from pathlib import Path; from api.database.engine import Database;"
     "from api.registrars.runner import RegistrarRunner; from api.registrars.settings import RegistrarSettings;"
-    "data = Path(sys.argv[1]); settings = RegistrarSettings(scipion=Path(sys.argv[2]), relion=False);"
+    "data = Path(sys.argv[1]); settings = RegistrarSettings(scipion=sys.argv[2], relion=False);"
     "RegistrarRunner(settings, Database(f'sqlite:///{data}/receiver.sqlite'), data).start(); time.sleep(600)"
 )
 
@@ -114,7 +114,7 @@ def test_the_journal_says_what_has_changed(
 ) -> None:
     publisher.reject_motion_above(1.0)
     publisher.publish("a")
-    start(scipion=scipion, relion=False)
+    start(scipion=str(scipion), relion=False)
     wait_until(lambda: len(journal(publisher)) == 3, "the micrograph with its verdict")
     assert [one["type"] for one in journal(publisher)] == ["session", "verdict", "micrograph"]
     publisher.say("a", accepted=False)
@@ -137,7 +137,7 @@ def test_a_late_verdict_opens_a_closed_project_until_it_is_told(
 ) -> None:
     publisher.registrars = ("scipion",)
     publisher.publish("a")
-    start(scipion=scipion, relion=False)
+    start(scipion=str(scipion), relion=False)
 
     def answer(kind: str) -> None:
         (entry,) = [one for one in journal(publisher) if one["type"] == kind][-1:]
@@ -165,7 +165,7 @@ def test_a_session_whose_folder_fails_holds_no_other_up(
     publisher: Any, start: Callable[..., RegistrarRunner], scipion: Path
 ) -> None:
     publisher.publish("a")
-    start(scipion=scipion, relion=False)
+    start(scipion=str(scipion), relion=False)
     wait_until(lambda: len(journal(publisher)) == 2, "the micrograph")
     path = publisher.folder / "scipion" / "journal.jsonl"
     content = path.read_bytes()
