@@ -62,7 +62,7 @@ COMMANDS: dict[str, Mounted] = {
     "receiver": Mounted(
         "api.commands.receiver", RECEIVER, "Check the receiver's files against its database, and repair what is wrong."
     ),
-    "session": Mounted("transfer.commands.session", ANYWHERE, "Start, end or reopen a session on a receiver."),
+    "session": Mounted("transfer.commands.session", ANYWHERE, "Start, end, reopen or export a session on a receiver."),
     "threshold": Mounted(
         "transfer.commands.threshold", ANYWHERE, "Show and change the thresholds that reject a session's exposures."
     ),

@@ -30,6 +30,7 @@ from api.routes import (
     agents,
     claims,
     events,
+    exports,
     exposures,
     files,
     health,
@@ -60,7 +61,7 @@ ROUTERS = tuple(
     module.router
     for module in (
         *(files, uploads, sessions, claims, exposures, thresholds, verdicts),
-        *(agents, events, verifications, health),
+        *(agents, events, exports, verifications, health),
     )
 )
 SWEEP_EVERY_S = 600.0

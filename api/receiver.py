@@ -14,6 +14,7 @@ from api.checking.verification_book import VerificationBook
 from api.checking.verifier import Verifier
 from api.database.engine import Database
 from api.database.tables import now
+from api.exports.exporter import SessionExporter
 from api.intake.activity import ACTIVITY_NAME, IntakeActivity
 from api.intake.batches import Batches
 from api.intake.body_threads import BodyThreads, ThreadTurns
@@ -67,6 +68,7 @@ class Receiver:
             settings.run_id,
         )
         self.registrars = RegistrarRunner(settings.registrars, self.database, settings.data)
+        self.exporter = SessionExporter(self.database, settings.data, settings.registrars)
 
     def start_checks(self) -> None:
         """Start the background work that reads files."""

@@ -133,7 +133,7 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     )
     assert done.stdout.splitlines() == [
         "status serve session send simulate",
-        "start end reopen",
+        "start end reopen export",
         "--pixel-size",
     ], done.stderr
 

@@ -49,6 +49,7 @@ from transfer.wire.protocol import (
     route,
 )
 from transfer.wire.receipt import Receipt
+from transfer.wire.session_exports import SessionExports
 from transfer.wire.verdict import (
     ExposureVerdict,
     SessionThresholds,
@@ -216,6 +217,18 @@ class ReceiverClient:
     def reopen_session(self, name: str) -> Session:
         """Open an ended session again for late exposures."""
         return self._http.ask(Session, "POST", route(protocol.SESSION_REOPEN, session=name))
+
+    def export_session(self, name: str) -> SessionExports:
+        """Have the receiver make a session's files for other programs, from what is registered now.
+
+        Raises
+        ------
+        NotFound
+            No such session, or the receiver is older and exports nothing.
+        ReceiverBusy
+            The receiver exports another session.
+        """
+        return self._http.ask(SessionExports, "POST", route(protocol.EXPORTS, session=name))
 
     def files(self, session: str, *, repeat: Repeat = _once) -> Iterator[ListedFile]:
         """Yield the newest revision of every committed file of a session, by path.

@@ -12,6 +12,8 @@ from api.registrars.reader_names import reader_name
 from transfer.disk.files import make_file
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 
+REGISTERED = "registered"
+"""Of a session's folder, the one with its registered micrographs."""
 FLOAT16_MODE = 12
 SUMS = {
     FileRole.MICROGRAPH_UNWEIGHTED: "unweighted",
@@ -28,7 +30,7 @@ MAX_PIXELS = 2**29
 
 def registered_path(place: SessionPlace, exposure: PublishedExposure, role: FileRole = FileRole.MICROGRAPH) -> Path:
     """Return the path of an exposure's registered micrograph, or of another sum. Each revision has its own."""
-    folder = place.folder / "registered" / SUMS.get(role, "")
+    folder = place.folder / REGISTERED / SUMS.get(role, "")
     if exposure.record.revision > 1:
         folder /= f"revision-{exposure.record.revision}"
     return folder / reader_name(exposure.micrograph_name)

@@ -141,7 +141,7 @@ class Outbox:
             number=row.id,
             micrograph_name=row.micrograph_name,
             record=record,
-            files=self._files(connection, row.session_id, record),
+            files=located_files(connection, self._data, row.session_id, record),
         )
 
     def settle(self, batch: PendingBatch, outcomes: Mapping[int, RegistrationOutcome]) -> None:
@@ -247,16 +247,24 @@ class Outbox:
     def _place(self, session: str) -> SessionPlace:
         return SessionPlace(session, self._data / "sessions" / session)
 
-    def _files(self, connection: Connection, session_id: int, record: ExposureRecord) -> dict[FileRole, Path]:
-        query = select(files.c.path, files.c.revision, files.c.location).where(
-            files.c.session_id == session_id, files.c.path.in_([file.path for file in record.files])
-        )
-        located = {(row.path, row.revision): self._data / row.location for row in connection.execute(query)}
-        return {
-            FileRole(file.role): located[file.path, file.revision]
-            for file in record.files
-            if file.role in _KNOWN_ROLES and (file.path, file.revision) in located
-        }
+
+def located_files(connection: Connection, data: Path, session_id: int, record: ExposureRecord) -> dict[FileRole, Path]:
+    """Return the paths of the committed files of a record that have a known role.
+
+    Parameters
+    ----------
+    data
+        The receiver's data folder.
+    """
+    query = select(files.c.path, files.c.revision, files.c.location).where(
+        files.c.session_id == session_id, files.c.path.in_([file.path for file in record.files])
+    )
+    located = {(row.path, row.revision): data / row.location for row in connection.execute(query)}
+    return {
+        FileRole(file.role): located[file.path, file.revision]
+        for file in record.files
+        if file.role in _KNOWN_ROLES and (file.path, file.revision) in located
+    }
 
 
 def _is_of(row: Any, exposure: PublishedExposure) -> bool:

@@ -10,6 +10,7 @@ searched, which is what RELION takes where the column is missing, and `rlnCtfIce
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from api.registrars import PresentVerdict, PublishedExposure
@@ -53,6 +54,20 @@ _COLUMNS = (
 )
 
 
+def has_ctf(figures: Mapping[str, float]) -> bool:
+    """Return whether an exposure has a CTF, so that it is among all."""
+    return {CTF_DEFOCUS_U, CTF_DEFOCUS_V, CTF_ASTIGMATISM_ANGLE} <= figures.keys()
+
+
+def is_to_go_on_with(verdict: PresentVerdict, figures: Mapping[str, float]) -> bool:
+    """Return whether an exposure that has a CTF is among those to go on with."""
+    return _goes_on(verdict, figures.get(CTF_RELIABLE, 1.0))
+
+
+def _goes_on(verdict: PresentVerdict, reliable: float) -> bool:
+    return verdict.accepted and (bool(reliable) or verdict.by is VerdictBy.PERSON)
+
+
 class CtfLists:
     """Both lists of one session's project."""
 
@@ -75,7 +90,7 @@ class CtfLists:
             The exposure of that row.
         """
         figures = exposure.record.figures
-        if not {CTF_DEFOCUS_U, CTF_DEFOCUS_V, CTF_ASTIGMATISM_ANGLE} <= figures.keys():
+        if not has_ctf(figures):
             self.remove(row[NAME])
             return
         self._all.put({**row, "rlnCtfImage": self._image(row, exposure), **_values(figures)})
@@ -99,7 +114,7 @@ class CtfLists:
 
     def _accept(self, name: str, verdict: PresentVerdict) -> None:
         row = self._all.row(name)
-        if verdict.accepted and (float(row[_RELIABLE]) or verdict.by is VerdictBy.PERSON):
+        if _goes_on(verdict, float(row[_RELIABLE])):
             self._accepted.put(row)
         else:
             self._accepted.remove(name)

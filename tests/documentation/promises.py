@@ -104,6 +104,10 @@ def the_session_is(state: str) -> Callable[[Place, Done], None]:
     return check
 
 
+def an_export_of_nothing(_place: Place, done: Done) -> None:
+    assert done.stdout == "nothing is exported: none of 0 exposures has a registered micrograph\n"
+
+
 ENDINGS = (".mrc", ".star", ".json", ".png", "_spectrum.png", "_motion.png")
 
 
@@ -289,6 +293,7 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"threshold remove": no_threshold_is_left,
     r"session end": the_session_is("ended"),
     r"session reopen": the_session_is("open"),
+    r"session export": an_export_of_nothing,
     r"align .*-o micrographs .*--dry-run": what_is_known_of_a_movie,
     r"align .*-o micrographs(?!.*--dry-run)": a_folder_of_micrographs,
     r"align .*--out aligned": aligned("aligned", "movie"),

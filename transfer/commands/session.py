@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
     from transfer.client import ReceiverClient
     from transfer.wire.protocol import Session
+    from transfer.wire.session_exports import SessionExports
 
 SessionName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.", callback=check_session_name)]
 
-session = typer.Typer(no_args_is_help=True, add_completion=False, help="Start, end or reopen a session on a receiver.")
+session = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Start, end, reopen or export a session on a receiver."
+)
 
 
 @session.command()
@@ -79,12 +82,54 @@ def reopen(
         _ask("reopen", session, client, client.reopen_session, dry_run=dry_run, json=json)
 
 
+@session.command()
+def export(
+    session: SessionName,
+    to: ReceiverUrl,
+    token_file: TokenFile = None,
+    ca: Ca = None,
+    clear_text: ClearText = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Have the receiver write a session's micrographs for cryoSPARC.
+
+    The files have what is registered at this moment. Call it again for what comes later.
+    """
+    with connect(to, token_file, ca, clear_text=clear_text) as client:
+        if dry_run:
+            _say_dry_run("export", session, client, json=json)
+            return
+        _show_exports(client.export_session(session), json=json)
+
+
+def _show_exports(exports: SessionExports, *, json: bool) -> None:
+    if json:
+        typer.echo(dumps(exports.model_dump(mode="json")))
+        return
+    for file in exports.files:
+        print_line(f"{exports.folder}/{file.path}: {file.exposure_count} exposures")
+    if not exports.files:
+        print_line(f"nothing is exported: none of {exports.exposure_count} exposures has a registered micrograph")
+    if exports.unregistered_count:
+        stderr_console().print(
+            f"{exports.unregistered_count} of {exports.exposure_count} exposures are left out: their micrographs are "
+            "not registered. Export again when they are; `cryoferry status` shows how far they are.",
+            markup=False,
+        )
+
+
 def _ask(
     verb: str, name: str, client: ReceiverClient, request: Callable[[str], Session], *, dry_run: bool, json: bool
 ) -> None:
     if not dry_run:
         _show(request(name), json)
-    elif json:
+    else:
+        _say_dry_run(verb, name, client, json=json)
+
+
+def _say_dry_run(verb: str, name: str, client: ReceiverClient, *, json: bool) -> None:
+    if json:
         typer.echo(dumps({"would": verb, "session": name, "to": str(client.url)}))
     else:
         print_line(f"would {verb} session {name} at {client.url}")

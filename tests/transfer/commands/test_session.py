@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import httpx
 import pytest
 
+from tests.records import record_of_files
 from transfer.client import ReceiverClient
 from transfer.commands.session_end_run import notices
 from transfer.wire.agent_status import AgentStatus
+from transfer.wire.digest import chunk_digest, format_content_digest
 from transfer.wire.errors import NotFound
 
 
@@ -104,3 +107,27 @@ def test_a_receiver_that_knows_no_agents_ends_the_session(receiver, cryoferry, m
         (notice,) = notices(client, "grid1")
     assert not notice.is_loss
     assert "does not say how far its agents are" in notice.text
+
+
+def test_what_is_exported_is_named_and_what_is_left_out_is_counted(receiver, cryoferry):
+    publish_no_image(receiver)
+    told = cryoferry("session", "export", "grid1", "--to", receiver.url, "--json")
+    (exports,) = told.objects
+    assert (exports["exposure_count"], exports["unregistered_count"], exports["files"]) == (1, 1, [])
+    said = cryoferry("session", "export", "grid1", "--to", receiver.url)
+    assert said.stdout == "nothing is exported: none of 1 exposures has a registered micrograph\n"
+    assert "1 of 1 exposures are left out: their micrographs are not registered." in " ".join(said.stderr.split())
+    would = cryoferry("session", "export", "grid1", "--to", receiver.url, "--dry-run", "--json")
+    assert would.objects == [{"would": "export", "session": "grid1", "to": receiver.url}]
+    assert cryoferry("session", "export", "grid2", "--to", receiver.url).returncode == 7
+
+
+def publish_no_image(receiver):
+    content, bearer = b"no image", {"Authorization": f"Bearer {receiver.token('admin')}"}
+    digest = {"Content-Digest": format_content_digest("blake3", chunk_digest(content))}
+    with httpx.Client(base_url=receiver.url, headers=bearer, trust_env=False, timeout=30) as http:
+        http.put("/v1/sessions/grid1").raise_for_status()
+        receipt = http.put("/v1/files/grid1/a.mrc", content=content, headers=digest).raise_for_status().json()
+        exposure = uuid4()
+        record = record_of_files(exposure, [receipt])
+        http.put(f"/v1/sessions/grid1/exposures/{exposure}", json=record).raise_for_status()
