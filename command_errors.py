@@ -69,9 +69,9 @@ def _limit_of_machine(error: Exception) -> tuple[str, str] | None:
         return what, "Raise the limit of file sizes (`ulimit -f`), then run the same command again."
     if number in (errno.EMFILE, errno.ENFILE):
         return "too many files are open", "Raise the limit (`ulimit -n`), then run the same command again."
-    if number == errno.ENOMEM or isinstance(error, MemoryError):
-        return "the machine has too little memory", "Free memory, then run the same command again."
-    return None
+    from transfer.machine_limits import denial_of
+
+    return denial_of(error)
 
 
 def _usage_report(error: typer.TyperException, of_run: Any) -> ErrorReport:

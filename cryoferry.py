@@ -28,13 +28,18 @@ class Mounted(NamedTuple):
     panel: str
     summary: str
     """The first sentence of the command's own help."""
+    computes: bool = False
+    """Whether it computes images, in this process or in those that it starts."""
 
 
 START, MICROSCOPE, RECEIVER, ANYWHERE = "Begin here", "At the microscope", "On the cloud VM", "Anywhere"
 
 COMMANDS: dict[str, Mounted] = {
     "demo": Mounted(
-        "agents.demo.commands", START, "Show the whole path at work on this machine, within three minutes."
+        "agents.demo.commands",
+        START,
+        "Show the whole path at work on this machine, within three minutes.",
+        computes=True,
     ),
     "doctor": Mounted(
         "agents.commands.doctor", START, "Check this machine, the receiver, the token and Scipion, and say what to do."
@@ -44,6 +49,7 @@ COMMANDS: dict[str, Mounted] = {
         "agents.commands.watch",
         MICROSCOPE,
         "Watch a folder: align each finished movie and send its micrograph, until stopped.",
+        computes=True,
     ),
     "status": Mounted("agents.commands.status", MICROSCOPE, "Show how far a session is, here and on the receiver."),
     "retry": Mounted(
@@ -70,14 +76,20 @@ COMMANDS: dict[str, Mounted] = {
         "transfer.commands.verdict", ANYWHERE, "Accept or reject exposures of a session, whatever thresholds say."
     ),
     "align": Mounted(
-        "preprocess.commands.align", ANYWHERE, "Align movies: write motion-corrected, dose-weighted micrographs."
+        "preprocess.commands.align",
+        ANYWHERE,
+        "Align movies: write motion-corrected, dose-weighted micrographs.",
+        computes=True,
     ),
     "ctf": Mounted(
         "preprocess.commands.ctf",
         ANYWHERE,
         "Estimate defocus and astigmatism of micrographs, and the resolution to which the CTF fits.",
+        computes=True,
     ),
-    "gain": Mounted("preprocess.commands.gain", ANYWHERE, "Make a gain reference from a session's own movies."),
+    "gain": Mounted(
+        "preprocess.commands.gain", ANYWHERE, "Make a gain reference from a session's own movies.", computes=True
+    ),
     "send": Mounted("transfer.commands.send", ANYWHERE, "Send files to a receiver; continue what was interrupted."),
     "fetch": Mounted(
         "transfer.commands.fetch", ANYWHERE, "Download committed files of a session; continue what was interrupted."
@@ -89,8 +101,11 @@ COMMANDS: dict[str, Mounted] = {
         "preprocess.simulation.commands",
         ANYWHERE,
         "Make movies with known motion, to try alignment without a microscope.",
+        computes=True,
     ),
-    "bench": Mounted("benchmarks.commands", ANYWHERE, "Measure cryoferry against other programs on this machine."),
+    "bench": Mounted(
+        "benchmarks.commands", ANYWHERE, "Measure cryoferry against other programs on this machine.", computes=True
+    ),
 }
 
 
@@ -301,6 +316,10 @@ def root(
     if "--help" not in sys.argv:
         from preprocess.backends.compiled.chosen_kernels import kernels_are_off
 
+        if command is not None and COMMANDS[command].computes:
+            from transfer.machine_limits import require_address_space
+
+            require_address_space()
         kernels_are_off()  # refuses a value that is not understood, before a daemon starts its workers
     ctx.obj.configuration = configuration
     ctx.default_map = configuration.default_map(_repeatable(command) if command and sections else ())

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.journal.opening import JournalDamaged, JournalError, JournalFull
+from transfer.machine_limits import denial_of
 
-OWN_ERRORS = (OSError, MemoryError, RuntimeError, JournalError, sqlite3.DatabaseError)
+OWN_ERRORS = (OSError, MemoryError, RuntimeError, ImportError, JournalError, sqlite3.DatabaseError)
 """Classes of errors that may be such a fault; `own_fault` decides."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -87,10 +88,8 @@ def _of_journal(error: JournalError, work: Path) -> OwnFault | None:
 def _of_process(error: BaseException) -> OwnFault | None:
     if isinstance(error, WorkFolderFault):
         return OwnFault(text=str(error), hint="Check the disk of the work folder.")
-    if isinstance(error, MemoryError):
-        return OwnFault(text="the machine has too little memory", hint="Free memory, or run fewer --workers.")
-    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
-        return OwnFault(text="no new thread can be started", hint="Raise the limit of processes (`ulimit -u`).")
+    if (denial := denial_of(error)) is not None:
+        return OwnFault(text=denial.text, hint=f"{denial.what_to_do} Fewer --workers need less.")
     return None
 
 

@@ -19,6 +19,7 @@
     - CupyMissing
     - DeviceOutOfMemory
       * DeviceTooSmall      even if nobody else used it
+      * MachineOutOfMemory  on the CPU
     - DeviceLost            a CUDA call failed, and all later ones of this process will fail too
     - DeviceLacksFeature    the GPU code does not support what this movie needs
       * KernelNotCompiled   the GPU code cannot be compiled for the device
@@ -172,6 +173,12 @@ class DeviceTooSmall(DeviceOutOfMemory):
     """The device can never hold this movie, whoever else uses it."""
 
     exit_code = 2
+
+
+class MachineOutOfMemory(DeviceOutOfMemory):
+    """The machine has too little memory for this movie."""
+
+    hint = "Free memory, or raise the limit of memory (`ulimit -v`) if there is one; fewer --threads need less."
 
 
 class DeviceLost(DeviceError):

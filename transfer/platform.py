@@ -32,6 +32,16 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def address_space_bytes() -> int | None:
+    """Return how many bytes of addresses this process may use (`ulimit -v`); None: no limit is known."""
+    try:
+        resource: Any = importlib.import_module("resource")
+    except ImportError:  # Windows
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else int(limit)
+
+
 def open_files_limit() -> int:
     """Return how many files and sockets this process may have open, after raising that to what the system permits.
 

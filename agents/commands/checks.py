@@ -19,6 +19,7 @@ from preprocess.backends.compiled.available import compiled_kernels, kernel_trou
 from preprocess.backends.compiled.chosen_kernels import KERNELS_VARIABLE
 from preprocess.kept_code import FALLBACK_VARIABLE, WHAT_TO_DO, kept_code
 from transfer.disk.files import sync_descriptor
+from transfer.machine_limits import AddressSpaceTooSmall, require_address_space
 from transfer.platform import usable_cores
 
 LITTLE_SPACE_BYTES = 20 << 30
@@ -44,8 +45,17 @@ def examine(machine: Machine) -> Iterator[Finding]:
 
 def _device(work: Path) -> Iterator[Finding]:
     yield Finding("cpu", "ok", f"{usable_cores()} cores")
+    yield from _addresses()
     yield from _kernels(work)
     yield from examine_gpus(work)
+
+
+def _addresses() -> Iterator[Finding]:
+    """Say whether this process may use addresses enough to compute images; nothing where they are not limited."""
+    try:
+        require_address_space()
+    except AddressSpaceTooSmall as error:
+        yield Finding("memory", "fail", str(error), error.hint)
 
 
 def _kernels(work: Path) -> Iterator[Finding]:

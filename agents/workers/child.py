@@ -29,6 +29,7 @@ from preprocess.pipeline.gain_orientations import GainOrientations, GainOrientat
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.sidecars import find_sidecars
 from transfer.disk.state import is_full
+from transfer.machine_limits import denial_of
 from transfer.platform import end_with_parent
 from transfer.terminal.streams import escape_outputs
 
@@ -92,10 +93,10 @@ def _answer_or_failure(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return _failure(FailureKind.POSTPONED, error, "Give the worker more memory, or run fewer workers.")
     except OSError as error:
         return _failure_of_system(error)
-    except RuntimeError as error:
-        if "can't start new thread" not in str(error):
+    except (RuntimeError, ImportError) as error:
+        if (denial := denial_of(error)) is None:
             raise
-        return _failure(FailureKind.POSTPONED, error, "Raise the limit of processes (`ulimit -u`).")
+        return _failure(FailureKind.POSTPONED, error, f"{denial.what_to_do} {_AGAIN}")
 
 
 def _failure_of_system(error: OSError) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
 from preprocess.backends.cpu.stack import CpuFrameStack
 from preprocess.backends.cpu.written_images import ImageHere, as_written
 from preprocess.backends.tile_spectra import BlockPowers
-from preprocess.errors import DeviceOutOfMemory
+from preprocess.errors import MachineOutOfMemory
 from preprocess.geometry.block_tiles import BlockTiles
 from preprocess.memory_pool import MemoryPool, pool_of_process
 from preprocess.platform import available_bytes
@@ -80,7 +80,7 @@ class CpuBackend:
                 self.memory.empty((frame_count, height, width), self.held_dtype(dtype)), self.threads, self.memory
             )
         except MemoryError as error:
-            raise DeviceOutOfMemory from error
+            raise MachineOutOfMemory from error
 
     def upload(self, image: Image) -> DeviceImage:
         """Return the image: it is there. Kernels take float32 without gaps."""

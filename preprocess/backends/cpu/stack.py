@@ -17,7 +17,7 @@ from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.cpu.spectra import CpuSpectra
 from preprocess.backends.cpu.tiles import TILE_ROWS
 from preprocess.backends.spectrum_layout import edge_taper, lanczos_taps, ring_indices
-from preprocess.errors import DeviceOutOfMemory
+from preprocess.errors import MachineOutOfMemory
 from preprocess.geometry.field import DisplacementField
 from preprocess.geometry.patches import PatchLayout, patch_window
 from preprocess.geometry.replacements import Replacements
@@ -111,7 +111,7 @@ class CpuFrameStack:
             self.threads.run(self.threads.kernels.raw_sum, self.frames, total, rows=len(total))
             return CpuFrameSum(total, self.gain, self.has_gain, self.threads)
         except MemoryError as error:
-            raise DeviceOutOfMemory from error
+            raise MachineOutOfMemory from error
 
     def replace_pixels(self, replacements: Replacements) -> None:
         """Replace defect pixels by others of the same frame."""
@@ -134,7 +134,7 @@ class CpuFrameStack:
         try:
             transforms = self.memory.empty((count, shape[0], shape[1] // 2 + 1), np.complex64)
         except MemoryError as error:
-            raise DeviceOutOfMemory from error
+            raise MachineOutOfMemory from error
         binned = np.empty(shape, np.float32)
         for index in range(count):
             self._bin(index, bin_factor, binned)
@@ -150,7 +150,7 @@ class CpuFrameStack:
         try:
             planes = self.memory.empty((patches, 2 * count * int(kept.sum())), np.float32)
         except MemoryError as error:
-            raise DeviceOutOfMemory from error
+            raise MachineOutOfMemory from error
         binned = np.empty(
             (self.frames.shape[1] // layout.bin_factor, self.frames.shape[2] // layout.bin_factor), np.float32
         )
@@ -195,7 +195,7 @@ class CpuFrameStack:
         try:
             sums = self.memory.empty((len(weights), *self.frames.shape[1:]), np.float32)
         except MemoryError as error:
-            raise DeviceOutOfMemory from error
+            raise MachineOutOfMemory from error
         self.threads.run(_clear, sums, rows=sums.shape[1])
         self.threads.run(
             self.threads.kernels.warp_and_sum,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 from pathlib import Path
@@ -48,12 +49,23 @@ def test_an_output_that_nobody_reads_is_no_error_to_report(folder: Path, line: s
     assert done.returncode in (0, 1)
 
 
+def test_doctor_names_a_limit_of_addresses(folder: Path) -> None:
+    done = shell(f"ulimit -v 600000; {shlex.join(COMMAND)} doctor --work work --json", folder)
+    (found,) = (line for line in map(json.loads, done.stdout.splitlines()) if line["check"] == "memory")
+    assert (done.returncode, found["verdict"]) == (1, "fail")
+    assert "614 MB" in found["text"]
+    assert "ulimit -v" in found["what_to_do"]
+
+
 @pytest.mark.parametrize(
     ("line", "code", "told"),
     [
         (f"{STATUS} >/dev/full", 7, "Free space on that disk"),
         (f"ulimit -f 0; {WATCH} | cat", 7, "ulimit -f"),
         (f"ulimit -n 8; {WATCH} | cat", 4, "ulimit -n"),
+        (f"ulimit -v 600000; {WATCH}", 7, "ulimit -v"),
+        (f"ulimit -v 300000; {shlex.join(COMMAND)} align movie.tiff", 7, "ulimit -v"),
+        (f"ulimit -v 300000; {shlex.join(COMMAND)} ctf image.mrc", 7, "ulimit -v"),
         (f"{WATCH} --work /proc/new", 2, "Give another folder with --work"),
     ],
 )
