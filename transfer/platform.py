@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -202,6 +203,16 @@ def _block(numbers: list[int], *, is_blocked: bool) -> None:
     """Block signals for the calling thread and those that it starts, or let them through; Windows has no such masks."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK if is_blocked else signal.SIG_UNBLOCK, numbers)
+
+
+def memory_bytes() -> int:
+    """Return the memory that this machine, or the container that this process runs in, may use."""
+    found = []
+    if hasattr(os, "sysconf"):
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with contextlib.suppress(OSError, ValueError):
+        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")))  # "max": no limit
+    return min(found, default=1 << 33)
 
 
 def give_freed_memory_back() -> None:

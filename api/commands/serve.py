@@ -66,6 +66,25 @@ def serve(
     projects: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for Scipion projects. Default: a folder in --data.")
     ] = None,
+    followers: Annotated[
+        defaults.FollowersAtEnd,
+        typer.Option(help="Whether Scipion's followers end with the receiver, or stay for the next one."),
+    ] = defaults.FOLLOWERS,
+    follower_idle: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="End a session's follower after this time without new data; the next data start it again. 0m: never.",
+        ),
+    ] = f"{defaults.FOLLOWER_IDLE_MIN}m",
+    max_followers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="NUMBER",
+            help="Followers at the same time, of 145 MB each. Default: what fits into a quarter of the memory.",
+        ),
+    ] = None,
     relion: Annotated[bool, typer.Option(help="Write a RELION STAR file for each session.")] = defaults.RELION,
     mtf: Annotated[
         Path | None,
@@ -132,6 +151,9 @@ def serve(
         registrars=RegistrarSettings(
             scipion=str(Path(scipion).absolute()) if scipion and Path(scipion).exists() else scipion,
             projects=projects and projects.absolute(),
+            followers=followers,
+            follower_idle_s=duration(follower_idle).total_seconds(),
+            max_followers=max_followers,
             relion=relion,
             mtf=mtf and mtf.absolute(),
             float16=float16,

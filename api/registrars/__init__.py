@@ -137,6 +137,9 @@ class Registrar(Protocol):
             Not possible at present.
         """
 
+    def stop(self) -> None:
+        """End in order, with the receiver; nothing else is called afterwards."""
+
     def check(self) -> None:
         """Return if the registrar can work.
 

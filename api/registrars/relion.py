@@ -99,6 +99,9 @@ class RelionRegistrar:
         """Return the folder to run RELION in."""
         return place.folder / "relion"
 
+    def stop(self) -> None:
+        """Do nothing: all is written."""
+
     def check(self) -> None:
         """Do nothing: this registrar needs files only."""
 

@@ -108,10 +108,12 @@ class RegistrarRunner:
             worker.thread.start()
 
     def stop(self) -> None:
-        """Finish the present batches, end the threads, free the lock. Scipion's followers go on."""
+        """Finish the present batches, end the threads and the registrars, free the lock."""
         self._stopping.set()
         for worker in self._workers:
             worker.thread.join()
+            if self._leader.held:
+                worker.registrar.stop()
         self._workers = []
         self._leader.release()
 

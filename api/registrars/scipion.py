@@ -7,9 +7,7 @@ the exposures and answers. An exposure counts as registered when the follower ha
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +22,13 @@ from api.registrars import (
 from api.registrars.float32 import registered_micrograph
 from api.registrars.reader_names import reader_name
 from api.registrars.scipion_bridge import ScipionBridge, find_installation
+from api.registrars.scipion_followers import Followers
 from api.registrars.scipion_journal import FORMAT, MicrographVerdict, SessionJournal
 from api.registrars.settings import RegistrarSettings
 from transfer.wire.exposure_record import FileRole
 from transfer.wire.protocol import RegistrationState
 
-ENSURE_TIMEOUT_S = 180.0
 CHECK_TIMEOUT_S = 60.0
-ENSURE_EVERY_S = 3.0
-LONGEST_PAUSE_S = 60.0
 PICTURES = {
     "thumbnail": FileRole.THUMBNAIL,
     "ctf_spectrum": FileRole.CTF_SPECTRUM,
@@ -40,15 +36,6 @@ PICTURES = {
     "motion_plot": FileRole.MOTION_PLOT,
 }
 """Keys of a journal entry's pictures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """The last attempt to start a session's follower: when the next one is due, and how many have failed in a row."""
-
-    next_at: float = float("-inf")
-    failures: int = 0
-    failure: str = ""
 
 
 class ScipionRegistrar:
@@ -68,10 +55,11 @@ class ScipionRegistrar:
     def __init__(self, settings: RegistrarSettings, projects: Path) -> None:
         self._scipion = settings.scipion or ""
         self._bridge = ScipionBridge()
+        self._ends_followers = settings.followers == "end"
         self._float16 = settings.float16
         self._projects = projects
         self._journals: dict[str, SessionJournal] = {}
-        self._attempts: dict[str, Attempt] = {}
+        self._followers = Followers(settings, projects, self._bridge, self._journals)
 
     def project(self, place: SessionPlace) -> Path:
         """Return the project's folder."""
@@ -126,7 +114,7 @@ class ScipionRegistrar:
         written = [exposure for exposure in exposures if exposure.number not in outcomes]
         outcomes |= {exposure.number: _outcome(journal, exposure) for exposure in written}
         if any(outcomes[exposure.number].state is RegistrationState.PENDING for exposure in written):
-            self._require_follower(place, journal)
+            self._followers.require(place, journal)
         return outcomes
 
     def verdicts_changed(self, place: SessionPlace, verdicts: Sequence[ChangedVerdict]) -> None:
@@ -136,7 +124,7 @@ class ScipionRegistrar:
         )
 
     def update_project(self, place: SessionPlace, *, ended: bool) -> bool:
-        """Keep a follower running while the session runs; have it close its sets when the session has ended.
+        """Have a follower run while it has something to do; have it close its sets when the session has ended.
 
         Returns whether it has closed them.
 
@@ -151,42 +139,20 @@ class ScipionRegistrar:
         else:
             journal.reopen()
         journal.read_answers()
-        if not journal.closed:
-            self._require_follower(place, journal)
+        if not journal.closed and not journal.rested:
+            self._followers.require(place, journal)
         return journal.closed
+
+    def stop(self) -> None:
+        """Have the followers end if they shall, and wait for that; otherwise they go on without the receiver."""
+        if self._ends_followers:
+            self._followers.end_all()
 
     def _journal(self, place: SessionPlace) -> SessionJournal:
         journal = self._journals.get(place.name)
         if journal is None:
             journal = self._journals[place.name] = SessionJournal(place.folder / "scipion", place.name)
         return journal
-
-    def _require_follower(self, place: SessionPlace, journal: SessionJournal) -> None:
-        if journal.is_followed():
-            self._attempts.pop(place.name, None)
-            return
-        last = self._attempts.get(place.name, Attempt())
-        if time.monotonic() < last.next_at:
-            if last.failure:
-                raise RegistrarUnavailable(last.failure)
-            return
-        try:
-            self._start_follower(place, journal)
-        except RegistrarUnavailable as error:
-            pause_s = min(ENSURE_EVERY_S * 2**last.failures, LONGEST_PAUSE_S)
-            self._attempts[place.name] = Attempt(time.monotonic() + pause_s, last.failures + 1, str(error))
-            raise
-        self._attempts[place.name] = Attempt(time.monotonic() + ENSURE_EVERY_S)
-
-    def _start_follower(self, place: SessionPlace, journal: SessionJournal) -> None:
-        project = self.project(place)
-        project.parent.mkdir(parents=True, exist_ok=True)
-        request = {"do": "ensure", "project": str(project), "session": place.name, "journal": str(journal.path)}
-        log = journal.path.with_name("bridge.log")
-        installation = find_installation(self._scipion)
-        answer = self._bridge.ask(installation, request, log=log, timeout_s=ENSURE_TIMEOUT_S)
-        if not answer["alive"] and not answer.get("status") == "finished":
-            raise RegistrarUnavailable(_why_not_alive(answer))
 
     def _entry(self, place: SessionPlace, exposure: PublishedExposure) -> dict[str, Any]:
         record = exposure.record
@@ -241,9 +207,3 @@ def _outcome(journal: SessionJournal, exposure: PublishedExposure) -> Registrati
     if answer is not None and entry is not None and answer.seq >= entry:
         return RegistrationOutcome(RegistrationState.FAILED, answer.error)
     return RegistrationOutcome(RegistrationState.PENDING, answer.error if answer else "")
-
-
-def _why_not_alive(answer: dict[str, Any]) -> str:
-    if answer.get("acted") == "stopped by its user":
-        return "the follower was stopped in Scipion; choose Continue there to go on"
-    return f"the follower does not run ({answer.get('status')}): {answer.get('message') or 'see its log in Scipion'}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,6 +62,9 @@ class SessionJournal:
         self._end: int | None = None
         self._answers: dict[tuple[str, int], Answer] = {}
         self._answered_end = 0
+        self._rested = 0
+        self._asked_to_rest_at_s: float | None = None
+        self._changed_at_s = time.monotonic()
         self._answers_offset = 0
         self._load()
 
@@ -73,6 +77,26 @@ class SessionJournal:
     def closed(self) -> bool:
         """Whether the follower has closed its sets since that entry."""
         return self._end is not None and self._answered_end >= self._end
+
+    @property
+    def rested(self) -> bool:
+        """Whether the follower has ended with nothing left to do: it did everything up to the last entry."""
+        return self._rested >= self._seq
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long this process has added no entry, in seconds."""
+        return time.monotonic() - self._changed_at_s
+
+    @property
+    def asked_to_rest_s(self) -> float | None:
+        """For how long the last entry has asked the follower to end, in seconds; None: it does not."""
+        return None if self._asked_to_rest_at_s is None else time.monotonic() - self._asked_to_rest_at_s
+
+    def ask_to_rest(self) -> None:
+        """Have the follower end, with its sets open, until an entry follows."""
+        if self._asked_to_rest_at_s is None:
+            self._append([{"type": "rest"}])
 
     def entry_number(self, name: str, revision: int) -> int | None:
         """Return the number of the newest entry for a micrograph's revision, if there is one."""
@@ -183,6 +207,8 @@ class SessionJournal:
 
     def _take_entry(self, entry: dict[str, Any]) -> None:
         self._seq = entry["seq"]
+        self._changed_at_s = time.monotonic()
+        self._asked_to_rest_at_s = self._changed_at_s if entry["type"] == "rest" else None
         if entry["type"] == "session":
             self._format = entry.get("format", 1)
         elif entry["type"] == "micrograph":
@@ -196,6 +222,9 @@ class SessionJournal:
     def _take_answer(self, answer: dict[str, Any]) -> None:
         if answer.get("type") == "end":
             self._answered_end = max(self._answered_end, answer["seq"])
+            return
+        if answer.get("type") == "rest":
+            self._rested = max(self._rested, answer["seq"])
             return
         if answer.get("type") == "verdict":  # it says nothing about the micrograph's registration
             return

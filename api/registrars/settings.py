@@ -7,6 +7,9 @@ from pathlib import Path
 
 from api import defaults
 
+FOLLOWER_BYTES = 145_000_000
+"""Memory of one follower."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrarSettings:
@@ -20,6 +23,12 @@ class RegistrarSettings:
         None: no Scipion.
     projects
         Folder for the Scipion projects, one for each session. None: `scipion-projects` in the data folder.
+    followers
+        Whether the followers of Scipion's projects end with the receiver, or stay for the next one.
+    follower_idle_s
+        A follower ends when its session is quiet for this time, and starts again with the next data; 0: it stays.
+    max_followers
+        How many may run at the same time; None: as many as fit into a quarter of the machine's memory.
     relion
         Whether each session gets a RELION STAR file.
     mtf
@@ -30,6 +39,9 @@ class RegistrarSettings:
 
     scipion: str | None = None
     projects: Path | None = None
+    followers: defaults.FollowersAtEnd = defaults.FOLLOWERS
+    follower_idle_s: float = defaults.FOLLOWER_IDLE_MIN * 60.0
+    max_followers: int | None = None
     relion: bool = defaults.RELION
     mtf: Path | None = None
     float16: bool = defaults.FLOAT16

@@ -77,16 +77,18 @@ def registrar_process(publisher: Any, scipion: Path) -> Iterator[Callable[[], su
     """Start the registrars in a process of their own, as a receiver does; followers are ended with the test."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(command: str = "") -> subprocess.Popen[bytes]:
+    def start(command: str = "", **settings: Any) -> subprocess.Popen[bytes]:
         script = (
-            "import sys, time; from pathlib import Path; from api.database.engine import Database;"
+            "import json, sys, time; from pathlib import Path; from api.database.engine import Database;"
             "from api.registrars.runner import RegistrarRunner; from api.registrars.settings import RegistrarSettings;"
             "data = Path(sys.argv[1]);"
-            "settings = RegistrarSettings(scipion=sys.argv[2], relion=False);"
+            "settings = RegistrarSettings(scipion=sys.argv[2], relion=False, **json.loads(sys.argv[3]));"
             "RegistrarRunner(settings, Database(f'sqlite:///{data}/receiver.sqlite'), data).start();"
             "time.sleep(600)"
         )
-        process = subprocess.Popen([sys.executable, "-c", script, str(publisher.data), command or str(scipion)])
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, str(publisher.data), command or str(scipion), json.dumps(settings)]
+        )
         started.append(process)
         return process
 

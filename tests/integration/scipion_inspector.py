@@ -31,7 +31,7 @@ def describe(stored):
     for item in output.iterItems():
         fields = {"enabled": item.isEnabled(), **item.getObjDict()}
         described["items"].append(fields)
-        if hasattr(item, "getMicName"):
+        if hasattr(item, "_alignment"):
             fields["name"] = item.getMicName()
             fields["exists"] = Path(item.getFileName()).exists()
             fields["dim"] = list(item.getDim())

@@ -1,4 +1,7 @@
-"""What a person does in Scipion's desktop, through the same calls: `stop`, `continue`, `downstream`."""
+"""What a person does in Scipion's desktop, through the same calls.
+
+`stop`, `stop-streaming`, `continue`; `downstream`: assign CTFs; `pick`: start RELION's picker on the live set.
+"""
 
 import contextlib
 import io
@@ -15,6 +18,11 @@ def act(project, follower, action):
 
     if action == "stop":
         project.stopProtocol(follower)
+    elif action == "stop-streaming":
+        ((_, act_on_it),) = follower.getActions()
+        act_on_it(None)
+    elif action == "pick":
+        pick(project, follower)
     elif action == "continue":
         follower.runMode.set(MODE_RESUME)
         project.launchProtocol(follower)
@@ -24,6 +32,24 @@ def act(project, follower, action):
             pointer.set(follower)
             pointer.setExtended(output)
         project.launchProtocol(assign, wait=True)
+
+
+def pick(project, follower):
+    """Start the picker, and leave it running."""
+    try:
+        from relion.protocols import ProtRelionAutopickLoG
+    except ImportError:
+        said.append("no picker")
+        return
+    picker = project.newProtocol(
+        ProtRelionAutopickLoG, minDiameter=40, maxDiameter=60, boxSize=32, streamingBatchSize=1
+    )
+    picker.inputMicrographs.set(follower)
+    picker.inputMicrographs.setExtended("outputMicrographs")
+    project.launchProtocol(picker)
+
+
+said = []
 
 
 def main():
@@ -40,5 +66,6 @@ def main():
 os.environ["SCIPION_PYTHON"] = sys.executable
 with contextlib.redirect_stdout(io.StringIO()):
     main()
+sys.stdout.write(" ".join(said))
 sys.stdout.flush()
 os._exit(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import time
@@ -11,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scipion_followers import kill_followers
+from tests.integration.scipion_followers import follower_pids, kill_followers
 from tests.waiting import wait_until
 
+IN_CAMPAIGN, CAMPAIGN = os.environ.get("CRYOFERRY_CAMPAIGN") == "1", "part of `make campaign PART=scipion`"
 pytestmark = [pytest.mark.scipion, pytest.mark.timeout(240)]
 
 
@@ -152,10 +154,14 @@ def test_a_look_from_another_pid_namespace_closes_nothing(
     wait_until(lambda: registered(live) == 3, "the follower goes on")
 
 
+@pytest.mark.parametrize(
+    "action", ["stop", pytest.param("stop-streaming", marks=pytest.mark.skipif(not IN_CAMPAIGN, reason=CAMPAIGN))]
+)
 def test_who_is_stopped_by_hand_stays_stopped_until_continued(
-    live: Any, run_in_scipion: Callable[..., str], inspect: Callable[[Path], Any]
+    live: Any, run_in_scipion: Callable[..., str], inspect: Callable[[Path], Any], action: str
 ) -> None:
-    run_in_scipion("scipion_user.py", str(project_of(live)), "stop")
+    run_in_scipion("scipion_user.py", str(project_of(live)), action)
+    wait_until(lambda: not follower_pids(live.data), "the follower has ended")
     live.publish("three", seed=5)
     wait_until(
         lambda: any("choose Continue there" in detail for detail in live.details("scipion")),

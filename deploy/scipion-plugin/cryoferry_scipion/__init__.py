@@ -2,7 +2,7 @@
 
 import pwem
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 _references = []
 
 

@@ -4,8 +4,9 @@ A JSON object on stdin, a JSON object as the last line on stdout. Every request 
 
 * `{"do": "check", "folders": [DIR, …]}`: is this Scipion usable, and does it see these folders (a container may not)?
   Answers with its versions, and with the newest `journal_format` that the plugin reads.
-* `{"do": "ensure", "project": DIR, "session": NAME, "journal": PATH}`: make the project if there is none, and see
-  to it that a follower of that journal runs in it. One that its user stopped in Scipion stays stopped.
+* `{"do": "ensure", "project": DIR, "session": NAME, "journal": PATH, "idle_s": SECONDS}`: make the project if there is
+  none, and see to it that a follower of that journal runs in it, which ends when nothing comes for that time (0: does
+  not end). One that its user stopped in Scipion stays stopped.
 
 Every request may have `log`, a file for Scipion's own messages, and `stay`: after its answer, the process waits for the
 follower that it started. The processes of a container end with its first one, so the container must not end before.
@@ -22,6 +23,7 @@ import time
 import traceback
 
 START_TIMEOUT_S = 60.0
+LOCK_TIMEOUT_S = 20.0
 WAIT_FOR_CHILDREN = """
 import os
 try:
@@ -56,7 +58,16 @@ def _open_log(request):
 def lock(path):
     """Hold a lock until this process ends, so that only one bridge works in a project."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise ProjectInUse(f"another receiver works in the project: its process holds {path}") from None
+            time.sleep(0.1)
+        else:
+            return
 
 
 def is_locked(path):
@@ -75,6 +86,10 @@ def is_locked(path):
         os.close(descriptor)
 
 
+class ProjectInUse(Exception):
+    """Another bridge works in the project."""
+
+
 class ProjectGone(Exception):
     """The project was made before, and is not in its place."""
 
@@ -82,7 +97,7 @@ class ProjectGone(Exception):
 class Bridge:
     """A project and the follower of one session in it."""
 
-    def __init__(self, project, session, journal):
+    def __init__(self, project, session, journal, idle_s=0):
         import pwem
         import pyworkflow
         from pyworkflow.project import Project
@@ -90,6 +105,7 @@ class Bridge:
         self._path = os.path.abspath(project)
         self._session = session
         self._journal = journal
+        self._idle_s = float(idle_s)
         self._domain = pyworkflow.Config.getDomain() or pwem.Domain
         self._project_class = Project
         self._follow = self._domain.findClass("ProtCryoferryFollow")
@@ -105,14 +121,18 @@ class Bridge:
             # newProtocol ignores objLabel; the HTML report counts outputs of runs named after "align" and "CTF"
             protocol.setObjLabel(f"cryoferry {self._session} (aligned, CTF)")
             project.saveProtocol(protocol)
-        protocol.journal.set(self._journal)  # the data folder may have been moved
+        self._set(protocol)
         if protocol.isSaved():
             return self._start(project, protocol, "started", lambda: project.launchProtocol(protocol, wait=False))
         if self._is_alive(self._newest(project, protocol)):
             return self._describe(project, protocol, "nothing")
-        if self._newest(project, protocol).isAborted():
+        if self._newest(project, protocol).was_stopped():
             return self._describe(project, protocol, "stopped by its user")
         return self._start(project, protocol, "continued", lambda: self._continue(project, protocol))
+
+    def _set(self, protocol):
+        protocol.journal.set(self._journal)  # the data folder may have been moved
+        protocol.idleSeconds.set(self._idle_s)
 
     def _open(self):
         made = os.path.join(self._path, ".cryoferry-made")
@@ -197,7 +217,7 @@ class Bridge:
         # lives, which would mark it failed.
         project.checkIsAlive = lambda _: True
         project._updateProtocol(protocol)
-        protocol.journal.set(self._journal)
+        self._set(protocol)
         protocol.runMode.set(MODE_RESUME)
         # Forced, because protocols downstream may have finished. They are not continued: to continue a
         # workflow, Scipion restarts protocols that do not stream, and deletes their results.
@@ -252,7 +272,7 @@ def answer(request):
     """Do what a request asks."""
     if request["do"] == "check":
         return check(request.get("folders", []))
-    bridge = Bridge(request["project"], request["session"], request["journal"])
+    bridge = Bridge(request["project"], request["session"], request["journal"], request.get("idle_s", 0))
     return bridge.ensure()
 
 

@@ -10,6 +10,7 @@
 * `verdict`: whether a micrograph is accepted: `name`, `revision` (its newest at that time), `accepted` (bool), `by`
   (`threshold` or `person`), `at` (time in ISO 8601, with its zone)
 * `end`: the session has ended; `reopen`: it was opened again
+* `rest`: the follower shall end here, with its sets open, if this is the last entry
 
 A micrograph is accepted until a `verdict` about its name says otherwise. The last one about a name holds, also for its
 later revisions. The first may stand before the `micrograph` entry, so that a rejected one is never shown as accepted.
@@ -18,7 +19,8 @@ A new one after `end` follows a `reopen`.
 `acknowledged.jsonl`, by the follower, after its set is committed: `{"seq", "name", "revision"}` a micrograph, with
 `error` if it could not be registered; `{"seq", "type": "verdict", "name", "revision"}` a verdict, with `held` (true) if
 a person in Scipion enabled or disabled the item otherwise, which stays so; `{"seq", "type": "end"}` when the sets are
-closed.
+closed; `{"seq", "type": "rest"}` when the follower ends although the session goes on: all is done up to that entry, and
+a later one needs a follower again.
 
 Format 1 had `motion` and `ctf` instead of `figures`; `figures_of` reads both. Formats 1 and 2 had no `verdict` and no
 `ctf_spectrum`. Entries of all formats may stand in one journal.
@@ -112,7 +114,9 @@ class Acknowledgements:
             whole = content.rfind(b"\n") + 1
             stream.truncate(whole)
         for line in content[:whole].splitlines():
-            self._answered.add(json.loads(line.decode("utf-8"))["seq"])
+            answer = json.loads(line.decode("utf-8"))
+            if answer.get("type") != "rest":  # that is no answer to its entry
+                self._answered.add(answer["seq"])
 
     def has(self, entry):
         """Return whether an entry was answered."""
@@ -121,13 +125,19 @@ class Acknowledgements:
     def add(self, answers):
         """Append the answers (dicts with `seq`) that were not given before; they are durable on return."""
         new = [answer for answer in answers if answer["seq"] not in self._answered]
-        if not new:
-            return
+        if new:
+            self._append(new)
+            self._answered.update(answer["seq"] for answer in new)
+
+    def add_rest(self, seq):
+        """Append that the follower ends and all is done up to that entry; it is durable on return."""
+        self._append([{"seq": seq, "type": "rest"}])
+
+    def _append(self, answers):
         with open(self._path, "ab") as stream:
-            stream.write(b"".join(json.dumps(answer).encode("utf-8") + b"\n" for answer in new))
+            stream.write(b"".join(json.dumps(answer).encode("utf-8") + b"\n" for answer in answers))
             stream.flush()
             os.fsync(stream.fileno())
-        self._answered.update(answer["seq"] for answer in new)
 
 
 def follower_lock(journal):

@@ -33,7 +33,8 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
     """Registers, live, the motion-corrected micrographs that a cryoferry receiver commits.
 
     The receiver starts it. Stop and Continue work as for any other protocol: what is registered stays, what is missing
-    is taken from the journal. It ends, and closes its sets, when the session ends.
+    is taken from the journal. It ends, and closes its sets, when the session ends. It also ends when nothing comes for
+    a time, but leaves its sets open: the receiver continues it with the next data.
     """
 
     _label = "follow cryoferry session"
@@ -50,6 +51,7 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
         form.addParam("sessionName", params.StringParam, default="", label="Session")
         form.addParam("pollSeconds", params.FloatParam, default=1.0, label="Look for new micrographs every (s)")
         form.addParam("batchSize", params.IntParam, default=200, label="Micrographs per commit, at most")
+        form.addParam("idleSeconds", params.FloatParam, default=0.0, label="End after nothing came for (s; 0: never)")
 
     @classmethod
     def worksInStreaming(cls):
@@ -58,7 +60,7 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
 
     def isInStreaming(self):
         """Return whether it may be continued, not only restarted."""
-        return not self.isFinished()
+        return not self.isFinished() or any(output.isStreamOpen() for _, output in self.iterOutputAttributes(Set))
 
     def _validate(self):
         return [] if self.journal.get() else ["Give the journal of a receiver's session."]
@@ -82,11 +84,8 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
     def followStep(self, _started):
         """Register the journal's entries until the session has ended or a person stops the protocol."""
         self._is_follower = True
-        lock = self._hold_session()
-        try:
-            self._follow()
-        finally:
-            os.close(lock)
+        self._session_lock = self._hold_session()  # until the process ends: Scipion writes after this step, too
+        self._follow()
 
     def _hold_session(self):
         """Hold the session's lock, because a set can have one writer only."""
@@ -105,8 +104,7 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
 
     def _follow(self):
         journal = self.journal.get()
-        if os.path.exists(self._stop_file()):
-            os.remove(self._stop_file())
+        self._forget_stop()
         reader = JournalReader(journal)
         answers = Acknowledgements(os.path.join(os.path.dirname(journal), "acknowledged.jsonl"))
         verdicts = Verdicts(answers)
@@ -114,6 +112,7 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
         sets.set_stream(Set.STREAM_OPEN)
         self._report(sets)
         end, seen = None, time.monotonic()
+        last, heard = None, time.monotonic()
         while True:
             self._beat()
             entries = reader.read(self.batchSize.get())
@@ -125,15 +124,27 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
             if time.monotonic() - seen > JOURNAL_TIMEOUT_S:
                 raise RuntimeError(f"the journal {journal} is gone")
             if entries:
+                last, heard = entries[-1], time.monotonic()
                 continue
             if end or os.path.exists(self._stop_file()):
                 break
+            if last and (last["type"] == "rest" or 0 < self.idleSeconds.get() < time.monotonic() - heard):
+                self._rest(last, sets, verdicts, answers)
+                return
             self._say(verdicts.apply(sets, time.monotonic()))
             time.sleep(self.pollSeconds.get())
         self._say(verdicts.apply(sets))
         sets.set_stream(Set.STREAM_CLOSED)
         if end:
+            self._forget_stop()
             answers.add([{"seq": end["seq"], "type": "end"}])
+
+    def _rest(self, last, sets, verdicts, answers):
+        """End with the sets open: what follows in the journal makes the receiver continue the run."""
+        self._say(verdicts.apply(sets))
+        self._keeps_sets_open = True
+        self._report(sets, "Ended because nothing came, with open sets: the receiver continues it with the next data.")
+        answers.add_rest(last["seq"])
 
     @staticmethod
     def _end_after(entries, end):
@@ -174,8 +185,9 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
             answer["error"] = rejected[tried["seq"]]
         return answer
 
-    def _report(self, sets):
-        self.summaryVar.set(f"{len(sets)} micrographs of session {self.sessionName.get()}")
+    def _report(self, sets, more=""):
+        counted = f"{len(sets)} micrographs of session {self.sessionName.get()}"
+        self.summaryVar.set(f"{counted}. {more}" if more else counted)
         self._store(self.summaryVar)
         self.info(self.summaryVar.get())
 
@@ -212,6 +224,14 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
     def _closeOutputSet(self):
         if not getattr(self, "_keeps_sets_open", False):
             super()._closeOutputSet()
+
+    def was_stopped(self):
+        """Return whether a person stopped it, in either way, and has not continued it since."""
+        return self.isAborted() or os.path.exists(self._stop_file())
+
+    def _forget_stop(self):
+        if os.path.exists(self._stop_file()):
+            os.remove(self._stop_file())
 
     def _stop_file(self):
         return self._in_project(self._getExtraPath("STOP_STREAMING.TXT"))
