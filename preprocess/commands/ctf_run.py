@@ -38,6 +38,7 @@ from preprocess.outputs.finished import NotFinished
 from preprocess.outputs.micrographs_star import ListedMicrograph, optics_row, write_ctf_stars
 from preprocess.outputs.output_names import CTF_RESULTS
 from preprocess.outputs.whole_files import remove_partial_files
+from preprocess.pipeline.falling_back import let_go_of_memory
 from preprocess.settings import CtfSettings
 
 
@@ -233,6 +234,8 @@ class CtfEstimationRun:
                 try:
                     result: EstimatedMicrograph | PreprocessError = self._estimated(micrograph, backend, threads)
                 except PreprocessError as error:
+                    if len(micrographs) > 1:  # else it is the command's error
+                        let_go_of_memory(error)  # here: it would close a generator that waits
                     result = error
                 yield CtfEnd(micrograph, result, time.monotonic() - begun_s)
 

@@ -19,6 +19,7 @@ from preprocess.movies import Movie, open_movie
 from preprocess.movies.raw_sum import raw_sum
 from preprocess.output_folder import refuse_unwritable
 from preprocess.outputs.gain_file import write_gain_reference
+from preprocess.pipeline.falling_back import let_go_of_memory
 from preprocess.settings import EerSettings
 
 _LOOKS, _LOOK_EVERY = (4, 8, 16), 32
@@ -81,6 +82,7 @@ def _estimated(movies: Sequence[Path], error: float, threads: int) -> tuple[_Rea
                 else:
                     reading.counts.add(raw_sum(movie))
             except PreprocessError as failure:
+                let_go_of_memory(failure)  # it is kept until the end
                 failures[path] = failure
             progress.advance(task)
             if reading is not None and path not in failures and reading.should_look:

@@ -7,11 +7,15 @@ import os
 import shutil
 import signal
 import subprocess
+import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 import starfile
+from numpy.typing import NDArray
 
+from preprocess.errors import CtfImpossible
 from preprocess.platform import process_space
 from preprocess.simulation import MicrographSettings, simulate_micrograph, write_mrc
 from tests.running import COMMAND, clean_environment, cryoferry_here
@@ -55,6 +59,19 @@ def done_in(out: Path) -> list[str]:
 
 def contents(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def test_failed_images_keep_no_memory(ctf, images, monkeypatch):
+    held: list[weakref.ref[NDArray[np.float32]]] = []
+
+    def transform_and_fail(image: NDArray[np.float32], *_: object) -> None:
+        assert all(image() is None for image in held)
+        held.append(weakref.ref(image))
+        raise CtfImpossible("it has no rings")
+
+    monkeypatch.setattr("preprocess.commands.ctf_run.block_spectra", transform_and_fail)
+    done = ctf("images", *KNOWN)
+    assert (done.returncode, len(held)) == (4, 2), done.stderr
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import mrcfile
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from preprocess.errors import UnreadableMovie
 from preprocess.simulation import SimulationSettings, simulate_movie, write_mrc
 from tests.running import cryoferry_here
 
@@ -107,3 +110,17 @@ def test_files_that_are_there_are_kept(folder, tmp_path, run):
     assert run("gain", "estimate", *movies(folder, "tiff"), "--out", "gain.tiff").returncode == 2
     assert run("gain", "estimate", folder / "none.tiff", "--out", "other.mrc").returncode == 2
     assert run("gain", "estimate", *movies(folder, "tiff"), "--out", "gain.mrc", "--overwrite").returncode == 0
+
+
+def test_movies_that_cannot_be_read_keep_no_memory(folder, run, monkeypatch):
+    held: list[weakref.ref[NDArray[np.uint8]]] = []
+
+    def read_and_fail(*_: object) -> None:
+        assert all(frames() is None for frames in held)
+        frames = np.zeros(5, np.uint8)
+        held.append(weakref.ref(frames))
+        raise UnreadableMovie("a frame is cut off")
+
+    monkeypatch.setattr("preprocess.commands.gain_estimate_run.raw_sum", read_and_fail)
+    assert run("gain", "estimate", *movies(folder, "tiff"), "--out", "gain.mrc").returncode != 0
+    assert len(held) == MOVIES
