@@ -22,7 +22,14 @@ from agents.share_errors import error_of_share
 from agents.workers.contract import AlignmentFailure, AlignmentJob, DigestJob, FailureKind
 from agents.workers.digests import digest_of, digests_of_movie, movie_digest, with_digests
 from agents.workers.jobs import from_json, orientation_of, orientations_from_json, processed_to_json
-from preprocess.errors import DeviceLost, PreprocessError
+from preprocess.errors import (
+    DeviceError,
+    DeviceLacksFeature,
+    DeviceLost,
+    DeviceOutOfMemory,
+    KernelNotCompiled,
+    PreprocessError,
+)
 from preprocess.lost_devices import LOST
 from preprocess.memory_pool import pool_of_process
 from preprocess.pipeline.gain_orientations import GainOrientations, GainOrientationUnsure
@@ -84,11 +91,7 @@ def _answer_or_failure(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except PreprocessError as error:
         if (of_share := error_of_share(error)) is not None:
             return _failure(FailureKind.POSTPONED, of_share, _AGAIN)
-        kind = FailureKind.DEVICE_LOST if isinstance(error, DeviceLost) else _KINDS.get(error.exit_code)
-        failure = _failure(kind or FailureKind.REFUSED, error, error.hint)
-        if isinstance(error, GainOrientationUnsure):
-            failure["failure"]["orientation"] = orientation_of(error)
-        return failure
+        return _failure_of_preprocessing(error)
     except MemoryError as error:
         return _failure(FailureKind.POSTPONED, error, "Give the worker more memory, or run fewer workers.")
     except OSError as error:
@@ -97,6 +100,24 @@ def _answer_or_failure(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         if (denial := denial_of(error)) is None:
             raise
         return _failure(FailureKind.POSTPONED, error, f"{denial.what_to_do} {_AGAIN}")
+
+
+def _failure_of_preprocessing(error: PreprocessError) -> dict[str, Any]:
+    if _is_of_device(error):  # this process asks in vain, a new one may find it
+        return _failure(FailureKind.POSTPONED, error, error.hint) | {"ends": True}
+    kind = FailureKind.DEVICE_LOST if isinstance(error, DeviceLost) else _KINDS.get(error.exit_code)
+    failure = _failure(kind or FailureKind.REFUSED, error, error.hint)
+    if isinstance(error, GainOrientationUnsure):
+        failure["failure"]["orientation"] = orientation_of(error)
+    return failure
+
+
+def _is_of_device(error: PreprocessError) -> bool:
+    """Return whether a device is missing or cannot be used at all, whatever the movie; one that failed is apart."""
+    if isinstance(error, DeviceOutOfMemory | DeviceLost):
+        return False
+    is_of_movie = isinstance(error, DeviceLacksFeature) and not isinstance(error, KernelNotCompiled)
+    return isinstance(error, DeviceError) and not is_of_movie
 
 
 def _failure_of_system(error: OSError) -> dict[str, Any]:
@@ -160,7 +181,7 @@ def main() -> None:
             pool_of_process().give_back()
             job = jobs.get()
         answer = _do(job)
-        if LOST.any():  # nothing more can be done on the device before another process begins
+        if LOST.any() or "ends" in answer:  # nothing more can be done on the device before another process begins
             _answer(replies, {**answer, "ends": True})
             os._exit(0)  # what libraries do at the end of a process may wait for the device for ever
         _answer(replies, answer)

@@ -41,7 +41,12 @@ class CupyElsewhere:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._planted = folder / "fault.json"
-        (folder / "cupy.py").write_text(_PACKAGE.format(here=str(HERE), planted=str(self._planted), devices=devices))
+        self.count_devices(devices)
+
+    def count_devices(self, devices: int) -> None:
+        """Change how many devices are there, for processes that import CuPy from now on."""
+        text = _PACKAGE.format(here=str(HERE), planted=str(self._planted), devices=devices)
+        (self._folder / "cupy.py").write_text(text)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -148,3 +148,17 @@ def test_a_gpu_that_is_gone_fails_no_movie(gpu: tuple[Bench, CupyElsewhere], sim
     for exposure in movies:
         bench.run(exposure)
         assert bench.now(exposure).state == State.ALIGNED
+
+
+def test_a_gpu_that_dropped_out_of_the_list_fails_no_movie(gpu: tuple[Bench, CupyElsewhere], simulated: Path) -> None:
+    bench, elsewhere = gpu
+    chosen = replace(bench.settings.chosen, settings=AlignmentSettings(device="cuda:1"))
+    bench = Bench(bench.folder, replace(bench.settings, chosen=chosen), bench.journal, bench.worker)
+    exposure = bench.add(simulated / "0.tiff", "one.tiff")
+    for _ in range(MAX_ATTEMPTS):  # one GPU of two is left
+        assert bench.run(exposure) is StepEnd.BACKED_OFF
+        assert (bench.now(exposure).state, bench.now(exposure).attempts) == (State.FINISHED, 0)
+        assert bench.worker.pid is None, "a process counts the GPUs once"
+    elsewhere.count_devices(2)
+    bench.run(exposure)
+    assert bench.now(exposure).state == State.ALIGNED
