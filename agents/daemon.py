@@ -45,6 +45,7 @@ from agents.work_health import WorkHealth
 from agents.workers.contract import AlignmentWorker
 from transfer.client import ReceiverClient
 from transfer.upload.sender import Sender
+from transfer.wire.accounting import SessionAccount
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class Agent:
     retry
         Retries one exposure when an admin requests it through the receiver; returns why not, or an empty text.
         None: every request is refused, and a pause that was requested earlier ends.
+    on_account
+        Gets where every exposure of the session is, now and then and at the end.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Agent:
         share: ShareReader,
         reporting: ReceiverClient | None = None,
         retry: Callable[[UUID], str] | None = None,
+        on_account: Callable[[SessionAccount], None] = lambda _: None,
     ) -> None:
         self.settings, self.journal, self.client, self.stop = settings, journal, client, stop
         self._workers = workers
@@ -105,7 +109,7 @@ class Agent:
         share.listen(self._scanning.wake.set)
         self._work = threading.Condition()
         self._reporting, self._may_be_resumed = reporting, reporting is not None and retry is not None
-        self._requests = Requests(journal, retry, self._nudge)
+        self._requests, self._on_account = Requests(journal, retry, self._nudge), on_account
         self._turns = Turns(settings.order)
         self._measurements = Measurements()
         self._lease = SessionLease(journal, settings.lease_wish)
@@ -189,6 +193,7 @@ class Agent:
             on_reached=self.link.try_again,
             sent_bytes=lambda: sender.sent_bytes,
             own_trouble=lambda: self.health.trouble,
+            on_account=self._on_account,
         )
         report.start()
         is_clean_end = False

@@ -18,6 +18,7 @@ from functools import partial
 from agents.boundary import contained
 from agents.journal.changes import Change
 from agents.journal.states import State
+from transfer.wire.accounting import SessionAccount
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class AgentEnded:
 
     counts: Mapping[State, int]
     seconds: float
+    account: SessionAccount | None = None  # where the session's exposures are; None: the receiver did not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from api.intake.contract import IntakeResources
 from api.intake.upload_connections import UploadConnections
 from api.registrars.runner import RegistrarRunner
 from api.settings import ReceiverSettings
+from api.store.account_alarms import AccountAlarms
 from api.store.committed_files import CommittedFiles
 from api.store.storage import Storage
 from api.store.upload_book import UploadBook
@@ -41,6 +42,7 @@ class Receiver:
         self.clock: Callable[[], datetime] = now
         self.storage = Storage(settings.data, settings.reserve_bytes)
         self.database = Database(settings.database_url)
+        self.alarms = AccountAlarms()
         self.committed = CommittedFiles(self.database, self.storage)
         self.uploads = UploadBook(
             self.database, settings.run_id, self.committed, max_open_uploads=settings.max_open_uploads

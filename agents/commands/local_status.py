@@ -30,6 +30,7 @@ from transfer.terminal.lines import print_line
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from transfer.wire.accounting import AgentAccount, SessionAccount
     from transfer.wire.protocol import Session
 
 NEWEST_SET_ASIDE = 5
@@ -60,6 +61,7 @@ class LocalStatus:
     paused: bool
     troubles: list[str]
     counts: dict[State, int]
+    account: AgentAccount
     sent: SentMovies
     skipped: Skipped
     oldest_waiting: ListedExposure | None
@@ -100,6 +102,7 @@ def read_local_status(folder: Path, receiver: ReceiverAccess, wanted: ExposureFi
             paused=journal.about(PAUSED) is not None,
             troubles=troubles(journal) + _of_own_disk(folder),
             counts=journal.counts(),
+            account=journal.account(),
             sent=journal.sent(),
             skipped=from_note(journal.about(SKIPPED)),
             oldest_waiting=journal.oldest_waiting(),
@@ -193,6 +196,8 @@ def print_json(here: LocalStatus, *, however_many: bool) -> None:
         "exposure_count": session and session.exposure_count,
         "registered_count": session and session.registered_count,
         "failed_count": session and session.failed_count,
+        "account": session and session.account and session.account.as_json(),
+        "agent_account": here.account.model_dump(mode="json"),
         "listed": len(here.exposures),
         "left_out": here.left_out,
     }
@@ -262,6 +267,7 @@ def print_totals(here: LocalStatus, again: str) -> None:
     else:
         print_text(console, f"{'receiver':10}{here.receiver.url}, session {session_state(receiver.session)}")
         print_text(console, session_counts(receiver.session), indent=10)
+    print_account(here.account, None if receiver.session is None else receiver.session.account)
     _print_set_aside(here, again)
 
 
@@ -309,6 +315,17 @@ def session_counts(session: Session) -> str:
         registered = f"{name}: {session.registered_count.get(name, 0):,} registered"
         parts.append(registered + (f", {failed:,} failed" if failed else ""))
     return "; ".join(parts)
+
+
+def print_account(own: AgentAccount | None, account: SessionAccount | None) -> None:
+    """Print where every exposure is: by the receiver, or as far as an agent alone can tell."""
+    console = stdout_console()
+    if account is not None:
+        print_text(console, f"{'exposures':10}{account.line()}")
+    elif own is not None:
+        print_text(console, f"{'exposures':10}{own.line()}; what is registered is not known")
+    for alarm in account.alarms if account is not None else own.alarms if own is not None else ():
+        print_text(console, f"{'':10}{alarm}", "bold red")
 
 
 def _print_set_aside(here: LocalStatus, again: str) -> None:

@@ -63,7 +63,8 @@ class JsonLines:
                 self._write(as_json(happening))
             case AgentEnded():
                 counts = {state.value: count for state, count in happening.counts.items()}
-                self._write({"summary": counts, "seconds": round(happening.seconds, 1)})
+                account = happening.account and happening.account.as_json()
+                self._write({"summary": counts, "account": account, "seconds": round(happening.seconds, 1)})
             case AnnouncementsLost():
                 self._write({"lost_lines": happening.count})
             case NoteChanged(key="lease_trouble"):

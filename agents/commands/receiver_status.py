@@ -16,7 +16,7 @@ import typer
 from agents.commands.exposure_filter import ExposureFilter, checked_states
 from agents.commands.exposure_lines import ExposureLine, left_out_text, one_line, print_lines, print_text
 from agents.commands.exposure_text import since
-from agents.commands.local_status import registered_text, session_counts, session_state
+from agents.commands.local_status import print_account, registered_text, session_counts, session_state
 from agents.commands.receiver_access import ReceiverAccess, pages, registrars_of
 from configuration import ConfigError
 from transfer.commands.shared import stderr_console, stdout_console
@@ -74,6 +74,7 @@ def show_receiver(
                 "session": shown.name,
                 **shown.model_dump(mode="json", exclude={"name", "state"}),
                 "session_state": shown.state.value,
+                "account": shown.account and shown.account.as_json(),
                 "agents": agents and [agent.model_dump(mode="json") for agent in agents],
                 "receiver_url": receiver.url,
                 "receiver_version": service.version,
@@ -113,7 +114,8 @@ def _only_session(client: ReceiverClient, wanted: ExposureFilter, *, as_json: bo
         raise ConfigError(f"there are several sessions: {names}", hint="Give one of them with --session NAME.")
     for one in sessions:
         started = since(one.created_at.timestamp())
-        line = f"{one.name}: {session_state(one)}, started {started} ago; {session_counts(one)}"
+        counts = session_counts(one) if one.account is None else one.account.line()
+        line = f"{one.name}: {session_state(one)}, started {started} ago; {counts}"
         typer.echo(dumps(one.model_dump(mode="json"))) if as_json else print_line(one_line(line))
     if not as_json:
         text = "--session NAME shows one of them." if sessions else "No session was started on this receiver."
@@ -130,6 +132,7 @@ def _print_session(receiver: ReceiverAccess, session: Session, service: Service,
     console, started = stdout_console(), since(session.created_at.timestamp(), now_s=now_s)
     print_text(console, f"Session {session.name} at {receiver.url}, cryoferry {service.version}")
     print_text(console, f"{session_state(session)}, started {started} ago; {session_counts(session)}")
+    print_account(None, session.account)
     for registrar, project in session.projects.items():
         print_text(console, f"{registrar}: {project}", indent=2)
     print_text(console, f"{decimal(service.free_bytes)} are free on the receiver's disk")

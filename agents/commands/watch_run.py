@@ -19,6 +19,7 @@ from rich.console import Console
 
 from agents.commands.progress import JsonLines, ProgressDisplay, summary
 from agents.commands.restarts import Restarts
+from agents.commands.session_account_news import SessionAccountNews
 from agents.commands.signals import INTERRUPTED, listening
 from agents.daemon import Agent
 from agents.finding.source_access import SourceAccess
@@ -41,6 +42,7 @@ from preprocess.escaped_names import escaped
 from preprocess.kept_code import FALLBACK_VARIABLE
 from transfer.client import ReceiverClient
 from transfer.terminal.console import PlainConsole
+from transfer.wire.accounting import AgentAccount
 from transfer.wire.agent_status import LeaseWish
 from transfer.wire.errors import SourceUnreadable
 from transfer.wire.exposure_claim import LONGEST_SOURCE_NAME
@@ -170,7 +172,8 @@ def run_agent(
         silence_s=settings.share_timeout_s,
     )
     console = PlainConsole(stderr=True)
-    real_path = ""
+    real_path, news = "", SessionAccountNews()
+    own: AgentAccount | None = None
 
     def prepare(journal: Journal, *, is_first: bool) -> None:
         url = str(client.url).rstrip("/")
@@ -180,13 +183,19 @@ def run_agent(
             show_start(settings, url, in_use, console)
 
     def run(journal: Journal, happenings: Happenings) -> None:
+        nonlocal own
         display = ProgressDisplay(journal, console, live=console.is_terminal and not as_json)
         happenings.listen("progress", display)
         if as_json:
             happenings.listen("--json", JsonLines(sys.stdout.fileno()))
         with display.live():
             retry = partial(retry_one, journal, settings.work, look=share.identity) if remote_requests else None
-            Agent(settings, journal, client, workers, stop, share=share, reporting=reporting, retry=retry).run()
+            agent = Agent(
+                settings, journal, client, workers, stop,
+                share=share, reporting=reporting, retry=retry, on_account=news,
+            )  # fmt: skip
+            agent.run()
+        own = _account(journal)
 
     with listening(stop) as received, closing(share):
         try:
@@ -199,9 +208,11 @@ def run_agent(
         restarts = Restarts(settings.work, stop, lambda: bool(received))
         counts = None
         while counts is None:
-            counts = _run_once(settings.work, restarts, prepare, run, began_s)
+            counts = _run_once(settings.work, restarts, prepare, run, news, began_s)
     with suppress(OSError):  # the terminal, or the reader of a pipe, may have gone
         console.print(summary(counts, time.monotonic() - began_s), markup=False, highlight=False)
+        if line := news.at_end(own):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     if signal.SIGINT in received:
         return INTERRUPTED
     return SOME_FAILED if not received and any(counts.get(state) for state in SET_ASIDE) else 0
@@ -212,6 +223,7 @@ def _run_once(
     restarts: Restarts,
     prepare: Callable[..., None],
     run: Callable[[Journal, Happenings], None],
+    news: SessionAccountNews,
     began_s: float,
 ) -> Mapping[State, int] | None:
     """Run an agent until it ends; return its counts then, or None if it has to begin again with a new journal.
@@ -231,7 +243,8 @@ def _run_once(
             restarts.began()
             run(journal, happenings)
             counts = _counts(journal)
-            happenings.announce(AgentEnded(counts=counts, seconds=time.monotonic() - began_s))
+            seconds = time.monotonic() - began_s
+            happenings.announce(AgentEnded(counts=counts, seconds=seconds, account=news.fresh()))
         except JournalDamaged as error:
             lost = error
             is_in_place = _is_in_place(journal)
@@ -273,6 +286,14 @@ def _counts(journal: Journal) -> dict[State, int]:
     except JOURNAL_ERRORS as error:  # the disk of the work folder has failed; the log said so
         log.warning("what became of the movies is not known now: the journal cannot be read (%s)", error)
         return {}
+
+
+def _account(journal: Journal) -> AgentAccount | None:
+    """Return where the exposures are; None: the journal cannot be read, which the log says."""
+    try:
+        return journal.account()
+    except JOURNAL_ERRORS:
+        return None
 
 
 def _is_in_place(journal: Journal) -> bool:

@@ -197,6 +197,7 @@ class Demo:
         seconds = round(time.monotonic() - self._began, 1)
         projects = self._session.projects if self._session else {}
         description = plan.scipion_description or {}
+        account = self._session.account if self._session else None
         kept = {"serve": serve.pid, "watch": watch.pid} if plan.keep else {}
         if plan.as_json:
             final = {
@@ -205,6 +206,7 @@ class Demo:
                 "scipion_python": description.get("python"),
                 "relion_star": star_file(projects),
                 "receiver_url": url,
+                "account": account and account.as_json(),
                 "session_closed": bool(self._session and self._session.closed),
                 "seconds": seconds,
                 "kept_pids": kept,
@@ -217,5 +219,9 @@ class Demo:
         good = sum(exposure.good for exposure in exposures)
         counted = f"{good} of {len(exposures)} exposures were registered"
         results.print(Text.assemble((counted, "bold"), f" after {seconds:.0f} s.\n"))
+        if account is not None:
+            results.print(f"{account.line()}\n", soft_wrap=True, highlight=False)
+            for alarm in account.alarms:
+                results.print(Text(alarm, "bold red"), soft_wrap=True)
         for line in where_to_look(plan, url, projects, kept):
             results.print(line, soft_wrap=True)

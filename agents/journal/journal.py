@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from agents.journal.account import account_of_journal
 from agents.journal.answered_requests import AnsweredRequests
 from agents.journal.changes import Change, ExposureChanged, NoteChanged
 from agents.journal.file_identity import FileIdentity
@@ -37,6 +38,7 @@ from agents.journal.states import SET_ASIDE, TRANSITIONS, State
 from agents.journal.taken_stems import TakenStems
 from agents.work_folder import is_in_use
 from preprocess.escaped_names import encodable
+from transfer.wire.accounting import AgentAccount
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimReason, ClaimStatus
 from transfer.wire.exposure_record import ExposureRecord, ProvenanceRecord
 from transfer.wire.figures import MOTION_TOTAL
@@ -302,6 +304,11 @@ class Journal:
         found = {row["state"]: row["count"] for row in rows}
         return {state: found.get(state, 0) for state in State}
 
+    def account(self) -> AgentAccount:
+        """Return where the exposures are that the agent has seen."""
+        with self._lock:
+            return account_of_journal(self._db, self.about("source_name") or "")
+
     def released_unsent_count(self) -> int:
         """Return how many exposures were released without sending: the receiver had them, or had deleted them.
 
@@ -457,6 +464,12 @@ class Journal:
                 columns["record"] = record.model_dump_json()
             self._set(exposure_id, columns)
             return self.exposure(exposure_id)
+
+    def note_elsewhere(self, exposure_id: UUID, on_receiver: UUID) -> None:
+        """Note which exposure of the receiver a movie is that another agent works on, so that it is counted once."""
+        with self.transaction():
+            if self.exposure(exposure_id).receiver_exposure_id is None:
+                self._set(exposure_id, {"receiver_exposure_id": str(on_receiver)})
 
     def _replace_outputs(self, exposure_id: UUID, old: int, new: int, outputs: Iterable[Output]) -> None:
         self._db.execute(

@@ -16,9 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from agents.journal.account import account_of_journal
 from agents.journal.opening import NAME, JournalError
 from agents.journal.schema import SCHEMA_VERSION, SENT_OF_EXPOSURES
 from agents.journal.states import UNFINISHED, State
+from transfer.wire.accounting import AgentAccount
 
 _NAMES_IN_VERSION_1 = {"finished": "settled", "held": "rejected"}
 _COLUMNS = "movie, label, state, reason, hint, revision, motion_angstrom, warnings, changed_at"
@@ -102,6 +104,7 @@ class JournalReader:
             except (sqlite3.Error, JournalError):
                 self._db.close()
                 raise
+        self._are_claimed = "receiver_exposure_id" in names
         self._id = "coalesce(receiver_exposure_id, exposure_id)" if "receiver_exposure_id" in names else "exposure_id"
 
     def __enter__(self) -> Self:
@@ -168,6 +171,12 @@ class JournalReader:
         with self._readable():
             found = {self._state(name): int(count) for name, count in self._db.execute(counting)}
             return {state: found.get(state, 0) for state in State}
+
+    def account(self) -> AgentAccount:
+        """Return where the exposures are that the agent has seen."""
+        source = self.about("source_name") or ""
+        with self._readable():
+            return account_of_journal(self._db, source, are_claimed=self._are_claimed, named=self._named)
 
     def sent(self) -> SentMovies:
         """Return what the receiver committed, in all and over the last hour."""

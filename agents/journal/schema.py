@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -40,7 +40,8 @@ CREATE INDEX exposures_by_state ON exposures (state, number);
 CREATE INDEX exposures_by_movie ON exposures -- holds all that a scan needs
     (movie, exposure_id, state, size_bytes, mtime_ns, device, inode, ctime_ns);
 CREATE INDEX exposures_without_digest ON exposures (number) WHERE sampled_digest IS NULL;
-CREATE INDEX exposures_by_receiver_id ON exposures (receiver_exposure_id) WHERE receiver_exposure_id IS NOT NULL;
+CREATE INDEX exposures_accounted ON exposures -- holds all that `agents.journal.account` needs
+    (receiver_exposure_id, state, revision);
 CREATE INDEX exposures_without_gain ON exposures (number) WHERE has_gain = 0;
 CREATE INDEX exposures_released_unsent ON exposures (number) WHERE state = 'released' AND reason != '';
 CREATE TABLE outputs (
@@ -169,7 +170,12 @@ ALTER TABLE exposures ADD COLUMN inputs_noted INTEGER NOT NULL DEFAULT 0;
 {_INPUTS}
 """
 
-MIGRATIONS = {1: _TO_2, 2: _TO_3, 3: _TO_4}
+_TO_5 = """
+DROP INDEX exposures_by_receiver_id;
+CREATE INDEX exposures_accounted ON exposures (receiver_exposure_id, state, revision);
+"""
+
+MIGRATIONS = {1: _TO_2, 2: _TO_3, 3: _TO_4, 4: _TO_5}
 """For each older version the statements that make the next version of it."""
 
 

@@ -24,6 +24,7 @@ from agents.watch_settings import WatchSettings
 from agents.work_folder import free_bytes
 from transfer.client import ReceiverClient
 from transfer.pace.pacer import Pacer
+from transfer.wire.accounting import SessionAccount
 from transfer.wire.agent_status import (
     AgentRequest,
     AgentStatus,
@@ -132,6 +133,8 @@ class StatusReport:
         Seconds between two reports.
     own_trouble
         Returns what is wrong with the agent's own disk or journal; empty: nothing. The journal cannot hold it.
+    on_account
+        Gets where every exposure of the session is, when an answer tells it.
     """
 
     def __init__(
@@ -149,12 +152,13 @@ class StatusReport:
         on_reached: Callable[[], None] = lambda: None,
         every_s: float = REPORT_S,
         own_trouble: Callable[[], str] = lambda: "",
+        on_account: Callable[[SessionAccount], None] = lambda _: None,
     ) -> None:
         self._settings, self._journal, self._client = settings, journal, client
         self._measurements, self._requests = measurements, requests
         self._lease, self._memory = lease, memory
         self._sent_bytes, self._begin_when, self._every_s = sent_bytes, begin_when, every_s
-        self._own_trouble = own_trouble
+        self._own_trouble, self._on_account = own_trouble, on_account
         self._on_reached, self._foreign_count, self._last_failed = on_reached, 0, False
         self._agent = agent_id(journal)
         self._started_at = datetime.now(UTC)
@@ -202,6 +206,8 @@ class StatusReport:
         if self._last_failed:
             self._last_failed = False
             self._on_reached()
+        if answer.account is not None:
+            self._on_account(answer.account)
         if act:
             self._lease.answered(answer.lease)
             self._memory.take_in(answer.receiver, seen_before)
@@ -222,6 +228,7 @@ class StatusReport:
             started_at=self._started_at,
             counts={state.value: count for state, count in counts.items()},
             released_unsent_count=journal.released_unsent_count(),
+            account=journal.account(),
             queues={name: sum(counts[state] for state in states) for name, states in _QUEUES.items()},
             stage_seconds=self._measurements.stage_seconds(),
             rates=Rates(

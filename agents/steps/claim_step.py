@@ -97,6 +97,8 @@ class ClaimStep:
                 why = f": {answer.detail}" if answer.detail else ""
                 return self._release(exposure, answer, f"it was deleted on the receiver on purpose{why}")
             case _:
+                if answer.exposure_id is not None:
+                    self._journal.note_elsewhere(exposure.exposure_id, answer.exposure_id)
                 if exposure.exposure_id not in self._elsewhere:
                     self._elsewhere.add(exposure.exposure_id)
                     log.info("%s: another agent works on it (%s); it is asked for again", exposure.movie, answer.detail)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,12 +14,14 @@ from api.access.guard import GuardedRoute, permits
 from api.access.permissions import Permission
 from api.database.tables import agent_requests, agents, now
 from api.http.openapi import problems
-from api.receiver import receiver_of
+from api.receiver import Receiver, receiver_of
 from api.routes.session_lines import log_in_session
 from api.routes.sessions import SessionName, session_id_of
+from api.store.account_facts import CLAIMED_THEN, accounts_of, claimed_count
 from api.store.leases import lease_of
 from api.store.receiver_state import state_of
 from transfer.wire import protocol
+from transfer.wire.accounting import SessionAccount
 from transfer.wire.agent_status import (
     MAX_OPEN_REQUESTS,
     MAX_STATUS_BYTES,
@@ -28,6 +31,7 @@ from transfer.wire.agent_status import (
     AgentStatus,
     Confirmation,
     KnownAgent,
+    LeaseWish,
     NewRequest,
     RequestOutcome,
     RequestStatus,
@@ -72,14 +76,26 @@ def report_status(session: SessionName, agent: UUID, status: AgentStatus, reques
         requests=tuple(AgentRequest(id=row.request_id, kind=row.kind, exposure_id=row.exposure_id) for row in asked),
         lease=answer.lease,
         receiver=state,
+        account=_account(receiver, session, session_id, is_last=status.lease == LeaseWish.RELEASE),
     )
+
+
+def _account(receiver: Receiver, session: str, session_id: int, *, is_last: bool) -> SessionAccount | None:
+    """Return where the exposures of a session are, if that is due: now and then, and at an agent's end."""
+    if not (is_last or receiver.alarms.is_due(session)):
+        return None
+    with receiver.database.read() as connection:
+        account = accounts_of(connection, [session_id], receiver.registrar_names, receiver.clock())[session_id]
+    receiver.alarms.take(session, account)
+    return account
 
 
 def _keep(
     connection: Connection, session_id: int, agent: UUID, status: AgentStatus, moment: datetime
 ) -> tuple[int, bool]:
     """Keep an agent's report instead of its last one; return the agent's key, and whether there was no last one."""
-    report = {"status": status.model_dump_json(), "reported_at": moment}
+    kept = {**status.model_dump(mode="json"), CLAIMED_THEN: claimed_count(connection, session_id)}
+    report = {"status": json.dumps(kept), "reported_at": moment}
     key: int | None = connection.scalar(
         update(agents)
         .where(agents.c.session_id == session_id, agents.c.agent == agent)

@@ -72,7 +72,7 @@ _NOT_READY: dict[int | str, dict[str, Any]] = {
 async def get_readiness(request: Request, response: Response, token: BearerIfAny) -> ReceiverReadiness:
     """Return which parts of the receiver work; to a token for all sessions, also its limits and the reasons."""
     checks = await run_in_threadpool(_checks, request)
-    ready = all(check in (OK, CHECKING) for name, check in checks.items() if not name.startswith(_REGISTRAR))
+    ready = all(check in (OK, CHECKING) for name, check in checks.items() if not name.startswith(_SHOWN))
     response.status_code = 200 if ready else 503
     if token is None or token.session is not None:
         return ReceiverReadiness(ok=ready, checks=checks)
@@ -81,10 +81,18 @@ async def get_readiness(request: Request, response: Response, token: BearerIfAny
     without = InUse(count=connections.count_without_token, limit=connections.limits.most_without_token)
     limits = await run_in_threadpool(_limits, request, of_all, without)
     troubles = await run_in_threadpool(receiver_of(request).registrars.troubles)
-    return ReceiverReadiness(ok=ready, checks=checks, limits=limits, registrars_in_trouble=tuple(troubles))
+    return ReceiverReadiness(
+        ok=ready,
+        checks=checks,
+        limits=limits,
+        registrars_in_trouble=tuple(troubles),
+        exposures_in_doubt=receiver_of(request).alarms.by_session(),
+    )
 
 
-_REGISTRAR = "registrar "
+_REGISTRAR, _EXPOSURES = "registrar ", "exposures"
+_SHOWN = (_REGISTRAR, _EXPOSURES)
+"""What is shown and keeps nobody from sending: the receiver is ready all the same."""
 
 
 def _checks(request: Request) -> dict[str, str]:
@@ -98,8 +106,8 @@ def _checks(request: Request) -> dict[str, str]:
         "registrars": OK
         if receiver.registrars.alive or not receiver.registrar_names
         else "a thread of a registrar has stopped; restart the receiver",
+        _EXPOSURES: _exposures(receiver),
     }
-    # A registrar that waits is shown, but the receiver is ready all the same.
     waits = "it waits; the reason is in the receiver's log, and here for a token for all sessions"
     return checks | {
         f"{_REGISTRAR}{name}": OK if trouble == OK else waits for name, trouble in receiver.registrars.health().items()
@@ -141,6 +149,14 @@ def _disk(receiver: Receiver) -> str:
     except OSError as error:
         return str(error.strerror)
     return OK
+
+
+def _exposures(receiver: Receiver) -> str:
+    """Return whether the exposures add up, in the sessions that this process was asked about."""
+    doubtful = len(receiver.alarms.by_session())
+    return (
+        f"those of {_counted(doubtful, 'session')} do not add up; ask with a token for all sessions" if doubtful else OK
+    )
 
 
 def _files(receiver: Receiver) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -16,8 +17,9 @@ from api.database.engine import Database
 from api.database.registrations import open_projects
 from api.database.tables import add_event, now, projects, registration_counts, sessions
 from api.http.openapi import problems
-from api.receiver import receiver_of
+from api.receiver import Receiver, receiver_of
 from api.routes.session_lines import log_in_session
+from api.store.account_facts import accounts_of
 from api.store.receiver_state import no_session
 from api.store.thresholds import start_with
 from transfer.wire import protocol
@@ -63,7 +65,9 @@ def session_id_of(connection: Connection, name: str) -> int:
     return session_id
 
 
-def _sessions(connection: Connection, condition: ColumnElement[bool], registrars: tuple[str, ...]) -> list[Session]:
+def _sessions(
+    connection: Connection, condition: ColumnElement[bool], registrars: tuple[str, ...], moment: datetime
+) -> list[Session]:
     """Return sessions as the protocol shows them, oldest first."""
     rows = connection.execute(select(sessions).where(condition).order_by(sessions.c.id)).all()
     registered: dict[int, dict[str, int]] = {}
@@ -81,6 +85,7 @@ def _sessions(connection: Connection, condition: ColumnElement[bool], registrars
         located.setdefault(session_id, {})[registrar] = location
         if not closed:
             unfinished.add(session_id)
+    accounts = accounts_of(connection, [row.id for row in rows], registrars, moment)
     return [
         Session(
             name=row.name,
@@ -94,13 +99,18 @@ def _sessions(connection: Connection, condition: ColumnElement[bool], registrars
             registered_count=dict.fromkeys(registrars, 0) | registered.get(row.id, {}),
             failed_count=dict.fromkeys(registrars, 0) | failed.get(row.id, {}),
             projects=located.get(row.id, {}),
+            account=accounts[row.id],
         )
         for row in rows
     ]
 
 
-def _session(connection: Connection, name: str, registrars: tuple[str, ...]) -> Session:
-    return _sessions(connection, sessions.c.name == name, registrars)[0]
+def _session(connection: Connection, name: str, receiver: Receiver) -> Session:
+    """Return a session; what does not add up in it is logged."""
+    session = _sessions(connection, sessions.c.name == name, receiver.registrar_names, receiver.clock())[0]
+    if session.account is not None:
+        receiver.alarms.take(name, session.account)
+    return session
 
 
 def create_session(database: Database, name: str, token_id: str, starting: Iterable[StartingThreshold] = ()) -> bool:
@@ -161,7 +171,7 @@ def _change(request: Request, name: str, state: SessionState, kind: str) -> Sess
         if changed.rowcount:
             open_projects(connection, session_id)
             add_event(connection, session_id, kind, name)
-        session = _session(connection, name, receiver.registrar_names)
+        session = _session(connection, name, receiver)
     if changed.rowcount:
         log_in_session(request, name, kind.removeprefix("session-"))
     return session
@@ -185,7 +195,7 @@ def start_session(session: SessionName, request: Request, response: Response, to
         response.status_code = 201
         log_in_session(request, session, "begun")
     with receiver.database.read() as connection:
-        return _session(connection, session, receiver.registrar_names)
+        return _session(connection, session, receiver)
 
 
 @router.get(protocol.SESSIONS, dependencies=[permits(Permission.TOKEN)], responses=problems())
@@ -208,7 +218,8 @@ def list_sessions(
     wanted = wanted.order_by(sessions.c.id.desc() if after is None else sessions.c.id)
     with receiver.database.read() as connection:
         ids = connection.scalars(wanted).all()
-        page = _first_of(_sessions(connection, sessions.c.id.in_(ids[:limit]), receiver.registrar_names))
+        found = _sessions(connection, sessions.c.id.in_(ids[:limit]), receiver.registrar_names, receiver.clock())
+    page = _first_of(found)
     has_more = after is not None and len(page) < len(ids)
     return SessionList(sessions=page, next=str(sorted(ids)[len(page) - 1]) if has_more else None)
 
@@ -231,7 +242,7 @@ def get_session(session: SessionName, request: Request) -> Session:
     receiver = receiver_of(request)
     with receiver.database.read() as connection:
         session_id_of(connection, session)
-        return _session(connection, session, receiver.registrar_names)
+        return _session(connection, session, receiver)
 
 
 @router.post(

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from transfer.wire.accounting import AgentAccount, SessionAccount
 from transfer.wire.fail_fast import Listed, Named
 from transfer.wire.versions import NEWEST_PROTOCOL
 
@@ -126,6 +127,7 @@ class AgentStatus(Message):
     released_unsent_count: int = Field(
         default=0, ge=0, description="those of `released` that were not sent, such as a movie under another name"
     )
+    account: AgentAccount | None = Field(default=None, description="where every exposure is; null: an older agent")
     queues: Named[int] = Field(default_factory=dict, description="what waits, by queue")
     stage_seconds: Named[float] = Field(default_factory=dict, description="s per movie, by stage")
     rates: Rates = Rates()
@@ -157,6 +159,9 @@ class AgentRequests(Message):
     requests: Listed[AgentRequest] = ()
     lease: Lease | None = Field(default=None, description="null if the report wished for none")
     receiver: ReceiverState | None = Field(default=None, description="null from an older receiver")
+    account: SessionAccount | None = Field(
+        default=None, description="where every exposure of the session is; not in every answer"
+    )
 
 
 class NewRequest(BaseModel):

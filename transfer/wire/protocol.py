@@ -62,6 +62,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
+from transfer.wire.accounting import SessionAccount
 from transfer.wire.chunks import CHUNK_BYTES
 from transfer.wire.exposure_record import ExposureRecord
 from transfer.wire.fail_fast import Listed, Named
@@ -211,6 +212,9 @@ class Session(Record):
         default=None, description="exposures that each registrar could not register; null from an older receiver"
     )
     projects: Named[str] = Field(description="the folder of each registrar's project on the receiver")
+    account: SessionAccount | None = Field(
+        default=None, description="where every exposure is; null from an older receiver"
+    )
 
 
 class SessionList(Record):
@@ -330,6 +334,9 @@ class ReceiverReadiness(Health):
 
     limits: LimitsInUse | None = None
     registrars_in_trouble: tuple[RegistrarTrouble, ...] | None = None
+    exposures_in_doubt: Named[tuple[str, ...]] | None = Field(
+        default=None, description="what does not add up, by session; as this process last saw it"
+    )
 
 
 def route(template: str, **values: str) -> str:

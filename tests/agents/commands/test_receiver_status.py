@@ -137,6 +137,7 @@ def test_every_machine_with_a_token_sees_the_session_and_its_agents(
             f"Session s at {published.receiver.url}, cryoferry ",
             "open, started ",
             "4 published; relion: 3 registered, 1 failed",
+            "exposures 4 seen = 3 registered (3 accepted, 0 rejected) + 0 held + 1 failed + 0 waiting + 0 deleted",
             "are free on the receiver's disk",
             "Agent on scope1, cryoferry 1.2.3, paused",
             "4 released, 1 failed",
@@ -147,7 +148,7 @@ def test_every_machine_with_a_token_sees_the_session_and_its_agents(
             "Agent on scope2",
         ):
             assert text in done.stdout
-        assert "0 held" not in done.stdout
+        assert ", 0 held" not in done.stdout
     first, second = done.stdout.split("Agent on ")[1:]
     assert ("reported" in first, "ended" in second) == (True, True)
     (whole,) = [json.loads(line) for line in run(*to, "--json", token=published.token).stdout.splitlines()]
@@ -262,8 +263,9 @@ def test_several_sessions_are_a_list_and_a_filter_needs_one(published: Published
     done = run("--to", published.receiver.url, token=token)
     first, second = (line for line in done.stdout.splitlines() if line.startswith(("s: ", "other: ")))
     assert first.startswith("s: open, started ")
-    assert first.endswith(" ago; 4 published; relion: 3 registered, 1 failed")
-    assert second.endswith("0 published; relion: 0 registered")
+    line = "4 seen = 3 registered (3 accepted, 0 rejected) + 0 held + 1 failed + 0 waiting + 0 deleted"
+    assert first.endswith(f" ago; {line}")
+    assert second.endswith("0 deleted")
     assert "--session NAME shows one of them" in done.stderr
     refused = run("--to", published.receiver.url, "--failed", token=token)
     assert (refused.returncode, "several sessions: s, " in refused.stderr) == (2, True)

@@ -32,12 +32,14 @@ from sqlalchemy import event, insert, select
 
 from api.database.engine import Database
 from api.database.migrate import upgrade
-from api.database.tables import claimed_exposures, exposure_records, exposures, files, sessions
+from api.database.tables import claimed_exposures, exposure_records, exposures, files, movies, sessions
+from api.store.account_facts import accounts_of, is_in_flight
 from api.store.claims import ClaimBook
 from api.store.publication import publish
 from api.store.storage import Storage, location_of
 from api.store.taken_names import take_path
 from tests.contract.wire.claiming import claim, digest, record
+from transfer.wire.accounting import SessionAccount
 from transfer.wire.agent_status import LEASE_S
 from transfer.wire.errors import ExposureConflict, FilesMissing, NameTaken
 from transfer.wire.exposure_claim import ClaimAnswer, ClaimBatch, ClaimReason, ClaimStatus, MovieClaim
@@ -177,6 +179,7 @@ class ClaimMachine(RuleBasedStateMachine):
     def send_all(self, number: int, ask_first: bool) -> None:
         for path in PATHS:
             self.send_movie(number, path, ask_first)
+        self.account()
 
     @rule(number=AGENTS, path=st.sampled_from(PATHS))
     def align_without_a_link(self, number: int, path: str) -> None:
@@ -268,6 +271,7 @@ class ClaimMachine(RuleBasedStateMachine):
         shutil.copytree(self.folder / "copy", self.data)
         self._open()
         self.repeat_claims()
+        self.account()
         self.compare_everything()
 
     def compare_everything(self) -> None:
@@ -313,6 +317,13 @@ class ClaimMachine(RuleBasedStateMachine):
                 for file in values["files"]:
                     assert owners.setdefault(file["path"], values["exposure_id"]) == values["exposure_id"]
 
+    def account(self) -> SessionAccount:
+        """Return where the exposures are, which adds up."""
+        with self.database.read() as connection:
+            account = accounts_of(connection, [self.session_id], (), self.moment)[self.session_id]
+        assert account.adds_up, account.line()
+        return account
+
     def finish_everything(self) -> None:
         """Let every agent work until it has nothing to do."""
         for _ in range(4):
@@ -324,6 +335,12 @@ class ClaimMachine(RuleBasedStateMachine):
         self.each_movie_is_one_exposure()
         self.no_two_exposures_share_a_name()
         published = self.published()
+        account = self.account()
+        assert account.accepted == len(set().union(*published.values())), account.line()
+        there = {digest(content) for content in self.disk.values()}
+        with self.database.read() as connection:
+            lost = select(movies.c.movie_digest).join_from(movies, claimed_exposures).where(is_in_flight())
+            assert not there & set(connection.scalars(lost)), "an exposure that was published is counted twice"
         for path, content in self.disk.items():
             assert digest(content) in published, f"{path} is lost"
         for agent in self.agents:

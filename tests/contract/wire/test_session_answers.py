@@ -187,7 +187,7 @@ def test_nobody_without_a_token(wire) -> None:
     assert wire.http.get("/healthz").json()["ok"]
     ready = wire.http.get("/readyz").json()
     assert ready["checks"].pop("files") in ("checking", "ok")  # depending on how far the check at the start is
-    checks = ("database", "disk", "space", "registrars", "registrar relion")
+    checks = ("database", "disk", "space", "registrars", "registrar relion", "exposures")
     assert ready == {"ok": True, "checks": dict.fromkeys(checks, "ok")}
 
 
