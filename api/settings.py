@@ -88,7 +88,7 @@ class ReceiverSettings:
         """Return the settings that `to_environment` put into the environment."""
         given = json.loads(os.environ[_VARIABLE])
         registrars = given.pop("registrars")
-        paths = {key: registrars[key] and Path(registrars[key]) for key in ("projects", "mtf")}
+        paths = {key: registrars[key] and Path(registrars[key]) for key in ("projects", "scipion_workflow", "mtf")}
         known = {
             "data": Path(given["data"]),
             "registrars": RegistrarSettings(**{**registrars, **paths}),

@@ -66,6 +66,12 @@ def serve(
     projects: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for Scipion projects. Default: a folder in --data.")
     ] = None,
+    scipion_workflow: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Workflow that Scipion exported (JSON), to run behind each session's micrographs."
+        ),
+    ] = None,
     followers: Annotated[
         defaults.FollowersAtEnd,
         typer.Option(help="Whether Scipion's followers end with the receiver, or stay for the next one."),
@@ -129,6 +135,7 @@ def serve(
     """Receive files, store them durably, and register exposures in Scipion and RELION."""
     from api.errors import BadOption
     from api.registrars.relion_mtf import why_no_mtf
+    from api.registrars.scipion_workflow import why_no_workflow
     from api.registrars.settings import RegistrarSettings
     from api.server import Address, run
     from api.settings import ReceiverSettings
@@ -145,12 +152,23 @@ def serve(
             f"--mtf {mtf}: RELION cannot use this file as an MTF: {why}; the receiver did not start",
             hint="Give the STAR file of your camera and voltage, with rlnResolutionInversePixel and rlnMtfValue.",
         )
+    if scipion_workflow is not None and not scipion:
+        raise BadOption(
+            "--scipion-workflow was given without --scipion; the receiver did not start",
+            hint="Give --scipion too: the workflow runs in each session's Scipion project.",
+        )
+    if scipion_workflow is not None and (why := why_no_workflow(scipion_workflow)):
+        raise BadOption(
+            f"--scipion-workflow {scipion_workflow}: {why}; the receiver did not start",
+            hint="Give a workflow that Scipion exported from a project of cryoferry, with the follower.",
+        )
     settings = ReceiverSettings(
         data=data.absolute(),
         database=database,
         registrars=RegistrarSettings(
             scipion=str(Path(scipion).absolute()) if scipion and Path(scipion).exists() else scipion,
             projects=projects and projects.absolute(),
+            scipion_workflow=scipion_workflow and scipion_workflow.absolute(),
             followers=followers,
             follower_idle_s=duration(follower_idle).total_seconds(),
             max_followers=max_followers,

@@ -102,6 +102,10 @@ class Registrar(Protocol):
     def verdict_pause_s(self) -> float:
         """The shortest time between two changes of verdicts, where each makes the registrar write a file anew."""
 
+    @property
+    def warning(self) -> str:
+        """What an operator has to correct although exposures are registered; empty: nothing."""
+
     def project(self, place: SessionPlace) -> Path:
         """Return the folder of the session's project, which may not exist yet."""
 

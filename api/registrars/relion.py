@@ -89,6 +89,7 @@ class RelionRegistrar:
 
     name = "relion"
     verdict_pause_s = 3.0
+    warning = ""
 
     def __init__(self, settings: RegistrarSettings) -> None:
         self._float16 = settings.float16

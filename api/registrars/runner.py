@@ -167,19 +167,26 @@ class RegistrarThread:
             self._stopping.wait(pause_s)
 
     def _note_problem(self, reason: str, unexpected: BaseException | None = None) -> float:
-        if self.trouble is None or reason != self.trouble.reason:
-            log.warning("registrar %s is in trouble: %s", self.registrar.name, reason, exc_info=unexpected)
-            self.trouble = self.file.note(reason, now() if self.trouble is None else self.trouble.since)
+        self._note_trouble(reason, unexpected)
         pause_s = min(delay_s(self._failures), 60.0)
         self._failures += 1
         return pause_s
 
+    def _note_trouble(self, reason: str, unexpected: BaseException | None = None) -> None:
+        if self.trouble is None or reason != self.trouble.reason:
+            log.warning("registrar %s is in trouble: %s", self.registrar.name, reason, exc_info=unexpected)
+            self.trouble = self.file.note(reason, now() if self.trouble is None else self.trouble.since)
+
     def _note_success(self) -> None:
+        self._failures = 0
+        if self.registrar.warning:
+            self._note_trouble(self.registrar.warning)
+            return
         if self.trouble is not None:
             lasted_s = (now() - self.trouble.since).total_seconds()
             log.info("registrar %s works again, after %.0f s of trouble", self.registrar.name, lasted_s)
             self.file.clear()
-        self._failures, self.trouble = 0, None
+        self.trouble = None
 
     def _turn(self) -> None:
         if not self._checked:

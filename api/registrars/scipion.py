@@ -24,11 +24,13 @@ from api.registrars.reader_names import reader_name
 from api.registrars.scipion_bridge import ScipionBridge, find_installation
 from api.registrars.scipion_followers import Followers
 from api.registrars.scipion_journal import FORMAT, MicrographVerdict, SessionJournal
+from api.registrars.scipion_workflow import Workflows
 from api.registrars.settings import RegistrarSettings
 from transfer.wire.exposure_record import FileRole
 from transfer.wire.protocol import RegistrationState
 
 CHECK_TIMEOUT_S = 60.0
+WORKFLOW_TIMEOUT_S = 180.0
 PICTURES = {
     "thumbnail": FileRole.THUMBNAIL,
     "ctf_spectrum": FileRole.CTF_SPECTRUM,
@@ -44,7 +46,7 @@ class ScipionRegistrar:
     Parameters
     ----------
     settings
-        Where Scipion is, and whether it reads float16.
+        Where Scipion is, which workflow each session gets, and whether Scipion reads float16.
     projects
         Folder in which a project is made for each session.
     """
@@ -60,6 +62,12 @@ class ScipionRegistrar:
         self._projects = projects
         self._journals: dict[str, SessionJournal] = {}
         self._followers = Followers(settings, projects, self._bridge, self._journals)
+        self._workflows = Workflows(settings.scipion_workflow, self._ask_for_workflow)
+
+    @property
+    def warning(self) -> str:
+        """Which workflows are refused."""
+        return self._workflows.warning
 
     def project(self, place: SessionPlace) -> Path:
         """Return the project's folder."""
@@ -68,6 +76,8 @@ class ScipionRegistrar:
     def check(self) -> None:
         """Return if Scipion and the plugin answer, and the plugin reads what this receiver writes.
 
+        Whether they can run the workflow of all sessions is noted.
+
         Raises
         ------
         RegistrarUnavailable
@@ -75,8 +85,14 @@ class ScipionRegistrar:
         """
         self._projects.mkdir(parents=True, exist_ok=True)
         installation, log = find_installation(self._scipion), self._projects / "bridge.log"
-        request = {"do": "check", "folders": [str(self._projects)]}
+        request = {
+            "do": "check",
+            "folders": [str(self._projects)],
+            "workflow": self._workflows.content_of_all(),
+        }
         answer = self._bridge.ask(installation, request, log=log, timeout_s=CHECK_TIMEOUT_S)
+        if request["workflow"]:
+            self._workflows.refuse_for_all(answer.get("refused", ""))
         reads = int(answer.get("journal_format", 1))
         if reads < FORMAT:
             raise RegistrarUnavailable(
@@ -141,12 +157,19 @@ class ScipionRegistrar:
         journal.read_answers()
         if not journal.closed and not journal.rested:
             self._followers.require(place, journal)
+        if journal.is_followed() or journal.rested or journal.closed:  # the follower is in the project
+            self._workflows.require(place, journal, self.project(place))
+        if journal.closed:
+            self._workflows.forget(place)
         return journal.closed
 
     def stop(self) -> None:
         """Have the followers end if they shall, and wait for that; otherwise they go on without the receiver."""
         if self._ends_followers:
             self._followers.end_all()
+
+    def _ask_for_workflow(self, request: dict[str, Any], log: Path) -> dict[str, Any]:
+        return self._bridge.ask(find_installation(self._scipion), request, log=log, timeout_s=WORKFLOW_TIMEOUT_S)
 
     def _journal(self, place: SessionPlace) -> SessionJournal:
         journal = self._journals.get(place.name)

@@ -60,6 +60,7 @@ class SessionJournal:
         self._names: set[str] = set()
         self._verdicts: dict[str, tuple[bool, str]] = {}
         self._end: int | None = None
+        self._opened = 0
         self._answers: dict[tuple[str, int], Answer] = {}
         self._answered_end = 0
         self._rested = 0
@@ -72,6 +73,11 @@ class SessionJournal:
     def ended(self) -> bool:
         """Whether the newest entry about the session says that it has ended."""
         return self._end is not None
+
+    @property
+    def opened(self) -> int:
+        """The number of the newest entry that opened the session again; 0: it was opened once."""
+        return self._opened
 
     @property
     def closed(self) -> bool:
@@ -218,6 +224,8 @@ class SessionJournal:
             self._verdicts[entry["name"]] = entry["accepted"], entry["by"]
         elif entry["type"] in ("end", "reopen"):
             self._end = self._seq if entry["type"] == "end" else None
+            if entry["type"] == "reopen":
+                self._opened = self._seq
 
     def _take_answer(self, answer: dict[str, Any]) -> None:
         if answer.get("type") == "end":

@@ -23,6 +23,9 @@ class RegistrarSettings:
         None: no Scipion.
     projects
         Folder for the Scipion projects, one for each session. None: `scipion-projects` in the data folder.
+    scipion_workflow
+        Workflow that Scipion exported, to schedule behind the follower of each session. None: only where a session has
+        one of its own.
     followers
         Whether the followers of Scipion's projects end with the receiver, or stay for the next one.
     follower_idle_s
@@ -39,6 +42,7 @@ class RegistrarSettings:
 
     scipion: str | None = None
     projects: Path | None = None
+    scipion_workflow: Path | None = None
     followers: defaults.FollowersAtEnd = defaults.FOLLOWERS
     follower_idle_s: float = defaults.FOLLOWER_IDLE_MIN * 60.0
     max_followers: int | None = None

@@ -97,3 +97,33 @@ def registrar_process(publisher: Any, scipion: Path) -> Iterator[Callable[[], su
         process.kill()
         process.wait()
     kill_followers(publisher.data)
+
+
+@pytest.fixture(scope="session")
+def ask(scipion: Path) -> Iterator[Callable[..., Any]]:
+    """Ask a process of Scipion's interpreter, one for all tests: it needs seconds to start."""
+    description = json.loads((scipion / "cryoferry-scipion.json").read_text("utf-8"))
+    process = subprocess.Popen(
+        [description["python"], str(HERE / "scipion_box.py")],
+        env={**os.environ, **description["environment"]},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    questions, answers = process.stdin, process.stdout
+
+    def ask_it(do: str, **request: Any) -> Any:
+        questions.write(json.dumps({"do": do, **request}) + "\n")
+        questions.flush()
+        answer = answers.readline()
+        assert answer, f"Scipion's process ended at {do}"
+        said = json.loads(answer)
+        assert "error" not in said, said["error"]
+        return said["done"]
+
+    with process:
+        yield ask_it
+        questions.close()

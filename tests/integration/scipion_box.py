@@ -8,6 +8,7 @@
 * `{"do": "person", "project": DIR, "output": NAME, "item": MICROGRAPH, "enabled": BOOL}`: what a person does there
 * `{"do": "read", "project": DIR}`: the items of all outputs, by output and micrograph
 * `{"do": "classes", "project": DIR}`: the names of the classes that the follower is of
+* `{"do": "workflow", "workflow": TEMPLATE}`: why a template cannot be scheduled, or nothing
 * `{"do": "relion_shifts", "star": PATH, "frames": COUNT}`: the shifts (x, y) that RELION's plugin makes of a movie's
   STAR file; null without that plugin
 * `{"do": "relion_optics", "project": DIR}`: the optics groups that RELION's plugin reads from the set of micrographs
@@ -150,6 +151,13 @@ def classes(project):
     return [kind.__name__ for kind in type(load(project)).__mro__]
 
 
+def workflow(workflow):
+    """Return why a template is refused."""
+    from cryoferry_scipion.workflow import why_refused
+
+    return why_refused(DOMAIN, workflow)
+
+
 def relion_shifts(star, frames):
     """Return the shifts as RELION's plugin reads them."""
     try:
@@ -182,6 +190,7 @@ DO = {
     "person": person,
     "read": read,
     "classes": classes,
+    "workflow": workflow,
     "relion_shifts": relion_shifts,
     "relion_optics": relion_optics,
 }

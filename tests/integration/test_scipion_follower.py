@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,36 +37,6 @@ REJECTED = PresentVerdict(accepted=False)
 REJECTED_BY_PERSON = PresentVerdict(accepted=False, by=VerdictBy.PERSON)
 ACCEPTED_BY_PERSON = PresentVerdict(accepted=True, by=VerdictBy.PERSON)
 MICROGRAPHS, CTFS = "outputMicrographs", "outputCTF"
-
-
-@pytest.fixture(scope="module")
-def ask(scipion: Path) -> Iterator[Callable[..., Any]]:
-    """Ask a process of Scipion's interpreter, one for all tests: it needs seconds to start."""
-    description = json.loads((scipion / "cryoferry-scipion.json").read_text("utf-8"))
-    process = subprocess.Popen(
-        [description["python"], str(Path(__file__).with_name("scipion_box.py"))],
-        env={**os.environ, **description["environment"]},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    questions, answers = process.stdin, process.stdout
-
-    def ask_it(do: str, **request: Any) -> Any:
-        questions.write(json.dumps({"do": do, **request}) + "\n")
-        questions.flush()
-        answer = answers.readline()
-        assert answer, f"Scipion's process ended at {do}"
-        said = json.loads(answer)
-        assert "error" not in said, said["error"]
-        return said["done"]
-
-    with process:
-        yield ask_it
-        questions.close()
 
 
 class Session:

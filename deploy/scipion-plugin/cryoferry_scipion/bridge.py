@@ -4,16 +4,22 @@ A JSON object on stdin, a JSON object as the last line on stdout. Every request 
 
 * `{"do": "check", "folders": [DIR, …]}`: is this Scipion usable, and does it see these folders (a container may not)?
   Answers with its versions, and with the newest `journal_format` that the plugin reads.
+  With `workflow`, the content of a template, also with `refused`: why this Scipion cannot schedule it, or nothing.
 * `{"do": "ensure", "project": DIR, "session": NAME, "journal": PATH, "idle_s": SECONDS}`: make the project if there is
   none, and see to it that a follower of that journal runs in it, which ends when nothing comes for that time (0: does
   not end). One that its user stopped in Scipion stays stopped.
+* `{"do": "workflow", "project": DIR, "session": NAME, "journal": PATH, "workflow": TEMPLATE}`: schedule a template's
+  protocols behind the follower, each once. Answers with `refused`, or with `protocols`, their numbers in the project.
+  With `protocols` instead of `workflow`: continue those that stream and have finished, for the session was reopened.
 
-Every request may have `log`, a file for Scipion's own messages, and `stay`: after its answer, the process waits for the
-follower that it started. The processes of a container end with its first one, so the container must not end before.
+Every request may have `log`, a file for Scipion's own messages, and `stay`: after its answer, the process waits for
+what it started. The processes of a container end with its first one, so the container must not end before.
 
 The answer has `ok`; then `project`, `protocol` (its id), `status`, `alive`, `outputs`, `acted`; or `error`.
 """
 
+import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -24,6 +30,7 @@ import traceback
 
 START_TIMEOUT_S = 60.0
 LOCK_TIMEOUT_S = 20.0
+PR_SET_CHILD_SUBREAPER = 36
 WAIT_FOR_CHILDREN = """
 import os
 try:
@@ -53,6 +60,12 @@ def _open_log(request):
         except (OSError, TypeError):  # no log, or one that a container does not see
             continue
     return 2
+
+
+def adopt_orphans():
+    """Become the parent of what children of this process leave behind, as Scipion's scheduler does; on Linux."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def lock(path):
@@ -129,6 +142,22 @@ class Bridge:
         if self._newest(project, protocol).was_stopped():
             return self._describe(project, protocol, "stopped by its user")
         return self._start(project, protocol, "continued", lambda: self._continue(project, protocol))
+
+    def run_workflow(self, listed, numbers):
+        """Schedule a template's protocols, or continue those with these numbers; return the numbers, or why not."""
+        from . import workflow
+
+        lock(self._path + ".cryoferry.lock")
+        project = self._open()
+        if listed is None:
+            workflow.go_on(project, numbers)
+            return {"ok": True, "protocols": numbers}
+        try:
+            wanted = workflow.Workflow(self._domain, listed)
+        except workflow.WorkflowRefused as reason:
+            return {"ok": True, "refused": str(reason)}
+        made = workflow.schedule(project, self._find(project), wanted)
+        return {"ok": True, "protocols": [protocol.getObjId() for protocol in made]}
 
     def _set(self, protocol):
         protocol.journal.set(self._journal)  # the data folder may have been moved
@@ -244,15 +273,17 @@ class FolderUnseen(Exception):
     """Scipion cannot write into a folder of the receiver."""
 
 
-def check(folders):
+def check(folders, template):
     """Return the versions of what is installed; fail if the plugin's protocol or one of the folders is not found."""
     import pwem
     import pyworkflow
 
     from . import __version__
     from .journal import FORMAT
+    from .workflow import why_refused
 
-    (pyworkflow.Config.getDomain() or pwem.Domain).findClass("ProtCryoferryFollow")
+    domain = pyworkflow.Config.getDomain() or pwem.Domain
+    domain.findClass("ProtCryoferryFollow")
     for folder in folders:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise FolderUnseen(
@@ -265,14 +296,17 @@ def check(folders):
         "pwem": pwem.__version__,
         "plugin": __version__,
         "journal_format": FORMAT,
+        "refused": why_refused(domain, template) if template is not None else "",
     }
 
 
 def answer(request):
     """Do what a request asks."""
     if request["do"] == "check":
-        return check(request.get("folders", []))
+        return check(request.get("folders", []), request.get("workflow"))
     bridge = Bridge(request["project"], request["session"], request["journal"], request.get("idle_s", 0))
+    if request["do"] == "workflow":
+        return bridge.run_workflow(request.get("workflow"), request.get("protocols"))
     return bridge.ensure()
 
 
@@ -282,6 +316,8 @@ def main():
     os.environ.setdefault("SCIPION_DOMAIN", "pwem")
     os.environ["SCIPION_PYTHON"] = sys.executable
     os.environ["SCIPION_NOTIFY"] = "False"
+    if request.get("stay"):
+        adopt_orphans()
     try:
         result = answer(request)
     except Exception as error:  # noqa: BLE001 - the receiver must learn of every error, whatever Scipion raises

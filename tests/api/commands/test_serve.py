@@ -112,10 +112,34 @@ def test_an_mtf_that_relion_cannot_use_is_refused(tmp_path: Path) -> None:
     assert cryoferry("serve", "--data", str(tmp_path / "data"), "--mtf", str(given), "--dry-run").returncode == 0
 
 
+def test_a_workflow_that_is_none_is_refused(tmp_path: Path) -> None:
+    given = tmp_path / "workflow.json"
+    follower, other = '{"object.className": "ProtCryoferryFollow"}', '{"object.className": "ProtCTFAssign"}'
+    command = ("serve", "--data", str(tmp_path / "data"), "--scipion-workflow", str(given), "--dry-run")
+    for content, why in (
+        (None, "No such file"),
+        ("[", "it is not JSON"),
+        ("{}", "it is no list of protocols"),
+        (f"[{other}]", "0 protocols of the class ProtCryoferryFollow"),
+        (f"[{follower}]", "and 0 others"),
+    ):
+        if content:
+            given.write_text(content)
+        refused = cryoferry(*command, "--scipion", str(tmp_path))
+        assert refused.returncode == 2
+        assert why in " ".join(refused.stderr.split())
+    given.write_text(f"[{follower}, {other}]")
+    assert cryoferry(*command, "--scipion", str(tmp_path)).returncode == 0
+    assert "without --scipion" in " ".join(cryoferry(*command).stderr.split())
+
+
 def test_settings_travel_to_worker_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))
     settings = ReceiverSettings(
-        data=tmp_path, registrars=RegistrarSettings(scipion="/opt/scipion", mtf=tmp_path / "mtf.star")
+        data=tmp_path,
+        registrars=RegistrarSettings(
+            scipion="/opt/scipion", scipion_workflow=tmp_path / "workflow.json", mtf=tmp_path / "mtf.star"
+        ),
     )
     settings.to_environment()
     assert ReceiverSettings.from_environment() == settings
