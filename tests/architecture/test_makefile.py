@@ -40,6 +40,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
         ("upload-machine", ["tests/contract/wire/test_upload_machine.py"]),
         ("claim-machine", ["tests/contract/wire/test_claim_machine.py"]),
         ("openapi", ["tests/contract/wire/test_openapi.py"]),
+        ("relion", ["tests/integration/test_relion_recipe.py"]),
         (
             "gpu-host",
             [
