@@ -52,19 +52,23 @@ the labels of even and odd sums, says so and goes on.
 """
 
 
+POWER_SPECTRUM = "rlnCtfPowerSpectrum"
+OPTIONAL = (PRE_EXPOSURE, *OTHER_SUMS.values(), POWER_SPECTRUM)
+
+
 class SessionLists:
     """All lists of one session's project."""
 
     def __init__(self, project: Path) -> None:
         self.optics = OpticsGroups(project)
-        self.micrographs = MicrographList(project / STAR, COLUMNS, self.optics, (PRE_EXPOSURE, *OTHER_SUMS.values()))
+        self.micrographs = MicrographList(project / STAR, COLUMNS, self.optics, OPTIONAL)
         self.ctfs = CtfLists(project, self.optics)
         self.tilts = TiltLists(project)
 
     def put(self, row: Row, exposure: PublishedExposure) -> None:
         """List an exposure where it belongs, and in no other list: an earlier revision may have been a tilt or not."""
         if exposure.record.acquisition.tilt_series is not None:
-            self.tilts.put(row, exposure.record)
+            self.tilts.put(row | self.ctfs.columns(row, exposure), exposure.record)
             self.micrographs.remove(file_name(row[NAME]))
             self.ctfs.remove(row[NAME])
             return

@@ -89,12 +89,17 @@ class CtfLists:
         exposure
             The exposure of that row.
         """
-        figures = exposure.record.figures
-        if not has_ctf(figures):
+        columns = self.columns(row, exposure)
+        if not columns:
             self.remove(row[NAME])
             return
-        self._all.put({**row, "rlnCtfImage": self._image(row, exposure), **_values(figures)})
+        self._all.put(row | columns)
         self._accept(file_name(row[NAME]), exposure.verdict)
+
+    def columns(self, row: Row, exposure: PublishedExposure) -> Row:
+        """Return what a row says of the exposure's CTF; nothing if it has none."""
+        figures = exposure.record.figures
+        return {"rlnCtfImage": self._image(row, exposure), **_values(figures)} if has_ctf(figures) else {}
 
     def remove(self, micrograph: str) -> None:
         """List a micrograph no longer: its newest revision has no CTF, or is a tilt."""

@@ -1,8 +1,10 @@
 """Lists the tilts of a session for RELION 5's tomography, each series in a STAR file of its own.
 
 `corrected_tilt_series.star` lists the series, as RELION's motion correction of tilt series does, and
-`tilt_series/NAME.star` the tilts of one. None of them is among the micrographs for single particles. A series has a
-hundred tilts or so, so its file is replaced as a whole.
+`tilt_series/NAME.star` the tilts of one (RELION 5.0: src/motioncorr_runner.cpp, src/jaz/tomography/tomogram_set.cpp). A
+series whose tilts all have a CTF has its columns too, as after RELION's CTF estimation: without them no tomogram is
+reconstructed. None of the tilts is among the micrographs for single particles. A series has a hundred tilts or so, so
+its file is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class TiltLists:
         Parameters
         ----------
         row
-            What a row has for any exposure: the names of the micrograph and its motion file, the motion.
+            What a row has for any exposure: the names of the micrograph and its motion file, the motion, its CTF.
         """
         self.remove(row[_NAME])
         name, folder = self._name_of(record)

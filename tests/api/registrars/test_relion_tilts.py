@@ -115,6 +115,26 @@ def test_even_and_odd_sums_of_tilts_are_listed(publisher: Any, outbox: Outbox) -
         assert (publisher.folder / "relion" / row[name]).is_file()
 
 
+def test_a_series_whose_tilts_all_have_a_ctf_has_its_columns(publisher: Any, outbox: Outbox) -> None:
+    """RELION 5 reconstructs no tomogram without them (`TomogramSet::loadTomogram`)."""
+    needed = {"rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnCtfFigureOfMerit", "rlnCtfMaxResolution"}
+    publisher.publish("t0", movie="frames/t0.tif", tilt=tilt(0, 0.0), ctf=True)
+    publisher.publish("t1", movie="frames/t1.tif", tilt=tilt(3, 3.0), ctf={"ctf_reliable": 0.0})
+    register(outbox)
+    rows = series(publisher.folder)["TS_01"]
+    assert [(float(row["rlnDefocusU"]), float(row["rlnCtfValidationScore"])) for row in rows] == [
+        (12000, 1),
+        (12000, 0),
+    ]
+    for row in rows:
+        assert needed <= row.keys()
+        assert (publisher.folder / "relion" / row["rlnCtfImage"].removesuffix(":mrc")).is_file()
+    assert not (publisher.folder / "relion" / "micrographs_ctf_all.star").exists()
+    publisher.publish("t2", movie="frames/t2.tif", tilt=tilt(-3, 6.0))
+    register(outbox)
+    assert not any(needed & row.keys() for row in series(publisher.folder)["TS_01"])
+
+
 def test_series_of_one_name_in_two_folders_are_two(publisher: Any, outbox: Outbox) -> None:
     for number, movie in enumerate(("a_b/m.tif", "a/b/m.tif", "a_b/n.tif", "a/b/n.tif")):
         publisher.publish(f"m{number}", movie=movie, tilt=tilt(number, number))
