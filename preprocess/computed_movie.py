@@ -29,6 +29,14 @@ from preprocess.sidecars import Recording
 
 
 @dataclass(frozen=True, slots=True)
+class PowerSpectrum:
+    """Amplitudes, shape (side, side), zero frequency at side / 2, and the pixel size of an image of such a spectrum."""
+
+    image: NDArray[np.float32]
+    pixel_size_angstrom: float
+
+
+@dataclass(frozen=True, slots=True)
 class Micrographs:
     """A movie's micrographs, in the number type that is written, and what their pictures are drawn from.
 
@@ -49,6 +57,8 @@ class Micrographs:
         Between neighbouring rows and columns of it, 1/Å.
     ctf_spectra : BlockSpectra | None
         What the CTF is estimated from; None: it is not, or has been.
+    power_spectrum : PowerSpectrum | None
+        What is written for CTFFIND; None: nothing.
     """
 
     images: dict[str, ArrivingImage]
@@ -58,6 +68,7 @@ class Micrographs:
     half_spectrum: NDArray[np.float32]
     frequency_step: float
     ctf_spectra: BlockSpectra | None = None
+    power_spectrum: PowerSpectrum | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

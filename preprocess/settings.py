@@ -109,6 +109,7 @@ class AlignmentSettings:
     dose_weighting: bool = True
     unweighted: bool = False
     even_odd: bool = False
+    power_spectrum: bool = False
     float32: bool = False
     motioncor_logs: bool = False
     device: str = "auto"

@@ -4,9 +4,9 @@
 (RELION 3.1 and later: optics groups), with the STAR file of each movie's motion. The files that it names are links in
 `micrographs/` and `ctf/` of the same folder, so RELION writes its outputs below its job's folder. Motion files in
 `motion/` are copies, in which movies have their folders (`api.registrars.relion_motion`). Sums without dose weighting
-and of even and odd frames are linked in `unweighted/`, `even/` and `odd/`. Micrographs with a
-CTF stand in lists of their own too (`api.registrars.relion_ctf`), tilts in those alone that are for tilts
-(`api.registrars.relion_tilts`).
+and of even and odd frames are linked in `unweighted/`, `even/` and `odd/`, spectra for CTFFIND in `power_spectra/`.
+Micrographs with a CTF stand in lists of their own too (`api.registrars.relion_ctf`), tilts in those alone that are for
+tilts (`api.registrars.relion_tilts`).
 """
 
 from __future__ import annotations
@@ -166,10 +166,14 @@ class RelionRegistrar:
         }
 
     def _other_sums(self, place: SessionPlace, exposure: PublishedExposure, name: Path) -> Row:
-        """Return the columns of the other sums that the exposure has."""
-        row = {}
+        """Return the columns of the other sums that the exposure has, and of its power spectrum."""
+        row: Row = {}
         for role, registered in registered_sums(place, exposure, float16=self._float16).items():
             link = SUMS[role] / name
             make_link(self.project(place) / link, registered)
             row[OTHER_SUMS[role]] = str(link)
+        if FileRole.POWER_SPECTRUM in exposure.files:
+            link = "power_spectra" / name
+            make_link(self.project(place) / link, exposure.files[FileRole.POWER_SPECTRUM])
+            row[POWER_SPECTRUM] = str(link)
         return row

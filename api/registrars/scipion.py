@@ -36,6 +36,7 @@ PICTURES = {
     "ctf_spectrum": FileRole.CTF_SPECTRUM,
     "spectrum": FileRole.SPECTRUM,
     "motion_plot": FileRole.MOTION_PLOT,
+    "power_spectrum": FileRole.POWER_SPECTRUM,
 }
 """Keys of a journal entry's pictures."""
 

@@ -11,7 +11,7 @@ from api.store.taken_names import as_spelled, is_stem_taken
 from transfer.wire.names import folded
 
 USUAL = (
-    ".mrc", "_noDW.mrc", "_EVN.mrc", "_ODD.mrc", ".star", ".png", "_spectrum.png", "_motion.png",
+    ".mrc", "_noDW.mrc", "_EVN.mrc", "_ODD.mrc", "_PS.mrc", ".star", ".png", "_spectrum.png", "_motion.png",
     "_ctf.mrc", "_ctf.png", "_ctf.csv", "_ctf.txt", "_ctf_avrot.txt", "-Full.log", "-Patch-Patch.log", ".json",
 )  # fmt: skip
 """What follows the stem in the names of an exposure's files. An agent need not know all of it when it claims."""

@@ -488,6 +488,15 @@ class Backend(Protocol):
             What the sum's frequencies are multiplied by besides, along y and along x.
         """
 
+    def amplitudes(self, images: Sequence[DeviceImage], undampings: Sequence[Undamping]) -> Image:
+        """Return the sum of the absolute values of the images' transforms, each undamped, over the number of pixels.
+
+        Returns
+        -------
+        Image
+            Columns 0 to width // 2 of the spectrum, zero frequency first: shape (height, width // 2 + 1).
+        """
+
     def bring_down(self, image: DeviceImage, *, float32: bool) -> ArrivingImage:
         """Send an image on its way to the machine's memory.
 

@@ -113,6 +113,7 @@ class AlignmentRun:
             "micrograph_unweighted": settings.unweighted,
             "micrograph_even": settings.even_odd,
             "micrograph_odd": settings.even_odd,
+            "power_spectrum": settings.power_spectrum,
             "motion_log": settings.motioncor_logs,
             "patch_motion_log": settings.motioncor_logs,
             "ctf_spectrum": settings.ctf.wanted,

@@ -196,6 +196,14 @@ EvenOdd = Annotated[
         "--even-odd", panel=OUTPUTS, help="Also write the sums of even and odd frames, STEM_EVN.mrc and STEM_ODD.mrc."
     ),
 ]
+PowerSpectrum = Annotated[
+    bool,
+    _option(
+        "--power-spectrum",
+        panel=OUTPUTS,
+        help="Also write the sum of amplitude spectra that RELION writes for CTFFIND, STEM_PS.mrc.",
+    ),
+]
 Float32 = Annotated[bool, _option("--float32", panel=OUTPUTS, help="Write micrographs as float32 instead of float16.")]
 MotioncorLogs = Annotated[
     bool, _option("--motioncor-logs", panel=OUTPUTS, help="Also write the motion as MotionCor's logs, STEM-Full.log.")

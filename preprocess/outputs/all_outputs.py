@@ -37,7 +37,7 @@ from preprocess.outputs.motioncor_logs import full_log, patch_log
 from preprocess.outputs.output_names import ENDINGS, output_paths, output_stem
 from preprocess.outputs.pictures import spectrum_png, thumbnail_png
 from preprocess.outputs.relion_motion import RelionMotion, relion_motion
-from preprocess.outputs.whole_files import remove_partial_files, write_bytes, write_micrograph
+from preprocess.outputs.whole_files import mrc_bytes, remove_partial_files, write_bytes, write_micrograph
 from preprocess.results import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL, GainUse, OutputFile, ProcessedMovie
 
 
@@ -80,6 +80,7 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
         ]
         relion = relion_motion(computed.field)
         drawn = _texts_and_pictures(computed, relion) | _logs(computed) | _ctf_files(computed)
+        drawn |= _power_spectrum(computed)
         for written in writing:
             written.result()
     warnings = computed.warnings
@@ -144,6 +145,15 @@ def _ctf_files(computed: ComputedMovie) -> dict[str, bytes]:
     )
     micrograph = f"{output_stem(computed.movie.path)}{ENDINGS['micrograph']}"
     return ctf_files(computed.ctf, optics, computed.settings.ctf, micrograph)
+
+
+def _power_spectrum(computed: ComputedMovie) -> dict[str, bytes]:
+    """Return the file for CTFFIND by role, if it is wanted."""
+    spectrum = computed.images.power_spectrum
+    if spectrum is None:
+        return {}
+    label = f"{report.software_label()}: sum of amplitude spectra"
+    return {"power_spectrum": mrc_bytes(spectrum.image, spectrum.pixel_size_angstrom, label)}
 
 
 def _star_content(computed: ComputedMovie, relion: RelionMotion) -> MotionStar:

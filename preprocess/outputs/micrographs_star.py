@@ -30,6 +30,7 @@ FILES = {
     "rlnMicrographNameNoDW": "micrograph_unweighted",
     "rlnMicrographNameEven": "micrograph_even",
     "rlnMicrographNameOdd": "micrograph_odd",
+    "rlnCtfPowerSpectrum": "power_spectrum",
     "rlnMicrographMetadata": "motion_star",
 }
 """The columns of files, by role.

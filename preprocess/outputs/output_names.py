@@ -15,6 +15,7 @@ ENDINGS = {
     "micrograph_unweighted": "_noDW.mrc",
     "micrograph_even": "_EVN.mrc",
     "micrograph_odd": "_ODD.mrc",
+    "power_spectrum": "_PS.mrc",
     "motion_star": ".star",
     "thumbnail": ".png",
     "spectrum": "_spectrum.png",

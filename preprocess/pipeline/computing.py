@@ -131,6 +131,7 @@ def _images(prepared: PreparedMovie, held: HeldMovie, backend: Backend, field: D
         micrograph_shape(*size, settings.bin_factor),
         prepared.pixel_size_angstrom * settings.bin_factor,
         prepared.ctf_input,
+        prepared.spectrum_groups,
     )
 
 

@@ -25,6 +25,7 @@ from preprocess.movies import Movie, open_movie
 from preprocess.movies.frame_groups import FrameGroups, used_frames
 from preprocess.outputs.output_names import output_paths, refuse_to_write_over
 from preprocess.pipeline.ctf_input import CtfInput, frame_groups
+from preprocess.pipeline.power_spectrum import spectrum_groups
 from preprocess.settings import AlignmentSettings
 from preprocess.sidecars import Recording, first_known, recording_by_name
 
@@ -43,6 +44,8 @@ class PreparedMovie:
         Of the micrograph's frames.
     ctf_input : CtfInput | None
         What the CTF is estimated from; None: it is not.
+    spectrum_groups : NDArray[np.float32]
+        Which frames are in each sum of the power spectrum that is written, shape (sums, frames); no sum: none is.
     warnings : tuple[MovieWarning, ...]
         What a person should know already.
     """
@@ -58,13 +61,15 @@ class PreparedMovie:
     dose: ExposureDose | None
     weights: DoseWeights
     ctf_input: CtfInput | None
+    spectrum_groups: NDArray[np.float32]
     warnings: tuple[MovieWarning, ...]
 
     @property
     def sum_count(self) -> int:
         """Return how many weighted sums of the frames are accumulated at once."""
         of_ctf = 0 if self.ctf_input is None else len(self.ctf_input.groups)
-        return len(self.weights.frame_weights) + self.settings.unweighted + 2 * self.settings.even_odd + of_ctf
+        plain = self.settings.unweighted + 2 * self.settings.even_odd + len(self.spectrum_groups)
+        return len(self.weights.frame_weights) + plain + of_ctf
 
     def without(self, kept: NDArray[np.int64], unexposed: Collection[int]) -> PreparedMovie:
         """Return the movie with the dose and the weights that it has when only some of the used frames are summed.
@@ -76,7 +81,8 @@ class PreparedMovie:
         after = None if dose is None else dose.after_frame[kept]
         weights, _ = _weights(len(kept), self.settings, self.acquisition, after, self.pixel_size_angstrom)
         ctf_input = _ctf_input(len(kept), self.settings, self.acquisition, after, self.pixel_size_angstrom)
-        return replace(self, dose=dose, weights=weights, ctf_input=ctf_input)
+        groups = _spectrum_groups(len(kept), self.settings, dose)
+        return replace(self, dose=dose, weights=weights, ctf_input=ctf_input, spectrum_groups=groups)
 
     @property
     def frame_doses(self) -> NDArray[np.float64] | None:
@@ -130,6 +136,7 @@ def prepare_movie(
         dose=dose,
         weights=weights,
         ctf_input=_ctf_input(len(used), settings, known, after, pixel_size),
+        spectrum_groups=_spectrum_groups(len(used), settings, dose),
         warnings=(*found, *warnings),
     )
 
@@ -165,6 +172,12 @@ def _weights(
         )
         warnings = (MovieWarning("voltage-interpolated", text),)
     return low_rank_weights(doses, pixel_size, voltage), warnings
+
+
+def _spectrum_groups(frame_count: int, settings: AlignmentSettings, dose: ExposureDose | None) -> NDArray[np.float32]:
+    if not settings.power_spectrum:
+        return np.zeros((0, frame_count), np.float32)
+    return spectrum_groups(frame_count, None if dose is None else dose.per_frame_e_per_a2)
 
 
 def _ctf_input(

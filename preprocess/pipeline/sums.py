@@ -12,6 +12,7 @@ from preprocess.exposure.dose import DoseWeights, plain_weights
 from preprocess.geometry.field import DisplacementField
 from preprocess.outputs.pictures import thumbnail_boxes
 from preprocess.pipeline.ctf_input import CtfInput
+from preprocess.pipeline.power_spectrum import power_spectrum
 from preprocess.pipeline.undamping import undamping
 from preprocess.settings import AlignmentSettings
 
@@ -32,6 +33,7 @@ def micrographs(
     shape: tuple[int, int],
     pixel_size_angstrom: float,
     ctf_input: CtfInput | None = None,
+    spectrum_groups: NDArray[np.float32] | None = None,
 ) -> Micrographs:
     """Sum frames into micrographs and send them on their way from the device; the stack's frames are released.
 
@@ -41,10 +43,18 @@ def micrographs(
     rank = len(weights.frame_weights)
     extra = _plain_sums(len(field), settings)
     groups = [] if ctf_input is None else [ctf_input.groups]
-    warped = list(stack.warped_sums(field, np.concatenate([weights.frame_weights, *extra.values(), *groups])))
+    of_spectrum = np.zeros((0, len(field)), np.float32) if spectrum_groups is None else spectrum_groups
+    warped = list(
+        stack.warped_sums(field, np.concatenate([weights.frame_weights, *extra.values(), *groups, of_spectrum]))
+    )
     stack.release()
     whole = backend.filtered_sum(warped[:rank], weights.filters, shape, undamping(field, weights))
     spectra, plain_end = None, rank + len(extra)
+    written = None
+    if len(of_spectrum):
+        first = len(warped) - len(of_spectrum)
+        written = power_spectrum(warped[first:], of_spectrum, field, backend, pixel_size_angstrom / settings.bin_factor)
+        del warped[first:]
     if ctf_input is not None:
         spectra = ctf_input.spectra(warped[:rank], weights, warped[plain_end:], field, backend)
     del warped[plain_end:], warped[:rank]
@@ -65,7 +75,7 @@ def micrographs(
         half, step = drawn.mean(), drawn.frequency_step
     else:
         half, step = _up_to(spectra.mean(), spectra.frequency_step, 0.5 / pixel_size_angstrom), spectra.frequency_step
-    return Micrographs(images, *shape, boxes, half, step, spectra)
+    return Micrographs(images, *shape, boxes, half, step, spectra, written)
 
 
 def _plain_sums(frame_count: int, settings: AlignmentSettings) -> dict[str, NDArray[np.float32]]:

@@ -26,7 +26,7 @@ from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline.process_movie import process_movie
 from preprocess.settings import AlignmentSettings
 from preprocess.simulation import SimulationSettings, simulate_movie
-from transfer.wire.exposure_record import ShiftsRecord
+from transfer.wire.exposure_record import FileRole, ShiftsRecord
 from transfer.wire.protocol import RegistrationState
 from transfer.wire.verdict import VerdictBy
 
@@ -145,6 +145,28 @@ def test_pictures_are_where_scipions_viewers_look(session: Session) -> None:
         assert item["_micObj.plotGlobal._filename"] == found[label]["plotGlobal._filename"]
         with mrcfile.open(Path(session.project) / item["_psdFile"]) as fit:  # type: ignore[no-untyped-call]
             assert fit.data.shape == ((32, 32) if label == "a" else (64, 64))
+
+
+def test_power_spectra_are_where_relions_plugin_keeps_them(session: Session) -> None:
+    """In sets whose first micrograph has one; others have no such column, which CTF protocols would offer to use."""
+    spectra = (FileRole.POWER_SPECTRUM,)
+    session.publish("a", ctf=True, sums=spectra)
+    session.publish("none", ctf=True)
+    session.publish("other", ctf=True, pixel_size=2.12)
+    session.publish("later", ctf=True, pixel_size=2.12, sums=spectra)
+    session.follow()
+    found = session.items(MICROGRAPHS)
+    spectrum = found["a"]["_powerSpectra._filename"]
+    assert spectrum == found["a"]["_filename"].replace(".mrc", "_PS.mrc")
+    committed = session.publisher.folder / "files" / "a_power_spectrum.mrc"
+    assert (Path(session.project) / spectrum).resolve() == committed.resolve()
+    assert found["a"]["_powerSpectra._samplingRate"] == pytest.approx(1.4)
+    assert found["none"]["_powerSpectra._filename"] is None
+    assert session.items(CTFS)["a"]["_micObj._powerSpectra._filename"] == spectrum
+    for output in (MICROGRAPHS, CTFS):
+        others = session.items(f"{output}2")
+        assert set(others) == {"other", "later"}
+        assert not any("_powerSpectra" in column for item in others.values() for column in item)
 
 
 def test_monitors_recognise_the_follower(session: Session, ask: Callable[..., Any]) -> None:

@@ -32,13 +32,14 @@ class FileRole(StrEnum):
 
     Of the contrast transfer function: `ctf_spectrum` is an image of measured and fitted spectrum, `ctf_profile` their
     radial profiles as numbers, `ctf_plot` as a picture; `ctf_text` and `ctf_average` are CTFFIND's `.txt` and
-    `_avrot.txt`.
+    `_avrot.txt`. `power_spectrum` is what RELION's motion correction writes for CTFFIND.
     """
 
     MICROGRAPH = "micrograph"
     MICROGRAPH_UNWEIGHTED = "micrograph_unweighted"
     MICROGRAPH_EVEN = "micrograph_even"
     MICROGRAPH_ODD = "micrograph_odd"
+    POWER_SPECTRUM = "power_spectrum"
     MOTION_STAR = "motion_star"
     RESULTS = "results"
     THUMBNAIL = "thumbnail"

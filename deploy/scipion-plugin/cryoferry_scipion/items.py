@@ -22,6 +22,8 @@ PICTURES = {
 }
 """Attribute that Scipion's viewers, CTF monitor and HTML report read: key of the entry, ending of the file's name."""
 
+POWER_SPECTRUM = "_powerSpectra"
+"""Attribute of RELION's plugin for the spectrum that CTFFIND takes in place of the micrograph."""
 EMPTY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 """A grey pixel."""
 EMPTY_MRC_SIZE_PX = 64
@@ -54,17 +56,19 @@ def link_into(source, target):
 
 
 def links_of(entry, folder, extra):
-    """Yield (source, link) of each file of an entry that is linked into the project and not copied."""
-    place = place_of(entry, extra)
-    yield os.path.join(folder, entry["file"]), os.path.join(place, entry["name"])
-    spectrum = os.path.join(folder, entry.get("ctf_spectrum") or "")
-    if has_ctf(entry) and os.path.isfile(spectrum):
-        yield spectrum, os.path.join(place, os.path.splitext(entry["name"])[0] + "_ctf.mrc")
+    """Return (source, link) of each file of an entry that is linked into the project and not copied, by its key."""
+    stem = os.path.join(place_of(entry, extra), os.path.splitext(entry["name"])[0])
+    links = {"file": (os.path.join(folder, entry["file"]), os.path.join(place_of(entry, extra), entry["name"]))}
+    for key, ending in (("ctf_spectrum", "_ctf.mrc"), ("power_spectrum", "_PS.mrc")):
+        source = os.path.join(folder, entry.get(key) or "")
+        if os.path.isfile(source) and (key != "ctf_spectrum" or has_ctf(entry)):
+            links[key] = source, stem + ending
+    return links
 
 
 def renew_links(entry, folder, extra):
     """Make the links of a registered entry again that lead nowhere, or are not relative; files in their place stay."""
-    for source, link in links_of(entry, folder, extra):
+    for source, link in links_of(entry, folder, extra).values():
         leads = os.path.exists(link)
         is_right = leads and not (os.path.islink(link) and os.path.isabs(os.readlink(link)))
         if not is_right and os.path.exists(source):
@@ -164,7 +168,8 @@ def make_micrograph(entry, folder, extra):
         The micrograph's file is missing.
     """
     name = entry["name"]
-    micrograph = Micrograph(location=link_into(*next(links_of(entry, folder, extra))))
+    links = links_of(entry, folder, extra)
+    micrograph = Micrograph(location=link_into(*links["file"]))
     micrograph.setMicName(name)
     micrograph.setSamplingRate(entry["pixel_size_angstrom"])
     micrograph.setAcquisition(make_acquisition(entry))
@@ -175,12 +180,33 @@ def make_micrograph(entry, folder, extra):
     micrograph._alignment = make_alignment(entry)
     for attribute, (key, ending) in PICTURES.items():
         setattr(micrograph, attribute, picture_of(entry, key, ending, folder, extra))
+    setattr(micrograph, POWER_SPECTRUM, power_spectrum_of(links))
     setattr(micrograph, OPTICS_GROUP, Integer())  # given when the micrograph is put into its set
     micrograph._cryoferryMovie = String(entry["movie"])
     micrograph._cryoferryExposure = String(entry["exposure_id"])
     micrograph._cryoferryRevision = Integer(entry["revision"])
     micrograph._cryoferryDigest = String(entry["digest"])
     return micrograph
+
+
+def power_spectrum_of(links):
+    """Return the `Image` of a power spectrum, with the pixel size of its header; without a file if there is none."""
+    if "power_spectrum" not in links:
+        return Image()
+    path = link_into(*links["power_spectrum"])
+    with open(path, "rb") as stream:
+        header = stream.read(52)
+    spectrum = Image(location=path)
+    spectrum.setSamplingRate(struct.unpack_from("<f", header, 40)[0] / struct.unpack_from("<i", header)[0])
+    return spectrum
+
+
+def leave_out_unused(item):
+    """Remove the power spectrum from the first item of a set that has none, so that no program offers to use it."""
+    for holder in (item, getattr(item, "_micObj", None)):
+        spectrum = getattr(holder, POWER_SPECTRUM, None)
+        if spectrum is not None and not spectrum.getFileName():
+            delattr(holder, POWER_SPECTRUM)
 
 
 def make_ctf(entry, micrograph, folder, extra):
@@ -200,8 +226,9 @@ def make_ctf(entry, micrograph, folder, extra):
     ctf.setFitQuality(figures.get("ctf_fit_quality"))
     ctf.setPhaseShift(figures.get("ctf_phase_shift_degrees") or 0.0)
     ctf.setMicrograph(micrograph)
-    _, *spectrum = links_of(entry, folder, extra)
-    ctf.setPsdFile(link_into(*spectrum[0]) if spectrum else empty_picture(extra, "no_picture.mrc", empty_mrc))
+    links = links_of(entry, folder, extra)
+    picture = link_into(*links["ctf_spectrum"]) if "ctf_spectrum" in links else None
+    ctf.setPsdFile(picture or empty_picture(extra, "no_picture.mrc", empty_mrc))
     ctf._rlnIceRingDensity = Float(figures.get("ice_ring_density"))  # the name that Scipion's CTFFIND plugin gives it
     ctf._cryoferryReliable = Integer(figures.get("ctf_reliable", 1))
     ctf._cryoferryDefocusError = Float(figures.get("ctf_defocus_error_angstrom"))

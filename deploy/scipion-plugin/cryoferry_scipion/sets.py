@@ -10,7 +10,15 @@ from pwem.objects import CTFModel, SetOfCTF, SetOfMicrographs
 from pyworkflow.object import Pointer, Set
 
 from . import optics
-from .items import EntryRejected, fit_columns, make_acquisition, make_ctf, make_micrograph, renew_links
+from .items import (
+    EntryRejected,
+    fit_columns,
+    leave_out_unused,
+    make_acquisition,
+    make_ctf,
+    make_micrograph,
+    renew_links,
+)
 from .journal import has_ctf
 from .older_sets import has_older_sign, moves, turn_shifts
 from .verdicts import comment_on_ctf, comment_on_micrograph, settle
@@ -52,6 +60,8 @@ def put(target, item, comment):
         settle(item, comment)
         target.update(item)
     else:
+        if not has_tables:
+            leave_out_unused(item)
         settle(item, comment)
         target.append(item)
 

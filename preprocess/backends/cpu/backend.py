@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from preprocess.backends.contract import DeviceImage, Image, StageTime, Undamping
 from preprocess.backends.cpu.block_powers import block_powers
-from preprocess.backends.cpu.filtering import filtered_sum
+from preprocess.backends.cpu.filtering import amplitudes, filtered_sum
 from preprocess.backends.cpu.kernel_set import KernelSet
 from preprocess.backends.cpu.pictures import reduced
 from preprocess.backends.cpu.row_threads import RowThreads, usable_threads
@@ -106,6 +106,10 @@ class CpuBackend:
     ) -> DeviceImage:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
         return filtered_sum(images, filters, output_shape, undamping, self.threads, self.memory)
+
+    def amplitudes(self, images: Sequence[DeviceImage], undampings: Sequence[Undamping]) -> Image:
+        """Return the sum of the absolute values of the images' transforms."""
+        return amplitudes(images, undampings, self.threads, self.memory)
 
     def bring_down(self, image: DeviceImage, *, float32: bool) -> ImageHere:
         """Return an image in the number type that is written."""

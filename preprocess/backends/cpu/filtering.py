@@ -52,6 +52,35 @@ def filtered_sum(
     return inverse_transformed(total, output_shape[1], threads, memory)
 
 
+def amplitudes(
+    images: Sequence[Image], undampings: Sequence[Undamping], threads: RowThreads, memory: MemoryPool
+) -> Image:
+    """Return the sum of the absolute values of the images' half spectra, each undamped, over the number of pixels."""
+    height, width = images[0].shape
+    total: Image = memory.empty((height, width // 2 + 1), np.float32)
+    total[...] = 0
+    for image, undamping in zip(images, undampings, strict=True):
+        transform = transformed(image, threads, memory)
+        along_y, along_x = undamping_of(undamping, (height, width), (height, width))
+        threads.run(_add_amplitudes, transform, along_y / np.float32(height * width), along_x, total, rows=height)
+    return total
+
+
+def _add_amplitudes(
+    transform: NDArray[np.complex64],
+    along_y: NDArray[np.float32],
+    along_x: NDArray[np.float32],
+    total: Image,
+    start: int,
+    stop: int,
+) -> None:
+    """Add some rows, a few at a time; roots and products are the same bits on every processor, `np.abs` is not."""
+    for top in range(start, stop, ROWS_AT_ONCE):
+        rows = slice(top, min(top + ROWS_AT_ONCE, stop))
+        some = np.sqrt(transform[rows].real ** 2 + transform[rows].imag ** 2)
+        total[rows] += some * along_y[rows, None] * along_x
+
+
 def _weighted_sum(
     images: Sequence[Image], factors: NDArray[np.float32], threads: RowThreads, memory: MemoryPool
 ) -> Image:

@@ -13,7 +13,7 @@ from preprocess.backends.cuda.block_powers import block_powers
 from preprocess.backends.cuda.cuda_device import Work, cuda_device
 from preprocess.backends.cuda.device import on_its_device
 from preprocess.backends.cuda.device_memory import FRAMES
-from preprocess.backends.cuda.filtering import filtered_sum
+from preprocess.backends.cuda.filtering import amplitudes, filtered_sum
 from preprocess.backends.cuda.pictures import reduced
 from preprocess.backends.cuda.pixels import with_pixels
 from preprocess.backends.cuda.sources import frame_type
@@ -90,6 +90,11 @@ class CudaBackend:
     ) -> DeviceImage:
         """Return the sum of the images, each filtered radially, Fourier-cropped."""
         return filtered_sum(self.device, images, filters, output_shape, undamping)
+
+    @on_its_device
+    def amplitudes(self, images: Sequence[DeviceImage], undampings: Sequence[Undamping]) -> Image:
+        """Return the sum of the absolute values of the images' transforms."""
+        return amplitudes(self.device, images, undampings)
 
     @on_its_device
     def bring_down(self, image: DeviceImage, *, float32: bool) -> ImageOnItsWay:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.backends.contract import DeviceImage, Undamping
+from preprocess.backends.contract import DeviceImage, Image, Undamping
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, cupy
 from preprocess.backends.cuda.sources import blocks_over, kernel
@@ -54,6 +54,27 @@ def filtered_sum(
         image = memory.array("images", output_shape, "f4")
         device.transforms.backward(total, image[None])
     return image
+
+
+def amplitudes(device: CudaDevice, images: Sequence[DeviceImage], undampings: Sequence[Undamping]) -> Image:
+    """Return the sum of the absolute values of the images' half spectra, each undamped, over the number of pixels."""
+    height, width = images[0].shape
+    half, memory = width // 2 + 1, device.memory
+    transform = memory.array("transforms", (1, height, half), "c8")
+    total = memory.array("images", (height, half), "f4")
+    moved = len(images) * (4 * height * width + 2 * transform.nbytes + 2 * total.nbytes)
+    flop = len(images) * (int(2.5 * height * width * np.log2(height * width)) + FLOP_A_COMPONENT * height * half)
+    with device.timer.stage("filter", moved_bytes=moved, flop=flop):
+        for number, (image, undamping) in enumerate(zip(images, undampings, strict=True)):
+            device.transforms.forward(_cropped(device, image, height, width), transform)
+            along_y, along_x = (
+                memory.upload("lists", along) for along in undamping_of(undamping, (height, width), (height, width))
+            )
+            kernel("filtering", "add_amplitudes")(
+                (blocks_over(half), height), transform, total, 1 / (height * width), along_y, along_x, half, number == 0
+            )
+    found: Image = total.get()
+    return found
 
 
 def _cropped(device: CudaDevice, image: DeviceImage, height: int, width: int) -> DeviceArray:

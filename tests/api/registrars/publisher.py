@@ -134,7 +134,8 @@ class Publisher:
         for role in sums:
             kinds.append((role, f"_{role}.mrc"))
             with mrcfile.new(committed / f"{stem}_{role}.mrc") as mrc:
-                mrc.set_data((2 * image).astype(dtype))
+                mrc.set_data((2 * image).astype(np.float32 if role is FileRole.POWER_SPECTRUM else dtype))
+                mrc.voxel_size = 1.4 if role is FileRole.POWER_SPECTRUM else pixel_size
         if ctf and pictures:
             kinds.append((FileRole.CTF_SPECTRUM, "_ctf.mrc"))
             write_rings(committed / f"{stem}_ctf.mrc")

@@ -146,6 +146,16 @@ def test_other_sums_have_columns_and_files(publisher: Any, outbox: Outbox) -> No
                 assert mrc.data.mean() == pytest.approx(2 * micrograph.data.mean(), rel=1e-3)
 
 
+def test_power_spectra_are_listed_as_they_came(publisher: Any, outbox: Outbox) -> None:
+    path = publisher.folder / "relion" / STAR
+    publisher.publish("a b", sums=(FileRole.POWER_SPECTRUM,))
+    register(outbox, RelionRegistrar(RegistrarSettings()))
+    (row,) = read_star(path)["micrographs"].rows()
+    committed = publisher.folder / "files" / "a b_power_spectrum.mrc"
+    assert (path.parent / row["rlnCtfPowerSpectrum"]).resolve() == committed.resolve()
+    assert row["rlnCtfPowerSpectrum"].startswith("power_spectra/")
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_column_is_there_while_all_micrographs_have_it(publisher: Any, outbox: Outbox, restart: bool) -> None:
     path = publisher.folder / "relion" / STAR

@@ -336,6 +336,25 @@ def test_what_interpolation_took_is_given_back_along_each_axis(backend: Backend,
     np.testing.assert_allclose(small[:6, :14], expected[:6, :14] / frames[0].size, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (HEIGHT - 1, WIDTH - 1)])
+def test_amplitudes_of_images_are_added_up(
+    backend: Backend, random: np.random.Generator, shape: tuple[int, int]
+) -> None:
+    images = [random.normal(20, 5, shape).astype(np.float32) for _ in range(2)]
+    undampings = [random.uniform(1, 2, (2, 9)).astype(np.float32) for _ in images]
+    frequencies = np.abs(np.fft.fftfreq(shape[0])), np.fft.rfftfreq(shape[1])
+    expected = 0
+    for image, undamping in zip(images, undampings, strict=True):
+        along_y, along_x = (
+            np.interp(each, np.linspace(0, 0.5, 9), factors)
+            for each, factors in zip(frequencies, undamping, strict=True)
+        )
+        expected += np.abs(scipy.fft.rfft2(image.astype(np.float64))) / image.size * along_y[:, None] * along_x
+    found = backend.amplitudes([backend.upload(image) for image in images], undampings)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+
+
 def test_a_released_stack_holds_no_frames(backend: Backend, random: np.random.Generator) -> None:
     stack = hold(backend, counts(random))
     images = stack.warped_sums(DisplacementField.whole_frame(np.zeros((COUNT, 2))), np.ones((1, COUNT), np.float32))

@@ -58,7 +58,8 @@ def why(folder: Path, *more: object) -> str:
 
 def test_a_copy_of_movie_and_results_is_finished_whatever_computed_it(folder):
     assert set(report(folder)["files"]) == set(ENDINGS) - {
-        *("results", "micrograph_unweighted", "micrograph_even", "micrograph_odd", "motion_log", "patch_motion_log"),
+        *("results", "micrograph_unweighted", "micrograph_even", "micrograph_odd", "power_spectrum"),
+        *("motion_log", "patch_motion_log"),
         *(role for role in ENDINGS if role.startswith("ctf_")),
     }
     assert report(folder, replace(settings(folder), threads=3, device="auto"))

@@ -47,6 +47,22 @@ KERNEL scale_spectrum(
     }
 }
 
+/* total (rows, columns) plus the absolute values of a transform times `scale`, along_y (rows) and along_x (columns); the
+   first image sets it. Blocks: x over columns, y over rows. */
+KERNEL add_amplitudes(
+    const complex64* transform, float* total, float scale, const float* along_y, const float* along_x, i32 columns,
+    i32 first
+) {
+    EACH_THREAD {
+        i32 x = BLOCK_X * THREADS + thread;
+        if (x >= columns) continue;
+        size_t place = (size_t)BLOCK_Y * columns + x;
+        complex64 value = transform[place];
+        float amplitude = (float)sqrt((double)(value.re * value.re + value.im * value.im));
+        total[place] = (first ? 0.0f : total[place]) + amplitude * (scale * along_y[BLOCK_Y]) * along_x[x];
+    }
+}
+
 /* sum (size) plus another image times a factor; the first one sets it. Blocks: x over pixels. */
 KERNEL add_image(float* sum, const float* image, float factor, i32 size, i32 first) {
     EACH_THREAD {
