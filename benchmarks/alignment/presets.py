@@ -156,7 +156,8 @@ def find_preset(name: str) -> Preset:
     if frames < 1:
         raise NothingToMeasure(f"{name}: a movie has at least one frame")
     sized = replace(preset.settings, height=height, width=width, frame_count=frames)
-    return replace(preset, name=name, settings=sized)
+    about = f"{width} x {height} px, {frames} frames; otherwise as {base}"
+    return replace(preset, name=name, about=about, settings=sized)
 
 
 def parse_seeds(text: str) -> list[int]:

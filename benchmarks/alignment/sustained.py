@@ -110,6 +110,7 @@ def sustain(
     )
     if process == "align":
         command = [*align_command(movies[0], links, work / "out", threads, device), "--unweighted"]
+        command += ["--gain-orientation", _gain_orientation(movies[0])]
     else:
         command = _worker_command(movies[0], links, work, threads, device)
     try:
@@ -138,13 +139,22 @@ def sustain(
     )
 
 
+def _gain_orientation(movie: BenchMovie) -> Literal["auto", "given"]:
+    """Return how the gain reference lies: a simulated one as it is, whether or not a faint movie could show that."""
+    return "given" if movie.preset else "auto"
+
+
 def _worker_command(movie: BenchMovie, links: Sequence[Path], work: Path, threads: int, device: str) -> list[str]:
     """Return the command that aligns files, all like `movie`, in a worker process."""
     eer = EerSettings()
     if movie.hardware_frames_per_frame is not None:
         eer = EerSettings(hardware_frames_per_frame=movie.hardware_frames_per_frame)
     settings = AlignmentSettings(
-        gain=GainSettings(path=movie.gain), eer=eer, bin_factor=movie.bin_factor, device=device, threads=threads
+        gain=GainSettings(path=movie.gain, orientation=_gain_orientation(movie)),
+        eer=eer,
+        bin_factor=movie.bin_factor,
+        device=device,
+        threads=threads,
     )
     given = Acquisition(
         pixel_size_angstrom=movie.pixel_size_angstrom,

@@ -131,7 +131,7 @@ def sentence(groups: Sequence[Group]) -> str:
         return _for_us(ours, group, groups, able)
     reason = f"{best.rate / 1e6:,.0f} MB/s" + (f", checked by {best.verifies}" if best.verifies else ", unchecked")
     if ours is None:
-        return f"Of what ran, {best.path} is the fastest here: {reason}; cryoferry was not among it."
+        return f"Of what ran, {best.path} is the fastest here: {reason}; {_of_our_other_rows(able)}."
     return (
         f"{best.path} is the fastest here ({reason}); cryoferry reaches {ours.rate / best.rate * 100:.0f} % of that "
         "with every chunk and file checked by BLAKE3 and synced to disk before its receipt."
@@ -149,6 +149,16 @@ def _nothing_to_compare(group: Group) -> str:
         f"a run must take {SHORTEST_S:g} s without its start-up. "
         "Take more or larger --files."
     )
+
+
+def _of_our_other_rows(able: Sequence[Row]) -> str:
+    """Say how cryoferry does in another form than the plain one, such as over TLS, where that one has no rate."""
+    best, other = able[0], next((row for row in able if row.path.startswith(OURS)), None)
+    if other is None or best.rates is None or other.rates is None:
+        return "cryoferry was not among it"
+    if other is best:
+        return "plain cryoferry has no rate here"
+    return f"{other.path} reaches {other.rate / best.rate * 100:.0f} % of that, plain cryoferry has no rate here"
 
 
 def _for_us(ours: Row, group: Group, groups: Sequence[Group], able: Sequence[Row]) -> str:

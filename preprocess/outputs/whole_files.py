@@ -70,7 +70,7 @@ def remove_partial_files(folder: Path, stem: str = "") -> None:
 def _remove_left(folder: Path, pattern: str) -> None:
     for path in folder.glob(f".{pattern}*{PARTIAL}"):
         space, _, process = path.name.removesuffix(PARTIAL).rpartition(".")[2].partition("-")
-        if space == process_space() and process.isdigit() and not is_running(int(process)):
+        if space == process_space() and process.isdecimal() and not is_running(int(process)):
             with suppress(OSError):  # in some folders another user's file cannot be removed
                 path.unlink()
 

@@ -186,6 +186,7 @@ def test_movies_an_hour_over_many_names_of_a_few_files(tmp_path):
 def test_seeds_and_presets():
     assert parse_seeds("0-2,7, 1") == [0, 1, 2, 7]
     assert all(find_preset(name) is preset for name, preset in PRESETS.items())
+    assert find_preset("k3@100x200x7").about == "200 x 100 px, 7 frames; otherwise as k3"
     sized = find_preset("k3@100x200x7").settings
     assert (sized.height, sized.width, sized.frame_count, sized.pixel_size_angstrom) == (100, 200, 7, 0.83)
     assert len({PRESETS["small"].with_seed(seed).defocus_angstrom for seed in range(5)}) == 5

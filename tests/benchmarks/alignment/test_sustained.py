@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.alignment.movies import BenchMovie
-from benchmarks.alignment.sustained import sustain
+from benchmarks.alignment.sustained import _worker_command, sustain
 
 
 def test_a_worker_that_aligns_nothing_has_no_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,7 +20,21 @@ def test_a_worker_that_aligns_nothing_has_no_rate(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("benchmarks.alignment.sustained._worker_command", lambda *_: told)
     path = tmp_path / "a.mrc"
     path.write_bytes(b"movie")
-    movie = BenchMovie(
+    found = sustain([a_movie(path)], 2, "cpu", tmp_path / "work", process="worker", threads=1, environment={})
+    assert (found.failure, found.movies_per_hour, found.wall_s) == ("too faint", None, None)
+
+
+@pytest.mark.parametrize(("preset", "orientation"), [("fainter", "given"), ("", "auto")])
+def test_a_simulated_gain_lies_as_it_is_though_a_faint_movie_does_not_show_it(
+    preset: str, orientation: str, tmp_path: Path
+) -> None:
+    _worker_command(replace(a_movie(tmp_path / "a.mrc"), preset=preset), [], tmp_path, 1, "cpu")
+    job = json.loads((tmp_path / "job.json").read_text())
+    assert job["settings"]["settings"]["gain"]["orientation"] == orientation
+
+
+def a_movie(path: Path) -> BenchMovie:
+    return BenchMovie(
         path=path,
         preset="small",
         seed=0,
@@ -32,5 +47,3 @@ def test_a_worker_that_aligns_nothing_has_no_rate(tmp_path: Path, monkeypatch: p
         dose_per_frame_e_per_a2=1.0,
         hardware_frames_per_frame=None,
     )
-    found = sustain([movie], 2, "cpu", tmp_path / "work", process="worker", threads=1, environment={})
-    assert (found.failure, found.movies_per_hour, found.wall_s) == ("too faint", None, None)

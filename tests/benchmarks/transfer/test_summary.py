@@ -83,3 +83,18 @@ def test_whole_but_too_quick_is_not_a_failure():
     told = sentence(grouped([run("cryoferry", 1e5), run("bbcp -s 4", 1e5), run("cp (no network)", 1e5)], {}))
     assert told.startswith("2 of 2 paths carried the files whole, but too quickly for a rate")
     assert "more or larger --files" in told
+
+
+@pytest.mark.parametrize(
+    ("others_mb_per_s", "told"),
+    [
+        (
+            10,
+            "Of what ran, cryoferry, TLS is the fastest here: 100 MB/s, unchecked; plain cryoferry has no rate here.",
+        ),
+        (400, "; cryoferry, TLS reaches 25 % of that, plain cryoferry has no rate here."),
+    ],
+)
+def test_cryoferry_in_another_form_was_among_it(others_mb_per_s, told):
+    runs = [run("cryoferry, TLS", 100), run("rsync daemon", others_mb_per_s)]
+    assert sentence(grouped(runs, {})).endswith(told)

@@ -112,6 +112,14 @@ def test_what_a_killed_process_left_is_removed_and_a_running_one_s_is_not(tmp_pa
     assert {*tmp_path.iterdir()} == {alive, elsewhere, foreign}
 
 
+def test_a_name_with_the_number_of_no_process_is_no_error(tmp_path):
+    beyond, superscript = (tmp_path / left_by(number, "a.mrc") for number in ("9" * 30, "²"))
+    beyond.touch()
+    superscript.touch()
+    remove_partial_files(tmp_path)
+    assert [*tmp_path.iterdir()] == [superscript]
+
+
 def test_what_cannot_be_removed_stops_nobody(tmp_path, killed):
     folder = tmp_path / left_by(killed, "a.mrc")
     folder.mkdir()
