@@ -12,6 +12,8 @@ from preprocess.errors import OutputRefused, PreprocessError, UnreadableMovie
 from preprocess.movies import open_movie
 from preprocess.named_files import refuse_missing
 from preprocess.outputs.ctf_results import aligned_ctf_file, is_of_ctf_command
+from preprocess.outputs.ctf_star import ALL_STAR, RELIABLE_STAR
+from preprocess.outputs.micrographs_star import listed_micrographs
 from preprocess.outputs.output_names import CTF_RESULTS, CTF_RESULTS_ENDING, ENDINGS, output_paths, output_stem
 
 EXTENSIONS = frozenset({".mrc", ".tif", ".tiff"})
@@ -93,6 +95,40 @@ def refuse_outputs(micrographs: Sequence[InputInFolder], *, overwrite: bool, res
         _refuse_aligned(micrograph)
         if not overwrite:
             _refuse_existing(micrograph, resume=resume)
+
+
+def refuse_lists(micrographs: Sequence[InputInFolder], out: Path) -> None:
+    """Refuse to replace lists that name other micrographs than those that were named now: they would be lost.
+
+    They are of `cryoferry align`, of another program, or of this command for others.
+
+    Raises
+    ------
+    OutputRefused
+    """
+    named = {each.path.absolute() for each in micrographs}
+    names = {path.name for path in named}
+    for path in (out / name for name in (RELIABLE_STAR, ALL_STAR)):
+        try:
+            listed = listed_micrographs(path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            listed = None
+        # A list that was written from another folder names what is not there, seen from here.
+        others = [
+            each for each in listed or () if each.absolute() not in named and (each.exists() or each.name not in names)
+        ]
+        if listed is None or others:
+            what = (
+                f"lists {len(others)} micrographs besides, such as {others[0]}"
+                if others
+                else "was not written by this command"
+            )
+            raise OutputRefused(
+                f"{path} {what}; --star would replace it",
+                hint="Give another --out, or name all of its micrographs, or leave --star out.",
+            )
 
 
 def _refuse_aligned(micrograph: InputInFolder) -> None:

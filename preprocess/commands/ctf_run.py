@@ -17,6 +17,7 @@ from preprocess.commands.chosen_micrographs import (
     ChosenMicrographs,
     choose_micrographs,
     ctf_output_paths,
+    refuse_lists,
     refuse_outputs,
 )
 from preprocess.commands.chosen_movies import counts_by_reason
@@ -79,6 +80,8 @@ class CtfEstimationRun:
         chosen = choose_micrographs(named, self._out)
         if self._out is not None:
             refuse_outputs(chosen.micrographs, overwrite=overwrite, resume=self._resume)
+            if self._star:
+                refuse_lists(chosen.micrographs, self._out)
             refuse_unwritable(self._out)
         self._say_passed_over(chosen)
         wanted = self._not_done(chosen.micrographs)

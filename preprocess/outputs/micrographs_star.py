@@ -20,7 +20,7 @@ from preprocess.outputs.ctf_star import (
     columns_of_section,
 )
 from preprocess.outputs.report import DIGITS
-from preprocess.outputs.star_values import star_value
+from preprocess.outputs.star_values import star_value, values_of
 from preprocess.outputs.whole_files import write_bytes
 from preprocess.results import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL, ProcessedMovie
 
@@ -112,6 +112,24 @@ def write_ctf_stars(folder: Path, listed: Sequence[ListedMicrograph]) -> None:
             _write(folder / name, groups, rows)
         else:
             (folder / name).unlink(missing_ok=True)
+
+
+def listed_micrographs(path: Path) -> list[Path] | None:
+    """Return the micrographs that a list names, whoever wrote it; None if it names none that can be read.
+
+    Raises
+    ------
+    OSError
+    """
+    lines = path.read_text("utf-8", "surrogateescape").splitlines()
+    label = "_rlnMicrographName"
+    column = next((line.split()[1:] for line in lines if line.startswith(f"{label} ")), [])
+    if not column or not column[0].removeprefix("#").isdecimal():
+        return None
+    index = int(column[0].removeprefix("#")) - 1
+    begin = next(number for number, line in enumerate(lines) if line.startswith(f"{label} "))
+    rows = [values_of(line) for line in lines[begin:] if line.strip() and not line.startswith(("_", "#", "data_"))]
+    return [Path(row[index]) for row in rows if len(row) > index] or None
 
 
 def _ctf_row(listed: ListedMicrograph, columns: CtfColumns, group: str) -> Row:

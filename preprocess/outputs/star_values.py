@@ -1,6 +1,8 @@
-"""Writes names as values of a STAR file, which end at a blank and have marks of their own."""
+"""Writes names as values of a STAR file, which end at a blank and have marks of their own; and reads them."""
 
 from __future__ import annotations
+
+import re
 
 _MARKS = ("#", "_", "$", "[", "]", ";", "'", '"', "data_", "loop_", "save_", "stop_", "global_")
 """What begins something else than a value."""
@@ -21,3 +23,13 @@ def star_value(name: str) -> str:
     if "'" not in name:
         return f"'{name}'"
     return '"{}"'.format(name.replace('"', r"\x22"))
+
+
+_VALUE = re.compile(r"""(?:^|(?<=\s))(?:"(.*?)"|'(.*?)'|(\S+))(?=\s|$)""")
+
+
+def values_of(line: str) -> list[str]:
+    """Return the values of one row of a table, as names were before `star_value` wrote them."""
+    escapes = {r"\x0A": "\n", r"\x22": '"'}
+    found = ["".join(groups) for groups in _VALUE.findall(line)]
+    return [re.sub(r"\\x0A|\\x22", lambda escape: escapes[escape[0]], value) for value in found]

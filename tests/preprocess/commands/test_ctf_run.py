@@ -16,6 +16,8 @@ import starfile
 from numpy.typing import NDArray
 
 from preprocess.errors import CtfImpossible
+from preprocess.outputs.ctf_star import RELIABLE
+from preprocess.outputs.micrographs_star import ListedMicrograph, listed_micrographs, write_ctf_stars
 from preprocess.platform import process_space
 from preprocess.simulation import MicrographSettings, simulate_micrograph, write_mrc
 from tests.running import COMMAND, clean_environment, cryoferry_here
@@ -253,3 +255,32 @@ def test_files_beside_a_movie_aligned_without_a_ctf_are_written(ctf, images, tmp
     assert ctf(images / "m00.mrc", "--out", "out", *KNOWN).returncode == 0
     assert ctf(images / "m00.mrc", "--out", "out", "--overwrite", *KNOWN).returncode == 0
     assert done_in(tmp_path / "out") == ["m00"]
+
+
+@pytest.mark.parametrize("of_before", ["align's", "ctf's", "nobody's"])
+def test_lists_of_other_micrographs_are_never_replaced(ctf, images, tmp_path, of_before):
+    out = tmp_path / "out"
+    out.mkdir()
+    if of_before == "ctf's":
+        assert ctf(images / "m00.mrc", "--out", "out", "--star", *KNOWN).returncode == 0
+    elif of_before == "align's":
+        columns = {"rlnDefocusU": 1.0, RELIABLE: 1.0}
+        listed = {"micrograph": Path("aligned folder/FoilHole 1.mrc")}
+        write_ctf_stars(out, [ListedMicrograph({"rlnVoltage": "300"}, listed, {}, columns)])
+    else:
+        (out / LISTS[1]).write_text("a list of another kind")
+    before = contents(out)
+    refused = ctf(images / "m01.mrc", "--out", "out", "--star", "--overwrite", *KNOWN)
+    assert refused.returncode == 2
+    told = {
+        "align's": "such as aligned folder/FoilHole 1.mrc",
+        "ctf's": "m00.mrc",
+        "nobody's": "not written by this command",
+    }
+    assert told[of_before] in " ".join(refused.stderr.split())
+    assert "Give another --out" in refused.stderr
+    assert contents(out) == before
+    assert ctf(images / "m01.mrc", "--out", "out", *KNOWN).returncode == 0, "without --star nothing is lost"
+    if of_before == "ctf's":
+        assert ctf(images, "--out", "out", "--star", "--resume", *KNOWN).returncode == 0
+        assert listed_micrographs(out / LISTS[1]) == [images / "m00.mrc", images / "m01.mrc"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import starfile
 
-from preprocess.outputs.star_values import star_value
+from preprocess.outputs.star_values import star_value, values_of
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,7 @@ from preprocess.outputs.star_values import star_value
 )
 def test_a_name_is_read_as_it_was(tmp_path: Path, name: str) -> None:
     value = star_value(name)
+    assert values_of(f"first {value} 7 {value}") == ["first", name, "7", name] or "\r" in name
     expected = name.translate({10: r"\x0A", 13: r"\x0D"})
     if value[0] in "'\"":
         assert value[0] == value[-1] not in value[1:-1]
