@@ -198,6 +198,7 @@ def print_json(here: LocalStatus, *, however_many: bool) -> None:
         "failed_count": session and session.failed_count,
         "account": session and session.account and session.account.as_json(),
         "agent_account": here.account.model_dump(mode="json"),
+        "waiting": session and [one.model_dump(mode="json") for one in session.waiting or ()],
         "listed": len(here.exposures),
         "left_out": here.left_out,
     }
@@ -267,6 +268,8 @@ def print_totals(here: LocalStatus, again: str) -> None:
     else:
         print_text(console, f"{'receiver':10}{here.receiver.url}, session {session_state(receiver.session)}")
         print_text(console, session_counts(receiver.session), indent=10)
+        for line in waiting_lines(receiver.session):
+            print_text(console, line, "yellow", indent=10)
     print_account(here.account, None if receiver.session is None else receiver.session.account)
     _print_set_aside(here, again)
 
@@ -326,6 +329,14 @@ def print_account(own: AgentAccount | None, account: SessionAccount | None) -> N
         print_text(console, f"{'exposures':10}{own.line()}; what is registered is not known")
     for alarm in account.alarms if account is not None else own.alarms if own is not None else ():
         print_text(console, f"{'':10}{alarm}", "bold red")
+
+
+def waiting_lines(session: Session, *, now_s: float | None = None) -> list[str]:
+    """Return why registrars cannot register the session's exposures at present, a line each."""
+    return [
+        f"{one.registrar} waits for {since(one.since.timestamp(), now_s=now_s)}: {one.reason}"
+        for one in session.waiting or ()
+    ]
 
 
 def _print_set_aside(here: LocalStatus, again: str) -> None:

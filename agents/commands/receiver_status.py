@@ -16,7 +16,13 @@ import typer
 from agents.commands.exposure_filter import ExposureFilter, checked_states
 from agents.commands.exposure_lines import ExposureLine, left_out_text, one_line, print_lines, print_text
 from agents.commands.exposure_text import since
-from agents.commands.local_status import print_account, registered_text, session_counts, session_state
+from agents.commands.local_status import (
+    print_account,
+    registered_text,
+    session_counts,
+    session_state,
+    waiting_lines,
+)
 from agents.commands.receiver_access import ReceiverAccess, pages, registrars_of
 from configuration import ConfigError
 from transfer.commands.shared import stderr_console, stdout_console
@@ -135,6 +141,8 @@ def _print_session(receiver: ReceiverAccess, session: Session, service: Service,
     print_account(None, session.account)
     for registrar, project in session.projects.items():
         print_text(console, f"{registrar}: {project}", indent=2)
+    for line in waiting_lines(session, now_s=now_s):
+        print_text(console, line, "yellow", indent=2)
     print_text(console, f"{decimal(service.free_bytes)} are free on the receiver's disk")
 
 

@@ -74,14 +74,26 @@ class Outbox:
         self._registrar = registrar
         self._read: dict[int, PublishedExposure] = {}  # of the last batches: what waits is not read again
 
-    def batches(self, limit: int, without: Collection[int]) -> list[PendingBatch]:
-        """Return up to `limit` exposures to register, oldest first, by session, without the rows that must wait."""
+    def batches(
+        self, limit: int, without: Collection[int], without_sessions: Collection[str] = ()
+    ) -> list[PendingBatch]:
+        """Return up to `limit` exposures to register, oldest first, by session.
+
+        Parameters
+        ----------
+        limit
+            How many at most.
+        without
+            Rows that failed and must wait.
+        without_sessions
+            Sessions that must wait: many exposures of theirs hold up no other session's.
+        """
         found: dict[int, list[PublishedExposure]] = {}
         attempts: dict[int, dict[int, int]] = {}
         places: dict[int, SessionPlace] = {}
         known, self._read = self._read, {}
         with self._database.read() as connection:
-            numbers = self._next_numbers(connection, limit, without)
+            numbers = self._next_numbers(connection, limit, without, without_sessions)
             for row in self._rows(connection, numbers):
                 exposure = known.get(row.id)
                 if exposure is None or not _is_of(row, exposure):
@@ -95,9 +107,16 @@ class Outbox:
             for session_id, group in found.items()
         ]
 
-    def _next_numbers(self, connection: Connection, limit: int, without: Collection[int]) -> list[int]:
+    def _next_numbers(
+        self, connection: Connection, limit: int, without: Collection[int], without_sessions: Collection[str]
+    ) -> list[int]:
         """Return the rows to register next, oldest first; `without` holds failed ones."""
         wait = frozenset(without)
+        waits = (
+            exists()
+            .where(exposures.c.id == registrations.c.exposure, exposures.c.session_id == sessions.c.id)
+            .where(sessions.c.name.in_(without_sessions))
+        )
         numbers: list[int] = []
         for state, waiting in ((RegistrationState.PENDING, 0), (RegistrationState.FAILED, len(wait))):
             oldest = (
@@ -106,6 +125,8 @@ class Outbox:
                 .order_by(registrations.c.id)
                 .limit(limit + waiting)
             )
+            if without_sessions:
+                oldest = oldest.where(~waits)
             numbers += [number for number in connection.scalars(oldest) if number not in wait][:limit]
         return sorted(numbers)[:limit]
 

@@ -14,13 +14,12 @@ from pathlib import Path
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from api.database.engine import Database
-from api.database.tables import now
 from api.registrars import Registrar, RegistrarUnavailable, RegistrationOutcome, SessionPlace
 from api.registrars.outbox import Outbox, PendingBatch
 from api.registrars.relion import RelionRegistrar
 from api.registrars.scipion import ScipionRegistrar
 from api.registrars.settings import RegistrarSettings
-from api.registrars.troubles import TroubleFile
+from api.registrars.troubles import TroubleFile, Troubles, delay_s
 from api.registrars.verdict_outbox import VerdictOutbox
 from transfer.disk.locks import FileLock
 from transfer.wire.protocol import RegistrarTrouble, RegistrationState
@@ -30,15 +29,10 @@ log = logging.getLogger(__name__)
 TICK_S = 0.5
 UPDATE_PROJECTS_EVERY_S = 1.0
 BATCH = 200
-LONGEST_DELAY_S = 300.0
 OK = "ok"
 FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, OSError, TypeError, ValueError)
 """What a registrar raises that meets a broken file, a full disk or an error of its own. It holds up neither its other
 sessions nor the other registrars."""
-
-
-class UnforeseenError(RegistrarUnavailable):
-    """A registrar met an error that nobody foresaw; its cause is logged with its place in the code."""
 
 
 def make_registrars(settings: RegistrarSettings, data: Path) -> list[Registrar]:
@@ -49,11 +43,6 @@ def make_registrars(settings: RegistrarSettings, data: Path) -> list[Registrar]:
     if settings.relion:
         chosen.append(RelionRegistrar(settings))
     return chosen
-
-
-def delay_s(attempts: int) -> float:
-    """Return how long to wait after so many failed attempts: 1, 2, 4, … s, at most five minutes."""
-    return float(min(LONGEST_DELAY_S, 2.0 ** min(attempts, 20)))
 
 
 class RegistrarRunner:
@@ -84,13 +73,17 @@ class RegistrarRunner:
 
     def health(self) -> dict[str, str]:
         """Return `ok` or the problem of each registrar, whichever process runs it."""
-        troubles = {trouble.registrar: trouble.reason for trouble in self.troubles()}
-        return {worker.registrar.name: troubles.get(worker.registrar.name, OK) for worker in self._workers}
+        troubles: dict[str, list[str]] = {}
+        for trouble in self.troubles():
+            whose = "" if trouble.session is None else f"session {trouble.session}: "
+            troubles.setdefault(trouble.registrar, []).append(whose + trouble.reason)
+        names = [worker.registrar.name for worker in self._workers]
+        return {name: "; ".join(troubles[name]) if name in troubles else OK for name in names}
 
     def troubles(self) -> list[RegistrarTrouble]:
-        """Return the registrars that are in trouble, whichever process runs them."""
-        found = (worker.trouble if self._leader.held else worker.file.read() for worker in self._workers)
-        return [trouble for trouble in found if trouble is not None]
+        """Return the registrars that are in trouble, at all or for a session, whichever process runs them."""
+        held = self._leader.held
+        return [one for worker in self._workers for one in (worker.troubles.present if held else worker.file.read())]
 
     def start(self) -> None:
         """Start a thread for each registrar."""
@@ -132,13 +125,12 @@ class RegistrarThread:
     ) -> None:
         self.registrar = registrar
         self.file = file
-        self.trouble: RegistrarTrouble | None = None
+        self.troubles = Troubles(registrar.name, file)
         self.thread = threading.Thread(target=self._run, name=f"registrar-{registrar.name}", daemon=True)
         self._outbox = outbox
         self._verdicts = verdicts
         self._leader = leader
         self._stopping = stopping
-        self._failures = 0
         self._checked = False
         self._retry_at: dict[int, float] = {}  # number of a failed row -> when it is tried again
         self._updated_at = float("-inf")
@@ -150,77 +142,61 @@ class RegistrarThread:
             pause_s = TICK_S
             if self._leader.try_acquire():
                 if not self._leads:
-                    self.file.clear()  # what a process noted that has ended
+                    self.troubles.forget()
                     self._leads = True
                 try:
                     self._turn()
-                except UnforeseenError as error:
-                    pause_s = self._note_problem(str(error), error.__cause__)
                 except RegistrarUnavailable as error:
-                    pause_s = self._note_problem(str(error))
+                    pause_s = self.troubles.note(None, str(error))
                 except DBAPIError as error:  # its text has the statement with all values
-                    pause_s = self._note_problem(f"the receiver's database reported an error: {error.orig}")
+                    pause_s = self.troubles.note(None, f"the receiver's database reported an error: {error.orig}")
                 except (SQLAlchemyError, *FAULTS) as error:
-                    pause_s = self._note_problem(f"{type(error).__name__}: {error}", error)
+                    pause_s = self.troubles.note(None, f"{type(error).__name__}: {error}", error)
                 else:
-                    self._note_success()
+                    self.troubles.warn(self.registrar.warning)
             self._stopping.wait(pause_s)
 
-    def _note_problem(self, reason: str, unexpected: BaseException | None = None) -> float:
-        self._note_trouble(reason, unexpected)
-        pause_s = min(delay_s(self._failures), 60.0)
-        self._failures += 1
-        return pause_s
-
-    def _note_trouble(self, reason: str, unexpected: BaseException | None = None) -> None:
-        if self.trouble is None or reason != self.trouble.reason:
-            log.warning("registrar %s is in trouble: %s", self.registrar.name, reason, exc_info=unexpected)
-            self.trouble = self.file.note(reason, now() if self.trouble is None else self.trouble.since)
-
-    def _note_success(self) -> None:
-        self._failures = 0
-        if self.registrar.warning:
-            self._note_trouble(self.registrar.warning)
-            return
-        if self.trouble is not None:
-            lasted_s = (now() - self.trouble.since).total_seconds()
-            log.info("registrar %s works again, after %.0f s of trouble", self.registrar.name, lasted_s)
-            self.file.clear()
-        self.trouble = None
-
     def _turn(self) -> None:
+        """Do what is due; what fails for one session is noted, and holds up no other one."""
         if not self._checked:
             self._check()
-        unavailable: RegistrarUnavailable | None = None
-        waiting = self._waiting()
-        for batch in self._outbox.batches(BATCH, waiting):
+        failed: set[str] = set()
+        for batch in self._outbox.batches(BATCH, self._waiting(), self.troubles.waiting()):
             self._outbox.note_project(batch.session_id, self.registrar.project(batch.place))
             try:
                 outcomes = self.registrar.register(batch.place, batch.exposures)
             except (RegistrarUnavailable, *FAULTS) as error:
-                unavailable = _as_unavailable(error, batch.place)
-                self._outbox.explain(batch, str(unavailable))
+                self._outbox.explain(batch, self._note(error, batch.place, failed))
                 continue
             self._settle(batch, outcomes)
-        unavailable = self._tell_verdicts() or unavailable
-        unavailable = self._update_projects() or unavailable
-        if unavailable:
-            raise unavailable
+        self._tell_verdicts(failed)
+        if self._update_projects(failed):
+            self.troubles.clear_due(failed)
 
-    def _tell_verdicts(self) -> RegistrarUnavailable | None:
-        """Tell the registrar which verdicts have changed; return why it cannot take some."""
-        unavailable: RegistrarUnavailable | None = None
+    def _note(self, error: Exception, place: SessionPlace, failed: set[str]) -> str:
+        """Note what failed for a session; return the reason."""
+        is_foreseen = isinstance(error, (RegistrarUnavailable, OSError))
+        reason = str(error) if is_foreseen else f"it cannot be registered: {type(error).__name__}: {error}"
+        if place.name not in failed:  # its first error in a turn is the one to know of
+            failed.add(place.name)
+            self.troubles.note(place.name, reason, None if is_foreseen else error)
+        return reason
+
+    def _tell_verdicts(self, failed: set[str]) -> None:
+        """Tell the registrar which verdicts have changed."""
         if time.monotonic() - self._told_at < self.registrar.verdict_pause_s:
-            return None
+            return
+        waiting = self.troubles.waiting()
         for batch in self._verdicts.batches():
+            if batch.place.name in waiting:
+                continue
             self._told_at = time.monotonic()
             try:
                 self.registrar.verdicts_changed(batch.place, batch.verdicts)
             except (RegistrarUnavailable, *FAULTS) as error:
-                unavailable = _as_unavailable(error, batch.place)
+                self._note(error, batch.place, failed)
                 continue
             self._verdicts.note_told(batch)
-        return unavailable
 
     def _check(self) -> None:
         try:
@@ -243,29 +219,20 @@ class RegistrarThread:
                 self._retry_at.pop(number, None)
         self._outbox.settle(batch, outcomes)
 
-    def _update_projects(self) -> RegistrarUnavailable | None:
-        """Have the registrar look after its projects; return why it cannot do so with some."""
-        unavailable: RegistrarUnavailable | None = None
+    def _update_projects(self, failed: set[str]) -> bool:
+        """Have the registrar look after its projects, at most once a second; return whether it did."""
         if time.monotonic() - self._updated_at < UPDATE_PROJECTS_EVERY_S:
-            return None
+            return False
         self._updated_at = time.monotonic()
+        waiting = self.troubles.waiting()
         for session in self._outbox.open_projects():
+            if session.place.name in waiting:
+                continue
             try:
                 closed = self.registrar.update_project(session.place, ended=session.ended)
             except (RegistrarUnavailable, *FAULTS) as error:
-                unavailable = _as_unavailable(error, session.place)
+                self._note(error, session.place, failed)
                 continue
             if closed:
                 self._outbox.note_closed(session.session_id)
-        return unavailable
-
-
-def _as_unavailable(error: Exception, place: SessionPlace) -> RegistrarUnavailable:
-    """Return what to report of an error in one session."""
-    if isinstance(error, RegistrarUnavailable):
-        return error
-    if isinstance(error, OSError):
-        return RegistrarUnavailable(str(error))
-    unforeseen = UnforeseenError(f"session {place.name} cannot be registered: {type(error).__name__}: {error}")
-    unforeseen.__cause__ = error
-    return unforeseen
+        return True

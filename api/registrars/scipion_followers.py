@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from api.registrars import RegistrarUnavailable, SessionPlace
 from api.registrars.scipion_bridge import ScipionBridge, find_installation
@@ -88,9 +87,10 @@ class Followers:
             if last.failure:
                 raise RegistrarUnavailable(last.failure)
             return
+        if not self._has_room(place):
+            return
         try:
-            if self._has_room(place):
-                self._start(place, journal)
+            self._start(place, journal)
         except RegistrarUnavailable as error:
             pause_s = min(ENSURE_EVERY_S * 2**last.failures, LONGEST_PAUSE_S)
             self._attempts[place.name] = Attempt(time.monotonic() + pause_s, last.failures + 1, str(error))
@@ -133,9 +133,9 @@ class Followers:
         }
         if not quiet:
             raise RegistrarUnavailable(
-                f"session {place.name} waits for a place: {len(running)} followers run, as many as --max-followers "
-                f"permits, and none of their sessions is quiet. Raise --max-followers if there are "
-                f"{FOLLOWER_BYTES / 1e6:.0f} MB of memory for each follower, or end sessions that are over"
+                f"it waits for a place: {len(running)} followers run, as many as --max-followers permits, and none of "
+                f"their sessions is quiet. Raise --max-followers if there are {FOLLOWER_BYTES / 1e6:.0f} MB of memory "
+                "for each follower, or end sessions that are over"
             )
         quietest = max(quiet, key=lambda name: quiet[name])
         log.info(
@@ -157,11 +157,8 @@ class Followers:
         }
         installation, messages = find_installation(self._scipion), journal.path.with_name("bridge.log")
         answer = self._bridge.ask(installation, request, log=messages, timeout_s=ENSURE_TIMEOUT_S)
-        if not answer["alive"] and not answer.get("status") == "finished":
-            raise RegistrarUnavailable(_why_not_alive(answer))
-
-
-def _why_not_alive(answer: dict[str, Any]) -> str:
-    if answer.get("acted") == "stopped by its user":
-        return "the follower was stopped in Scipion; choose Continue there to go on"
-    return f"the follower does not run ({answer.get('status')}): {answer.get('message') or 'see its log in Scipion'}"
+        if answer.get("acted") == "stopped by its user":
+            raise RegistrarUnavailable("the follower was stopped in Scipion; choose Continue there to go on")
+        if not answer["alive"] and answer.get("status") != "finished":
+            why = answer.get("message") or "see its log in Scipion"
+            raise RegistrarUnavailable(f"the follower does not run ({answer.get('status')}): {why}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -65,10 +64,9 @@ def session_id_of(connection: Connection, name: str) -> int:
     return session_id
 
 
-def _sessions(
-    connection: Connection, condition: ColumnElement[bool], registrars: tuple[str, ...], moment: datetime
-) -> list[Session]:
+def _sessions(connection: Connection, condition: ColumnElement[bool], receiver: Receiver) -> list[Session]:
     """Return sessions as the protocol shows them, oldest first."""
+    registrars, troubles = receiver.registrar_names, receiver.registrars.troubles()
     rows = connection.execute(select(sessions).where(condition).order_by(sessions.c.id)).all()
     registered: dict[int, dict[str, int]] = {}
     failed: dict[int, dict[str, int]] = {}
@@ -85,7 +83,7 @@ def _sessions(
         located.setdefault(session_id, {})[registrar] = location
         if not closed:
             unfinished.add(session_id)
-    accounts = accounts_of(connection, [row.id for row in rows], registrars, moment)
+    accounts = accounts_of(connection, [row.id for row in rows], registrars, receiver.clock())
     return [
         Session(
             name=row.name,
@@ -100,6 +98,9 @@ def _sessions(
             failed_count=dict.fromkeys(registrars, 0) | failed.get(row.id, {}),
             projects=located.get(row.id, {}),
             account=accounts[row.id],
+            waiting=tuple(
+                one for one in troubles if one.session == row.name or (one.session is None and row.id in unfinished)
+            ),
         )
         for row in rows
     ]
@@ -107,7 +108,7 @@ def _sessions(
 
 def _session(connection: Connection, name: str, receiver: Receiver) -> Session:
     """Return a session; what does not add up in it is logged."""
-    session = _sessions(connection, sessions.c.name == name, receiver.registrar_names, receiver.clock())[0]
+    session = _sessions(connection, sessions.c.name == name, receiver)[0]
     if session.account is not None:
         receiver.alarms.take(name, session.account)
     return session
@@ -218,7 +219,7 @@ def list_sessions(
     wanted = wanted.order_by(sessions.c.id.desc() if after is None else sessions.c.id)
     with receiver.database.read() as connection:
         ids = connection.scalars(wanted).all()
-        found = _sessions(connection, sessions.c.id.in_(ids[:limit]), receiver.registrar_names, receiver.clock())
+        found = _sessions(connection, sessions.c.id.in_(ids[:limit]), receiver)
     page = _first_of(found)
     has_more = after is not None and len(page) < len(ids)
     return SessionList(sessions=page, next=str(sorted(ids)[len(page) - 1]) if has_more else None)
@@ -229,6 +230,7 @@ def _first_of(found: list[Session]) -> tuple[Session, ...]:
     size_bytes = 0
     for count, session in enumerate(found):
         size_bytes += SESSION_BYTES + sum(map(len, session.projects.values()))
+        size_bytes += sum(len(one.reason) for one in session.waiting or ())
         if count and size_bytes > PAGE_BYTES:
             return tuple(found[:count])
     return tuple(found)

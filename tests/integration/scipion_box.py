@@ -61,11 +61,7 @@ def load(project):
 def follow(project, kind="usual"):
     """Run the follower, in a process of its own if it is not the usual one."""
     if kind == "usual":
-        run = load(project)
-        try:
-            run.followStep("")
-        finally:
-            os.close(run._session_lock)  # a follower's process ends
+        load(project).followStep("")
         return
     child = os.fork()
     if child:

@@ -127,5 +127,6 @@ def test_a_session_waits_for_a_place_until_another_one_is_quiet(
     wait_until(lambda: other.count("scipion", "registered") == 2, "the second session's micrograph", timeout_s=120)
     (second,) = follower_pids(publisher.data)
     assert second != first
-    assert run_of(publisher, inspect)["outputs"]["outputMicrographs"]["stream"] == "open"
+    (run,) = inspect(publisher.data / "scipion-projects" / publisher.session)["runs"]
+    assert (run["status"], run["outputs"]["outputMicrographs"]["stream"]) == ("finished", "open")
     other.database.close()

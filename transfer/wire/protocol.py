@@ -194,6 +194,15 @@ class SessionState(StrEnum):
     ENDED = "ended"
 
 
+class RegistrarTrouble(Record):
+    """A registrar that cannot work at present, at all or for a session; what it has to register waits."""
+
+    registrar: str
+    reason: str
+    since: AwareDatetime
+    session: str | None = Field(default=None, description="what waits; null: all sessions, or the receiver is older")
+
+
 class Session(Record):
     """A session at the microscope. Each registrar keeps one project for it."""
 
@@ -214,6 +223,9 @@ class Session(Record):
     projects: Named[str] = Field(description="the folder of each registrar's project on the receiver")
     account: SessionAccount | None = Field(
         default=None, description="where every exposure is; null from an older receiver"
+    )
+    waiting: tuple[RegistrarTrouble, ...] | None = Field(
+        default=None, description="registrars that cannot register its exposures now; null from an older receiver"
     )
 
 
@@ -304,14 +316,6 @@ class InUse(Record):
 
     count: int
     limit: int
-
-
-class RegistrarTrouble(Record):
-    """A registrar that cannot work at present; what it has to register waits."""
-
-    registrar: str
-    reason: str
-    since: AwareDatetime
 
 
 class LimitsInUse(Record):

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from agents.commands import receiver_access
+from agents.commands.local_status import waiting_lines
 from agents.commands.receiver_access import ReceiverAccess, pages, read_registrations
 from agents.commands.receiver_status import PublishedState, state_of
 from agents.journal.journal import Journal
@@ -28,7 +29,7 @@ from transfer.wire.agent_status import AgentStatus, DiskSpace, LastError, LeaseW
 from transfer.wire.digest import chunk_digest, format_content_digest, root_digest
 from transfer.wire.errors import NotFound
 from transfer.wire.exposure_record import ExposureRecord, FileRole
-from transfer.wire.protocol import Exposure, Registration, RegistrationState
+from transfer.wire.protocol import Exposure, RegistrarTrouble, Registration, RegistrationState, Session
 
 SESSION = "s"
 BROKEN = 1
@@ -254,6 +255,14 @@ def test_the_slowest_registrar_decides(states: list[str], state: PublishedState)
         Registration(registrar=f"r{number}", state=RegistrationState(word)) for number, word in enumerate(states)
     )
     assert state_of(Exposure.model_construct(registrations=registrations)) == state
+
+
+def test_a_registrar_that_waits_is_a_line_with_its_reason() -> None:
+    since = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    trouble = RegistrarTrouble(registrar="scipion", reason="the follower was stopped", since=since, session=SESSION)
+    shown = Session.model_construct(waiting=(trouble,))
+    assert waiting_lines(shown, now_s=since.timestamp() + 120) == ["scipion waits for 2 min: the follower was stopped"]
+    assert waiting_lines(Session.model_construct(waiting=None)) == []  # an older receiver's
 
 
 def test_several_sessions_are_a_list_and_a_filter_needs_one(published: Published, run: Status) -> None:

@@ -14,16 +14,17 @@ from sqlalchemy import select, text, update
 from api.database.engine import Database
 from api.database.tables import events, exposure_records, now
 from api.registrars import RegistrationOutcome, SessionPlace
+from api.registrars import runner as runner_module
 from api.registrars.relion import RelionRegistrar
-from api.registrars.runner import LONGEST_DELAY_S, RegistrarRunner, delay_s
+from api.registrars.runner import RegistrarRunner
 from api.registrars.scipion import ScipionRegistrar
 from api.registrars.settings import RegistrarSettings
 from api.registrars.star import read_star
-from api.registrars.troubles import TroubleFile
+from api.registrars.troubles import LONGEST_DELAY_S, TroubleFile, delay_s
 from tests.waiting import wait_until
 from transfer.disk.locks import FileLock
 from transfer.wire import version_1
-from transfer.wire.protocol import RegistrationState
+from transfer.wire.protocol import RegistrarTrouble, RegistrationState
 
 
 @pytest.fixture
@@ -252,9 +253,9 @@ def test_trouble_and_recovery_are_one_line_each(
     wait_until(lambda: runner.health()["relion"] == "ok", "the registrar's recovery")
     assert waiting.troubles() == []
     trouble, recovery = caplog.messages
-    assert trouble.startswith("registrar relion is in trouble: ")
+    assert trouble.startswith("registrar relion is in trouble: session grid1 waits: ")
     assert str(in_the_way) in trouble
-    assert re.fullmatch(r"registrar relion works again, after [1-9] s of trouble", recovery)
+    assert re.fullmatch(r"registrar relion works again for session grid1, after [1-9] s of trouble", recovery)
 
 
 def test_an_error_of_the_database_is_one_short_line(
@@ -275,19 +276,44 @@ def test_trouble_of_a_process_that_was_killed_is_forgotten(
     publisher: Any, start: Callable[..., RegistrarRunner]
 ) -> None:
     left = TroubleFile(publisher.data, "relion")
-    assert left.note("an old reason", now()) == left.read()
+    old = (RegistrarTrouble(registrar="relion", reason="an old reason", since=now(), session="grid1"),)
+    left.write(old)
+    assert left.read() == old
     runner = start()
-    wait_until(lambda: left.read() is None, "the file's removal")
+    wait_until(lambda: left.read() == (), "the file's removal")
     assert runner.troubles() == []
 
 
 def test_a_file_that_cannot_be_read_is_trouble_and_one_that_cannot_be_written_is_not(tmp_path: Path) -> None:
     file = TroubleFile(tmp_path, "relion")
     (tmp_path / "registrar-relion.trouble").write_text("half a")
-    found = file.read()
-    assert found is not None
+    (found,) = file.read()
     assert found.reason.endswith("cannot be read")
-    assert TroubleFile(tmp_path / "missing", "relion").note("a reason", now()).reason == "a reason"
+    TroubleFile(tmp_path / "missing", "relion").write((found,))
+
+
+def test_a_session_that_waits_holds_up_no_other_one_however_much_of_it_waits(
+    publisher: Any, start: Callable[..., RegistrarRunner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More exposures of it wait than a turn takes; each session has its own reason, until it works again."""
+    monkeypatch.setattr(runner_module, "BATCH", 2)
+    publisher.registrars = ("relion",)
+    other = type(publisher)(publisher.data, "grid2", ("relion",))
+    (publisher.folder / "relion").parent.mkdir(parents=True, exist_ok=True)
+    (publisher.folder / "relion").write_text("not a folder")
+    for label in "abc":
+        publisher.publish(label)
+    runner = start()
+    wait_until(runner.troubles, "the first session's trouble")
+    other.publish("d")
+    wait_until(lambda: other.count("relion", "registered") == 1, "the other session's exposure")
+    (trouble,) = runner.troubles()
+    assert (trouble.session, trouble.registrar) == ("grid1", "relion")
+    assert trouble.reason in publisher.details("relion")
+    (publisher.folder / "relion").unlink()
+    wait_for_count(publisher, 4, "registered")
+    wait_until(lambda: not runner.troubles(), "the end of the trouble")
+    other.database.close()
 
 
 def test_a_list_is_written_anew_for_verdicts_after_a_pause_only(

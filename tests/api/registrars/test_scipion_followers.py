@@ -72,7 +72,7 @@ def test_a_session_waits_while_no_other_one_is_quiet(receiver: Receiver, follow:
     second = receiver.session("second", follow=follow)
     receiver.session("fourth")
     why = receiver.require("fourth")
-    assert why.startswith("session fourth waits for a place: 2 followers run, as many as --max-followers permits")
+    assert why.startswith("it waits for a place: 2 followers run, as many as --max-followers permits")
     assert types(first) == types(second) == ["session"]
 
 

@@ -62,7 +62,8 @@ def test_a_registrar_in_trouble_is_named_with_its_reason(receiver, wire, wire_to
     assert wire.http.put(f"/v1/sessions/s1/exposures/{exposure}", json=record).status_code == 201
     operator = wire_to(receiver, "reader", None)
     (trouble,) = wait_until(lambda: readiness(operator).registrars_in_trouble, "the registrar's trouble")
-    assert trouble.registrar == "relion"
+    assert (trouble.registrar, trouble.session) == ("relion", "s1")
+    assert wire.http.get("/v1/sessions/s1").json()["waiting"] == [trouble.model_dump(mode="json")]
     assert str(in_the_way) in trouble.reason
     assert timedelta() <= datetime.now(UTC) - trouble.since < timedelta(minutes=1)
     public = wire.http.get("/readyz")

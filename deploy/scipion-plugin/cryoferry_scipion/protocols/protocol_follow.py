@@ -19,6 +19,8 @@ HEARTBEAT_FRESH_S = 120.0
 LOCK_TIMEOUT_S = 15.0
 JOURNAL_TIMEOUT_S = 60.0
 
+_held_locks = {}  # path -> descriptor; until the process ends, because Scipion writes after the step, too
+
 
 class FollowerOutputs(enum.Enum):
     """The protocol's outputs. Sets of other pixel sizes have numbers, from 2."""
@@ -84,12 +86,15 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
     def followStep(self, _started):
         """Register the journal's entries until the session has ended or a person stops the protocol."""
         self._is_follower = True
-        self._session_lock = self._hold_session()  # until the process ends: Scipion writes after this step, too
+        self._hold_session()
         self._follow()
 
     def _hold_session(self):
         """Hold the session's lock, because a set can have one writer only."""
-        descriptor = os.open(follower_lock(self.journal.get()), os.O_RDWR | os.O_CREAT, 0o644)
+        path = follower_lock(self.journal.get())
+        if path in _held_locks:
+            return
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         deadline = time.monotonic() + LOCK_TIMEOUT_S
         while True:
             try:
@@ -100,7 +105,8 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
                     raise RuntimeError("another process follows this session already") from None
                 time.sleep(0.2)
             else:
-                return descriptor
+                _held_locks[path] = descriptor
+                return
 
     def _follow(self):
         journal = self.journal.get()
