@@ -61,8 +61,9 @@ def check(
 ) -> None:
     """Compare the files on the disk with the database, both ways. The receiver may run meanwhile.
 
-    A committed file is missing, changed or unreadable; a file that the database does not name is extra. Exit code 6 if
-    there is any of them.
+    A committed file is missing, changed or unreadable; a file that the database does not name is extra. The exposures
+    of each session are added up, and compared with the registrars' outbox and with the files that these write. Exit
+    code 6 if anything is not as it should be.
     """
     from api.checking.turns import background_turns
     from api.checking.whole_check import WholeCheck
@@ -75,15 +76,36 @@ def check(
         done = _actions(opened, storage, repair=repair, dry_run=dry_run)
         for finding in _findings(whole):
             _show(finding, done(finding), json)
+        doubtful = _check_exposures(data.absolute(), opened, repair=repair, dry_run=dry_run, json=json)
     _warn_of_readers(data.absolute(), database)
     counts = whole.counts
     line = (
         f"{counts.files} committed files: {counts.missing} missing, {counts.changed} changed,"
-        f" {counts.unreadable} unreadable; {counts.extra} extra files"
+        f" {counts.unreadable} unreadable; {counts.extra} extra files; {doubtful} findings about exposures"
     )
-    print_result(json, line, **asdict(counts), deep=deep, repaired=repair and not dry_run)
-    if counts.problems:
+    print_result(json, line, **asdict(counts), exposures_in_doubt=doubtful, deep=deep, repaired=repair and not dry_run)
+    if counts.problems or doubtful:
         raise typer.Exit(MISMATCH)
+
+
+def _check_exposures(data: Path, database: Database, *, repair: bool, dry_run: bool, json: bool) -> int:
+    """Check the exposures of all sessions, and print what is wrong; return how many findings there are."""
+    from api.checking import exposure_check
+    from api.checking.turns import background_turns
+
+    count = 0
+    for session in exposure_check.check_sessions(database, data, background_turns(data).take, datetime.now(UTC)):
+        for finding in session.findings:
+            count += 1
+            repaired = repair and not dry_run and exposure_check.repair(database, finding)
+            line = f"exposures: {finding.line()}" + ("; done" if repaired else "")
+            members = {"session": finding.session, "detail": finding.detail, "exposures": finding.names}
+            print_result(json, line, finding="exposures", **members, action=finding.advice, repaired=repaired)
+        if session.findings:
+            told = session.account.line()
+            line = f"session {session.name}: {told}"
+            print_result(json, line, finding="account", session=session.name, account=session.account.as_json())
+    return count
 
 
 def _warn_of_readers(data: Path, url: str | None) -> None:

@@ -41,6 +41,10 @@ PICTURES = {
 """Keys of a journal entry's pictures."""
 
 
+A_TILT = "a tilt of"
+"""How the detail of a registration begins whose exposure is in no file for Scipion."""
+
+
 class ScipionRegistrar:
     """The registrar `scipion`.
 
@@ -211,7 +215,7 @@ def _left_out(journal: SessionJournal, exposure: PublishedExposure) -> Registrat
     """Return that a tilt is not among the micrographs: the plugin makes no sets of tilt series."""
     name, newest = reader_name(exposure.micrograph_name), exposure.record.revision
     earlier = [revision for revision in range(1, newest) if journal.entry_number(name, revision) is not None]
-    detail = f"a tilt of {exposure.record.acquisition.tilt_series}: it is not in the set of micrographs"
+    detail = f"{A_TILT} {exposure.record.acquisition.tilt_series}: it is not in the set of micrographs"
     if earlier:
         detail += f", where its revision {earlier[-1]} still is: leave that one out there"
     return RegistrationOutcome(RegistrationState.REGISTERED, detail)

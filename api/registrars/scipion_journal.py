@@ -46,6 +46,13 @@ class MicrographVerdict:
     at: str
 
 
+def read_entries(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the whole entries of a session's journal, and change nothing."""
+    path = folder / "journal.jsonl"
+    content = path.read_bytes() if path.exists() else b""
+    return (json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines())
+
+
 class SessionJournal:
     """One session's journal and the answers to it. Opening it removes an incomplete last line."""
 

@@ -130,7 +130,7 @@ def account_of(facts: SessionFacts, moment: datetime) -> SessionAccount:
     """
     unclaimed = list(_unclaimed(facts, moment))
     in_flight = _in_hands(facts)
-    overlooked = {each.name: facts.published - each.shown - each.unshown for each in facts.registrars}
+    overlooked = _overlooked(facts)
     unregistered = facts.unregistered_failed + facts.unregistered_waiting + max(0, *overlooked.values(), 0)
     registered = max(0, facts.published - unregistered)
     rejected = min(registered, max(0, facts.rejected - facts.unregistered_rejected))
@@ -147,7 +147,13 @@ def account_of(facts: SessionFacts, moment: datetime) -> SessionAccount:
         deleted=facts.deleted,
         waiting_for=waiting_for,
     )
-    return account.model_copy(update={"alarms": tuple(_alarms(facts, account, overlooked, in_flight, moment))})
+    alarms = (*differences_of(facts, account), *_nobody_works_on(facts, in_flight, moment))
+    return account.model_copy(update={"alarms": alarms})
+
+
+def _overlooked(facts: SessionFacts) -> dict[str, int]:
+    """Return how many published exposures are not in the outbox of each registrar."""
+    return {each.name: facts.published - each.shown - each.unshown for each in facts.registrars}
 
 
 def _unclaimed(facts: SessionFacts, moment: datetime) -> Iterator[InHands]:
@@ -195,13 +201,8 @@ def _in_hands(facts: SessionFacts) -> dict[UUID | None, InHands]:
 # ---- what does not add up
 
 
-def _alarms(
-    facts: SessionFacts,
-    account: SessionAccount,
-    overlooked: dict[str, int],
-    in_flight: dict[UUID | None, InHands],
-    moment: datetime,
-) -> Iterator[str]:
+def differences_of(facts: SessionFacts, account: SessionAccount) -> Iterator[str]:
+    """Yield which figures contradict each other."""
     if not account.adds_up:
         missing = account.seen - account.sum
         counted = "in none of these places" if missing > 0 else "in more than one of these places"
@@ -209,7 +210,7 @@ def _alarms(
     if facts.counted != facts.published:
         there = f"{_exposures(facts.published)} {_are(facts.published)} there"
         yield f"{there}, and {facts.counted:,} were published: {ADVICE}"
-    for name, count in overlooked.items():
+    for name, count in _overlooked(facts).items():
         if count > 0:
             yield (
                 f"{_exposures(count)} {_are(count)} not in the outbox of registrar {name}, which will not register"
@@ -219,7 +220,6 @@ def _alarms(
             yield f"registrar {name} has {_exposures(-count)} more than are published: {ADVICE}"
     for agent in facts.agents:
         yield from _of_agent(facts, agent)
-    yield from _nobody_works_on(facts, in_flight, moment)
 
 
 def _of_agent(facts: SessionFacts, agent: AgentFacts) -> Iterator[str]:

@@ -142,7 +142,7 @@ def test_without_the_receiver_for_people(receiver, folder) -> None:
         " `cryoferry send` send it again",
         r"extra: sessions/s1/files/new\nline: the database has no file of this name; with --repair it is moved to"
         " DATA/set-aside",
-        "4 committed files: 1 missing, 0 changed, 0 unreadable; 1 extra files",
+        "4 committed files: 1 missing, 0 changed, 0 unreadable; 1 extra files; 0 findings about exposures",
     ]
 
 
