@@ -32,6 +32,7 @@ INHERITS: Mapping[str, tuple[str, ...]] = {
     "session.start": ("watch", "send"),
     "session.end": ("watch", "send"),
     "session.reopen": ("watch", "send"),
+    "session.export": ("watch", "send"),
     "threshold.list": ("watch", "send"),
     "threshold.set": ("watch", "send"),
     "threshold.remove": ("watch", "send"),

@@ -34,6 +34,7 @@ from api.routes import (
     exposures,
     files,
     health,
+    session_metadata,
     sessions,
     thresholds,
     uploads,
@@ -61,7 +62,7 @@ ROUTERS = tuple(
     module.router
     for module in (
         *(files, uploads, sessions, claims, exposures, thresholds, verdicts),
-        *(agents, events, exports, verifications, health),
+        *(agents, events, session_metadata, exports, verifications, health),
     )
 )
 SWEEP_EVERY_S = 600.0

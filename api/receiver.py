@@ -14,6 +14,7 @@ from api.checking.verification_book import VerificationBook
 from api.checking.verifier import Verifier
 from api.database.engine import Database
 from api.database.tables import now
+from api.exports.ended_sessions import EndedSessions
 from api.exports.exporter import SessionExporter
 from api.intake.activity import ACTIVITY_NAME, IntakeActivity
 from api.intake.batches import Batches
@@ -70,18 +71,21 @@ class Receiver:
             settings.run_id,
         )
         self.registrars = RegistrarRunner(settings.registrars, self.database, settings.data)
-        self.exporter = SessionExporter(self.database, settings.data, settings.registrars)
+        self.exporter = SessionExporter(self.database, settings.data, settings.registrars, self.checks_end)
+        self.ended_sessions = EndedSessions(self.database, self.exporter, settings.registrars, self.checks_end)
 
     def start_checks(self) -> None:
         """Start the background work that reads files."""
         self.checks_end.clear()
         self.background.start()
+        self.ended_sessions.start()
 
     def stop_checks(self) -> None:
         """End all background work that reads files."""
         self.checks_end.set()
         self.verifier.join()
         self.background.join()
+        self.ended_sessions.join()
 
     @property
     def registrar_names(self) -> tuple[str, ...]:

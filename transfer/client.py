@@ -50,6 +50,7 @@ from transfer.wire.protocol import (
 )
 from transfer.wire.receipt import Receipt
 from transfer.wire.session_exports import SessionExports
+from transfer.wire.session_metadata import SessionMetadata
 from transfer.wire.verdict import (
     ExposureVerdict,
     SessionThresholds,
@@ -217,6 +218,23 @@ class ReceiverClient:
     def reopen_session(self, name: str) -> Session:
         """Open an ended session again for late exposures."""
         return self._http.ask(Session, "POST", route(protocol.SESSION_REOPEN, session=name))
+
+    def give_metadata(self, session: str, given: SessionMetadata) -> None:
+        """Have the receiver keep what people say of a session, in place of what was given before.
+
+        Raises
+        ------
+        NotFound
+            No such session, or the receiver is older and keeps no metadata.
+        BadMetadata
+            The receiver does not know all fields.
+        """
+        body = RootModel(given.model_dump(mode="json", exclude_unset=True))
+        self._http.ask(SessionMetadata, "PUT", route(protocol.METADATA, session=session), body=body)
+
+    def metadata(self, session: str) -> SessionMetadata:
+        """Return what people have said of a session."""
+        return self._http.ask(SessionMetadata, "GET", route(protocol.METADATA, session=session))
 
     def export_session(self, name: str) -> SessionExports:
         """Have the receiver make a session's files for other programs, from what is registered now.

@@ -380,6 +380,9 @@ tombstones = Table(
     UniqueConstraint("session_id", "path"),
 )
 
+EXPORTS = "exports"
+"""Stands for a registrar where a session is to be exported (`api.exports.ended_sessions`). Clients never see it."""
+
 projects = Table(
     "projects",
     metadata,

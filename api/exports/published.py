@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import and_, select
@@ -36,7 +37,10 @@ class PublishedSession:
         self._data = data.absolute()
         self.place = SessionPlace(name, self._data / "sessions" / name)
         with database.read() as connection:
-            self._id: int = connection.execute(select(sessions.c.id).where(sessions.c.name == name)).scalar_one()
+            query = select(sessions.c.id, sessions.c.created_at).where(sessions.c.name == name)
+            row = connection.execute(query).one()
+        self._id: int = row.id
+        self.began_at: datetime = row.created_at
 
     def exposures(self) -> Iterator[PublishedExposure]:
         """Yield the exposures in the order of their publication, without the places of their files."""

@@ -14,7 +14,8 @@ from api.access.guard import Bearer, GuardedRoute, permits
 from api.access.permissions import Permission
 from api.database.engine import Database
 from api.database.registrations import open_projects
-from api.database.tables import add_event, now, projects, registration_counts, sessions
+from api.database.tables import EXPORTS, add_event, now, projects, registration_counts, sessions
+from api.exports.ended_sessions import export_when_over
 from api.http.openapi import problems
 from api.receiver import Receiver, receiver_of
 from api.routes.session_lines import log_in_session
@@ -48,7 +49,9 @@ _COUNTS = select(
     registration_counts.c.pending_count,
     registration_counts.c.failed_count,
 )
-_PROJECTS = select(projects.c.session_id, projects.c.registrar, projects.c.location, projects.c.closed)
+_PROJECTS = select(projects.c.session_id, projects.c.registrar, projects.c.location, projects.c.closed).where(
+    projects.c.registrar != EXPORTS
+)
 
 
 def session_id_of(connection: Connection, name: str) -> int:
@@ -170,6 +173,8 @@ def _change(request: Request, name: str, state: SessionState, kind: str) -> Sess
             .values(state=state.value, ended_at=ended_at)
         )
         if changed.rowcount:
+            if state == SessionState.ENDED:
+                export_when_over(connection, session_id, receiver.exporter.place(name).folder)
             open_projects(connection, session_id)
             add_event(connection, session_id, kind, name)
         session = _session(connection, name, receiver)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from json import dumps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,15 +30,31 @@ session = typer.Typer(
 def start(
     session: SessionName,
     to: ReceiverUrl,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What people know of the session (TOML or .json): owner, authors, instrument, grid, sample. "
+            "It replaces what was given before.",
+        ),
+    ] = None,
     token_file: TokenFile = None,
     ca: Ca = None,
     clear_text: ClearText = False,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Start a session. A session that is open already stays as it is."""
+    """Start a session. A session that is open already stays as it is.
+
+    With --metadata, the receiver keeps what the file says; it writes the files for archives when the session ends.
+    """
+    from transfer.commands.metadata_file import read_metadata
+
+    given = None if metadata is None else read_metadata(metadata)
     with connect(to, token_file, ca, clear_text=clear_text) as client:
         _ask("start", session, client, client.open_session, dry_run=dry_run, json=json)
+        if given is not None and not dry_run:
+            client.give_metadata(session, given)
 
 
 @session.command()
@@ -92,15 +109,27 @@ def export(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Have the receiver write a session's micrographs for cryoSPARC.
+    """Have the receiver write a session's files for cryoSPARC, OSC-EM and EMPIAR.
 
-    The files have what is registered at this moment. Call it again for what comes later.
+    They have what is registered at this moment. Call it again for what comes later; the end of the session does so too.
     """
     with connect(to, token_file, ca, clear_text=clear_text) as client:
         if dry_run:
             _say_dry_run("export", session, client, json=json)
             return
         _show_exports(client.export_session(session), json=json)
+
+
+def _show_archives(exports: SessionExports) -> None:
+    """Say what keeps the files for archives from being complete."""
+    console = stderr_console()
+    if exports.missing:
+        console.print("Archives require what nobody gave; give it with `cryoferry session start --metadata FILE`:")
+    for line in (*exports.missing, *exports.differences):
+        console.print(f"  {line}", markup=False)
+    if exports.unchecked:
+        names = ", ".join(exports.unchecked)
+        console.print(f"Not checked against a schema, which the receiver does not have: {names}", markup=False)
 
 
 def _show_exports(exports: SessionExports, *, json: bool) -> None:
@@ -117,6 +146,7 @@ def _show_exports(exports: SessionExports, *, json: bool) -> None:
             "not registered. Export again when they are; `cryoferry status` shows how far they are.",
             markup=False,
         )
+    _show_archives(exports)
 
 
 def _ask(

@@ -16,6 +16,7 @@
     - BadRequest              400
     - BadName                 422
     - BadValue                422
+    - BadMetadata             422
     - UnknownFigure           422
     - NotFound                404
     - UploadGone              410
@@ -202,6 +203,15 @@ class BadValue(PermanentError):
     slug = "bad-value"
     status: ClassVar[int | None] = 422
     hint = "Send finite numbers, integers of at most 64 bits, and text without NUL and without half surrogate pairs."
+
+
+class BadMetadata(PermanentError):
+    """What is given of a session has a field that is not known, or a wrong value."""
+
+    slug = "bad-metadata"
+    status: ClassVar[int | None] = 422
+    exit_code = 2
+    hint = "Correct the file; docs/exports.md lists the fields. Nothing of it was kept."
 
 
 class UnknownFigure(PermanentError):

@@ -40,6 +40,8 @@ that is not 2xx is problem JSON, see `transfer.wire.problems`.
 | `DELETE …/exposures/{exposure_id}/verdict` | 200 `Verdict`: the thresholds decide again |
 | `POST …/verdicts`, a `VerdictBatch` | 200 `VerdictAnswers`, in the order of the batch |
 | … it names exposures that are not there | 404 not-found, with these as `missing`; nothing is changed |
+| `PUT …/metadata`, a `SessionMetadata` | 200 `SessionMetadata`, kept in place of what was given before |
+| … a field is not known, or a value is wrong | 422 bad-metadata, which names each |
 | `POST …/exports` | 200 `SessionExports`, made anew; while another session is exported 503 receiver-busy |
 | `POST …/exposures/claim`, a `ClaimBatch` | 200 `ClaimAnswers`; the same again by the same agent the same |
 | `POST …/verifications`, a `VerificationRequest` | 202 `Verification`; `GET` it until its state is `done` |
@@ -90,6 +92,7 @@ THRESHOLDS = "/v1/sessions/{session}/thresholds"
 THRESHOLD = "/v1/sessions/{session}/thresholds/{figure}/{side}"
 CLAIMS = "/v1/sessions/{session}/exposures/claim"
 EXPORTS = "/v1/sessions/{session}/exports"
+METADATA = "/v1/sessions/{session}/metadata"
 VERIFICATIONS = "/v1/sessions/{session}/verifications"
 VERIFICATION = "/v1/sessions/{session}/verifications/{verification_id}"
 AGENTS = "/v1/sessions/{session}/agents"

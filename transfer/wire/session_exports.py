@@ -25,3 +25,10 @@ class SessionExports(Record):
         ge=0, description="exposures that are left out, because their micrographs are not registered yet or cannot be"
     )
     files: Listed[ExportedFile]
+    missing: Listed[str] = Field(
+        default=(), description="document and field of what an archive requires and nobody gave"
+    )
+    differences: Listed[str] = Field(default=(), description="how documents differ from their schemas")
+    unchecked: Listed[str] = Field(
+        default=(), description="documents that were not checked: their schemas are not on the receiver"
+    )

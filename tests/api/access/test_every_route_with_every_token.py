@@ -139,6 +139,10 @@ class World:
             ("POST", protocol.VERIFICATIONS): self.new_verification,
             ("GET", protocol.VERIFICATION): self.a_verification,
             ("POST", protocol.CLAIMS): self.claims,
+            ("PUT", protocol.METADATA): lambda: (
+                "/v1/sessions/s1/metadata",
+                {"json": {"title": "A title of a session"}},
+            ),
             ("PUT", protocol.THRESHOLD): lambda: (THRESHOLD, {"json": {"value": 8}}),
             ("DELETE", protocol.THRESHOLD): lambda: (THRESHOLD, {}),
             ("PUT", protocol.VERDICT): lambda: (self.verdict(), {"json": {"accepted": False}}),

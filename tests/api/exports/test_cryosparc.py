@@ -92,6 +92,8 @@ def test_every_field_has_the_value_of_the_record(session: ExportedSession) -> No
         ("cryosparc/exposures.csg", 2),
         ("cryosparc/exposures_all.csg", 2),
         ("cryosparc/micrographs.csg", 2),
+        ("metadata/oscem.json", 2),
+        ("metadata/empiar.json", 2),
     ]
     slots, items = session.group("exposures")
     assert {name: slot["type"] for name, slot in slots.items()} == {

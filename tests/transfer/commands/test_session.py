@@ -122,6 +122,61 @@ def test_what_is_exported_is_named_and_what_is_left_out_is_counted(receiver, cry
     assert cryoferry("session", "export", "grid2", "--to", receiver.url).returncode == 7
 
 
+METADATA = """
+title = "Apoferritin, grid 3"
+[instrument]
+microscope_model = "Glacios"
+[[authors]]
+family_name = "Chang"
+"""
+
+
+def test_what_people_know_of_a_session_is_kept_by_the_receiver(receiver, cryoferry, tmp_path):
+    file = tmp_path / "grid1.toml"
+    file.write_text(METADATA)
+    start = ("session", "start", "grid1", "--to", receiver.url, "--metadata")
+    assert cryoferry(*start, file, "--dry-run").returncode == 0
+    assert cryoferry(*start, file).returncode == 0
+    with ReceiverClient(receiver.url, receiver.token("admin")) as client:
+        kept = client.metadata("grid1")
+        assert (kept.title, kept.instrument.microscope_model) == ("Apoferritin, grid 3", "Glacios")
+        assert [author.family_name for author in kept.authors] == ["Chang"]
+        (tmp_path / "grid1.json").write_text('{"grid": {"mesh": 300}}')
+        assert cryoferry(*start, tmp_path / "grid1.json").returncode == 0
+        assert (client.metadata("grid1").title, client.metadata("grid1").grid.mesh) == (None, 300)
+        with pytest.raises(NotFound):
+            client.metadata("grid2")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code", "told"),
+    [
+        ("a.toml", "[sampel]", 2, "sampel: no field of this name is known; did you mean 'sample'?"),
+        ("a.toml", "title =", 2, "cannot be read as TOML"),
+        ("a.json", "{", 2, "cannot be read as JSON"),
+        ("a.json", " " * 64_001, 2, "a session's metadata have at most 64000"),
+        ("a.toml", None, 4, "cannot be read: No such file or directory"),
+    ],
+)
+def test_no_session_is_started_with_metadata_that_are_wrong(receiver, cryoferry, tmp_path, name, text, code, told):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    done = cryoferry("session", "start", "grid1", "--to", receiver.url, "--metadata", tmp_path / name)
+    assert done.returncode == code
+    assert told in " ".join(done.stderr.split())
+    with ReceiverClient(receiver.url, receiver.token("admin")) as client:
+        assert client.sessions() == ()
+
+
+def test_the_receiver_names_mistakes_too(receiver):
+    bearer = {"Authorization": f"Bearer {receiver.token('admin')}"}
+    with httpx.Client(base_url=receiver.url, headers=bearer, trust_env=False, timeout=30) as http:
+        http.put("/v1/sessions/grid1").raise_for_status()
+        answer = http.put("/v1/sessions/grid1/metadata", json={"grid": {"mehs": 1}})
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (422, "bad-metadata")
+    assert "grid.mehs: no field of this name is known; did you mean 'mesh'?" in answer.json()["detail"]
+
+
 def publish_no_image(receiver):
     content, bearer = b"no image", {"Authorization": f"Bearer {receiver.token('admin')}"}
     digest = {"Content-Digest": format_content_digest("blake3", chunk_digest(content))}

@@ -1,0 +1,40 @@
+"""Reads the file of `cryoferry session start --metadata`: TOML, or JSON in a file that ends in `.json`."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transfer.wire.session_metadata import SessionMetadata
+
+
+def read_metadata(path: Path) -> SessionMetadata:
+    """Return what a file says of a session.
+
+    Raises
+    ------
+    SourceUnreadable
+    BadMetadata
+        It is too large, cannot be read as TOML or JSON, or has mistakes, each of which is named.
+    """
+    from transfer.wire.errors import BadMetadata, SourceUnreadable
+    from transfer.wire.session_metadata import MAX_METADATA_BYTES, checked_metadata
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceUnreadable(f"{path} cannot be read: {error.strerror or error}") from error
+    if len(content) > MAX_METADATA_BYTES:
+        raise BadMetadata(f"{path} has {len(content)} bytes; a session's metadata have at most {MAX_METADATA_BYTES}")
+    try:
+        values: Any = json.loads(content) if path.suffix == ".json" else tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:  # also what is no UTF-8
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise BadMetadata(f"{path} cannot be read as {kind}: {error}") from error
+    try:
+        return checked_metadata(values)
+    except BadMetadata as error:
+        raise BadMetadata(f"{path}: {error}") from error
