@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +135,7 @@ def _loaded(settings: GainSettings, use: _Use) -> Gain:
     stored, digest = _read(settings.path, use.movie_format), _digest_of(settings.path)
     stored, doubts = believable(settings.path, stored)
     if use.divides:
+        stored = stored.astype(np.float64)
         stored = np.divide(stored.mean(dtype=np.float64), stored, out=np.zeros_like(stored), where=stored > 0)
     gain = turned(stored, settings)
     if use.upsampling > 1 and (gain.shape[0] * 2, gain.shape[1] * 2) == use.shape:
@@ -162,8 +164,8 @@ def is_relions(settings: GainSettings, movie: Movie) -> bool:
     return is_read and as_it_lies and divides(settings, movie) == divides(replace(settings, operation="auto"), movie)
 
 
-def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
-    """Return the first image of a gain's file in the movie's orientation."""
+def _read(path: Path, movie_format: str) -> NDArray[Any]:
+    """Return the first image of a gain's file in the movie's orientation, float32 if it is stored so, else float64."""
     extension = path.suffix.lower()
     if extension not in GAIN_EXTENSIONS:
         if path.is_dir():
@@ -188,7 +190,8 @@ def _read(path: Path, movie_format: str) -> NDArray[np.float64]:
             hint="Give the gain reference itself, a file of one image.",
         )
     upside_down = extension in TIFF_EXTENSIONS | DM4_EXTENSIONS or (extension == _FALCON and movie_format != "eer")
-    return (image[::-1] if upside_down else image).astype(np.float64)
+    image = image[::-1] if upside_down else image
+    return image if image.dtype == np.float32 else image.astype(np.float64)
 
 
 def _shape_mismatch(settings: GainSettings, shape: tuple[int, ...], movie: Movie) -> GainMismatch:

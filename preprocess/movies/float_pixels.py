@@ -25,6 +25,7 @@ _LARGEST, _SMALLEST_LIMIT = 1e6, 1e3
 _FLOAT16_LARGEST = float(np.finfo(np.float16).max)
 _SAMPLED_SIDE_PX = 256
 _LEAST_TRIMMED = 0.999
+_ROWS_AT_ONCE = 64
 
 
 class FloatPixels:
@@ -107,8 +108,10 @@ class FloatPixels:
 
 def _all_within(frame: NDArray[Any], limit: float) -> bool:
     if frame.dtype.itemsize == 2:  # too slow to compare; their bits have the same order, with NaN at the end
-        bits = frame.astype(np.float16, copy=False).view(np.uint16)
-        return int((bits & np.uint16(0x7FFF)).max()) <= _bits_of_float16(limit)
+        bits, most = frame.astype(np.float16, copy=False).view(np.uint16), _bits_of_float16(limit)
+        # A few rows at a time: all of them would need as much memory again.
+        parts = (bits[top : top + _ROWS_AT_ONCE] for top in range(0, len(bits), _ROWS_AT_ONCE))
+        return all(int((part & np.uint16(0x7FFF)).max()) <= most for part in parts)
     with np.errstate(invalid="ignore"):
         return bool(frame.min() >= -limit and frame.max() <= limit)  # a comparison with NaN is false
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,13 @@ class MrcMovie:
         return in_order(self.path, self._frame, range(self.frame_count)[start:stop], threads=min(self._threads, 2))
 
     def deliver(self, receive: Receive, start: int = 0, stop: int | None = None) -> Iterator[None]:
-        """Hand frames to `receive` in the threads that decode them."""
-        indices = range(self.frame_count)[start:stop]
+        """Hand frames to `receive` in the threads that read them, each thread's in one buffer of its own."""
+        indices, of_thread = range(self.frame_count)[start:stop], threading.local()
 
         def make(index: int) -> None:
-            receive(index - indices.start, self._frame(index))
+            if not hasattr(of_thread, "buffer"):
+                of_thread.buffer = self._room_for_frame()
+            receive(index - indices.start, self._frame(index, of_thread.buffer))
 
         return in_order(self.path, make, indices, threads=min(self._threads, 2))
 
@@ -85,13 +88,16 @@ class MrcMovie:
             packed_4_bit=header.packed_4_bit,
         )
 
-    def _frame(self, index: int) -> Frame:
-        return self._float_pixels.cleaned(self.stored_frame(index), index)
+    def _frame(self, index: int, buffer: NDArray[np.uint8] | None = None) -> Frame:
+        return self._float_pixels.cleaned(self.stored_frame(index, buffer), index)
 
-    def stored_frame(self, index: int) -> Frame:
-        """Return a frame with whatever values it holds."""
+    def _room_for_frame(self) -> NDArray[np.uint8]:
+        return np.empty((self._header.height, self._header.row_bytes), np.uint8)
+
+    def stored_frame(self, index: int, buffer: NDArray[np.uint8] | None = None) -> Frame:
+        """Return a frame with whatever values it holds; it may lie in a buffer that is given."""
         header = self._header
-        stored: NDArray[Any] = np.empty((header.height, header.row_bytes), np.uint8)
+        stored = self._room_for_frame() if buffer is None else buffer
         with self.path.open("rb", buffering=0) as file:
             file.seek(header.data_offset + index * header.frame_bytes)
             # A single read is capped by the system at 2 GB, far above any frame.
