@@ -6,6 +6,7 @@ No other module of `preprocess` makes them. The module can be imported everywher
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import hashlib
 import mmap
@@ -18,6 +19,7 @@ from typing import BinaryIO
 
 _OVERCOMMIT, _NEVER = Path("/proc/sys/vm/overcommit_memory"), "2"
 """Where Linux says whether it promises more memory than there is; with 2 it ignores MAP_NORESERVE (proc(5))."""
+_KEEP_FREED = {-3: 16 << 20, -1: 64 << 20, -2: 4 << 20}  # malloc.h: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
 _MAP_NORESERVE = 0x4000  # <asm/mman.h>; the mmap module names it since Python 3.13
 
 
@@ -66,6 +68,18 @@ class AddressSpace:
     def give_back(self, begin: int, end: int) -> None:
         """Give the memory of a range back to the system; the range begins with a page."""
         self.buffer.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep memory that was freed, up to 64 MB, for what is needed next.
+
+    By default glibc gives each array of more than 128 kB back at once, and the system clears the pages of the next one
+    again, which takes longer than many a calculation with it. Only glibc has these settings (mallopt(3)).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for setting, value in _KEEP_FREED.items():
+            mallopt(setting, value)
 
 
 def reserve_addresses(size_bytes: int) -> AddressSpace | None:

@@ -68,6 +68,6 @@ def _say_once(text: str) -> None:
 def _cpu(threads: int) -> Backend:
     if trouble := kernel_trouble():
         _say_once(f"{trouble.text}. {trouble.what_to_do}")
-    from preprocess.backends.cpu.backend import CpuBackend  # noqa: PLC0415 - scipy.fft is slow to import
+    from preprocess.backends.cpu.backend import CpuBackend  # noqa: PLC0415 - not needed with a GPU
 
     return CpuBackend(threads)

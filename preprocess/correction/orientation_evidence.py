@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.correction.gain_turns import ORIENTATIONS, turned
+from preprocess.image_filters import box_filter
 from preprocess.settings import GainSettings
 
 SMOOTHING_PX = 16
@@ -123,9 +124,7 @@ class Judgement:
 def fast_part(image: Figure, good: NDArray[np.bool_]) -> Figure:
     """Return the image less its local mean; defects and pixels beyond 6 standard deviations become 0."""
     filled = np.where(good, image, image[good].mean(dtype=np.float64) if good.any() else 0).astype(np.float32)
-    import scipy.ndimage  # noqa: PLC0415 - it is slow to import, and the agent does not filter
-
-    filled -= scipy.ndimage.uniform_filter(filled, SMOOTHING_PX, mode="reflect")
+    filled -= box_filter(filled, SMOOTHING_PX)
     filled[~good] = 0
     limit = 6 * filled.std(dtype=np.float64)
     return np.where(np.abs(filled) > limit, 0, filled).astype(np.float32)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
+
+from preprocess.fourier import next_fast_length
 
 OVERLAP = 0.125
 """Part of a patch over which its window rises or falls, and over which neighbours overlap."""
@@ -120,5 +121,5 @@ def patch_window(size: int) -> NDArray[np.float32]:
 def _windows(size: int, count: int) -> tuple[int, NDArray[np.int64]]:
     """Return the length, even and fast to transform, of `count` windows over `size` px, and where they begin."""
     wanted = int(np.ceil(size / (count - (count - 1) * OVERLAP) / 2))
-    length = min(2 * scipy.fft.next_fast_len(wanted, real=True), size - size % 2)
+    length = min(2 * next_fast_length(wanted), size - size % 2)
     return length, np.round(np.linspace(0, size - length, count)).astype(np.int64)

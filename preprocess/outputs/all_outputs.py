@@ -19,7 +19,6 @@ from preprocess.exposure.dose import critical_dose_scale
 from preprocess.geometry.field import term_names
 from preprocess.movie_warning import MovieWarning
 from preprocess.outputs import report
-from preprocess.outputs.ctf_files import ctf_files
 from preprocess.outputs.figures import (
     DEAD_PIXELS,
     DEFECT_PIXELS,
@@ -67,7 +66,7 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
     remove_partial_files(out_dir, output_stem(computed.movie.path))
     paths, images = output_paths(computed.movie.path, out_dir), computed.images.images
     paths["results"].unlink(missing_ok=True)  # it says that all the others are there, and whole
-    with ThreadPoolExecutor(len(images), thread_name_prefix="micrographs") as pool:
+    with ThreadPoolExecutor(len(images) + 1, thread_name_prefix="outputs") as pool:
         writing = [
             pool.submit(
                 write_micrograph,
@@ -79,7 +78,7 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
             for role, image in images.items()
         ]
         relion = relion_motion(computed.field)
-        drawn = _texts_and_pictures(computed, relion) | _logs(computed) | _ctf_files(computed)
+        drawn = _texts_and_pictures(computed, relion, pool) | _logs(computed) | _ctf_files(computed)
         drawn |= _power_spectrum(computed)
         for written in writing:
             written.result()
@@ -104,20 +103,19 @@ def write_outputs(computed: ComputedMovie, out_dir: Path) -> Written:
     return Written(files, figures, warnings)
 
 
-def _texts_and_pictures(computed: ComputedMovie, relion: RelionMotion) -> dict[str, bytes]:
-    """Return the content of the other files by role."""
+def _texts_and_pictures(computed: ComputedMovie, relion: RelionMotion, pool: ThreadPoolExecutor) -> dict[str, bytes]:
+    """Return the content of the other files by role; the spectrum, which takes longest, is drawn beside the others."""
     images = computed.images
-    return {
-        "motion_star": motion_star(_star_content(computed, relion)).encode("utf-8"),
-        "thumbnail": thumbnail_png(images.boxes, images.height, images.width),
-        "spectrum": spectrum_png(images.half_spectrum, images.frequency_step),
-        "motion_plot": motion_png(
-            computed.motion.shifts,
-            computed.pixel_size_angstrom,
-            computed.accumulated,
-            dose_known=computed.dose is not None,
-        ),
-    }
+    spectrum = pool.submit(spectrum_png, images.half_spectrum, images.frequency_step)
+    star = motion_star(_star_content(computed, relion)).encode("utf-8")
+    thumbnail = thumbnail_png(images.boxes, images.height, images.width)
+    plot = motion_png(
+        computed.motion.shifts,
+        computed.pixel_size_angstrom,
+        computed.accumulated,
+        dose_known=computed.dose is not None,
+    )
+    return {"motion_star": star, "thumbnail": thumbnail, "spectrum": spectrum.result(), "motion_plot": plot}
 
 
 def _logs(computed: ComputedMovie) -> dict[str, bytes]:
@@ -137,6 +135,8 @@ def _ctf_files(computed: ComputedMovie) -> dict[str, bytes]:
     known = computed.acquisition
     if computed.ctf is None or known.voltage_kv is None or known.cs_mm is None or known.amplitude_contrast is None:
         return {}
+    from preprocess.outputs.ctf_files import ctf_files  # noqa: PLC0415 - it imports scipy.ndimage, which is slow
+
     optics = CtfOptics(
         pixel_size_angstrom=computed.micrograph_pixel_size_angstrom,
         voltage_kv=known.voltage_kv,

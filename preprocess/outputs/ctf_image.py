@@ -14,6 +14,7 @@ from preprocess.ctf.estimate import CtfEstimate
 from preprocess.outputs.report import software_label
 from preprocess.outputs.scaled_rings import scaled_spectra
 from preprocess.outputs.whole_files import mrc_bytes
+from preprocess.outputs.whole_spectrum import whole_spectrum_of
 
 
 def ctf_image(estimate: CtfEstimate) -> NDArray[np.float32]:
@@ -29,9 +30,3 @@ def ctf_mrc(estimate: CtfEstimate) -> bytes:
     image = ctf_image(estimate)
     pixel_size = 1 / (len(image) * estimate.frequency_step_per_angstrom)
     return mrc_bytes(image, pixel_size, f"{software_label()}: spectrum and CTF fit")
-
-
-def whole_spectrum_of(half: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a spectrum, shape (2 r, 2 r), zero frequency in pixel (r, r), from its half of shape (2 r + 1, r + 1)."""
-    left = half[::-1, :0:-1]  # the Hermitian mirror image
-    return np.concatenate([left, half[:, :-1]], axis=1)[:-1]

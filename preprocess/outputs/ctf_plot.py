@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from preprocess.ctf.estimate import CtfEstimate
-from preprocess.outputs.ctf_image import whole_spectrum_of
 from preprocess.outputs.lettering import text_width
 from preprocess.outputs.plot_canvas import FAINT, GREY, INK, PAPER, Colour, PlotCanvas
 from preprocess.outputs.scaled_rings import scaled_profile, scaled_spectra
+from preprocess.outputs.whole_spectrum import whole_spectrum_of
 
 WIDTH_PX, HEIGHT_PX, SHARPNESS = 1000, 536, 2
 SPECTRUM = (24, 72, 464, 512)  # left, top, right, bottom

@@ -9,12 +9,12 @@ import io
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from preprocess.outputs.ctf_image import whole_spectrum_of
+from preprocess.image_filters import gaussian_filter, gaussian_filter1d
 from preprocess.outputs.lettering import write
+from preprocess.outputs.whole_spectrum import whole_spectrum_of
 
 SIDE_PX = 512
 BOXES_A_PIXEL = 3
@@ -42,7 +42,7 @@ def thumbnail_png(boxes: NDArray[np.float32], height: int, width: int) -> bytes:
     factor_y, factor_x = thumbnail_boxes(height, width)
     whole = (0, 0, width / factor_x, height / factor_y)
     picture = Image.fromarray(boxes).resize(_thumbnail_size(height, width), Image.Resampling.LANCZOS, whole)
-    smooth = scipy.ndimage.gaussian_filter(np.asarray(picture), 0.7)
+    smooth = gaussian_filter(np.asarray(picture), 0.7)
     return png(Image.fromarray(_stretched(smooth, 0.3, 99.7)))
 
 
@@ -80,10 +80,10 @@ def _without_background(power: NDArray[np.float32]) -> NDArray[np.float32]:
     log = np.log(np.maximum(power, max(float(power.max()) * 1e-12, 1e-30))).astype(np.float64)
     counts = np.maximum(np.bincount(ring.ravel()), 1)
     mean = np.bincount(ring.ravel(), log.ravel()) / counts
-    course = scipy.ndimage.gaussian_filter1d(mean, side / 20, mode="nearest")
+    course = gaussian_filter1d(mean, side / 20, mode="nearest")
     flat = log - course[ring]
     flat[ring < side / 64] = flat[ring >= side / 64].mean()  # ice and illumination outshine everything there
-    return scipy.ndimage.gaussian_filter(flat, side / 700).astype(np.float32)
+    return gaussian_filter(flat, side / 700).astype(np.float32)
 
 
 def _with_rings(picture: Image.Image, pixels_per_inverse_angstrom: float) -> Image.Image:

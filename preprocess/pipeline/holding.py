@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,7 +48,7 @@ class HeldMovie:
         Those sums; the frames themselves where each is a group of its own.
     mean_counts : float
         Mean value of a pixel in a frame, gain applied.
-    gain_fit : GainFit | None
+    gain_fitting : Future[GainFit] | None
         How well the gain reference fits; None without one.
     remarks : tuple[str, ...]
         What the user should know about how the movie was read.
@@ -73,7 +74,7 @@ class HeldMovie:
     groups: FrameGroups
     grouped: FrameStack
     defects: Defects
-    gain_fit: GainFit | None
+    gain_fitting: Future[GainFit] | None
     mean_counts: float
     remarks: tuple[str, ...]
     levels: NDArray[np.float64]
@@ -84,6 +85,11 @@ class HeldMovie:
     gain_digest: str | None = None
     identical: tuple[tuple[int, ...], ...] = ()
     lit_area: LitArea | None = None
+
+    @property
+    def gain_fit(self) -> GainFit | None:
+        """Return how the gain reference fits, once that is known."""
+        return None if self.gain_fitting is None else self.gain_fitting.result()
 
     @property
     def group_levels(self) -> NDArray[np.float64]:
@@ -178,7 +184,9 @@ def hold_movie(
     listed = _with_unbelievable(listed, movie.unbelievable_pixels)
     defects = find_defects(total, listed, automatic=settings.defects.automatic)
     gain = loaded.image
-    gain_fit = None if choice is None else _fit(choice, loaded, total, defects, movie)
+    fitting = None if choice is None else _start_fit(choice, loaded, total, defects, movie)
+    if fitting is not None and settings.threads == 1:
+        fitting.result()
     replacements = find_replacements(defects.pixels, total.shape)
     if gain is not None:
         on_device = backend.with_pixels(on_device, replacements.targets, replacements.gains(gain))
@@ -191,7 +199,7 @@ def hold_movie(
         groups=groups,
         grouped=grouped,
         defects=defects,
-        gain_fit=gain_fit,
+        gain_fitting=fitting,
         mean_counts=total.mean() / groups.frame_count,
         remarks=remarks,
         levels=frame_levels(moments),
@@ -216,11 +224,15 @@ def _set_gain(stack: FrameStack, loaded: Gain, backend: Backend) -> DeviceImage 
     return on_device
 
 
-def _fit(choice: ChosenOrientation, loaded: Gain, total: FrameSum, defects: Defects, movie: Movie) -> GainFit:
-    """Return how the gain fits a movie's raw sum, as it is used."""
+def _start_fit(
+    choice: ChosenOrientation, loaded: Gain, total: FrameSum, defects: Defects, movie: Movie
+) -> Future[GainFit]:
+    """Begin to find out how the gain fits a movie's raw sum, as it is used: only a report waits for it."""
     assert loaded.image is not None
-    return check_gain(
-        total.raw_centre(LARGEST_SIDE_PX),
+    thread = ThreadPoolExecutor(1, thread_name_prefix="gain")
+    fitting = thread.submit(
+        check_gain,
+        total.raw_centre(LARGEST_SIDE_PX).copy(),  # so that the whole sum's memory is free for what follows
         loaded.image,
         defects.pixels,
         loaded.settings,
@@ -228,6 +240,8 @@ def _fit(choice: ChosenOrientation, loaded: Gain, total: FrameSum, defects: Defe
         choice.decision,
         divided=divides(loaded.settings, movie),
     )
+    thread.shutdown(wait=False)
+    return fitting
 
 
 def _hold_without(

@@ -14,7 +14,6 @@ from preprocess.gains.finding import ReferenceFinder
 from preprocess.gains.found_settings import settings_of_movie
 from preprocess.outputs.all_outputs import processed_movie, write_outputs
 from preprocess.pipeline.computing import compute_movie
-from preprocess.pipeline.ctf_stage import with_ctf
 from preprocess.pipeline.falling_back import SAID, SaidOnce
 from preprocess.pipeline.gain_orientations import GainOrientations
 from preprocess.pipeline.holding import HeldMovie, hold_movie
@@ -134,6 +133,8 @@ class MovieStages:
     def write(self, computed: ComputedMovie, timer: StageTimer) -> ProcessedMovie:
         """Estimate the CTF, which uses the CPU alone, and write all outputs, each whole and durable."""
         if self.settings.ctf.wanted:
+            from preprocess.pipeline.ctf_stage import with_ctf  # noqa: PLC0415 - it imports scipy.ndimage, which is slow
+
             with timer.stage("ctf"):
                 computed = with_ctf(computed)
         with timer.stage("write"):

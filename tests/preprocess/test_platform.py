@@ -34,3 +34,26 @@ def test_files_and_folders_are_synced(tmp_path: Path, monkeypatch: pytest.Monkey
     sync(tmp_path / "file")
     sync(tmp_path)
     assert synced == [tmp_path / "file", tmp_path]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone has these settings")
+@pytest.mark.parametrize("kept", [False, True])
+def test_freed_memory_is_kept_for_what_is_needed_next(kept: bool) -> None:
+    """Twelve arrays of 2 MB, time and again: pages come from the system once, or each time."""
+    lines = (
+        "import resource, numpy",
+        "from preprocess.platform import keep_freed_memory",
+        "keep_freed_memory()" if kept else "",
+        "def faults():",
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt",
+        "    arrays = [numpy.ones(2 << 17) for _ in range(12)]",
+        "    del arrays",
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before",
+        "first = faults()",
+        "print(sum(faults() for _ in range(8)) / first)",
+    )
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    found = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True, env=variables
+    )
+    assert (float(found.stdout) < 1) == kept

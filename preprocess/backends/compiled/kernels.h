@@ -166,9 +166,10 @@ void derivatives(const float *spectra, long count, long height, long half, const
 void cut_patches(const float *binned, long image_width, const int64_t *tops, const int64_t *lefts, const float *rows,
                  const float *columns, float *patches, long height, long width, long start, long stop);
 
-/* transform (transform_rows, transform_half), complex; planes: for each row (count, 2, kept of the row). */
-void keep_lowest(const float *transform, long transform_rows, long transform_half, long t, float *planes,
-                 const int64_t *kept, long rows, long count);
+/* transforms (patches, transform_rows, transform_half), complex; planes (patches, patch_floats): for each row (count, 2,
+   kept of the row). */
+void keep_lowest(const float *transforms, long transform_rows, long transform_half, long t, float *planes,
+                 long patch_floats, const int64_t *kept, long rows, long count, long start, long stop);
 
 /* splitting.c: spectra (count, height, half) and fixed (height, half), complex; rows, columns as above; levels (count);
    powers (5, ring_count); by_row (…, 12, ring_count); room: 12 * half numbers. */

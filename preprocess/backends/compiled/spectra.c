@@ -113,11 +113,16 @@ CLONES void cut_patches(const float *restrict binned, long image_width, const in
   }
 }
 
-CLONES void keep_lowest(const float *restrict transform, long transform_rows, long transform_half, long t,
-                        float *restrict planes, const int64_t *kept, long rows, long count) {
-  for (long y = 0; y < rows; planes += 2 * count * kept[y], y++) {
-    const float *restrict line = transform + 2 * (2 * y < rows ? y : y + transform_rows - rows) * transform_half;
-    float *restrict real = planes + t * 2 * kept[y], *restrict imaginary = real + kept[y];
-    for (long x = 0; x < kept[y]; x++) real[x] = line[2 * x], imaginary[x] = line[2 * x + 1];
+CLONES void keep_lowest(const float *restrict transforms, long transform_rows, long transform_half, long t,
+                        float *restrict planes, long patch_floats, const int64_t *kept, long rows, long count,
+                        long start, long stop) {
+  for (long n = start; n < stop; n++) {
+    const float *restrict transform = transforms + 2 * n * transform_rows * transform_half;
+    float *restrict plane = planes + n * patch_floats;
+    for (long y = 0; y < rows; plane += 2 * count * kept[y], y++) {
+      const float *restrict line = transform + 2 * (2 * y < rows ? y : y + transform_rows - rows) * transform_half;
+      float *restrict real = plane + t * 2 * kept[y], *restrict imaginary = real + kept[y];
+      for (long x = 0; x < kept[y]; x++) real[x] = line[2 * x], imaginary[x] = line[2 * x + 1];
+    }
   }
 }

@@ -47,10 +47,15 @@ class SpectrumCalls(KernelLibrary):
             start, stop,
         )  # fmt: skip
 
-    def keep_lowest(self, transform: Array, t: int, count: int, kept: Array, planes: Array) -> None:
-        """Copy the lowest rows of a patch's transform into frame t of its `planes`."""
+    def keep_lowest(
+        self, transforms: Array, t: int, count: int, kept: Array, planes: Array, start: int, stop: int
+    ) -> None:
+        """Copy the lowest rows of patches' transforms into frame t of their `planes`."""
         at = self.at
-        self.lib.keep_lowest(at(transform), *transform.shape, t, at(planes), at(kept), len(kept), count)
+        self.lib.keep_lowest(
+            at(transforms), *transforms.shape[1:], t, at(planes), planes.shape[1], at(kept), len(kept), count,
+            start, stop,
+        )  # fmt: skip
 
     def measure_patches(
         self, planes: Array, kept: Array, wanted: Array, shifts: Array, rings: Array, extents: Array, weights: Array,

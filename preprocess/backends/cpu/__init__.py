@@ -1,1 +1,1 @@
-"""The kernels on the CPU: compiled by numba, transforms by scipy.fft."""
+"""The kernels on the CPU: in C or compiled by numba, transforms by SciPy."""

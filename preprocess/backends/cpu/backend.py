@@ -1,4 +1,4 @@
-"""The CPU's backend: compiled kernels and scipy.fft.
+"""The CPU's backend: compiled kernels, and transforms by SciPy.
 
 Threads share out rows, and each row is computed by one thread in one order, so that results do not depend on the number
 of threads. Kernels are in C where a compiler was found at installation (`preprocess.backends.compiled`), else numba's,
@@ -25,7 +25,7 @@ from preprocess.backends.tile_spectra import BlockPowers
 from preprocess.errors import MachineOutOfMemory
 from preprocess.geometry.block_tiles import BlockTiles
 from preprocess.memory_pool import MemoryPool, pool_of_process
-from preprocess.platform import available_bytes
+from preprocess.platform import available_bytes, keep_freed_memory
 
 
 class CpuBackend:
@@ -46,6 +46,7 @@ class CpuBackend:
     def __init__(self, threads: int = 0, kernels: KernelSet | None = None, memory: MemoryPool | None = None) -> None:
         self.threads = RowThreads(usable_threads(threads), kernels)
         self.memory = pool_of_process() if memory is None else memory
+        keep_freed_memory()
 
     def for_reading(self) -> CpuBackend:
         """Return this one: every call returns when its work is done."""
@@ -89,7 +90,7 @@ class CpuBackend:
     def with_pixels(self, image: DeviceImage, pixels: NDArray[np.int64], values: NDArray[np.float32]) -> DeviceImage:
         """Return a copy of an image in which some pixels have other values."""
         changed = self.memory.empty(image.shape, image.dtype)
-        changed[...] = image
+        self.threads.run(_copy_rows, image, changed, rows=len(image))
         changed.reshape(-1)[pixels] = values
         return changed
 
@@ -122,3 +123,7 @@ class CpuBackend:
     def block_powers(self, image: DeviceImage, tiles: BlockTiles) -> BlockPowers:
         """Return the power spectra of an image's tiles, added up by block."""
         return block_powers(image, tiles, self.threads)
+
+
+def _copy_rows(image: DeviceImage, copy: DeviceImage, start: int, stop: int) -> None:
+    copy[start:stop] = image[start:stop]

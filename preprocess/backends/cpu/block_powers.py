@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
+from preprocess import fourier
 from preprocess.backends.contract import Image
 from preprocess.backends.cpu.kernel_set import KernelSet
 from preprocess.backends.cpu.row_threads import RowThreads
@@ -74,7 +74,7 @@ def _transform_rows(
     for first in range(start, stop, ROWS_AT_ONCE):
         some = cut[: min(ROWS_AT_ONCE, stop - first)]
         kernels.cut_rows(image, first, left, tiles.bin_factor, values.level, values.reach, window, some, statistics)
-        kernels.keep_columns(scipy.fft.rfft(some), first, columns)
+        kernels.keep_columns(fourier.rfft(some), first, columns)
 
 
 def _transform_columns(
@@ -96,5 +96,5 @@ def _transform_columns(
         for top, factor, block, window in zip(tops, factors, blocks, windows, strict=True):
             if factor > 0:
                 kernels.cut_columns(columns[first:last], top, window, factor, some)
-                transforms = scipy.fft.fft(some, axis=1)
+                transforms = fourier.fft(some, axis=1)
                 kernels.add_column_powers(transforms, powers[block, first:last])

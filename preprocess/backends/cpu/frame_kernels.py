@@ -194,19 +194,21 @@ def cut_patches(
 
 
 @compiled()
-def keep_lowest(transform: Array, t: int, count: int, kept: Array, planes: Array) -> None:
-    """Copy the lowest rows of a patch's transform (rows, columns) into frame t, of `count`, of its `planes`.
+def keep_lowest(transforms: Array, t: int, count: int, kept: Array, planes: Array, start: int, stop: int) -> None:
+    """Copy the lowest rows of patches' transforms (patches, rows, columns) into frame t, of `count`, of their `planes`.
 
     These hold, for each row, numbers of shape (count, 2, columns): as many columns as are `kept` of that row.
     """
-    rows, begin = kept.size, 0
-    for y in range(rows):
-        line = transform[y if 2 * y < rows else y + transform.shape[0] - rows]
-        real = begin + 2 * t * kept[y]
-        for x in range(kept[y]):
-            planes[real + x] = line[x].real
-            planes[real + kept[y] + x] = line[x].imag
-        begin += 2 * count * kept[y]
+    rows, height = kept.size, transforms.shape[1]
+    for n in range(start, stop):
+        begin = 0
+        for y in range(rows):
+            line = transforms[n, y if 2 * y < rows else y + height - rows]
+            real = begin + 2 * t * kept[y]
+            for x in range(kept[y]):
+                planes[n, real + x] = line[x].real
+                planes[n, real + kept[y] + x] = line[x].imag
+            begin += 2 * count * kept[y]
 
 
 @compiled(fastmath=True)

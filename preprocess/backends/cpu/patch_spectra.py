@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
+from preprocess import fourier
 from preprocess.backends.contract import RING_COUNT, PatchMeasures
 from preprocess.backends.cpu.kernel_set import KernelSet
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.spectrum_layout import ring_indices, ring_sizes
+
+AT_ONCE_BYTES = 1 << 19
+"""Of patches that are transformed at once."""
 
 
 def transform_patches(
@@ -28,12 +31,20 @@ def transform_patches(
     start: int,
     stop: int,
 ) -> None:
-    """Transform patches start to stop of a frame, one after the other: each stays in the processor's cache."""
-    half, cut = int(kept.max()), np.empty((1, len(rows), len(columns)), np.float32)
-    for patch in range(start, stop):
-        kernels.cut_patches(binned, tops[patch:], lefts[patch:], rows, columns, cut, 0, 1)
-        lowest = scipy.fft.fft(scipy.fft.rfft(cut[0], axis=1)[:, :half], axis=0)
-        kernels.keep_lowest(lowest, frame_index, frame_count, kept, planes[patch])
+    """Transform patches start to stop of a frame, a few at a time, which stay in the processor's cache."""
+    at_once, half = patches_at_once(len(rows), len(columns)), int(kept.max())
+    cut = np.empty((at_once, len(rows), len(columns)), np.float32)
+    lowest = np.empty((at_once, len(rows), half), np.complex64)
+    for first in range(start, stop, at_once):
+        count = min(at_once, stop - first)
+        kernels.cut_patches(binned, tops[first:], lefts[first:], rows, columns, cut, 0, count)
+        fourier.fft(fourier.rfft(cut[:count])[:, :, :half], axis=1, out=lowest[:count])
+        kernels.keep_lowest(lowest, frame_index, frame_count, kept, planes[first:], 0, count)
+
+
+def patches_at_once(height: int, width: int) -> int:
+    """Return how many patches are transformed at once: threads wait for each other between calls."""
+    return max(1, AT_ONCE_BYTES // (4 * height * width))
 
 
 def kept_columns(rings: NDArray[np.int16]) -> NDArray[np.int64]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
+from preprocess import fourier
 from preprocess.backends.contract import PART_FIGURES, RING_COUNT, PartMeasures, PartPowers
 from preprocess.backends.cpu.correlation_windows import CorrelationWindows
 from preprocess.backends.cpu.row_threads import RowThreads
@@ -118,13 +118,13 @@ class CpuSpectra:
     def fixed_image(self) -> NDArray[np.float32]:
         """Return the image of the part that is taken off."""
         fixed = np.zeros_like(self.total) if self.fixed is None else self.fixed
-        image: NDArray[np.float32] = scipy.fft.irfft2(fixed, s=self.shape, workers=self.threads.count)
+        image: NDArray[np.float32] = fourier.irfft2(fixed, self.shape[1], self.threads.count)
         return image
 
     def _phases(self, shifts: NDArray[np.float64]) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
         """Return the phase factors that undo shifts: for rows (frames, height), columns (frames, width // 2 + 1)."""
-        rows = np.exp(2j * np.pi * shifts[:, :1] * scipy.fft.fftfreq(self.shape[0]))
-        columns = np.exp(2j * np.pi * shifts[:, 1:] * scipy.fft.rfftfreq(self.shape[1]))
+        rows = np.exp(2j * np.pi * shifts[:, :1] * np.fft.fftfreq(self.shape[0]))
+        columns = np.exp(2j * np.pi * shifts[:, 1:] * np.fft.rfftfreq(self.shape[1]))
         return rows.astype(np.complex64), columns.astype(np.complex64)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
+from preprocess import fourier
 from preprocess.backends.box_moments import box_ends, moments_of_sums, row_step
 from preprocess.backends.contract import DeviceImage, FixedPart, FrameReceiver, FrameStack, Image
 from preprocess.backends.cpu.frame_sum import CpuFrameSum
-from preprocess.backends.cpu.patch_spectra import CpuPatchSpectra, kept_columns, transform_patches
+from preprocess.backends.cpu.patch_spectra import CpuPatchSpectra, kept_columns, patches_at_once, transform_patches
 from preprocess.backends.cpu.row_threads import RowThreads
 from preprocess.backends.cpu.spectra import CpuSpectra
 from preprocess.backends.cpu.tiles import TILE_ROWS
@@ -24,6 +24,9 @@ from preprocess.geometry.replacements import Replacements
 from preprocess.memory_pool import MemoryPool
 from preprocess.movies import Movie
 from preprocess.movies.frame_groups import FrameGroups
+
+SMALL_FRAME_BYTES = 8 << 20
+"""Binned frames up to this size are transformed by one thread each: less waiting, and each thread needs one more."""
 
 
 class CpuFrameStack:
@@ -135,12 +138,30 @@ class CpuFrameStack:
             transforms = self.memory.empty((count, shape[0], shape[1] // 2 + 1), np.complex64)
         except MemoryError as error:
             raise MachineOutOfMemory from error
+        if 4 * shape[0] * shape[1] <= SMALL_FRAME_BYTES:
+            self.threads.run(self._transform_frames, bin_factor, taper, transforms, rows=count)
+            return CpuSpectra(transforms, shape, self.threads)
         binned = np.empty(shape, np.float32)
         for index in range(count):
             self._bin(index, bin_factor, binned)
             self._taper(binned, taper)
-            transforms[index] = scipy.fft.rfft2(binned, workers=self.threads.count)
+            fourier.rfft2(binned, transforms[index], self.threads.count)
         return CpuSpectra(transforms, shape, self.threads)
+
+    def _transform_frames(
+        self,
+        bin_factor: int,
+        taper: tuple[NDArray[np.float32], NDArray[np.float32]],
+        transforms: NDArray[np.complex64],
+        start: int,
+        stop: int,
+    ) -> None:
+        """Transform frames start to stop, small ones, in one thread."""
+        kernels, binned = self.threads.kernels, np.empty((len(taper[0]), len(taper[1])), np.float32)
+        for index in range(start, stop):
+            kernels.bin_frame(self.frames[index], self.gain, self.has_gain, bin_factor, binned, 0, len(binned))
+            kernels.taper_frame(binned, float(binned.mean(dtype=np.float64)), *taper, 0, len(binned))
+            fourier.rfft2(binned, transforms[index])
 
     def patch_spectra(self, layout: PatchLayout, fixed: FixedPart | None = None) -> CpuPatchSpectra:
         """Return the transforms of all patches."""
@@ -172,6 +193,7 @@ class CpuFrameStack:
                 kept,
                 planes,
                 rows=patches,
+                unit=patches_at_once(layout.height, layout.width),
             )
         return CpuPatchSpectra(planes, shape, self.threads)
 

@@ -267,13 +267,14 @@ def test_tapering_and_cutting(in_c: Any) -> None:
         kernels.cut_patches(image, *places, rows, columns, patches[number], 0, 3)
     np.testing.assert_allclose(tapered[0], tapered[1], rtol=0, atol=1e-5)
     np.testing.assert_allclose(patches[0], patches[1], rtol=0, atol=1e-5)
-    transform = np.fft.rfft2(image).astype(np.complex64)
+    transforms = np.fft.rfft2(np.stack([image, image[::-1], -image])).astype(np.complex64)
     for size in (10, 11):
         kept = kept_columns(ring_indices((size, 10)))
-        planes = np.zeros((2, 2 * 2 * kept.sum()), np.float32)
-        in_c.keep_lowest(transform, 1, 2, kept, planes[0])
-        PLAIN.keep_lowest(transform, 1, 2, kept, planes[1])
-        assert np.count_nonzero(planes[0]) > kept.sum()
+        planes = np.zeros((2, 3, 2 * 2 * kept.sum()), np.float32)
+        in_c.keep_lowest(transforms, 1, 2, kept, planes[0], 1, 3)
+        PLAIN.keep_lowest(transforms, 1, 2, kept, planes[1], 1, 3)
+        assert np.count_nonzero(planes[0, 1]) > kept.sum()
+        assert not planes[:, 0].any()
         np.testing.assert_array_equal(planes[0], planes[1])
 
 

@@ -8,8 +8,9 @@ import mrcfile
 import numpy as np
 import pytest
 
-from preprocess.outputs.ctf_image import ctf_image, ctf_mrc, whole_spectrum_of
+from preprocess.outputs.ctf_image import ctf_image, ctf_mrc
 from preprocess.outputs.scaled_rings import scaled_spectra
+from preprocess.outputs.whole_spectrum import whole_spectrum_of
 from tests.ctf_estimates import estimate_of
 
 
