@@ -89,7 +89,10 @@ COMMANDS: dict[str, Mounted] = {
         computes=True,
     ),
     "gain": Mounted(
-        "preprocess.commands.gain", ANYWHERE, "Make a gain reference from a session's own movies.", computes=True
+        "preprocess.commands.gain",
+        ANYWHERE,
+        "Make a gain reference from a session's own movies, or convert one.",
+        computes=True,
     ),
     "send": Mounted("transfer.commands.send", ANYWHERE, "Send files to a receiver; continue what was interrupted."),
     "fetch": Mounted(

@@ -4,6 +4,10 @@ An agent's motion file names the movie without its folder, so that two movies of
 with all its folders: `movies/GridSquare_1/a.tiff`, where `movies` is a folder, or a link, that the user makes in the
 project. Behind it stands the source's name where an agent was given one (`watch --source`). Gain reference and defect
 file stand in `movies` too if they lie in the source, else below `references`, by their path there.
+
+An agent's file names no gain reference that RELION would use otherwise, as one in DM4 or one that was turned. Then it
+is `references/gain_DIGEST.mrc`, which a user makes (`cryoferry gain convert`): RELION stops where it is missing, and
+would polish uncorrected frames if none were named.
 """
 
 from __future__ import annotations
@@ -44,10 +48,21 @@ def write_motion_star(committed: Path, target: Path, record: ExposureRecord) -> 
             line = rb"\g<1>" + quoted(name).encode().replace(b"\\", rb"\\")
             content = re.sub(_LABEL % label, line, content, count=1, flags=re.MULTILINE)
 
+    if known and known.gain_path is not None and known.gain_digest is not None:
+        content = _with_gain(content, f"{REFERENCES}/gain_{known.gain_digest[:16]}.mrc")
+
     def write(temporary: Path) -> None:
         temporary.write_bytes(content)
 
     make_file(target, write)
+
+
+def _with_gain(content: bytes, name: str) -> bytes:
+    """Return a motion file that names a gain reference, this one if it names none."""
+    if b"\n_rlnMicrographGainName" in content:
+        return content
+    line = rb"\g<0>" + f"\n_rlnMicrographGainName {name}".encode()
+    return re.sub(_LABEL % b"rlnMicrographMovieName", line, content, count=1, flags=re.MULTILINE)
 
 
 def _reference(record: ExposureRecord, path: str | None) -> str | None:

@@ -7,14 +7,41 @@ from typing import Annotated
 
 import typer
 
+from preprocess.commands.option_types import GainFlip, GainOperation, GainRotate
+from preprocess.commands.options import ROTATIONS
+from preprocess.settings import GainSettings
+
 gain = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Make a gain reference from a session's own movies."
+    no_args_is_help=True,
+    add_completion=False,
+    help="Make a gain reference from a session's own movies, or convert one.",
 )
 
 
 @gain.callback()
 def group() -> None:
-    """Make a gain reference from a session's own movies."""
+    """Make a gain reference from a session's own movies, or convert one."""
+
+
+@gain.command()
+def convert(
+    reference: Annotated[Path, typer.Argument(metavar="GAIN", help="A gain reference: MRC, TIFF, DM4 or .gain.")],
+    movie: Annotated[Path, typer.Option("--movie", metavar="MOVIE", help="A movie that it is for.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The gain reference, an MRC file.")],
+    gain_rotate: GainRotate = None,
+    gain_flip: GainFlip = None,
+    gain_operation: GainOperation = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists already.")] = False,
+) -> None:
+    """Write a gain reference as a movie's frames lie, so that other programs use it without being told how it lies.
+
+    How it lies stands in the JSON of the movies' results (parameters, gain).
+    """
+    from preprocess.commands.gain_convert_run import convert_gain
+
+    rotate, flip = ROTATIONS[gain_rotate or "0"], gain_flip or "none"
+    settings = GainSettings(path=reference, rotate_degrees=rotate, flip=flip, operation=gain_operation)
+    convert_gain(settings, movie, out, overwrite=overwrite)
 
 
 @gain.command()

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from preprocess.commands.align_report import console, print_object
 from preprocess.commands.chosen_movies import choose_movies
+from preprocess.commands.gain_convert_run import refuse_to_be
 from preprocess.errors import GainUnsure, OutputRefused, PreprocessError
 from preprocess.escaped_names import encodable, escaped, for_terminal
 from preprocess.gains.estimate import FEWEST_MOVIES, GainEstimate, estimate_gain
@@ -51,10 +52,7 @@ def estimate_from_movies(
     PreprocessError
         A movie is missing, none can be read, or the file cannot be written.
     """
-    if out.suffix.lower() != ".mrc":
-        raise OutputRefused(f"{out}: the gain reference is written as an MRC file", hint="Give --out NAME.mrc.")
-    if out.exists() and not overwrite:
-        raise OutputRefused(f"{out} exists already", hint="Give another --out, or --overwrite to replace it.")
+    refuse_to_be(out, overwrite=overwrite)
     movies = [each.path for each in choose_movies(named, out).movies]
     if any(out.absolute() == movie.absolute() for movie in movies):
         raise OutputRefused(f"{out} is one of the movies")

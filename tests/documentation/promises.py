@@ -225,6 +225,12 @@ def a_gain_reference_and_how_good_it_is(place: Place, done: Done) -> None:
         assert file.data.shape == (256, 256)
 
 
+def a_gain_reference_that_is_turned(place: Place, done: Done) -> None:
+    assert "tiff movies multiply by it, as it lies" in done.stdout, done.stderr
+    before, after = (mrcfile.read(place.folder / name) for name in ("gain.mrc", "as-frames-lie.mrc"))
+    assert abs(after - before[::-1, ::-1]).max() < 1e-5
+
+
 def a_table_and_no_file(place: Place, done: Done) -> None:
     assert done.stdout.splitlines()[1].startswith("micrograph.mrc ")
     assert not list(place.folder.glob("micrograph_ctf*"))
@@ -267,6 +273,7 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"ctf micrograph.mrc": a_table_and_no_file,
     r"ctf images .*--json": an_object_for_each_micrograph,
     r"ctf images .*--out ctf": spectra_and_plots,
+    r"gain convert": a_gain_reference_that_is_turned,
     r"gain estimate": a_gain_reference_and_how_good_it_is,
     r"bench (transfer|align .*(--dry-run|--sustained))": a_plan,
     r"bench faults": a_list_of_faults,

@@ -150,7 +150,7 @@ def send_session(source: Path, receiver: Any, work: Path, session: str) -> Path:
     done = cryoferry(
         *("watch", source, "--work", work, "--to", receiver.url, "--session", session, "--device", "cpu"),
         *("--pixel-size", PIXEL, "--voltage", 300, "--dose-per-frame", 1, "--work-reserve-bytes", 0),
-        *("--settle-seconds", 0.3, "--scan-seconds", 0.3, "--exit-when-idle", 2),
+        *("--settle-seconds", 0.3, "--scan-seconds", 0.3, "--exit-when-idle", 2, "--power-spectrum"),
         CRYOFERRY_TOKEN=receiver.token("agent", session),
     )
     assert done.returncode == 0, done.stderr
@@ -226,6 +226,9 @@ def track_errors(project: Path, movies: dict[str, SimulatedMovie], particles: pd
 def test_polished_tracks_follow_the_motion(tmp_path: Path, receiver: Any, record_property: Any) -> None:
     movies = simulated_session(tmp_path / "microscope")
     project = send_session(tmp_path / "microscope", receiver, tmp_path / "work", "mysession")
+    for row in starfile.read(project / "corrected_micrographs.star")["micrographs"].itertuples():
+        told = run(f"relion_image_handler --i {row.rlnCtfPowerSpectrum} --stats", project)
+        assert "(x,y,z,n)= 512 x 512 x 1 x 1" in told
     picking, polishing = (
         block.replace("/data/cryoferry", str(receiver.data)).replace("/data/movies/mysession", f"{tmp_path}/microscope")
         for block in recipe()

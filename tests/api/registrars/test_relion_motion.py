@@ -60,9 +60,20 @@ def test_movie_and_references_have_their_folders(record: ExposureRecord, tmp_pat
 
 def test_what_the_record_does_not_tell_stays(record: ExposureRecord, tmp_path: Path) -> None:
     assert names(tmp_path, record) == ['"movies/GridSquare_1/Data/a b.tiff"']
-    without_gain = STAR.replace("_rlnMicrographGainName                                 k.mrc\n", "")
-    changed = names(tmp_path, record, without_gain, gain_path="turned.mrc")  # which RELION would use otherwise
-    assert changed == ['"movies/GridSquare_1/Data/a b.tiff"']
+
+
+def test_a_gain_that_relion_would_use_otherwise_is_one_to_be_made(record: ExposureRecord, tmp_path: Path) -> None:
+    turned = STAR.replace("_rlnMicrographGainName                                 k.mrc\n", "")
+    (tmp_path / "a.star").write_text(turned)
+    known = ProvenanceRecord(software="x", gain_path="k.dm4", gain_digest="0123456789abcdef" * 4)
+    told = record.model_copy(update={"provenance": known})
+    write_motion_star(tmp_path / "a.star", tmp_path / "b.star", told)
+    lines = (tmp_path / "b.star").read_text().splitlines()
+    added = lines.index("_rlnMicrographGainName references/gain_0123456789abcdef.mrc")
+    assert lines[added - 1].endswith('"movies/GridSquare_1/Data/a b.tiff"')
+    assert len(lines) == len(turned.splitlines()) + 1
+    write_motion_star(tmp_path / "a.star", tmp_path / "b.star", record)  # without any gain reference
+    assert "GainName" not in (tmp_path / "b.star").read_text()
 
 
 def test_two_movies_of_one_name_do_not_meet(publisher: Any) -> None:
