@@ -9,6 +9,7 @@ much the blocks differ, so that no assumption about noise or specimen enters. Ev
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -130,7 +131,7 @@ def fast_part(image: Figure, good: NDArray[np.bool_]) -> Figure:
     return np.where(np.abs(filled) > limit, 0, filled).astype(np.float32)
 
 
-def evidence_of(raw: Figure, gain: Figure) -> OrientationEvidence:
+def evidence_of(raw: Figure, gain: Figure, *, threads: int = 1) -> OrientationEvidence:
     """Return what one movie says.
 
     Parameters
@@ -139,11 +140,18 @@ def evidence_of(raw: Figure, gain: Figure) -> OrientationEvidence:
         The middle of the raw sum.
     gain
         The same part of the gain that the movie would be multiplied by; 0: a defect.
+    threads
+        1: this thread alone; otherwise one more.
     """
     good = (gain > 0) & (raw <= _HOT * np.percentile(raw[::_EVERY, ::_EVERY], _MOST))
-    inverse = fast_part(np.divide(1, gain, out=np.ones_like(gain), where=good), good)
+    inverse = np.divide(1, gain, out=np.ones_like(gain), where=good)
     raw = np.where(good, raw, raw[good].mean(dtype=np.float64) if good.any() else 0).astype(np.float32)
-    fast = fast_part(raw, good)
+    if threads == 1:
+        inverse, fast = fast_part(inverse, good), fast_part(raw, good)
+    else:
+        with ThreadPoolExecutor(1, thread_name_prefix="gain") as beside:
+            of_gain = beside.submit(fast_part, inverse, good)
+            fast, inverse = fast_part(raw, good), of_gain.result()
     size = min(max(min(raw.shape) // _BLOCKS_ALONG, _SMALLEST_BLOCK_PX), _LARGEST_BLOCK_PX)
     mean = _blocks(raw, size) / size**2
     used = mean > _DARK * max(float(mean.mean()), 0)

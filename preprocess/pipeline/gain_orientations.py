@@ -137,7 +137,7 @@ class GainOrientations:
         GainOrientationUnsure
             In a session, the movie does not show it, and nothing is known of others.
         """
-        asked, evidence = settings.gain, _evidence(raw_centre, loaded)
+        asked, evidence = settings.gain, _evidence(raw_centre, loaded, settings.threads)
         alone = judged(evidence)
         if asked.orientation == "given":
             return ChosenOrientation(settings=loaded.settings, decision=GainDecision.GIVEN, judgement=alone)
@@ -232,9 +232,9 @@ class GainOrientations:
         return judged(evidence)
 
 
-def _evidence(raw_centre: NDArray[np.float32], loaded: Gain) -> OrientationEvidence:
+def _evidence(raw_centre: NDArray[np.float32], loaded: Gain, threads: int = 1) -> OrientationEvidence:
     assert loaded.image is not None
-    return evidence_of(raw_centre, centre_of(loaded.image, LARGEST_SIDE_PX))
+    return evidence_of(raw_centre, centre_of(loaded.image, LARGEST_SIDE_PX), threads=threads)
 
 
 def _question(settings: GainSettings, movie: Movie) -> _Question:

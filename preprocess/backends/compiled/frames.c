@@ -52,7 +52,8 @@ INLINE double sum_of(const double *lanes) {
           for (long x = 0; x < wide; x++) columns[x] += VALUE(line[x]);                                                  \
       }                                                                                                                  \
       float *restrict sums = binned + y * width;                                                                         \
-      if (factor == 2) sum_neighbours(columns, 2, width, sums);                                                          \
+      if (factor == 1) sum_neighbours(columns, 1, width, sums);                                                          \
+      else if (factor == 2) sum_neighbours(columns, 2, width, sums);                                                     \
       else if (factor == 4) sum_neighbours(columns, 4, width, sums);                                                     \
       else sum_neighbours(columns, factor, width, sums);                                                                 \
     }                                                                                                                    \
