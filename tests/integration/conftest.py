@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scipion_followers import kill_followers
+from tests.integration.scipion_followers import kill_protocols
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -96,7 +96,7 @@ def registrar_process(publisher: Any, scipion: Path) -> Iterator[Callable[[], su
     for process in started:
         process.kill()
         process.wait()
-    kill_followers(publisher.data)
+    kill_protocols(publisher.data)
 
 
 @pytest.fixture(scope="session")

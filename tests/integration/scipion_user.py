@@ -44,6 +44,7 @@ def pick(project, follower):
     picker = project.newProtocol(
         ProtRelionAutopickLoG, minDiameter=40, maxDiameter=60, boxSize=32, streamingBatchSize=1
     )
+    picker.numberOfMpi.set(1)  # mpirun refuses root
     picker.inputMicrographs.set(follower)
     picker.inputMicrographs.setExtended("outputMicrographs")
     project.launchProtocol(picker)
@@ -64,6 +65,7 @@ def main():
 
 
 os.environ["SCIPION_PYTHON"] = sys.executable
+os.environ.setdefault("RELION_HOME", "/usr")  # as Debian installs it
 with contextlib.redirect_stdout(io.StringIO()):
     main()
 sys.stdout.write(" ".join(said))

@@ -106,6 +106,13 @@ def test_the_plugin_stays_within_python_3_8() -> None:
         ast.parse(path.read_text("utf-8"), feature_version=(3, 8))
 
 
+def test_what_scipion_offers_to_no_plugin_is_used_in_one_file() -> None:
+    """Its storage is to change: mappers, tables and what a project does with its database stand together."""
+    private = re.compile(r"\b(mapper|_getMapper|_updateProtocol|_setProtocolMapper|checkIsAlive|_size|db)\b\s*[.(=]")
+    users = {path.name for path in PLUGIN.rglob("cryoferry_scipion/**/*.py") if private.search(path.read_text("utf-8"))}
+    assert users == {"storage.py"}
+
+
 def test_the_plugin_carries_its_own_licence() -> None:
     assert "GNU GENERAL PUBLIC LICENSE" in (PLUGIN / "LICENSE").read_text("utf-8")
     assert "GPL-3.0-or-later" in (PLUGIN / "pyproject.toml").read_text("utf-8")

@@ -94,7 +94,7 @@ def test_a_protocol_downstream_goes_on_after_a_rest(
         (picker,) = [run for run in runs if "Autopick" in run["class"]]
         return picker
 
-    wait_until(lambda: picked()["outputs"], "the first micrograph is picked", timeout_s=120)
+    wait_until(lambda: picked()["outputs"], "the first micrograph is picked")
     assert picked()["status"] == "running"
     for number in range(2, 5):
         publisher.publish(f"later{number}", ctf=True, shape=(256, 256), seed=number)

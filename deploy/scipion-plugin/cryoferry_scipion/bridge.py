@@ -197,13 +197,10 @@ class Bridge:
             os.symlink(self._path, link)
 
     def _find(self, project):
-        found = project.mapper.selectAllBatch(objectFilter=lambda item: isinstance(item, self._follow))
-        for protocol in found:
-            if protocol.sessionName.get() == self._session:
-                project._setProtocolMapper(protocol)
-                protocol.setProject(project)
-                return protocol
-        return None
+        from . import storage
+
+        found = storage.protocols_of(project, lambda item: isinstance(item, self._follow))
+        return next((protocol for protocol in found if protocol.sessionName.get() == self._session), None)
 
     def _newest(self, project, protocol):
         """Return the protocol as its own run.db describes it, because project.sqlite is updated later."""
@@ -242,10 +239,10 @@ class Bridge:
     def _continue(self, project, protocol):
         from pyworkflow.protocol import MODE_RESUME
 
-        # Launching copies project.sqlite over run.db: bring the run's outputs there first. Without the check whether it
-        # lives, which would mark it failed.
-        project.checkIsAlive = lambda _: True
-        project._updateProtocol(protocol)
+        from . import storage
+
+        # Launching copies project.sqlite over run.db: bring the run's outputs there first.
+        storage.bring_up_to_date(project, protocol)
         self._set(protocol)
         protocol.runMode.set(MODE_RESUME)
         # Forced, because protocols downstream may have finished. They are not continued: to continue a

@@ -9,7 +9,7 @@ import os
 from pwem.objects import CTFModel, SetOfCTF, SetOfMicrographs
 from pyworkflow.object import Pointer, Set
 
-from . import optics
+from . import optics, storage
 from .items import (
     EntryRejected,
     fit_columns,
@@ -43,24 +43,18 @@ def reopened(set_class, path):
     return reopened_set
 
 
-def columns_of(existing):
-    """Return the names of the columns of a set that has items."""
-    return {row["label_property"] for row in existing._getMapper().db.getClassRows()}
-
-
 def put(target, item, comment):
     """Add an item to a set, or replace the one that has its id; enabled if there is no comment, or a person says so."""
-    mapper = target._getMapper()
-    has_tables = not mapper.doCreateTables
-    if has_tables:
-        fit_columns(item, columns_of(target))
-        mapper.db.setupCommands(item.getObjDict(includeClass=True))
-    if has_tables and item.hasObjId() and mapper.exists(item.getObjId()):
+    has_columns = storage.has_columns(target)
+    if has_columns:
+        fit_columns(item, storage.columns_of(target))
+        storage.expect(target, item)
+    if has_columns and item.hasObjId() and item.getObjId() in target:
         take_over(item, target[item.getObjId()])
         settle(item, comment)
         target.update(item)
     else:
-        if not has_tables:
+        if not has_columns:
             leave_out_unused(item)
         settle(item, comment)
         target.append(item)
@@ -259,7 +253,7 @@ class OutputSets:
             micrographs = self._protocol._createSetOfMicrographs(suffix)
             micrographs.setSamplingRate(made[0][0]["pixel_size_angstrom"])
             micrographs.setAcquisition(make_acquisition(made[0][0]))
-        if not path or optics.COLUMN in columns_of(micrographs):
+        if not path or optics.COLUMN in storage.columns_of(micrographs):
             optics.assign(micrographs, made)
         earlier = {}
         for entry, item in made:
@@ -325,6 +319,5 @@ class OutputSets:
         holding = reopened(set_class, self._path(output + known.suffix))
         item = holding[known.item_id]
         if item is not None:
-            holding._getMapper().delete(item)
-            holding._size.set(holding._getMapper().count())
+            storage.remove(holding, item)
         self._protocol._updateOutputSet(output + known.suffix, holding, state=Set.STREAM_OPEN)

@@ -10,6 +10,8 @@ Each protocol is made once in a project: its comment says which entry it was mad
 import os
 import re
 
+from . import storage
+
 FOLLOWER = "ProtCryoferryFollow"
 ABOUT_ENTRY = ("object.className", "object.id", "object.label", "object.comment")
 SETTINGS = ("_useQueue", "_queueParams", "_prerequisites", "forceSchedule")
@@ -301,11 +303,9 @@ def made_before(project, follower):
 
     made = {}
     pattern = re.compile(re.escape(mark_of(follower, "ID")).replace("ID", r"(\w+)") + "$")
-    for protocol in project.mapper.selectAllBatch(objectFilter=lambda item: isinstance(item, Protocol)):
+    for protocol in storage.protocols_of(project, lambda item: isinstance(item, Protocol)):
         found = pattern.search(protocol.getObjComment() or "")
         if found:
-            project._setProtocolMapper(protocol)
-            protocol.setProject(project)
             made[found.group(1)] = protocol
     return made
 
@@ -332,13 +332,12 @@ def go_on(project, numbers):
     """
     from pyworkflow.protocol import MODE_RESUME
 
-    project.checkIsAlive = lambda _: True  # otherwise those that run in another container would be marked failed
     finished = {}
     for number in numbers:
         if project.doesProtocolExists(number):
             protocol = project.getProtocol(number)
             protocol.setProject(project)
-            project._updateProtocol(protocol)
+            storage.bring_up_to_date(project, protocol)
             if protocol.isFinished() and protocol.worksInStreaming():
                 protocol.runMode.set(MODE_RESUME)
                 finished[number] = (protocol, 0)
