@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 _OVERCOMMIT, _NEVER = Path("/proc/sys/vm/overcommit_memory"), "2"
 """Where Linux says whether it promises more memory than there is; with 2 it ignores MAP_NORESERVE (proc(5))."""
-_KEEP_FREED = {-3: 16 << 20, -1: 64 << 20, -2: 4 << 20}  # malloc.h: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
+_KEEP_FREED = {-3: 8 << 20, -1: 24 << 20, -2: 1 << 20}  # malloc.h: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
 _MAP_NORESERVE = 0x4000  # <asm/mman.h>; the mmap module names it since Python 3.13
 
 
@@ -71,7 +71,7 @@ class AddressSpace:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep memory that was freed, up to 64 MB, for what is needed next.
+    """Have the C library keep memory that was freed, up to 24 MB, for what is needed next.
 
     By default glibc gives each array of more than 128 kB back at once, and the system clears the pages of the next one
     again, which takes longer than many a calculation with it. Only glibc has these settings (mallopt(3)).

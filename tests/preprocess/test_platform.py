@@ -39,14 +39,14 @@ def test_files_and_folders_are_synced(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone has these settings")
 @pytest.mark.parametrize("kept", [False, True])
 def test_freed_memory_is_kept_for_what_is_needed_next(kept: bool) -> None:
-    """Twelve arrays of 2 MB, time and again: pages come from the system once, or each time."""
+    """Eight arrays of 2 MB, time and again: pages come from the system once, or each time."""
     lines = (
         "import resource, numpy",
         "from preprocess.platform import keep_freed_memory",
         "keep_freed_memory()" if kept else "",
         "def faults():",
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt",
-        "    arrays = [numpy.ones(2 << 17) for _ in range(12)]",
+        "    arrays = [numpy.ones(2 << 17) for _ in range(8)]",
         "    del arrays",
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before",
         "first = faults()",
