@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from api.database.engine import Database
 from api.registrars import Registrar, RegistrarUnavailable, RegistrationOutcome, SessionPlace
+from api.registrars.call_watch import CallWatch
 from api.registrars.outbox import Outbox, PendingBatch
 from api.registrars.relion import RelionRegistrar
 from api.registrars.scipion import ScipionRegistrar
@@ -27,6 +28,7 @@ from transfer.wire.protocol import RegistrarTrouble, RegistrationState
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
+WATCH_EVERY_S = 1.0
 UPDATE_PROJECTS_EVERY_S = 1.0
 BATCH = 200
 OK = "ok"
@@ -65,6 +67,7 @@ class RegistrarRunner:
         self._leader = FileLock(data / "registrars.lock")
         self._stopping = threading.Event()
         self._workers: list[RegistrarThread] = []
+        self._watching: threading.Thread | None = None
 
     @property
     def alive(self) -> bool:
@@ -99,16 +102,35 @@ class RegistrarRunner:
             )
             self._workers.append(worker)
             worker.thread.start()
+        self._watching = threading.Thread(target=self._watch, name="registrars' watch", daemon=True)
+        self._watching.start()
 
     def stop(self) -> None:
-        """Finish the present batches, end the threads and the registrars, free the lock."""
+        """Finish the present batches, end the threads and the registrars, free the lock.
+
+        A registrar that hangs is left behind; the lock then stays until the process ends, so that no other process
+        works beside it.
+        """
         self._stopping.set()
+        if self._watching is not None:
+            self._watching.join()
         for worker in self._workers:
-            worker.thread.join()
-            if self._leader.held:
+            while worker.thread.is_alive() and not worker.watch.hang():
+                worker.thread.join(WATCH_EVERY_S)
+            if worker.thread.is_alive():
+                log.warning("registrar %s hangs; the receiver ends without it", worker.registrar.name)
+            elif self._leader.held:
                 worker.registrar.stop()
+        if not any(worker.thread.is_alive() for worker in self._workers):
+            self._leader.release()
         self._workers = []
-        self._leader.release()
+
+    def _watch(self) -> None:
+        """Note which registrars hang, as they cannot do it themselves."""
+        while not self._stopping.wait(WATCH_EVERY_S):
+            for worker in self._workers:
+                if self._leader.held and (hang := worker.watch.hang()):
+                    worker.troubles.note(None, hang)
 
 
 class RegistrarThread:
@@ -126,6 +148,7 @@ class RegistrarThread:
         self.registrar = registrar
         self.file = file
         self.troubles = Troubles(registrar.name, file)
+        self.watch = CallWatch()
         self.thread = threading.Thread(target=self._run, name=f"registrar-{registrar.name}", daemon=True)
         self._outbox = outbox
         self._verdicts = verdicts
@@ -161,17 +184,19 @@ class RegistrarThread:
         if not self._checked:
             self._check()
         failed: set[str] = set()
-        for batch in self._outbox.batches(BATCH, self._waiting(), self.troubles.waiting()):
+        waiting = self.troubles.waiting()
+        for batch in self._outbox.batches(BATCH, self._waiting(), waiting):
             self._outbox.note_project(batch.session_id, self.registrar.project(batch.place))
             try:
-                outcomes = self.registrar.register(batch.place, batch.exposures)
+                with self.watch.call(f"registering exposures of session {batch.place.name}"):
+                    outcomes = self.registrar.register(batch.place, batch.exposures)
             except (RegistrarUnavailable, *FAULTS) as error:
                 self._outbox.explain(batch, self._note(error, batch.place, failed))
                 continue
             self._settle(batch, outcomes)
         self._tell_verdicts(failed)
         if self._update_projects(failed):
-            self.troubles.clear_due(failed)
+            self.troubles.clear_tried(failed, waiting)
 
     def _note(self, error: Exception, place: SessionPlace, failed: set[str]) -> str:
         """Note what failed for a session; return the reason."""
@@ -192,7 +217,8 @@ class RegistrarThread:
                 continue
             self._told_at = time.monotonic()
             try:
-                self.registrar.verdicts_changed(batch.place, batch.verdicts)
+                with self.watch.call(f"noting verdicts of session {batch.place.name}"):
+                    self.registrar.verdicts_changed(batch.place, batch.verdicts)
             except (RegistrarUnavailable, *FAULTS) as error:
                 self._note(error, batch.place, failed)
                 continue
@@ -200,7 +226,8 @@ class RegistrarThread:
 
     def _check(self) -> None:
         try:
-            self.registrar.check()
+            with self.watch.call("looking whether it can work"):
+                self.registrar.check()
         except RegistrarUnavailable as error:
             for batch in self._outbox.batches(BATCH, ()):
                 self._outbox.explain(batch, str(error))
@@ -229,7 +256,8 @@ class RegistrarThread:
             if session.place.name in waiting:
                 continue
             try:
-                closed = self.registrar.update_project(session.place, ended=session.ended)
+                with self.watch.call(f"the project of session {session.place.name}"):
+                    closed = self.registrar.update_project(session.place, ended=session.ended)
             except (RegistrarUnavailable, *FAULTS) as error:
                 self._note(error, session.place, failed)
                 continue

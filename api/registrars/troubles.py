@@ -94,9 +94,8 @@ class Troubles:
             log.info("registrar %s works again%s, after %.0f s of trouble", self._registrar, whose, lasted_s)
             self._file.write(self.present)
 
-    def clear_due(self, failed: Collection[str]) -> None:
-        """Clear those of sessions that were due and have not failed again."""
-        waiting = self.waiting()
+    def clear_tried(self, failed: Collection[str], waiting: Collection[str]) -> None:
+        """Clear those of sessions that have not failed again in a turn at whose beginning they did not wait."""
         for session in [name for name in self._troubles if name is not None]:
             if session not in waiting and session not in failed:
                 self.clear(session)

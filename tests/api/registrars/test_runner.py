@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,6 +107,35 @@ def test_a_broken_scipion_says_why_and_holds_nothing_else_up(
     assert runner.alive
     assert runner.health()["relion"] == "ok"
     wait_until(lambda: "make scipion" in runner.health()["scipion"], "the hint in the registrar's health")
+
+
+def test_a_registrar_that_hangs_is_told_and_holds_up_neither_the_other_nor_the_end(
+    publisher: Any, start: Callable[..., RegistrarRunner], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("api.registrars.call_watch.LONGEST_CALL_S", 0.5)
+    monkeypatch.setattr("api.registrars.runner.WATCH_EVERY_S", 0.05)
+    star_file = publisher.folder / "relion" / "corrected_micrographs.star"
+    star_file.parent.mkdir(parents=True)
+    os.mkfifo(star_file)  # reading it waits for a writer, as a share that is gone does
+    publisher.publish("a")
+    runner = start(scipion=str(tmp_path / "nowhere"))
+    other = start()  # another process waits for the lock
+    try:
+        wait_until(lambda: "has not come back from registering" in runner.health()["relion"], "the hang to be told")
+        assert "session grid1 since" in runner.health()["relion"]
+        told_elsewhere = [trouble.reason for trouble in other.troubles() if trouble.registrar == "relion"]
+        assert any("has not come back" in reason for reason in told_elsewhere)
+        publisher.publish("b")  # the ingest goes on, and so does the other registrar
+        wait_until(lambda: len(publisher.details("scipion")) == 2, "both explained by scipion")
+        wait_until(lambda: all("no Scipion" in why for why in publisher.details("scipion")), "scipion's reasons")
+        hung = next(each for each in threading.enumerate() if each.name == "registrar-relion" and each.is_alive())
+        runner.stop()
+        assert hung.is_alive()
+        assert publisher.count("relion", "pending") == 2
+    finally:
+        star_file.rename(star_file.with_suffix(".fifo"))
+        with star_file.with_suffix(".fifo").open("wb"):
+            pass
 
 
 @pytest.mark.parametrize("error", [KeyError("seq"), ValueError("not JSON"), MemoryError(), OSError("disk")])
