@@ -318,13 +318,13 @@ def root(
             raise
         configuration = Configuration(None, {})  # a help page is needed most when the configuration is wrong
     if "--help" not in sys.argv:
-        from preprocess.backends.compiled.chosen_kernels import kernels_are_off
+        from preprocess.backends.compiled.chosen_kernels import refuse_unknown_choices
 
         if command is not None and COMMANDS[command].computes:
             from transfer.machine_limits import require_address_space
 
             require_address_space()
-        kernels_are_off()  # refuses a value that is not understood, before a daemon starts its workers
+        refuse_unknown_choices()  # before a daemon starts its workers
     ctx.obj.configuration = configuration
     ctx.default_map = configuration.default_map(_repeatable(command) if command and sections else ())
 

@@ -14,7 +14,7 @@
   + OutputRefused           an output exists, or two movies would write one output
   + CtfImpossible           an image that no CTF can be estimated from
   + NotFiniteOutput         a micrograph would hold NaN or infinity
-  + KernelsUnknown          CRYOFERRY_KERNELS has a value that is not known
+  + KernelsUnknown          CRYOFERRY_KERNELS or CRYOFERRY_NVCOMP has a value that is not known
   + DeviceError             the device is missing or cannot be used
     - CupyMissing
     - DeviceOutOfMemory
@@ -143,10 +143,10 @@ class CtfImpossible(PreprocessError):
 
 
 class KernelsUnknown(PreprocessError):
-    """The environment asks for kernels that do not exist."""
+    """The environment asks for code that does not exist."""
 
     exit_code = 2
-    hint = "Unset that variable, or set it to numba, which switches the kernels in C off."
+    hint = "Unset that variable, or give it one of these values."
 
 
 class DeviceError(PreprocessError):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agents.commands.finding import Finding, Machine
-from agents.commands.gpu_checks import examine_gpus
+from agents.commands.gpu_checks import examine_gpus, examine_nvcomp
 from agents.commands.link_checks import examine_link
 from preprocess.backends.compiled.available import compiled_kernels, kernel_trouble
 from preprocess.backends.compiled.chosen_kernels import KERNELS_VARIABLE
@@ -48,6 +48,7 @@ def _device(work: Path) -> Iterator[Finding]:
     yield from _addresses()
     yield from _kernels(work)
     yield from examine_gpus(work)
+    yield from examine_nvcomp()
 
 
 def _addresses() -> Iterator[Finding]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.commands.finding import Finding
+from preprocess.backends.compiled.chosen_kernels import NVCOMP_VARIABLE, nvcomp_is_wanted
+from preprocess.backends.cuda.nvcomp import load_nvcomp
 from preprocess.kept_code import FALLBACK_VARIABLE
 
 CHECK = "gpu"
@@ -57,6 +59,19 @@ def examine_gpus(work: Path, environment: Mapping[str, str] = os.environ) -> Ite
     cards = listed_cards(environment)
     for trial in _trials(environment):
         yield _finding(trial, cards)
+
+
+def examine_nvcomp(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+    """Yield whether nvCOMP decompresses deflate, if it is wanted."""
+    if not nvcomp_is_wanted(environment):
+        return
+    found = load_nvcomp()
+    if isinstance(found, str):
+        text = f"{NVCOMP_VARIABLE} is on, and deflate is decompressed without it: {found}"
+        yield Finding("nvcomp", "warn", text, f"Install it, or unset {NVCOMP_VARIABLE}.")
+    else:
+        version = f"{found.version // 1000}.{found.version % 1000 // 100}"
+        yield Finding("nvcomp", "ok", f"nvCOMP {version} decompresses deflate on a GPU")
 
 
 def listed_cards(environment: Mapping[str, str]) -> list[Card]:

@@ -206,6 +206,7 @@ PARTS: dict[str, Callable[[FirstRun], bool]] = {
     "kernels": _of_child("kernels", 240),
     "prepare": _of_child("prepare", 300),
     "decode": _of_child("decode", 240),
+    "deflate": _of_child("deflate", 240),
     "movies": _of_child("movies", 240),
     "profile": _of_child("profile", 240),
     "repeat": _of_child("repeat", 240),

@@ -18,6 +18,9 @@ WANTED: list[tuple[str, str, int, dict[str, str | int]]] = [
     ("lzw", "lzw_decode_stretches", 64, {}),
     ("lzw", "lzw_find_stretches", 64, {}),
     ("inflate", "inflate_strips", 64, {}),
+    ("nvcomp", "align_strips", 64, {}),
+    ("nvcomp", "sum_strips", 32, {}),
+    ("nvcomp", "judge_strips", 64, {}),
     *(
         (
             "warp",

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mrcfile
 import numpy as np
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks.device.first_run_kernels import WANTED
 from preprocess.backends.choose import choose_backend
+from preprocess.backends.compiled.chosen_kernels import NVCOMP_VARIABLE
 from preprocess.errors import PreprocessError
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.movies import Movie, open_movie
@@ -90,22 +91,39 @@ def prepare(out: Path) -> None:
 
 def decode(out: Path) -> None:
     """Decode LZW of one strip a frame, of 64 rows and of 1 row a strip; compare every byte with the CPU's."""
-    count, height, width = SHAPE
-    backend = choose_backend(DEVICE)
     for rows in _rows_a_strip():
-        movie = open_movie(_noise(out, rows))
-        for again in range(REPEATS):
-            stack = backend.hold(count, height, width, np.dtype(np.uint8))
-            backend.stage_times()
-            began_s = time.perf_counter()
-            remarks = stack.fill(movie, range(count), FrameGroups((1,) * count), stack, lambda _done: None)
-            backend.finish()
-            took_s = round(time.perf_counter() - began_s, 4)
-            say(rows_a_strip=rows, wall_s=took_s, remarks=remarks, stages=_stages(backend.stage_times()))
-            if again == 0:
-                frames = getattr(stack, "frames")  # noqa: B009 - those of CUDA's stack, which the contract does not know
-                say(rows_a_strip=rows, differ=_differing(movie, frames))
-            stack.release()
+        _decode(open_movie(_noise(out, rows)), rows_a_strip=rows)
+
+
+def deflate(out: Path) -> None:
+    """Decode deflate without nvCOMP and with it, if it is installed; compare every byte with the CPU's."""
+    from preprocess.backends.cuda.nvcomp import load_nvcomp  # noqa: PLC0415 - for devices alone
+
+    switches, found = ["off", "on"], load_nvcomp()
+    if isinstance(found, str):
+        say(skipped=found)
+        switches = ["off"]
+    for rows in _rows_a_strip():
+        movie = open_movie(_noise(out, rows, "deflate"))
+        for switch in switches:
+            os.environ[NVCOMP_VARIABLE] = switch
+            _decode(movie, rows_a_strip=rows, nvcomp=switch)
+
+
+def _decode(movie: Movie, **about: Any) -> None:
+    count, backend = movie.frame_count, choose_backend(DEVICE)
+    for again in range(REPEATS):
+        stack = backend.hold(count, movie.height, movie.width, np.dtype(np.uint8))
+        backend.stage_times()
+        began_s = time.perf_counter()
+        remarks = stack.fill(movie, range(count), FrameGroups((1,) * count), stack, lambda _done: None)
+        backend.finish()
+        took_s = round(time.perf_counter() - began_s, 4)
+        say(**about, wall_s=took_s, remarks=remarks, stages=_stages(backend.stage_times()))
+        if again == 0:
+            frames = getattr(stack, "frames")  # noqa: B009 - those of CUDA's stack, which the contract does not know
+            say(**about, differ=_differing(movie, frames))
+        stack.release()
 
 
 def _differing(movie: Movie, frames: Any) -> list[int]:
@@ -227,10 +245,16 @@ def _other(files: dict[str, str], first: dict[str, str]) -> Iterable[str]:
     return [name for name in first.keys() | files.keys() if files.get(name) != first.get(name)]
 
 
-def _noise(out: Path, rows: int) -> Path:
-    """Return a movie of a few frames of noise in turns, with stretches of zeros and of saturated pixels."""
+def _noise(out: Path, rows: int, compression: Literal["lzw", "deflate"] = "lzw") -> Path:
+    """Return a movie of a few frames of noise in turns, with stretches of zeros and of saturated pixels.
+
+    With deflate, which takes longer to write, each frame is there once.
+    """
     count, height, width = SHAPE
-    path = out / f"noise_{count}x{height}x{width}_{rows}.tif"  # runs of other shapes leave theirs in the same folder
+    count = min(count, DISTINCT) if compression == "deflate" else count
+    path = (
+        out / f"noise_{count}x{height}x{width}_{rows}_{compression}.tif"
+    )  # runs of other shapes leave theirs in the same folder
     counts = np.repeat(np.arange(5, dtype=np.uint8), (207, 44, 4, 0, 1))  # about those of Poisson's with a mean of 0.21
 
     def frame(index: int) -> NDArray[Any]:
@@ -245,7 +269,8 @@ def _noise(out: Path, rows: int) -> Path:
 
     def write(to: Path) -> None:
         distinct = [frame(index) for index in range(min(DISTINCT, count))]
-        write_tiff(to, (distinct[index % DISTINCT] for index in range(count)), rows_per_strip=rows)
+        frames = (distinct[index % DISTINCT] for index in range(count))
+        write_tiff(to, frames, rows_per_strip=rows, compression=compression)
 
     return _write_whole(path, write)
 
@@ -294,7 +319,7 @@ def _noise_of_rows(out: Path) -> None:
 
 
 PARTS: dict[str, Callable[[Path], object]] = {
-    **{part.__name__: part for part in (facts, kernels, prepare, decode, movies, repeat, profile, faults)},
+    **{part.__name__: part for part in (facts, kernels, prepare, decode, deflate, movies, repeat, profile, faults)},
     "_again": _again,
     "_noise": _noise_of_rows,
     "_tiled": _tiled,

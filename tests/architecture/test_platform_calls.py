@@ -82,6 +82,7 @@ PLATFORM_FILES = {
     "transfer/disk/state.py": "a disk's state",
     "transfer/platform.py": "processes, pipes, sockets",
     "transfer/connections/tcp.py": "what Linux offers for TCP, and sendfile: it needs the socket's own details",
+    "preprocess/backends/cuda/nvcomp.py": "nvCOMP, which NVIDIA makes for some systems",
     "preprocess/platform.py": "preprocess may import nothing of ours",
 }
 """Every call that some system lacks stands in one of them, and each can be imported on every system."""

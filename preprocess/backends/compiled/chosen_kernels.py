@@ -1,4 +1,4 @@
-"""Reads which kernels the user wants, in C or numba's, from the environment."""
+"""Reads from the environment which code the user wants: kernels in C or numba's, nvCOMP or our own decoder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,31 @@ from preprocess.errors import KernelsUnknown
 
 KERNELS_VARIABLE = "CRYOFERRY_KERNELS"
 """Environment variable: `numba`, or `auto` (as if it were not set): those in C where they were compiled."""
+NVCOMP_VARIABLE = "CRYOFERRY_NVCOMP"
+"""Environment variable: `on` decompresses deflate on a GPU by nvCOMP; `off`, as if it were not set, never."""
+
+
+def refuse_unknown_choices(environment: Mapping[str, str] = os.environ) -> None:
+    """Refuse values of these variables that are not understood.
+
+    Raises
+    ------
+    KernelsUnknown
+    """
+    kernels_are_off(environment)
+    nvcomp_is_wanted(environment)
+
+
+def nvcomp_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether deflate is to be decompressed by nvCOMP, on a GPU.
+
+    It is off by default: it was never run on a device, and what it does with a damaged strip is undefined.
+
+    Raises
+    ------
+    KernelsUnknown
+    """
+    return _chosen(environment, NVCOMP_VARIABLE, "off", "on") == "on"
 
 
 def kernels_are_off(environment: Mapping[str, str] = os.environ) -> bool:
@@ -19,8 +44,12 @@ def kernels_are_off(environment: Mapping[str, str] = os.environ) -> bool:
     KernelsUnknown
         The variable has another value; upper and lower case, and spaces around it, do not matter.
     """
-    value = environment.get(KERNELS_VARIABLE, "")
-    chosen = value.strip().lower()
-    if chosen not in ("", "auto", "numba"):
-        raise KernelsUnknown(f"the environment variable {KERNELS_VARIABLE} is {value!r}, which is none of auto, numba")
-    return chosen == "numba"
+    return _chosen(environment, KERNELS_VARIABLE, "auto", "numba") == "numba"
+
+
+def _chosen(environment: Mapping[str, str], variable: str, usual: str, other: str) -> str:
+    value = environment.get(variable, "")
+    chosen = value.strip().lower() or usual
+    if chosen not in (usual, other):
+        raise KernelsUnknown(f"the environment variable {variable} is {value!r}, which is none of {usual}, {other}")
+    return chosen

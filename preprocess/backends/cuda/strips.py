@@ -13,6 +13,7 @@ from preprocess.backends.cuda.batches import batches, gather
 from preprocess.backends.cuda.cuda_device import CudaDevice
 from preprocess.backends.cuda.device import DeviceArray, cupy
 from preprocess.backends.cuda.device_memory import DeviceMemory
+from preprocess.backends.cuda.inflating import NvcompInflater, usable_nvcomp
 from preprocess.backends.cuda.sources import blocks_over, kernel
 from preprocess.backends.cuda.upload import BatchPlan, Piece, Uploaded
 from preprocess.movies.encoded import EncodedFrame, EncodedFrames
@@ -49,7 +50,7 @@ class _StripBatch:
 def unsuited(encoded: EncodedFrames) -> str | None:
     """Return why such frames are better decoded on the CPU; None if they are not."""
     strips = sum(frame.counts.size for frame in encoded.frames)
-    if encoded.compression == "deflate" and strips < FEWEST_DEFLATE_STRIPS:
+    if encoded.compression == "deflate" and strips < FEWEST_DEFLATE_STRIPS and usable_nvcomp() is None:
         return f"deflate in {strips} strip{'s' * (strips != 1)} has too little to share out on a GPU"
     return None
 
@@ -76,6 +77,8 @@ class StripDecoder:
         else:
             self._outcomes[...] = STRIP_WHOLE
             self._short = {i for i, frame in enumerate(frames) if np.any(frame.counts < frame.decoded)}
+        library = usable_nvcomp() if encoded.compression == "deflate" else None
+        self._nvcomp = None if library is None else NvcompInflater(library, device.memory, self.plans)
         self._lzw = _Lzw(device.memory, self.plans) if encoded.compression == "lzw" else None
 
     def decode(self, index: int, uploaded: Uploaded) -> range:
@@ -94,6 +97,8 @@ class StripDecoder:
             outcomes = self._outcomes[batch.strips]
         if self._lzw is not None:
             self._lzw.decode(uploaded.block, strips, batch.plan.table, images, outcomes)
+        elif self._nvcomp is not None and self._nvcomp.takes(batch.plan.table):
+            self._nvcomp.decode(uploaded.block, strips, batch.plan.table, images, outcomes)
         elif self._encoded.compression == "deflate":
             count = len(strips)
             kernel("inflate", "inflate_strips", 64)(

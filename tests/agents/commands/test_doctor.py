@@ -61,6 +61,13 @@ def test_it_says_which_kernels_align_movies(tmp_path: Path) -> None:
     assert found["compiled"]["verdict"] == "ok"
 
 
+def test_nvcomp_that_is_wanted_and_not_there_is_a_warning(tmp_path: Path) -> None:
+    code, found = findings("--work", str(tmp_path), CRYOFERRY_NVCOMP="ON")
+    assert (code, found["nvcomp"]["verdict"]) == (0, "warn")
+    assert "nvidia-libnvcomp-cu12" in found["nvcomp"]["text"]
+    assert "unset CRYOFERRY_NVCOMP" in found["nvcomp"]["what_to_do"]
+
+
 def test_numba_must_work_where_it_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.backends.compiled.chosen_kernels import KERNELS_VARIABLE, kernels_are_off
+from preprocess.backends.compiled.chosen_kernels import (
+    KERNELS_VARIABLE,
+    NVCOMP_VARIABLE,
+    kernels_are_off,
+    nvcomp_is_wanted,
+    refuse_unknown_choices,
+)
 from preprocess.errors import KernelsUnknown
 from tests import running
 
@@ -20,6 +26,14 @@ def test_case_and_spaces_do_not_matter(value: str) -> None:
 def test_without_a_choice_kernels_in_c_are_used(value: str) -> None:
     assert not kernels_are_off({})
     assert not kernels_are_off({KERNELS_VARIABLE: value})
+
+
+def test_nvcomp_is_off_unless_it_is_switched_on() -> None:
+    assert not nvcomp_is_wanted({})
+    assert not nvcomp_is_wanted({NVCOMP_VARIABLE: "off"})
+    assert nvcomp_is_wanted({NVCOMP_VARIABLE: "ON"})
+    with pytest.raises(KernelsUnknown, match="CRYOFERRY_NVCOMP is '1', which is none of off, on"):
+        refuse_unknown_choices({NVCOMP_VARIABLE: "1"})
 
 
 def test_another_value_is_refused() -> None:
