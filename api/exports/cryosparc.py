@@ -184,7 +184,7 @@ class CryosparcExport:
         lines = [
             f"created: {made_at:%Y-%m-%d %H:%M:%S.%f}",
             "group:",
-            f"  description: Micrographs of the session {self._title}",
+            f"  description: 'Micrographs of the session {self._title}'",
             f"  name: {name}",
             f"  title: {TITLES[name]}",
             "  type: exposure",

@@ -24,6 +24,7 @@ from transfer.wire.exposure_record import FileRole
 
 dataset = pytest.importorskip("cryosparc.dataset", reason="cryosparc-tools is missing: make install")
 tools = pytest.importorskip("cryosparc.tools")
+yaml = pytest.importorskip("yaml")
 WHEN = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
@@ -46,18 +47,14 @@ class ExportedSession:
         """Make the exports."""
         return SessionExporter(self.publisher.database, self.publisher.data, self.settings).export("grid1", WHEN)
 
-    def group(self, name: str) -> tuple[dict[str, dict[str, str]], Any]:
+    def group(self, name: str) -> tuple[dict[str, Any], Any]:
         """Return the slots of a result group, and its items as cryosparc-tools reads them."""
-        slots: dict[str, dict[str, str]] = {}
-        for line in (self.folder / f"{name}.csg").read_text().partition("results:\n")[2].splitlines():
-            key, _, value = line.strip().partition(": ")
-            if line.startswith("    "):
-                slots[list(slots)[-1]][key] = value.strip("'")
-            elif line.startswith("  "):
-                slots[key.rstrip(":")] = {}
+        group = yaml.safe_load((self.folder / f"{name}.csg").read_text("utf-8"))
+        assert (group["group"]["name"], group["group"]["type"]) == (name, "exposure")
+        slots = group["results"]
         (table,) = {slot["metafile"] for slot in slots.values()}
         items = dataset.Dataset.load(self.folder / table.removeprefix(">"))
-        assert {slot["num_items"] for slot in slots.values()} == {str(len(items))}
+        assert {slot["num_items"] for slot in slots.values()} == {len(items)}
         return slots, items
 
     def labels(self, name: str) -> list[str]:
