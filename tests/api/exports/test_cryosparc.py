@@ -142,6 +142,13 @@ def test_the_groups_are_those_of_relions_lists(session: ExportedSession) -> None
     groups = dict(zip(session.labels("exposures"), items["mscope_params/exp_group_id"], strict=True))
     assert groups == session.relion_groups() == {"a": 1, "b": 2, "c": 1, "d": 2}
     assert list(items["ctf/exp_group_id"]) == list(items["mscope_params/exp_group_id"])
+    star = session.publisher.folder / "relion" / "corrected_micrographs.star"
+    star.write_text(
+        star.read_text().replace("micrographs/c.mrc motion/c.star 1 ", "micrographs/c.mrc motion/c.star 2 ")
+    )
+    session.export()
+    assert session.relion_groups()["c"] == 2
+    assert list(session.group("exposures")[1]["ctf/exp_group_id"]) == [1, 2, 2, 2]
 
 
 def test_the_same_micrographs_are_exported_as_relion_lists(session: ExportedSession) -> None:
