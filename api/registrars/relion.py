@@ -24,6 +24,7 @@ from api.registrars.relion_mtf import give_mtf
 from api.registrars.relion_optics import GROUP, OpticsGroups, Row
 from api.registrars.relion_tilts import TiltLists
 from api.registrars.settings import RegistrarSettings
+from api.registrars.shared_optics import SharedOptics
 from transfer.disk.files import make_link
 from transfer.wire.exposure_record import FileRole
 from transfer.wire.figures import MOTION_EARLY, MOTION_LATE, MOTION_TOTAL
@@ -59,8 +60,8 @@ OPTIONAL = (PRE_EXPOSURE, *OTHER_SUMS.values(), POWER_SPECTRUM)
 class SessionLists:
     """All lists of one session's project."""
 
-    def __init__(self, project: Path) -> None:
-        self.optics = OpticsGroups(project)
+    def __init__(self, project: Path, optics: OpticsGroups) -> None:
+        self.optics = optics
         self.micrographs = MicrographList(project / STAR, COLUMNS, self.optics, OPTIONAL)
         self.ctfs = CtfLists(project, self.optics)
         self.tilts = TiltLists(project)
@@ -73,9 +74,7 @@ class SessionLists:
             self.ctfs.remove(row[NAME])
             return
         self.tilts.remove(row[NAME])
-        name = file_name(row[NAME])
-        known = self.micrographs.row(name)[GROUP] if name in self.micrographs else None
-        row[GROUP] = self.optics.number(exposure.record, known)
+        row[GROUP] = self.optics.number_of(file_name(row[NAME]), exposure.record)
         self.micrographs.put(row)
         self.ctfs.put(row, exposure)
 
@@ -95,7 +94,8 @@ class RelionRegistrar:
     verdict_pause_s = 3.0
     warning = ""
 
-    def __init__(self, settings: RegistrarSettings) -> None:
+    def __init__(self, settings: RegistrarSettings, optics: SharedOptics | None = None) -> None:
+        self._optics = optics or SharedOptics()
         self._float16 = settings.float16
         self._mtf = settings.mtf
         self._sessions: dict[str, SessionLists] = {}
@@ -141,7 +141,7 @@ class RelionRegistrar:
     def _lists(self, place: SessionPlace) -> SessionLists:
         if place.name not in self._sessions:
             give_mtf(self._mtf, self.project(place))
-            self._sessions[place.name] = SessionLists(self.project(place))
+            self._sessions[place.name] = SessionLists(self.project(place), self._optics.of(place))
         return self._sessions[place.name]
 
     def _row(self, place: SessionPlace, exposure: PublishedExposure) -> Row:

@@ -6,6 +6,7 @@ shift of each group, from which a later run goes on.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,7 +24,7 @@ Row = dict[str, str]
 
 
 class OpticsGroups:
-    """The groups, the same in all lists of the session. A group never changes its number.
+    """The groups, the same in all lists of the session. A group never changes its number. Threads may share it.
 
     All have the MTF that lies in the project as `mtf.star`, if one does: RELION reads it where it runs.
     """
@@ -35,6 +36,8 @@ class OpticsGroups:
         self._clusters: dict[str, Cluster] = {}
         self._groups: dict[str, Row] = {}
         self._changed = False
+        self._given: dict[str, str] = {}
+        self._lock = threading.RLock()
         tables = read_star(self._path) if self._path.exists() else {}
         for row in tables[OPTICS].rows() if OPTICS in tables else []:
             x, y, count = row.pop(_X), row.pop(_Y), row.pop(_COUNT)
@@ -44,9 +47,21 @@ class OpticsGroups:
 
     def take(self, tables: Mapping[str, StarTable]) -> None:
         """Take over the groups of a list that an older version wrote: they have no beam shift."""
-        for row in tables[OPTICS].rows() if OPTICS in tables else []:
-            row.pop(MTF_COLUMN, None)
-            self._groups.setdefault(row[GROUP], row)
+        with self._lock:
+            for row in tables[OPTICS].rows() if OPTICS in tables else []:
+                row.pop(MTF_COLUMN, None)
+                self._groups.setdefault(row[GROUP], row)
+
+    def give(self, numbers: Mapping[str, str]) -> None:
+        """Take over the groups that exposures have, by the file name of the micrograph, where none is known."""
+        with self._lock:
+            self._given = {**numbers, **self._given}
+
+    def number_of(self, name: str, record: ExposureRecord) -> str:
+        """Return the number of the group of an exposure, which is the same for all who ask by this file name."""
+        with self._lock:
+            self._given[name] = self.number(record, self._given.get(name))
+            return self._given[name]
 
     def number(self, record: ExposureRecord, known: str | None = None) -> str:
         """Return the number of the group of an exposure.
@@ -59,6 +74,10 @@ class OpticsGroups:
             The group that it has, if it is listed. It keeps it, unless its optical values are others now or its beam
             shift has become known.
         """
+        with self._lock:
+            return self._number(record, known)
+
+    def _number(self, record: ExposureRecord, known: str | None) -> str:
         optics, exposure = _optics(record), ShiftedExposure.of(record)
         equal = [number for number, row in self._groups.items() if _values(row) == _values(optics)]
         if known in equal and (known in self._clusters or exposure is None):
@@ -79,14 +98,17 @@ class OpticsGroups:
     def table(self) -> tuple[tuple[str, ...], list[str]]:
         """Return the columns and the rows of the table of groups."""
         mtf = {MTF_COLUMN: MTF_STAR} if self._mtf.exists() else {}
-        return _table([row | mtf for row in self._groups.values()])
+        with self._lock:
+            return _table([row | mtf for row in self._groups.values()])
 
     def write(self) -> None:
         """Bring the file of the groups up to date, before lists name new ones; it is on the disk on return."""
-        if not self._changed or not self._clusters:
-            return
-        write_star(self._path, {OPTICS: _table([row | self._of_cluster(row[GROUP]) for row in self._groups.values()])})
-        self._changed = False
+        with self._lock:
+            if not self._changed or not self._clusters:
+                return
+            rows = [row | self._of_cluster(row[GROUP]) for row in self._groups.values()]
+            write_star(self._path, {OPTICS: _table(rows)})
+            self._changed = False
 
     def _new(self, optics: Row) -> str:
         number = str(max(map(int, self._groups), default=0) + 1)

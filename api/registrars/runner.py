@@ -20,6 +20,7 @@ from api.registrars.outbox import Outbox, PendingBatch
 from api.registrars.relion import RelionRegistrar
 from api.registrars.scipion import ScipionRegistrar
 from api.registrars.settings import RegistrarSettings
+from api.registrars.shared_optics import SharedOptics
 from api.registrars.troubles import TroubleFile, Troubles, delay_s
 from api.registrars.verdict_outbox import VerdictOutbox
 from transfer.disk.locks import FileLock
@@ -40,10 +41,11 @@ sessions nor the other registrars."""
 def make_registrars(settings: RegistrarSettings, data: Path) -> list[Registrar]:
     """Return the registrars that run."""
     chosen: list[Registrar] = []
+    optics = SharedOptics()
     if settings.scipion:
-        chosen.append(ScipionRegistrar(settings, settings.projects or data / "scipion-projects"))
+        chosen.append(ScipionRegistrar(settings, settings.projects or data / "scipion-projects", optics))
     if settings.relion:
-        chosen.append(RelionRegistrar(settings))
+        chosen.append(RelionRegistrar(settings, optics))
     return chosen
 
 

@@ -21,11 +21,13 @@ from api.registrars import (
 )
 from api.registrars.float32 import registered_micrograph
 from api.registrars.reader_names import reader_name
+from api.registrars.relion_optics import OpticsGroups
 from api.registrars.scipion_bridge import ScipionBridge, find_installation
 from api.registrars.scipion_followers import Followers
 from api.registrars.scipion_journal import FORMAT, MicrographVerdict, SessionJournal
 from api.registrars.scipion_workflow import Workflows
 from api.registrars.settings import RegistrarSettings
+from api.registrars.shared_optics import SharedOptics
 from transfer.wire.exposure_record import FileRole
 from transfer.wire.protocol import RegistrationState
 
@@ -54,12 +56,14 @@ class ScipionRegistrar:
         Where Scipion is, which workflow each session gets, and whether Scipion reads float16.
     projects
         Folder in which a project is made for each session.
+    optics
+        The optics groups that all registrars share.
     """
 
     name = "scipion"
     verdict_pause_s = 0.0  # the journal grows by lines, and the follower keeps a pause of its own
 
-    def __init__(self, settings: RegistrarSettings, projects: Path) -> None:
+    def __init__(self, settings: RegistrarSettings, projects: Path, optics: SharedOptics | None = None) -> None:
         self._scipion = settings.scipion or ""
         self._bridge = ScipionBridge()
         self._ends_followers = settings.followers == "end"
@@ -67,6 +71,8 @@ class ScipionRegistrar:
         self._projects = projects
         self._journals: dict[str, SessionJournal] = {}
         self._followers = Followers(settings, projects, self._bridge, self._journals)
+        self._shared_optics = optics or SharedOptics()
+        self._optics: dict[str, OpticsGroups] = {}
         self._workflows = Workflows(settings.scipion_workflow, self._ask_for_workflow)
 
     @property
@@ -131,6 +137,7 @@ class ScipionRegistrar:
                 outcomes[exposure.number] = RegistrationOutcome(RegistrationState.FAILED, str(error))
                 continue
             verdicts.append(_verdict(exposure.micrograph_name, exposure.record.revision, exposure.verdict))
+        self._optics_of(place).write()  # before the journal names new groups
         journal.append_micrographs(entries, verdicts)
         written = [exposure for exposure in exposures if exposure.number not in outcomes]
         outcomes |= {exposure.number: _outcome(journal, exposure) for exposure in written}
@@ -182,6 +189,11 @@ class ScipionRegistrar:
             journal = self._journals[place.name] = SessionJournal(place.folder / "scipion", place.name)
         return journal
 
+    def _optics_of(self, place: SessionPlace) -> OpticsGroups:
+        if place.name not in self._optics:
+            self._optics[place.name] = self._shared_optics.of(place)
+        return self._optics[place.name]
+
     def _entry(self, place: SessionPlace, exposure: PublishedExposure) -> dict[str, Any]:
         record = exposure.record
         micrograph = registered_micrograph(place, exposure, float16=self._float16)
@@ -196,6 +208,7 @@ class ScipionRegistrar:
             "file": os.path.relpath(micrograph, place.folder),
             **{key: os.path.relpath(path, place.folder) if path else None for key, path in pictures.items()},
             "pixel_size_angstrom": record.micrograph_pixel_size_angstrom,
+            "optics_group": int(self._optics_of(place).number_of(micrograph.name, record)),
             "acquisition": record.acquisition.model_dump(mode="json"),
             "shifts": _relative_to_first_frame(record.shifts.model_dump()),
             "figures": record.figures,

@@ -53,6 +53,11 @@ def read_entries(folder: Path) -> Iterator[dict[str, Any]]:
     return (json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines())
 
 
+def groups_in(folder: Path) -> dict[str, int]:
+    """Return the optics groups that a session's journal gives micrographs, by their names."""
+    return {entry["name"]: entry["optics_group"] for entry in read_entries(folder) if "optics_group" in entry}
+
+
 class SessionJournal:
     """One session's journal and the answers to it. Opening it removes an incomplete last line."""
 

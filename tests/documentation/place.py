@@ -98,6 +98,7 @@ class Place:
             "http://127.0.0.1:8642": f"http://127.0.0.1:{self.port}",
             "/data/cryoferry": str(self.folder / "data"),
             "/mnt/microscope": str(self.folder / "microscope"),
+            "--scipion .scipion --scipion-workflow picking.json": "",
             "--scipion .scipion": "",
             # a first movie is measured by the tests of `bench align`
             "bench align small@256x256x6 --programs": "bench align small@256x256x6 --no-first-movie --programs",

@@ -104,6 +104,7 @@ def make_items_of_version_0_2():
     def make_micrograph(*arguments):
         micrograph = newest_micrograph(*arguments)
         del micrograph._rlnOpticsGroup
+        del micrograph._cryoferryOpticsGroup
         return micrograph
 
     sets.optics.assign = lambda *_: None

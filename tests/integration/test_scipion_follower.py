@@ -199,6 +199,33 @@ def test_optics_groups_are_as_relions_plugin_keeps_them(session: Session, ask: C
     }
 
 
+def test_groups_of_beam_shift_stand_beside_those_of_the_set(session: Session) -> None:
+    """With the receiver's numbers: in an attribute, and in a STAR file for the plugin's "assign optics groups"."""
+    for label, shift, pixel_size in (("a", 0.1, 1.06), ("b", 0.2, 1.06), ("c", 0.1, 1.06), ("d", 0.3, 2.12)):
+        where = {"beam_shift_x": shift, "beam_shift_y": 0.0}
+        session.publish(label, ctf=True, tilt=where, pixel_size=pixel_size)
+        session.follow()
+    session.publish("e", acquisition={"amplitude_contrast": 0.07})
+    session.follow()
+    found, other = session.items(MICROGRAPHS), session.items("outputMicrographs2")
+    assert {label: item["_cryoferryOpticsGroup"] for label, item in {**found, **other}.items()} == {
+        "a": 1,
+        "b": 2,
+        "c": 1,
+        "d": 3,
+        "e": 4,
+    }
+    assert {label: item["_rlnOpticsGroup"] for label, item in found.items()} == {"a": 1, "b": 1, "c": 1, "e": 2}
+    (star,) = Path(session.project).glob("Runs/*/extra/optics_groups.star")
+    tables = starfile.read(star)
+    assert list(tables["optics"]["rlnOpticsGroup"]) == [1, 2, 4]
+    assert list(tables["optics"]["rlnAmplitudeContrast"]) == [0.1, 0.1, 0.07]
+    listed = tables["micrographs"]
+    assert dict(zip(listed["rlnMicrographName"], listed["rlnOpticsGroup"], strict=True)) == {
+        f"{label}.mrc": item["_cryoferryOpticsGroup"] for label, item in found.items()
+    }
+
+
 def links_in(project: str) -> dict[str, bool]:
     """Return the links in a project's folder by name, and whether each is relative and leads to a file."""
     links = [path for path in Path(project).rglob("*") if path.is_symlink()]

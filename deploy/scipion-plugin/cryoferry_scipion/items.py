@@ -14,6 +14,8 @@ from pyworkflow.object import Float, Integer, String
 
 from .journal import figures_of, has_ctf
 from .optics import COLUMN as OPTICS_GROUP
+from .optics import RECEIVERS_COLUMN as RECEIVERS_GROUP
+from .optics import receivers_group
 
 PICTURES = {
     "thumbnail": ("thumbnail", "_thumbnail"),
@@ -182,6 +184,7 @@ def make_micrograph(entry, folder, extra):
         setattr(micrograph, attribute, picture_of(entry, key, ending, folder, extra))
     setattr(micrograph, POWER_SPECTRUM, power_spectrum_of(links))
     setattr(micrograph, OPTICS_GROUP, Integer())  # given when the micrograph is put into its set
+    setattr(micrograph, RECEIVERS_GROUP, receivers_group(entry))
     micrograph._cryoferryMovie = String(entry["movie"])
     micrograph._cryoferryExposure = String(entry["exposure_id"])
     micrograph._cryoferryRevision = Integer(entry["revision"])

@@ -6,7 +6,7 @@
 * `micrograph`: `name` (unique), `revision`, `exposure_id`, `movie`, `digest`, `file`, pictures (`thumbnail`,
   `spectrum`, `motion_plot`, `ctf_spectrum`, `power_spectrum`; paths are relative to the folder above the journal's,
   none: null), `pixel_size_angstrom`, `acquisition`, `shifts` (where each frame's content lies relative to the first
-  one's, px), `figures` (name to number)
+  one's, px), `figures` (name to number), `optics_group` (its number in all registries; may be missing)
 * `verdict`: whether a micrograph is accepted: `name`, `revision` (its newest at that time), `accepted` (bool), `by`
   (`threshold` or `person`), `at` (time in ISO 8601, with its zone)
 * `end`: the session has ended; `reopen`: it was opened again

@@ -3,7 +3,15 @@
 Micrographs of equal optics are a group. A group never changes its number, so that what was made from the set stays
 right; a new one is added at the end. RELION's plugin takes the table from the first micrograph that it is handed, so
 each micrograph has the whole table.
+
+Groups of nearly equal beam shift, which the receiver numbers (`optics_group`), are not in the table: RELION's plugin
+reads it once, when its extraction starts, and ends with an error at the first micrograph of a later group. They stand
+in an attribute of their own, and in a STAR file for the plugin's protocol "assign optics groups".
 """
+
+import os
+
+from pyworkflow.object import Integer
 
 COLUMNS = (
     "rlnOpticsGroupName",
@@ -21,6 +29,8 @@ HEADER = "\n# version 30001\n\ndata_optics\n\nloop_\n" + "".join(
 )
 COLUMN = "_rlnOpticsGroup"
 """The attribute of an item. A set that a version before 0.4 began does not have it: its table stays empty."""
+RECEIVERS_COLUMN = "_cryoferryOpticsGroup"
+"""The attribute with the receiver's number, the same as in its lists for RELION; None: it gave none."""
 
 
 def optics_of(entry):
@@ -56,6 +66,10 @@ class OpticsGroups:
         self._rows.append([f"opticsGroup{number}", str(number), *optics, size, "2", pixel_size])
         return number
 
+    def rows(self):
+        """Return the rows of the table."""
+        return self._rows
+
     def text(self):
         """Return the table."""
         return HEADER + "".join(" ".join(row) + "\n" for row in self._rows) + "\n"
@@ -85,3 +99,30 @@ def assign(holding, made):
             holding.update(item)
     for _, item in made:
         item.getAcquisition().opticsGroupInfo.set(text)
+
+
+def receivers_group(entry):
+    """Return the attribute of an entry's item."""
+    return Integer(entry.get("optics_group"))
+
+
+def write_star(holding, path):
+    """Write the receiver's groups of a set into a STAR file, for the protocol "assign optics groups"."""
+    columns = ["id", "_micName", COLUMN, RECEIVERS_COLUMN]
+    if not {*columns[1:]} <= {row["label_property"] for row in holding._getMapper().db.getClassRows()}:
+        return  # an earlier version of the plugin began the set
+    rows = holding.getUniqueValues(columns)
+    optics = {int(row[1]): row for row in OpticsGroups(holding.getAcquisition().opticsGroupInfo.get()).rows()}
+    groups, lines = {}, []
+    for name, number, receivers in zip(rows["_micName"], rows[COLUMN], rows[RECEIVERS_COLUMN]):
+        if receivers not in (None, "None"):
+            groups[int(receivers)] = optics[int(number)][2:]
+            lines.append(f"{name} {int(receivers)}\n")
+    if not lines:
+        return
+    with open(path + ".new", "w") as stream:
+        stream.write(HEADER)
+        stream.writelines(f"opticsGroup{number} {number} {' '.join(row)}\n" for number, row in sorted(groups.items()))
+        stream.write("\ndata_micrographs\n\nloop_\n_rlnMicrographName #1\n_rlnOpticsGroup #2\n")
+        stream.writelines(lines)
+    os.replace(path + ".new", path)

@@ -180,11 +180,20 @@ class OutputSets:
 
     def set_stream(self, state):
         """Write the stream's state (`Set.STREAM_OPEN` or `Set.STREAM_CLOSED`) into every set."""
+        if state == Set.STREAM_CLOSED:
+            self.write_optics()
         for suffix in self._existing_suffixes():
             for name, set_class in ((MICROGRAPHS, SetOfMicrographs), (CTFS, SetOfCTF)):
                 path = self._path(name + suffix)
                 if path:
                     self._protocol._updateOutputSet(name + suffix, reopened(set_class, path), state=state)
+
+    def write_optics(self):
+        """Write the receiver's optics groups of each set into a STAR file in the protocol's `extra` folder."""
+        for suffix in self._existing_suffixes():
+            micrographs = reopened(SetOfMicrographs, self._path(MICROGRAPHS + suffix))
+            optics.write_star(micrographs, self._protocol._getExtraPath(f"optics_groups{suffix}.star"))
+            micrographs.close()
 
     def _existing_suffixes(self):
         suffixes, number = [], 1

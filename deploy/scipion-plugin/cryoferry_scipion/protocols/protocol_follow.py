@@ -148,6 +148,7 @@ class ProtCryoferryFollow(ProtImport, ProtAlignMovies, ProtCTFMicrographs):
     def _rest(self, last, sets, verdicts, answers):
         """End with the sets open: what follows in the journal makes the receiver continue the run."""
         self._say(verdicts.apply(sets))
+        sets.write_optics()
         self._keeps_sets_open = True
         self._report(sets, "Ended because nothing came, with open sets: the receiver continues it with the next data.")
         answers.add_rest(last["seq"])
