@@ -29,7 +29,10 @@ from transfer.wire.session_exports import SessionExports
 log = logging.getLogger(__name__)
 
 TICK_S = 2.0
-RETRY_AFTER_S = 60.0
+LEAST_PAUSE_S = 60.0
+PAUSE_IN_EXPORTS = 50.0
+"""A session is exported again after so many times what its export took, and at the earliest after `LEAST_PAUSE_S`: late
+data may come for hours, and a client may end and reopen a session as often as it likes."""
 STOP_WITHIN_S = 5.0
 
 
@@ -86,7 +89,7 @@ class EndedSessions:
         self._clock = clock
         self._stopping = stopping
         self._thread: threading.Thread | None = None
-        self._retry_at: dict[int, float] = {}
+        self._not_before: dict[int, float] = {}
 
     def start(self) -> None:
         """Start the thread."""
@@ -103,19 +106,27 @@ class EndedSessions:
         for session in self._due():
             if self._stopping.is_set():
                 return
-            if self._retry_at.get(session.id, 0.0) > time.monotonic():
+            began_at = time.monotonic()
+            if self._not_before.get(session.id, 0.0) > began_at:
                 continue
             try:
                 made = self._exporter.export(session.name, self._clock())
             except ReceiverBusy:
                 continue
             except (OSError, ValueError) as error:
-                self._retry_at[session.id] = time.monotonic() + RETRY_AFTER_S
+                self._wait(session, began_at)
                 text = "session %s: its exports could not be made, they are tried again: %s"
                 log.warning(text, session.name, error)
                 continue
+            self._wait(session, began_at)
             self._note_done(session)
             _log(session.name, made)
+
+    def _wait(self, session: DueSession, began_at: float) -> None:
+        """Do not export a session again for a while."""
+        present = time.monotonic()
+        self._not_before = {key: moment for key, moment in self._not_before.items() if moment > present}
+        self._not_before[session.id] = present + max(LEAST_PAUSE_S, PAUSE_IN_EXPORTS * (present - began_at))
 
     def _run(self) -> None:
         while not self._stopping.wait(TICK_S):
@@ -157,6 +168,8 @@ def _last_event(session_id: int) -> Select[tuple[int]]:
 
 
 def _log(name: str, made: SessionExports) -> None:
+    if not made.exposure_count:
+        return
     log.info("session %s: exported, %d exposures, in %s", name, made.exposure_count, made.folder)
     if made.missing:
         log.info("session %s: archives require what nobody gave: %s", name, ", ".join(made.missing))

@@ -58,7 +58,21 @@ class End:
 
 
 @pytest.fixture
-def over(publisher: Any) -> End:
+def time_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic clock, which goes on by an hour each time it is read."""
+    present = [0.0]
+
+    def read() -> float:
+        present[0] += 3600.0
+        return present[0]
+
+    monkeypatch.setattr("api.exports.ended_sessions.time.monotonic", read)
+    monkeypatch.setattr("api.exports.ended_sessions.PAUSE_IN_EXPORTS", 0.0)
+    return present
+
+
+@pytest.fixture
+def over(publisher: Any, time_s: list[float]) -> End:
     return End(publisher)
 
 
@@ -95,13 +109,14 @@ def test_what_happens_meanwhile_has_it_exported_again(over: End, monkeypatch: py
 
     monkeypatch.setattr(over.exporter, "export", and_something_happens)
     assert over.turn() == (True, False)
-    monkeypatch.undo()
+    monkeypatch.setattr(over.exporter, "export", export)
     assert over.turn() == (True, True)
 
 
 def test_an_error_of_the_disk_is_tried_again_later(
     over: End, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr("api.exports.ended_sessions.time.monotonic", lambda: 100.0)
     over.publisher.publish("a")
     over.end()
     over.register()
@@ -110,8 +125,29 @@ def test_an_error_of_the_disk_is_tried_again_later(
     assert "session grid1: its exports could not be made, they are tried again" in caplog.text
     (over.publisher.folder / "cryosparc").unlink()
     assert over.turn() == (False, False)
-    monkeypatch.setattr("api.exports.ended_sessions.time.monotonic", lambda: float("inf"))
+    monkeypatch.setattr("api.exports.ended_sessions.time.monotonic", lambda: 161.0)
     assert over.turn() == (True, True)
+
+
+def test_late_data_have_a_session_exported_once_in_a_while(over: End, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.exports.ended_sessions.time.monotonic", lambda: 100.0)
+    over.publisher.publish("a")
+    over.end()
+    over.register()
+    assert over.turn() == (True, True)
+    over.publisher.reopen_project()
+    over.publisher.publish("b")
+    over.register()
+    assert over.turn() == (True, False)
+    monkeypatch.setattr("api.exports.ended_sessions.time.monotonic", lambda: 161.0)
+    assert over.turn() == (True, True)
+
+
+def test_the_end_of_an_empty_session_is_no_news(over: End, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    over.end()
+    assert over.turn() == (False, True)
+    assert caplog.text == ""
 
 
 def test_an_export_is_left_when_the_receiver_ends(over: End) -> None:
