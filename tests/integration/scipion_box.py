@@ -9,6 +9,7 @@
 * `{"do": "read", "project": DIR}`: the items of all outputs, by output and micrograph
 * `{"do": "classes", "project": DIR}`: the names of the classes that the follower is of
 * `{"do": "workflow", "workflow": TEMPLATE}`: why a template cannot be scheduled, or nothing
+* `{"do": "streams", "project": DIR}`: whether the stream of each output is open
 * `{"do": "relion_shifts", "star": PATH, "frames": COUNT}`: the shifts (x, y) that RELION's plugin makes of a movie's
   STAR file; null without that plugin
 * `{"do": "relion_optics", "project": DIR}`: the optics groups that RELION's plugin reads from the set of micrographs
@@ -61,7 +62,9 @@ def load(project):
 def follow(project, kind="usual"):
     """Run the follower, in a process of its own if it is not the usual one."""
     if kind == "usual":
-        load(project).followStep("")
+        run = load(project)
+        run.followStep("")
+        run.setFinished()  # which closes open sets, if the version of Scipion calls it
         return
     child = os.fork()
     if child:
@@ -155,6 +158,17 @@ def workflow(workflow):
     return why_refused(DOMAIN, workflow)
 
 
+def streams(project):
+    """Return whether the stream of each output is open."""
+    found = {}
+    for name, stored in load(project).iterOutputAttributes(Set):
+        holding = type(stored)(filename=stored.getFileName())
+        holding.loadAllProperties()
+        found[name] = holding.isStreamOpen()
+        holding.close()
+    return found
+
+
 def relion_shifts(star, frames):
     """Return the shifts as RELION's plugin reads them."""
     try:
@@ -186,6 +200,7 @@ DO = {
     "follow": follow,
     "person": person,
     "read": read,
+    "streams": streams,
     "classes": classes,
     "workflow": workflow,
     "relion_shifts": relion_shifts,

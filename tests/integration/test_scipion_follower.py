@@ -20,7 +20,7 @@ from PIL import Image
 from api.registrars import ChangedVerdict, PresentVerdict, RegistrarUnavailable, SessionPlace
 from api.registrars.outbox import Outbox
 from api.registrars.scipion import ScipionRegistrar
-from api.registrars.scipion_journal import FORMAT
+from api.registrars.scipion_journal import FORMAT, SessionJournal
 from api.registrars.settings import RegistrarSettings
 from preprocess.exposure.acquisition import Acquisition
 from preprocess.pipeline.process_movie import process_movie
@@ -98,6 +98,16 @@ class Session:
 @pytest.fixture
 def session(publisher: Any, ask: Callable[..., Any]) -> Session:
     return Session(publisher, ask)
+
+
+def test_a_follower_that_is_asked_to_rest_ends_with_open_sets(session: Session) -> None:
+    session.publish("a", ctf=True)
+    journal = SessionJournal(session.place.folder / "scipion", session.place.name)
+    journal.ask_to_rest()
+    session.ask("follow", project=session.project)
+    journal.read_answers()
+    assert journal.rested
+    assert session.ask("streams", project=session.project) == {MICROGRAPHS: True, CTFS: True}
 
 
 def test_a_ctf_is_as_scipions_own(session: Session) -> None:
