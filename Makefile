@@ -36,6 +36,10 @@ install: .venv/installed  ## make .venv with everything a developer needs
 scipion: install  ## install Scipion into .scipion, an environment of its own (Python 3.8 to 3.12)
 	@$(BIN)/python deploy/scipion-plugin/install.py --to .scipion
 
+.PHONY: scipion-plugins
+scipion-plugins: scipion  ## add the Scipion plugins of RELION and cisTEM to .scipion, for make campaign PART=scipion
+	@.scipion/venv/bin/python -m pip install --quiet --no-deps --require-hashes -r deploy/scipion-plugin/plugins.lock
+
 .PHONY: scipion-if-wanted
 scipion-if-wanted: install
 ifneq ($(SCIPION),0)
