@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from api.registrars.reader_names import reader_name
 from api.registrars.relion_motion import movie_of
 from api.registrars.star import quoted, read_star, write_star
 from transfer.wire.exposure_record import ExposureRecord
@@ -32,6 +33,9 @@ _COMMON = (
     "rlnTomoTiltSeriesPixelSize",
 )
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
+_PLAIN = re.compile(r"(?!data_|loop_|save_|stop_|global_)[A-Za-z0-9]", re.IGNORECASE)
+"""The beginning of a value that a STAR file does not take for something else."""
+_LONGEST_NAME = 200
 _OF_FRAMES = ("frames", "movies", "raw", "rawdata")
 """Folders whose names say nothing about a series."""
 
@@ -104,12 +108,14 @@ class TiltLists:
 
     def _name_of(self, record: ExposureRecord) -> tuple[str, str]:
         """Return the name of a tilt's series, unique in the session, and the folder of its movies."""
-        folder = PurePosixPath(movie_of(record)).parent
+        folder = PurePosixPath(_folder(quoted(movie_of(record))))
         parts = folder.parts[1:-1] if folder.name.lower() in _OF_FRAMES else folder.parts[1:]
-        plain = _UNSAFE.sub("_", "_".join((*parts, record.acquisition.tilt_series or "")))
-        distinct = f"{plain}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+        words = (*(_UNSAFE.sub("_", part) for part in parts), reader_name(record.acquisition.tilt_series or ""))
+        plain = "_".join(words)
+        plain = plain if _PLAIN.match(plain) else f"TS_{plain}"
+        distinct = f"{plain[-_LONGEST_NAME:].lstrip('_.+-')}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
         is_taken = plain in self._series and self._series[plain].folder != str(folder)
-        return distinct if is_taken else plain, str(folder)
+        return distinct if is_taken or len(plain) > _LONGEST_NAME else plain, str(folder)
 
     def _star(self, name: str) -> Path:
         return self._project / FOLDER / f"{name}.star"
@@ -124,9 +130,14 @@ class TiltLists:
                 continue
             last = len(table.columns) - 1
             rows = [dict(zip(table.columns, line.split(maxsplit=last), strict=True)) for line in table.lines]
-            folder = str(PurePosixPath(rows[0][_MOVIE].strip("\"'")).parent)
+            folder = _folder(rows[0][_MOVIE])
             tilts = {Path(row[_NAME]).name: row for row in rows}
             self._series[name] = _Series(folder, {each: listed[each] for each in _COMMON}, tilts)
+
+
+def _folder(movie: str) -> str:
+    """Return the folder of a movie whose name stands as a value of a STAR file."""
+    return str(PurePosixPath(movie.strip("\"'")).parent)
 
 
 def _common(record: ExposureRecord) -> Row:

@@ -71,10 +71,16 @@ def _text(tables: Mapping[str, tuple[Sequence[str], Iterable[str]]]) -> Iterator
 
 
 def quoted(text: str) -> str:
-    """Return a text as one value, in quotation marks where it has spaces or begins as something else does."""
+    r"""Return a text as one value, in quotation marks where it has spaces or begins as something else does.
+
+    As in an agent's files, line ends stand as `\x0A`, and double marks in a text that has both kinds as `\x22`.
+    """
+    text = text.replace("\n", r"\x0A").replace("\r", r"\x0D")
     if text.split() == [text] and text[0] not in "#\"'_":
         return text
-    return f"'{text}'" if '"' in text else f'"{text}"'
+    if '"' not in text:
+        return f'"{text}"'
+    return f"'{text}'" if "'" not in text else '"{}"'.format(text.replace('"', r"\x22"))
 
 
 def append_rows(path: Path, mark: FileMark, lines: Iterable[str]) -> FileMark | None:

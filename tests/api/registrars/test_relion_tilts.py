@@ -144,6 +144,25 @@ def test_series_of_one_name_in_two_folders_are_two(publisher: Any, outbox: Outbo
     assert "a_b_TS_01" in found
 
 
+def test_series_whose_names_are_alike_in_letters_alone_are_two(publisher: Any, outbox: Outbox) -> None:
+    for number, name in enumerate(("é 1", "è 1", "é 1", "è 1")):
+        publisher.publish(f"m{number}", movie=f"m{number}.tif", tilt=tilt(number, number, name))
+        register(outbox)
+    assert sorted(angles(publisher.folder).values()) == [[0, 2], [1, 3]]
+
+
+def test_series_of_any_name_are_read_again(publisher: Any, outbox: Outbox) -> None:
+    """A row that begins with `_` or `data_` would be a label or a table, for RELION too."""
+    of_session = [("", name) for name in ("#1", "_x", "data_1", "LOOP_1", "", ".", "-1")]
+    odd_folders = [(folder, "TS_01") for folder in ("data_2026", "測", "deep/" * 60, "line\nend", "'one' \"two\"")]
+    for number in range(2):
+        for which, (folder, name) in enumerate(of_session + odd_folders):
+            movie = f"{folder}/m{which}_{number}.tif".lstrip("/")
+            publisher.publish(f"m{which}_{number}", movie=movie, tilt=tilt(number, number, name))
+        register(outbox)
+    assert list(angles(publisher.folder).values()) == [[0, 1]] * 12
+
+
 def test_columns_that_some_tilt_lacks_are_left_out(publisher: Any, outbox: Outbox) -> None:
     known = {"tilt_axis_degrees": 85.3, "target_defocus_um": 4.0}
     publisher.publish("a", movie="a.tif", tilt=tilt(0, 0.0, **known))
