@@ -61,9 +61,9 @@ def as_written(amplitudes: Image, pixel_size_angstrom: float) -> PowerSpectrum:
     side = min(amplitudes.shape)
     if amplitudes.shape != (side, side):
         amplitudes = _resized(amplitudes, side)
-    if pixel_size_angstrom < FINEST_PIXEL_ANGSTROM:
-        kept = math.ceil(side * pixel_size_angstrom / FINEST_PIXEL_ANGSTROM)
-        kept += kept % 2
+    kept = math.ceil(side * pixel_size_angstrom / FINEST_PIXEL_ANGSTROM)
+    kept += kept % 2
+    if kept < side:
         first = side // 2 - kept // 2
         amplitudes = amplitudes[first : first + kept, first : first + kept]
         pixel_size_angstrom = side * pixel_size_angstrom / kept

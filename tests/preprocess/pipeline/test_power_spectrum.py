@@ -62,6 +62,14 @@ def test_fine_pixels_are_cut_off_at_the_frequency_of_coarser_ones() -> None:
     assert found.image.mean() == pytest.approx(image[214:786, 214:786].mean(), rel=1e-4)
 
 
+@pytest.mark.parametrize("side", [101, 100])
+def test_pixels_little_finer_than_the_finest_are_kept(side: int) -> None:
+    image = np.random.default_rng(1).normal(5, 1, (side, side)).astype(np.float32)
+    found = as_written(image, 1.399)
+    assert found.pixel_size_angstrom == pytest.approx(1.399)
+    assert found.image.std() == pytest.approx(image.std(), rel=0.05)
+
+
 @pytest.mark.relion
 @pytest.mark.skipif(shutil.which("relion_run_motioncorr") is None, reason="RELION is missing: apt-get install relion")
 def test_the_spectrum_is_relions(tmp_path: Path) -> None:
