@@ -13,6 +13,8 @@ import os
 
 from pyworkflow.object import Integer
 
+from . import storage
+
 COLUMNS = (
     "rlnOpticsGroupName",
     "rlnOpticsGroup",
@@ -109,7 +111,7 @@ def receivers_group(entry):
 def write_star(holding, path):
     """Write the receiver's groups of a set into a STAR file, for the protocol "assign optics groups"."""
     columns = ["id", "_micName", COLUMN, RECEIVERS_COLUMN]
-    if not {*columns[1:]} <= {row["label_property"] for row in holding._getMapper().db.getClassRows()}:
+    if not {*columns[1:]} <= storage.columns_of(holding):
         return  # an earlier version of the plugin began the set
     rows = holding.getUniqueValues(columns)
     optics = {int(row[1]): row for row in OpticsGroups(holding.getAcquisition().opticsGroupInfo.get()).rows()}
