@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
 
 from tests.waiting import wait_until
+
+SCRIPTS = ("pw_protocol_run", "pw_schedule_run")
+"""Of Scipion: they run a protocol, or wait until it can run."""
 
 
 def protocol_pids(data: Path, kind: str = "") -> list[int]:
@@ -17,7 +21,8 @@ def protocol_pids(data: Path, kind: str = "") -> list[int]:
             words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if "pw_protocol_run" in "".join(words[1:2]) and str(data) in " ".join(words) and kind in " ".join(words):
+        runs = any(script in "".join(words[1:2]) for script in SCRIPTS)
+        if runs and str(data) in " ".join(words) and kind in " ".join(words):
             found.append(int(process.name))
     return found
 
@@ -38,4 +43,5 @@ def kill_protocols(data: Path) -> None:
     """Kill -9 all protocols, the followers first: they might give the others more to do."""
     kill_followers(data)
     for pid in protocol_pids(data):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ one, and they have a PID namespace of their own, which ends with its first proce
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.scipion_followers import follower_pids, kill_followers
+from tests.integration.scipion_followers import follower_pids, kill_followers, protocol_pids
+from tests.integration.test_scipion_workflow import RIGHT
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.scipion, pytest.mark.timeout(240)]
@@ -91,3 +93,22 @@ def test_a_folder_that_the_container_does_not_show(
     wait_until(
         lambda: any("--bind" in detail for detail in publisher.details("scipion")), "the folder that is not shown"
     )
+
+
+@pytest.mark.skipif(os.environ.get("CRYOFERRY_CAMPAIGN") != "1", reason="part of `make campaign PART=scipion`")
+def test_a_workflow_behind_a_command(publisher: Any, registrar_process: Callable[..., Any], command: str) -> None:
+    """Scipion's scheduler leaves its parent, and goes on in the namespace all the same."""
+    publisher.folder.mkdir(parents=True)
+    (publisher.folder / "scipion-workflow.json").write_text(json.dumps(RIGHT))
+    publisher.publish("one", ctf=True)
+    receiver = registrar_process(command)
+    note = publisher.folder / "scipion" / "workflow.json"
+    wait_until(note.exists, "the workflow is scheduled")
+    logs = publisher.data / "scipion-projects" / "grid1" / "Runs"
+    waiting = "sleeping"
+    wait_until(
+        lambda: any(waiting in path.read_text() for path in logs.glob("*ProtSetFilter/logs/schedule.log")),
+        "its last protocol waits for its input",
+    )
+    scheduler, *_ = protocol_pids(publisher.data, "ProtSetFilter")
+    assert namespace(scheduler) != namespace(receiver.pid)
