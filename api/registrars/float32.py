@@ -10,10 +10,12 @@ import numpy as np
 from api.registrars import PublishedExposure, SessionPlace
 from api.registrars.reader_names import reader_name
 from transfer.disk.files import make_file
+from transfer.disk.locks import file_lock
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 
 REGISTERED = "registered"
 """Of a session's folder, the one with its registered micrographs."""
+LOCK = ".lock"
 FLOAT16_MODE = 12
 SUMS = {
     FileRole.MICROGRAPH_UNWEIGHTED: "unweighted",
@@ -74,10 +76,15 @@ def _registered(place: SessionPlace, exposure: PublishedExposure, role: FileRole
     if target.exists():
         return target
     mode = _checked_mode(committed, exposure.record)
-    if float16 or mode != FLOAT16_MODE:
-        make_file(target, lambda temporary: temporary.hardlink_to(committed))
-    else:
-        make_file(target, lambda temporary: _write_float32(committed, temporary))
+    (place.folder / REGISTERED).mkdir(parents=True, exist_ok=True)
+    # registrars work at the same time, and exports may in another process: all want the same file
+    with file_lock(place.folder / REGISTERED / LOCK, wait=True):
+        if target.exists():
+            return target
+        if float16 or mode != FLOAT16_MODE:
+            make_file(target, lambda temporary: temporary.hardlink_to(committed))
+        else:
+            make_file(target, lambda temporary: _write_float32(committed, temporary))
     return target
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import struct
+import threading
+import time
 import tracemalloc
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from api.registrars import PublishedExposure, SessionPlace
+from api.registrars import PublishedExposure, SessionPlace, float32
 from api.registrars.float32 import registered_micrograph
 from transfer.wire.exposure_record import ExposureRecord, FileRole
 
@@ -51,6 +54,30 @@ def test_what_readers_can_read_is_not_copied(publisher: Any, place: SessionPlace
     published = exposure(publisher, publisher.publish("a", dtype=dtype))
     handed_out = registered_micrograph(place, published, float16=float16)
     assert handed_out.samefile(published.files[FileRole.MICROGRAPH])
+
+
+def test_registrars_that_want_a_copy_at_the_same_time_get_the_same(
+    publisher: Any, place: SessionPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = exposure(publisher, publisher.publish("a"))
+    write, written, both = float32._write_float32, [], threading.Barrier(2)
+
+    def write_slowly(source: Path, target: Path) -> None:
+        written.append(target)
+        write(source, target)
+        time.sleep(0.2)  # long enough for the other one to come here, too
+
+    monkeypatch.setattr(float32, "_write_float32", write_slowly)
+
+    def register(_: int) -> Path:
+        both.wait()
+        return registered_micrograph(place, published, float16=False)
+
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(register, range(2))
+    assert first == second
+    assert len(written) == 1
+    assert mrcfile.validate(first)
 
 
 def test_a_copy_is_made_once_and_a_revision_has_its_own(publisher: Any, place: SessionPlace) -> None:
