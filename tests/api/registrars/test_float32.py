@@ -89,7 +89,7 @@ def test_a_copy_is_made_once_and_a_revision_has_its_own(publisher: Any, place: S
     second = registered_micrograph(place, newer, float16=False)
     assert second == publisher.folder / "registered" / "revision-2" / "a.mrc"
     assert first.stat().st_ino == inode
-    assert not list((publisher.folder / "registered").rglob(".*"))
+    assert not list((publisher.folder / "registered").rglob(".*.new"))
 
 
 def test_names_are_made_readable(publisher: Any, place: SessionPlace) -> None:
