@@ -5,7 +5,6 @@ The schema is `oscem_schemas_spa` 1.0, for single particles.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -134,7 +133,10 @@ def _organizational(given: SessionMetadata, gaps: Gaps) -> Document | None:
         return None
     gaps.need("authors", people)
     return {
-        "authors": list(_authors(people, gaps)),
+        "authors": [
+            _author(one, f"authors.{number}" if given.authors else "owner", gaps)
+            for number, one in enumerate(people, 1)
+        ],
         "grants": [
             {"grant_name": one.name, "project_id": one.project_id, "country": one.country} for one in given.grants
         ],
@@ -142,20 +144,18 @@ def _organizational(given: SessionMetadata, gaps: Gaps) -> Document | None:
     }
 
 
-def _authors(people: Iterable[Person], gaps: Gaps) -> Iterable[Document]:
-    for number, one in enumerate(people, 1):
-        place = f"authors.{number}"
-        yield {
-            "family_name": gaps.need(f"{place}.family_name", one.family_name),
-            "given_name": gaps.need(f"{place}.given_name", one.given_name),
-            "email": gaps.need(f"{place}.email", one.email),
-            "type_org": gaps.need(f"{place}.organization_type", one.organization_type),
-            "name_org": one.organization,
-            "orcid": one.orcid,
-            "country": one.country,
-            "role": one.role,
-            "telephone": one.telephone,
-        }
+def _author(one: Person, place: str, gaps: Gaps) -> Document:
+    return {
+        "family_name": gaps.need(f"{place}.family_name", one.family_name),
+        "given_name": gaps.need(f"{place}.given_name", one.given_name),
+        "email": gaps.need(f"{place}.email", one.email),
+        "type_org": gaps.need(f"{place}.organization_type", one.organization_type),
+        "name_org": one.organization,
+        "orcid": one.orcid,
+        "country": one.country,
+        "role": one.role,
+        "telephone": one.telephone,
+    }
 
 
 def _processing(session: SessionSummary) -> Document:

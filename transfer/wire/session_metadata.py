@@ -10,7 +10,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
 
 from transfer.wire.errors import BadMetadata
 from transfer.wire.fail_fast import Listed
@@ -21,9 +22,19 @@ MAX_METADATA_BYTES = 64_000
 _SHOWN = 10
 """Mistakes that are named at once."""
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-LongText = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
-SequenceText = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+
+def _without_nul(text: str) -> str:
+    """Refuse what no receiver takes, before a session is started."""
+    if "\0" in text:
+        raise PydanticCustomError("text_nul", "Text should have no NUL")
+    return text
+
+
+WithoutNul = AfterValidator(_without_nul)
+Text = Annotated[str, StringConstraints(min_length=1, max_length=255), WithoutNul]
+LongText = Annotated[str, StringConstraints(min_length=1, max_length=10_000), WithoutNul]
+SequenceText = Annotated[str, StringConstraints(min_length=1, max_length=20_000), WithoutNul]
+Pixels = Annotated[int, Field(ge=1, le=1_000_000)]
 Email = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.+-]+@[a-zA-Z0-9-]+\.[a-zA-Z0-9-.]+$", max_length=255)]
 Orcid = Annotated[str, StringConstraints(pattern=r"^([0-9]{4}-){3}[0-9]{3}[0-9X]$")]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
@@ -141,8 +152,8 @@ class MoviesMetadata(GivenSection):
 
     format: Literal["MRC", "MRCS", "TIFF", "EER"] | None = None
     voxel_type: VoxelType | None = None
-    width_px: int | None = Field(default=None, ge=1)
-    height_px: int | None = Field(default=None, ge=1)
+    width_px: Pixels | None = None
+    height_px: Pixels | None = None
 
 
 class Citation(GivenSection):
@@ -166,7 +177,7 @@ class DepositionMetadata(GivenSection):
 class SessionMetadata(GivenSection):
     """All that is given of one session."""
 
-    title: Annotated[str, StringConstraints(min_length=10, max_length=255)] | None = None
+    title: Annotated[str, StringConstraints(min_length=10, max_length=255), WithoutNul] | None = None
     description: LongText | None = None
     owner: Person | None = None
     authors: Listed[Person] = ()

@@ -168,6 +168,15 @@ def test_what_archives_require_and_nobody_gave_is_listed(archived: Archived) -> 
     assert archived.read("oscem.json")["acquisition"]["pixel_size"] == {"value": 1.06, "unit": "Å"}
 
 
+def test_what_lacks_is_named_where_it_is_to_be_written(archived: Archived) -> None:
+    archived.publisher.publish("a")
+    owner = {name: value for name, value in PERSON.items() if name != "organization_type"}
+    give_metadata(archived.place, checked_metadata({**GIVEN, "owner": owner}))
+    assert archived.export().missing == ("oscem.json: owner.organization_type",)
+    give_metadata(archived.place, checked_metadata({**GIVEN, "authors": [owner]}))
+    assert archived.export().missing == ("oscem.json: authors.1.organization_type",)
+
+
 def test_differences_from_a_schema_are_told(archived: Archived) -> None:
     archived.publisher.publish("a")
     give_metadata(archived.place, checked_metadata({**GIVEN, "owner": {**PERSON, "country": "XX"}}))

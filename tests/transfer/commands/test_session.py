@@ -133,7 +133,7 @@ family_name = "Chang"
 
 def test_what_people_know_of_a_session_is_kept_by_the_receiver(receiver, cryoferry, tmp_path):
     file = tmp_path / "grid1.toml"
-    file.write_text(METADATA)
+    file.write_text(METADATA, "utf-8-sig")  # as an editor on Windows writes it
     start = ("session", "start", "grid1", "--to", receiver.url, "--metadata")
     assert cryoferry(*start, file, "--dry-run").returncode == 0
     assert cryoferry(*start, file).returncode == 0
@@ -141,7 +141,7 @@ def test_what_people_know_of_a_session_is_kept_by_the_receiver(receiver, cryofer
         kept = client.metadata("grid1")
         assert (kept.title, kept.instrument.microscope_model) == ("Apoferritin, grid 3", "Glacios")
         assert [author.family_name for author in kept.authors] == ["Chang"]
-        (tmp_path / "grid1.json").write_text('{"grid": {"mesh": 300}}')
+        (tmp_path / "grid1.json").write_text('{"grid": {"mesh": 300}}', "utf-8-sig")
         assert cryoferry(*start, tmp_path / "grid1.json").returncode == 0
         assert (client.metadata("grid1").title, client.metadata("grid1").grid.mesh) == (None, 300)
         with pytest.raises(NotFound):
@@ -155,6 +155,9 @@ def test_what_people_know_of_a_session_is_kept_by_the_receiver(receiver, cryofer
         ("a.toml", "title =", 2, "cannot be read as TOML"),
         ("a.json", "{", 2, "cannot be read as JSON"),
         ("a.json", " " * 64_001, 2, "a session's metadata have at most 64000"),
+        ("a.json", '{"title": "Apoferritin 1", "title": "Apoferritin 2"}', 2, "'title' stands there twice"),
+        ("a.json", '{"title": "Apoferritin \\u0000"}', 2, "title: text should have no NUL"),
+        ("a.json", '{"movies": {"width_px": 18446744073709551616}}', 2, "movies.width_px: input should be less than"),
         ("a.toml", None, 4, "cannot be read: No such file or directory"),
     ],
 )
