@@ -121,14 +121,14 @@ CAMPAIGN_upload-machine := tests/contract/wire/test_upload_machine.py
 CAMPAIGN_claim-machine := tests/contract/wire/test_claim_machine.py
 CAMPAIGN_openapi := tests/contract/wire/test_openapi.py
 CAMPAIGN_scipion := $(sort $(wildcard tests/integration/test_scipion*.py))
-CAMPAIGN_gpu-host := tests/preprocess/backends/cuda/test_kernels_race_free.py tests/preprocess/backends/cuda/test_streams_on_host.py
 CAMPAIGN_relion := tests/integration/test_relion_recipe.py
-PARTS := faults agent-kills both-killed everything-killed kills power-cuts injection lying-disk share floods upload-machine claim-machine openapi scipion gpu-host relion
+CAMPAIGN_gpu-host := tests/preprocess/backends/cuda/test_kernels_race_free.py tests/preprocess/backends/cuda/test_streams_on_host.py
+PARTS := faults agent-kills both-killed everything-killed kills power-cuts injection lying-disk share floods upload-machine claim-machine openapi scipion relion gpu-host
 
 .PHONY: campaign
 campaign: campaign-part scipion-if-wanted  ## fault tests in their long form, hours (PART=upload-machine: a part; PART=list)
 	CRYOFERRY_CAMPAIGN=1 $(BIN)/python -m pytest --timeout 3600 \
-		$(or $(CAMPAIGN_$(PART)),$(CAMPAIGN_faults) $(CAMPAIGN_upload-machine) $(CAMPAIGN_claim-machine) $(CAMPAIGN_openapi) $(CAMPAIGN_scipion)) $(PYTEST_FLAGS)
+		$(or $(CAMPAIGN_$(PART)),$(CAMPAIGN_faults) $(CAMPAIGN_upload-machine) $(CAMPAIGN_claim-machine) $(CAMPAIGN_openapi) $(CAMPAIGN_scipion) $(CAMPAIGN_relion)) $(PYTEST_FLAGS)
 
 .PHONY: campaign-part
 campaign-part:
