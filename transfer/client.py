@@ -36,6 +36,8 @@ from transfer.wire.header_fields import format_etag, format_range, parse_content
 from transfer.wire.listing import MOST_SESSION_BYTES, Pages, SessionListing
 from transfer.wire.protocol import (
     CommitRequest,
+    Event,
+    EventList,
     Exposure,
     ExposureList,
     FileList,
@@ -339,6 +341,24 @@ class ReceiverClient:
             yield page.exposures
             if (after := pages.follow(page.next, len(page.exposures))) is None:
                 return
+
+    def events(self, session: str) -> Iterator[Event]:
+        """Yield what happened in a session, the oldest first.
+
+        Raises
+        ------
+        ProtocolMismatch
+            The list does not end.
+        """
+        last, target = 0, route(protocol.SESSION_EVENTS, session=session)
+        while True:
+            page = self._http.ask(EventList, "GET", target, params={"after": str(last)}, most_bytes=PAGE_BYTES)
+            yield from page.events
+            if page.next is None:
+                return
+            if page.next <= last:
+                raise ProtocolMismatch(f"the list of events of session {session} does not end")
+            last = page.next
 
     def claim(self, session: str, batch: ClaimBatch) -> tuple[ClaimAnswer, ...]:
         """Claim movies before they are aligned or sent; return the answers in the order of the claims.

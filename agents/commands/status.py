@@ -12,6 +12,7 @@ from agents.commands.exposure_filter import ExposureFilter, parsed_since
 from agents.commands.find_work_folder import find_work_folder, folder_that_sends_to
 from agents.commands.receiver_access import ReceiverAccess
 from agents.commands.shared import MaybeSession, Work
+from configuration import ConfigError
 from transfer.commands.shared import Ca, ClearText, Json, MaybeReceiverUrl, TokenFile
 
 LISTS = "Which exposures are listed"
@@ -66,6 +67,13 @@ Registered = Annotated[
         rich_help_panel=LISTS,
     ),
 ]
+Check = Annotated[
+    bool,
+    typer.Option(
+        "--check",
+        help="Compare the files of the source, the journal and the receiver; exit code 6 if something is missing.",
+    ),
+]
 
 
 def status(
@@ -83,6 +91,7 @@ def status(
     lines: Lines = None,
     full: Full = False,
     registered: Registered = False,
+    check: Check = False,
     json: Json = False,
 ) -> None:
     """Show how far a session is, here and on the receiver.
@@ -92,6 +101,9 @@ def status(
 
     With --to URL it works on any machine that has a token: it shows what that receiver knows of the session and its
     agents. Where an agent of this machine sends to that receiver, it shows the agent's journal too.
+
+    With --check it says whether every movie that lies in the source is in the journal, and every exposure that was
+    sent is on the receiver. It runs beside an agent, and writes nothing.
     """
     from agents.commands import local_status
 
@@ -104,8 +116,17 @@ def status(
         most=lines,
     )
     receiver = ReceiverAccess(url=to or "", token_file=token_file, ca=ca, clear_text=clear_text)
+    if check and (wanted.is_asked_for or registered):
+        raise ConfigError(
+            "--check compares everything", hint="Give it without filters; list exposures without --check."
+        )
     if work is None and to is not None:
         folder = folder_that_sends_to(receiver, session)
+        if folder is None and check:
+            raise ConfigError(
+                f"no agent of this machine and user sends to {to}",
+                hint="Give the agent's --work where it works; on the receiver, run `cryoferry receiver check`.",
+            )
         if folder is None:
             from agents.commands.receiver_status import show_receiver
 
@@ -113,6 +134,10 @@ def status(
             return
     else:
         folder = find_work_folder(work, session)
+    if check:
+        from agents.commands.whole_check import check_and_print
+
+        raise typer.Exit(check_and_print(folder, receiver, as_json=json))
     most = wanted.most_lines(as_json=json) if wanted.is_asked_for else 0
     here = local_status.read_local_status(folder, receiver, wanted, most)
     if json:

@@ -17,11 +17,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from agents.commands.last_scan_line import last_scan_line
 from agents.commands.progress import JsonLines, ProgressDisplay, summary
 from agents.commands.restarts import Restarts
 from agents.commands.session_account_news import SessionAccountNews
 from agents.commands.signals import INTERRUPTED, listening
 from agents.daemon import Agent
+from agents.finding.finding_rules import FINDING_RULES, FindingRules
 from agents.finding.source_access import SourceAccess
 from agents.happenings import AgentEnded, Happenings
 from agents.journal.changes import Change, NoteChanged
@@ -174,6 +176,7 @@ def run_agent(
     console = PlainConsole(stderr=True)
     real_path, news = "", SessionAccountNews()
     own: AgentAccount | None = None
+    compared = ""
 
     def prepare(journal: Journal, *, is_first: bool) -> None:
         url = str(client.url).rstrip("/")
@@ -183,7 +186,7 @@ def run_agent(
             show_start(settings, url, in_use, console)
 
     def run(journal: Journal, happenings: Happenings) -> None:
-        nonlocal own
+        nonlocal own, compared
         display = ProgressDisplay(journal, console, live=console.is_terminal and not as_json)
         happenings.listen("progress", display)
         if as_json:
@@ -195,7 +198,7 @@ def run_agent(
                 share=share, reporting=reporting, retry=retry, on_account=news,
             )  # fmt: skip
             agent.run()
-        own = _account(journal)
+        own, compared = _account(journal), last_scan_line(agent.discovery)
 
     with listening(stop) as received, closing(share):
         try:
@@ -211,7 +214,7 @@ def run_agent(
             counts = _run_once(settings.work, restarts, prepare, run, news, began_s)
     with suppress(OSError):  # the terminal, or the reader of a pipe, may have gone
         console.print(summary(counts, time.monotonic() - began_s), markup=False, highlight=False)
-        if line := news.at_end(own):
+        for line in filter(None, (news.at_end(own), compared)):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if signal.SIGINT in received:
         return INTERRUPTED
@@ -374,6 +377,16 @@ def _claim(journal: Journal, settings: WatchSettings, real_source: str) -> None:
         session=settings.session,
         source_name=settings.source_name,
         settings=json.dumps(to_json(settings.chosen), sort_keys=True),
+        **{FINDING_RULES: _rules(settings).as_note()},
+    )
+
+
+def _rules(settings: WatchSettings) -> FindingRules:
+    return FindingRules(
+        layout=settings.layout,
+        follow_links=settings.follow_links,
+        scan_s=settings.scan_s,
+        silence_s=settings.share_timeout_s,
     )
 
 

@@ -55,6 +55,13 @@ class _FoundStep(NamedTuple):
     act: Callable[[], object]
 
 
+class LastScan(NamedTuple):
+    """How many movies the last scan looked at, and which of them the journal does not have, in order."""
+
+    looked_at: int
+    not_entered: list[str]
+
+
 class Discovery:
     """Scans the source and enters what it finds.
 
@@ -118,6 +125,7 @@ class Discovery:
         self._wall_clock = wall_clock
         self._new_here: set[str] = set()
         self._waiting: dict[str, tuple[str, str]] = {}
+        self._last_movies: Mapping[str, FileIdentity] | None = None
         self._mounts: set[str] = set(json.loads(journal.about(_MOUNTS) or "[]"))
         journal.note(source_trouble=None)  # what an agent that was killed had noted
 
@@ -128,6 +136,7 @@ class Discovery:
         found = self._access.scan(self._at_rest, self._mounts)
         self._report(found)
         if found.missing_root:
+            self._last_movies = None
             self._missing_since_s.clear()
             return False
         self._note_mounts(found.mounts)
@@ -145,7 +154,20 @@ class Discovery:
         for movie, why in self._settling.unreadable.items():
             found.skipped.add(f"cannot be read: {why}", movie)
         self._skipped.take_in(found, self._set_apart.unrecorded)
+        self._last_movies = found.movies
         return bool(steps)
+
+    def last_scan(self) -> LastScan | None:
+        """Compare the last scan with the journal; None: no scan has ended, or the source could not be read.
+
+        Movies at rest whose turn it was not are not compared, nor those that are skipped with their reason.
+        """
+        if self._last_movies is None:
+            return None
+        known = self._journal.standing(self._last_movies)
+        return LastScan(
+            len(self._last_movies), sorted(self._last_movies.keys() - known.keys() - self._set_apart.unrecorded.keys())
+        )
 
     def _note_mounts(self, mounts: set[str]) -> None:
         if mounts != self._mounts:

@@ -71,6 +71,14 @@ class SentMovies(NamedTuple):
         return self.movies * 3600.0 / (self.last_at - self.first_found_at)
 
 
+class NumberedExposure(NamedTuple):
+    """An exposure's number in the journal, its id on the receiver, and its movie."""
+
+    number: int
+    published_id: str
+    movie: str
+
+
 class JournalReader:
     """The journal of one work folder, read only; it may belong to a running agent, or to one of an older version.
 
@@ -273,6 +281,37 @@ class JournalReader:
             warnings=tuple(json.loads(warnings)),
             changed_at=float(changed_at),
         )
+
+    # ---- all exposures, for comparisons
+
+    def movies(self) -> Iterator[tuple[str, State]]:
+        """Yield each movie and its state."""
+        with self._readable():
+            for movie, state in self._db.execute("SELECT movie, state FROM exposures"):
+                yield movie, self._state(state)
+
+    def sent_revisions(self) -> dict[int, int]:
+        """Return the newest revision of each exposure that is committed or released, by its number."""
+        query = f"SELECT number, revision FROM exposures WHERE state IN ('{State.COMMITTED}', '{State.RELEASED}')"  # noqa: S608  # our own names
+        with self._readable():
+            return dict(self._db.execute(query))
+
+    def of_ids(self, published_ids: Collection[str]) -> list[NumberedExposure]:
+        """Return the exposures that the receiver calls so; several movies can be one exposure."""
+        marks = ", ".join("?" * len(published_ids))
+        which = [f"exposure_id IN ({marks})"]
+        if self._are_claimed:
+            which = [f"receiver_exposure_id IN ({marks})", f"receiver_exposure_id IS NULL AND {which[0]}"]
+        return [found for where in which for found in self._published(where, published_ids)]
+
+    def of_numbers(self, numbers: Collection[int]) -> list[NumberedExposure]:
+        """Return exposures by their numbers."""
+        return self._published(f"number IN ({', '.join('?' * len(numbers))})", numbers)
+
+    def _published(self, where: str, values: Collection[int | str]) -> list[NumberedExposure]:
+        query = f"SELECT number, {self._id}, movie FROM exposures WHERE {where} ORDER BY number"  # noqa: S608  # our own names
+        with self._readable():
+            return [NumberedExposure(*row) for row in self._db.execute(query, tuple(values))]
 
     # ---- the names of states in older journals
 

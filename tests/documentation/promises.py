@@ -63,6 +63,10 @@ def nothing_failed(_place: Place, done: Done) -> None:
     assert "No exposure is failed or held" in done.stderr
 
 
+def nothing_missing(_place: Place, done: Done) -> None:
+    assert done.stdout.endswith("Nothing is missing.\n"), done.stdout
+
+
 def the_receivers_totals(_place: Place, done: Done) -> None:
     assert "1 published" in done.stdout
 
@@ -256,6 +260,7 @@ PROMISES: dict[str, Callable[[Place, Done], None]] = {
     r"watch (?!.*--dry-run)": a_micrograph_on_the_receiver,
     r"status --session mysession$": the_totals_of_one_exposure,
     r"status .*--failed": nothing_failed,
+    r"status .*--check": nothing_missing,
     r"status .*--since": the_exposures_of_the_last_hour,
     r"status --to": the_receivers_totals,
     r"status .*--json": an_object_for_each_exposure,

@@ -92,6 +92,16 @@ def test_the_whole_way_with_movies_of_one_stem_and_bad_ones_between(
     assert (committed(receiver.data) / "odd name=3A 1=3B.mrc").is_file()
     assert not (tmp_path / "work/exposures").exists() or not any((tmp_path / "work/exposures").iterdir())
 
+    assert "\nsource: the last scan looked at 6 movies, and the journal has them all\n" in agent.log.read_text()
+    checked = cryoferry("status", "--work", str(tmp_path / "work"), "--check", "--json", CRYOFERRY_TOKEN=token)
+    assert (checked.returncode, len(tell(checked))) == (0, 1), checked.stdout
+    assert {key: tell(checked)[0][key] for key in ("movies", "entered", "sent", "published")} == {
+        "movies": 6,
+        "entered": 6,
+        "sent": 3,
+        "published": 3,
+    }
+
     status = cryoferry("status", "--work", str(tmp_path / "work"), "--all", "--json", CRYOFERRY_TOKEN=token)
     assert status.returncode == 0, status.stderr
     *rows, last = tell(status)
