@@ -32,6 +32,8 @@ def convert(
     gain_flip: GainFlip = None,
     gain_operation: GainOperation = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Write a gain reference as a movie's frames lie, so that other programs use it without being told how it lies.
 
@@ -41,7 +43,7 @@ def convert(
 
     rotate, flip = ROTATIONS[gain_rotate or "0"], gain_flip or "none"
     settings = GainSettings(path=reference, rotate_degrees=rotate, flip=flip, operation=gain_operation)
-    convert_gain(settings, movie, out, overwrite=overwrite)
+    convert_gain(settings, movie, out, overwrite=overwrite, dry_run=dry_run, json=json)
 
 
 @gain.command()

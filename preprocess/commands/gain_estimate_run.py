@@ -61,7 +61,9 @@ def estimate_from_movies(
     if not estimate.is_sure:
         raise _unsure(estimate)
     out.parent.mkdir(parents=True, exist_ok=True)
-    operation = write_gain_reference(out, estimate.sensitivity, movie_format=reading.first.format)
+    operation = write_gain_reference(
+        out, estimate.sensitivity, movie_format=reading.first.format, what="estimated gain"
+    )
     _say(out, operation, estimate, reading, error, given=len(movies), json=json)
 
 

@@ -169,7 +169,7 @@ def _read(path: Path, movie_format: str) -> NDArray[Any]:
     extension = path.suffix.lower()
     if extension not in GAIN_EXTENSIONS:
         if path.is_dir():
-            raise UnsupportedFormat(f"gain reference {path} is a folder, not a file", hint="Name the file with --gain.")
+            raise UnsupportedFormat(f"gain reference {path} is a folder, not a file", hint="Name the file itself.")
         raise UnsupportedFormat(
             f"gain reference {path} is not an MRC, TIFF, DM4 or .gain file",
             hint="Convert a DM3 file first, for example with IMOD's dm2mrc.",
@@ -180,7 +180,7 @@ def _read(path: Path, movie_format: str) -> NDArray[Any]:
     except OSError as error:
         raise GainMismatch(
             f"gain reference {path} cannot be read: {error.strerror or error}",
-            hint="Check the path that --gain gives, and that this user may read the file.",
+            hint="Check the path of the gain reference, and that this user may read the file.",
         ) from error
     except UnreadableMovie as error:
         raise GainMismatch(f"gain reference {path} cannot be read: {error}") from error

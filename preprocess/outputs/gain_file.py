@@ -29,13 +29,15 @@ class _ImageInMemory:
         return self.image
 
 
-def write_gain_reference(path: Path, sensitivity: NDArray[np.float32], *, movie_format: str) -> str:
+def write_gain_reference(path: Path, sensitivity: NDArray[np.float32], *, movie_format: str, what: str) -> str:
     """Write what pixels count, or its inverse, so that movies of that format take it as it lies.
 
     Parameters
     ----------
     sensitivity
         Shape (height, width), in the orientation in which the movies' frames are read; 0: a defect.
+    what
+        What it is, for the file's label, in ASCII.
 
     Returns
     -------
@@ -45,5 +47,10 @@ def write_gain_reference(path: Path, sensitivity: NDArray[np.float32], *, movie_
     image = sensitivity
     if movie_format != "eer":
         image = np.divide(1, sensitivity, out=np.zeros_like(sensitivity), where=sensitivity > 0)
-    write_micrograph(path, _ImageInMemory(image), None, f"{software_label()}: estimated gain")
+    write_micrograph(path, _ImageInMemory(image), None, f"{software_label()}: {what}")
+    return operation_of(movie_format)
+
+
+def operation_of(movie_format: str) -> str:
+    """Return what movies of that format do with such a file by RELION's rule."""
     return "divide" if movie_format == "eer" else "multiply"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 
@@ -31,9 +33,19 @@ def test_the_movie_is_corrected_as_before(
     write_dm4(tmp_path / "gain.dm4", lies)
     turned = ("--gain-rotate", "90", "--gain-flip", "x", "--gain-operation", "multiply")
     words = ("gain", "convert", tmp_path / "gain.dm4", "--movie", movie_path, *turned, "--out", out)
+    planned = cryoferry_here(monkeypatch, capsys, *words, "--dry-run", "--json")
+    assert json.loads(planned.stdout) == {
+        "gain": str(out),
+        "operation": operation,
+        "format": movie_path.suffix[1:],
+        "written": False,
+    }
+    assert not out.parent.exists()
     done = cryoferry_here(monkeypatch, capsys, *words)
     assert done.returncode == 0, done.stderr
     assert f"movies {operation} by it" in done.stdout
+    with mrcfile.open(out) as file:
+        assert file.get_labels()[0].endswith("converted gain")
     movie = open_movie(movie_path)
     known = GainSettings(path=tmp_path / "gain.dm4", rotate_degrees=90, flip="x", operation="multiply")
     expected, found = load_gain(known, movie), load_gain(GainSettings(path=out), movie)
