@@ -146,9 +146,9 @@ class RunningSession:
 def follower_of(place: FlowPlace) -> int | None:
     """Return the process of Scipion's follower, which notes it in a file of its own."""
     for beat in (place.receiver / "scipion-projects" / SESSION).glob("Runs/*ProtCryoferryFollow/extra/HEARTBEAT"):
-        pid = int(beat.read_text("utf-8").split()[-1])
-        if Path(f"/proc/{pid}").exists():
-            return pid
+        words = beat.read_text("utf-8").split()  # none at the moment at which the follower writes it anew
+        if words and Path(f"/proc/{words[-1]}").exists():
+            return int(words[-1])
     return None
 
 
