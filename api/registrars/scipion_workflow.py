@@ -47,7 +47,7 @@ def read_template(path: Path) -> Template:
         listed = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise NoWorkflow(error.strerror or str(error)) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NoWorkflow(f"it is not JSON: {error}") from error
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise NoWorkflow("it is no list of protocols")
@@ -107,13 +107,17 @@ class Workflows:
         self._ask = ask
         self._scheduled: dict[str, Scheduled] = {}
         self._refused: dict[str, Refused] = {}
-        self._of_all = ""
+        self._of_all: Refused | None = None
 
     @property
     def warning(self) -> str:
         """Which templates are refused, and why; nothing: none."""
-        reasons = [refused.reason for refused in self._refused.values()] or [self._of_all]
-        return "; ".join(sorted(set(filter(None, reasons))))
+        refused = list(self._refused.values())
+        if self._of_all is not None and self._of_all.file != _file(self._template):
+            self._of_all = None  # somebody has changed it: the next session says whether it is right now
+        if self._of_all is not None and all(one.file != self._of_all.file for one in refused):
+            refused.append(self._of_all)
+        return "; ".join(sorted({one.reason for one in refused}))
 
     def content_of_all(self) -> Template | None:
         """Return the receiver's template, for Scipion to check; None: there is none, or none that can be read."""
@@ -127,7 +131,8 @@ class Workflows:
 
     def refuse_for_all(self, reason: str) -> None:
         """Note why the receiver's template is refused before any session has asked for it, or that it is not."""
-        self._of_all = reason and f"the workflow {self._template} is refused: {reason}. {_ALL_THE_SAME}"
+        text = f"the workflow {self._template} is refused: {reason}. {_ALL_THE_SAME}"
+        self._of_all = Refused(text, _file(self._template), float("inf")) if reason else None
 
     def require(self, place: SessionPlace, journal: SessionJournal, project: Path) -> None:
         """Have the session's workflow scheduled, or continued if the session was reopened, unless that was done."""
@@ -138,7 +143,7 @@ class Workflows:
         if known is None and path is None:
             self._refused.pop(place.name, None)
             return
-        file = (path, *_stamp(path)) if path else None
+        file = _file(path)
         earlier = self._refused.get(place.name)
         if earlier is not None and earlier.file == file and time.monotonic() < earlier.again_at:
             return
@@ -152,6 +157,8 @@ class Workflows:
             self._refused[place.name] = Refused(text, file, time.monotonic() + ASK_AGAIN_S)
         else:
             self._refused.pop(place.name, None)
+            if path == self._template:
+                self._of_all = None  # what it lacked is there now
             self._note(place, journal, Scheduled(protocols, journal.opened))
 
     def _run(
@@ -175,7 +182,9 @@ class Workflows:
 
     def _known(self, place: SessionPlace, journal: SessionJournal) -> Scheduled | None:
         path = journal.path.with_name(_NOTE)
-        if place.name not in self._scheduled and path.exists():
+        if not path.exists():  # Scipion's side removes it when it makes a project, which may be the session's second
+            self._scheduled.pop(place.name, None)
+        elif place.name not in self._scheduled:
             self._scheduled[place.name] = Scheduled(**json.loads(path.read_text(encoding="utf-8")))
         return self._scheduled.get(place.name)
 
@@ -190,9 +199,12 @@ class Workflows:
 _ALL_THE_SAME = "Micrographs are registered all the same; correct the file"
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _file(path: Path | None) -> tuple[Path, int, int] | None:
+    """Return what changes when somebody writes the file; None: there is none."""
+    if path is None:
+        return None
     try:
         found = path.stat()
     except OSError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
+        return path, 0, 0
+    return path, found.st_mtime_ns, found.st_size

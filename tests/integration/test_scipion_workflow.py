@@ -55,6 +55,8 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {**FILTER, "inputSet": "4.outputMicrographs"},
     ],
     "waits for the protocol 8, which is not in": [FOLLOWER, {**ASSIGN, "_prerequisites": "8"}],
+    "assign (id 4) cannot be checked: TypeError": [FOLLOWER, {**ASSIGN, "_prerequisites": 8}],
+    "label or comment of the protocol 4 is no text": [FOLLOWER, {**ASSIGN, "object.label": 8}],
 }
 
 
@@ -77,7 +79,8 @@ def test_a_workflow_is_scheduled_once(
 ) -> None:
     """A wrong one holds up no registration; the corrected one comes once, though bridge and receiver die."""
     template, note = publisher.folder / "scipion-workflow.json", publisher.folder / "scipion" / "workflow.json"
-    template.parent.mkdir(parents=True)
+    note.parent.mkdir(parents=True)
+    note.write_text('{"protocols": [7], "opened": 0}')  # of a project that its user gave up for a new one
     template.write_text(json.dumps(WRONG["has no protocol ProtOfNoPlugin"]))
     publisher.publish("one", ctf=True)
     receiver = registrar_process()

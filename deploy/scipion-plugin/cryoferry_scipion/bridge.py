@@ -173,6 +173,10 @@ class Bridge:
                     f"the project of session {self._session} is not in {self._path} any more. Move it back, or put a "
                     f"link to its folder there. To begin a new project with all micrographs, delete {noted}"
                 )
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # the receiver's note that it scheduled a workflow there before
+                os.remove(os.path.join(os.path.dirname(self._journal), "workflow.json"))
             # a project.sqlite without the mark: the process ended while it made the project, which is still empty
             project.create(comment=f"cryoferry session {self._session}")
             os.chdir(self._path)

@@ -32,6 +32,8 @@ def entries_of(listed):
     for entry in listed:
         if not all(isinstance(entry.get(key), str) for key in ABOUT_ENTRY[:2]):
             raise WorkflowRefused("a protocol in it has no object.className or no object.id")
+        if not all(isinstance(entry.get(key) or "", str) for key in ABOUT_ENTRY[2:]):
+            raise WorkflowRefused(f"the label or comment of the protocol {entry['object.id']} is no text")
         if entry["object.id"] in entries:
             raise WorkflowRefused(f"two protocols in it have the id {entry['object.id']}")
         entries[entry["object.id"]] = entry
@@ -65,7 +67,7 @@ class Workflow:
         self._follower = self._find_follower()
         self._classes = self._find_classes()
         self._references = {}  # id of an entry -> the references of its parameters: name -> list of (id, parts)
-        self._refuse_if(problem for entry in self._behind() for problem in self._problems_of(entry))
+        self._refuse_if(problem for entry in self._behind() for problem in self._all_problems_of(entry))
         self._order = self._ordered()
 
     def _behind(self):
@@ -98,6 +100,12 @@ class Workflow:
             )
         return {number: known[entry["object.className"]] for number, entry in self._entries.items()}
 
+    def _all_problems_of(self, entry):
+        try:
+            return list(self._problems_of(entry))
+        except Exception as error:  # noqa: BLE001 - values are judged by code of the plugins, which may raise anything
+            return [f"{name_of(entry)} cannot be checked: {type(error).__name__}: {error}"]
+
     def _problems_of(self, entry):
         """Yield what is wrong with an entry."""
         name = name_of(entry)
@@ -112,6 +120,7 @@ class Workflow:
         for awaited in awaited_ids(entry):
             if awaited not in self._entries:
                 yield f"{name} waits for the protocol {awaited}, which is not in the workflow"
+        give_settings(protocol, entry)
         yield from self._problems_of_values(entry, protocol, parameters)
 
     def _problems_of_values(self, entry, protocol, parameters):
@@ -194,9 +203,7 @@ class Workflow:
         protocol = project.newProtocol(self._classes[entry["object.id"]])
         protocol.setObjLabel(entry.get("object.label") or protocol.getClassLabel())
         protocol.setObjComment(comment_of(made[self._follower], entry))
-        for key in SETTINGS:
-            if key in entry and key != "_prerequisites" and hasattr(protocol, key):
-                getattr(protocol, key).set(entry[key])
+        give_settings(protocol, entry)
         protocol._prerequisites.set([str(made[number].getObjId()) for number in awaited_ids(entry)])
         for key, attribute in protocol.iterDefinitionAttributes():
             if key in entry:
@@ -213,6 +220,13 @@ def why_refused(domain, listed):
     except WorkflowRefused as reason:
         return str(reason)
     return ""
+
+
+def give_settings(protocol, entry):
+    """Give a protocol what an entry says beside its parameters, but what it waits for."""
+    for key in SETTINGS:
+        if key in entry and key != "_prerequisites" and hasattr(protocol, key):
+            getattr(protocol, key).set(entry[key])
 
 
 def take_value(protocol, key, attribute, value):

@@ -97,6 +97,34 @@ def test_a_refused_one_is_asked_again_when_its_file_changes(session: Session) ->
     assert len(session.asked) == 2
 
 
+def test_a_second_project_gets_it_again(session: Session) -> None:
+    """Scipion's side removes the note when it makes a project."""
+    session.answers = [{"protocols": [7]}, {"protocols": [7]}]
+    session.require()
+    session.journal.path.with_name("workflow.json").unlink()
+    assert session.require() == ""
+    assert session.asked == [{"workflow": TEMPLATE}] * 2
+
+
+@pytest.mark.parametrize("cure", ["the file", "the plugins"])
+def test_what_was_refused_for_all_is_cured(session: Session, cure: str) -> None:
+    session.workflows.refuse_for_all("no plugin")
+    assert session.template is not None
+    if cure == "the file":
+        session.template.write_text(json.dumps([*TEMPLATE, {"object.className": "ProtSetFilter", "object.id": "3"}]))
+        assert session.workflows.warning == ""
+    session.answers = [{"protocols": [7]}]
+    assert session.require() == ""
+
+
+def test_a_session_of_its_own_template_hides_nothing_of_the_receivers(session: Session) -> None:
+    session.workflows.refuse_for_all("no plugin")
+    (session.place.folder / SESSION_TEMPLATE).write_text("[" * 100_000)
+    warning = session.require()
+    assert "session grid1 is refused: it is not JSON" in warning
+    assert f"the workflow {session.template} is refused: no plugin" in warning
+
+
 def test_a_scipion_that_does_not_answer_is_not_asked_at_once_again(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
