@@ -11,8 +11,8 @@ by what the stage is off. What an exposure got is never changed, so clusters are
    `ENOUGH_HOLES` distances are known they may be too large: then it is at most `FIRST_RADIUS`, which it also is without
    AFIS, where no two holes share a stop.
 
-A cluster begins farther than a radius from all others, so that beam shifts in no pattern at all make a limited number
-of them too.
+A cluster begins farther than a radius from all others, and none behind `MOST_CLUSTERS`, so that beam shifts in no
+pattern at all, or in a unit in which the first radius is small, make a limited number of them too.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ RADIUS = 0.6
 FIRST_RADIUS = 0.03
 """In EPU's unit, whose size is not documented; in real metadata beam shifts reach 0.4."""
 ENOUGH_HOLES = 60
+MOST_CLUSTERS = 500
+"""More than holes can be around a stop. RELION keeps tables for each group."""
 LEAST_SPACING = 0.02
 """In EPU's unit. Closer exposures are not taken for ones of two holes at one stop: the stage was not read anew."""
 SAME_STOP_UM = 0.4
@@ -132,7 +134,9 @@ class HolePattern:
                 return stop.clusters[hole]
         distances = {name: math.dist((each.x, each.y), (exposure.x, exposure.y)) for name, each in clusters.items()}
         nearest = min(distances, key=distances.__getitem__, default=None)
-        return nearest if nearest is not None and distances[nearest] <= self.radius else None
+        if nearest is None or (distances[nearest] > self.radius and len(clusters) < MOST_CLUSTERS):
+            return None
+        return nearest
 
     def remember(self, exposure: ShiftedExposure, name: str) -> None:
         """Take note of the cluster that an exposure got."""

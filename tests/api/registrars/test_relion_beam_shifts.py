@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from api.registrars.relion_beam_shifts import FIRST_RADIUS, Cluster, HolePattern, ShiftedExposure
+from api.registrars.relion_beam_shifts import FIRST_RADIUS, MOST_CLUSTERS, Cluster, HolePattern, ShiftedExposure
 
 PATTERNS = {
     1: [(0, 0)],
@@ -119,3 +119,10 @@ def test_a_mean_stays_after_many_exposures() -> None:
     assert changes == sorted(changes, reverse=True)
     assert sum(changes) == 49
     assert cluster.x == pytest.approx(0.98)
+
+
+def test_far_beam_shifts_in_no_pattern_make_a_limited_number_of_clusters() -> None:
+    pattern, clusters = HolePattern(), {str(number): Cluster(10.0 * number, 0) for number in range(MOST_CLUSTERS)}
+    assert pattern.choose(ShiftedExposure(14, 0), clusters) == "1"
+    del clusters["1"]
+    assert pattern.choose(ShiftedExposure(14, 0), clusters) is None
