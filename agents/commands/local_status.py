@@ -167,12 +167,29 @@ class Registrations:
         return self._found.get(self._key(exposure), {})
 
 
+def compared_account(own: AgentAccount, session: Session | None) -> SessionAccount | None:
+    """Return the receiver's account; it is an alarm if this journal, read before, has sent more than the receiver has.
+
+    The receiver itself cannot know it once it was restored from an older copy, and no agent has reported since.
+    """
+    account = None if session is None else session.account
+    if session is None or account is None or own.sent <= session.exposure_count + account.deleted:
+        return account
+    there = session.exposure_count + account.deleted
+    alarm = (
+        f"this work folder has sent {own.sent:,} exposures, and the receiver has only {there:,} of them:"
+        " start `cryoferry watch` again, it sends what is missing"
+    )
+    return account.model_copy(update={"alarms": (*account.alarms, alarm)})
+
+
 def print_json(here: LocalStatus, *, however_many: bool) -> None:
     """Print one object for each listed exposure, and a last one about the whole."""
     receiver = Registrations(here, with_session=True, however_many=however_many)
     for exposure in here.exposures:
         typer.echo(dumps({**_as_json(exposure), "registered": receiver.of(exposure)}))
     session, sent, waiting = receiver.session, here.sent, here.oldest_waiting
+    account = compared_account(here.account, session)
     whole = {
         "session": here.session,
         "source": here.source,
@@ -196,7 +213,7 @@ def print_json(here: LocalStatus, *, however_many: bool) -> None:
         "exposure_count": session and session.exposure_count,
         "registered_count": session and session.registered_count,
         "failed_count": session and session.failed_count,
-        "account": session and session.account and session.account.as_json(),
+        "account": account and account.as_json(),
         "agent_account": here.account.model_dump(mode="json"),
         "waiting": session and [one.model_dump(mode="json") for one in session.waiting or ()],
         "listed": len(here.exposures),
@@ -270,7 +287,7 @@ def print_totals(here: LocalStatus, again: str) -> None:
         print_text(console, session_counts(receiver.session), indent=10)
         for line in waiting_lines(receiver.session):
             print_text(console, line, "yellow", indent=10)
-    print_account(here.account, None if receiver.session is None else receiver.session.account)
+    print_account(here.account, compared_account(here.account, receiver.session))
     _print_set_aside(here, again)
 
 

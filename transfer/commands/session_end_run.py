@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from transfer.client import ReceiverClient
+from transfer.wire.accounting import AGENTS
 from transfer.wire.agent_status import KnownAgent
 from transfer.wire.errors import TransferError
+from transfer.wire.protocol import Session
 
 MISMATCH = 6  # exit code
 _ON_THEIR_WAY = ("found", "finished", "aligned", "sending")
@@ -37,25 +39,31 @@ def notices(client: ReceiverClient, session: str) -> Iterator[Notice]:
     except TransferError as error:  # an older receiver knows no agents
         yield Notice(f"the receiver does not say how far its agents are ({error}); what is missing was not noticed")
         return
-    published = client.session(session).exposure_count
+    shown = client.session(session)
     for agent in agents:
-        yield from _of_agent(agent, published)
+        yield from _of_agent(agent, shown)
 
 
-def _of_agent(agent: KnownAgent, published: int) -> Iterator[Notice]:
-    counts = agent.status.counts
+def _of_agent(agent: KnownAgent, session: Session) -> Iterator[Notice]:
+    counts, own, account = agent.status.counts, agent.status.account, session.account
+    published = session.exposure_count
     who = f"the agent on {agent.status.host}"
     when = f"its last report is of {agent.reported_at:%Y-%m-%d %H:%M:%S} UTC"
-    if unfinished := _listed(counts, _ON_THEIR_WAY):
+    known = None if own is None else account  # it says whether another agent did since what this one left
+    unfinished = _listed(counts, _ON_THEIR_WAY)
+    if unfinished and (known is None or known.waiting_for.get(AGENTS, 0)):
         yield Notice(f"{who} has unfinished exposures: {unfinished} ({when}). The receiver accepts them later too")
-    if waiting := _listed(counts, _WAITING):
+    waiting = _listed(counts, _WAITING)
+    if waiting and (known is None or known.held or known.failed):
         yield Notice(f"{who} has exposures that need a person: {waiting} ({when}). `cryoferry status` names them")
     sent = sum(counts.get(state, 0) for state in _SENT) - agent.status.released_unsent_count
+    if own is not None and account is not None:  # movies under two paths are one exposure, deleted ones are not lost
+        sent = own.sent - account.deleted
     if sent > published:
         yield Notice(
             f"{who} has sent {sent} exposures, but the receiver has {published}: {sent - published} may be lost "
             f"({when}). Keep the movies and the agent's work folder, and start the agent again: it compares, and sends "
-            "what is missing. Exposures that were deleted on purpose make such a difference too",
+            f"what is missing{'' if known else '. Exposures that were deleted on purpose make such a difference too'}",
             is_loss=True,
         )
 

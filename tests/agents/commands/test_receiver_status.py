@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from agents.commands import receiver_access
-from agents.commands.local_status import waiting_lines
+from agents.commands.local_status import compared_account, waiting_lines
 from agents.commands.receiver_access import ReceiverAccess, pages, read_registrations
 from agents.commands.receiver_status import PublishedState, state_of
 from agents.journal.journal import Journal
@@ -25,6 +25,7 @@ from benchmarks.flow.filled_journal import FilledSession, fill_journal
 from tests.running import cryoferry_here, free_port
 from tests.waiting import wait_until
 from transfer.client import ReceiverClient
+from transfer.wire.accounting import AgentAccount
 from transfer.wire.agent_status import AgentStatus, DiskSpace, LastError, LeaseWish, Rates
 from transfer.wire.digest import chunk_digest, format_content_digest, root_digest
 from transfer.wire.errors import NotFound
@@ -111,6 +112,15 @@ def report(**more: Any) -> AgentStatus:
 
 
 # ---- from any machine
+
+
+def test_a_work_folder_that_has_sent_more_than_the_receiver_has_is_an_alarm(client: ReceiverClient) -> None:
+    session = client.session(SESSION)
+    assert compared_account(AgentAccount(sent=session.exposure_count), session) == session.account
+    account = compared_account(AgentAccount(sent=session.exposure_count + 1), session)
+    assert account is not None
+    assert "this work folder has sent 5 exposures, and the receiver has only 4 of them" in account.alarms[-1]
+    assert compared_account(AgentAccount(sent=1), None) is None
 
 
 def test_every_machine_with_a_token_sees_the_session_and_its_agents(

@@ -11,7 +11,8 @@ import pytest
 from tests.records import record_of_files
 from transfer.client import ReceiverClient
 from transfer.commands.session_end_run import notices
-from transfer.wire.agent_status import AgentStatus
+from transfer.wire.accounting import AgentAccount, InHands
+from transfer.wire.agent_status import AgentStatus, LeaseWish
 from transfer.wire.digest import chunk_digest, format_content_digest
 from transfer.wire.errors import NotFound
 
@@ -94,6 +95,31 @@ def test_unfinished_exposures_alone_are_no_error(receiver, cryoferry):
     assert told.returncode == 0
     assert "3 unfinished" not in told.stdout
     assert "unfinished exposures: 2 finished, 1 sending" in " ".join(told.stderr.split())
+
+
+def test_what_a_lost_agent_left_and_another_one_has_done_since_is_not_unfinished(receiver, cryoferry):
+    left = AgentAccount(unclaimed=InHands(waiting=3, held=1))
+    lost = status_of("scope1", AGENTS["scope1"], account=left, lease=LeaseWish.RELEASE)
+    with ReceiverClient(receiver.url, receiver.token("admin")) as client:
+        client.open_session("grid1")
+        client.report_status("grid1", uuid4(), lost)
+        assert len(list(notices(client, "grid1"))) == 2
+        client.report_status("grid1", uuid4(), status_of("scope1", {}, account=AgentAccount()))
+    told = cryoferry("session", "end", "grid1", "--to", receiver.url)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+def test_what_an_agent_has_sent_is_counted_in_exposures(receiver):
+    with ReceiverClient(receiver.url, receiver.token("admin")) as client:
+        client.open_session("grid1")
+        agent, counts = uuid4(), {"released": 3}
+        client.report_status("grid1", agent, status_of("scope1", counts, account=AgentAccount(sent=0, copies=3)))
+        assert list(notices(client, "grid1")) == []
+        client.report_status("grid1", agent, status_of("scope1", counts, account=AgentAccount(sent=1, copies=2)))
+        (loss,) = notices(client, "grid1")
+        assert loss.is_loss
+        assert "has sent 1 exposures, but the receiver has 0" in loss.text
+        assert "on purpose" not in loss.text
 
 
 def test_a_receiver_that_knows_no_agents_ends_the_session(receiver, cryoferry, monkeypatch):
