@@ -24,6 +24,7 @@ MISSING = "missing.txt"
 _HEADING = """\
 Archives require these fields of the session, and nobody gave them.
 Write them into a file and give it: cryoferry session start NAME --metadata FILE
+Then export again: cryoferry session export NAME
 
 """
 _DOCUMENTS: dict[str, Callable[[SessionSummary, SessionMetadata, Gaps], dict[str, Any]]] = {

@@ -124,7 +124,7 @@ def _show_archives(exports: SessionExports) -> None:
     """Say what keeps the files for archives from being complete."""
     console = stderr_console()
     if exports.missing:
-        console.print("Archives require what nobody gave; give it with `cryoferry session start --metadata FILE`:")
+        console.print("Archives require what nobody gave; `session start --metadata FILE` gives it, then export again:")
     for line in (*exports.missing, *exports.differences):
         console.print(f"  {line}", markup=False)
     if exports.unchecked:
