@@ -152,6 +152,11 @@ def serve(
             f"--mtf {mtf}: RELION cannot use this file as an MTF: {why}; the receiver did not start",
             hint="Give the STAR file of your camera and voltage, with rlnResolutionInversePixel and rlnMtfValue.",
         )
+    if scipion is not None and not scipion.strip():
+        raise BadOption(
+            "--scipion names nothing; the receiver did not start",
+            hint="Give Scipion's folder or command, or leave the option out: then nothing is registered in Scipion.",
+        )
     if scipion_workflow is not None and not scipion:
         raise BadOption(
             "--scipion-workflow was given without --scipion; the receiver did not start",

@@ -5,11 +5,11 @@ Scipion is GPL and has its own environment. It is never imported here.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -111,15 +111,20 @@ class ScipionBridge:
         """
         self._staying = [process for process in self._staying if process.poll() is None]
         whole = {**request, "log": str(log), "stay": installation.stays}
-        with tempfile.TemporaryFile() as complaints:
+        # the request is a file: a command that reads no more of a pipe than fits into it would hold up the receiver
+        with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as complaints:
+            asked.write(json.dumps(whole).encode())
+            asked.seek(0)
             try:
-                process = _start(installation, log, complaints)
+                process = _start(installation, log, asked, complaints)
             except OSError as error:
                 command = shlex.join(installation.command)
                 raise RegistrarUnavailable(f"Scipion's interpreter {command} does not run: {error}") from error
             try:
-                line = _converse(process, json.dumps(whole).encode(), timeout_s)
+                line = _read_answer(process, timeout_s)
             except TimeoutError as error:
+                if request["do"] == "check":  # what other requests have started shall go on
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.kill()
                 process.wait()
                 raise RegistrarUnavailable(f"Scipion gave no answer within {timeout_s:.0f} s; see {log}") from error
@@ -135,12 +140,14 @@ class ScipionBridge:
         return answer
 
 
-def _start(installation: ScipionInstallation, log: Path, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(
+    installation: ScipionInstallation, log: Path, asked: IO[bytes], complaints: IO[bytes]
+) -> subprocess.Popen[bytes]:
     # variables for this process's Python would confuse Scipion's
     inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     return subprocess.Popen(
         [*installation.command, *BRIDGE],
-        stdin=subprocess.PIPE,
+        stdin=asked,
         stdout=subprocess.PIPE,
         stderr=complaints,
         env={**inherited, **installation.environment, "CRYOFERRY_BRIDGE_LOG": str(log)},
@@ -148,8 +155,8 @@ def _start(installation: ScipionInstallation, log: Path, complaints: IO[bytes]) 
     )
 
 
-def _converse(process: subprocess.Popen[bytes], request: bytes, timeout_s: float) -> bytes | None:
-    """Send a request; return the line that is the answer, or None if the process ends its output without one.
+def _read_answer(process: subprocess.Popen[bytes], timeout_s: float) -> bytes | None:
+    """Return the line that is the answer, or None if the process ends its output without one.
 
     The end of the output is not awaited: a launcher that stays keeps it open.
 
@@ -157,11 +164,8 @@ def _converse(process: subprocess.Popen[bytes], request: bytes, timeout_s: float
     ------
     TimeoutError
     """
-    assert process.stdin is not None
     assert process.stdout is not None
     with process.stdout:
-        with contextlib.suppress(BrokenPipeError), process.stdin:
-            process.stdin.write(request)
         deadline, rest = time.monotonic() + timeout_s, b""
         while is_pipe_readable(process.stdout.fileno(), max(0.0, deadline - time.monotonic())):
             more = os.read(process.stdout.fileno(), 1 << 16)

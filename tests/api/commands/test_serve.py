@@ -131,6 +131,7 @@ def test_a_workflow_that_is_none_is_refused(tmp_path: Path) -> None:
     given.write_text(f"[{follower}, {other}]")
     assert cryoferry(*command, "--scipion", str(tmp_path)).returncode == 0
     assert "without --scipion" in " ".join(cryoferry(*command).stderr.split())
+    assert "--scipion names nothing" in " ".join(cryoferry(*command, "--scipion", "").stderr.split())
 
 
 def test_settings_travel_to_worker_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
