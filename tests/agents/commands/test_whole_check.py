@@ -126,6 +126,8 @@ def test_nothing_is_missing_where_each_file_is_an_exposure_or_is_skipped(agent: 
     assert "1 × unexpected ValueError: odd" in done.stdout
     assert "not compared: no receiver is known: give --to URL" in done.stdout
     assert done.stdout.endswith("Nothing is missing of what was compared.\n")
+    assert "wait for `cryoferry watch`" not in done.stdout
+    assert "waits for `cryoferry watch`" not in done.stdout
 
 
 def test_movies_that_nobody_entered_wait_or_are_an_alarm_while_an_agent_runs(agent: Agent, check: Check) -> None:
@@ -212,6 +214,7 @@ def test_what_the_receiver_and_the_journal_do_not_share_is_named(
         found = told(check(sent, "--json"))
     assert found["not-in-outbox"]["movies"] == [sent.movie(4)]
     assert "registrar relion was not told of it" in found["not-in-outbox"]["text"]
+    assert "not in the outbox of registrar relion" in found["does-not-add-up"]["text"]
 
     with sqlite3.connect(path) as database:
         database.execute("DELETE FROM events WHERE kind = 'exposure-deleted' AND subject = ?", (str(ids[0]),))
