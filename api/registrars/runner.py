@@ -203,7 +203,7 @@ class RegistrarThread:
     def _note(self, error: Exception, place: SessionPlace, failed: set[str]) -> str:
         """Note what failed for a session; return the reason."""
         is_foreseen = isinstance(error, (RegistrarUnavailable, OSError))
-        reason = str(error) if is_foreseen else f"it cannot be registered: {type(error).__name__}: {error}"
+        reason = _reason(error)
         if place.name not in failed:  # its first error in a turn is the one to know of
             failed.add(place.name)
             self.troubles.note(place.name, reason, None if is_foreseen else error)
@@ -266,3 +266,14 @@ class RegistrarThread:
             if closed:
                 self._outbox.note_closed(session.session_id)
         return True
+
+
+def _reason(error: Exception) -> str:
+    """Return what failed and, where that is the receiver's disk, what to do."""
+    if isinstance(error, RegistrarUnavailable):
+        return str(error)
+    if isinstance(error, OSError):
+        what = error.strerror or str(error)
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{what}. Check this path and its disk; the receiver tries again by itself"
+    return f"it cannot be registered: {type(error).__name__}: {error}"

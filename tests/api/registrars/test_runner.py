@@ -341,6 +341,8 @@ def test_a_session_that_waits_holds_up_no_other_one_however_much_of_it_waits(
     (trouble,) = runner.troubles()
     assert (trouble.session, trouble.registrar) == ("grid1", "relion")
     assert trouble.reason in publisher.details("relion")
+    assert trouble.reason.startswith(f"{publisher.folder / 'relion'}")
+    assert trouble.reason.endswith("Check this path and its disk; the receiver tries again by itself")
     (publisher.folder / "relion").unlink()
     wait_for_count(publisher, 4, "registered")
     wait_until(lambda: not runner.troubles(), "the end of the trouble")
