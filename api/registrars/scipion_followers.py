@@ -15,6 +15,7 @@ from api.registrars import RegistrarUnavailable, SessionPlace
 from api.registrars.scipion_bridge import ScipionBridge, find_installation
 from api.registrars.scipion_journal import SessionJournal
 from api.registrars.settings import FOLLOWER_BYTES, RegistrarSettings
+from transfer.disk.locks import is_locked
 from transfer.platform import memory_bytes
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,12 @@ class Followers:
     def _running(self) -> dict[str, SessionJournal]:
         return {name: journal for name, journal in self._journals.items() if journal.is_followed()}
 
+    def _count_unopened(self, place: SessionPlace) -> int:
+        """Return how many followers run of sessions whose journals are not open yet, as after a restart."""
+        opened = {journal.path.parent for journal in self._journals.values()}
+        locks = place.folder.parent.glob("*/scipion/follower.lock")
+        return sum(lock.parent not in opened and is_locked(lock) for lock in locks)
+
     def _has_room(self, place: SessionPlace) -> bool:
         """Return whether another follower may start; if not, have the one of the quietest session end.
 
@@ -121,7 +128,8 @@ class Followers:
             None of their sessions is quiet.
         """
         running = self._running()
-        if len(running) < self._most:
+        count = len(running) + self._count_unopened(place)
+        if count < self._most:
             return True
         asked = [journal.asked_to_rest_s for journal in running.values()]
         if any(asked_s is not None and asked_s < MAKES_ROOM_AFTER_S for asked_s in asked):
@@ -133,7 +141,7 @@ class Followers:
         }
         if not quiet:
             raise RegistrarUnavailable(
-                f"it waits for a place: {len(running)} followers run, as many as --max-followers permits, and none of "
+                f"it waits for a place: {count} followers run, as many as --max-followers permits, and none of "
                 f"their sessions is quiet. Raise --max-followers if there are {FOLLOWER_BYTES / 1e6:.0f} MB of memory "
                 "for each follower, or end sessions that are over"
             )

@@ -76,6 +76,14 @@ def test_a_session_waits_while_no_other_one_is_quiet(receiver: Receiver, follow:
     assert types(first) == types(second) == ["session"]
 
 
+def test_followers_of_an_earlier_receiver_are_counted(receiver: Receiver, follow: Callable[[Path], None]) -> None:
+    for name in ("first", "second"):
+        receiver.session(name, follow=follow)
+    receiver.journals.clear()
+    receiver.session("third")
+    assert "2 followers run" in receiver.require("third")
+
+
 def test_the_follower_of_the_quietest_session_makes_room(
     receiver: Receiver, follow: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
