@@ -12,9 +12,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
+from preprocess import fourier
 from preprocess.backends.contract import Backend, DeviceImage
 from preprocess.computed_movie import PowerSpectrum
 from preprocess.exposure.dose import DoseWeights, plain_weights
@@ -85,7 +85,7 @@ def _whole(half: Image, width: int) -> Image:
 
 def _resized(image: Image, side: int) -> Image:
     """Return an image as a square of that side, its transform cropped or filled with zeros; values keep their mean."""
-    spectrum = scipy.fft.rfft2(image)
+    spectrum = fourier.rfft2(image)
     height, width = image.shape
     small = np.zeros((side, side // 2 + 1), np.complex64)
     rows, columns = min(height, side), min(width // 2 + 1, side // 2 + 1)
@@ -93,5 +93,4 @@ def _resized(image: Image, side: int) -> Image:
     small[:up, :columns] = spectrum[:up, :columns]
     small[side - down :, :columns] = spectrum[height - down :, :columns]
     small *= np.float32(side * side / (height * width))
-    resized: Image = scipy.fft.irfft2(small, s=(side, side))
-    return resized
+    return fourier.irfft2(small, side)
