@@ -66,7 +66,8 @@ def _draw(canvas: Canvas, phases: Sequence[Phase], title: str, unit: str, lines:
     box = (left, _TOP, left + _PANEL, _BOTTOM)
     y_panel = Panel(canvas, box, (0, 1), (0, 1.08 * most))
     y_panel.y_ticks(round_ticks(1.08 * most))
-    panel = _LogX(canvas, box, span, (0, 1.08 * most), logarithmic=False)
+    kind = _LogX if span[0] > 0 else Panel  # an empty session has no place on a logarithmic axis
+    panel = kind(canvas, box, span, (0, 1.08 * most), logarithmic=False)
     panel.frame(title, "exposures in the session", unit)
     panel.x_ticks(sorted(set(sizes)), "{:,.0f}".format)
     x = left

@@ -39,6 +39,7 @@ class SessionProcesses:
 
     def __init__(self, agent: int, receiver: int, find_follower: Callable[[], int | None]) -> None:
         self._agent, self._receiver, self._find_follower = agent, receiver, find_follower
+        self._follower: int | None = None
 
     def sample(self) -> Sample:
         """Return what each has taken so far."""
@@ -58,10 +59,10 @@ class SessionProcesses:
             ALIGNMENT: _pages(agent_tree.values()),
             RECEIVER: _pages([receiver] if receiver else []),
         }
-        follower = self._find_follower()
-        if follower is not None:
-            cpu_s[FOLLOWER] = cpu_seconds(follower)
-            resident[FOLLOWER] = _pages(tree_of(follower).values())
+        self._follower = self._find_follower() or self._follower  # it is not found while it notes that it runs
+        if self._follower is not None and tree_of(self._follower):
+            cpu_s[FOLLOWER] = cpu_seconds(self._follower)
+            resident[FOLLOWER] = _pages(tree_of(self._follower).values())
         return Sample(time.monotonic(), cpu_s, resident)
 
 
