@@ -68,6 +68,14 @@ def open_files_count() -> int:
     return 0
 
 
+def kill_group(leader: int) -> None:
+    """Kill a process that leads a group, and all of its group; elsewhere than on POSIX systems the process alone."""
+    if hasattr(os, "killpg"):
+        os.killpg(leader, signal.SIGKILL)
+    else:
+        os.kill(leader, signal.SIGTERM)  # on Windows this ends it at once
+
+
 def end_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent, process `parent`, ends. Only Linux can; elsewhere do nothing.
 

@@ -9,7 +9,6 @@ import json
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from api.registrars import RegistrarUnavailable
-from transfer.platform import is_pipe_readable
+from transfer.platform import is_pipe_readable, kill_group
 
 BRIDGE = ("-m", "cryoferry_scipion.bridge")
 DESCRIPTION = "cryoferry-scipion.json"
@@ -124,7 +123,7 @@ class ScipionBridge:
                 line = _read_answer(process, timeout_s)
             except TimeoutError as error:
                 if request["do"] == "check":  # what other requests have started shall go on
-                    os.killpg(process.pid, signal.SIGKILL)
+                    kill_group(process.pid)
                 process.kill()
                 process.wait()
                 raise RegistrarUnavailable(f"Scipion gave no answer within {timeout_s:.0f} s; see {log}") from error

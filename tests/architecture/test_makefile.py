@@ -26,6 +26,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
                 "tests/contract/wire/test_claim_machine.py",
                 "tests/contract/wire/test_openapi.py",
                 *SCIPION,
+                "tests/integration/test_relion_recipe.py",
             ],
         ),
         ("scipion", SCIPION),

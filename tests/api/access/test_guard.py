@@ -84,7 +84,7 @@ def test_a_refusal_comes_before_the_body(patient_receiver, wire_to, expect: str)
         403: patient_receiver.token("reader", "s1"),
     }
     asked = with_bodies()
-    assert len(asked) == 12, asked
+    assert len(asked) == 13, asked
     for method, route in asked:
         path = route
         for name in ("session", "path:path", "upload_id", "agent", "exposure_id", "figure", "side"):
